@@ -1,0 +1,137 @@
+"""What is wrong with a file, said once and in the user's words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .source import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake: a code, a sentence, a place; a note is a fact, a hint is an action."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    label: str = ""
+    related: tuple[tuple[Span, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def is_warning(self) -> bool:
+        return self.code.startswith("W")
+
+
+class LnetError(Exception):
+    """A mistake of the user's: every front end prints it as it stands, without a traceback.
+
+    `.diagnostics` holds all mistakes found, `.source` the text that they point into (None where the mistake
+    is not in a text).
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], source: Source | None = None) -> None:
+        self.diagnostics = tuple(diagnostics)
+        self.source = source
+        super().__init__(self.diagnostics, source)
+
+    def __str__(self) -> str:
+        return render_all(self.diagnostics, self.source)
+
+
+class Collector:
+    """Gathers the diagnostics of one run over a source, so that all are reported at once."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic not in self.diagnostics:
+            self.diagnostics.append(diagnostic)
+
+    @property
+    def failed(self) -> bool:
+        return any(not d.is_warning for d in self.diagnostics)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.is_warning)
+
+    def raise_errors(self) -> None:
+        """Raise `LnetError` with all that was gathered, in source order, if any of it is an error."""
+        if self.failed:
+            raise LnetError(sorted(self.diagnostics, key=_source_order), self.source)
+
+
+def _source_order(diagnostic: Diagnostic) -> int:
+    return diagnostic.span.start if diagnostic.span else -1
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
+    """Return a hint that names the candidates closest to `word`, if any is close."""
+    close = difflib.get_close_matches(word, sorted(set(candidates)), n=2, cutoff=0.6)
+    if not close:
+        return ()
+    return ("did you mean " + " or ".join(f"'{name}'" for name in close) + "?",)
+
+
+def with_hints(diagnostic: Diagnostic, hints: Iterable[str]) -> Diagnostic:
+    return replace(diagnostic, hints=diagnostic.hints + tuple(hints))
+
+
+def render_all(diagnostics: Iterable[Diagnostic], source: Source | None) -> str:
+    return "\n\n".join(render(diagnostic, source) for diagnostic in diagnostics)
+
+
+def render(diagnostic: Diagnostic, source: Source | None) -> str:
+    """Return a diagnostic as text: place, sentence, source line with carets, notes and hints.
+
+        catface.lnet:7:5: error E201: there is no kind 'l2pol'
+          |
+        7 |     pool: l2pol(5)
+          |           ^^^^^
+          = hint: did you mean 'l2pool'?
+    """
+    severity = "warning" if diagnostic.is_warning else "error"
+    lines = [f"{_place(source, diagnostic.span)}{severity} {diagnostic.code}: {diagnostic.message}"]
+    if source is not None and diagnostic.span is not None:
+        excerpts = [(diagnostic.span, diagnostic.label, "^"), *((s, text, "-") for s, text in diagnostic.related)]
+        width = max(len(str(source.position(span.start)[0])) for span, _, _ in excerpts)
+        lines.append(f"{'':{width}} |")
+        for span, label, mark in excerpts:
+            lines.extend(_excerpt(source, span, label, mark, width))
+    else:
+        width = 0
+    lines.extend(f"{'':{width}} = note: {note}" for note in diagnostic.notes)
+    lines.extend(f"{'':{width}} = hint: {hint}" for hint in diagnostic.hints)
+    return "\n".join(lines)
+
+
+def _place(source: Source | None, span: Span | None) -> str:
+    if source is None:
+        return ""
+    if span is None:
+        return f"{source.name}: "
+    line, column = source.position(span.start)
+    return f"{source.name}:{line}:{column}: "
+
+
+_EXCERPT_COLUMNS = 120
+
+
+def _excerpt(source: Source, span: Span, label: str, mark: str, width: int) -> list[str]:
+    number, column = source.position(span.start)
+    text = source.line(number)
+    start = column - 1
+    length = max(1, min(span.end - span.start, len(text) - start))
+    if len(text) > _EXCERPT_COLUMNS:  # show the part of a very long line that matters
+        left = max(0, start - 30)
+        text, start = text[left : left + _EXCERPT_COLUMNS], start - left
+        length = max(1, min(length, len(text) - start))
+    blank = "".join("\t" if character == "\t" else " " for character in text[:start])
+    marks = f"{blank}{mark * length}{' ' + label if label else ''}"
+    return [f"{number:{width}} | {text}", f"{'':{width}} | {marks}"]
