@@ -1,0 +1,119 @@
+"""Extents of sheets, and a field that slides along them.
+
+All geometry of the language comes down to one picture, drawn along one axis (field 3, stride 2, one zero before):
+
+        0 | x0 x1 x2 x3 x4 x5        extent 6, before 1
+       [.........]                   output 0 reads inputs 0..1 (and a zero)
+             [.........]             output 1 reads inputs 1..3
+                   [.........]       output 2 reads inputs 3..5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Rows and columns."""
+
+    rows: int
+    columns: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.columns}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The extents of a layer's value: `height x width x maps` for one image."""
+
+    height: int
+    width: int
+    maps: int
+
+    @property
+    def size(self) -> Size:
+        return Size(self.height, self.width)
+
+    @property
+    def values(self) -> int:
+        return self.height * self.width * self.maps
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.maps}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A half-open range of positions along one axis; empty if `stop <= start`."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def clip(self, extent: int) -> Interval:
+        return self.intersect(Interval(0, extent))
+
+    def intersect(self, other: Interval) -> Interval:
+        start = max(self.start, other.start)
+        return Interval(start, max(start, min(self.stop, other.stop)))
+
+    def hull(self, other: Interval) -> Interval:
+        """Return the smallest interval that covers both; an empty one adds nothing."""
+        if not self.length:
+            return other
+        if not other.length:
+            return self
+        return Interval(min(self.start, other.start), max(self.stop, other.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """A field sliding along one axis of `extent` inputs, with zeros `before` and `after` them."""
+
+    extent: int
+    field: int
+    stride: int = 1
+    before: int = 0
+    after: int = 0
+
+    @property
+    def outputs(self) -> int:
+        """How many positions the field takes: `(extent + before + after - field) // stride + 1`."""
+        return (self.extent + self.before + self.after - self.field) // self.stride + 1
+
+    def reads(self, outputs: Interval) -> Interval:
+        """Return the inputs that some of `outputs` read."""
+        if not outputs.length:
+            return Interval(0, 0)
+        start = outputs.start * self.stride - self.before
+        stop = (outputs.stop - 1) * self.stride - self.before + self.field
+        return Interval(start, stop).clip(self.extent)
+
+    def readers(self, inputs: Interval) -> Interval:
+        """Return the outputs that read some of `inputs`."""
+        if not inputs.length:
+            return Interval(0, 0)
+        start = -(-(inputs.start + self.before - self.field + 1) // self.stride)
+        stop = (inputs.stop - 1 + self.before) // self.stride + 1
+        return Interval(start, stop).clip(self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A field sliding over rows and columns."""
+
+    rows: Slide
+    columns: Slide
+
+    @property
+    def field(self) -> Size:
+        return Size(self.rows.field, self.columns.field)
+
+    @property
+    def outputs(self) -> Size:
+        return Size(self.rows.outputs, self.columns.outputs)
