@@ -1,10 +1,34 @@
-"""The `train` block, checked and typed: what to learn from, how, and for how long."""
+"""The `train` block, checked and typed: what to learn from, how, and for how long (LANGUAGE.md section 7)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from .shapes import Size
+from .arguments import (
+    Context,
+    Count,
+    Extent,
+    Flag,
+    Momentum,
+    Natural,
+    NonNegative,
+    OptionalCount,
+    OptionalExtent,
+    OptionalNatural,
+    OptionalText,
+    Positive,
+    Refused,
+    Seed,
+    Sharing,
+    Text,
+    made_by,
+    none_or,
+    one_of,
+)
+from .shapes import Sheet, Size
+from .values import Extents
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +55,106 @@ class Update:
     schedule: str = "constant"  # constant | cosine
 
 
+Data = Annotated[Frames | None, made_by("frames(...)", Frames)]
+Rule = Annotated[Update, made_by("an update rule: adagrad(...), sgd(...) or adam(...)", Update)]
+Gradients = Annotated[str, one_of("joint", "stage")]
+Precision = Annotated[str, one_of("float32", "bfloat16")]
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """All settings of `train`, with the defaults of the language."""
 
-    data: Frames | None = None
-    batch: int = 100
-    steps: int = 1000
-    update: Update = field(default_factory=Update)
-    gradients: str = "joint"  # joint | stage
-    precision: str = "float32"  # float32 | bfloat16
-    replicas: int = 1
-    fetch: int = 1
-    push: int = 1
-    staleness: int | None = None
-    warmup: int = 0
-    checkpoint: int = 500
-    keep: int = 3
-    seed: int = 0
+    data: Data = None
+    batch: Count = 100
+    steps: Count = 1000
+    update: Rule = field(default_factory=Update)
+    gradients: Gradients = "joint"
+    precision: Precision = "float32"
+    replicas: Count = 1
+    fetch: Count = 1
+    push: Count = 1
+    staleness: OptionalNatural = None
+    warmup: Natural = 0
+    checkpoint: Count = 500
+    keep: Count = 3
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.staleness is None:
+            return
+        if self.staleness < self.fetch - 1:
+            raise Refused(
+                "E513",
+                f"gradients of 'fetch = {self.fetch}' are up to {self.fetch - 1} steps old, "
+                f"but 'staleness = {self.staleness}' allows {self.staleness}",
+                argument="staleness",
+                hints=(f"take 'staleness = {self.fetch - 1}' or more, or a smaller 'fetch'",),
+            )
+        if self.staleness == 0 and (self.fetch, self.push) != (1, 1):
+            raise Refused(
+                "E513",
+                f"'staleness = 0' is synchronous: 'fetch' and 'push' must be 1, found {self.fetch} and {self.push}",
+                argument="staleness",
+            )
+
+
+Crop = Annotated[str, one_of("random", "center", "resize")]
+Normalize = Annotated[str, one_of("image", "none")]
+Labels = Annotated[str | None, none_or(one_of("folder"))]
+Schedule = Annotated[str, one_of("constant", "cosine")]
+InputSheet = Annotated[Sheet, Context("input")]
+
+
+def frames(
+    path: Text,
+    size: OptionalExtent = None,
+    crop: Crop = "random",
+    flip: Flag = True,
+    normalize: Normalize = "image",
+    labels: Labels = None,
+    exclude: OptionalText = None,
+    *,
+    input: InputSheet,
+) -> Frames:
+    if size is not None and size != input.size:
+        raise Refused(
+            "E512",
+            f"'size' must be the rows and columns of the input, {input.size}, found {size}",
+            argument="size",
+            hints=("leave 'size' out: it is the input's unless given",),
+        )
+    return Frames(path, input.size, crop, flip, normalize, labels, exclude)
+
+
+def adagrad(rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant") -> Update:
+    return Update("adagrad", rate=rate, initial=initial, schedule=schedule)
+
+
+def sgd(rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant") -> Update:
+    return Update("sgd", rate=rate, momentum=momentum, schedule=schedule)
+
+
+def adam(rate: Positive, schedule: Schedule = "constant") -> Update:
+    return Update("adam", rate=rate, schedule=schedule)
+
+
+def size(rows: Count, columns: Count, maps: OptionalCount = None) -> Extents:
+    return Extents((rows, columns) if maps is None else (rows, columns, maps))
+
+
+def tile(k: Extent) -> Sharing:
+    return Sharing(k)
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "size": size,
+    "tile": tile,
+    "frames": frames,
+    "adagrad": adagrad,
+    "sgd": sgd,
+    "adam": adam,
+}
+"""What an expression can call."""
+
+__all__ = ["CALLS", "Frames", "Training", "Update"]

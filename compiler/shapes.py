@@ -104,6 +104,56 @@ class Slide:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of positions of a sheet."""
+
+    rows: Interval
+    columns: Interval
+
+    @property
+    def area(self) -> int:
+        return self.rows.length * self.columns.length
+
+    @property
+    def size(self) -> Size:
+        return Size(self.rows.length, self.columns.length)
+
+    def clip(self, size: Size) -> Region:
+        return Region(self.rows.clip(size.rows), self.columns.clip(size.columns))
+
+    def intersect(self, other: Region) -> Region:
+        return Region(self.rows.intersect(other.rows), self.columns.intersect(other.columns))
+
+    def hull(self, other: Region) -> Region:
+        """Return the smallest region that covers both; an empty one adds nothing."""
+        if not self.area:
+            return other
+        if not other.area:
+            return self
+        return Region(self.rows.hull(other.rows), self.columns.hull(other.columns))
+
+    def shift(self, rows: int, columns: int) -> Region:
+        return Region(
+            Interval(self.rows.start + rows, self.rows.stop + rows),
+            Interval(self.columns.start + columns, self.columns.stop + columns),
+        )
+
+    def grow(self, rows: int, columns: int) -> Region:
+        """Return the region with `rows` and `columns` more on each side; an empty one stays empty."""
+        if not self.area:
+            return self
+        return Region(
+            Interval(self.rows.start - rows, self.rows.stop + rows),
+            Interval(self.columns.start - columns, self.columns.stop + columns),
+        )
+
+
+def whole(size: Size) -> Region:
+    """Return the region that is all of a sheet."""
+    return Region(Interval(0, size.rows), Interval(0, size.columns))
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A field sliding over rows and columns."""
 
@@ -115,5 +165,17 @@ class Window:
         return Size(self.rows.field, self.columns.field)
 
     @property
+    def inputs(self) -> Size:
+        return Size(self.rows.extent, self.columns.extent)
+
+    @property
     def outputs(self) -> Size:
         return Size(self.rows.outputs, self.columns.outputs)
+
+    def reads(self, outputs: Region) -> Region:
+        """Return the inputs that some of `outputs` read."""
+        return Region(self.rows.reads(outputs.rows), self.columns.reads(outputs.columns))
+
+    def readers(self, inputs: Region) -> Region:
+        """Return the outputs that read some of `inputs`."""
+        return Region(self.rows.readers(inputs.rows), self.columns.readers(inputs.columns))

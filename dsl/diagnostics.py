@@ -48,9 +48,13 @@ class Collector:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
+        self._seen: set[object] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.diagnostics:
+        """Take a diagnostic, unless the same mistake at the same place was taken before."""
+        key = (diagnostic.code, diagnostic.span, diagnostic.span is None and diagnostic.message)
+        if key not in self._seen:
+            self._seen.add(key)
             self.diagnostics.append(diagnostic)
 
     @property

@@ -1,0 +1,319 @@
+"""Types of arguments, and the signatures made of them.
+
+Whatever the language calls - a layer kind, an objective, an update rule, `train` itself - is a Python callable
+whose annotated signature *is* the argument table: names, positional order, types and defaults. Parameters
+behind `*` can only be given by name.
+
+    def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = Padding(), *, of: Reads) -> Pool
+
+`Extent` stands for `Annotated[Size, ArgumentType(...)]`: the type the callable gets, and how a value of the
+language becomes one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_type_hints
+
+from .shapes import Size, Slide, Window
+from .values import Extents, Value, Word
+
+
+class Mismatch(Exception):
+    """A value of the right type that is out of range; the sentence says what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentType:
+    """How a value of the language becomes an argument; `convert` returns None for a value of another type."""
+
+    expected: str
+    convert: Callable[[Value], Any]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerArgument:
+    """An argument that names layers; where it is left out, `default` says which one is meant."""
+
+    default: str | None = None  # "above" | "nearest local" | "nearest pool" | "of" | None: required
+    many: bool = False
+
+    @property
+    def expected(self) -> str:
+        return "a list of layers" if self.many else "a layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A parameter that the compiler fills in and no file can give."""
+
+    name: str
+
+
+class Refused(Exception):
+    """An argument that is well typed but makes no sense where it stands."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        argument: str = "",
+        label: str = "",
+        notes: tuple[str, ...] = (),
+        hints: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.argument = code, message, argument
+        self.label, self.notes, self.hints = label, notes, hints
+
+
+# --- conversions -----------------------------------------------------------------------------------------
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(value: Value) -> int | None:
+    """Accept `4` and `4 / 2`, refuse `5 / 2`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if value != math.floor(value):
+        raise Mismatch(f"found the number {value:g}, which is no integer")
+    return int(value)
+
+
+def _integer_from(low: int, high: int) -> Callable[[Value], int | None]:
+    def convert(value: Value) -> int | None:
+        number = _integer(value)
+        if number is not None and not low <= number <= high:
+            raise Mismatch(f"found {number}")
+        return number
+
+    return convert
+
+
+def _number_from(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[Value], float | None]:
+    def convert(value: Value) -> float | None:
+        number = _number(value)
+        if number is not None and (not low <= number <= high or (above and number == low)):
+            raise Mismatch(f"found {number:g}")
+        return number
+
+    return convert
+
+
+def _extent(value: Value) -> Size | None:
+    if isinstance(value, Extents):
+        if len(value.parts) != 2:
+            raise Mismatch(f"found {value}, a size of {len(value.parts)} numbers")
+        return value.size
+    number = _integer_from(1, _LARGEST)(value)
+    return None if number is None else Size(number, number)
+
+
+def _pad(value: Value) -> Padding | None:
+    if isinstance(value, Word):
+        return Padding(value.text) if value.text in ("valid", "same") else None
+    if isinstance(value, Extents):
+        return Padding("valid", _extent(value) or Size(0, 0))
+    number = _integer_from(0, _LARGEST)(value)
+    return None if number is None else Padding("valid", Size(number, number))
+
+
+def _word(*words: str) -> Callable[[Value], str | None]:
+    def convert(value: Value) -> str | None:
+        text = "none" if value is None else value.text if isinstance(value, Word) else None
+        return text if text in words else None
+
+    return convert
+
+
+def one_of(*words: str) -> ArgumentType:
+    return ArgumentType(_alternatives(words), _word(*words), words)
+
+
+def none_or(inner: ArgumentType) -> ArgumentType:
+    """Let an argument also be `none`; the callable then gets `NONE` turned into None by the binder."""
+
+    def convert(value: Value) -> Any:
+        return NONE if value is None else inner.convert(value)
+
+    return ArgumentType(f"{inner.expected} or 'none'", convert, inner.words)
+
+
+def made_by(expected: str, *types: type) -> ArgumentType:
+    """Accept what a call such as `tile(2)` or `adagrad(0.01)` made."""
+    return ArgumentType(expected, lambda value: value if isinstance(value, types) else None)
+
+
+def _alternatives(words: tuple[str, ...]) -> str:
+    quoted = [f"'{word}'" for word in words]
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
+
+
+class _None:
+    """Stands for a `none` that was given, because None means that a conversion did not apply."""
+
+
+NONE = _None()
+_LARGEST = 2**40
+ONE = Size(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """`pad` as written: `valid`, `same`, or how many zeros stand on each side."""
+
+    word: str = "valid"
+    zeros: Size = Size(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """`share` as written: which positions use one set of weights (`tile` None: every position its own)."""
+
+    tile: Size | None = None
+
+    def sets(self, outputs: Size) -> Size:
+        return outputs if self.tile is None else self.tile
+
+
+def _share(value: Value) -> Sharing | None:
+    if value is None:
+        return Sharing()
+    if value == Word("all"):
+        return Sharing(ONE)
+    return value if isinstance(value, Sharing) else None
+
+
+# --- the types -------------------------------------------------------------------------------------------
+
+_ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus")
+
+Extent = Annotated[Size, ArgumentType("a positive integer or a size such as 18x18", _extent)]
+Extent3 = Annotated[
+    Extents,
+    ArgumentType(
+        "a size of three numbers such as 200x200x3",
+        lambda v: v if isinstance(v, Extents) and len(v.parts) == 3 else None,
+    ),
+]
+Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
+OptionalCount = Annotated[int | None, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
+OptionalExtent = Annotated[Size | None, ArgumentType("a positive integer or a size such as 18x18", _extent)]
+_natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
+Natural = Annotated[int, _natural]
+OptionalNatural = Annotated[int | None, none_or(_natural)]
+Seed = Annotated[int, ArgumentType("an integer from 0 to 2^63 - 1", _integer_from(0, 2**63 - 1))]
+_positive = ArgumentType("a number above 0", _number_from(0.0, above=True))
+Positive = Annotated[float, _positive]
+OptionalPositive = Annotated[float | None, none_or(_positive)]
+WEIGHT = ArgumentType("a number from 0", _number_from(0.0))
+NonNegative = Annotated[float, WEIGHT]
+Momentum = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
+Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstance(v, bool) else None)]
+_text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str) else None)
+Text = Annotated[str, _text]
+OptionalText = Annotated[str | None, none_or(_text)]
+Pad = Annotated[Padding, ArgumentType("'valid', 'same', an integer from 0 or a size", _pad, ("valid", "same"))]
+Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",))]
+Activation = Annotated[str | None, none_or(one_of(*_ACTIVATIONS))]
+
+Reads = Annotated[Any, LayerArgument("above")]
+ReadsMany = Annotated[Any, LayerArgument(many=True)]
+LayerNamed = Annotated[Any, LayerArgument()]
+
+
+# --- signatures ------------------------------------------------------------------------------------------
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One row of an argument table."""
+
+    name: str
+    type: ArgumentType | LayerArgument | Context
+    default: Any
+    keyword_only: bool
+
+    @property
+    def required(self) -> bool:
+        if isinstance(self.type, LayerArgument):
+            return self.type.default is None
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The argument table of something the language calls."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+    @property
+    def given(self) -> tuple[Argument, ...]:
+        """The arguments that a file can give."""
+        return tuple(a for a in self.arguments if not isinstance(a.type, Context))
+
+    @property
+    def positional(self) -> tuple[Argument, ...]:
+        return tuple(a for a in self.given if not a.keyword_only)
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(a.name for a in self.given)})"
+
+
+@cache
+def signature(name: str, function: Callable[..., Any]) -> Signature:
+    """Return the argument table that a callable's annotations spell out."""
+    hints = get_type_hints(function, include_extras=True)
+    return Signature(
+        name,
+        tuple(
+            Argument(p.name, get_args(hints[p.name])[1], p.default, p.kind is p.KEYWORD_ONLY)
+            for p in inspect.signature(function).parameters.values()
+        ),
+    )
+
+
+# --- geometry that several kinds share -------------------------------------------------------------------
+
+
+def slide_over(size: Size, field: Size, stride: Size, pad: Padding) -> Window:
+    """Return the window of a field over a sheet, or raise `Refused` where the field does not fit."""
+    window = Window(
+        _slide(size.rows, field.rows, stride.rows, pad.word, pad.zeros.rows),
+        _slide(size.columns, field.columns, stride.columns, pad.word, pad.zeros.columns),
+    )
+    for axis, slide in (("rows", window.rows), ("columns", window.columns)):
+        padded = slide.extent + slide.before + slide.after
+        if slide.field > padded:
+            extent = f"{slide.extent} {axis}" if padded == slide.extent else f"{padded} padded {axis}"
+            raise Refused(
+                "E401",
+                f"a field of {slide.field} {axis} does not fit into the {extent} that it reads",
+                argument="field",
+                notes=(f"the layer that it reads is {size} ({_axes(size)})",),
+                hints=("make the field smaller, or give it a 'pad'",),
+            )
+    return window
+
+
+def _axes(size: Size) -> str:
+    return f"{size.rows} rows, {size.columns} columns"
+
+
+def _slide(extent: int, field: int, stride: int, word: str, zeros: int) -> Slide:
+    if word == "same":
+        outputs = -(-extent // stride)
+        total = max((outputs - 1) * stride + field - extent, 0)
+        return Slide(extent, field, stride, total // 2, total - total // 2)
+    return Slide(extent, field, stride, zeros, zeros)

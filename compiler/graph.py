@@ -1,0 +1,82 @@
+"""The graph of a network: typed by construction, in an order in which every layer follows what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from .layer import Layer, Parameter
+from .objectives import Objective
+from .settings import Training
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Layers in topological order, objectives, and how the network is trained.
+
+    `stages` names the value of each stage instance: the path of its last layer.
+    `derived` are layers that a pass made; users do not see their values.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    objectives: tuple[Objective, ...]
+    training: Training
+    stages: tuple[tuple[str, str], ...] = ()
+    derived: frozenset[str] = frozenset()
+
+    @cached_property
+    def _by_path(self) -> dict[str, Layer]:
+        layers = {layer.path: layer for layer in self.layers}
+        for path, last in self.stages:
+            layers[path] = layers[last]
+        return layers
+
+    def block(self, path: str) -> str:
+        """Return the stage instance that a layer, an objective or a parameter stands in.
+
+        Empty for the network's own block; what a pass made stands where the objective it was made from does.
+        """
+        prefix = path.rpartition(".")[0]
+        while prefix and prefix not in self._instances:
+            prefix = prefix.rpartition(".")[0]
+        return prefix
+
+    @cached_property
+    def _instances(self) -> frozenset[str]:
+        return frozenset(path for path, _ in self.stages)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._by_path
+
+    def layer(self, path: str) -> Layer:
+        """Return a layer by its path; a stage instance stands for its last layer."""
+        return self._by_path[path]
+
+    @property
+    def visible(self) -> tuple[Layer, ...]:
+        """The layers that the file names."""
+        return tuple(layer for layer in self.layers if layer.path not in self.derived)
+
+    @property
+    def input(self) -> Layer:
+        return self.layers[0]
+
+    @property
+    def output(self) -> Layer:
+        return self.visible[-1]
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every trained array once, in the order of the layers."""
+        unique = {p.name: p for layer in self.layers for p in layer.parameters}
+        return tuple(unique.values())
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[Layer, ...]]:
+        """The layers that read each layer."""
+        readers: dict[str, list[Layer]] = {layer.path: [] for layer in self.layers}
+        for layer in self.layers:
+            for path in dict.fromkeys(layer.reads):
+                readers[path].append(layer)
+        return {path: tuple(found) for path, found in readers.items()}

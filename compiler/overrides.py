@@ -1,0 +1,106 @@
+"""Settings given beside the file: `--set train.batch=50`, `--set let.k=7`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from lnet.dsl import nodes, parse
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.source import Span
+
+T = TypeVar("T")
+NOWHERE = Span(0, 0)
+
+
+def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes.Module:
+    """Return the module with constants and settings replaced.
+
+    The new expressions take the places of the old ones, so that what is wrong with them is reported there.
+    Raises `LnetError` for a name that cannot be set and for text that is no expression.
+    """
+    for name, text in overrides.items():
+        kind, _, key = name.partition(".")
+        value = _expression(name, text)
+        if kind == "let" and key:
+            module = _replace_let(module, key, value)
+        elif kind == "train" and key.isidentifier():
+            module = _replace_setting(module, key, value)
+        else:
+            raise _refused(f"'{name}' cannot be set", "what can be set is 'train.KEY' and 'let.NAME'")
+    return module
+
+
+def overridden(module: nodes.Module, overrides: Mapping[str, str]) -> dict[Span, str]:
+    """Return what each overridden place was set to, for notes."""
+    places: dict[Span, str] = {}
+    for declaration in module.declarations:
+        if isinstance(declaration, nodes.Let):
+            _note(places, declaration.value.span, f"let.{declaration.name.text}", overrides)
+        if isinstance(declaration, nodes.Train):
+            for setting in declaration.settings:
+                if isinstance(setting, nodes.Setting):
+                    _note(places, setting.value.span, f"train.{setting.name.text}", overrides)
+    return places
+
+
+def _note(places: dict[Span, str], span: Span, name: str, overrides: Mapping[str, str]) -> None:
+    if name in overrides:
+        places[span] = f"'{name}' was set to '{overrides[name]}' beside the file"
+
+
+def _expression(name: str, text: str) -> nodes.Expr:
+    module = parse(f"let value = {text}\n", f"--set {name}={text}")
+    declaration = module.declarations[0]
+    if len(module.declarations) != 1 or not isinstance(declaration, nodes.Let):
+        raise _refused(f"'{text}' is not one value", f"it was given for '{name}'")
+    return declaration.value
+
+
+def _replace_let(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Module:
+    names = [d.name.text for d in module.declarations if isinstance(d, nodes.Let)]
+    if key not in names:
+        raise _refused(f"the file has no 'let {key}'", "only what is there can be set", did_you_mean(key, names))
+    return replace(
+        module,
+        declarations=tuple(
+            replace(d, value=_at(value, d.value.span)) if isinstance(d, nodes.Let) and d.name.text == key else d
+            for d in module.declarations
+        ),
+    )
+
+
+def _replace_setting(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Module:
+    if not any(isinstance(d, nodes.Train) for d in module.declarations):
+        module = replace(module, declarations=(*module.declarations, nodes.Train(NOWHERE, ())))
+    return replace(
+        module,
+        declarations=tuple(
+            _with_setting(d, key, value) if isinstance(d, nodes.Train) else d for d in module.declarations
+        ),
+    )
+
+
+def _with_setting(train: nodes.Train, key: str, value: nodes.Expr) -> nodes.Train:
+    settings = list(train.settings)
+    for i, setting in enumerate(settings):
+        if isinstance(setting, nodes.Setting) and setting.name.text == key:
+            settings[i] = replace(setting, value=_at(value, setting.value.span))
+            return replace(train, settings=tuple(settings))
+    new = nodes.Setting(train.span, nodes.Name(train.span, key), _at(value, train.span))
+    return replace(train, settings=(*settings, new))
+
+
+def _at(node: T, span: Span) -> T:
+    """Return a syntax tree with every node at one place."""
+    if isinstance(node, tuple):
+        return tuple(_at(item, span) for item in node)  # type: ignore[return-value]
+    if not is_dataclass(node) or isinstance(node, type):
+        return node
+    changes: dict[str, Any] = {f.name: _at(getattr(node, f.name), span) for f in fields(node) if f.name != "span"}
+    return replace(node, span=span, **changes)
+
+
+def _refused(message: str, note: str, hints: tuple[str, ...] = ()) -> LnetError:
+    return LnetError([Diagnostic("E511", message, notes=(note,), hints=hints)])

@@ -1,0 +1,114 @@
+"""The plan: the only door between compiler and runtime. Frozen, JSON, versioned, with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.source import Source, Span
+
+from .codec import Malformed, decode, encode
+from .graph import Graph
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network, typed and laid out, with the text that it was compiled from.
+
+    `overrides` are the settings given beside the file (`--set`), as name and text.
+    """
+
+    source_name: str
+    source_text: str
+    overrides: tuple[tuple[str, str], ...]
+    graph: Graph
+
+    @cached_property
+    def source(self) -> Source:
+        return Source(self.source_text, self.source_name)
+
+    @property
+    def source_digest(self) -> str:
+        return hashlib.sha256(self.source_text.encode()).hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything in the plan."""
+        return hashlib.sha256(_canonical(encode(self)).encode()).hexdigest()
+
+    def line(self, span: Span) -> int:
+        """Return the line of the `.lnet` file that something came from."""
+        return self.source.position(span.start)[0]
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text."""
+        return json.dumps(
+            {"lnet plan": FORMAT, "digest": self.digest, "source digest": self.source_digest, "plan": encode(self)}
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file: aside first, then renamed, so that no reader ever sees half of it."""
+        target = Path(path)
+        handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, target)
+        except BaseException:
+            os.unlink(aside)
+            raise
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new, or damaged."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(path, "cannot be read", str(error)) from error
+    return plan_from_json(text, str(path))
+
+
+def plan_from_json(text: str, name: str = "<plan>") -> Plan:
+    """Return the plan that a JSON text holds; raises `LnetError`."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refused(name, "is no plan", f"it is no JSON: {error}") from error
+    if not isinstance(data, dict) or "lnet plan" not in data:
+        raise _refused(name, "is no plan", "it has no field 'lnet plan'")
+    if data["lnet plan"] != FORMAT:
+        raise _refused(name, f"has format {data['lnet plan']!r}", f"this program reads format {FORMAT}")
+    try:
+        plan = decode(Plan, data.get("plan"))
+    except Malformed as error:
+        raise _refused(name, "is damaged", str(error)) from error
+    if plan.digest != data.get("digest"):
+        raise _refused(name, "is damaged", "its digest does not match what it holds")
+    return plan
+
+
+def _refused(path: object, what: str, note: str) -> LnetError:
+    return LnetError(
+        [
+            Diagnostic(
+                "E605",
+                f"the plan '{path}' {what}",
+                notes=(note,),
+                hints=("compile it again with 'lnetc compile'",),
+            )
+        ]
+    )
+
+
+def _canonical(data: object) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -1,0 +1,60 @@
+"""What an expression of the language can be worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .shapes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Extents:
+    """A size of two or three positive integers: `18x18`, `200x200x3`."""
+
+    parts: tuple[int, ...]
+
+    @property
+    def size(self) -> Size:
+        return Size(self.parts[0], self.parts[1])
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A bare name that the language itself gives a meaning: `valid`, `relu`, `joint`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The value of what is broken and was already reported: everything made from it stays silent."""
+
+
+UNKNOWN = Unknown()
+
+Value = object
+"""int, float, bool, None, str, Extents, Word, Unknown, a tuple of values, or what a call such as `tile(2)` makes."""
+
+
+def describe(value: Value) -> str:
+    """Return a value in the user's words, for `found ...`."""
+    match value:
+        case bool():
+            return f"'{str(value).lower()}'"
+        case None:
+            return "'none'"
+        case int() | float():
+            return f"the number {value}"
+        case Extents():
+            return f"the size {value}"
+        case str():
+            return f'the text "{value}"'
+        case Word(text):
+            return f"the word '{text}'"
+        case tuple():
+            return "a list"
+        case _:
+            return f"'{type(value).__name__.lower()}(...)'"

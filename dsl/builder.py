@@ -1,0 +1,149 @@
+"""What the grammar's rules build: tokens and nodes in, a node out. The parse tree itself is never made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lark import Token, Transformer
+
+from . import nodes
+from .lexer import CONSTANTS, unescape
+from .source import Span
+
+Children = list[Any]
+
+
+def _span(children: Sequence[Any]) -> Span:
+    """Return the span from the first child to the last."""
+    return _place(children[0]).to(_place(children[-1]))
+
+
+def _place(child: Any) -> Span:
+    if isinstance(child, Token):
+        return Span(child.start_pos or 0, child.end_pos or 0)
+    return child.span  # type: ignore[no-any-return]
+
+
+def _without_tokens(children: Children) -> Children:
+    return [child for child in children if not isinstance(child, Token)]
+
+
+def _listed(children: Children) -> tuple[Any, ...]:
+    """Return the nodes between commas."""
+    return tuple(_without_tokens(children))
+
+
+def _list_in(children: Children) -> tuple[Any, ...]:
+    """Return the list of arguments or parameters among the children, empty where there is none."""
+    return next((child for child in children if isinstance(child, tuple)), ())
+
+
+def _unrolled(chain: Any) -> tuple[Any, ...]:
+    """Return the elements of a left-recursive list."""
+    elements = []
+    while chain is not None:
+        chain, element = chain.rest, chain.last
+        elements.append(element)
+    return tuple(reversed(elements))
+
+
+class _More:
+    """A list and one element more."""
+
+    __slots__ = ("last", "rest")
+
+    def __init__(self, rest: _More | None, last: Any) -> None:
+        self.rest, self.last = rest, last
+
+
+class Builder(Transformer[Token, nodes.Module]):
+    """One method for each rule of `lnet.lark`; punctuation is kept by the grammar, for the spans."""
+
+    def module(self, children: Children) -> nodes.Module:
+        version = children[0] if len(children) == 2 else None
+        return nodes.Module(version, _unrolled(children[-1]))
+
+    def version(self, children: Children) -> nodes.Number:
+        return self.number(children[1:2])
+
+    def nothing(self, children: Children) -> None:
+        return None
+
+    def more(self, children: Children) -> _More:
+        return _More(*children)
+
+    def entry(self, children: Children) -> nodes.Node:
+        return children[0]  # type: ignore[no-any-return]
+
+    def broken(self, children: Children) -> nodes.Broken:
+        return nodes.Broken(_span(children), str(children[0]) or None)
+
+    def let(self, children: Children) -> nodes.Let:
+        _, name, _, value, _ = children
+        return nodes.Let(_span(children[:-1]), name, value)
+
+    def stage(self, children: Children) -> nodes.Stage:
+        return nodes.Stage(_span(children), children[1], _list_in(children), _unrolled(children[-2]))
+
+    def network(self, children: Children) -> nodes.Network:
+        return nodes.Network(_span(children), children[1], _unrolled(children[-2]))
+
+    def train(self, children: Children) -> nodes.Train:
+        return nodes.Train(_span(children), _unrolled(children[-2]))
+
+    def parameter(self, children: Children) -> nodes.Parameter:
+        return nodes.Parameter(_span(children), children[0], children[2] if len(children) > 1 else None)
+
+    def item(self, children: Children) -> nodes.Item:
+        return nodes.Item(_span(children), children[0], children[2], _list_in(children))
+
+    def setting(self, children: Children) -> nodes.Setting:
+        return nodes.Setting(_span(children), children[0], children[2])
+
+    def argument(self, children: Children) -> nodes.Argument:
+        name = children[0] if len(children) == 3 else None
+        return nodes.Argument(_span(children), name, children[-1])
+
+    def parameters(self, children: Children) -> tuple[nodes.Parameter, ...]:
+        return _listed(children)
+
+    def arguments(self, children: Children) -> tuple[nodes.Argument, ...]:
+        return _listed(children)
+
+    def name(self, children: Children) -> nodes.Name:
+        return nodes.Name(_span(children), str(children[0]))
+
+    def expr(self, children: Children) -> nodes.Chain:
+        operators, operands = children[1::2], children[2::2]
+        rest = tuple((str(operator), operand) for operator, operand in zip(operators, operands, strict=True))
+        return nodes.Chain(_span(children), children[0], rest)
+
+    product: Callable[[Builder, Children], nodes.Chain] = expr
+
+    def negative(self, children: Children) -> nodes.Negative:
+        return nodes.Negative(_span(children), children[1])
+
+    def number(self, children: Children) -> nodes.Number:
+        return nodes.Number(_span(children), str(children[0]))
+
+    def size(self, children: Children) -> nodes.SizeWord:
+        return nodes.SizeWord(_span(children), str(children[0]))
+
+    def string(self, children: Children) -> nodes.String:
+        return nodes.String(_span(children), unescape(str(children[0])))
+
+    def constant(self, children: Children) -> nodes.Constant:
+        return nodes.Constant(_span(children), CONSTANTS[str(children[0])])
+
+    def path(self, children: Children) -> nodes.Path:
+        return nodes.Path(_span(children), tuple(str(part) for part in children[::2]))
+
+    def call(self, children: Children) -> nodes.Call:
+        return nodes.Call(_span(children), children[0], _list_in(children))
+
+    def group(self, children: Children) -> nodes.Group:
+        return nodes.Group(_span(children), children[1])
+
+    def list(self, children: Children) -> nodes.List:
+        return nodes.List(_span(children), _listed(children))

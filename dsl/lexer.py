@@ -1,0 +1,156 @@
+"""Text to tokens. What is no token is reported and left out; newlines are kept, because they may end an item."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from lark import Token
+
+from .diagnostics import Collector, Diagnostic
+from .nodes import Comment
+from .source import Span
+
+KEYWORDS = frozenset(("lnet", "let", "stage", "network", "train"))
+CONSTANTS = {"true": True, "false": False, "none": None}
+MOST_DIGITS = 18
+
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>    [ \t]+ )
+  | (?P<newline>  \n )
+  | (?P<comment>  \#[^\n]* )
+  | (?P<size>     \d+(?:x\d+)+(?![\w.]) )
+  | (?P<number>   \d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]) )
+  | (?P<badnumber>\d[\w.]* )
+  | (?P<name>     [A-Za-z_]\w* )
+  | (?P<string>   "(?:[^"\\\n]|\\[^\n])*" )
+  | (?P<badstring>"[^\n]* )
+  | (?P<symbol>   //|[-(){}\[\],:;=.+*/] )
+  | (?P<junk>     [^\s\w\#"(){}\[\],:;=.+*/-]+ | [^\n] )
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+SYMBOLS = {
+    "(": "LPAR",
+    ")": "RPAR",
+    "{": "LBRACE",
+    "}": "RBRACE",
+    "[": "LSQB",
+    "]": "RSQB",
+    ",": "COMMA",
+    ":": "COLON",
+    ";": "SEMICOLON",
+    "=": "EQUAL",
+    ".": "DOT",
+    "+": "PLUS",
+    "-": "MINUS",
+    "*": "STAR",
+    "/": "SLASH",
+    "//": "__ANON_0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of a source, newlines among them, and its comments."""
+
+    tokens: tuple[Token, ...]
+    comments: tuple[Comment, ...]
+
+
+def tokenize(collector: Collector) -> Tokens:
+    """Return the tokens of the collector's source; what is no token is reported."""
+    lexer = _Lexer(collector)
+    for match in _TOKEN.finditer(collector.source.text):
+        getattr(lexer, str(match.lastgroup))(match.group(), Span(*match.span()))
+    return Tokens(tuple(lexer.tokens), tuple(lexer.comments))
+
+
+class _Lexer:
+    """One method for each group of the pattern."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self.tokens: list[Token] = []
+        self.comments: list[Comment] = []
+        self.line_has_code = False
+
+    def _add(self, kind: str, text: str, span: Span) -> None:
+        self.tokens.append(Token(kind, text, start_pos=span.start, end_pos=span.end))
+        self.line_has_code = True
+
+    def _report(self, code: str, message: str, span: Span, *hints: str) -> None:
+        self.collector.add(Diagnostic(code, message, span, hints=hints))
+
+    def blank(self, text: str, span: Span) -> None:
+        pass
+
+    def newline(self, text: str, span: Span) -> None:
+        self._add("NEWLINE", text, span)
+        self.line_has_code = False
+
+    def comment(self, text: str, span: Span) -> None:
+        self.comments.append(Comment(span, text.rstrip(), self.line_has_code))
+
+    def size(self, text: str, span: Span) -> None:
+        parts = text.split("x")
+        if len(parts) > 3:
+            self._report("E107", f"a size has two or three numbers, found {len(parts)} in '{_short(text)}'", span)
+        elif any(len(part) > MOST_DIGITS for part in parts):
+            self._report("E107", f"a number in a size has at most {MOST_DIGITS} digits", span)
+        elif any(int(part) == 0 for part in parts):
+            self._report("E107", f"a size has positive integers, found '{text}'", span)
+        self._add("SIZE", text if len(text) < 100 else "1x1", span)
+
+    def number(self, text: str, span: Span) -> None:
+        if text.isdecimal():
+            if len(text) > MOST_DIGITS:
+                self._report("E106", f"an integer has at most {MOST_DIGITS} digits, found {len(text)}", span)
+                text = "1"
+        elif not math.isfinite(float(text)):
+            self._report("E106", f"the number '{_short(text)}' is too large", span)
+            text = "1"
+        self._add("NUMBER", text, span)
+
+    def badnumber(self, text: str, span: Span) -> None:
+        self._report(
+            "E106",
+            f"'{_short(text)}' is neither a number nor a size",
+            span,
+            "numbers are written 18, 0.01 or 1e-3, sizes 18x18 or 200x200x3; names begin with a letter",
+        )
+        self._add("NUMBER", "1", span)
+
+    def name(self, text: str, span: Span) -> None:
+        kind = text.upper() if text in KEYWORDS else "CONSTANT" if text in CONSTANTS else "NAME"
+        self._add(kind, text, span)
+
+    def string(self, text: str, span: Span) -> None:
+        for escape in re.finditer(r"\\(.)", text):
+            if escape.group(1) not in '"\\n':
+                place = Span(span.start + escape.start(), span.start + escape.end())
+                self._report("E105", f"a text has no escape '{escape.group()}'", place, r'it has \", \\ and \n')
+        self._add("STRING", text, span)
+
+    def badstring(self, text: str, span: Span) -> None:
+        self._report("E104", "a text ends on the line where it begins, with '\"'", Span(span.start, span.start + 1))
+        self._add("STRING", '""', span)
+
+    def symbol(self, text: str, span: Span) -> None:
+        self._add(SYMBOLS[text], text, span)
+
+    def junk(self, text: str, span: Span) -> None:
+        shown = text if text.isprintable() else ascii(text).strip("'")
+        self._report("E005", f"the language has no character '{_short(shown)}'", span)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def unescape(text: str) -> str:
+    """Return the value of a string token."""
+    return re.sub(r"\\(.)", lambda m: "\n" if m.group(1) == "n" else m.group(1), text[1:-1])

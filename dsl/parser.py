@@ -1,0 +1,319 @@
+"""Tokens to a module: lark's LALR automaton, fed token by token, with recovery after an error.
+
+The automaton's state is kept at the start of every item and declaration. After an error it is taken back to that
+point, tokens are skipped up to the next place at which an item, a declaration or the end of a block can be, and
+one BROKEN token stands for what was skipped:
+
+    V1: local(5, , 8)        error: reported once, then skipped
+    ^ state kept here
+    V2: l2pool(3)            read on from here with   BROKEN("V1")
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, UnexpectedToken
+from lark.lexer import Lexer
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from . import nodes
+from .builder import Builder
+from .diagnostics import Collector, Diagnostic, LnetError
+from .layout import Layout
+from .lexer import KEYWORDS, Tokens, tokenize
+from .source import Source, Span
+
+VERSION = 1
+DEEPEST = 64
+MOST_ERRORS = 50
+
+_DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN"))
+
+
+def parse(text: str, name: str = "<text>") -> nodes.Module:
+    """Return the module that a text spells; raises `LnetError` with all syntax errors."""
+    collector = Collector(Source(text, name))
+    module = parse_source(collector)
+    collector.raise_errors()
+    return module
+
+
+def parse_source(collector: Collector) -> nodes.Module:
+    """Return the module of the collector's source, with `Broken` nodes where errors were reported."""
+    tokens = tokenize(collector)
+    if all(token.type == "NEWLINE" for token in tokens.tokens):
+        collector.add(Diagnostic("E004", "expected a network, found a file without declarations"))
+        return nodes.Module(None, (), tokens.comments)
+    return _Parser(collector, tokens).module()
+
+
+@cache
+def _automaton() -> Lark:
+    grammar = Path(__file__).with_name("lnet.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar,
+        start="module",
+        parser="lalr",
+        lexer=_NoLexer,
+        transformer=Builder(),
+        keep_all_tokens=True,
+        maybe_placeholders=False,
+    )
+
+
+class _NoLexer(Lexer):
+    """Lark's place for a lexer: tokens are fed by hand."""
+
+    def __init__(self, configuration: Any) -> None:
+        pass
+
+    def lex(self, state: Any) -> Any:
+        return iter(())
+
+
+class _Parser:
+    """Feeds the automaton and recovers from errors."""
+
+    def __init__(self, collector: Collector, tokens: Tokens) -> None:
+        self.collector = collector
+        self.comments = tokens.comments
+        self.layout = Layout(tokens.tokens, len(collector.source.text))
+        self.automaton: InteractiveParser = _automaton().parse_interactive("")
+        self.kept = self.automaton
+        self.fed: list[Token] = []
+        self.item_start = 0
+        self.open_brace: Token | None = None
+        self.nesting: list[int] = []
+        self.minuses = 0
+        self.errors = 0
+
+    def module(self) -> nodes.Module:
+        self._keep()
+        while self.errors < MOST_ERRORS:
+            token = self.layout.next()
+            if not self._feed(token):
+                continue
+            if token.type == "$END":
+                module: nodes.Module = self.result
+                self._check_version(module.version)
+                return nodes.Module(module.version, module.declarations, self.comments)
+        self.collector.add(
+            Diagnostic("E110", f"more than {MOST_ERRORS} syntax errors: reading stopped here", self._span_here())
+        )
+        return nodes.Module(None, (nodes.Broken(self._span_here(), None),), self.comments)
+
+    # --- one token ---------------------------------------------------------------------------------------
+
+    def _feed(self, token: Token) -> bool:
+        if self._too_deep(token):
+            self._report(Diagnostic("E103", f"nested more than {DEEPEST} levels deep", _span(token)))
+            self._recover(token)
+            return False
+        try:
+            self.result = self.automaton.feed_token(token)
+        except UnexpectedToken:
+            self._report(self._unexpected(token))
+            self._recover(token)
+            return False
+        self.fed.append(token)
+        if token.type == "LBRACE":
+            self.open_brace = token
+        elif token.type == "RBRACE":
+            self.open_brace = None
+        if token.type in ("END", "LBRACE", "RBRACE", "BROKEN"):
+            self._keep()
+        return True
+
+    def _keep(self) -> None:
+        """Remember the state, to come back to it after an error in what follows."""
+        self.kept = self.automaton.copy(deepcopy_values=False)
+        self.fed = []
+        self.item_start = self.layout.index
+        self.nesting, self.minuses = [], 0
+
+    def _too_deep(self, token: Token) -> bool:
+        """Count open brackets and the minus signs in front of their contents."""
+        if token.type in ("LPAR", "LSQB"):
+            self.nesting.append(self.minuses)
+            self.minuses = 0
+        elif token.type in ("RPAR", "RSQB") and self.nesting:
+            self.minuses = 0
+            self.nesting.pop()
+        elif token.type == "MINUS":
+            self.minuses += 1
+        elif token.type != "NEWLINE":
+            self.minuses = 0
+        return len(self.nesting) + sum(self.nesting) + self.minuses > DEEPEST
+
+    # --- recovery ----------------------------------------------------------------------------------------
+
+    def _recover(self, token: Token) -> None:
+        """Take the automaton back to the item's start and go on where the next can begin."""
+        self.automaton = self.kept
+        resume = self._next_start(token)
+        name = self._broken_name()
+        self.layout.go_on_at(resume)
+        self._keep()
+        place = {"start_pos": token.start_pos, "end_pos": token.end_pos}
+        self._feed_quietly(Token("BROKEN", name, **place))
+        declaration_follows = resume == len(self.layout.tokens) or self._declares(resume)
+        if self.open_brace is not None and declaration_follows:
+            self._feed_quietly(Token("RBRACE", "}", **place))
+
+    def _feed_quietly(self, token: Token) -> None:
+        if token.type in self.automaton.accepts():
+            self._feed(token)
+            self.layout.previous = token.type
+
+    def _next_start(self, token: Token) -> int:
+        """Return the index of the next token at which an item or a declaration can begin, or a block end."""
+        tokens, depth = self.layout.tokens, self.layout.depth
+        at_top = self.open_brace is None and not (self.fed and self.fed[0].type == "LET")
+        index = max(self._index_of(token), self.item_start)
+        if index == self.item_start and index < len(tokens) and not (self._declares(index) and not at_top):
+            index += 1  # always go forward
+        while index < len(tokens):
+            kind = tokens[index].type
+            if self._declares(index):
+                return index
+            if not at_top:
+                if self.open_brace is not None and (kind == "RBRACE" or self._begins_item(index)):
+                    return index
+                if kind in ("NEWLINE", "SEMICOLON") and depth == 0:
+                    return index + 1
+                depth = max(0, depth + (kind in ("LPAR", "LSQB")) - (kind in ("RPAR", "RSQB")))
+            index += 1
+        return index
+
+    def _index_of(self, token: Token) -> int:
+        """Return the index of the token that the automaton refused."""
+        index = self.layout.index
+        tokens = self.layout.tokens
+        while index > 0 and (tokens[index - 1].start_pos or 0) >= (token.start_pos or 0):
+            index -= 1
+        return index
+
+    def _at_line_start(self, index: int) -> bool:
+        return index == 0 or self.layout.tokens[index - 1].type in ("NEWLINE", "SEMICOLON", "RBRACE")
+
+    def _declares(self, index: int) -> bool:
+        """Whether a declaration begins at a token: a keyword on a new line that names no item."""
+        tokens = self.layout.tokens
+        if tokens[index].type not in _DECLARATIONS or not self._at_line_start(index):
+            return False
+        return index + 1 == len(tokens) or tokens[index + 1].type not in ("COLON", "EQUAL")
+
+    def _begins_item(self, index: int) -> bool:
+        tokens = self.layout.tokens
+        return (
+            self._at_line_start(index)
+            and index + 1 < len(tokens)
+            and tokens[index].type in ("NAME", *_DECLARATIONS)
+            and tokens[index + 1].type in ("COLON", "EQUAL")
+        )
+
+    def _broken_name(self) -> str:
+        """Return the name that the broken item or declaration would have defined, if it got that far."""
+        tokens = [t for t in self.layout.tokens[self.item_start : self.item_start + 8] if t.type != "NEWLINE"]
+        if self.open_brace is None:
+            tokens = tokens[1:] if tokens and tokens[0].type in _DECLARATIONS else []
+        return str(tokens[0]) if tokens and tokens[0].type == "NAME" else ""
+
+    # --- reports -----------------------------------------------------------------------------------------
+
+    def _report(self, diagnostic: Diagnostic) -> None:
+        self.errors += 1
+        self.collector.add(diagnostic)
+
+    def _span_here(self) -> Span:
+        end = len(self.collector.source.text)
+        index = self.layout.index
+        return _span(self.layout.tokens[index]) if index < len(self.layout.tokens) else Span(end, end)
+
+    def _acceptable(self) -> set[str]:
+        """Return the kinds of token that could have stood where an error was found.
+
+        The automaton may have reduced too far on the wrong token, so the item is fed again up to that point.
+        """
+        again = self.kept.copy(deepcopy_values=False)
+        for token in self.fed:
+            again.feed_token(token)
+        return again.accepts()
+
+    def _block_left_open(self, token: Token) -> bool:
+        if self.open_brace is None or self.fed:
+            return False
+        return token.type == "$END" or (token.type in _DECLARATIONS and self._declares(self._index_of(token)))
+
+    def _unexpected(self, token: Token) -> Diagnostic:
+        expected = self._acceptable()
+        if self.open_brace is not None and self._block_left_open(token):
+            return Diagnostic(
+                "E102",
+                f"expected '}}' before {_found(token)}",
+                _span(token),
+                related=((_span(self.open_brace), "opened here"),),
+            )
+        if "NAME" in expected and "NUMBER" not in expected and str(token) in KEYWORDS:
+            return Diagnostic(
+                "E109", f"expected {_wanted(expected)}, found '{token}', which is a keyword", _span(token)
+            )
+        return Diagnostic("E101", f"expected {_wanted(expected)}, found {_found(token)}", _span(token))
+
+    def _check_version(self, version: nodes.Number | None) -> None:
+        if version is not None and version.value != VERSION:
+            self.collector.add(
+                Diagnostic(
+                    "E108",
+                    f"this program reads version {VERSION} of the language, found version {version.text}",
+                    version.span,
+                )
+            )
+
+
+def _span(token: Token) -> Span:
+    return Span(token.start_pos or 0, token.end_pos or 0)
+
+
+def _found(token: Token) -> str:
+    if token.type == "$END":
+        return "the end of the file"
+    if token.type == "END":
+        return "';'" if str(token) == ";" else "'}'" if str(token) == "}" else "the end of the line"
+    return f"'{token if len(token) <= 40 else token[:37] + '...'}'"
+
+
+_WORDS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "END": "the end of the line",
+    "$END": "the end of the file",
+    "RBRACE": "'}'",
+    "LBRACE": "'{'",
+    "RPAR": "')'",
+    "LPAR": "'('",
+    "RSQB": "']'",
+    "COMMA": "','",
+    "COLON": "':'",
+    "EQUAL": "'='",
+    "LNET": "'lnet'",
+    "LET": "'let'",
+    "STAGE": "'stage'",
+    "NETWORK": "'network'",
+    "TRAIN": "'train'",
+}
+_OPERATORS = frozenset(("PLUS", "MINUS", "STAR", "SLASH", "__ANON_0", "DOT"))
+
+
+def _wanted(accepts: set[str]) -> str:
+    """Return what could have stood here, in the user's words."""
+    if "NUMBER" in accepts and "STRING" in accepts:
+        words = ["a value"] + [_WORDS[kind] for kind in ("RPAR", "RSQB") if kind in accepts]
+    else:
+        words = [word for kind, word in _WORDS.items() if kind in accepts - _OPERATORS]
+    if len(words) <= 1:
+        return words[0] if words else "nothing more"
+    return ", ".join(words[:-1]) + " or " + words[-1]

@@ -1,0 +1,158 @@
+"""A network with its parameters: values of neurons, losses and gradients, for people and programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from lnet.compiler.graph import Graph
+from lnet.compiler.layer import Parameter
+from lnet.compiler.plan import Plan
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from numpy.typing import ArrayLike, NDArray
+
+from .evaluate import batch_first, batch_last, layer_values, total_loss
+from .kernels.initial import initial_weight
+
+Array = NDArray[np.floating]
+
+
+def initial_params(graph: Graph, seed: int) -> dict[str, jax.Array]:
+    """Return the initial parameters: a function of seed, name and position alone."""
+    return {p.name: _initial(p, seed) for p in graph.parameters}
+
+
+def _initial(parameter: Parameter, seed: int) -> jax.Array:
+    if parameter.fan_in is None:
+        return jnp.zeros(parameter.shape, jnp.float32)
+    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in)
+
+
+class Parameters(MutableMapping[str, Array]):
+    """The parameters of a network by name, as numpy arrays of their canonical shapes; assign to replace one."""
+
+    def __init__(self, graph: Graph, arrays: Mapping[str, jax.Array]) -> None:
+        self._shapes = {p.name: p.shape for p in graph.parameters}
+        self.arrays = dict(arrays)
+
+    def __getitem__(self, name: str) -> Array:
+        self._check(name)
+        return np.asarray(self.arrays[name])
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        self._check(name)
+        array = jnp.asarray(value)
+        if array.shape != self._shapes[name]:
+            raise _refused(f"'{name}' has the shape {self._shapes[name]}, found {array.shape}")
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            array = array.astype(float)
+        self.arrays[name] = array
+
+    def __delitem__(self, name: str) -> None:
+        raise _refused("a parameter of a network cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def _check(self, name: str) -> None:
+        if name not in self._shapes:
+            raise _refused(f"there is no parameter '{name}'", did_you_mean(name, self._shapes))
+
+
+class Network:
+    """A network that a plan describes, with parameters.
+
+    `params` are arrays by name (None: the initial values that follow from the plan's seed). Images are
+    `[batch, row, column, channel]`, already normalised; values come back as `[batch, row, column, map]`.
+    Raises `LnetError` for arrays of the wrong shape and names that the network does not have.
+    """
+
+    def __init__(self, plan: Plan, params: Mapping[str, ArrayLike] | None = None) -> None:
+        self.plan = plan
+        self.graph = plan.graph
+        if params is None:
+            self.params = Parameters(self.graph, initial_params(self.graph, self.graph.training.seed))
+        else:
+            self.params = Parameters(self.graph, {})
+            self._take(params)
+        self._values = jax.jit(partial(layer_values, self.graph))
+        self._loss = jax.jit(lambda p, x, y: total_loss(self.graph, p, x, y)[0])
+        self._gradients = jax.jit(jax.grad(lambda p, x, y: total_loss(self.graph, p, x, y)[0]))
+
+    def _take(self, params: Mapping[str, ArrayLike]) -> None:
+        missing = [name for name in self.params if name not in params]
+        if missing:
+            raise _refused(f"the parameter '{missing[0]}' is missing")
+        for name, value in params.items():
+            self.params[name] = value
+
+    def __call__(self, images: ArrayLike) -> dict[str, Array]:
+        """Return the value of every layer by path: `{"V1.filter": [batch, row, column, map]}`."""
+        values = self._values(self.params.arrays, self._images(images))
+        return {path: np.asarray(batch_first(value)) for path, value in values.items()}
+
+    def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
+        """Return the loss: the sum of all objectives, each a mean over the batch."""
+        return float(self._loss(self.params.arrays, self._images(images), self._labels(labels)))
+
+    def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
+        """Return the gradient of the loss by parameter name, as `train.gradients` says."""
+        gradients = self._gradients(self.params.arrays, self._images(images), self._labels(labels))
+        return {name: np.asarray(gradient) for name, gradient in gradients.items()}
+
+    def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
+        """Return one neuron, `net["V3.norm[4, 7, 2]"]`, as a function of images: `[batch]`."""
+        path, row, column, map_ = parse_neuron(self.graph, neuron)
+
+        def respond(images: ArrayLike) -> Array:
+            return np.asarray(self._values(self.params.arrays, self._images(images))[path][row, column, map_])
+
+        return respond
+
+    def _images(self, images: ArrayLike) -> jax.Array:
+        array = jnp.asarray(images, dtype=float)
+        sheet = self.graph.input.sheet
+        expected = (sheet.height, sheet.width, sheet.maps)
+        if array.ndim != 4 or array.shape[1:] != expected or not array.shape[0]:
+            raise _refused(
+                f"expected images [batch, {sheet.height}, {sheet.width}, {sheet.maps}], found {list(array.shape)}"
+            )
+        return batch_last(array)
+
+    def _labels(self, labels: ArrayLike | None) -> jax.Array | None:
+        if labels is not None:
+            return jnp.asarray(labels)
+        supervised = [o.path for o in self.graph.objectives if o.term.needs_labels]
+        if supervised:
+            raise _refused(f"the objective '{supervised[0]}' needs labels")
+        return None
+
+
+_NEURON = re.compile(r"\s*([A-Za-z0-9_.]+)\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*")
+
+
+def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
+    """Return layer, row, column and map of a neuron written `V3.norm[row, column, map]`, counted from 0."""
+    match = _NEURON.fullmatch(text)
+    if match is None:
+        raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")
+    path, *numbers = match.groups()
+    if path not in graph:
+        raise _refused(f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible]))
+    layer = graph.layer(path)
+    row, column, map_ = map(int, numbers)
+    sheet = layer.sheet
+    if row >= sheet.height or column >= sheet.width or map_ >= sheet.maps:
+        raise _refused(f"the layer '{path}' is {sheet}, so it has no neuron {text.strip()}")
+    return layer.path, row, column, map_
+
+
+def _refused(message: str, hints: tuple[str, ...] = ()) -> LnetError:
+    return LnetError([Diagnostic("E720", message, hints=hints)])
