@@ -56,4 +56,10 @@ def compile_source(source: Source, overrides: Mapping[str, str], collector: Coll
     return Plan(source.name, source.text, tuple(overrides.items()), graph)
 
 
-__all__ = ["LnetError", "PASSES", "build_graph", "compile_source", "parse_file", "run_passes"]
+def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:
+    """Return the plan of a text; raises `LnetError`."""
+    source = Source(text, name)
+    return compile_source(source, overrides or {}, Collector(source))
+
+
+__all__ = ["LnetError", "PASSES", "build_graph", "compile_source", "compile_text", "parse_file", "run_passes"]

@@ -94,10 +94,8 @@ class _Evaluation:
         return objective.weight * TERM_KERNELS[objective.term.kind](operands, params, labels)
 
     def _value(self, layer: Layer, view: str) -> jax.Array:
-        if layer.path == self.graph.input.path:
-            return self.images
         kernel = LAYER_KERNELS[layer.op.kind]
-        operands = [self._operand(path, view) for path in layer.reads]
+        operands = [self._operand(path, view) for path in layer.reads] or [self.images]
         precision = self.graph.training.precision
         return kernel(layer.op, operands, self._parameters(layer, view), precision)
 

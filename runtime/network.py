@@ -96,7 +96,7 @@ class Network:
     def __call__(self, images: ArrayLike) -> dict[str, Array]:
         """Return the value of every layer by path: `{"V1.filter": [batch, row, column, map]}`."""
         values = self._values(self.params.arrays, self._images(images))
-        return {path: np.asarray(batch_first(value)) for path, value in values.items()}
+        return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
 
     def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
         """Return the loss: the sum of all objectives, each a mean over the batch."""
@@ -105,7 +105,7 @@ class Network:
     def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
         """Return the gradient of the loss by parameter name, as `train.gradients` says."""
         gradients = self._gradients(self.params.arrays, self._images(images), self._labels(labels))
-        return {name: np.asarray(gradient) for name, gradient in gradients.items()}
+        return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
         """Return one neuron, `net["V3.norm[4, 7, 2]"]`, as a function of images: `[batch]`."""

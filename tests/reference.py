@@ -142,11 +142,11 @@ def activate(name: str | None, x: np.ndarray) -> np.ndarray:
     raise AssertionError(name)
 
 
-def loss(graph: Graph, params: dict, images: np.ndarray, labels: np.ndarray | None = None) -> float:
-    """The sum of all terms of the loss."""
+def loss(graph: Graph, params: dict, images: np.ndarray, labels: np.ndarray | None = None, objectives=None) -> float:
+    """The sum of all terms of the loss, or of some."""
     found = values(graph, params, images)
     total = 0.0
-    for objective in graph.objectives:
+    for objective in graph.objectives if objectives is None else objectives:
         operands = [found[graph.layer(path).path] for path in objective.reads]
         total += objective.weight * _term(objective, operands, graph, params, labels)
     return total

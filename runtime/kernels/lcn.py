@@ -1,0 +1,43 @@
+"""Local contrast normalisation: subtract a Gaussian mean, divide by a Gaussian deviation.
+
+`g = h - sum(G * h)`; `y = g / sqrt(max(floor^2, sum(G * g^2)))` (Jarrett et al. 2009, as in Le et al. 2012). `G` is
+separable; at the border the part of it that lies inside is rescaled to sum 1, which is a product of the two axes'
+scales. A sum along one axis is a product with a banded matrix, so that any field, wider than the sheet even, costs
+the same to compile.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from lnet.compiler.shapes import Size
+
+
+def lcn(
+    h: jax.Array, field: Size, sigma: tuple[float, float], across: bool, floor: float, valid: bool
+) -> jax.Array:
+    """Normalise `[rows, columns, maps, batch]`; `valid` keeps only positions whose window lies inside."""
+    bands = _band(h.shape[0], field.rows, sigma[0]), _band(h.shape[1], field.columns, sigma[1])
+    g = h - _mean(h, bands, across)
+    variance = _mean(jnp.square(g), bands, across)
+    y = g / jnp.sqrt(jnp.maximum(floor**2, variance))
+    if valid:
+        rows, columns = field.rows // 2, field.columns // 2
+        y = y[rows : y.shape[0] - rows, columns : y.shape[1] - columns]
+    return y
+
+
+def _mean(h: jax.Array, bands: tuple[np.ndarray, np.ndarray], across: bool) -> jax.Array:
+    """Return the Gaussian mean around each position, over all maps or over each alone."""
+    if across:
+        h = jnp.mean(h, axis=2, keepdims=True)
+    rows, columns = (jnp.asarray(band, h.dtype) for band in bands)
+    return jnp.einsum("iy,jx,yxcb->ijcb", rows, columns, h)
+
+
+def _band(extent: int, field: int, sigma: float) -> np.ndarray:
+    """Return the weights that each position gives its neighbours along one axis: `[extent, extent]`, rows sum to 1."""
+    distance = np.arange(extent)[:, None] - np.arange(extent)[None, :]
+    weights = np.exp(-(distance**2) / (2 * sigma**2)) * (np.abs(distance) <= field // 2)
+    return weights / weights.sum(axis=1, keepdims=True)

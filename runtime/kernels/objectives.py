@@ -1,0 +1,60 @@
+"""Terms of the loss: sums over one image, means over the batch (LANGUAGE.md section 6)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def _per_image(values: jax.Array) -> jax.Array:
+    return jnp.sum(values) / values.shape[-1]
+
+
+def squared_error(left: jax.Array, right: jax.Array) -> jax.Array:
+    """Sum of squared differences of two values."""
+    return _per_image(jnp.square(left - right))
+
+
+def l1(value: jax.Array) -> jax.Array:
+    """Sum of absolute values."""
+    return _per_image(jnp.abs(value))
+
+
+def l2(value: jax.Array) -> jax.Array:
+    """Sum of squares."""
+    return _per_image(jnp.square(value))
+
+
+def total(value: jax.Array) -> jax.Array:
+    """Sum of values."""
+    return _per_image(value)
+
+
+def smooth(weight: jax.Array) -> jax.Array:
+    """Mean over maps and pairs of neighbours of `1 - w.w' / sqrt((w.w + 1e-8)(w'.w' + 1e-8))`.
+
+    `weight` `[rows, columns, field rows, field columns, maps in, maps]`.
+    """
+    w = weight.reshape(*weight.shape[:2], -1, weight.shape[-1])
+    norm = jnp.sum(jnp.square(w), axis=2) + 1e-8
+
+    def differences(a: tuple[slice, slice], b: tuple[slice, slice]) -> jax.Array:
+        return 1 - jnp.sum(w[a] * w[b], axis=2) / jnp.sqrt(norm[a] * norm[b])
+
+    everything, but_last, but_first = slice(None), slice(None, -1), slice(1, None)
+    side = differences((everything, but_last), (everything, but_first))
+    above = differences((but_last, everything), (but_first, everything))
+    return (jnp.sum(side) + jnp.sum(above)) / (side.size + above.size)
+
+
+def cross_entropy(vector: jax.Array, labels: jax.Array) -> jax.Array:
+    """Softmax loss of `[1, 1, classes, batch]` against integer labels `[batch]`."""
+    logs = jax.nn.log_softmax(vector[0, 0], axis=0)
+    return -jnp.mean(jnp.take_along_axis(logs, labels[None], axis=0))
+
+
+def one_vs_all(vector: jax.Array, labels: jax.Array) -> jax.Array:
+    """Sum over classes of independent logistic losses against integer labels `[batch]`."""
+    logits = vector[0, 0]
+    target = jax.nn.one_hot(labels, logits.shape[0], dtype=logits.dtype, axis=0)
+    return _per_image(jax.nn.softplus(logits) - target * logits)

@@ -1,0 +1,74 @@
+"""The kernel table: one entry for each op of the compiler and each term of a loss.
+
+A layer's kernel gets the op, its operands `[row, column, map, batch]`, its parameters by role and the precision of
+products; a term's kernel gets its operands, the parameters of the first layer that it reads, and the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from lnet.compiler.ops import Local
+
+from . import objectives
+from .lcn import lcn
+from .local import untied, untied_transpose
+from .pool import avgpool, l2pool, maxpool
+from .shared import shared, shared_transpose
+from .simple import activate, add, add_bias, crop, dense
+
+Values = Sequence[jax.Array]
+Roles = Mapping[str, jax.Array]
+LayerKernel = Callable[[Any, Values, Roles, str], jax.Array]
+TermKernel = Callable[[Values, Roles, jax.Array | None], jax.Array]
+
+
+def _local(op: Local, values: Values, params: Roles, precision: str) -> jax.Array:
+    layer = untied if op.sets == op.window.outputs else shared
+    h = layer(values[0], params["weight"], op.window, precision)
+    return activate(add_bias(h, params["bias"]) if op.bias else h, op.act)
+
+
+def _decode(op: Any, values: Values, params: Roles, precision: str) -> jax.Array:
+    layer = untied_transpose if op.sets == op.window.outputs else shared_transpose
+    return layer(values[0], params["weight"], op.window, precision)
+
+
+def _dense(op: Any, values: Values, params: Roles, precision: str) -> jax.Array:
+    return activate(dense(values[0], params["weight"], params.get("bias"), precision), op.act)
+
+
+LAYER_KERNELS: dict[str, LayerKernel] = {
+    "input": lambda op, values, params, precision: values[0],
+    "local": _local,
+    "decode": _decode,
+    "l2pool": lambda op, values, params, precision: l2pool(values[0], op.window, op.eps),
+    "maxpool": lambda op, values, params, precision: maxpool(values[0], op.window),
+    "avgpool": lambda op, values, params, precision: avgpool(values[0], op.window),
+    "lcn": lambda op, values, params, precision: lcn(
+        values[0], op.field, op.sigma, op.across, op.floor, op.valid
+    ),
+    "pointwise": lambda op, values, params, precision: activate(values[0], op.function),
+    "dense": _dense,
+    "crop": lambda op, values, params, precision: crop(values[0], op.start, op.size),
+    "concat": lambda op, values, params, precision: jnp.concatenate(values, axis=2),
+    "add": lambda op, values, params, precision: add(values),
+}
+
+TERM_KERNELS: dict[str, TermKernel] = {
+    "squared_error": lambda values, params, labels: objectives.squared_error(values[0], values[1]),
+    "l1": lambda values, params, labels: objectives.l1(values[0]),
+    "l2": lambda values, params, labels: objectives.l2(values[0]),
+    "total": lambda values, params, labels: objectives.total(values[0]),
+    "smooth": lambda values, params, labels: objectives.smooth(params["weight"]),
+    "cross_entropy": lambda values, params, labels: objectives.cross_entropy(values[0], _needed(labels)),
+    "one_vs_all": lambda values, params, labels: objectives.one_vs_all(values[0], _needed(labels)),
+}
+
+
+def _needed(labels: jax.Array | None) -> jax.Array:
+    assert labels is not None, "labels: the caller checks that supervised objectives get them"
+    return labels
