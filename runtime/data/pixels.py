@@ -1,0 +1,102 @@
+"""Pixels: files to arrays, arrays to the windows that a network sees.
+
+Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file holds more than eight bits.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from lnet.compiler.settings import Frames
+from lnet.compiler.shapes import Size
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[Any]
+
+
+class Corrupt(Exception):
+    """An image that cannot be decoded; the message says why."""
+
+
+def decode_image(data: bytes, channels: int) -> Pixels:
+    """Return the pixels of an encoded image: RGB or grey, upright, transparency over black."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+            return _to_array(ImageOps.exif_transpose(image), channels)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise Corrupt(str(error) or type(error).__name__) from error
+
+
+def _to_array(image: Image.Image, channels: int) -> Pixels:
+    if image.mode.startswith("I") or image.mode == "F":
+        return with_channels(_deep_grey(image), channels)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
+    pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _deep_grey(image: Image.Image) -> Pixels:
+    """Return grey values of more than eight bits in 0..1."""
+    values = np.asarray(image).astype(np.float32)
+    scaled = values if image.mode == "F" else values / 65535
+    return np.clip(scaled, 0, 1)[..., None]
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Return pixels with 1 or 3 channels: grey repeated, or colours weighted as the eye does (ITU-R 601)."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    grey = pixels @ np.asarray([0.299, 0.587, 0.114], np.float32)
+    return (grey if pixels.dtype != np.uint8 else np.round(grey).astype(np.uint8))[..., None]
+
+
+def prepare(pixels: Pixels, frames: Frames) -> Pixels:
+    """Scale an image so that it covers the window; with `crop = resize` its short side fits."""
+    height, width = pixels.shape[:2]
+    scale = max(frames.size.rows / height, frames.size.columns / width)
+    if scale <= 1 and frames.crop != "resize":
+        return pixels
+    target = Size(max(frames.size.rows, round(height * scale)), max(frames.size.columns, round(width * scale)))
+    return pixels if target == Size(height, width) else _resize(pixels, target)
+
+
+def _resize(pixels: Pixels, size: Size) -> Pixels:
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((size.columns, size.rows), Image.Resampling.LANCZOS))
+        for plane in np.moveaxis(pixels, 2, 0)
+    ]
+    scaled = np.stack(planes, axis=2)
+    return scaled if pixels.dtype == np.uint8 else np.clip(scaled, 0, 1)
+
+
+def window(pixels: Pixels, size: Size, down: float, right: float, mirrored: bool) -> Pixels:
+    """Cut a window; `down` and `right` in 0..1 place it, 0.5 in the middle."""
+    top = min(int(down * (pixels.shape[0] - size.rows + 1)), pixels.shape[0] - size.rows)
+    left = min(int(right * (pixels.shape[1] - size.columns + 1)), pixels.shape[1] - size.columns)
+    cut = pixels[top : top + size.rows, left : left + size.columns]
+    return cut[:, ::-1] if mirrored else cut
+
+
+def unit_range(pixels: Pixels) -> NDArray[np.float32]:
+    """Return pixels as float32 in 0..1."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) / np.float32(255)
+    return pixels.astype(np.float32)
+
+
+def normalize(images: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+    """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `none`: leave 0..1."""
+    if how == "none":
+        return images
+    axes = (1, 2, 3)
+    mean = images.mean(axes, keepdims=True, dtype=np.float64)
+    deviation = images.std(axes, keepdims=True, dtype=np.float64)
+    return ((images - mean) / (deviation + 0.05)).astype(np.float32)

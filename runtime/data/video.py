@@ -1,0 +1,67 @@
+"""The frames of a video, through PyAV (an optional extra)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from .errors import refused
+from .pixels import Corrupt, Pixels, with_channels
+
+
+def _pyav() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise refused(
+            "E709",
+            "reading a video needs PyAV, which is not installed",
+            hint="install it with: pip install 'lnet[video]'",
+        ) from error
+    return av
+
+
+class Video:
+    """The frames of one video by number.
+
+    Only key frames can be decoded alone: a frame is reached from the key frame before it, and the frames passed on
+    the way come along, so that they need not be decoded again.
+    """
+
+    labels = None
+
+    def __init__(self, path: Path, channels: int) -> None:
+        self._av = _pyav()
+        self.path, self.channels = path, channels
+        try:
+            with self._av.open(str(path)) as container:
+                stream = container.streams.video[0]
+                self._times = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
+        except (self._av.error.FFmpegError, OSError, IndexError) as error:
+            raise refused("E703", f"'{path}' is no readable video", str(error)) from error
+        self._numbers = {time: number for number, time in enumerate(self._times)}
+        self.names = [f"{path.name}[{number}]" for number in range(len(self._times))]
+        self._lock = threading.Lock()
+
+    def load(self, index: int) -> dict[int, Pixels]:
+        try:
+            with self._lock, self._av.open(str(self.path)) as container:
+                return self._decode(container, index)
+        except self._av.error.FFmpegError as error:
+            raise Corrupt(str(error)) from error
+
+    def _decode(self, container: Any, index: int) -> dict[int, Pixels]:
+        target = self._times[index]
+        stream = container.streams.video[0]
+        container.seek(target, stream=stream)
+        passed: dict[int, Pixels] = {}
+        for frame in container.decode(stream):
+            number = self._numbers.get(frame.pts)
+            if number is not None:
+                passed[number] = with_channels(frame.to_ndarray(format="rgb24"), self.channels)
+            if frame.pts is not None and frame.pts >= target:
+                break
+        if index not in passed:
+            raise Corrupt("the frame cannot be decoded")
+        return passed
