@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.dsl.source import Source, Span
 
 from .codec import Malformed, decode, encode
+from .files import write_aside
 from .graph import Graph
 
 FORMAT = 1
@@ -55,18 +55,13 @@ class Plan:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan to a file: aside first, then renamed, so that no reader ever sees half of it."""
-        target = Path(path)
-        handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        """Write the plan to a file, whole or not at all; raises `LnetError` if that cannot be done."""
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, target)
-        except BaseException:
-            os.unlink(aside)
-            raise
+            write_aside(Path(path), self.to_json())
+        except OSError as error:
+            raise LnetError(
+                [Diagnostic("E608", f"the plan cannot be written to '{path}'", notes=(str(error),))]
+            ) from error
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from lnet.compiler.settings import Frames
@@ -64,7 +64,6 @@ class Dataset:
         self._room = cache_bytes
         self._lock = threading.Lock()
         self._places = {(id(entry.source), entry.index): place for place, entry in enumerate(self._entries)}
-        self._order = lru_cache(maxsize=2)(self._permutation)
 
     @property
     def count(self) -> int:
@@ -95,7 +94,7 @@ class Dataset:
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first in the pass's order, from its own on, that can be decoded."""
-        order = self._order(number // self.count)
+        order = permutation(self.seed, number // self.count, self.count)
         for offset in range(self.count):
             place = int(order[(number + offset) % self.count])
             pixels = self._pixels(place)
@@ -105,9 +104,6 @@ class Dataset:
         raise refused(
             "E706", f"none of the {self.count} images in '{self.frames.path}' can be decoded", f"'{name}': {reason}"
         )
-
-    def _permutation(self, number: int) -> NDArray[np.int64]:
-        return _random(self.seed, number, _ORDERS).permutation(self.count)
 
     def _pixels(self, place: int) -> Pixels | None:
         """Return an image, scaled to cover the window; None if it is corrupt."""
@@ -137,6 +133,12 @@ class Dataset:
         labels = None if self._labels is None else self._labels[places]
         names = tuple(self._entries[place].name for place in places)
         return Batch(normalize(images, self.frames.normalize), labels, names)
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, number: int, count: int) -> NDArray[np.int64]:
+    """Return the order of the images in a pass over the data."""
+    return _random(seed, number, _ORDERS).permutation(count)
 
 
 def _random(seed: int, number: int, stream: int) -> np.random.Generator:
@@ -208,12 +210,20 @@ def open_frames(frames: Frames, channels: int, base: Path, seed: int, cache_byte
     return Dataset(frames, find_sources(frames.path, channels, base), seed, cache_bytes)
 
 
-def check_classes(dataset: Dataset, units: int, objective: str) -> None:
+class Labelled(Protocol):
+    """What may have labels."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the labels, in the order of their numbers."""
+
+
+def check_classes(dataset: Labelled, units: int, objective: str) -> None:
     """Raise `LnetError` unless the images have labels, as many classes as the vector that reads them is long."""
     if dataset.classes is None:
         raise refused(
             "E707",
-            f"the objective '{objective}' needs labels, and the images of '{dataset.frames.path}' have none",
+            f"the objective '{objective}' needs labels, and the images have none",
             hint="give 'frames' the argument 'labels = folder'",
         )
     if len(dataset.classes) != units:

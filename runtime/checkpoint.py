@@ -1,0 +1,133 @@
+"""Checkpoints: parameters and the update rule's state, one safetensors file each.
+
+    checkpoints/step-00000500.safetensors      params/V1.filter.weight, update/0.sum_of_squares/V1.filter.weight, ...
+
+A file is written aside, flushed to the disk and renamed, so that one with its final name is whole. Every array has a
+checksum in the file's metadata: one that does not match, or a file cut short, is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+FORMAT = "1"
+_ASIDE = ".writing"
+
+
+class Unreadable(Exception):
+    """A checkpoint that is damaged; the message says how."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after a number of steps: arrays by name."""
+
+    step: int
+    params: Mapping[str, Any]
+    update: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """The checkpoints of a run, of which the last `keep` stay."""
+
+    path: Path
+    keep: int = 3
+
+    def files(self) -> dict[int, Path]:
+        """Return the checkpoints by step, oldest first."""
+        found = {}
+        for path in sorted(self.path.glob("step-*.safetensors")):
+            digits = path.stem.removeprefix("step-")
+            if digits.isdecimal():
+                found[int(digits)] = path
+        return dict(sorted(found.items()))
+
+    def save(self, checkpoint: Checkpoint, renamed: Callable[[], None] = lambda: None) -> Path:
+        """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
+
+        `renamed` is called between the two, for tests that stop there.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        target = self.path / f"step-{checkpoint.step:08d}.safetensors"
+        aside = target.with_name(target.name + _ASIDE)
+        try:
+            _write(aside, checkpoint)
+            os.replace(aside, target)
+            _flush(self.path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+        renamed()
+        for path in list(self.files().values())[: -self.keep]:
+            path.unlink(missing_ok=True)
+        return target
+
+    def newest(self, passed_over: Callable[[Path, str], None] = lambda path, why: None) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; damaged ones are reported and passed over."""
+        for step, path in reversed(self.files().items()):
+            try:
+                return read_checkpoint(path, step)
+            except Unreadable as error:
+                passed_over(path, str(error))
+        return None
+
+    def clean(self) -> None:
+        """Remove what a killed process left half written."""
+        for path in self.path.glob(f"*{_ASIDE}"):
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, checkpoint: Checkpoint) -> None:
+    arrays = {f"params/{name}": np.asarray(array) for name, array in checkpoint.params.items()}
+    arrays |= {f"update/{name}": np.asarray(array) for name, array in checkpoint.update.items()}
+    checksums = {name: _checksum(array) for name, array in arrays.items()}
+    metadata = {"format": FORMAT, "step": str(checkpoint.step), "crc32": json.dumps(checksums)}
+    try:
+        save_file(arrays, path, metadata)
+    except SafetensorError as error:  # the library's own wrapping of a full disk
+        raise OSError(str(error)) from error
+    _flush(path)
+
+
+def read_checkpoint(path: Path, step: int) -> Checkpoint:
+    """Read a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise Unreadable(f"it has format {metadata.get('format')!r}, not {FORMAT!r}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        checksums = json.loads(metadata["crc32"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise Unreadable(str(error)) from error
+    for name, array in arrays.items():
+        if checksums.get(name) != _checksum(array):
+            raise Unreadable(f"the checksum of '{name}' does not match")
+    return Checkpoint(step, _under("params/", arrays), _under("update/", arrays))
+
+
+def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _checksum(array: Any) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,104 @@
+"""What a person sees while a network trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Reporter(Protocol):
+    """Is told how a run goes."""
+
+    def started(self, step: int, steps: int) -> None:
+        """A run begins or goes on at a step."""
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        """A step is done."""
+
+    def said(self, message: str) -> None:
+        """Something happened that a person should know."""
+
+    def finished(self) -> None:
+        """The run ended, one way or another."""
+
+
+class Silent:
+    """Says nothing: the default of the Python API."""
+
+    def started(self, step: int, steps: int) -> None:
+        pass
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        pass
+
+    def said(self, message: str) -> None:
+        pass
+
+    def finished(self) -> None:
+        pass
+
+
+def _losses(objectives: Mapping[str, float]) -> str:
+    return "  ".join(f"{path} {value:.4g}" for path, value in objectives.items())
+
+
+class Lines:
+    """Prints a line every few seconds: for logs."""
+
+    def __init__(self, console: Console, every: float = 5.0) -> None:
+        self._console, self._every = console, every
+        self._steps, self._next, self._last = 0, 0.0, ""
+
+    def started(self, step: int, steps: int) -> None:
+        self._steps = steps
+        self._console.print(f"training from step {step:,} to {steps:,}", highlight=False)
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        self._last = f"step {step:,}/{self._steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
+        if time.monotonic() >= self._next or step == self._steps:
+            self._next = time.monotonic() + self._every
+            self._console.print(self._last, highlight=False, soft_wrap=True)
+
+    def said(self, message: str) -> None:
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def finished(self) -> None:
+        pass
+
+
+class Bar:
+    """Draws a progress bar: for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("", rate="", losses="", total=None)
+
+    def started(self, step: int, steps: int) -> None:
+        self._progress.update(self._task, completed=step, total=steps)
+        self._progress.start()
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        rate = f"{images_per_second:,.0f} images/s"
+        self._progress.update(self._task, completed=step, rate=rate, losses=_losses(objectives))
+
+    def said(self, message: str) -> None:
+        self._progress.console.print(message, highlight=False, markup=False)
+
+    def finished(self) -> None:
+        self._progress.stop()
+
+
+def reporter_for(console: Console) -> Reporter:
+    """Return a bar for a terminal, lines for anything else."""
+    return Bar(console) if console.is_terminal else Lines(console)

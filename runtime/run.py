@@ -1,0 +1,140 @@
+"""A run directory: what was trained, on what, how it went, and the parameters that came out.
+
+    plan.json        the plan, with the source text that it was compiled from
+    run.json         data, versions, machine
+    events.jsonl     the log (events.py)
+    checkpoints/     the newest states (checkpoint.py)
+    report.html      what `lnetc report` wrote
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from lnet.compiler.files import write_aside
+from lnet.compiler.plan import Plan, load_plan
+from lnet.dsl.diagnostics import Diagnostic, LnetError
+
+from .checkpoint import Checkpoint, CheckpointFolder, Unreadable, read_checkpoint
+from .events import Event, read_events
+from .network import Network
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    directory: Path
+    plan: Plan
+    info: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the labels, in the order of their numbers; None where the images had none."""
+        classes = self.info["data"]["classes"]
+        return None if classes is None else tuple(classes)
+
+    def events(self) -> list[Event]:
+        """Return the log, without what a resume made void."""
+        return read_events(self.directory / "events.jsonl")
+
+    def network(self, step: int | None = None) -> Network:
+        """Return the network with the parameters of the newest whole checkpoint, or of the one at `step`.
+
+        Raises `LnetError` if there is none.
+        """
+        checkpoint = self.checkpoints.newest() if step is None else self._at(step)
+        if checkpoint is None:
+            raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
+        return Network(self.plan, checkpoint.params)
+
+    def _at(self, step: int) -> Checkpoint:
+        files = self.checkpoints.files()
+        if step not in files:
+            known = ", ".join(f"{s:,}" for s in files) or "none"
+            raise refused("E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}")
+        try:
+            return read_checkpoint(files[step], step)
+        except Unreadable as error:
+            raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
+
+
+def open_run(directory: str | os.PathLike[str]) -> Run:
+    """Open a run directory; raises `LnetError` if it is none."""
+    path = Path(directory)
+    try:
+        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise refused("E740", f"'{path}' is no run: there is no 'run.json' in it") from error
+    except ValueError as error:
+        raise refused("E740", f"'{path / 'run.json'}' is damaged", str(error)) from error
+    return Run(path, load_plan(path / "plan.json"), info)
+
+
+def create_run(directory: Path, plan: Plan, data: dict[str, Any]) -> Run:
+    """Make a run directory; raises `LnetError` if there is something in it already."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise refused(
+            "E743",
+            f"'{directory}' exists already and is not empty",
+            hint="name another directory, or go on with what is there: lnetc resume",
+        )
+    info = {"data": data, **machine()}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        plan.save(directory / "plan.json")
+        write_aside(directory / "run.json", json.dumps(info, indent=2))
+    except OSError as error:
+        raise refused("E744", f"'{directory}' cannot be written", str(error)) from error
+    return Run(directory, plan, info)
+
+
+def next_directory(name: str) -> Path:
+    """Return the first of `runs/NAME-1`, `runs/NAME-2`, ... that is not there yet."""
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Return the versions and the machine that a run is trained with."""
+    return {
+        "versions": {name: version(name) for name in ("lnet", "jax", "jaxlib", "numpy", "optax")}
+        | {"python": platform.python_version()},
+        "machine": {
+            "system": platform.platform(),
+            "devices": [device.device_kind for device in jax.devices()],
+            "cores": os.cpu_count(),
+            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        },
+    }
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold a run for this process; a killed process gives it back by itself."""
+    with open(run.directory / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise refused("E745", f"another process is training '{run.directory}'") from error
+        yield
+
+
+def refused(code: str, message: str, *notes: str, hint: str | None = None) -> LnetError:
+    return LnetError([Diagnostic(code, message, notes=notes, hints=(hint,) if hint else ())])

@@ -1,0 +1,47 @@
+"""Update rules: optax's, with a state that has names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from lnet.compiler.settings import Update
+
+Params = dict[str, jax.Array]
+Rate = float | Callable[[Any], Any]
+
+
+def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
+    """Return the rule that a plan names; `steps` is where a cosine schedule reaches zero."""
+    rate: Rate = update.rate
+    if update.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(update.rate, steps)
+    match update.rule:
+        case "sgd":
+            return optax.sgd(rate, momentum=update.momentum or None)
+        case "adam":
+            return optax.adam(rate)
+        case _:
+            return optax.adagrad(rate, initial_accumulator_value=update.initial)
+
+
+def named_state(state: Any) -> dict[str, jax.Array]:
+    """Return the arrays of a rule's state by name: `0.sum_of_squares/V1.filter.weight`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def state_from_names(rule: optax.GradientTransformation, params: Params, named: Mapping[str, Any]) -> Any:
+    """Return the state that `named_state` took apart; raises KeyError for a name that is missing."""
+    template = jax.eval_shape(rule.init, params)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    arrays = [jax.numpy.asarray(named[_name(path)], leaf.dtype) for path, leaf in leaves]
+    return jax.tree_util.tree_unflatten(structure, arrays)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    places = [str(getattr(key, "idx", getattr(key, "name", ""))) for key in path if not hasattr(key, "key")]
+    parameter = "".join(f"/{key.key}" for key in path if hasattr(key, "key"))
+    return ".".join(places) + parameter
