@@ -98,7 +98,9 @@ def _integer_from(low: int, high: int) -> Callable[[Value], int | None]:
     return convert
 
 
-def _number_from(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[Value], float | None]:
+def _number_from(
+    low: float, high: float = math.inf, *, above: bool = False
+) -> Callable[[Value], float | None]:
     def convert(value: Value) -> float | None:
         number = _number(value)
         if number is not None and (not low <= number <= high or (above and number == low)):
@@ -121,7 +123,7 @@ def _pad(value: Value) -> Padding | None:
     if isinstance(value, Word):
         return Padding(value.text) if value.text in ("valid", "same") else None
     if isinstance(value, Extents):
-        return Padding("valid", _extent(value) or Size(0, 0))
+        return Padding("valid", _extent(value) or NO_ZEROS)
     number = _integer_from(0, _LARGEST)(value)
     return None if number is None else Padding("valid", Size(number, number))
 
@@ -164,6 +166,7 @@ class _None:
 NONE = _None()
 _LARGEST = 2**40
 ONE = Size(1, 1)
+NO_ZEROS = Size(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,10 @@ class Padding:
     """`pad` as written: `valid`, `same`, or how many zeros stand on each side."""
 
     word: str = "valid"
-    zeros: Size = Size(0, 0)
+    zeros: Size = NO_ZEROS
+
+
+UNPADDED = Padding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +227,9 @@ Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstan
 _text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str) else None)
 Text = Annotated[str, _text]
 OptionalText = Annotated[str | None, none_or(_text)]
-Pad = Annotated[Padding, ArgumentType("'valid', 'same', an integer from 0 or a size", _pad, ("valid", "same"))]
+Pad = Annotated[
+    Padding, ArgumentType("'valid', 'same', an integer from 0 or a size", _pad, ("valid", "same"))
+]
 Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",))]
 Activation = Annotated[str | None, none_or(one_of(*_ACTIVATIONS))]
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from .layer import Op
 from .objectives import TERMS, Term
 from .ops import OPS
+from .shapes import Interval, Region
 
 T = TypeVar("T")
 
@@ -24,7 +25,9 @@ class Malformed(ValueError):
 
 
 def encode(value: Any) -> Any:
-    """Return a value as JSON data."""
+    """Return a value as JSON data; a region is four integers."""
+    if isinstance(value, Region):
+        return [value.rows.start, value.rows.stop, value.columns.start, value.columns.stop]
     if is_dataclass(value) and not isinstance(value, type):
         data = {f.name: encode(getattr(value, f.name)) for f in fields(value)}
         return {"kind": value.kind, **data} if isinstance(value, Op | Term) else data
@@ -48,6 +51,9 @@ def _decode(expected: Any, data: Any, place: str) -> Any:
         return _decode_optional(get_args(expected), data, place)
     if origin in (tuple, frozenset):
         return _decode_sequence(origin, get_args(expected), data, place)
+    if expected is Region:
+        top, bottom, left, right = _decode_sequence(tuple, (int, int, int, int), data, place)
+        return Region(Interval(top, bottom), Interval(left, right))
     if expected is Op or expected is Term:
         return _decode_tagged(OPS if expected is Op else TERMS, data, place)
     if is_dataclass(expected):
@@ -73,12 +79,14 @@ def _decode_sequence(origin: Any, items: tuple[Any, ...], data: Any, place: str)
         return origin(_decode(items[0], item, f"{place}[{i}]") for i, item in enumerate(data))
     if len(items) != len(data):
         raise Malformed(f"{place}: expected {len(items)} items, found {len(data)}")
-    return tuple(_decode(t, item, f"{place}[{i}]") for i, (t, item) in enumerate(zip(items, data, strict=True)))
+    return tuple(
+        _decode(t, item, f"{place}[{i}]") for i, (t, item) in enumerate(zip(items, data, strict=True))
+    )
 
 
 def _decode_tagged(table: Mapping[str, Any], data: Any, place: str) -> Any:
     kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in table:
+    if not isinstance(kind, str) or kind not in table:
         raise Malformed(f"{place}: no such kind: {kind!r}")
     return _decode_dataclass(table[kind], {k: v for k, v in data.items() if k != "kind"}, place)
 

@@ -116,7 +116,9 @@ class _Builder:
             name = item.name.text if isinstance(item, nodes.Item) else item.name
             pending = scope.pending.pop(name, None) if name else None
             if isinstance(item, nodes.Item) and pending is not item.name:
-                if pending is not None and name:  # a second item of the name: reported, elaborated for its errors
+                if (
+                    pending is not None and name
+                ):  # a second item of the name: reported, elaborated for its errors
                     scope.pending[name] = pending
                 self.item(item, scope, first_input)
                 continue
@@ -161,7 +163,9 @@ class _Builder:
         kind = item.kind.text
         if kind == "input" and item is not first_input:
             if first_input is None:
-                self._misplaced_input(item.kind.span, "a stage has no input of its own: it reads what its instance reads")
+                self._misplaced_input(
+                    item.kind.span, "a stage has no input of its own: it reads what its instance reads"
+                )
             return UNKNOWN
         if kind in LAYER_KINDS:
             return self._layer(item, scope)
@@ -347,6 +351,4 @@ def _warn_unread(graph: Graph, also_read: set[str], evaluator: Evaluator) -> Non
     read.update(path for objective in graph.objectives for path in objective.reads)
     for layer in graph.layers:
         if layer.path not in read:
-            evaluator.collector.add(
-                Diagnostic("W201", f"nothing reads the layer '{layer.path}'", layer.span)
-            )
+            evaluator.collector.add(Diagnostic("W201", f"nothing reads the layer '{layer.path}'", layer.span))

@@ -35,8 +35,8 @@ from .values import UNKNOWN, Extents, Unknown, Value, Word, describe
 
 ATTRIBUTES = ("height", "width", "maps")
 WORDS = frozenset(
-    "valid same relu tanh sigmoid softplus all joint stage float32 bfloat16 random center resize image folder "
-    "constant cosine".split()
+    ("valid", "same", "relu", "tanh", "sigmoid", "softplus", "all", "joint", "stage", "float32", "bfloat16")
+    + ("random", "center", "resize", "image", "folder", "constant", "cosine")
 )
 LIMIT = 2**63
 
@@ -161,9 +161,7 @@ class Evaluator:
             )
         return layer
 
-    def _no_layer(
-        self, path: nodes.Path, depth: int, items: Mapping[str, Entry], scope: Scope
-    ) -> Unknown:
+    def _no_layer(self, path: nodes.Path, depth: int, items: Mapping[str, Entry], scope: Scope) -> Unknown:
         part = path.parts[depth]
         if depth == 0 and part in scope.pending:
             return self.report(
@@ -210,7 +208,11 @@ class Evaluator:
         return self.apply(function, bound, given, span)
 
     def apply(
-        self, function: Callable[..., Any], bound: dict[str, Any], given: Mapping[str, nodes.Argument], span: Span
+        self,
+        function: Callable[..., Any],
+        bound: dict[str, Any],
+        given: Mapping[str, nodes.Argument],
+        span: Span,
     ) -> Any:
         try:
             return function(**bound)
@@ -333,9 +335,7 @@ class Evaluator:
                 return self.layer(expr, scope)
             return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
         if not isinstance(expr, nodes.List) or not expr.items:
-            return self.report(
-                "E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span
-            )
+            return self.report("E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span)
         single = LayerArgument()
         layers = [self._layers(single, item, scope, what) for item in expr.items]
         return UNKNOWN if any(_is_unknown(layer) for layer in layers) else layers
@@ -354,7 +354,10 @@ class Evaluator:
         }[row.type.default or "above"]
         code = "E405" if row.type.default == "above" else "E501"
         return self.report(
-            code, f"'{owner}' needs {missing}, and there is none", span, hints=(f"name one with '{row.name}'",)
+            code,
+            f"'{owner}' needs {missing}, and there is none",
+            span,
+            hints=(f"name one with '{row.name}'",),
         )
 
 
@@ -371,7 +374,11 @@ def _find_default(default: str | None, bound: Mapping[str, Any], scope: Scope) -
             continue
         if default == "nearest local" and isinstance(entry.op, Local):
             return entry
-        if default == "nearest pool" and isinstance(entry.op, Pool) and _made_from(entry, bound["encode"], scope):
+        if (
+            default == "nearest pool"
+            and isinstance(entry.op, Pool)
+            and _made_from(entry, bound["encode"], scope)
+        ):
             return entry
     return None
 

@@ -52,9 +52,7 @@ Encoder = Annotated[Layer, LayerArgument("nearest local")]
 EncoderPool = Annotated[Layer, LayerArgument("nearest pool")]
 
 
-def rica(
-    encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False
-) -> Rica:
+def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False) -> Rica:
     if not isinstance(encode.op, Local):
         raise Refused(
             "E502",
@@ -129,9 +127,7 @@ def smooth(of: Reads) -> Smooth:
         )
     outputs = of.op.window.outputs
     if outputs.rows * outputs.columns < 2:
-        raise Refused(
-            "E503", f"'{of.path}' has one position, so no neighbours to compare", argument="of"
-        )
+        raise Refused("E503", f"'{of.path}' has one position, so no neighbours to compare", argument="of")
     return Smooth()
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 
 from .arguments import (
     ONE,
+    UNPADDED,
     Activation,
     Count,
     Extent,
@@ -21,7 +22,6 @@ from .arguments import (
     LayerArgument,
     OptionalPositive,
     Pad,
-    Padding,
     Positive,
     Reads,
     ReadsMany,
@@ -108,7 +108,7 @@ def local(
     field: Extent,
     maps: Count,
     stride: Extent = ONE,
-    pad: Pad = Padding(),  # noqa: B008 (frozen)
+    pad: Pad = UNPADDED,
     bias: Flag = False,
     act: Activation = None,
     share: Share = Sharing(),  # noqa: B008 (frozen)
@@ -217,16 +217,21 @@ class AvgPool(Pool):
 
 
 def l2pool(
-    field: Extent, stride: Extent = ONE, pad: Pad = Padding(), eps: Positive = 1e-3, *, of: Reads  # noqa: B008
+    field: Extent,
+    stride: Extent = ONE,
+    pad: Pad = UNPADDED,
+    eps: Positive = 1e-3,
+    *,
+    of: Reads,
 ) -> L2Pool:
     return L2Pool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps, eps)
 
 
-def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = Padding(), *, of: Reads) -> MaxPool:  # noqa: B008
+def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> MaxPool:
     return MaxPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
 
 
-def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = Padding(), *, of: Reads) -> AvgPool:  # noqa: B008
+def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> AvgPool:
     return AvgPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
 
 

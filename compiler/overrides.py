@@ -32,6 +32,13 @@ def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes
     return module
 
 
+def as_text(value: object) -> str:
+    """Return a Python value as an expression of the language; text is taken to be one."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return str(value)
+
+
 def overridden(module: nodes.Module, overrides: Mapping[str, str]) -> dict[Span, str]:
     """Return what each overridden place was set to, for notes."""
     places: dict[Span, str] = {}
@@ -61,11 +68,15 @@ def _expression(name: str, text: str) -> nodes.Expr:
 def _replace_let(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Module:
     names = [d.name.text for d in module.declarations if isinstance(d, nodes.Let)]
     if key not in names:
-        raise _refused(f"the file has no 'let {key}'", "only what is there can be set", did_you_mean(key, names))
+        raise _refused(
+            f"the file has no 'let {key}'", "only what is there can be set", did_you_mean(key, names)
+        )
     return replace(
         module,
         declarations=tuple(
-            replace(d, value=_at(value, d.value.span)) if isinstance(d, nodes.Let) and d.name.text == key else d
+            replace(d, value=_at(value, d.value.span))
+            if isinstance(d, nodes.Let) and d.name.text == key
+            else d
             for d in module.declarations
         ),
     )
@@ -98,7 +109,9 @@ def _at(node: T, span: Span) -> T:
         return tuple(_at(item, span) for item in node)  # type: ignore[return-value]
     if not is_dataclass(node) or isinstance(node, type):
         return node
-    changes: dict[str, Any] = {f.name: _at(getattr(node, f.name), span) for f in fields(node) if f.name != "span"}
+    changes: dict[str, Any] = {
+        f.name: _at(getattr(node, f.name), span) for f in fields(node) if f.name != "span"
+    }
     return replace(node, span=span, **changes)
 
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from lnet.dsl import nodes, parse_source, read_source
-from lnet.dsl.diagnostics import Collector, LnetError
-from lnet.dsl.source import Source
+from lnet.dsl import format_module, nodes, parse_source, read_source
+from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError
+from lnet.dsl.source import Source, Span
 
+from .cluster_spec import ClusterSpec, read_cluster_spec
+from .cost import tile_costs
+from .dump import dump_graph, dump_module, dump_partition, dump_placement
 from .elaborate import elaborate
 from .graph import Graph
-from .overrides import apply_overrides, overridden
+from .overrides import apply_overrides, as_text, overridden
+from .partition import Partition, best_tiles, partition
 from .passes.expand_rica import expand_rica
+from .place import Placement, place
 from .plan import Plan
+from .shapes import Size
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     expand_rica,  # no `rica` left: decoders and terms
 )
 
 
-def parse_file(path: str | os.PathLike[str], collector: Collector | None = None) -> tuple[Source, nodes.Module]:
+def parse_file(
+    path: str | os.PathLike[str], collector: Collector | None = None
+) -> tuple[Source, nodes.Module]:
     """File -> Source -> Module."""
     source = read_source(path)
     return source, parse_source(collector or Collector(source))
@@ -37,9 +46,10 @@ def build_graph(source: Source, overrides: Mapping[str, str], collector: Collect
     return graph
 
 
-def _note_overrides(collector: Collector, places: Mapping[object, str]) -> None:
+def _note_overrides(collector: Collector, places: Mapping[Span, str]) -> None:
     collector.diagnostics = [
-        replace(d, notes=(*d.notes, places[d.span])) if d.span in places else d for d in collector.diagnostics
+        replace(d, notes=(*d.notes, places[d.span])) if d.span is not None and d.span in places else d
+        for d in collector.diagnostics
     ]
 
 
@@ -50,16 +60,120 @@ def run_passes(graph: Graph) -> Graph:
     return graph
 
 
-def compile_source(source: Source, overrides: Mapping[str, str], collector: Collector) -> Plan:
-    """Source -> Plan."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a plan is laid out for; None: as the file says, or as few as will do."""
+
+    workers: int | None = None
+    replicas: int | None = None
+    tiles: Size | None = None
+    cluster: ClusterSpec | None = None
+
+
+def layout_from(
+    workers: int | None = None,
+    replicas: int | None = None,
+    tiles: str | None = None,
+    cluster_spec: str | os.PathLike[str] | None = None,
+) -> Layout:
+    """Return the layout that options ask for; raises `LnetError` for what is wrong with them."""
+    cluster = None if cluster_spec is None else read_cluster_spec(Path(cluster_spec))
+    return Layout(workers, replicas, None if tiles is None else _tiles(tiles), cluster)
+
+
+def _tiles(text: str) -> Size:
+    rows, _, columns = text.partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise refused("E609", f"tiles are rows x columns such as 2x3, found '{text}'")
+    return Size(int(rows), int(columns))
+
+
+def lay_out(graph: Graph, layout: Layout) -> tuple[Partition, Placement]:
+    """Graph -> Partition -> Placement."""
+    replicas = layout.replicas or graph.training.replicas
+    known = layout.cluster
+    workers = layout.workers or (len(known.workers) if known else replicas * _count(layout.tiles))
+    if workers < replicas:
+        raise refused("E609", f"{replicas:,} replicas need at least {replicas:,} workers, found {workers:,}")
+    if known is not None and workers > len(known.workers):
+        raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(known.workers):,}")
+    tiles = layout.tiles or best_tiles(graph, workers // replicas)
+    cut = partition(graph, tiles)
+    cluster = known or ClusterSpec.uniform(workers)
+    return cut, place(cut, tile_costs(graph, cut), replicas, graph.training.batch, cluster)
+
+
+def _count(tiles: Size | None) -> int:
+    return 1 if tiles is None else tiles.rows * tiles.columns
+
+
+def compile_source(
+    source: Source,
+    overrides: Mapping[str, str],
+    collector: Collector,
+    layout: Layout = Layout(),
+) -> Plan:
+    """Source -> Graph -> Partition -> Placement -> Plan; raises `LnetError`."""
     graph = run_passes(build_graph(source, overrides, collector))
-    return Plan(source.name, source.text, tuple(overrides.items()), graph)
+    cut, placement = lay_out(graph, layout)
+    return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
 
 
 def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:
-    """Return the plan of a text; raises `LnetError`."""
+    """Return the plan of a text, for one worker a replica; raises `LnetError`."""
     source = Source(text, name)
     return compile_source(source, overrides or {}, Collector(source))
 
 
-__all__ = ["LnetError", "PASSES", "build_graph", "compile_source", "compile_text", "parse_file", "run_passes"]
+def compile_plan(
+    source: str | os.PathLike[str] | nodes.Module,
+    *,
+    workers: int | None = None,
+    replicas: int | None = None,
+    tiles: str | None = None,
+    cluster_spec: str | os.PathLike[str] | None = None,
+    set: Mapping[str, object] | None = None,
+) -> Plan:
+    """Compile a `.lnet` file or a module and return the plan.
+
+    `workers` counts all of them: each replica gets `workers // replicas` tiles, and the servers live on the same
+    workers. `tiles` ("2x3") and `cluster_spec` (a TOML file) say more; `set` gives settings in place of the file's,
+    `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong.
+    """
+    text = (
+        Source(format_module(source), "<module>") if isinstance(source, nodes.Module) else read_source(source)
+    )
+    overrides = {name: as_text(value) for name, value in (set or {}).items()}
+    layout = layout_from(workers, replicas, tiles, cluster_spec)
+    return compile_source(text, overrides, Collector(text), layout)
+
+
+def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: str) -> str:
+    """Return what the compiler knows after a stage, as text that only changes when its meaning does."""
+    collector = Collector(source)
+    if stage == "ast":
+        module = parse_source(collector)
+        collector.raise_errors()
+        return dump_module(module)
+    graph = build_graph(source, overrides, collector)
+    if stage == "graph":
+        return dump_graph(graph)
+    for transform in PASSES:
+        graph = transform(graph)
+        if stage == f"graph:{transform.__name__}":
+            return dump_graph(graph)
+    cut, placement = lay_out(graph, layout)
+    match stage:
+        case "partition":
+            return dump_partition(cut)
+        case "placement":
+            return dump_placement(placement)
+        case "plan":
+            plan = Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
+            return plan.to_json() + "\n"
+    stages = ["ast", "graph", *(f"graph:{t.__name__}" for t in PASSES), "partition", "placement", "plan"]
+    raise refused("E609", f"there is no stage '{stage}'", notes=(f"the stages are {', '.join(stages)}",))
+
+
+def refused(code: str, message: str, notes: tuple[str, ...] = ()) -> LnetError:
+    return LnetError([Diagnostic(code, message, notes=notes)])

@@ -15,6 +15,8 @@ from lnet.dsl.source import Source, Span
 from .codec import Malformed, decode, encode
 from .files import write_aside
 from .graph import Graph
+from .partition import Partition
+from .place import Placement
 
 FORMAT = 1
 
@@ -23,13 +25,16 @@ FORMAT = 1
 class Plan:
     """A network, typed and laid out, with the text that it was compiled from.
 
-    `overrides` are the settings given beside the file (`--set`), as name and text.
+    `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
+    tile, used by all replicas; the placement is the table of their homes.
     """
 
     source_name: str
     source_text: str
     overrides: tuple[tuple[str, str], ...]
     graph: Graph
+    partition: Partition
+    placement: Placement
 
     @cached_property
     def source(self) -> Source:
@@ -48,10 +53,24 @@ class Plan:
         """Return the line of the `.lnet` file that something came from."""
         return self.source.position(span.start)[0]
 
+    def summary(self) -> str:
+        """Return one line about the plan."""
+        weights = sum(p.size for p in self.graph.parameters)
+        tiles, replicas = self.partition.tiles, len(self.placement.tiles)
+        return (
+            f"network {self.graph.name}, {len(self.graph.layers):,} layers, {weights:,} parameters; "
+            f"{replicas:,} x {tiles} tiles on {len(self.placement.cluster.workers):,} workers"
+        )
+
     def to_json(self) -> str:
         """Return the plan as JSON text."""
         return json.dumps(
-            {"lnet plan": FORMAT, "digest": self.digest, "source digest": self.source_digest, "plan": encode(self)}
+            {
+                "lnet plan": FORMAT,
+                "digest": self.digest,
+                "source digest": self.source_digest,
+                "plan": encode(self),
+            }
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

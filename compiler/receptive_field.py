@@ -36,7 +36,9 @@ def receptive_field(graph: Graph, path: str) -> Size:
     rows = _middle(sheet.height)
     columns = _middle(sheet.width)
     sizes = [
-        receptive_region(graph, path, Region(whole(Size(1, 1)).rows, whole(Size(1, 1)).columns).shift(r, c)).size
+        receptive_region(
+            graph, path, Region(whole(Size(1, 1)).rows, whole(Size(1, 1)).columns).shift(r, c)
+        ).size
         for r in rows
         for c in columns
     ]

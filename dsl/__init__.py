@@ -2,7 +2,19 @@
 
 from .diagnostics import Collector, Diagnostic, LnetError
 from .parser import parse, parse_source
+from .printer import format_module, format_source
 from .reader import read_source
 from .source import Source, Span
 
-__all__ = ["Collector", "Diagnostic", "LnetError", "Source", "Span", "parse", "parse_source", "read_source"]
+__all__ = [
+    "Collector",
+    "Diagnostic",
+    "LnetError",
+    "Source",
+    "Span",
+    "format_module",
+    "format_source",
+    "parse",
+    "parse_source",
+    "read_source",
+]

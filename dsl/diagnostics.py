@@ -94,16 +94,19 @@ def render_all(diagnostics: Iterable[Diagnostic], source: Source | None) -> str:
 def render(diagnostic: Diagnostic, source: Source | None) -> str:
     """Return a diagnostic as text: place, sentence, source line with carets, notes and hints.
 
-        catface.lnet:7:5: error E201: there is no kind 'l2pol'
-          |
-        7 |     pool: l2pol(5)
-          |           ^^^^^
-          = hint: did you mean 'l2pool'?
+    catface.lnet:7:5: error E201: there is no kind 'l2pol'
+      |
+    7 |     pool: l2pol(5)
+      |           ^^^^^
+      = hint: did you mean 'l2pool'?
     """
     severity = "warning" if diagnostic.is_warning else "error"
     lines = [f"{_place(source, diagnostic.span)}{severity} {diagnostic.code}: {diagnostic.message}"]
     if source is not None and diagnostic.span is not None:
-        excerpts = [(diagnostic.span, diagnostic.label, "^"), *((s, text, "-") for s, text in diagnostic.related)]
+        excerpts = [
+            (diagnostic.span, diagnostic.label, "^"),
+            *((s, text, "-") for s, text in diagnostic.related),
+        ]
         width = max(len(str(source.position(span.start)[0])) for span, _, _ in excerpts)
         lines.append(f"{'':{width}} |")
         for span, label, mark in excerpts:

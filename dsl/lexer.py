@@ -98,7 +98,9 @@ class _Lexer:
     def size(self, text: str, span: Span) -> None:
         parts = text.split("x")
         if len(parts) > 3:
-            self._report("E107", f"a size has two or three numbers, found {len(parts)} in '{_short(text)}'", span)
+            self._report(
+                "E107", f"a size has two or three numbers, found {len(parts)} in '{_short(text)}'", span
+            )
         elif any(len(part) > MOST_DIGITS for part in parts):
             self._report("E107", f"a number in a size has at most {MOST_DIGITS} digits", span)
         elif any(int(part) == 0 for part in parts):
@@ -132,11 +134,15 @@ class _Lexer:
         for escape in re.finditer(r"\\(.)", text):
             if escape.group(1) not in '"\\n':
                 place = Span(span.start + escape.start(), span.start + escape.end())
-                self._report("E105", f"a text has no escape '{escape.group()}'", place, r'it has \", \\ and \n')
+                self._report(
+                    "E105", f"a text has no escape '{escape.group()}'", place, r"it has \", \\ and \n"
+                )
         self._add("STRING", text, span)
 
     def badstring(self, text: str, span: Span) -> None:
-        self._report("E104", "a text ends on the line where it begins, with '\"'", Span(span.start, span.start + 1))
+        self._report(
+            "E104", "a text ends on the line where it begins, with '\"'", Span(span.start, span.start + 1)
+        )
         self._add("STRING", '""', span)
 
     def symbol(self, text: str, span: Span) -> None:

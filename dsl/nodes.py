@@ -209,4 +209,4 @@ class Module:
 
     version: Number | None
     declarations: tuple[Declaration, ...]
-    comments: tuple[Comment, ...] = ()
+    comments: tuple[Comment, ...] = field(default=(), compare=False)

@@ -11,6 +11,7 @@ one BROKEN token stands for what was skipped:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from . import nodes
 from .builder import Builder
-from .diagnostics import Collector, Diagnostic, LnetError
+from .diagnostics import Collector, Diagnostic
 from .layout import Layout
 from .lexer import KEYWORDS, Tokens, tokenize
 from .source import Source, Span
@@ -70,7 +71,7 @@ class _NoLexer(Lexer):
     def __init__(self, configuration: Any) -> None:
         pass
 
-    def lex(self, state: Any) -> Any:
+    def lex(self, lexer_state: Any, parser_state: Any) -> Iterator[Token]:
         return iter(())
 
 
@@ -101,7 +102,9 @@ class _Parser:
                 self._check_version(module.version)
                 return nodes.Module(module.version, module.declarations, self.comments)
         self.collector.add(
-            Diagnostic("E110", f"more than {MOST_ERRORS} syntax errors: reading stopped here", self._span_here())
+            Diagnostic(
+                "E110", f"more than {MOST_ERRORS} syntax errors: reading stopped here", self._span_here()
+            )
         )
         return nodes.Module(None, (nodes.Broken(self._span_here(), None),), self.comments)
 
@@ -129,7 +132,7 @@ class _Parser:
 
     def _keep(self) -> None:
         """Remember the state, to come back to it after an error in what follows."""
-        self.kept = self.automaton.copy(deepcopy_values=False)
+        self.kept = self.automaton.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
         self.fed = []
         self.item_start = self.layout.index
         self.nesting, self.minuses = [], 0
@@ -164,7 +167,7 @@ class _Parser:
             self._feed_quietly(Token("RBRACE", "}", **place))
 
     def _feed_quietly(self, token: Token) -> None:
-        if token.type in self.automaton.accepts():
+        if token.type in _accepted_by(self.automaton):
             self._feed(token)
             self.layout.previous = token.type
 
@@ -238,10 +241,10 @@ class _Parser:
 
         The automaton may have reduced too far on the wrong token, so the item is fed again up to that point.
         """
-        again = self.kept.copy(deepcopy_values=False)
+        again = self.kept.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
         for token in self.fed:
             again.feed_token(token)
-        return again.accepts()
+        return _accepted_by(again)
 
     def _block_left_open(self, token: Token) -> bool:
         if self.open_brace is None or self.fed:
@@ -272,6 +275,11 @@ class _Parser:
                     version.span,
                 )
             )
+
+
+def _accepted_by(automaton: InteractiveParser) -> set[str]:
+    accepted: set[str] = automaton.accepts()  # type: ignore[no-untyped-call]
+    return accepted
 
 
 def _span(token: Token) -> Span:

@@ -1,1 +1,64 @@
-"""Locally connected networks."""
+"""Locally connected networks: a language, a compiler and a runtime.
+
+plan = lnet.compile("catface.lnet")
+run = lnet.train(plan, directory="runs/a")
+values = lnet.open_run("runs/a").network()(images)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lnet.compiler.pipeline import compile_plan as compile
+    from lnet.compiler.plan import Plan, load_plan
+    from lnet.dsl.diagnostics import Diagnostic, LnetError
+    from lnet.dsl.parser import parse
+    from lnet.dsl.printer import format_module as format
+    from lnet.runtime.network import Network
+    from lnet.runtime.run import Run, open_run
+    from lnet.runtime.train import Interrupted, resume, train
+
+__version__ = _version("lnet")
+
+_PLACES = {
+    "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
+    "Interrupted": "lnet.runtime.train:Interrupted",
+    "LnetError": "lnet.dsl.diagnostics:LnetError",
+    "Network": "lnet.runtime.network:Network",
+    "Plan": "lnet.compiler.plan:Plan",
+    "Run": "lnet.runtime.run:Run",
+    "compile": "lnet.compiler.pipeline:compile_plan",
+    "format": "lnet.dsl.printer:format_module",
+    "load_plan": "lnet.compiler.plan:load_plan",
+    "open_run": "lnet.runtime.run:open_run",
+    "parse": "lnet.dsl.parser:parse",
+    "resume": "lnet.runtime.train:resume",
+    "train": "lnet.runtime.train:train",
+}
+
+__all__ = [
+    "Diagnostic",
+    "Interrupted",
+    "LnetError",
+    "Network",
+    "Plan",
+    "Run",
+    "compile",
+    "format",
+    "load_plan",
+    "open_run",
+    "parse",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: checking a file must not wait for jax."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'lnet' has no attribute '{name}'")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.objectives import Objective

@@ -54,7 +54,9 @@ def read_events(path: Path) -> list[Event]:
     for event in _lines(path):
         if event["event"] == "resume":
             step = event["step"]
-            events = [e for e in events if e["event"] not in ("step", "checkpoint", "done") or e["step"] <= step]
+            events = [
+                e for e in events if e["event"] not in ("step", "checkpoint", "done") or e["step"] <= step
+            ]
         events.append(event)
     return events
 

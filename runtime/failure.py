@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.dsl.source import Span
@@ -47,7 +48,11 @@ def _origin(
     values = layer_values(graph, params, images)
     for layer in graph.visible:
         if not jnp.isfinite(values[layer.path]).all():
-            return f"the layer '{layer.path}' is not finite", layer.span, "it is the first one in the network's order"
+            return (
+                f"the layer '{layer.path}' is not finite",
+                layer.span,
+                "it is the first one in the network's order",
+            )
     for objective in graph.objectives:
         if not np.isfinite(terms[objective.path]):
             note = "all layers are finite"

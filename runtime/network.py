@@ -9,11 +9,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Parameter
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
-from numpy.typing import ArrayLike, NDArray
 
 from .evaluate import batch_first, batch_last, layer_values, total_loss
 from .kernels.initial import initial_weight
@@ -145,7 +146,9 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
         raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")
     path, *numbers = match.groups()
     if path not in graph:
-        raise _refused(f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible]))
+        raise _refused(
+            f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible])
+        )
     layer = graph.layer(path)
     row, column, map_ = map(int, numbers)
     sheet = layer.sheet

@@ -58,7 +58,9 @@ class Lines:
         self._console.print(f"training from step {step:,} to {steps:,}", highlight=False)
 
     def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
-        self._last = f"step {step:,}/{self._steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
+        self._last = (
+            f"step {step:,}/{self._steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
+        )
         if time.monotonic() >= self._next or step == self._steps:
             self._next = time.monotonic() + self._every
             self._console.print(self._last, highlight=False, soft_wrap=True)

@@ -1,10 +1,10 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
-    plan.json        the plan, with the source text that it was compiled from
-    run.json         data, versions, machine
-    events.jsonl     the log (events.py)
-    checkpoints/     the newest states (checkpoint.py)
-    report.html      what `lnetc report` wrote
+plan.json        the plan, with the source text that it was compiled from
+run.json         data, versions, machine
+events.jsonl     the log (events.py)
+checkpoints/     the newest states (checkpoint.py)
+report.html      what `lnetc report` wrote
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
 from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError
@@ -66,7 +67,9 @@ class Run:
         files = self.checkpoints.files()
         if step not in files:
             known = ", ".join(f"{s:,}" for s in files) or "none"
-            raise refused("E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}")
+            raise refused(
+                "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
+            )
         try:
             return read_checkpoint(files[step], step)
         except Unreadable as error:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
 
@@ -163,7 +164,9 @@ def _restore(run: Run, rule: optax.GradientTransformation, reporter: Reporter) -
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} has no {error}") from error
 
 
-Step = Callable[[Params, Any, jax.Array, jax.Array | None], tuple[Params, Any, dict[str, jax.Array], jax.Array]]
+Step = Callable[
+    [Params, Any, jax.Array, jax.Array | None], tuple[Params, Any, dict[str, jax.Array], jax.Array]
+]
 
 
 def training_step(graph: Graph, rule: optax.GradientTransformation) -> Step:
@@ -206,7 +209,10 @@ class _Trainer:
         self.log = EventLog(self.run.directory / "events.jsonl")
         try:
             self._begin()
-            with stop_signals() as stopped, feed(self.samples, self.step, training.steps, training.batch) as batches:
+            with (
+                stop_signals() as stopped,
+                feed(self.samples, self.step, training.steps, training.batch) as batches,
+            ):
                 self._loop(batches, stopped)
             self._finish(stopped())
         finally:
@@ -238,7 +244,9 @@ class _Trainer:
                 break
             waited = time.perf_counter() - began
             labels = None if batch.labels is None else jnp.asarray(batch.labels)
-            self.params, self.state, terms, finite = step(self.params, self.state, jnp.asarray(batch.images), labels)
+            self.params, self.state, terms, finite = step(
+                self.params, self.state, jnp.asarray(batch.images), labels
+            )
             if not finite:
                 self._fail(batch, {path: float(value) for path, value in terms.items()})
             self.step += 1
@@ -277,7 +285,9 @@ class _Trainer:
         failure = self._checkpoint() if self.saved != self.step else None
         if failure is not None:
             self.log.add("failed", step=self.step, message=str(failure))
-            raise refused("E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure))
+            raise refused(
+                "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
+            )
         if stopped and self.step < self.run.plan.graph.training.steps:
             self.log.add("interrupted", step=self.step)
             raise Interrupted(self.run.directory, self.step)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import optax
+
 from lnet.compiler.settings import Update
 
 Params = dict[str, jax.Array]

@@ -6,6 +6,7 @@ Slow on purpose and written from the specification's text, not from the kernels:
 from __future__ import annotations
 
 import numpy as np
+
 from lnet.compiler.graph import Graph
 from lnet.compiler.shapes import Size, Window
 
@@ -28,7 +29,7 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
             case "decode":
                 value = decode(operands[0], roles["weight"], op.window)
             case "l2pool":
-                value = pool(operands[0], op.window, lambda p: np.sqrt(op.eps + (p**2).sum((1, 2))))
+                value = pool(operands[0], op.window, lambda p, eps=op.eps: np.sqrt(eps + (p**2).sum((1, 2))))
             case "maxpool":
                 value = pool(operands[0], op.window, lambda p: p.max((1, 2)))
             case "avgpool":
@@ -46,7 +47,10 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
                     value = value + roles["bias"]
                 value = activate(op.act, value)[:, None, None, :]
             case "crop":
-                r, c = (operands[0].shape[1] - op.size.rows) // 2, (operands[0].shape[2] - op.size.columns) // 2
+                r, c = (
+                    (operands[0].shape[1] - op.size.rows) // 2,
+                    (operands[0].shape[2] - op.size.columns) // 2,
+                )
                 value = operands[0][:, r : r + op.size.rows, c : c + op.size.columns]
             case "concat":
                 value = np.concatenate(operands, axis=3)
@@ -142,7 +146,9 @@ def activate(name: str | None, x: np.ndarray) -> np.ndarray:
     raise AssertionError(name)
 
 
-def loss(graph: Graph, params: dict, images: np.ndarray, labels: np.ndarray | None = None, objectives=None) -> float:
+def loss(
+    graph: Graph, params: dict, images: np.ndarray, labels: np.ndarray | None = None, objectives=None
+) -> float:
     """The sum of all terms of the loss, or of some."""
     found = values(graph, params, images)
     total = 0.0

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..graph import Graph
-from ..layer import Layer, Parameter
-from ..objectives import Objective, Rica, SquaredError, Total
-from ..ops import decoder_of
+from lnet.compiler.graph import Graph
+from lnet.compiler.layer import Layer, Parameter
+from lnet.compiler.objectives import Objective, Rica, SquaredError, Total
+from lnet.compiler.ops import decoder_of
 
 
 def expand_rica(graph: Graph) -> Graph:

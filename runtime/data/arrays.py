@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lnet.compiler.shapes import Sheet
 from numpy.typing import NDArray
+
+from lnet.compiler.shapes import Sheet
 
 from .dataset import Batch, permutation
 from .errors import refused
@@ -22,7 +23,8 @@ class ArrayDataset:
         expected = (sheet.height, sheet.width, sheet.maps)
         if images.ndim != 4 or images.shape[1:] != expected or not len(images):
             raise refused(
-                "E704", f"expected images [n, {sheet.height}, {sheet.width}, {sheet.maps}], found {list(images.shape)}"
+                "E704",
+                f"expected images [n, {sheet.height}, {sheet.width}, {sheet.maps}], found {list(images.shape)}",
             )
         self._images, self._seed = images, seed
         self.skipped: dict[str, str] = {}

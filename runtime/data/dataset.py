@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from lnet.compiler.settings import Frames
 from numpy.typing import NDArray
+
+from lnet.compiler.settings import Frames
 
 from .errors import refused
 from .find import find_sources
@@ -102,7 +103,9 @@ class Dataset:
                 return place, pixels
         name, reason = next(iter(self.skipped.items()))
         raise refused(
-            "E706", f"none of the {self.count} images in '{self.frames.path}' can be decoded", f"'{name}': {reason}"
+            "E706",
+            f"none of the {self.count} images in '{self.frames.path}' can be decoded",
+            f"'{name}': {reason}",
         )
 
     def _pixels(self, place: int) -> Pixels | None:
@@ -161,7 +164,9 @@ class _Exclusion:
         try:
             lines = Path(path).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise refused("E708", f"the list of names to exclude, '{path}', cannot be read", str(error)) from error
+            raise refused(
+                "E708", f"the list of names to exclude, '{path}', cannot be read", str(error)
+            ) from error
         entries = (line.partition("#")[0].strip() for line in lines)
         return _Exclusion(frozenset(entry for entry in entries if entry), set())
 
@@ -198,7 +203,9 @@ def _folder_of(name: str, frames: Frames) -> str:
     return folder
 
 
-def open_frames(frames: Frames, channels: int, base: Path, seed: int, cache_bytes: int = CACHE_BYTES) -> Dataset:
+def open_frames(
+    frames: Frames, channels: int, base: Path, seed: int, cache_bytes: int = CACHE_BYTES
+) -> Dataset:
     """Open the images that a plan names, relative to `base`; raises `LnetError`.
 
     `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory.

@@ -9,10 +9,11 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from lnet.compiler.settings import Frames
+from lnet.compiler.shapes import Size
 
 Pixels = NDArray[Any]
 
@@ -64,7 +65,9 @@ def prepare(pixels: Pixels, frames: Frames) -> Pixels:
     scale = max(frames.size.rows / height, frames.size.columns / width)
     if scale <= 1 and frames.crop != "resize":
         return pixels
-    target = Size(max(frames.size.rows, round(height * scale)), max(frames.size.columns, round(width * scale)))
+    target = Size(
+        max(frames.size.rows, round(height * scale)), max(frames.size.columns, round(width * scale))
+    )
     return pixels if target == Size(height, width) else _resize(pixels, target)
 
 
@@ -99,4 +102,5 @@ def normalize(images: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     axes = (1, 2, 3)
     mean = images.mean(axes, keepdims=True, dtype=np.float64)
     deviation = images.std(axes, keepdims=True, dtype=np.float64)
-    return ((images - mean) / (deviation + 0.05)).astype(np.float32)
+    normal: NDArray[np.float32] = ((images - mean) / (deviation + 0.05)).astype(np.float32)
+    return normal

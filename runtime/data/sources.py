@@ -22,8 +22,11 @@ VIDEOS = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".m
 class ImageSource(Protocol):
     """A sequence of images that can be read in any order by several threads."""
 
-    names: Sequence[str]
-    labels: Sequence[str] | None
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> Sequence[str] | None: ...
 
     def load(self, index: int) -> dict[int, Pixels]:
         """Return the pixels of an image, and of those that were decoded on the way; raises `Corrupt`."""
@@ -61,10 +64,15 @@ class Tar:
         self.channels = channels
         try:
             with tarfile.open(path, "r:") as archive:
-                members = [m for m in archive if m.isfile() and PurePosixPath(m.name).suffix.lower() in IMAGES]
+                members = [
+                    m for m in archive if m.isfile() and PurePosixPath(m.name).suffix.lower() in IMAGES
+                ]
         except (OSError, tarfile.TarError) as error:
             raise refused(
-                "E703", f"'{path}' is no readable tar archive", str(error), hint="archives must not be compressed"
+                "E703",
+                f"'{path}' is no readable tar archive",
+                str(error),
+                hint="archives must not be compressed",
             ) from error
         members.sort(key=lambda member: member.name)
         self.names = [member.name for member in members]
@@ -122,6 +130,9 @@ def _checked(images: Any, path: Path) -> Any:
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):
             raise refused(
-                "E704", f"the array in '{path}' has values from {low:g} to {high:g}", expected, hint="scale it to 0..1"
+                "E704",
+                f"the array in '{path}' has values from {low:g} to {high:g}",
+                expected,
+                hint="scale it to 0..1",
             )
     return images

@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+
 from lnet.compiler.shapes import Region
 
 
@@ -19,11 +20,13 @@ def initial_weight(
     The first axes are positions (`[kr, kc, ...]` of a local layer, `[inputs, units]` of a dense one): each has random
     numbers of its own, drawn from a counter, so `region` returns just that part of the whole, bit for bit.
     """
-    rows, columns, inner = (shape[0], shape[1], tuple(shape[2:])) if len(shape) > 2 else (shape[0], 1, tuple(shape[1:]))
+    rows, columns, inner = (
+        (shape[0], shape[1], tuple(shape[2:])) if len(shape) > 2 else (shape[0], 1, tuple(shape[1:]))
+    )
     here = (0, rows, 0, columns)
     if region is not None:
         here = (region.rows.start, region.rows.stop, region.columns.start, region.columns.stop)
-    weights = _draw(_key(seed, name), here, inner, fan_in)
+    weights: jax.Array = _draw(_key(seed, name), here, inner, fan_in)
     return weights if len(shape) > 2 else weights[:, 0]
 
 
@@ -42,9 +45,12 @@ def _draw(key: jax.Array, here: tuple[int, int, int, int], inner: tuple[int, ...
 
     def position(row: jax.Array, column: jax.Array) -> jax.Array:
         own = jax.random.fold_in(jax.random.fold_in(key, row), column)
-        return jax.random.normal(own, inner, jnp.float32) * jnp.float32(fan_in**-0.5)
+        numbers: jax.Array = jax.random.normal(own, inner, jnp.float32) * jnp.float32(fan_in**-0.5)
+        return numbers
 
     def one_row(row: jax.Array) -> jax.Array:
-        return jax.vmap(partial(position, row))(jnp.arange(left, right))
+        drawn: jax.Array = jax.vmap(partial(position, row))(jnp.arange(left, right))
+        return drawn
 
-    return jax.lax.map(one_row, jnp.arange(top, bottom))
+    weights: jax.Array = jax.lax.map(one_row, jnp.arange(top, bottom))
+    return weights

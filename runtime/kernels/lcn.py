@@ -11,6 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from lnet.compiler.shapes import Size
 
 
@@ -40,4 +41,5 @@ def _band(extent: int, field: int, sigma: float) -> np.ndarray:
     """Return the weights that each position gives its neighbours along one axis: `[extent, extent]`, rows sum to 1."""
     distance = np.arange(extent)[:, None] - np.arange(extent)[None, :]
     weights = np.exp(-(distance**2) / (2 * sigma**2)) * (np.abs(distance) <= field // 2)
-    return weights / weights.sum(axis=1, keepdims=True)
+    band: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return band

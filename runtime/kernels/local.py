@@ -29,6 +29,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from lnet.compiler.shapes import Window
 
 
@@ -228,9 +229,7 @@ def _input_gradient(h: jax.Array, weight: jax.Array, tiling: Tiling, precision: 
     rows, columns = tiling.rows, tiling.columns
     tiles = _by_tile(h, tiling).reshape(rows.tiles, columns.tiles, -1, batch)
 
-    def tile_row(
-        total: jax.Array, scanned: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[jax.Array, None]:
+    def tile_row(total: jax.Array, scanned: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         index, weights, values = scanned
         windows = _product("nkm,nmb->nkb", _pack(weights, tiling), values, precision)
         shape = (columns.tiles, rows.union, columns.union, maps_in, batch)
@@ -298,7 +297,9 @@ untied.defvjp(_untied_forward, _untied_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def untied_transpose(h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32") -> jax.Array:
+def untied_transpose(
+    h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32"
+) -> jax.Array:
     """`xhat[y,x,c] = sum over every (i,j,u,v) that touches (y,x) of sum_m D[i,j,u,v,c,m] h[i,j,m]`.
 
     The transpose of `untied`: `h` `[output rows, output columns, maps, batch]`, returns `[rows, columns, maps in,

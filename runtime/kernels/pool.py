@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from lnet.compiler.shapes import Slide, Window
 
 Reduction = Callable[[jax.Array, jax.Array], jax.Array]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from lnet.compiler.shapes import Slide, Window
 
 
@@ -43,11 +44,13 @@ def shared(x: jax.Array, weight: jax.Array, window: Window, precision: str = "fl
     return _interleave(h, sets)[: window.rows.outputs, : window.columns.outputs]
 
 
-def shared_transpose(h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32") -> jax.Array:
+def shared_transpose(
+    h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32"
+) -> jax.Array:
     """The transpose of `shared`: `[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
     shape = (window.rows.extent, window.columns.extent, weight.shape[-2], h.shape[-1])
     _, transpose = jax.vjp(lambda x: shared(x, weight, window, precision), jnp.zeros(shape, h.dtype))
-    (x,) = transpose(h)
+    x: jax.Array = transpose(h)[0]
     return x
 
 

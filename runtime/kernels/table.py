@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
 from lnet.compiler.ops import Local
 
 from . import objectives

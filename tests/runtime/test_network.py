@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
+
 from lnet.compiler.pipeline import compile_text
 from lnet.dsl import LnetError
 from lnet.runtime.network import Network
@@ -95,7 +96,9 @@ def test_gradients_are_those_of_the_formulas(network: Network) -> None:
         assert abs((gradient * direction).sum() - expected) < 1e-3 * norm, name
 
 
-def _slope(network: Network, name: str, direction: np.ndarray, images: np.ndarray, labels: np.ndarray | None) -> float:
+def _slope(
+    network: Network, name: str, direction: np.ndarray, images: np.ndarray, labels: np.ndarray | None
+) -> float:
     """The derivative of what trains `name`: with `gradients = stage` only the losses of its own stage."""
     graph = network.graph
     objectives = [
@@ -165,12 +168,18 @@ def test_one_neuron() -> None:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda n: n["V1.norm[6, 0, 0]"], "the layer 'V1.norm' is 6x7x2, so it has no neuron V1.norm[6, 0, 0]"),
+        (
+            lambda n: n["V1.norm[6, 0, 0]"],
+            "the layer 'V1.norm' is 6x7x2, so it has no neuron V1.norm[6, 0, 0]",
+        ),
         (lambda n: n["V1.nrm[0, 0, 0]"], "there is no layer 'V1.nrm'"),
         (lambda n: n["V1.norm"], "expected a neuron such as 'V1.pool[4, 7, 2]', found 'V1.norm'"),
         (lambda n: n(np.zeros((2, 9, 9, 2))), "expected images [batch, 9, 10, 2], found [2, 9, 9, 2]"),
         (lambda n: n.params["V1.weight"], "there is no parameter 'V1.weight'"),
-        (lambda n: n.params.update({"V1.filter.weight": np.zeros(3)}), "has the shape (7, 8, 3, 3, 2, 2), found (3,)"),
+        (
+            lambda n: n.params.update({"V1.filter.weight": np.zeros(3)}),
+            "has the shape (7, 8, 3, 3, 2, 2), found (3,)",
+        ),
     ],
 )
 def test_mistakes_are_explained(mistake, message: str) -> None:

@@ -1,0 +1,101 @@
+"""What the compiler knows after each stage, as stable text: for `lnetc compile --emit` and the golden tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from lnet.dsl import nodes
+
+from .codec import encode
+from .graph import Graph
+from .layer import Layer
+from .objectives import Objective
+from .partition import Partition
+from .place import Placement
+from .shapes import Region
+
+
+def dump_module(module: nodes.Module) -> str:
+    """Return the syntax tree, a node a line, children indented."""
+    lines = [line for declaration in module.declarations for line in _node(declaration, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _node(node: nodes.Node, indent: str) -> Iterator[str]:
+    plain, children = [], []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if field.name == "span":
+            continue
+        if isinstance(value, nodes.Name):
+            plain.append(value.text)
+        elif isinstance(value, nodes.Node):
+            children.append(value)
+        elif isinstance(value, tuple) and not all(isinstance(v, str) for v in value):
+            flat = [v for pair in value for v in (pair if isinstance(pair, tuple) else (pair,))]
+            children += [v for v in flat if isinstance(v, nodes.Node)]
+            plain += [v for v in flat if isinstance(v, str)]
+        else:
+            plain.append(".".join(value) if isinstance(value, tuple) else repr(value))
+    yield f"{indent}{type(node).__name__} {' '.join(plain)}".rstrip()
+    for child in children:
+        yield from _node(child, indent + "  ")
+
+
+def dump_graph(graph: Graph) -> str:
+    """Return layers and objectives, one a line."""
+    lines = [f"network {graph.name}", *map(_layer, graph.layers), *map(_objective, graph.objectives)]
+    settings = graph.training
+    lines += [f"train {field.name} = {getattr(settings, field.name)}" for field in fields(settings)]
+    return "\n".join(lines) + "\n"
+
+
+def _layer(layer: Layer) -> str:
+    arguments = {k: v for k, v in encode(layer.op).items() if k != "kind" and not isinstance(v, dict)}
+    shown = " ".join(f"{name}={value}" for name, value in arguments.items())
+    parameters = " ".join(f"{p.name}{list(p.shape)}" for p in layer.parameters)
+    line = f"{layer.path} = {layer.op.kind}({', '.join(layer.reads)}) {layer.sheet} {shown}".rstrip()
+    return f"{line}  {parameters}" if parameters else line
+
+
+def _objective(objective: Objective) -> str:
+    return (
+        f"{objective.path} = {objective.term.kind}({', '.join(objective.reads)}) "
+        f"weight={objective.weight:g} part of {objective.part_of}"
+    )
+
+
+def dump_partition(partition: Partition) -> str:
+    """Return each tile's pieces and what it receives."""
+    lines = [f"tiles {partition.tiles}", f"exchanged {' '.join(partition.exchanged)}"]
+    for tile, pieces in enumerate(partition.pieces):
+        lines.append(f"tile {tile}")
+        for piece in pieces:
+            owned, computed, held = map(_region, (piece.owned, piece.computed, piece.held))
+            lines.append(f"  {piece.layer} owned {owned} computed {computed} held {held}")
+        lines += [
+            f"  {m.kind} {m.layer} from {m.sender} {_region(m.region)} {m.values:,} values"
+            for m in partition.messages
+            if m.receiver == tile
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _region(region: Region) -> str:
+    if not region.area:
+        return "-"
+    return f"{region.rows.start}:{region.rows.stop},{region.columns.start}:{region.columns.stop}"
+
+
+def dump_placement(placement: Placement) -> str:
+    """Return the home of every shard."""
+    names = [worker.name for worker in placement.cluster.workers]
+    lines = [
+        f"tile[{replica},{tile}] {names[home]}"
+        for replica, homes in enumerate(placement.tiles)
+        for tile, home in enumerate(homes)
+    ]
+    lines += [f"server[{tile}] {names[home]}" for tile, home in enumerate(placement.servers)]
+    lines += [f"spare {worker.name}" for worker in placement.spares]
+    return "\n".join(lines) + "\n"

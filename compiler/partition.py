@@ -1,0 +1,313 @@
+"""Graph x tiles -> Partition: which tile owns, computes and receives which region of every layer.
+
+Every sheet is cut by the same relative lines into p x q tiles. What has weights is computed once, by its owner, and
+its values on the rim are sent to the tiles that need them; pools, normalisations and pointwise layers have no
+weights, so they are computed again on the rim instead:
+
+        owned by the tile left          owned by the tile right
+    V1.filter  . . . . . . . . . |. . . . . . . . . .
+                        [========|===                     received: 3 columns of V1.filter
+    V1.pool    . . . . . . . . . |. . .                   computed again on the rim
+    V2.filter  . . . . . . . .   |                        what the tile left computes reads all that
+
+A decoder's units write into pixels of neighbouring tiles: every tile sums what its own units write, and tiles whose
+pixels overlap exchange these sums, so that each knows the reconstruction wherever its units write.
+
+    forward   values of a layer on the rim           owner -> reader
+    sum       partial sums of a decoder              writer -> writer
+    backward  gradients of the values on the rim     reader -> owner
+
+A halo may cross several tiles, and a small top layer leaves tiles empty: everything is interval arithmetic, and
+nothing knows of eight neighbours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+
+from .graph import Graph
+from .layer import Layer
+from .ops import Decode, Dense, Input, Local, Pool
+from .shapes import Interval, Region, Size
+
+BYTES = 4
+"""A value on the wire is a float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one tile has of one layer: what it owns, what it computes, and what it holds after the exchange."""
+
+    layer: str
+    owned: Region
+    computed: Region
+    held: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A region of a layer, for each image of a step, from one tile to another."""
+
+    kind: str  # forward | sum | backward
+    layer: str
+    sender: int
+    receiver: int
+    region: Region
+    values: int
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A graph cut into tiles, numbered row by row; all replicas are cut alike.
+
+    `exchanged` are the layers whose values on the rim are sent; the others are computed again there.
+    """
+
+    tiles: Size
+    exchanged: tuple[str, ...]
+    pieces: tuple[tuple[Piece, ...], ...]
+    messages: tuple[Message, ...]
+
+    @property
+    def count(self) -> int:
+        return self.tiles.rows * self.tiles.columns
+
+    @cached_property
+    def halo_values(self) -> int:
+        """Values that cross tiles in one step, for one image."""
+        return sum(message.values for message in self.messages)
+
+    def received(self, tile: int) -> int:
+        """Values that a tile gets in one step, for one image."""
+        return sum(message.values for message in self.messages if message.receiver == tile)
+
+
+def partition(graph: Graph, tiles: Size) -> Partition:
+    """Cut a graph into p x q tiles, exchanging after a strided pool where that moves fewer bytes."""
+    exchanged = frozenset(
+        layer.path for layer in graph.layers if isinstance(layer.op, Local | Decode | Dense)
+    )
+    best = _cut(graph, tiles, exchanged)
+    for layer in graph.layers:
+        if isinstance(layer.op, Pool) and (layer.op.window.rows.stride, layer.op.window.columns.stride) != (
+            1,
+            1,
+        ):
+            candidate = _cut(graph, tiles, exchanged | {layer.path})
+            if candidate.halo_values < best.halo_values:
+                best, exchanged = candidate, exchanged | {layer.path}
+    return best
+
+
+def best_tiles(graph: Graph, count: int) -> Size:
+    """Return the p x q of a number of tiles that moves the fewest bytes; of equals the widest."""
+    grids = [Size(p, count // p) for p in range(1, count + 1) if count % p == 0]
+    likely = sorted(grids, key=lambda grid: abs(grid.rows - grid.columns))[:4]
+    return min(likely, key=lambda grid: (partition(graph, grid).halo_values, grid.rows))
+
+
+# --- ownership -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """The lines along which sheets are cut."""
+
+    tiles: Size
+
+    @property
+    def count(self) -> int:
+        return self.tiles.rows * self.tiles.columns
+
+    def owned(self, tile: int, size: Size) -> Region:
+        row, column = divmod(tile, self.tiles.columns)
+        return Region(_part(size.rows, row, self.tiles.rows), _part(size.columns, column, self.tiles.columns))
+
+    def owners(self, region: Region, size: Size) -> Iterator[tuple[int, Region]]:
+        """Yield the tiles that own some of a region, each with what it owns of it."""
+        for row, rows in _parts(region.rows, size.rows, self.tiles.rows):
+            for column, columns in _parts(region.columns, size.columns, self.tiles.columns):
+                yield row * self.tiles.columns + column, Region(rows, columns)
+
+
+def _part(extent: int, number: int, parts: int) -> Interval:
+    return Interval(extent * number // parts, extent * (number + 1) // parts)
+
+
+def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, Interval]]:
+    if not interval.length:
+        return
+    lines = [extent * number // parts for number in range(parts + 1)]
+    number = bisect_right(lines, interval.start) - 1
+    while number < parts and lines[number] < interval.stop:
+        here = Interval(lines[number], lines[number + 1]).intersect(interval)
+        if here.length:
+            yield number, here
+        number += 1
+
+
+# --- regions ---------------------------------------------------------------------------------------------
+
+
+def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
+    cuts = _Cuts(tiles)
+    pieces = tuple(tuple(_pieces(graph, cuts, tile, exchanged)) for tile in range(cuts.count))
+    held = [{piece.layer: piece for piece in of_tile} for of_tile in pieces]
+    messages = [
+        message
+        for layer in graph.layers
+        if layer.path in exchanged
+        for tile in range(cuts.count)
+        for message in _messages(graph, layer, cuts, held, tile)
+    ]
+    ordered = tuple(layer.path for layer in graph.layers if layer.path in exchanged)
+    return Partition(tiles, ordered, pieces, tuple(messages))
+
+
+def _pieces(graph: Graph, cuts: _Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
+    """Walk from the last layer to the first, collecting what each must hold for those behind it."""
+    needed: dict[str, Region] = {}
+    pieces: list[Piece] = []
+    for layer in reversed(graph.layers):
+        owned = cuts.owned(tile, layer.sheet.size)
+        held = _hull(owned, needed.get(layer.path))
+        computed = owned if layer.path in exchanged else held
+        if isinstance(layer.op, Decode):
+            units = cuts.owned(tile, graph.layer(layer.reads[0]).sheet.size)
+            held = held.hull(layer.op.window.reads(units))
+        pieces.append(Piece(layer.path, owned, computed, held))
+        _need_operands(graph, layer, computed, needed, cuts, tile)
+    for objective in graph.objectives:
+        assert all(path in graph for path in objective.reads), (
+            "elaborate: objectives read layers of the graph"
+        )
+    return pieces[::-1]
+
+
+def _need_operands(
+    graph: Graph, layer: Layer, computed: Region, needed: dict[str, Region], cuts: _Cuts, tile: int
+) -> None:
+    for path in layer.reads:
+        operand = graph.layer(path)
+        if isinstance(layer.op, Decode):  # reads the tile's own units and writes wherever they write
+            region = cuts.owned(tile, operand.sheet.size)
+        else:
+            region = layer.op.needs(computed).clip(operand.sheet.size)
+        needed[operand.path] = _hull(region, needed.get(operand.path))
+
+
+def _hull(region: Region, other: Region | None) -> Region:
+    return region if other is None else region.hull(other)
+
+
+# --- messages --------------------------------------------------------------------------------------------
+
+
+def _messages(
+    graph: Graph, layer: Layer, cuts: _Cuts, held: list[dict[str, Piece]], tile: int
+) -> Iterator[Message]:
+    """Yield what a tile gets of a layer, and what it gives back in the backward pass."""
+    piece = held[tile][layer.path]
+    if isinstance(layer.op, Decode):
+        yield from _sums(graph, layer, cuts, piece, tile)
+        return
+    back = _trained_through(graph, layer)
+    for owner, region in cuts.owners(piece.held, layer.sheet.size):
+        if owner != tile:
+            values = region.area * layer.sheet.maps
+            yield Message("forward", layer.path, owner, tile, region, values)
+            if back:
+                yield Message("backward", layer.path, tile, owner, region, values)
+
+
+def _sums(graph: Graph, layer: Layer, cuts: _Cuts, piece: Piece, tile: int) -> Iterator[Message]:
+    assert isinstance(layer.op, Decode)
+    units = graph.layer(layer.reads[0]).sheet.size
+    reaching = layer.op.window.readers(piece.held)
+    for writer, _ in cuts.owners(reaching, units):
+        region = layer.op.window.reads(cuts.owned(writer, units)).intersect(piece.held)
+        if writer != tile and region.area:
+            yield Message("sum", layer.path, writer, tile, region, region.area * layer.sheet.maps)
+
+
+def _trained_through(graph: Graph, layer: Layer) -> bool:
+    """Whether gradients come back to a layer's values: always jointly, per stage only from inside the stage."""
+    if graph.training.gradients == "joint":
+        return True
+    block = graph.block(layer.path)
+    inside = {path for o in graph.objectives if graph.block(o.part_of) == block for path in o.reads}
+    reached = {layer.path}
+    for reader in graph.layers:
+        if reached.intersection(reader.reads) and graph.block(reader.path) == block:
+            reached.add(reader.path)
+    return bool(reached & inside)
+
+
+# --- quality ---------------------------------------------------------------------------------------------
+
+
+def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
+    """Return the fewest values that a tile of this area must get for what it holds, for one image.
+
+    A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
+    at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
+    rectangle of area A needs `r c + 2 sqrt(A r c)`; a tile that spans an axis needs the other's depth along it.
+    """
+    exchanged = set(partition.exchanged)
+    total = 0.0
+    for piece in partition.pieces[tile]:
+        if piece.layer in exchanged:
+            total += _fewest(piece) * graph.layer(piece.layer).sheet.maps
+    return total * (2 if graph.training.gradients == "joint" else 1)
+
+
+def _fewest(piece: Piece) -> float:
+    owned, held = piece.owned.size, piece.held.size
+    rows, columns = held.rows - owned.rows, held.columns - owned.columns
+    if not piece.owned.area:
+        return piece.held.area
+    if not rows or not columns:
+        return rows * owned.columns + columns * owned.rows
+    return rows * columns + 2 * sqrt(piece.owned.area * rows * columns)
+
+
+def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[str, int]:
+    """Return how many values of each parameter a tile's server holds.
+
+    A layer whose positions have weights of their own is cut like its sheet; shared weights belong to tile 0.
+    """
+    cuts = _Cuts(partition.tiles)
+    held = {}
+    for layer in graph.layers:
+        for parameter in layer.parameters:
+            if parameter.name not in held:
+                held[parameter.name] = _owned_values(graph, layer, parameter.shape, cuts, tile)
+    return held
+
+
+def _owned_values(graph: Graph, layer: Layer, shape: tuple[int, ...], cuts: _Cuts, tile: int) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    if not position_weights(layer):
+        return size if tile == 0 else 0
+    positions = Size(shape[0], shape[1])
+    return cuts.owned(tile, positions).area * (size // (positions.rows * positions.columns))
+
+
+def position_weights(layer: Layer) -> bool:
+    """Whether every position of a layer has weights of its own, so that they can be cut with it."""
+    return isinstance(layer.op, Local | Decode) and layer.op.sets == layer.op.window.outputs
+
+
+def input_values(graph: Graph, partition: Partition, tile: int) -> int:
+    """Return the values of an image that a tile reads."""
+    return next(
+        piece.held.area * graph.input.sheet.maps
+        for piece in partition.pieces[tile]
+        if isinstance(graph.layer(piece.layer).op, Input)
+    )
