@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from .graph import Graph
 from .layer import Layer
-from .partition import BYTES, Partition, input_values, lower_bound, owned_parameters, position_weights
+from .partition import (
+    BYTES,
+    Partition,
+    input_values,
+    lower_bound,
+    neighbouring_weights,
+    owned_parameters,
+    position_weights,
+)
 from .receptive_field import receptive_field
 from .settings import Update
 from .shapes import Sheet, Size
@@ -26,6 +34,38 @@ class LayerCost:
     parameter_bytes: int
     state_bytes: int
     activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The whole plan; weights as published (without decoders), parameters with them."""
+
+    encoding_weights: int
+    parameters: int
+    multiply_adds: int
+    parameter_bytes: int
+    state_bytes: int
+    activation_bytes: int
+    halo: int
+    halo_ratio: float
+
+
+def totals(graph: Graph, partition: Partition) -> Totals:
+    """Return the sums over one replica."""
+    layers = [layer_cost(graph, layer) for layer in graph.layers]
+    tiles = tile_costs(graph, partition)
+    parameters = sum(parameter.size for parameter in graph.parameters)
+    halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
+    return Totals(
+        encoding_weights(graph),
+        parameters,
+        sum(layer.multiply_adds for layer in layers),
+        parameters * BYTES,
+        parameters * BYTES * state_slots(graph.training.update),
+        sum(layer.activation_bytes for layer in layers),
+        halo,
+        halo / bound if bound else 1.0,
+    )
 
 
 def state_slots(update: Update) -> int:
@@ -53,7 +93,11 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class TileCost:
-    """One tile of one replica: bytes in memory, and bytes that it gets in a step."""
+    """One tile of one replica: bytes in memory, and bytes that cross for it in a step.
+
+    `halo`: values on the rim and their gradients; `reduction`: weights that positions share or that `smooth`
+    compares, and their gradients; `traffic`: what it pushes to its parameter server and fetches from it.
+    """
 
     tile: int
     parameters: int
@@ -79,18 +123,16 @@ class TileCost:
 
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     """Return what each tile costs, at the file's batch."""
-    received = [0] * partition.count
-    for message in partition.messages:
-        received[message.receiver] += message.values
-    return tuple(_tile_cost(graph, partition, tile, received[tile]) for tile in range(partition.count))
+    return tuple(_tile_cost(graph, partition, tile) for tile in range(partition.count))
 
 
-def _tile_cost(graph: Graph, partition: Partition, tile: int, received: int) -> TileCost:
+def _tile_cost(graph: Graph, partition: Partition, tile: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
     owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
     shared = shared_values(graph) * BYTES
     held = owned + (shared if tile else 0)
+    neighbours = neighbouring_weights(graph, partition, tile) * BYTES
     slots = state_slots(training.update)
     activations = sum(p.held.area * graph.layer(p.layer).sheet.maps for p in partition.pieces[tile])
     return TileCost(
@@ -99,10 +141,10 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, received: int) -> 
         gradients=held,
         activations=activations * per_batch,
         server=owned * (1 + slots),
-        halo=received * per_batch,
+        halo=partition.halo_by_tile[tile] * per_batch,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,
-        reduction=2 * shared if partition.count > 1 and shared else 0,
+        reduction=2 * (neighbours + (shared if partition.count > 1 else 0)),
         traffic=owned / training.fetch + owned / training.push,
     )
 

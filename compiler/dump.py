@@ -12,7 +12,7 @@ from .graph import Graph
 from .layer import Layer
 from .objectives import Objective
 from .partition import Partition
-from .place import Placement
+from .placement import Placement
 from .shapes import Region
 
 

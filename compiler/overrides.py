@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from lnet.dsl import nodes, parse
+from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.parser import parse
 from lnet.dsl.source import Span
 
 T = TypeVar("T")

@@ -31,6 +31,7 @@ from math import sqrt
 
 from .graph import Graph
 from .layer import Layer
+from .objectives import Smooth, SquaredError
 from .ops import Decode, Dense, Input, Local, Pool
 from .shapes import Interval, Region, Size
 
@@ -81,9 +82,13 @@ class Partition:
         """Values that cross tiles in one step, for one image."""
         return sum(message.values for message in self.messages)
 
-    def received(self, tile: int) -> int:
-        """Values that a tile gets in one step, for one image."""
-        return sum(message.values for message in self.messages if message.receiver == tile)
+    @cached_property
+    def halo_by_tile(self) -> tuple[int, ...]:
+        """Values that cross for what each tile holds: what it is sent, and the gradients that it returns for it."""
+        values = [0] * self.count
+        for message in self.messages:
+            values[message.sender if message.kind == "backward" else message.receiver] += message.values
+        return tuple(values)
 
 
 def partition(graph: Graph, tiles: Size) -> Partition:
@@ -170,7 +175,7 @@ def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
 
 def _pieces(graph: Graph, cuts: _Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
     """Walk from the last layer to the first, collecting what each must hold for those behind it."""
-    needed: dict[str, Region] = {}
+    needed = _residuals(graph, cuts, tile)
     pieces: list[Piece] = []
     for layer in reversed(graph.layers):
         owned = cuts.owned(tile, layer.sheet.size)
@@ -181,11 +186,21 @@ def _pieces(graph: Graph, cuts: _Cuts, tile: int, exchanged: frozenset[str]) -> 
             held = held.hull(layer.op.window.reads(units))
         pieces.append(Piece(layer.path, owned, computed, held))
         _need_operands(graph, layer, computed, needed, cuts, tile)
-    for objective in graph.objectives:
-        assert all(path in graph for path in objective.reads), (
-            "elaborate: objectives read layers of the graph"
-        )
     return pieces[::-1]
+
+
+def _residuals(graph: Graph, cuts: _Cuts, tile: int) -> dict[str, Region]:
+    """Return what a tile's decoders are compared with: their units learn from the residual wherever they write."""
+    needed: dict[str, Region] = {}
+    for objective in graph.objectives:
+        operands = [graph.layer(path) for path in objective.reads]
+        for decoder in operands:
+            if isinstance(objective.term, SquaredError) and isinstance(decoder.op, Decode):
+                units = cuts.owned(tile, graph.layer(decoder.reads[0]).sheet.size)
+                written = decoder.op.window.reads(units)
+                for operand in operands:
+                    needed[operand.path] = _hull(written, needed.get(operand.path))
+    return needed
 
 
 def _need_operands(
@@ -215,7 +230,7 @@ def _messages(
     if isinstance(layer.op, Decode):
         yield from _sums(graph, layer, cuts, piece, tile)
         return
-    back = _trained_through(graph, layer)
+    back = trained_through(graph, layer)
     for owner, region in cuts.owners(piece.held, layer.sheet.size):
         if owner != tile:
             values = region.area * layer.sheet.maps
@@ -234,7 +249,7 @@ def _sums(graph: Graph, layer: Layer, cuts: _Cuts, piece: Piece, tile: int) -> I
             yield Message("sum", layer.path, writer, tile, region, region.area * layer.sheet.maps)
 
 
-def _trained_through(graph: Graph, layer: Layer) -> bool:
+def trained_through(graph: Graph, layer: Layer) -> bool:
     """Whether gradients come back to a layer's values: always jointly, per stage only from inside the stage."""
     if graph.training.gradients == "joint":
         return True
@@ -256,23 +271,32 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
     at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
     rectangle of area A needs `r c + 2 sqrt(A r c)`; a tile that spans an axis needs the other's depth along it.
+    Partial sums of a decoder come from as far inside the tile as its own units write outside: `4 sqrt(A r c)`.
+    Gradients that come back for what a tile holds count again.
     """
     exchanged = set(partition.exchanged)
     total = 0.0
     for piece in partition.pieces[tile]:
-        if piece.layer in exchanged:
-            total += _fewest(piece) * graph.layer(piece.layer).sheet.maps
-    return total * (2 if graph.training.gradients == "joint" else 1)
+        layer = graph.layer(piece.layer)
+        if layer.path not in exchanged:
+            continue
+        around, corners = _rim(piece)
+        if isinstance(layer.op, Decode):
+            total += 2 * around * layer.sheet.maps
+        else:
+            total += (around + corners) * layer.sheet.maps * (2 if trained_through(graph, layer) else 1)
+    return total
 
 
-def _fewest(piece: Piece) -> float:
+def _rim(piece: Piece) -> tuple[float, float]:
+    """Return the fewest values along the sides of a tile and in its corners that it holds and does not own."""
     owned, held = piece.owned.size, piece.held.size
     rows, columns = held.rows - owned.rows, held.columns - owned.columns
     if not piece.owned.area:
-        return piece.held.area
+        return piece.held.area, 0
     if not rows or not columns:
-        return rows * owned.columns + columns * owned.rows
-    return rows * columns + 2 * sqrt(piece.owned.area * rows * columns)
+        return rows * owned.columns + columns * owned.rows, 0
+    return 2 * sqrt(piece.owned.area * rows * columns), rows * columns
 
 
 def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[str, int]:
@@ -287,6 +311,19 @@ def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[s
             if parameter.name not in held:
                 held[parameter.name] = _owned_values(graph, layer, parameter.shape, cuts, tile)
     return held
+
+
+def neighbouring_weights(graph: Graph, partition: Partition, tile: int) -> int:
+    """Return how many weights of other tiles a tile compares with its own (`smooth`)."""
+    cuts, values = _Cuts(partition.tiles), 0
+    for objective in graph.objectives:
+        layer = graph.layer(objective.reads[0])
+        if isinstance(objective.term, Smooth):
+            size = layer.sheet.size
+            owned = cuts.owned(tile, size)
+            positions = owned.grow(1, 1).clip(size).area - owned.area
+            values += positions * (layer.parameters[0].size // (size.rows * size.columns))
+    return values
 
 
 def _owned_values(graph: Graph, layer: Layer, shape: tuple[int, ...], cuts: _Cuts, tile: int) -> int:

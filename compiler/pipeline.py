@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lnet.dsl import format_module, nodes, parse_source, read_source
+from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError
+from lnet.dsl.parser import parse_source
+from lnet.dsl.printer import format_module
+from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
 from .cluster_spec import ClusterSpec, read_cluster_spec
@@ -19,7 +22,8 @@ from .graph import Graph
 from .overrides import apply_overrides, as_text, overridden
 from .partition import Partition, best_tiles, partition
 from .passes.expand_rica import expand_rica
-from .place import Placement, place
+from .place import place
+from .placement import Placement
 from .plan import Plan
 from .shapes import Size
 

@@ -8,34 +8,20 @@ as that makes the slowest links carry less. Server i holds the parameters of til
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import networkx as nx
 
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
-from .cluster_spec import ClusterSpec, Worker
+from .cluster_spec import ClusterSpec
 from .cost import TileCost
 from .partition import BYTES, Partition
+from .placement import Placement
 
 Shard = tuple[int, int]
 """A tile of a replica: replica, tile."""
 
 _ROUNDS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Homes: `tiles[replica][tile]` and `servers[tile]` are numbers of workers; the rest are spares."""
-
-    cluster: ClusterSpec
-    tiles: tuple[tuple[int, ...], ...]
-    servers: tuple[int, ...]
-
-    @property
-    def spares(self) -> tuple[Worker, ...]:
-        used = {worker for replica in self.tiles for worker in replica}
-        return tuple(w for i, w in enumerate(self.cluster.workers) if i not in used)
 
 
 def place(

@@ -13,10 +13,11 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.dsl.source import Source, Span
 
 from .codec import Malformed, decode, encode
+from .cost import tile_costs
 from .files import write_aside
 from .graph import Graph
 from .partition import Partition
-from .place import Placement
+from .placement import Placement
 
 FORMAT = 1
 
@@ -61,6 +62,29 @@ class Plan:
             f"network {self.graph.name}, {len(self.graph.layers):,} layers, {weights:,} parameters; "
             f"{replicas:,} x {tiles} tiles on {len(self.placement.cluster.workers):,} workers"
         )
+
+    @cached_property
+    def workers(self) -> tuple[tuple[str, str, tuple[tuple[int, int], ...], int], ...]:
+        """Every worker's name, host, tiles as (replica, tile), and bytes of memory for them and their servers."""
+        costs, placement = tile_costs(self.graph, self.partition), self.placement
+        tiles: list[list[tuple[int, int]]] = [[] for _ in placement.cluster.workers]
+        memory = [0] * len(tiles)
+        for replica, homes in enumerate(placement.tiles):
+            for tile, home in enumerate(homes):
+                tiles[home].append((replica, tile))
+                memory[home] += costs[tile].memory
+        for tile, home in enumerate(placement.servers):
+            memory[home] += costs[tile].server
+        return tuple(
+            (worker.name, worker.host, tuple(tiles[i]), memory[i])
+            for i, worker in enumerate(placement.cluster.workers)
+        )
+
+    def explain(self) -> str:
+        """Return what the network computes, what it costs and how it is cut up, as tables."""
+        from .explain import explain_text
+
+        return explain_text(self)
 
     def to_json(self) -> str:
         """Return the plan as JSON text."""

@@ -17,8 +17,10 @@ import lnet
 from lnet.compiler.files import write_aside
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan import Plan, load_plan
-from lnet.dsl import Collector, Diagnostic, LnetError, Source, format_source, read_source
-from lnet.dsl.diagnostics import render_all
+from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
+from lnet.dsl.printer import format_source
+from lnet.dsl.reader import read_source
+from lnet.dsl.source import Source
 
 
 class Program(click.Group):

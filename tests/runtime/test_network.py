@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from lnet.compiler.pipeline import compile_text
-from lnet.dsl import LnetError
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.network import Network
 
 STAGES = """

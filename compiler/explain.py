@@ -1,0 +1,154 @@
+"""What a plan computes and what that costs, for people (`lnetc explain`) and for programs (`--json`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from io import StringIO
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .cost import TileCost, layer_cost, tile_costs, totals
+from .plan import Plan
+
+SHOWN_WORKERS = 24
+"""Workers in the table for people; `--json` has all of them."""
+
+
+def explain_text(plan: Plan) -> str:
+    """Return tables of layers, workers and sums."""
+    graph, batch = plan.graph, plan.graph.training.batch
+    out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
+    out.print(f"network {graph.name} from {plan.source_name}", soft_wrap=True)
+    out.print()
+    out.print(_layers(plan))
+    out.print(
+        f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'"
+    )
+    out.print()
+    out.print(_workers(plan))
+    hidden = len(plan.workers) - SHOWN_WORKERS
+    if hidden > 0:
+        out.print(f"... and {hidden:,} workers more: 'lnetc explain --json' lists them all")
+    out.print(
+        "bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of parameters"
+    )
+    out.print("x bound: halo over the fewest bytes that tiles of this area can do with")
+    out.print()
+    for line in _sums(plan):
+        out.print(line)
+    assert isinstance(out.file, StringIO)
+    return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
+
+
+def _layers(plan: Plan) -> Table:
+    words = (
+        ("layer", "kind", "value"),
+        ("field", "sees", "weights", "multiply-adds", "parameters", "state", "activations"),
+    )
+    table = _table(*words)
+    graph = plan.graph
+    for layer in graph.layers:
+        cost = layer_cost(graph, layer)
+        table.add_row(
+            cost.path,
+            cost.kind,
+            str(cost.sheet),
+            str(cost.field or ""),
+            str(cost.receptive_field),
+            *map(_count, (cost.weights, cost.multiply_adds)),
+            *map(_bytes, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
+        )
+    return table
+
+
+def _workers(plan: Plan) -> Table:
+    table = _table(
+        ("worker", "host", "tiles"), ("memory", "input", "halo", "x bound", "reduce", "push, fetch")
+    )
+    costs = tile_costs(plan.graph, plan.partition)
+    for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
+        held = [costs[tile] for _, tile in tiles]
+        names = " ".join(f"{replica}:{tile}" for replica, tile in tiles) or "spare"
+        table.add_row(name, host, names, _bytes(memory), *_exchange(held))
+    return table
+
+
+def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
+    halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
+    return (
+        _bytes(sum(tile.input for tile in tiles)),
+        _bytes(halo),
+        f"{halo / bound:.2f}" if bound else "-",
+        _bytes(sum(tile.reduction for tile in tiles)),
+        _bytes(round(sum(tile.traffic for tile in tiles))),
+    )
+
+
+def _sums(plan: Plan) -> list[str]:
+    sums = totals(plan.graph, plan.partition)
+    replicas, tiles = len(plan.placement.tiles), plan.partition.tiles
+    ratio = f", {sums.halo_ratio:.2f} x the lower bound" if sums.halo else ""
+    return [
+        f"{sums.encoding_weights:,} encoding weights; {sums.parameters:,} parameters with decoders and biases",
+        f"{sums.multiply_adds:,} multiply-adds forward for one image",
+        f"{_bytes(sums.parameter_bytes)} of parameters, {_bytes(sums.state_bytes)} of optimiser state, "
+        f"{_bytes(sums.activation_bytes)} of activations in each replica",
+        f"{replicas:,} replica{'s' * (replicas != 1)} of {tiles} tiles on {len(plan.workers):,} workers; "
+        f"{_bytes(sums.halo)} of halos in a step of one replica{ratio}",
+    ]
+
+
+def _table(words: tuple[str, ...], figures: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for word in words:
+        table.add_column(word)
+    for figure in figures:
+        table.add_column(figure, justify="right")
+    return table
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _bytes(number: int) -> str:
+    """Return a number of bytes to three figures, in decimal units."""
+    if not number:
+        return "-"
+    amount = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.3g} TB" if amount < 1000 else f"{amount:,.0f} TB"
+
+
+def explain_data(plan: Plan) -> dict[str, Any]:
+    """Return what the tables show, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
+    graph, partition = plan.graph, plan.partition
+    costs = tile_costs(graph, partition)
+    return {
+        "network": graph.name,
+        "source": plan.source_name,
+        "digest": plan.digest,
+        "batch": graph.training.batch,
+        "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
+        "tiles": [
+            _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio} for cost in costs
+        ],
+        "workers": [
+            {"name": name, "host": host, "tiles": [list(tile) for tile in tiles], "memory": memory}
+            for name, host, tiles, memory in plan.workers
+        ],
+        "grid": [partition.tiles.rows, partition.tiles.columns],
+        "replicas": len(plan.placement.tiles),
+        "totals": asdict(totals(graph, partition)),
+    }
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Write extents as lists."""
+    return {k: list(v.values()) if isinstance(v, dict) else v for k, v in data.items()}

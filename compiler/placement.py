@@ -1,0 +1,21 @@
+"""Where the shards of a plan live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .cluster_spec import ClusterSpec, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Homes: `tiles[replica][tile]` and `servers[tile]` are numbers of workers; the rest are spares."""
+
+    cluster: ClusterSpec
+    tiles: tuple[tuple[int, ...], ...]
+    servers: tuple[int, ...]
+
+    @property
+    def spares(self) -> tuple[Worker, ...]:
+        used = {worker for replica in self.tiles for worker in replica}
+        return tuple(w for i, w in enumerate(self.cluster.workers) if i not in used)
