@@ -33,15 +33,19 @@ NOTHING = "-"
 """The view of layers that no objective trains."""
 
 
-def layer_values(graph: Graph, params: Params, images: jax.Array) -> dict[str, jax.Array]:
-    """Return the value of every layer that the file names, `[row, column, map, batch]`.
+def layer_values(
+    graph: Graph, params: Params, images: jax.Array, layers: tuple[Layer, ...] | None = None
+) -> dict[str, jax.Array]:
+    """Return the values of layers, in their order: `[row, column, map, batch]`.
 
-    `images` is `[row, column, channel, batch]`, normalised.
+    Of those that the file names unless `layers` are given, which must hold all that they read. `images` is
+    `[row, column, channel, batch]`, normalised.
     """
     evaluation = _Evaluation(graph, params, images, (EVERYTHING,))
-    for layer in graph.visible:
+    layers = graph.visible if layers is None else layers
+    for layer in layers:
         evaluation.layer(layer)
-    return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in graph.visible}
+    return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
 
 
 def loss_terms(

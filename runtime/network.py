@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +30,10 @@ def _initial(parameter: Parameter, seed: int) -> jax.Array:
     if parameter.fan_in is None:
         return jnp.zeros(parameter.shape, jnp.float32)
     return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in)
+
+
+class UnknownParameter(LnetError, KeyError):
+    """A name that is no parameter's: a `KeyError` too, so that `in` and `get` work as for any mapping."""
 
 
 class Parameters(MutableMapping[str, Array]):
@@ -64,7 +67,20 @@ class Parameters(MutableMapping[str, Array]):
 
     def _check(self, name: str) -> None:
         if name not in self._shapes:
-            raise _refused(f"there is no parameter '{name}'", did_you_mean(name, self._shapes))
+            hints = did_you_mean(name, self._shapes)
+            raise UnknownParameter([Diagnostic("E720", f"there is no parameter '{name}'", hints=hints)])
+
+
+def _total(
+    graph: Graph, params: Mapping[str, jax.Array], images: jax.Array, labels: jax.Array | None
+) -> jax.Array:
+    return total_loss(graph, params, images, labels)[0]
+
+
+# Compiled once for a graph and a shape of images, however many networks there are of it.
+_values = jax.jit(layer_values, static_argnums=(0, 3))
+_loss = jax.jit(_total, static_argnums=0)
+_gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
 
 
 class Network:
@@ -83,9 +99,6 @@ class Network:
         else:
             self.params = Parameters(self.graph, {})
             self._take(params)
-        self._values = jax.jit(partial(layer_values, self.graph))
-        self._loss = jax.jit(lambda p, x, y: total_loss(self.graph, p, x, y)[0])
-        self._gradients = jax.jit(jax.grad(lambda p, x, y: total_loss(self.graph, p, x, y)[0]))
 
     def _take(self, params: Mapping[str, ArrayLike]) -> None:
         missing = [name for name in self.params if name not in params]
@@ -96,16 +109,16 @@ class Network:
 
     def __call__(self, images: ArrayLike) -> dict[str, Array]:
         """Return the value of every layer by path: `{"V1.filter": [batch, row, column, map]}`."""
-        values = self._values(self.params.arrays, self._images(images))
+        values = _values(self.graph, self.params.arrays, self._images(images))
         return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
 
     def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
         """Return the loss: the sum of all objectives, each a mean over the batch."""
-        return float(self._loss(self.params.arrays, self._images(images), self._labels(labels)))
+        return float(_loss(self.graph, self.params.arrays, self._images(images), self._labels(labels)))
 
     def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
         """Return the gradient of the loss by parameter name, as `train.gradients` says."""
-        gradients = self._gradients(self.params.arrays, self._images(images), self._labels(labels))
+        gradients = _gradients(self.graph, self.params.arrays, self._images(images), self._labels(labels))
         return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
@@ -113,9 +126,15 @@ class Network:
         path, row, column, map_ = parse_neuron(self.graph, neuron)
 
         def respond(images: ArrayLike) -> Array:
-            return np.asarray(self._values(self.params.arrays, self._images(images))[path][row, column, map_])
+            values = _values(self.graph, self.params.arrays, self._images(images))
+            return np.asarray(values[path][row, column, map_])
 
         return respond
+
+    def everything(self, images: ArrayLike) -> dict[str, Array]:
+        """Return the values of all layers, those that passes made too: decoders by the path of their objective."""
+        values = _values(self.graph, self.params.arrays, self._images(images), self.graph.layers)
+        return {path: np.asarray(batch_first(value)) for path, value in values.items()}
 
     def _images(self, images: ArrayLike) -> jax.Array:
         array = jnp.asarray(images, dtype=float)

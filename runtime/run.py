@@ -15,18 +15,21 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from numpy.typing import NDArray
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
 from .checkpoint import Checkpoint, CheckpointFolder, Unreadable, read_checkpoint
+from .data import open_frames
 from .events import Event, read_events
 from .network import Network
 
@@ -62,6 +65,21 @@ class Run:
         if checkpoint is None:
             raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
         return Network(self.plan, checkpoint.params)
+
+    def images(self, count: int, data: str | os.PathLike[str] | None = None) -> NDArray[np.float32]:
+        """Return the first `count` samples `[batch, row, column, channel]` of the run's order, as it prepares them.
+
+        From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
+        """
+        frames = self.plan.graph.training.data
+        if data is not None:
+            frames = replace(frames, path=str(Path(data).resolve())) if frames is not None else None
+        elif self.info["data"]["in_memory"]:
+            frames = None
+        if frames is None:
+            raise refused("E747", "the run was trained on an array, so there are no images to read")
+        sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
+        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed).batch(0, count).images
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

@@ -63,7 +63,12 @@ def train(
     run = create_run(
         Path(directory) if directory is not None else next_directory(plan.graph.name),
         plan,
-        {"base": str(base), "images": samples.count, "classes": samples.classes},
+        {
+            "base": str(base),
+            "images": samples.count,
+            "classes": samples.classes,
+            "in_memory": isinstance(data, np.ndarray),
+        },
     )
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     params = initial_params(plan.graph, plan.graph.training.seed)

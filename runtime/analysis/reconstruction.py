@@ -1,0 +1,51 @@
+"""What decoders make of images, beside what they should make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.graph import Graph
+from lnet.compiler.objectives import SquaredError
+from lnet.runtime.network import Network
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A decoder's value beside its target's, each `[batch, row, column, map]`; `of` is the target's path."""
+
+    objective: str
+    of: str
+    target: Array
+    value: Array
+
+    @property
+    def error(self) -> float:
+        """Squared error over that of the images' mean: 0 is perfect, 1 as good as the mean."""
+        spread = float(((self.target - self.target.mean(0)) ** 2).sum())
+        return float(((self.value - self.target) ** 2).sum()) / spread if spread else float("inf")
+
+
+def reconstructions(network: Network, images: Array) -> list[Reconstruction]:
+    """Return what every decoder that an objective compares with a layer makes of images."""
+    graph = network.graph
+    compared = list(_compared(graph))
+    if not compared:
+        return []
+    values = network.everything(images)
+    return [Reconstruction(name, of, values[of], values[decoder]) for name, of, decoder in compared]
+
+
+def _compared(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    for objective in graph.objectives:
+        if isinstance(objective.term, SquaredError):
+            one, other = (graph.layer(path) for path in objective.reads)
+            if (one.op.kind == "decode") != (other.op.kind == "decode"):
+                decoder, target = (one, other) if one.op.kind == "decode" else (other, one)
+                yield objective.part_of, target.path, decoder.path

@@ -1,0 +1,61 @@
+"""Curves of a run: losses and throughput, as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from lnet.runtime.events import Event
+
+POINTS = 600
+"""A curve of more steps is averaged into this many points, so that a long run's page stays small."""
+
+
+def loss_curves(steps: Sequence[Event]) -> str:
+    """Return the loss of every objective over the steps, logarithmic where all are positive."""
+    names = list(dict.fromkeys(name for event in steps for name in event["objectives"]))
+    curves = {name: np.array([event["objectives"].get(name, np.nan) for event in steps]) for name in names}
+    return _draw(steps, curves, "loss", logarithmic=all((curve > 0).all() for curve in curves.values()))
+
+
+def throughput_curve(steps: Sequence[Event], batch: int) -> str:
+    """Return images per second over the steps."""
+    rate = np.array([batch / max(event["seconds"], 1e-9) for event in steps])
+    return _draw(steps, {"": rate}, "images per second", logarithmic=False)
+
+
+def _draw(steps: Sequence[Event], curves: Mapping[str, np.ndarray], label: str, logarithmic: bool) -> str:
+    numbers = np.array([event["step"] for event in steps])
+    figure = Figure(figsize=(7.2, 2.7), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(_averaged(numbers), _averaged(curve), label=name, linewidth=1.4)
+    axes.set_xlabel("step")
+    axes.set_ylabel(label)
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=min(0.0, *(float(np.nanmin(curve)) for curve in curves.values())))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    text = StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _averaged(values: np.ndarray) -> np.ndarray:
+    """Return the means of runs of equal length, POINTS at most."""
+    length = -(-len(values) // POINTS)
+    whole = len(values) // length * length
+    means: np.ndarray = values[:whole].reshape(-1, length).mean(1)
+    return means if whole == len(values) else np.append(means, values[whole:].mean())

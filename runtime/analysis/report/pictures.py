@@ -1,0 +1,27 @@
+"""Arrays as pictures that stand in the page itself."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Array = NDArray[np.floating[Any]]
+
+
+def data_url(picture: Array, scale: int = 1) -> str:
+    """Return a picture `[rows, columns, 3]` in 0..1 as a PNG in a URL, enlarged by an integer."""
+    pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def sheet_picture(value: Array, spread: float) -> Array:
+    """Return a value `[rows, columns, 1 or 3]` as a picture: 0 grey, `spread` white, `-spread` black."""
+    grey = 0.5 + 0.5 * value / (spread or 1)
+    return np.repeat(grey, 3, axis=-1) if value.shape[-1] == 1 else grey
