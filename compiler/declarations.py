@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Diagnostic, did_you_mean
+from lnet.dsl.source import Span
 
 from .evaluate import ATTRIBUTES, Evaluator
 from .objectives import OBJECTIVE_KINDS
@@ -231,11 +232,12 @@ def single_network(declarations: Declarations, evaluator: Evaluator) -> nodes.Ne
     """Return the one network of a file, or report that there is none or more than one."""
     networks = declarations.networks
     if not networks:
-        if not declarations.some_broken:
+        if not declarations.some_broken and not evaluator.collector.failed:
             evaluator.collector.add(
                 Diagnostic(
                     "E209",
                     "expected one 'network' declaration, found none",
+                    Span(0, 0),
                     hints=("write 'network NAME { image: input(64x64x3) ... }'",),
                 )
             )

@@ -81,6 +81,7 @@ class _Builder:
     stages: list[tuple[str, str]] = field(default_factory=list)
     also_read: set[str] = field(default_factory=set)
     instantiated: set[str] = field(default_factory=set)
+    checked: set[str] = field(default_factory=set)
 
     # --- blocks ------------------------------------------------------------------------------------------
 
@@ -278,7 +279,10 @@ class _Builder:
             seen.setdefault(name.text, name)
 
     def _check_abstractly(self, stage: nodes.Stage) -> None:
-        """Find what is wrong with a stage whatever its arguments are."""
+        """Find, once, what is wrong with a stage whatever its arguments are."""
+        if stage.name.text in self.checked:
+            return
+        self.checked.add(stage.name.text)
         values = {**self.lets, **{p.name.text: UNKNOWN for p in stage.parameters}}
         for parameter in stage.parameters:
             if parameter.default is not None:

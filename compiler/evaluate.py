@@ -348,13 +348,11 @@ class Evaluator:
         if layer is not None:
             return layer
         missing = {
-            "above": "a layer above it to read",
             "nearest local": "a 'local' layer above it in its block",
             "nearest pool": "a pool above it that is made from its 'encode'",
         }[row.type.default or "above"]
-        code = "E405" if row.type.default == "above" else "E501"
         return self.report(
-            code,
+            "E501",
             f"'{owner}' needs {missing}, and there is none",
             span,
             hints=(f"name one with '{row.name}'",),

@@ -89,15 +89,15 @@ def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
 
 def _sums(plan: Plan) -> list[str]:
     sums = totals(plan.graph, plan.partition)
-    replicas, tiles = len(plan.placement.tiles), plan.partition.tiles
-    ratio = f", {sums.halo_ratio:.2f} x the lower bound" if sums.halo else ""
+    halos = (
+        f"; {_bytes(sums.halo)} of halos in a step of one replica, {sums.halo_ratio:.2f} x the lower bound"
+    )
     return [
         f"{sums.encoding_weights:,} encoding weights; {sums.parameters:,} parameters with decoders and biases",
         f"{sums.multiply_adds:,} multiply-adds forward for one image",
         f"{_bytes(sums.parameter_bytes)} of parameters, {_bytes(sums.state_bytes)} of optimiser state, "
         f"{_bytes(sums.activation_bytes)} of activations in each replica",
-        f"{replicas:,} replica{'s' * (replicas != 1)} of {tiles} tiles on {len(plan.workers):,} workers; "
-        f"{_bytes(sums.halo)} of halos in a step of one replica{ratio}",
+        plan.summary().partition("; ")[2] + (halos if sums.halo else ""),
     ]
 
 

@@ -33,7 +33,7 @@ from .graph import Graph
 from .layer import Layer
 from .objectives import Smooth, SquaredError
 from .ops import Decode, Dense, Input, Local, Pool
-from .shapes import Interval, Region, Size
+from .shapes import Interval, Region, Size, Window, whole
 
 BYTES = 4
 """A value on the wire is a float32."""
@@ -270,33 +270,51 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
 
     A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
     at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
-    rectangle of area A needs `r c + 2 sqrt(A r c)`; a tile that spans an axis needs the other's depth along it.
-    Partial sums of a decoder come from as far inside the tile as its own units write outside: `4 sqrt(A r c)`.
-    Gradients that come back for what a tile holds count again.
+    rectangle of area A needs `2 sqrt(A r c) + r c`; a tile that spans an axis needs the other's depth along it.
+    Gradients that come back for what it holds count again. A decoder's partial sums are needed outside, where the
+    tile's own units write, and inside, where those of others do: there the corners count once, not twice.
     """
-    exchanged = set(partition.exchanged)
-    total = 0.0
+    cuts, total = _Cuts(partition.tiles), 0.0
     for piece in partition.pieces[tile]:
         layer = graph.layer(piece.layer)
-        if layer.path not in exchanged:
+        if layer.path not in partition.exchanged:
             continue
-        around, corners = _rim(piece)
         if isinstance(layer.op, Decode):
-            total += 2 * around * layer.sheet.maps
+            fewest = _fewest_sums(layer.op.window, cuts, piece.owned, tile)
         else:
-            total += (around + corners) * layer.sheet.maps * (2 if trained_through(graph, layer) else 1)
+            fewest = _rim(piece.owned, piece.held) * (2 if trained_through(graph, layer) else 1)
+        total += fewest * layer.sheet.maps
     return total
 
 
-def _rim(piece: Piece) -> tuple[float, float]:
-    """Return the fewest values along the sides of a tile and in its corners that it holds and does not own."""
-    owned, held = piece.owned.size, piece.held.size
-    rows, columns = held.rows - owned.rows, held.columns - owned.columns
-    if not piece.owned.area:
-        return piece.held.area, 0
+def _rim(owned: Region, held: Region) -> float:
+    """Return the least area around a rectangle of the area of `owned` that is as deep as `held` is."""
+    if not owned.area:
+        return held.area
+    return _ring(owned, held.size.rows - owned.size.rows, held.size.columns - owned.size.columns, corners=1)
+
+
+def _fewest_sums(window: Window, cuts: _Cuts, owned: Region, tile: int) -> float:
+    units = cuts.owned(tile, window.outputs)
+    own, written = owned.intersect(window.reads(whole(window.outputs))), window.reads(units)
+    inside = [
+        min(mine.length, sum(mine.intersect(slide.reads(others)).length for others in (before, after)))
+        for mine, slide, before, after in (
+            (own.rows, window.rows, *_others(units.rows, window.rows.outputs)),
+            (own.columns, window.columns, *_others(units.columns, window.columns.outputs)),
+        )
+    ]
+    return _rim(own, own.hull(written)) + _ring(own, inside[0], inside[1], corners=-1)
+
+
+def _others(interval: Interval, extent: int) -> tuple[Interval, Interval]:
+    return Interval(0, interval.start), Interval(interval.stop, extent)
+
+
+def _ring(owned: Region, rows: int, columns: int, corners: int) -> float:
     if not rows or not columns:
-        return rows * owned.columns + columns * owned.rows, 0
-    return 2 * sqrt(piece.owned.area * rows * columns), rows * columns
+        return rows * owned.size.columns + columns * owned.size.rows
+    return 2 * sqrt(owned.area * rows * columns) + corners * rows * columns
 
 
 def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[str, int]:

@@ -57,10 +57,10 @@ class Plan:
     def summary(self) -> str:
         """Return one line about the plan."""
         weights = sum(p.size for p in self.graph.parameters)
-        tiles, replicas = self.partition.tiles, len(self.placement.tiles)
+        layers, replicas, workers = len(self.graph.visible), len(self.placement.tiles), len(self.workers)
         return (
-            f"network {self.graph.name}, {len(self.graph.layers):,} layers, {weights:,} parameters; "
-            f"{replicas:,} x {tiles} tiles on {len(self.placement.cluster.workers):,} workers"
+            f"network {self.graph.name}: {layers:,} layers, {weights:,} parameters; "
+            f"{_counted(replicas, 'replica')} of {self.partition.tiles} tiles on {_counted(workers, 'worker')}"
         )
 
     @cached_property
@@ -146,6 +146,10 @@ def _refused(path: object, what: str, note: str) -> LnetError:
             )
         ]
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _canonical(data: object) -> str:

@@ -42,6 +42,10 @@ class LnetError(Exception):
         return render_all(self.diagnostics, self.source)
 
 
+MISSPELT = frozenset(("E106", "E107"))
+"""Numbers and sizes that are none: a value stands in for them, about which nothing is said."""
+
+
 class Collector:
     """Gathers the diagnostics of one run over a source, so that all are reported at once."""
 
@@ -49,11 +53,14 @@ class Collector:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
         self._seen: set[object] = set()
+        self._misspelt: set[Span | None] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Take a diagnostic, unless the same mistake at the same place was taken before."""
+        """Take a diagnostic, unless it was taken before or what it points at is misspelt anyway."""
         key = (diagnostic.code, diagnostic.span, diagnostic.span is None and diagnostic.message)
-        if key not in self._seen:
+        if key not in self._seen and diagnostic.span not in self._misspelt:
+            if diagnostic.code in MISSPELT:
+                self._misspelt.add(diagnostic.span)
             self._seen.add(key)
             self.diagnostics.append(diagnostic)
 

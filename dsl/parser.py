@@ -46,7 +46,7 @@ def parse_source(collector: Collector) -> nodes.Module:
     """Return the module of the collector's source, with `Broken` nodes where errors were reported."""
     tokens = tokenize(collector)
     if all(token.type == "NEWLINE" for token in tokens.tokens):
-        collector.add(Diagnostic("E004", "expected a network, found a file without declarations"))
+        collector.add(Diagnostic("E004", "expected a network, found a file without declarations", Span(0, 0)))
         return nodes.Module(None, (), tokens.comments)
     return _Parser(collector, tokens).module()
 
@@ -118,7 +118,8 @@ class _Parser:
         try:
             self.result = self.automaton.feed_token(token)
         except UnexpectedToken:
-            self._report(self._unexpected(token))
+            if not self._in_unfinished_text():
+                self._report(self._unexpected(token))
             self._recover(token)
             return False
         self.fed.append(token)
@@ -250,6 +251,11 @@ class _Parser:
         if self.open_brace is None or self.fed:
             return False
         return token.type == "$END" or (token.type in _DECLARATIONS and self._declares(self._index_of(token)))
+
+    def _in_unfinished_text(self) -> bool:
+        """Whether a text without its closing quote has swallowed what is missing: it was reported already."""
+        starts = {d.span.start for d in self.collector.diagnostics if d.code == "E104" and d.span is not None}
+        return any(token.start_pos in starts for token in self.fed)
 
     def _unexpected(self, token: Token) -> Diagnostic:
         expected = self._acceptable()

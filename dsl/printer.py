@@ -52,34 +52,55 @@ class _Printer:
         self.comments = sorted(self.module.comments, key=lambda c: c.span.start, reverse=True)
         lines: list[str] = []
         if self.module.version is not None:
-            lines += self._own_lines_before(self.module.version.span.start)
+            lines += self._comment_lines(self.module.version.span.start, between=False)
             lines.append(f"lnet {self.module.version.text}{self._trailing(self.module.version.span)}")
         for declaration in self.module.declarations:
-            above = self._own_lines_before(declaration.span.start)
+            comments = self._comment_lines(declaration.span.start, between=bool(lines))
             block = self._declaration(declaration)
-            if lines and not (above and self._follows_version(lines)) and not self._lets(lines, block):
+            if comments:
+                gap = self._blank_above(declaration.span.start)
+            else:
+                gap = bool(lines) and not self._stand_together(lines, block)
+            lines += [*comments, *([""] if gap else []), *block]
+        return "\n".join([*lines, *self._comment_lines(None, between=bool(lines))]) + "\n"
+
+    def _comment_lines(self, before: int | None, between: bool) -> list[str]:
+        """Take the comments before a place, with the blank lines that stand above them in the file.
+
+        One is added above comments that stand between declarations, unless the first line is all that is above.
+        """
+        lines: list[str] = []
+        for comment in self._own_lines_before(before):
+            first = between and not lines and not self._follows_version(comment)
+            if first or ((lines or between) and self._blank_above(comment.span.start)):
                 lines.append("")
-            lines += above + block
-        rest = self._own_lines_before(None)
-        if lines and rest:
-            lines.append("")
-        return "\n".join([*lines, *rest]) + "\n"
+            lines.append(comment.text)
+        return lines
 
-    def _follows_version(self, lines: list[str]) -> bool:
-        return len(lines) == 1 and lines[0].startswith("lnet ")
+    def _follows_version(self, comment: nodes.Comment) -> bool:
+        version, first = self.module.version, self.module.declarations[:1]
+        after = version is not None and comment.span.start > version.span.start
+        return after and all(comment.span.start < declaration.span.start for declaration in first)
 
-    def _lets(self, lines: list[str], block: list[str]) -> bool:
-        """Constants stand together."""
+    def _stand_together(self, lines: list[str], block: list[str]) -> bool:
+        """Constants do."""
         return lines[-1].startswith("let ") and block[0].startswith("let ")
+
+    def _blank_above(self, offset: int) -> bool:
+        """Whether the line above a place is blank in the file."""
+        if self.source is None:
+            return False
+        number = self.source.position(offset)[0]
+        return number > 1 and not self.source.line(number - 1).strip()
 
     # --- comments ----------------------------------------------------------------------------------------
 
-    def _own_lines_before(self, offset: int | None) -> list[str]:
-        """Take the comments before a place, a line each."""
-        lines = []
+    def _own_lines_before(self, offset: int | None) -> list[nodes.Comment]:
+        """Take the comments before a place."""
+        taken = []
         while self.comments and (offset is None or self.comments[-1].span.start < offset):
-            lines.append(self.comments.pop().text)
-        return lines
+            taken.append(self.comments.pop())
+        return taken
 
     def _trailing(self, span: Span) -> str:
         """Take the comment behind a node on its last line."""
@@ -117,19 +138,18 @@ class _Printer:
         self, head: str, entries: Sequence[nodes.Item | nodes.Setting | nodes.Broken], span: Span
     ) -> list[str]:
         rows: list[_Row] = []
-        previous: nodes.Node | None = None
         for entry in entries:
-            gap = previous is not None and self._blank_between(previous, entry)
-            rows += self._comment_rows(entry.span.start, gap)
-            row = self._row(entry, gap and not (rows and rows[-1].gap_before and not rows[-1].body))
-            rows.append(row)
-            previous = entry
-        end = self._comment_rows(span.end, False) if self.source else []
-        return [f"{head} {{", *_aligned([*rows, *end]), "}" + self._trailing(span)]
+            self._add_comments(rows, entry.span.start)
+            rows.append(self._row(entry, bool(rows) and self._blank_above(entry.span.start)))
+        if self.source is not None:
+            self._add_comments(rows, span.end)
+        return [f"{head} {{", *_aligned(rows), "}" + self._trailing(span)]
 
-    def _comment_rows(self, before: int, gap: bool) -> list[_Row]:
-        lines = self._own_lines_before(before)
-        return [_Row(line, "", gap_before=gap and i == 0) for i, line in enumerate(lines)]
+    def _add_comments(self, rows: list[_Row], before: int) -> None:
+        for comment in self._own_lines_before(before):
+            rows.append(
+                _Row(comment.text, "", gap_before=bool(rows) and self._blank_above(comment.span.start))
+            )
 
     def _row(self, entry: nodes.Item | nodes.Setting | nodes.Broken, gap: bool) -> _Row:
         assert not isinstance(entry, nodes.Broken), "printer: a module with errors has no layout"
@@ -141,12 +161,6 @@ class _Printer:
             head = entry.name.text
             body = "= " + "\n".join(self._spread_or_flat("", entry.value, INDENT, len(head) + 8))
         return _Row(head, body, self._trailing(entry.span).strip(), gap)
-
-    def _blank_between(self, first: nodes.Node, second: nodes.Node) -> bool:
-        if self.source is None:
-            return False
-        between = self.source.text[first.span.end : second.span.start]
-        return any(not line.strip() for line in between.split("\n")[1:-1])
 
     # --- expressions -------------------------------------------------------------------------------------
 
@@ -164,11 +178,11 @@ class _Printer:
         inner = indent + INDENT
         lines = [before + opening]
         for part in _parts(expr):
-            lines += [inner + line for line in self._own_lines_before(part.span.start)]
+            lines += [inner + comment.text for comment in self._own_lines_before(part.span.start)]
             text = _argument(part) if isinstance(part, nodes.Argument) else _expr(part)
-            comment = self._trailing(part.span) if self._has_comment_in(expr.span) else ""
-            lines.append(f"{inner}{text},{comment}")
-        lines += [inner + line for line in self._own_lines_before(expr.span.end)]
+            trailing = self._trailing(part.span) if self._has_comment_in(expr.span) else ""
+            lines.append(f"{inner}{text},{trailing}")
+        lines += [inner + comment.text for comment in self._own_lines_before(expr.span.end)]
         return [*lines, indent + closing]
 
 

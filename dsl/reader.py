@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .diagnostics import Diagnostic, LnetError
-from .source import Source
+from .source import Source, Span
 
 
 def read_source(path: str | os.PathLike[str]) -> Source:
@@ -27,15 +27,20 @@ def decode_source(data: bytes, name: str) -> Source:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _refused(
-            "E003",
-            f"{name}:{line}: expected UTF-8 text, found the byte 0x{data[error.start]:02x} at offset {error.start}",
-            "save the file as UTF-8",
+        before = data[: error.start].decode("utf-8-sig")
+        readable = Source(
+            (before + data[error.start :].decode("utf-8", "replace")).replace("\r\n", "\n"), name
+        )
+        place = len(before.replace("\r\n", "\n"))
+        message = f"expected UTF-8 text, found the byte 0x{data[error.start]:02x}"
+        hint = "save the file as UTF-8"
+        raise LnetError(
+            [Diagnostic("E003", message, Span(place, place + 1), hints=(hint,))], readable
         ) from error
+    source = Source(text.replace("\r\n", "\n"), name)
     if not text.strip():
-        raise _refused("E004", f"expected a network, found the empty file '{name}'")
-    return Source(text.replace("\r\n", "\n"), name)
+        raise LnetError([Diagnostic("E004", "expected a network, found an empty file", Span(0, 0))], source)
+    return source
 
 
 def _refused(code: str, message: str, *hints: str) -> LnetError:

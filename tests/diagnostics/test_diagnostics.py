@@ -1,0 +1,60 @@
+"""Every wrong program beside this file is reported as the text beside it says; `UPDATE=1` writes the texts anew."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pinned import pinned
+
+from lnet.cli import main
+from lnet.dsl.codes import CODES
+
+HERE = Path(__file__).parent
+PROGRAMS = sorted(HERE.glob("*.lnet"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_rendered_text(program, monkeypatch):
+    monkeypatch.chdir(HERE)
+    result = CliRunner().invoke(main, ["check", program.name])
+    warning_only = program.stem.startswith("W")
+    assert result.exit_code == (0 if warning_only else 1)
+    assert not result.exception or isinstance(result.exception, SystemExit)
+    pinned(program.with_suffix(".txt"), result.output)
+    first = result.output.splitlines()[0]
+    if program.stem[1:4].isdecimal():
+        assert program.stem.partition("-")[0] in result.output
+    assert re.match(rf"{re.escape(program.name)}:\d+:\d+: (error|warning) [EW]\d{{3}}: ", first)
+
+
+OUTSIDE_FILES = {
+    "E001": "tests/lnet/test_cli.py",
+    "E002": "tests/lnet/test_cli.py",
+    "E511": "tests/compiler/test_overrides.py",
+    "E603": "tests/compiler/test_place.py",
+    "E604": "tests/compiler/test_place.py",
+    "E605": "tests/compiler/test_plan.py",
+    "E607": "tests/lnet/test_cli.py",
+    "E608": "tests/lnet/test_cli.py",
+    "E609": "tests/lnet/test_cli.py",
+    "W606": "tests/lnet/test_cli.py",
+    "E720": "tests/runtime/test_network.py",
+    **{f"E{number}": "tests/runtime/test_data.py" for number in range(701, 711)},
+    **{f"E{number}": "tests/runtime/test_train.py" for number in (730, 731, *range(740, 749))},
+}
+"""Codes that no program alone can cause, and the tests that do."""
+
+
+def test_every_code_is_pinned():
+    root = HERE.parents[1]
+    seen = {code for path in HERE.glob("*.txt") for code in re.findall(r"[EW]\d{3}", path.read_text())}
+    for code, place in OUTSIDE_FILES.items():
+        if code in (root / place).read_text():
+            seen.add(code)
+    assert seen == set(CODES)
+
+
+def test_every_code_is_documented():
+    text = (HERE.parents[1] / "docs" / "errors.md").read_text()
+    assert set(re.findall(r"^\| ([EW]\d{3}) \|", text, re.MULTILINE)) == set(CODES)
