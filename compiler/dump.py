@@ -7,13 +7,12 @@ from dataclasses import fields
 
 from lnet.dsl import nodes
 
-from .codec import encode
 from .graph import Graph
 from .layer import Layer
 from .objectives import Objective
 from .partition import Partition
 from .placement import Placement
-from .shapes import Region
+from .shapes import Region, Window
 
 
 def dump_module(module: nodes.Module) -> str:
@@ -52,11 +51,19 @@ def dump_graph(graph: Graph) -> str:
 
 
 def _layer(layer: Layer) -> str:
-    arguments = {k: v for k, v in encode(layer.op).items() if k != "kind" and not isinstance(v, dict)}
-    shown = " ".join(f"{name}={value}" for name, value in arguments.items())
+    shown = " ".join(_argument(field.name, getattr(layer.op, field.name)) for field in fields(layer.op))  # type: ignore[arg-type]
     parameters = " ".join(f"{p.name}{list(p.shape)}" for p in layer.parameters)
     line = f"{layer.path} = {layer.op.kind}({', '.join(layer.reads)}) {layer.sheet} {shown}".rstrip()
     return f"{line}  {parameters}" if parameters else line
+
+
+def _argument(name: str, value: object) -> str:
+    if isinstance(value, Window):
+        rows, columns = value.rows, value.columns
+        pad = f" pad={rows.before},{columns.before}-{rows.after},{columns.after}"
+        padded = (rows.before, rows.after, columns.before, columns.after) != (0, 0, 0, 0)
+        return f"field={value.field} stride={rows.stride}x{columns.stride}" + (pad if padded else "")
+    return f"{name}={value}"
 
 
 def _objective(objective: Objective) -> str:

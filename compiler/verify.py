@@ -1,0 +1,91 @@
+"""What must hold after each stage of the compiler, whatever the file says. Tests run these after every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .graph import Graph
+from .objectives import Rica
+from .ops import Decode
+from .partition import Partition
+from .shapes import Region, whole
+
+
+def verify_graph(graph: Graph, passed: bool = True) -> list[str]:
+    """Return what is wrong with a graph; `passed`: all passes have run."""
+    return list(_graph_faults(graph, passed))
+
+
+def _graph_faults(graph: Graph, passed: bool) -> Iterator[str]:
+    seen: set[str] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in graph.layers:
+        yield from (
+            f"{layer.path} reads {path}, which is not above it" for path in layer.reads if path not in seen
+        )
+        if layer.path in seen:
+            yield f"there are two layers {layer.path}"
+        if min(layer.sheet.height, layer.sheet.width, layer.sheet.maps) < 1:
+            yield f"{layer.path} is empty: {layer.sheet}"
+        for parameter in layer.parameters:
+            if shapes.setdefault(parameter.name, parameter.shape) != parameter.shape:
+                yield f"{parameter.name} has two shapes"
+        weights = {role: w.shape for role, w in layer.op.weights().items()}
+        if weights != {p.role: p.shape for p in layer.parameters}:
+            yield f"{layer.path} needs parameters {weights}"
+        seen.add(layer.path)
+    yield from (f"{path} names no layer" for path in graph.derived if path not in seen)
+    yield from (f"the stage {stage} has no layer {path}" for stage, path in graph.stages if path not in seen)
+    for objective in graph.objectives:
+        yield from (f"{objective.path} reads {path}" for path in objective.reads if path not in graph)
+        if passed and isinstance(objective.term, Rica):
+            yield f"{objective.path} was not expanded"
+
+
+def verify_partition(graph: Graph, partition: Partition) -> list[str]:
+    """Return what is wrong with a partition."""
+    return [*_ownership_faults(graph, partition), *_need_faults(graph, partition)]
+
+
+def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
+    """Every position has one owner; owners compute what they own; what is computed is held."""
+    for number, layer in enumerate(graph.layers):
+        pieces = [of_tile[number] for of_tile in partition.pieces]
+        if sum(piece.owned.area for piece in pieces) != layer.sheet.height * layer.sheet.width:
+            yield f"{layer.path} is not owned once everywhere"
+        for tile, piece in enumerate(pieces):
+            inside = whole(layer.sheet.size)
+            for name, smaller, larger in (
+                ("owns what it does not compute of", piece.owned, piece.computed),
+                ("computes what it does not hold of", piece.computed, piece.held),
+                ("holds what is outside", piece.held, inside),
+            ):
+                if not _covers(larger, smaller):
+                    yield f"tile {tile} {name} {layer.path}: {smaller} in {larger}"
+
+
+def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
+    """What a tile computes is made of what it holds, and what it holds it computes or is sent, once."""
+    for tile, pieces in enumerate(partition.pieces):
+        held = {piece.layer: piece for piece in pieces}
+        for piece in pieces:
+            layer = graph.layer(piece.layer)
+            for path in layer.reads:
+                operand = graph.layer(path)
+                if isinstance(layer.op, Decode):
+                    needed = held[operand.path].owned
+                else:
+                    needed = layer.op.needs(piece.computed).clip(operand.sheet.size)
+                if not _covers(held[operand.path].held, needed):
+                    yield f"tile {tile} computes {layer.path} without all of {path}"
+            sent = sum(
+                m.region.area
+                for m in partition.messages
+                if m.kind == "forward" and m.receiver == tile and m.layer == layer.path
+            )
+            if not isinstance(layer.op, Decode) and sent != piece.held.area - piece.computed.area:
+                yield f"tile {tile} holds {piece.held} of {layer.path}, but computes and gets other than that"
+
+
+def _covers(larger: Region, smaller: Region) -> bool:
+    return larger.intersect(smaller).area == smaller.area

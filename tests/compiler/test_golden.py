@@ -1,0 +1,52 @@
+"""What each stage of the compiler makes of one small program; `UPDATE=1` writes the texts anew."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pinned import pinned
+
+from lnet.cli import main
+
+GOLDEN = Path(__file__).parent / "golden"
+STAGES = ["ast", "graph", "graph:expand_rica", "partition", "placement"]
+
+
+def emit(stage, monkeypatch):
+    monkeypatch.chdir(GOLDEN)
+    result = CliRunner().invoke(main, ["compile", "small.lnet", "--workers", "4", "--emit", stage])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage(stage, monkeypatch):
+    pinned(GOLDEN / f"small.{stage.replace(':', '-')}.txt", emit(stage, monkeypatch))
+
+
+def test_plan(monkeypatch):
+    data = json.loads(emit("plan", monkeypatch))
+    pinned(GOLDEN / "small.plan.json", json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def test_explanation(monkeypatch):
+    monkeypatch.chdir(GOLDEN)
+    result = CliRunner().invoke(main, ["explain", "small.lnet", "--workers", "4"])
+    pinned(GOLDEN / "small.explain.txt", result.stdout)
+
+
+def test_picture(monkeypatch, tmp_path):
+    monkeypatch.chdir(GOLDEN)
+    target = tmp_path / "small.svg"
+    result = CliRunner().invoke(main, ["explain", "small.lnet", "--workers", "4", "--svg", str(target)])
+    assert result.exit_code == 0
+    pinned(GOLDEN / "small.svg", target.read_text())
+
+
+def test_an_unknown_stage_lists_the_known_ones(monkeypatch):
+    monkeypatch.chdir(GOLDEN)
+    result = CliRunner().invoke(main, ["compile", "small.lnet", "--emit", "llvm"])
+    assert result.exit_code == 1
+    assert "E609: there is no stage 'llvm'" in result.output
+    assert "graph:expand_rica" in result.output

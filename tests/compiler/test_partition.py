@@ -1,0 +1,179 @@
+"""Partitions against masks: every position is followed one by one, without any interval arithmetic."""
+
+import numpy as np
+import pytest
+from generated_networks import networks
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lnet.compiler.cost import tile_costs
+from lnet.compiler.ops import Decode
+from lnet.compiler.partition import best_tiles, partition
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.shapes import Size
+from lnet.compiler.verify import verify_graph, verify_partition
+
+relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+grids = st.builds(Size, st.integers(1, 4), st.integers(1, 5))
+
+
+def mask(region, sheet):
+    full = np.zeros((sheet.height, sheet.width), bool)
+    full[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop] = True
+    return full
+
+
+def touched(window, units):
+    """The inputs that a mask of outputs reads, position by position."""
+    rows, columns = window.rows, window.columns
+    inputs = np.zeros((rows.extent, columns.extent), bool)
+    for i, j in np.argwhere(units):
+        top, left = i * rows.stride - rows.before, j * columns.stride - columns.before
+        inputs[max(top, 0) : max(top + rows.field, 0), max(left, 0) : max(left + columns.field, 0)] = True
+    return inputs
+
+
+def read_by(layer, computed, operand):
+    """The positions of an operand that a mask of a layer's value is made of."""
+    if hasattr(layer.op, "window"):
+        return touched(layer.op.window, computed)
+    if layer.op.kind == "lcn":
+        reach = np.zeros((operand.height, operand.width), bool)
+        down, right = (2 * (extent // 2) for extent in (layer.op.field.rows, layer.op.field.columns))
+        top, left = (operand.height - layer.sheet.height) // 2, (operand.width - layer.sheet.width) // 2
+        for i, j in np.argwhere(computed):
+            i, j = i + top, j + left
+            reach[max(i - down, 0) : i + down + 1, max(j - right, 0) : j + right + 1] = True
+        return reach
+    if layer.op.kind == "crop":
+        reach = np.zeros((operand.height, operand.width), bool)
+        top, left = (operand.height - layer.sheet.height) // 2, (operand.width - layer.sheet.width) // 2
+        reach[top : top + layer.sheet.height, left : left + layer.sheet.width] = computed
+        return reach
+    return computed
+
+
+@relaxed
+@given(networks(), grids)
+def test_every_tile_has_what_it_needs(text, grid):
+    graph = compile_text(text).graph
+    cut = partition(graph, grid)
+    assert verify_graph(graph) == []
+    assert verify_partition(graph, cut) == []
+    for tile, pieces in enumerate(cut.pieces):
+        held = {piece.layer: mask(piece.held, graph.layer(piece.layer).sheet) for piece in pieces}
+        for piece in pieces:
+            layer = graph.layer(piece.layer)
+            computed = mask(piece.computed, layer.sheet)
+            for path in layer.reads:
+                operand = graph.layer(path)
+                if isinstance(layer.op, Decode):
+                    own_units = next(p.owned for p in pieces if p.layer == operand.path)
+                    assert not (
+                        touched(layer.op.window, mask(own_units, operand.sheet)) & ~held[layer.path]
+                    ).any()
+                else:
+                    assert not (read_by(layer, computed, operand.sheet) & ~held[operand.path]).any(), (
+                        layer,
+                        tile,
+                    )
+
+
+@relaxed
+@given(networks(), grids)
+def test_messages_fill_exactly_what_is_held(text, grid):
+    """Forward messages come from owners and fill what is not computed; sums bring each writer's part once."""
+    graph = compile_text(text).graph
+    cut = partition(graph, grid)
+    by_tile = [{p.layer: p for p in pieces} for pieces in cut.pieces]
+    for layer in graph.layers:
+        units = graph.layer(layer.reads[0]) if isinstance(layer.op, Decode) else None
+        for tile in range(cut.count):
+            piece = by_tile[tile][layer.path]
+            count = mask(piece.computed, layer.sheet).astype(int)
+            if units is not None:
+                count = touched(layer.op.window, mask(by_tile[tile][units.path].owned, units.sheet)).astype(
+                    int
+                )
+            for message in cut.messages:
+                if message.layer != layer.path or message.receiver != tile or message.kind == "backward":
+                    continue
+                sent = mask(message.region, layer.sheet)
+                assert message.values == sent.sum() * layer.sheet.maps
+                if message.kind == "forward":
+                    assert not (sent & ~mask(by_tile[message.sender][layer.path].owned, layer.sheet)).any()
+                count += sent
+            held = mask(piece.held, layer.sheet)
+            if units is None:
+                np.testing.assert_array_equal(count, held)
+            else:
+                writers = sum(
+                    touched(layer.op.window, mask(pieces[units.path].owned, units.sheet)).astype(int)
+                    for pieces in by_tile
+                )
+                gaps = any(a.stride > a.field for a in (layer.op.window.rows, layer.op.window.columns))
+                assert (count[held] >= writers[held]).all()
+                assert gaps or (count[held] == writers[held]).all()
+
+
+@relaxed
+@given(networks(), grids)
+def test_gradients_return_the_way_that_values_came(text, grid):
+    graph = compile_text(text).graph
+    cut = partition(graph, grid)
+    forward = {(m.layer, m.sender, m.receiver, m.region) for m in cut.messages if m.kind == "forward"}
+    backward = {(m.layer, m.receiver, m.sender, m.region) for m in cut.messages if m.kind == "backward"}
+    assert forward == backward
+
+
+@relaxed
+@given(networks(), grids)
+def test_no_plan_beats_the_lower_bound(text, grid):
+    graph = compile_text(text).graph
+    for cost in tile_costs(graph, partition(graph, grid)):
+        assert cost.halo >= cost.halo_bound * (1 - 1e-9)
+
+
+def two_stages(text="image: input(200x200x3)"):
+    return compile_text(
+        "stage s() { f: local(18, 8); p: l2pool(5); n: lcn(5, edge = valid); learn: rica() }\n"
+        f"network n {{ {text}; V1: s(); V2: s() }}"
+    ).graph
+
+
+def test_relative_cuts_are_lopsided():
+    """RUNTIME.md's figures: two tiles across need 14 columns of V1.filter on one side and 15 on the other."""
+    graph = two_stages()
+    cut = partition(graph, Size(1, 2))
+    depths = []
+    for pieces in cut.pieces:
+        piece = next(p for p in pieces if p.layer == "V1.f")
+        depths.append(piece.held.columns.length - piece.owned.columns.length)
+    assert sorted(depths) == [14, 15]
+
+
+def test_halos_cross_several_tiles():
+    cut = partition(two_stages(), Size(1, 13))
+    assert max(abs(m.sender - m.receiver) for m in cut.messages) > 1
+
+
+def test_small_top_layers_leave_tiles_empty():
+    graph = compile_text("network n { image: input(9x9x1); a: local(5, 1); b: local(5, 1); q: l2() }").graph
+    cut = partition(graph, Size(1, 4))
+    areas = [pieces[-1].owned.area for pieces in cut.pieces]
+    assert sorted(areas) == [0, 0, 0, 1]
+    assert verify_partition(graph, cut) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, Size(1, 1)), (4, Size(2, 2)), (12, Size(3, 4)), (7, Size(1, 7))]
+)
+def test_the_best_grid_of_a_square_network(count, expected):
+    assert best_tiles(two_stages("image: input(100x100x1)"), count) == expected
+
+
+def test_exchanging_after_a_strided_pool_where_that_moves_less():
+    graph = compile_text(
+        "network n { image: input(64x64x1); a: local(5, 4); p: l2pool(4, stride = 4); b: local(3, 4); q: l2() }"
+    ).graph
+    assert "p" in partition(graph, Size(2, 2)).exchanged

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from generated_networks import networks
+from hypothesis import HealthCheck, given, settings
+
+import lnet
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan import plan_from_json
+from lnet.dsl.diagnostics import LnetError
+
+TEXT = "network n { image: input(9x9x1); f: local(3, 2); p: l2pool(2); learn: rica() }\n"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks())
+def test_a_plan_survives_json(text):
+    plan = compile_text(text)
+    again = plan_from_json(plan.to_json())
+    assert again == plan
+    assert again.digest == plan.digest
+    assert again.to_json() == plan.to_json()
+
+
+def test_a_plan_survives_a_file(tmp_path):
+    plan = lnet.compile(lnet.parse(TEXT), workers=4, replicas=2)
+    plan.save(tmp_path / "n.plan")
+    assert lnet.load_plan(tmp_path / "n.plan") == plan
+
+
+def test_compiling_twice_gives_the_same_digest():
+    assert compile_text(TEXT).digest == compile_text(TEXT).digest
+    assert compile_text(TEXT).digest != compile_text(TEXT.replace("f: local(3, 2)", "f: local(3, 3)")).digest
+
+
+def damaged(change):
+    data = json.loads(compile_text(TEXT).to_json())
+    change(data)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no plan"),
+        ("[" * 100_000, "is no plan"),
+        ("[]", "it has no field 'lnet plan'"),
+        (damaged(lambda d: d.update({"lnet plan": 99})), "has format 99"),
+        (damaged(lambda d: d.update(digest="0")), "its digest does not match"),
+        (damaged(lambda d: d["plan"].pop("graph")), "is damaged"),
+        (
+            damaged(lambda d: d["plan"]["graph"]["layers"][0]["op"].update(kind="exec")),
+            "no such kind: 'exec'",
+        ),
+        (damaged(lambda d: d["plan"]["graph"]["layers"][1].update(reads=3)), "is damaged"),
+        (damaged(lambda d: d["plan"]["graph"]["training"].update(batch="9")), "is damaged"),
+        (damaged(lambda d: d["plan"]["partition"].update(pieces=[[1]])), "is damaged"),
+    ],
+)
+def test_what_is_no_plan(text, message):
+    with pytest.raises(LnetError) as caught:
+        plan_from_json(text, "x.plan")
+    assert "E605" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_failed_save_leaves_the_old_plan(tmp_path, monkeypatch):
+    target = tmp_path / "n.plan"
+    compile_text(TEXT).save(target)
+    before = target.read_text()
+
+    def broken(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(LnetError, match="E608"):
+        compile_text(TEXT.replace("2)", "5)")).save(target)
+    assert target.read_text() == before
+    assert list(tmp_path.iterdir()) == [target]

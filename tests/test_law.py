@@ -1,0 +1,82 @@
+"""`dsl <- compiler <- runtime <- lnet`: who may import whom, read from the sources and seen in a fresh process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ABOVE = {"dsl": ("compiler", "runtime"), "compiler": ("runtime",), "runtime": ()}
+FORBIDDEN = {
+    "dsl": ("jax", "dask", "distributed"),
+    "compiler": ("jax", "dask", "distributed"),
+    "runtime": ("lark", "networkx"),
+}
+FILES = [path for package in ABOVE for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imports(path):
+    package = ".".join(("lnet", *path.relative_to(ROOT).parent.parts)).split(".")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            yield ".".join([*base, *(node.module or "").split(".")]).strip(".")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_imported_upward(path):
+    package = path.relative_to(ROOT).parts[0]
+    for name in imports(path):
+        parts = name.split(".")
+        assert parts[0] not in ("dsl", "compiler", "runtime"), (
+            "a root import makes a second copy of the module"
+        )
+        assert parts[0] not in FORBIDDEN[package], name
+        if parts[0] == "lnet":
+            assert len(parts) > 1, "the facade stands above everything"
+            assert parts[1] not in (*ABOVE[package], "cli"), name
+
+
+def loaded(statement):
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_compiler_runs_without_jax():
+    assert not loaded("import lnet; lnet.compile('examples/catface/model.lnet', workers=20).explain()") & {
+        "jax",
+        "dask",
+    }
+
+
+def test_the_runtime_runs_without_the_parser():
+    assert not loaded("import lnet.runtime.train, lnet.runtime.analysis.report") & {
+        "lark",
+        "networkx",
+        "dask",
+    }
+
+
+@pytest.mark.parametrize("package", ABOVE)
+def test_the_links_point_at_the_folders(package):
+    link = ROOT / "lnet" / package
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / package
+
+
+def test_every_op_and_term_has_a_kernel():
+    from lnet.compiler.objectives import TERMS
+    from lnet.compiler.ops import OPS
+    from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
+
+    assert set(LAYER_KERNELS) == {op for op in OPS if op != "input"} | {"input"} & set(LAYER_KERNELS)
+    assert set(TERM_KERNELS) == set(TERMS)
+
+
+def test_no_file_is_a_place_where_things_are_merely_put():
+    assert {str(p) for p in FILES if len(p.read_text().splitlines()) > 500} == set()
