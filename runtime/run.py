@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -107,7 +108,7 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
 
 
 def create_run(directory: Path, plan: Plan, data: dict[str, Any]) -> Run:
-    """Make a run directory; raises `LnetError` if there is something in it already."""
+    """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise refused(
             "E743",
@@ -116,9 +117,13 @@ def create_run(directory: Path, plan: Plan, data: dict[str, Any]) -> Run:
         )
     info = {"data": data, **machine()}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        plan.save(directory / "plan.json")
-        write_aside(directory / "run.json", json.dumps(info, indent=2))
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
+            aside = Path(outer) / directory.name
+            aside.mkdir()
+            plan.save(aside / "plan.json")
+            write_aside(aside / "run.json", json.dumps(info, indent=2))
+            aside.rename(directory)
     except OSError as error:
         raise refused("E744", f"'{directory}' cannot be written", str(error)) from error
     return Run(directory, plan, info)

@@ -73,7 +73,7 @@ def train(
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     params = initial_params(plan.graph, plan.graph.training.seed)
     with locked(run):
-        _Trainer(run, samples, reporter or Silent(), rule, 0, params, rule.init(params)).go()
+        _Trainer(run, samples, reporter or Silent(), rule, 0, params, rule.init(params)).go(resumed=False)
     return run
 
 
@@ -101,7 +101,7 @@ def resume(
         run.checkpoints.clean()
         rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
         step, params, state = _restore(run, rule, reporter)
-        _Trainer(run, samples, reporter, rule, step, params, state).go()
+        _Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True)
     return run
 
 
@@ -209,11 +209,11 @@ class _Trainer:
     state: Any
     saved: int = -1
 
-    def go(self) -> None:
+    def go(self, resumed: bool) -> None:
         training = self.run.plan.graph.training
         self.log = EventLog(self.run.directory / "events.jsonl")
         try:
-            self._begin()
+            self._begin(resumed)
             with (
                 stop_signals() as stopped,
                 feed(self.samples, self.step, training.steps, training.batch) as batches,
@@ -224,9 +224,9 @@ class _Trainer:
             self.reporter.finished()
             self.log.close()
 
-    def _begin(self) -> None:
+    def _begin(self, resumed: bool) -> None:
         training = self.run.plan.graph.training
-        if self.step:
+        if resumed:
             self.log.add("resume", step=self.step)
         else:
             self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)

@@ -81,7 +81,7 @@ class Dataset:
         for place in range(self.count):
             pixels = self._pixels(place)
             if pixels is not None:
-                found.append((place, window(pixels, self.frames.size, 0.5, 0.5, mirrored=False)))
+                found.append((place, window(pixels, self.frames.size, None, mirrored=False)))
             if len(found) == batch or (found and place == self.count - 1):
                 yield self._assemble(found)
                 found = []
@@ -89,9 +89,8 @@ class Dataset:
     def _sample(self, number: int) -> tuple[int, Pixels]:
         down, right, mirror = _random(self.seed, number, _CROPS).random(3)
         place, pixels = self._usable(number)
-        if self.frames.crop != "random":
-            down = right = 0.5
-        return place, window(pixels, self.frames.size, down, right, self.frames.flip and mirror < 0.5)
+        spot = (down, right) if self.frames.crop == "random" else None
+        return place, window(pixels, self.frames.size, spot, self.frames.flip and mirror < 0.5)
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first in the pass's order, from its own on, that can be decoded."""

@@ -80,10 +80,13 @@ def _resize(pixels: Pixels, size: Size) -> Pixels:
     return scaled if pixels.dtype == np.uint8 else np.clip(scaled, 0, 1)
 
 
-def window(pixels: Pixels, size: Size, down: float, right: float, mirrored: bool) -> Pixels:
-    """Cut a window; `down` and `right` in 0..1 place it, 0.5 in the middle."""
-    top = min(int(down * (pixels.shape[0] - size.rows + 1)), pixels.shape[0] - size.rows)
-    left = min(int(right * (pixels.shape[1] - size.columns + 1)), pixels.shape[1] - size.columns)
+def window(pixels: Pixels, size: Size, place: tuple[float, float] | None, mirrored: bool) -> Pixels:
+    """Cut a window; `place`, down and right, is from 0 to 1 (exclusive), None is the middle."""
+    spare = pixels.shape[0] - size.rows, pixels.shape[1] - size.columns
+    if place is None:
+        top, left = spare[0] // 2, spare[1] // 2
+    else:
+        top, left = int(place[0] * (spare[0] + 1)), int(place[1] * (spare[1] + 1))
     cut = pixels[top : top + size.rows, left : left + size.columns]
     return cut[:, ::-1] if mirrored else cut
 

@@ -1,0 +1,484 @@
+"""Training in one process: what is learned, what is kept, and what survives interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+import lnet
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.network import initial_params
+from lnet.runtime.run import locked
+
+TEXT = """
+stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1); learn: rica(sparsity = 0.3) }
+network small { image: input(10x10x1); V1: sense(3); V2: sense(2) }
+train {
+    data = frames("images"); batch = 8; steps = 20; checkpoint = 5; keep = 2; seed = 7
+    update = adam(rate = 0.01, schedule = cosine)
+}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        smooth = rng.normal(size=(4, 4)).repeat(5, 0).repeat(5, 1)
+        Image.fromarray((127 + 50 * smooth).clip(0, 255).astype(np.uint8)).save(images / f"{number}.png")
+    (tmp_path / "small.lnet").write_text(TEXT)
+    return tmp_path
+
+
+def plan_of(folder, **settings):
+    return lnet.compile(folder / "small.lnet", set={f"train.{k}": v for k, v in settings.items()})
+
+
+def weights(run):
+    return dict(run.network().params)
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name])
+
+
+def steps_of(run):
+    return [event for event in run.events() if event["event"] == "step"]
+
+
+# --- learning --------------------------------------------------------------------------------------------
+
+
+def test_the_loss_falls_and_the_log_says_so(folder):
+    run = lnet.train(plan_of(folder, steps=60), directory=folder / "a")
+    steps = steps_of(run)
+    assert [event["step"] for event in steps] == list(range(1, 61))
+    assert np.mean([e["loss"] for e in steps[-10:]]) < 0.7 * np.mean([e["loss"] for e in steps[:10]])
+    for event in steps:
+        assert event["loss"] == pytest.approx(sum(event["terms"].values()))
+        assert event["objectives"]["V1.learn"] == pytest.approx(
+            event["terms"]["V1.learn.reconstruction"] + event["terms"]["V1.learn.sparsity"]
+        )
+    assert run.events()[0]["event"] == "start"
+    assert run.events()[-1]["event"] == "done"
+    assert list(run.checkpoints.files()) == [55, 60]
+
+
+@pytest.mark.parametrize(
+    ("update", "rule"),
+    [
+        ("sgd(rate = 0.001)", optax.sgd(0.001)),
+        ("sgd(rate = 0.001, momentum = 0.9)", optax.sgd(0.001, momentum=0.9)),
+        ("adam(rate = 0.01)", optax.adam(0.01)),
+        ("adagrad(rate = 0.01)", optax.adagrad(0.01)),
+        ("adagrad(rate = 0.01, initial = 0.5)", optax.adagrad(0.01, initial_accumulator_value=0.5)),
+        ("adam(rate = 0.01, schedule = cosine)", optax.adam(optax.cosine_decay_schedule(0.01, 4))),
+    ],
+)
+def test_updates_are_those_of_optax(folder, update, rule):
+    """Four steps by hand: public gradients, optax's rule, the same weights."""
+    plan = plan_of(folder, update=update, steps=4)
+    images = np.random.default_rng(1).normal(size=(8, 10, 10, 1)).astype(np.float32)
+    run = lnet.train(plan, data=images, directory=folder / "a")
+    net = lnet.Network(plan)
+    params = initial_params(plan.graph, 7)
+    state = rule.init(params)
+    for _ in range(4):
+        net.params.update(params)
+        changes, state = rule.update(
+            {k: np.asarray(v) for k, v in net.gradients(images).items()}, state, params
+        )
+        params = optax.apply_updates(params, changes)
+    for name, value in weights(run).items():
+        scale = np.abs(value - lnet.Network(plan).params[name]).max()
+        np.testing.assert_allclose(value, params[name], atol=2e-2 * scale)
+
+
+def test_two_runs_are_the_same_bit_for_bit(folder):
+    left, right = (lnet.train(plan_of(folder), directory=folder / name) for name in "ab")
+    assert_equal(weights(left), weights(right))
+    assert [e["terms"] for e in steps_of(left)] == [e["terms"] for e in steps_of(right)]
+
+
+def test_another_seed_is_another_run(folder):
+    left, right = (lnet.train(plan_of(folder, seed=s), directory=folder / f"{s}") for s in (1, 2))
+    assert not np.allclose(weights(left)["V1.filter.weight"], weights(right)["V1.filter.weight"])
+
+
+def test_a_plan_that_is_cut_trains_the_same_here(folder):
+    """The partition is no part of the numbers."""
+    whole = lnet.train(plan_of(folder), directory=folder / "a")
+    cut = lnet.compile(folder / "small.lnet", workers=4)
+    assert cut.partition.count == 4
+    assert_equal(weights(whole), weights(lnet.train(cut, directory=folder / "b")))
+
+
+def test_gradients_per_stage_learn_too(folder):
+    run = lnet.train(plan_of(folder, gradients="stage", steps=60), directory=folder / "a")
+    first, last = steps_of(run)[0]["objectives"], steps_of(run)[-1]["objectives"]
+    assert all(last[path] < first[path] for path in ("V1.learn", "V2.learn"))
+
+
+def test_one_process_trains_one_replica_and_says_so(folder):
+    run = lnet.train(plan_of(folder, replicas=3, steps=1), directory=folder / "a")
+    assert "one process trains one replica; the file asks for 3" in [e.get("message") for e in run.events()]
+
+
+def test_half_precision_learns_about_the_same(folder):
+    full, half = (
+        lnet.train(plan_of(folder, precision=p, steps=40), directory=folder / p)
+        for p in ("float32", "bfloat16")
+    )
+    left, right = (np.mean([e["loss"] for e in steps_of(run)[-5:]]) for run in (full, half))
+    assert right == pytest.approx(left, rel=0.1)
+    assert left != right
+
+
+# --- resuming --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "update",
+    ["adam(rate = 0.01, schedule = cosine)", "sgd(rate = 0.001, momentum = 0.9)", "adagrad(rate = 0.01)"],
+)
+def test_a_resumed_run_ends_with_the_same_bits(folder, update):
+    whole = lnet.train(plan_of(folder, update=update), directory=folder / "a")
+    plan = plan_of(folder, update=update)
+    stopped = stop_after(plan, folder / "b", 7)
+    assert list(stopped.checkpoints.files())[-1] == 7
+    resumed = lnet.resume(folder / "b")
+    assert_equal(weights(whole), weights(resumed))
+    assert [e["terms"] for e in steps_of(whole)] == [e["terms"] for e in steps_of(resumed)]
+
+
+class StopAt:
+    """Sends this process the signal that Ctrl-C sends, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+        self.messages = []
+
+    def started(self, step, steps):
+        pass
+
+    def stepped(self, step, objectives, images_per_second):
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def said(self, message):
+        self.messages.append(message)
+
+    def finished(self):
+        pass
+
+
+def stop_after(plan, directory, step):
+    with pytest.raises(lnet.Interrupted, match=rf"stopped at step {step}; go on with: lnetc resume"):
+        lnet.train(plan, directory=directory, reporter=StopAt(step))
+    return lnet.open_run(directory)
+
+
+def test_ctrl_c_keeps_what_was_done(folder):
+    run = stop_after(plan_of(folder), folder / "a", 3)
+    assert list(run.checkpoints.files()) == [3]
+    assert run.events()[-1]["event"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_more_steps_than_at_first(folder):
+    lnet.train(plan_of(folder, update="sgd(rate = 0.001)", steps=6), directory=folder / "a")
+    longer = lnet.resume(folder / "a", steps=20)
+    whole = lnet.train(plan_of(folder, update="sgd(rate = 0.001)"), directory=folder / "b")
+    assert_equal(weights(longer), weights(whole))
+    assert longer.plan.graph.training.steps == lnet.open_run(folder / "a").plan.graph.training.steps == 20
+
+
+def test_resuming_a_complete_run_changes_nothing(folder):
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    before = weights(run)
+    again = lnet.resume(folder / "a")
+    assert_equal(before, weights(again))
+    assert "the run is complete: 20 of 20 steps" in [e.get("message") for e in again.events()]
+
+
+def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(folder):
+    whole = weights(lnet.train(plan_of(folder), directory=folder / "a"))
+    newest = list(lnet.open_run(folder / "a").checkpoints.files().values())[-1]
+    newest.write_bytes(newest.read_bytes()[:-9])
+    reporter = StopAt(None)
+    resumed = lnet.resume(folder / "a", reporter=reporter)
+    assert "passed over the damaged checkpoint 'step-00000020.safetensors'" in reporter.messages[0]
+    assert_equal(whole, weights(resumed))
+
+
+KILLED = """
+import lnet, os, signal, sys
+from lnet.runtime import checkpoint
+directory, moment, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+real_write, real_replace = checkpoint._write, os.replace
+def write(path, state):
+    if moment == "before writing" and state.step == at:
+        die()
+    real_write(path, state)
+    if moment == "half written" and state.step == at:
+        os.truncate(path, os.path.getsize(path) // 2)
+        die()
+    if moment == "before renaming" and state.step == at:
+        die()
+checkpoint._write = write
+
+real_save = checkpoint.CheckpointFolder.save
+def save(self, state):
+    def renamed():
+        if moment == "before old ones go" and state.step == at:
+            die()
+    return real_save(self, state, renamed)
+checkpoint.CheckpointFolder.save = save
+
+class Reporter:
+    def started(self, step, steps): pass
+    def said(self, message): pass
+    def finished(self): pass
+    def stepped(self, step, objectives, rate):
+        if moment == "between checkpoints" and step == at:
+            die()
+lnet.train(lnet.compile("small.lnet"), directory=directory, reporter=Reporter())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "at", "kept"),
+    [
+        ("between checkpoints", 3, 0),
+        ("between checkpoints", 13, 10),
+        ("before writing", 10, 5),
+        ("half written", 15, 10),
+        ("before renaming", 5, 0),
+        ("before old ones go", 15, 15),
+    ],
+)
+def test_a_killed_run_loses_only_the_work_since_its_last_checkpoint(folder, moment, at, kept):
+    whole = lnet.train(plan_of(folder), directory=folder / "a")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, "b", moment, str(at)], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    run = lnet.open_run(folder / "b")
+    newest = run.checkpoints.newest()
+    assert (newest.step if newest else 0) == kept
+    resumed = lnet.resume(folder / "b")
+    assert_equal(weights(whole), weights(resumed))
+    assert [e["step"] for e in steps_of(resumed)] == list(range(1, 21))
+    assert not list((folder / "b" / "checkpoints").glob("*.writing"))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(folder):
+    """A run killed again and again, wherever it is, still ends with the same bits."""
+    whole = lnet.train(plan_of(folder, steps=400, checkpoint=3), directory=folder / "a")
+    command = "import lnet, os; d = 'b'; go = lnet.resume if os.path.exists('b/run.json') else None\n"
+    command += "p = lnet.compile('small.lnet', set={'train.steps': 400, 'train.checkpoint': 3})\n"
+    command += "lnet.resume('b') if go else lnet.train(p, directory='b')"
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", command], cwd=folder)
+        checkpoints = folder / "b" / "checkpoints"
+        deadline = time.monotonic() + 60
+        while not checkpoints.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.6))
+        process.kill()
+        process.wait()
+    resumed = lnet.resume(folder / "b")
+    assert_equal(weights(whole), weights(resumed))
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_names_layer_and_line(folder):
+    plan = plan_of(folder, update="sgd(rate = 1e6)")
+    with pytest.raises(LnetError) as caught:
+        lnet.train(plan, directory=folder / "a")
+    text = str(caught.value)
+    assert "small.lnet:2:" in text
+    assert "error E730: step " in text
+    assert "is not finite" in text
+    run = lnet.open_run(folder / "a")
+    assert all(np.isfinite(value).all() for value in weights(run).values())
+    assert run.events()[-1]["event"] == "failed"
+
+
+def test_a_gradient_that_is_not_finite_is_caught_too(folder):
+    """The loss is finite, and its slope is not: the weights stay as they were."""
+    (folder / "small.lnet").write_text(
+        TEXT.replace("l2pool(2)", "l2pool(2, eps = 1e-45)").replace("V2: sense(2)", "q: l1()")
+    )
+    images = np.zeros((8, 10, 10, 1), np.float32)
+    with pytest.raises(LnetError, match=r"E730: step 1: the gradient of 'V1.filter.weight' is not finite"):
+        lnet.train(plan_of(folder), data=images, directory=folder / "a")
+    run = lnet.open_run(folder / "a")
+    assert_equal(weights(run), dict(lnet.Network(run.plan).params))
+
+
+def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monkeypatch):
+    from lnet.runtime import checkpoint
+
+    real, failures = checkpoint._write, []
+
+    def full_at_five(path, state):
+        if state.step == 5:
+            failures.append(state.step)
+            raise OSError(28, "No space left on device")
+        real(path, state)
+
+    monkeypatch.setattr(checkpoint, "_write", full_at_five)
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    assert failures == [5]
+    assert any("the checkpoint at step 5 could not be written" in e.get("message", "") for e in run.events())
+    assert list(run.checkpoints.files()) == [15, 20]
+
+
+def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
+    def full(path, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lnet.runtime.checkpoint._write", full)
+    with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
+        lnet.train(plan_of(folder), directory=folder / "a")
+
+
+def test_directories_in_use(folder):
+    (folder / "a").mkdir()
+    (folder / "a" / "thesis.txt").write_text("precious")
+    with pytest.raises(LnetError, match="E743"):
+        lnet.train(plan_of(folder), directory=folder / "a")
+    assert (folder / "a" / "thesis.txt").read_text() == "precious"
+    (folder / "file").write_text("")
+    with pytest.raises(LnetError, match="E744"):
+        lnet.train(plan_of(folder), directory=folder / "file" / "a")
+
+
+def test_what_is_no_run(folder):
+    with pytest.raises(LnetError, match=r"E740: .* is no run"):
+        lnet.open_run(folder)
+    (folder / "run.json").write_text("{")
+    with pytest.raises(LnetError, match=r"E740: .* is damaged"):
+        lnet.open_run(folder)
+
+
+def test_checkpoints_that_are_not_there(folder):
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    with pytest.raises(LnetError, match=r"E741: .* has no checkpoint at step 3; it has 15, 20"):
+        run.network(3)
+    files = run.checkpoints.files()
+    files[15].write_bytes(b"")
+    with pytest.raises(LnetError, match=r"E742: the checkpoint .* is damaged"):
+        run.network(15)
+    for path in files.values():
+        path.unlink()
+    with pytest.raises(LnetError, match=r"E741: .* has no checkpoint yet"):
+        run.network()
+
+
+def test_a_checkpoint_of_another_network(folder):
+    lnet.train(plan_of(folder), directory=folder / "a")
+    (folder / "small.lnet").write_text(TEXT.replace("sense(3)", "sense(4)"))
+    plan_of(folder).save(folder / "a" / "plan.json")
+    with pytest.raises(LnetError, match="E742: the checkpoint at step 20 is of another network"):
+        lnet.resume(folder / "a")
+
+
+def test_two_processes_never_train_one_run(folder):
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    with locked(run), pytest.raises(LnetError, match="E745: another process is training"):
+        lnet.resume(folder / "a")
+
+
+def test_steps_that_cannot_be(folder):
+    with pytest.raises(LnetError, match="E746"):
+        lnet.train(plan_of(folder), steps=0, directory=folder / "a")
+
+
+def test_without_images(folder):
+    (folder / "small.lnet").write_text(TEXT.replace('data = frames("images");', ""))
+    with pytest.raises(LnetError, match="E747: the file names no images"):
+        lnet.train(plan_of(folder), directory=folder / "a")
+    assert not (folder / "a").exists()
+
+
+def test_other_images_than_at_first(folder):
+    stop_after(plan_of(folder), folder / "a", 3)
+    (folder / "images" / "0.png").unlink()
+    with pytest.raises(LnetError, match="E748: the run was started on 6 images, and now there are 5"):
+        lnet.resume(folder / "a")
+
+
+def test_images_in_memory(folder):
+    images = np.random.default_rng(0).normal(size=(30, 10, 10, 1)).astype(np.float32)
+    whole = lnet.train(plan_of(folder), data=images, directory=folder / "a")
+    with pytest.raises(lnet.Interrupted):
+        lnet.train(plan_of(folder), data=images, directory=folder / "b", reporter=StopAt(7))
+    assert_equal(weights(whole), weights(lnet.resume(folder / "b", data=images)))
+    with pytest.raises(LnetError, match="E704"):
+        lnet.train(plan_of(folder), data=images[:, 1:], directory=folder / "c")
+
+
+def test_a_corrupt_image_among_many(folder):
+    (folder / "images" / "3.png").write_bytes(b"\x89PNG nothing")
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    messages = [e["message"] for e in run.events() if e["event"] == "warning"]
+    assert len(messages) == 1
+    assert messages[0].startswith("skipped the corrupt image '3.png': ")
+
+
+def test_a_log_that_was_cut_off_goes_on_in_a_line_of_its_own(folder):
+    stop_after(plan_of(folder), folder / "a", 7)
+    log = folder / "a" / "events.jsonl"
+    log.write_bytes(log.read_bytes()[:-9])
+    run = lnet.resume(folder / "a")
+    lines = log.read_text().splitlines()
+    assert sum(not _is_json(line) for line in lines) == 1
+    assert [e["step"] for e in steps_of(run)] == list(range(1, 21))
+
+
+def _is_json(line):
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def test_default_directories_count_up(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    runs = [lnet.train(plan_of(folder, steps=1)) for _ in range(2)]
+    assert [run.directory for run in runs] == [Path("runs/small-1"), Path("runs/small-2")]
+
+
+def test_a_run_explains_itself_without_its_file(folder):
+    lnet.train(plan_of(folder, batch=4), directory=folder / "a")
+    (folder / "small.lnet").unlink()
+    run = lnet.open_run(folder / "a")
+    assert run.plan.source_text == TEXT
+    assert run.plan.overrides == (("train.batch", "4"),)
+    assert run.info["versions"]["lnet"] == lnet.__version__
+    assert textwrap.dedent(run.plan.explain()).startswith("network small from")
