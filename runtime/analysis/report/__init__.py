@@ -165,7 +165,7 @@ def _reconstructions(run: Run, network: Network, data: Data) -> dict[str, Any]:
     ]
     return {
         "errors": errors,
-        "reconstructions": [_pairs(r) for r in trained if r.target.shape[-1] in (1, 3)],
+        "reconstructions": [_pairs(r) for r in trained if r.target.shape == images.shape],
         "sampled": f"Over {len(images)} images" + (f" of '{data}'." if data else " that it was trained on."),
         "no_reconstructions": "",
     }

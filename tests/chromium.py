@@ -1,0 +1,37 @@
+"""A real browser for the tests: Debian's Chromium, headless, without a network."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no chromium on this machine")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,1600",
+    "--virtual-time-budget=5000",
+]
+
+
+def open_page(path: Path, script: str = "") -> str:
+    """Open a page, run a script in it, and return the document as it stands then."""
+    with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as profile:
+        page = path
+        if script:
+            page = Path(profile) / "page.html"
+            text = path.read_text(encoding="utf-8")
+            assert "</body>" in text
+            page.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+        command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}/data", "--dump-dom", page.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout

@@ -1,0 +1,313 @@
+"""The command line as a person uses it: output, exit status, files."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import lnet
+from lnet.cli import main
+
+TEXT = """network small {
+    image: input(8x8x1)
+    filter: local(3, 2)
+    pool: l2pool(2)
+    learn: rica(sparsity = 0.3)
+}
+
+train {
+    data  = frames("images")
+    batch = 4
+    steps = 6
+}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        pixels = rng.integers(0, 255, (12, 12), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+    (tmp_path / "small.lnet").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lnetc(*arguments, status=0):
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+# --- check and fmt ---------------------------------------------------------------------------------------
+
+
+def test_check_says_what_is_fine(folder):
+    assert lnetc("check", "small.lnet").stdout == "small.lnet: fine\n"
+
+
+def test_check_reports_all_files(folder):
+    (folder / "bad.lnet").write_text(TEXT.replace("l2pool", "l2pol").replace("batch", "bach"))
+    result = lnetc("check", "small.lnet", "bad.lnet", "none.lnet", status=1)
+    assert "bad.lnet:4:11: error E202" in result.stderr
+    assert "bad.lnet:10:5: error E510" in result.stderr
+    assert "error E001: there is no file 'none.lnet'" in result.stderr
+
+
+def test_check_as_json(folder):
+    (folder / "bad.lnet").write_text(TEXT.replace("l2pool", "l2pol"))
+    (entry,) = json.loads(lnetc("check", "--json", "bad.lnet", status=1).stdout)
+    assert (entry["code"], entry["line"], entry["column"], entry["severity"]) == ("E202", 4, 11, "error")
+    assert entry["hints"] == ["did you mean 'l2pool' or 'local'?"]
+
+
+def test_a_folder_is_no_file(folder):
+    assert "E002: the file 'images' cannot be read" in lnetc("check", "images", status=1).stderr
+
+
+def test_fmt(folder):
+    before = (folder / "small.lnet").read_text()
+    assert lnetc("fmt", "--check", "small.lnet", status=1).stdout == "small.lnet: would change\n"
+    diff = lnetc("fmt", "--diff", "small.lnet").stdout
+    assert "-    filter: local(3, 2)" not in diff
+    assert "+    image:  input(8x8x1)" in diff
+    assert (folder / "small.lnet").read_text() == before
+    os.chmod("small.lnet", 0o640)
+    assert lnetc("fmt", "small.lnet").stdout == "small.lnet: formatted\n"
+    assert lnetc("fmt", "--check", "small.lnet").stdout == ""
+    assert lnet.parse((folder / "small.lnet").read_text()) == lnet.parse(before)
+
+
+def test_fmt_leaves_a_wrong_file_alone(folder):
+    (folder / "bad.lnet").write_text("network {")
+    lnetc("fmt", "bad.lnet", status=1)
+    assert (folder / "bad.lnet").read_text() == "network {"
+
+
+# --- compile and explain ---------------------------------------------------------------------------------
+
+
+def test_compile_the_only_file(folder):
+    out = lnetc("compile").stdout
+    assert (
+        out == "small.plan: network small: 3 layers, 1,296 parameters; 1 replica of 1x1 tiles on 1 worker\n"
+    )
+    assert lnet.load_plan("small.plan").graph.name == "small"
+
+
+def test_compile_for_a_cluster(folder):
+    lnetc(
+        "compile",
+        "small.lnet",
+        "--workers",
+        8,
+        "--replicas",
+        2,
+        "--tiles",
+        "2x2",
+        "-o",
+        "big.plan",
+        "--set",
+        "train.batch=9",
+    )
+    plan = lnet.load_plan("big.plan")
+    assert (str(plan.partition.tiles), len(plan.placement.tiles), plan.graph.training.batch) == ("2x2", 2, 9)
+
+
+def test_several_candidates_are_listed(folder):
+    (folder / "other.lnet").write_text(TEXT)
+    result = lnetc("compile", status=1)
+    assert "E607: there are 2 .lnet files in this folder" in result.stderr
+    assert "found 'other.lnet'" in result.stderr
+    assert not list(folder.glob("*.plan"))
+
+
+def test_no_candidate(folder):
+    os.unlink("small.lnet")
+    assert "E607: there is no .lnet file in this folder" in lnetc("compile", status=1).stderr
+
+
+def test_nothing_is_written_for_a_wrong_file(folder):
+    (folder / "small.lnet").write_text(TEXT.replace("l2pool", "l2pol"))
+    lnetc("compile", status=1)
+    assert not list(folder.glob("*.plan"))
+
+
+def test_a_place_that_cannot_be_written(folder):
+    assert (
+        "E608: the plan cannot be written to 'none/a.plan'"
+        in lnetc("compile", "-o", "none/a.plan", status=1).stderr
+    )
+
+
+def test_warnings_are_shown_and_do_not_stop(folder):
+    (folder / "small.lnet").write_text(
+        TEXT.replace("    pool", "    spare: lcn(3)\n    pool").replace("l2pool(2)", "l2pool(2, of = filter)")
+    )
+    result = lnetc("compile")
+    assert "warning W201: nothing reads the layer 'spare'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "Invalid value for '--workers'"),
+        (["--set", "train.batch"], "expected KEY=VALUE, found 'train.batch'"),
+        (["--nonsense"], "No such option"),
+        (["a", "b"], "unexpected extra argument"),
+    ],
+)
+def test_usage(folder, arguments, message):
+    assert message in lnetc("compile", *arguments, status=2).stderr
+
+
+def test_layouts_that_cannot_be(folder):
+    assert "E609" in lnetc("compile", "--replicas", 3, "--workers", 2, status=1).stderr
+    assert "E609" in lnetc("compile", "--tiles", "2by2", status=1).stderr
+
+
+def test_explain(folder):
+    out = lnetc("explain").stdout
+    row = next(line for line in out.splitlines() if line.startswith("filter"))
+    assert row.split()[:6] == ["filter", "local", "6x6x2", "3x3", "3x3", "648"]
+    assert "1,296 parameters with decoders and biases" in out
+    assert json.loads(lnetc("explain", "--json").stdout)["totals"]["parameters"] == 1296
+    assert not list(folder.glob("*.plan"))
+
+
+def test_explain_draws(folder):
+    lnetc("explain", "--workers", 4, "--svg", "plan.svg")
+    assert (folder / "plan.svg").read_text().startswith("<svg")
+    assert "E608" in lnetc("explain", "--svg", "none/plan.svg", status=1).stderr
+
+
+def test_a_stale_plan_is_noticed(folder):
+    lnetc("compile")
+    assert "W606" not in lnetc("explain", "small.plan").stderr
+    (folder / "small.lnet").write_text(TEXT.replace("l2pool(2)", "l2pool(3)"))
+    result = lnetc("explain", "small.plan")
+    assert (
+        "warning W606: the plan 'small.plan' is older than 'small.lnet', which has changed since"
+        in result.stderr
+    )
+    assert "5x5x2" in result.stdout
+
+
+def test_settings_on_a_plan_compile_the_source_that_it_carries(folder):
+    lnetc("compile", "--set", "train.batch=9")
+    os.unlink("small.lnet")
+    data = json.loads(
+        lnetc("explain", "small.plan", "--json", "--workers", 4, "--set", "train.steps=3").stdout
+    )
+    assert (data["batch"], len(data["workers"])) == (9, 4)
+
+
+def test_emit_writes_nothing(folder):
+    assert lnetc("compile", "--emit", "graph").stdout.startswith("network small\n")
+    assert not list(folder.glob("*.plan"))
+
+
+def test_help_of_every_command(folder):
+    for name in main.commands:
+        text = lnetc(name, "--help").stdout
+        assert "Usage: " in text
+        assert main.commands[name].help
+
+
+def test_a_reader_that_goes_away(folder):
+    """`lnetc explain | head` ends quietly."""
+    command = f"{sys.executable} -m lnet explain small.lnet --workers 36 | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("network small")
+    assert done.stderr == ""
+
+
+def test_checking_does_not_wait_for_jax(folder):
+    code = "import sys; from lnet.cli import main; main(['check', 'small.lnet'], standalone_mode=False); print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("False\n")
+
+
+# --- run and resume --------------------------------------------------------------------------------------
+
+
+def test_compile_then_run_then_resume(folder):
+    lnetc("compile")
+    result = lnetc("run")
+    assert "training from step 0 to 6" in result.stdout
+    assert "step 6/6" in result.stdout
+    assert "trained: runs/small-1" in result.stdout
+    lnetc("resume", "runs/small-1", "--steps", 8)
+    assert list(lnet.open_run("runs/small-1").checkpoints.files()) == [6, 8]
+
+
+def test_run_a_file_with_settings(folder):
+    lnetc("run", "small.lnet", "-d", "a", "--steps", 2, "--data", "images/0.png", "--set", "train.batch=3")
+    run = lnet.open_run("a")
+    assert run.events()[-1] | {"time": 0} == {"event": "done", "time": 0, "step": 2}
+    assert run.info["data"]["images"] == 1
+    assert run.plan.graph.training.batch == 3
+
+
+def test_missing_images(folder):
+    result = lnetc("run", "small.lnet", "--data", "none", status=1)
+    assert "E701: there is no file or folder" in result.stderr
+    assert not (folder / "runs").exists()
+
+
+def test_a_loss_that_explodes_exits_with_3(folder):
+    result = lnetc("run", "small.lnet", "-d", "a", "--set", "train.update=sgd(rate = 1e9)", status=3)
+    assert "small.lnet:" in result.stderr
+    assert "E730" in result.stderr
+
+
+def test_a_report(folder):
+    lnetc("run", "small.lnet", "-d", "a")
+    assert lnetc("report", "a").stdout == "a/report.html\n"
+    assert lnetc("report", "a", "-o", "page.html").stdout == "page.html\n"
+    assert "E740" in lnetc("report", "images", status=1).stderr
+    assert "E701" in lnetc("report", "a", "--data", "none", status=1).stderr
+    assert "E744" in lnetc("report", "a", "-o", "none/page.html", status=1).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_exits_with_130_after_a_checkpoint(folder, number):
+    command = [sys.executable, "-m", "lnet", "run", "small.lnet", "-d", "a", "--steps", "1000000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_steps(Path("a/events.jsonl"), process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    step = max(lnet.open_run("a").checkpoints.files())
+    assert f"stopped at step {step:,}; go on with: lnetc resume a" in errors
+    assert "Traceback" not in errors
+    lnetc("resume", "a", "--steps", step + 1)
+
+
+def wait_for_steps(log, process):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and '"event": "step"' in log.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("no step was taken")
+
+
+def test_a_written_file_has_the_usual_permissions(folder):
+    lnetc("compile")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(os.stat("small.plan").st_mode) == 0o666 & ~mask

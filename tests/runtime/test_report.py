@@ -1,0 +1,165 @@
+"""The page about a run, in a real browser."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from chromium import needs_browser, open_page
+from PIL import Image
+
+import lnet
+from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
+from lnet.runtime.analysis.reconstruction import reconstructions
+from lnet.runtime.analysis.report import write_report
+
+TEXT = """stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3); learn: rica(sparsity = 0.1) }
+network eyes { image: input(12x12x3); V1: sense(3); V2: sense(2); both: concat([V2, V2.pool]); q: l1(weight = 0.01) }
+train { data = frames("images <&>"); batch = 6; steps = 40; update = adam(rate = 0.02) }
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "images <&>").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        pixels = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8).repeat(5, 0).repeat(5, 1)
+        Image.fromarray(pixels).save(folder / "images <&>" / f"{number}.png")
+    (folder / "eyes.lnet").write_text(TEXT)
+    return lnet.train(lnet.compile(folder / "eyes.lnet"), directory=folder / "run")
+
+
+REPORT_ON_ITSELF = """
+document.body.dataset.seen = JSON.stringify({
+  pictures: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+  overflow: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+  headings: [...document.querySelectorAll('h2')].map(h => h.textContent),
+  curves: document.querySelectorAll('.curve svg path').length,
+  drawn: [...document.querySelectorAll('.diagram .name')].map(t => t.textContent),
+  height: document.querySelector('.diagram').getBoundingClientRect().height,
+  requests: performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith('data:')),
+});
+"""
+
+
+@needs_browser
+def test_the_page_in_a_browser(run):
+    page = write_report(run)
+    dom = open_page(page, REPORT_ON_ITSELF)
+    seen = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))
+    assert seen["headings"] == [
+        "Network",
+        "Losses",
+        "First-layer filters",
+        "Reconstructions",
+        "Throughput",
+        "Configuration",
+    ]
+    assert len(seen["pictures"]) == 3 + 2 * 8
+    assert all(seen["pictures"])
+    assert not seen["overflow"]
+    assert seen["curves"] > 4
+    assert seen["drawn"] == ["image", "filter", "pool", "norm", "filter", "pool", "norm", "both"]
+    assert seen["height"] > 100
+    assert seen["requests"] == []
+
+
+def test_the_page_needs_nothing_else(run):
+    text = write_report(run).read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert not re.findall(r"@import|url\((?!#|data:)", text)
+
+
+def test_what_a_user_wrote_is_text(run):
+    text = write_report(run).read_text()
+    assert "images <&>" not in text
+    assert "images &lt;&amp;&gt;" in text
+
+
+def test_a_run_that_has_only_begun(run, tmp_path):
+    lnet.train(run.plan, steps=1, data=np.zeros((6, 12, 12, 3), np.float32), directory=tmp_path / "a")
+    begun = lnet.open_run(tmp_path / "a")
+    for path in begun.checkpoints.files().values():
+        path.unlink()
+    (tmp_path / "a" / "events.jsonl").write_text("")
+    text = write_report(begun).read_text()
+    assert "No step has been taken yet." in text
+    assert "There are no images to reconstruct: the run was trained on an array" in text
+
+
+@needs_browser
+def test_the_picture_of_a_plan_in_a_browser(run, tmp_path):
+    from lnet.compiler.picture import to_svg
+
+    plan = lnet.compile(run.plan.source_name, workers=4)
+    page = tmp_path / "plan.html"
+    page.write_text(f"<body>{to_svg(plan)}</body>")
+    count = "document.body.dataset.seen = [...document.querySelectorAll('.owned')].filter(r => r.getBoundingClientRect().width > 0).length"
+    dom = open_page(page, count)
+    assert int(re.search(r'data-seen="(\d+)"', dom)[1]) == 4 * len(plan.graph.layers)
+
+
+# --- what the page shows ---------------------------------------------------------------------------------
+
+
+def grating(angle, size=11, cycles=2.5):
+    rows, columns = np.mgrid[:size, :size] / size
+    return np.cos(2 * np.pi * cycles * (np.sin(angle) * rows + np.cos(angle) * columns))
+
+
+def test_gratings_are_oriented_whatever_their_angle():
+    filters = np.stack([grating(a) for a in np.linspace(0, np.pi, 12)])[..., None]
+    assert orientation(filters).min() > 0.8
+    assert oriented_fraction(filters)[0] == 1
+
+
+def test_blobs_and_noise_are_not_oriented():
+    rows, columns = np.mgrid[-5:6, -5:6]
+    blob = np.exp(-(rows**2 + columns**2) / 6.0)[None, ..., None]
+    noise = np.random.default_rng(7).normal(size=(1000, 11, 11, 1))
+    assert oriented_fraction(blob)[0] == 0
+    assert oriented_fraction(noise)[0] < 0.03
+
+
+def test_a_dead_filter_is_not_oriented():
+    assert oriented_fraction(np.zeros((3, 5, 5, 2)))[0] == 0
+
+
+def test_filters_stand_in_their_positions():
+    weight = np.zeros((2, 3, 4, 5, 1, 2))
+    weight[1, 2, 0, 0, 0, 1] = 3.0
+    weight[1, 2, 3, 4, 0, 1] = -1.5
+    page = mosaic(weight, 1)
+    assert page.shape == (2 * 5 + 1, 3 * 6 + 1, 3)
+    np.testing.assert_allclose(page[6, 13], 1.0)
+    np.testing.assert_allclose(page[9, 17], 0.25)
+    np.testing.assert_allclose(page[1, 1], 0.5)
+    assert (mosaic(weight, 0)[6, 13] == 0.5).all()
+    assert flat(weight).shape == (12, 4, 5, 1)
+
+
+def test_of_many_positions_some_are_shown():
+    assert mosaic(np.zeros((50, 3, 2, 2, 3, 1)), 0, most=10).shape == (10 * 3 + 1, 3 * 3 + 1, 3)
+
+
+def test_more_than_three_channels_show_the_strongest():
+    filters = np.zeros((1, 2, 2, 5))
+    filters[0, 0, 0, 4] = -2
+    filters[0, 1, 1, 2] = 1
+    assert filter_image(filters)[0, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_reconstructions_and_their_errors(run):
+    images = run.images(12)
+    network = run.network()
+    found = reconstructions(network, images)
+    assert [(r.objective, r.of) for r in found] == [("V1.learn", "image"), ("V2.learn", "V1.norm")]
+    np.testing.assert_array_equal(found[0].target, images)
+    assert found[0].value.shape == images.shape
+    centred = images - images.mean(0)
+    assert found[0].error == pytest.approx(
+        ((found[0].value - images) ** 2).sum() / (centred**2).sum(), rel=1e-4
+    )
+    assert found[0].error < reconstructions(lnet.Network(run.plan), images)[0].error
