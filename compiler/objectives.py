@@ -1,4 +1,4 @@
-"""The table of objectives: what a network is trained to make small (LANGUAGE.md section 6)."""
+"""The table of objectives: what a network is trained to make small (docs/language.md)."""
 
 from __future__ import annotations
 

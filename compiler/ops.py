@@ -1,7 +1,7 @@
 """The op table: one class per op, one function per layer kind of the language.
 
 To add an op, write a frozen dataclass that says its shape, its parameters, what a region of its value depends
-on and its cost; write a function whose signature is the argument table of LANGUAGE.md section 5; enter both in
+on and its cost; write a function whose signature is the argument table of docs/language.md; enter both in
 the tables at the end. The kernel goes into `runtime/kernels/`: a test demands that both tables have equal keys.
 """
 

@@ -1,4 +1,4 @@
-"""The `train` block, checked and typed: what to learn from, how, and for how long (LANGUAGE.md section 7)."""
+"""The `train` block, checked and typed: what to learn from, how, and for how long (docs/language.md)."""
 
 from __future__ import annotations
 

@@ -22,15 +22,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
-import numpy as np
-from numpy.typing import NDArray
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
 from .checkpoint import Checkpoint, CheckpointFolder, Unreadable, read_checkpoint
-from .data import open_frames
+from .data import Batch, open_frames
 from .events import Event, read_events
 from .network import Network
 
@@ -67,8 +65,8 @@ class Run:
             raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
         return Network(self.plan, checkpoint.params)
 
-    def images(self, count: int, data: str | os.PathLike[str] | None = None) -> NDArray[np.float32]:
-        """Return the first `count` samples `[batch, row, column, channel]` of the run's order, as it prepares them.
+    def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
+        """Return the first samples of the run's order, as it prepares them: images, labels, names.
 
         From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
         """
@@ -80,7 +78,7 @@ class Run:
         if frames is None:
             raise refused("E747", "the run was trained on an array, so there are no images to read")
         sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
-        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed).batch(0, count).images
+        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed).batch(0, count)
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

@@ -1,4 +1,4 @@
-"""LANGUAGE.md's formulas in numpy, float64, batch first: the oracle for values, losses and gradients.
+"""docs/language.md's formulas in numpy, float64, batch first: the oracle for values, losses and gradients.
 
 Slow on purpose and written from the specification's text, not from the kernels: plain loops over positions.
 """

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import skimage
+from collect import UNSEEN, collect
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -17,43 +16,27 @@ from lnet.runtime.analysis.report import write_report
 from lnet.runtime.progress import reporter_for
 
 HERE = Path(__file__).parent
-TRAINED_ON = (
-    "astronaut.png",
-    "brick.png",
-    "camera.png",
-    "coffee.png",
-    "coins.png",
-    "grass.png",
-    "gravel.png",
-    "motorcycle_left.png",
-    "motorcycle_right.png",
-    "rocket.jpg",
-)
-UNSEEN = "chelsea.png"
 PATCHES = 500
 
 
 def main() -> None:
     console = Console()
-    collect_images(HERE / "images", TRAINED_ON)
-    collect_images(HERE / "unseen", (UNSEEN,))
+    collect(HERE / "images")
+    collect(HERE / "unseen", (UNSEEN,))
     plan = lnet.compile(HERE / "model.lnet")
-    console.print(plan.summary(), highlight=False)
+    console.print(plan.summary(), highlight=False, soft_wrap=True)
     run = lnet.train(plan, reporter=reporter_for(console))
     show_what_was_learned(run, console)
     console.print(f"report: {write_report(run, data=HERE / 'unseen')}", highlight=False, soft_wrap=True)
 
 
-def collect_images(folder: Path, names: tuple[str, ...]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name in names:
-        shutil.copyfile(Path(skimage.__file__).parent / "data" / name, folder / name)
-
-
 def show_what_was_learned(run: lnet.Run, console: Console) -> None:
     trained, untrained = run.network(), lnet.Network(run.plan)
-    patches = run.images(PATCHES, HERE / "unseen")
-    console.print(f"{PATCHES} patches of '{UNSEEN}', which it has not seen: squared error of reconstructions")
+    patches = run.samples(PATCHES, HERE / "unseen").images
+    console.print(
+        f"{PATCHES} patches of '{UNSEEN}', which it has not seen: squared error of reconstructions",
+        soft_wrap=True,
+    )
     errors = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     errors.add_column("stage")
     errors.add_column("reconstructs")

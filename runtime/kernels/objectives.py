@@ -1,4 +1,4 @@
-"""Terms of the loss: sums over one image, means over the batch (LANGUAGE.md section 6)."""
+"""Terms of the loss: sums over one image, means over the batch (docs/language.md)."""
 
 from __future__ import annotations
 

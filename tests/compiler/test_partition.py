@@ -142,7 +142,7 @@ def two_stages(text="image: input(200x200x3)"):
 
 
 def test_relative_cuts_are_lopsided():
-    """RUNTIME.md's figures: two tiles across need 14 columns of V1.filter on one side and 15 on the other."""
+    """the figures of the published network: two tiles across need 14 columns of V1.filter on one side and 15 on the other."""
     graph = two_stages()
     cut = partition(graph, Size(1, 2))
     depths = []

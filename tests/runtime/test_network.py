@@ -172,7 +172,7 @@ def test_one_neuron() -> None:
             lambda n: n["V1.norm[6, 0, 0]"],
             "the layer 'V1.norm' is 6x7x2, so it has no neuron V1.norm[6, 0, 0]",
         ),
-        (lambda n: n["V1.nrm[0, 0, 0]"], "there is no layer 'V1.nrm'"),
+        (lambda n: n["V1.nrm[0, 0, 0]"], "E720: there is no layer 'V1.nrm'"),
         (lambda n: n["V1.norm"], "expected a neuron such as 'V1.pool[4, 7, 2]', found 'V1.norm'"),
         (lambda n: n(np.zeros((2, 9, 9, 2))), "expected images [batch, 9, 10, 2], found [2, 9, 9, 2]"),
         (lambda n: n.params["V1.weight"], "there is no parameter 'V1.weight'"),

@@ -152,7 +152,7 @@ def test_more_than_three_channels_show_the_strongest():
 
 
 def test_reconstructions_and_their_errors(run):
-    images = run.images(12)
+    images = run.samples(12).images
     network = run.network()
     found = reconstructions(network, images)
     assert [(r.objective, r.of) for r in found] == [("V1.learn", "image"), ("V2.learn", "V1.norm")]

@@ -150,7 +150,7 @@ def _weight(layer: Layer) -> str:
 def _reconstructions(run: Run, network: Network, data: Data) -> dict[str, Any]:
     empty = {"errors": [], "reconstructions": [], "sampled": ""}
     try:
-        images = run.images(SAMPLES, data)
+        images = run.samples(SAMPLES, data).images
     except LnetError as error:
         if data is not None:
             raise

@@ -22,6 +22,9 @@ def data_url(picture: Array, scale: int = 1) -> str:
 
 
 def sheet_picture(value: Array, spread: float) -> Array:
-    """Return a value `[rows, columns, 1 or 3]` as a picture: 0 grey, `spread` white, `-spread` black."""
+    """Return a value `[rows, columns, maps]` as a picture: 0 grey, `spread` white, `-spread` black.
+
+    Three maps are colours; the mean of any other number is shown.
+    """
     grey = 0.5 + 0.5 * value / (spread or 1)
-    return np.repeat(grey, 3, axis=-1) if value.shape[-1] == 1 else grey
+    return grey if value.shape[-1] == 3 else np.repeat(grey.mean(-1, keepdims=True), 3, axis=-1)

@@ -1,0 +1,144 @@
+"""Every command in the documents is run, and its output compared with the one shown.
+
+In a block marked `figures-vary` numbers may be others, because they depend on the machine; `...` stands for any lines.
+`UPDATE=1` writes the output of the other blocks anew.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import lnet
+from lnet.compiler.objectives import OBJECTIVE_KINDS
+from lnet.compiler.ops import LAYER_KINDS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", *sorted((ROOT / "examples").glob("*/README.md"))]
+BLOCK = re.compile(r"^```console( figures-vary)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the examples in it, as a newcomer has them, and what the guide tells people to make."""
+    folder = tmp_path_factory.mktemp("docs")
+    ignored = shutil.ignore_patterns("images", "unseen", "*.plan", "__pycache__")
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
+    (folder / "first.lnet").write_text(
+        re.search(r"```lnet\n(.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)[1]
+    )
+    subprocess.run([sys.executable, "examples/photographs/collect.py", "images"], cwd=folder, check=True)
+    return folder
+
+
+@cache
+def output_of(command, folder):
+    """Run a command, once however many documents show it."""
+    command = command.replace("make demo", "python examples/photographs/demo.py")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip("\n")
+
+
+def commands_of(block):
+    """Yield each command of a block with the output shown below it."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        yield command, shown.rstrip("\n")
+
+
+def pattern(shown, vary):
+    lines = []
+    for line in shown.splitlines():
+        lines.append(r"(?:.*\n)*?" if line == "..." else re.escape(plain(line) if vary else line) + r"\n")
+    return "".join(lines)
+
+
+def plain(line):
+    """Leave out what differs from machine to machine."""
+    return re.sub(r"\s+", " ", re.sub(r"-?\d[\d,]*(\.\d+)?(e[+-]?\d+)?", "#", line))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_shows_its_output(document, place):
+    text = document.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert blocks
+    for block in blocks:
+        vary = block[1] is not None
+        shown_anew = ""
+        for command, shown in commands_of(block[2]):
+            found = output_of(command, place)
+            shown_anew += f"$ {command}\n{found}\n"
+            if vary or not os.environ.get("UPDATE"):
+                lines = "".join((plain(line) if vary else line) + "\n" for line in found.splitlines())
+                assert re.fullmatch(pattern(shown, vary), lines), f"{command}\n{found}"
+        if not vary and os.environ.get("UPDATE"):
+            text = text.replace(block[0], f"```console\n{shown_anew}```")
+    if os.environ.get("UPDATE"):
+        document.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_demo_learns(place):
+    """What the demo prints is what it is meant to show: better than untrained, and edges where there was noise."""
+    out = output_of("make demo", place)
+    rows = [line.split() for line in out.splitlines() if re.match(r"V\d\.learn ", line)]
+    assert [row[0] for row in rows] == ["V1.learn", "V2.learn", "V3.learn"]
+    for _, _, mean, untrained, trained in rows:
+        assert float(trained) < 0.9 * float(mean)
+        assert float(trained) < 0.3 * float(untrained)
+    after, before = map(
+        int, re.search(r"(\d+)% of the filters in V1 are oriented, (\d+)% were before", out).groups()
+    )
+    assert after >= 40
+    assert before <= 5
+    report = place / re.search(r"report: (\S+)", out)[1]
+    assert '<h2 id="filters">' in report.read_text()
+
+
+def test_programs_in_documents_compile(tmp_path):
+    for document in (ROOT / "README.md", ROOT / "docs/guide.md", ROOT / "docs/language.md"):
+        for number, block in enumerate(re.findall(r"```lnet\n(.*?)```", document.read_text(), re.DOTALL)):
+            path = tmp_path / f"{document.stem}-{number}.lnet"
+            path.write_text(block)
+            assert lnet.compile(path).graph.layers
+
+
+def test_the_readme_shows_the_demo_program():
+    program = re.search(r"```lnet\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert program in (ROOT / "examples/photographs/model.lnet").read_text()
+
+
+def test_every_kind_is_in_the_reference():
+    text = (ROOT / "docs/language.md").read_text()
+    for kind in (*LAYER_KINDS, *OBJECTIVE_KINDS):
+        assert f"`{kind}`" in text, kind
+
+
+def test_links_in_documents_lead_somewhere():
+    for document in (*DOCUMENTS, *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
+        prose = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_example_has_the_standard_layout():
+    from click.testing import CliRunner
+
+    from lnet.cli import main
+
+    files = sorted(map(str, (ROOT / "examples").glob("*/*.lnet")))
+    assert len(files) >= 5
+    result = CliRunner().invoke(main, ["fmt", "--check", *files])
+    assert result.output == ""
