@@ -1,0 +1,106 @@
+"""A whole training step of a three-stage network of 96x96 pixels: python benchmarks/step.py
+
+Images per second, the process's peak memory, and the share of the time that each layer takes when it runs alone.
+"""
+
+from __future__ import annotations
+
+import resource
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from timing import jitted, machine, medians
+
+from lnet.compiler.cost import totals
+from lnet.compiler.layer import Layer
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan import Plan
+from lnet.runtime.evaluate import total_loss
+from lnet.runtime.kernels.table import LAYER_KERNELS
+from lnet.runtime.memory import keep_freed_memory
+from lnet.runtime.network import initial_params
+from lnet.runtime.train import training_step
+from lnet.runtime.updates import update_rule
+
+NETWORK = """
+stage sense() {
+    filter: local(10, maps = 8)
+    pool:   l2pool(3)
+    norm:   lcn(5, edge = valid)
+    learn:  rica()
+}
+network bench { image: input(96x96x3); V1: sense(); V2: sense(); V3: sense() }
+train { batch = 64 }
+"""
+
+
+def main() -> None:
+    keep_freed_memory()  # as training does
+    print(machine())
+    plan = compile_text(NETWORK)
+    graph, batch = plan.graph, plan.graph.training.batch
+    sums = totals(graph, plan.partition)
+    images = jax.random.normal(jax.random.key(1), (batch, 96, 96, 3))
+    whole, gradients = step_times(plan, images)
+    print(f"three stages, field 10, 8 maps, 96x96x3: {sums.parameters:,} parameters, batch {batch}, adagrad")
+    print(f"  whole step: {whole:,.0f} ms, {1e3 * batch / whole:,.1f} images per second")
+    print(f"  loss and gradients alone: {gradients:,.0f} ms")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    needed = 2 * sums.parameter_bytes + sums.state_bytes
+    print(f"  peak memory of the process: {peak / 1e9:.2f} GB")
+    print(
+        f"  weights, gradients, optimiser state: {needed / 1e9:.2f} GB; activations: {sums.activation_bytes / 1e9:.2f} GB"
+    )
+    shares(plan)
+
+
+def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
+    graph = plan.graph
+    rule = update_rule(graph.training.update, 1000)
+    step = training_step(graph, rule)
+    params = initial_params(graph, 0)
+    state = (params, rule.init(params))
+
+    def one_step() -> jax.Array:
+        nonlocal state
+        params, update, terms, _ = step(*state, images, None)
+        state = (params, update)
+        return sum(terms.values(), start=jnp.zeros(()))
+
+    last = jnp.moveaxis(images, 0, -1)
+    grads = jax.jit(jax.grad(lambda p: total_loss(graph, p, last)[0]))
+    times = medians({"step": one_step, "gradients": lambda: grads(state[0])}, 5)
+    return times["step"], times["gradients"]
+
+
+def shares(plan: Plan) -> None:
+    """Print the time of each layer alone, forward and with its gradients."""
+    graph, batch = plan.graph, plan.graph.training.batch
+    calls = {}
+    for layer in graph.layers[1:]:
+        sheets = [graph.layer(path).sheet for path in layer.reads]
+        keys = jax.random.split(jax.random.key(2), len(sheets))
+        values = [
+            jax.random.normal(k, (s.height, s.width, s.maps, batch))
+            for k, s in zip(keys, sheets, strict=True)
+        ]
+        params = {p.role: jax.random.normal(jax.random.key(3), p.shape) for p in layer.parameters}
+        calls[layer.path] = jitted(partial(both_passes, layer), values, params)
+    times = medians(calls, 5)
+    total = sum(times.values())
+    print(f"\n  {'layer':18}{'kind':10}{'ms':>8}{'share':>8}")
+    for layer in graph.layers[1:]:
+        print(f"  {layer.path:18}{layer.op.kind:10}{times[layer.path]:8.1f}{times[layer.path] / total:8.0%}")
+
+
+def both_passes(layer: Layer, values: list[jax.Array], params: dict[str, jax.Array]) -> object:
+    def run(values: list[jax.Array], params: dict[str, jax.Array]) -> jax.Array:
+        return LAYER_KERNELS[layer.op.kind](layer.op, values, params, "float32")
+
+    value, back = jax.vjp(run, values, params)
+    return value, back(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""How the positions of an untied layer are cut into tiles, each worked off as one product.
+
+    one axis, stride 1, field 3, 7 outputs, tile 3            tiles of rows            tiles of columns
+    outputs   0 1 2 | 3 4 5 | 6                               0 1 2 | 3 4 5            0 1 2 | 3 4 5 | 6 . .
+    inputs    0 . . . 4                                                4 5 6
+                    3 . . . 7
+
+Rows are cut so that the last tile overlaps the one before it: weights are read where they lie, row by row. Columns are
+padded, because the tiles of a row go through one batched product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import log2, sqrt
+
+from lnet.compiler.shapes import Slide, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a layer, cut into tiles of `tile` outputs; a tile reads `union` inputs."""
+
+    slide: Slide
+    tile: int
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.slide.outputs // self.tile)
+
+    @property
+    def step(self) -> int:
+        """Inputs from one tile to the next."""
+        return self.tile * self.slide.stride
+
+    @property
+    def union(self) -> int:
+        return (self.tile - 1) * self.slide.stride + self.slide.field
+
+    @property
+    def blocks(self) -> int:
+        """How many steps a union spans."""
+        return -(-self.union // self.step)
+
+    @property
+    def width(self) -> int:
+        """Inputs of all tiles, padded ones included, in whole steps."""
+        return (self.tiles + self.blocks - 1) * self.step
+
+    @property
+    def reach(self) -> int:
+        """Inputs that the outputs themselves read, padding before them included."""
+        return (self.slide.outputs - 1) * self.slide.stride + self.slide.field
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a layer is cut."""
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def positions(self) -> int:
+        """Positions of a tile."""
+        return self.rows.tile * self.columns.tile
+
+    @property
+    def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Zeros around the inputs, rows and columns; negative where nobody reads the last ones."""
+        rows, columns = self.rows, self.columns
+        return (
+            (rows.slide.before, rows.reach - rows.slide.before - rows.slide.extent),
+            (columns.slide.before, columns.width - columns.slide.before - columns.slide.extent),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a product form costs on a device: microseconds for a row of tiles, nanoseconds for a value moved, GFLOP/s.
+
+    `packed` for a packed weight, `patch` for a value of a patch; `gflops` at products 8, 16, ... 512 columns wide.
+    """
+
+    row: float
+    packed: float
+    patch: float
+    gflops: tuple[float, ...]
+
+    def milliseconds(self, tiling: Tiling, maps_in: int, maps: int, batch: int) -> float:
+        """Return how long all rows of tiles are predicted to take."""
+        rows, columns = tiling.rows, tiling.columns
+        tiles, inputs = rows.tiles * columns.tiles, rows.union * columns.union * maps_in
+        width = tiling.positions * maps
+        arithmetic = 2e-6 * tiles * inputs * width * batch
+        seldom = max(1.0, sqrt(32 / batch))  # narrow batches run slower
+        moved = self.packed * tiles * inputs * width + self.patch * tiles * inputs * batch
+        return self.row * rows.tiles * 1e-3 + moved * 1e-6 + arithmetic * seldom / self._rate(width)
+
+    def _rate(self, width: int) -> float:
+        place = min(max(log2(width / 8), 0.0), len(self.gflops) - 1.0)
+        below = min(int(place), len(self.gflops) - 2)
+        share = place - below
+        return 1 / ((1 - share) / self.gflops[below] + share / self.gflops[below + 1])
+
+
+CPU = {
+    "forward": Rates(40, 0.474, 0.346, (250, 233, 123, 114, 123, 113, 82)),
+    "forward, patches transposed": Rates(57, 0.354, 0.864, (250, 252, 177, 134, 178, 147, 126)),
+    "input gradient": Rates(106, 0.468, 0.370, (250, 203, 171, 133, 185, 149, 176)),
+    "weight gradient": Rates(42, 0.367, 0.332, (250, 250, 249, 184, 166, 156, 196)),
+}
+"""Fitted to times of seven layers in eight tilings each on two cores of a server (docs/performance.md)."""
+
+FORWARD = ("forward", "forward, patches transposed")
+SIDES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How one product of a layer is done, and how long that is predicted to take."""
+
+    form: str
+    tiling: Tiling
+    milliseconds: float
+
+
+@cache
+def choose(forms: tuple[str, ...], window: Window, maps_in: int, maps: int, batch: int) -> Choice:
+    """Return the form and tiling that are predicted to be fastest."""
+    choices = [
+        Choice(form, tiling, CPU[form].milliseconds(tiling, maps_in, maps, batch))
+        for form in forms
+        for rows in SIDES
+        for columns in SIDES
+        if rows <= columns <= 2 * rows or rows == 1
+        for tiling in [tile_by(window, rows, columns)]
+    ]
+    return min(choices, key=lambda choice: choice.milliseconds)
+
+
+def tile_by(window: Window, rows: int, columns: int) -> Tiling:
+    """Return the tiling into tiles of so many rows and columns, or as many as there are."""
+    return Tiling(
+        Axis(window.rows, min(rows, window.rows.outputs)),
+        Axis(window.columns, min(columns, window.columns.outputs)),
+    )
