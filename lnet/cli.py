@@ -256,20 +256,33 @@ def compile_command(
 @main.command()
 @click.argument("file", required=False, type=Existing)
 @click.option("--svg", type=Existing, metavar="PICTURE", help="Draw tiles, halos and homes into an SVG file.")
+@click.option(
+    "--kernels", is_flag=True, help="Show which kernels one process runs, and their predicted times."
+)
 @_json
 @_layout
 @_set
 def explain(
-    file: Path | None, svg: Path | None, as_json: bool, settings: Sequence[str], **options: Any
+    file: Path | None,
+    svg: Path | None,
+    kernels: bool,
+    as_json: bool,
+    settings: Sequence[str],
+    **options: Any,
 ) -> None:
     """Say what a .lnet file or a plan computes, what it costs, and how it is cut up."""
     from lnet.compiler.explain import explain_data, explain_text
     from lnet.compiler.picture import to_svg
+    from lnet.runtime.kernels.explain import kernels_data, kernels_text
 
     plan = _plan_of(file, settings, layout_from(**options))
     if svg is not None:
         _write(svg, to_svg(plan))
-    click.echo(json.dumps(explain_data(plan), indent=2) if as_json else explain_text(plan))
+    if as_json:
+        data = explain_data(plan) | ({"kernels": kernels_data(plan.graph)} if kernels else {})
+        click.echo(json.dumps(data, indent=2))
+    else:
+        click.echo(kernels_text(plan.graph) if kernels else explain_text(plan))
 
 
 # --- runs ------------------------------------------------------------------------------------------------

@@ -187,6 +187,15 @@ def test_explain(folder):
     assert not list(folder.glob("*.plan"))
 
 
+def test_explain_kernels(folder):
+    lines = lnetc("explain", "--kernels").stdout.splitlines()
+    assert lines[0].split() == ["layer", "gives", "product", "tile", "predicted", "ms"]
+    assert [line.split()[0] for line in lines[1:-1]] == ["filter"] * 3 + ["learn.decode"] * 3
+    data = json.loads(lnetc("explain", "--kernels", "--json").stdout)["kernels"]
+    assert [entry["gives"] for entry in data[:3]] == ["value", "input gradient", "weight gradient"]
+    assert all(entry["milliseconds"] > 0 for entry in data)
+
+
 def test_explain_draws(folder):
     lnetc("explain", "--workers", 4, "--svg", "plan.svg")
     assert (folder / "plan.svg").read_text().startswith("<svg")

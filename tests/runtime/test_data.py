@@ -4,6 +4,7 @@ import io
 import tarfile
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,7 +83,6 @@ def test_a_pattern_names_several_sources(tmp_path):
 
 
 def test_a_video(tmp_path):
-    av = pytest.importorskip("av")
     frames = [np.full((16, 16, 3), 10 + 20 * number, np.uint8) for number in range(8)]
     with av.open(str(tmp_path / "clip.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -276,7 +276,6 @@ def test_unreadable_files(tmp_path, name, what):
 
 
 def test_an_unreadable_video(tmp_path):
-    pytest.importorskip("av")
     (tmp_path / "a.mp4").write_bytes(b"nonsense" * 100)
     refused(tmp_path, "E703", "is no readable video", replace(PLAIN, path="a.mp4"))
 

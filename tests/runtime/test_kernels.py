@@ -152,7 +152,9 @@ def equations(jaxpr):
 
 def test_programs_do_not_grow_with_positions(monkeypatch):
     """With the same tiles, that is: how many positions a tile has is what a program's size depends on."""
-    monkeypatch.setattr(local, "choose", lambda forms, window, *_: Choice(forms[0], tile_by(window, 2, 2), 0.0))
+    monkeypatch.setattr(
+        local, "choose", lambda forms, window, *_: Choice(forms[0], tile_by(window, 2, 2), 0.0)
+    )
 
     def program(extent):
         window = Window(Slide(extent, 5), Slide(extent, 5))
