@@ -18,7 +18,6 @@ from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan import Plan
 from lnet.runtime.evaluate import total_loss
 from lnet.runtime.kernels.table import LAYER_KERNELS
-from lnet.runtime.memory import keep_freed_memory
 from lnet.runtime.network import initial_params
 from lnet.runtime.train import training_step
 from lnet.runtime.updates import update_rule
@@ -36,7 +35,6 @@ train { batch = 64 }
 
 
 def main() -> None:
-    keep_freed_memory()  # as training does
     print(machine())
     plan = compile_text(NETWORK)
     graph, batch = plan.graph, plan.graph.training.batch

@@ -26,7 +26,6 @@ from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
 from .events import EventLog
 from .failure import explain_failure
-from .memory import keep_freed_memory
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
@@ -212,7 +211,6 @@ class _Trainer:
 
     def go(self, resumed: bool) -> None:
         training = self.run.plan.graph.training
-        keep_freed_memory()
         self.log = EventLog(self.run.directory / "events.jsonl")
         try:
             self._begin(resumed)

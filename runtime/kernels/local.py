@@ -47,7 +47,7 @@ from .tiling import FORWARD, Choice, Tiling, choose
 
 def _product(equation: str, left: jax.Array, right: jax.Array, precision: str) -> jax.Array:
     """A batched product, summed in float32 (or wider) whatever its operands are."""
-    result = left.dtype
+    result = jnp.result_type(left, right)
     if precision == "bfloat16":
         left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
     return jnp.einsum(equation, left, right, preferred_element_type=result)
@@ -65,7 +65,7 @@ def _forward(x: jax.Array, weight: jax.Array, choice: Choice, precision: str) ->
             tiles = transposed(_product("nbk,nkm->nbm", transposed(seen), packed, precision))
         return put_rows(h, by_position(tiles, tiling, maps), index, rows), None
 
-    empty = jnp.zeros((*weight.shape[:2], maps, x.shape[-1]), x.dtype)
+    empty = jnp.zeros((*weight.shape[:2], maps, x.shape[-1]), jnp.result_type(x, weight))
     return lax.scan(tile_row, empty, jnp.arange(rows.tiles))[0]
 
 
@@ -80,7 +80,8 @@ def _input_gradient(h: jax.Array, weight: jax.Array, tiling: Tiling, precision: 
         here = lax.dynamic_slice_in_dim(total, start, rows.union, axis=0)
         return lax.dynamic_update_slice_in_dim(total, here + slab, start, axis=0), None
 
-    zeros = jnp.zeros((rows.reach, tiling.columns.width, maps_in, h.shape[-1]), h.dtype)
+    shape = (rows.reach, tiling.columns.width, maps_in, h.shape[-1])
+    zeros = jnp.zeros(shape, jnp.result_type(h, weight))
     return crop_inputs(lax.scan(tile_row, zeros, jnp.arange(rows.tiles))[0], tiling)
 
 
@@ -91,17 +92,19 @@ def _new_rows(h: jax.Array, index: jax.Array, tiling: Tiling) -> jax.Array:
     return rows_of(h, index, rows) * new[:, None, None, None].astype(h.dtype)
 
 
-def _weight_gradient(x: jax.Array, h: jax.Array, tiling: Tiling, precision: str) -> jax.Array:
-    rows, columns, maps_in, maps = tiling.rows, tiling.columns, x.shape[2], h.shape[2]
+def _weight_gradient(
+    x: jax.Array, h: jax.Array, weight: jax.Array, tiling: Tiling, precision: str
+) -> jax.Array:
+    rows, maps_in = tiling.rows, x.shape[2]
     padded = pad_inputs(x, tiling)
 
     def tile_row(gradient: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
         tiles = jnp.swapaxes(by_tile(rows_of(h, index, rows), tiling), 1, 2)
         product = _product("nkb,nbm->nkm", patches(padded, index, tiling), tiles, precision)
-        return put_rows(gradient, unpack(product, tiling, maps_in), index, rows), None
+        fields = unpack(product, tiling, maps_in).astype(gradient.dtype)
+        return put_rows(gradient, fields, index, rows), None
 
-    shape = (*h.shape[:2], rows.slide.field, columns.slide.field, maps_in, maps)
-    return lax.scan(tile_row, jnp.zeros(shape, x.dtype), jnp.arange(rows.tiles))[0]
+    return lax.scan(tile_row, jnp.zeros_like(weight), jnp.arange(rows.tiles))[0]
 
 
 def _choose(forms: tuple[str, ...], window: Window, weight: jax.Array, values: jax.Array) -> Choice:
@@ -135,7 +138,8 @@ def _untied_backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, weight = kept
     inputs, weights = (_choose((form,), window, weight, x).tiling for form in GRADIENTS)
-    return _input_gradient(dh, weight, inputs, precision), _weight_gradient(x, dh, weights, precision)
+    dx = _input_gradient(dh, weight, inputs, precision).astype(x.dtype)
+    return dx, _weight_gradient(x, dh, weight, weights, precision)
 
 
 untied.defvjp(_untied_forward, _untied_backward)
@@ -165,8 +169,8 @@ def _transpose_backward(
 ) -> tuple[jax.Array, jax.Array]:
     h, weight = kept
     tiling = _choose(("weight gradient",), window, weight, h).tiling
-    dh = _forward(dx, weight, _choose(FORWARD, window, weight, h), precision)
-    return dh, _weight_gradient(dx, h, tiling, precision)
+    dh = _forward(dx, weight, _choose(FORWARD, window, weight, h), precision).astype(h.dtype)
+    return dh, _weight_gradient(dx, h, weight, tiling, precision)
 
 
 untied_transpose.defvjp(_transpose_forward, _transpose_backward)

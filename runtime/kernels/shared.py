@@ -66,9 +66,10 @@ def _pad(x: jax.Array, window: Window, sets: tuple[int, int], reach: list[int]) 
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, stride: tuple[int, int], precision: str) -> jax.Array:
-    result = x.dtype
+    result = jnp.result_type(x, kernel)
     if precision == "bfloat16":
-        x, kernel = (a.astype(jnp.bfloat16).astype(result) for a in (x, kernel))
+        x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    x, kernel = x.astype(result), kernel.astype(result)
     return lax.conv_general_dilated(x, kernel, stride, "VALID", dimension_numbers=("HWCN", "HWIO", "HWCN"))
 
 

@@ -26,7 +26,7 @@ def add_bias(h: jax.Array, bias: jax.Array) -> jax.Array:
 
 def dense(x: jax.Array, weight: jax.Array, bias: jax.Array | None, precision: str) -> jax.Array:
     """`[rows, columns, maps, batch]` to `[1, 1, units, batch]`; inputs in row, column, map order."""
-    result = x.dtype
+    result = jnp.result_type(x, weight)
     flat = x.reshape(-1, x.shape[-1])
     if precision == "bfloat16":
         flat, weight = flat.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)

@@ -114,7 +114,9 @@ CPU = {
 """Fitted to times of seven layers in eight tilings each on two cores of a server (docs/performance.md)."""
 
 FORWARD = ("forward", "forward, patches transposed")
-SIDES = (1, 2, 4, 8)
+SIDES = (1, 2, 4)
+COMPILED = 0.02
+"""Milliseconds that a position of a tile must save: it is an operation more, which XLA takes its time to compile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def choose(forms: tuple[str, ...], window: Window, maps_in: int, maps: int, batc
         if rows <= columns <= 2 * rows or rows == 1
         for tiling in [tile_by(window, rows, columns)]
     ]
-    return min(choices, key=lambda choice: choice.milliseconds)
+    return min(choices, key=lambda choice: choice.milliseconds + COMPILED * choice.tiling.positions)
 
 
 def tile_by(window: Window, rows: int, columns: int) -> Tiling:

@@ -66,7 +66,7 @@ def test_all_three_products(window, maps_in, maps, batch, tile_rows, tile_column
     expected = reference.decode(first(h), np.asarray(w, float), window)
     close(first(local._input_gradient(h, w, tiling, "float32")), expected)
     close(
-        np.asarray(local._weight_gradient(x, h, tiling, "float32")),
+        np.asarray(local._weight_gradient(x, h, w, tiling, "float32")),
         weight_gradient(first(x), first(h), window),
     )
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference
@@ -186,3 +191,26 @@ def test_mistakes_are_explained(mistake, message: str) -> None:
     with pytest.raises(LnetError) as caught:
         mistake(Network(compile_text(STAGES)))
     assert message in str(caught.value)
+
+
+DOUBLE = """
+import numpy as np, reference
+from lnet.compiler.pipeline import compile_text
+from lnet.runtime.network import Network
+net = Network(compile_text(TEXT))
+images = np.random.default_rng(1).normal(size=(3, 9, 10, 2))
+net.params.update({name: value.astype(float) for name, value in net.params.items()})
+expected = reference.values(net.graph, net.params, images)
+for path, value in net(images).items():
+    assert value.dtype == np.float64
+    np.testing.assert_allclose(value, expected[path], rtol=0, atol=1e-11 * np.abs(expected[path]).max())
+assert abs(net.loss(images) / reference.loss(net.graph, net.params, images, None) - 1) < 1e-11
+"""
+
+
+@pytest.mark.slow
+def test_double_precision_where_jax_is_asked_for_it() -> None:
+    """Kernels compute in what they are given: the proof that partitions do not change numbers needs that."""
+    environment = os.environ | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    code = DOUBLE.replace("TEXT", repr(STAGES))
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
