@@ -74,7 +74,7 @@ def test_every_op_and_term_has_a_kernel():
     from lnet.compiler.ops import OPS
     from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
 
-    assert set(LAYER_KERNELS) == {op for op in OPS if op != "input"} | {"input"} & set(LAYER_KERNELS)
+    assert set(LAYER_KERNELS) == set(OPS)
     assert set(TERM_KERNELS) == set(TERMS)
 
 
