@@ -32,14 +32,6 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def parse_file(
-    path: str | os.PathLike[str], collector: Collector | None = None
-) -> tuple[Source, nodes.Module]:
-    """File -> Source -> Module."""
-    source = read_source(path)
-    return source, parse_source(collector or Collector(source))
-
-
 def build_graph(source: Source, overrides: Mapping[str, str], collector: Collector) -> Graph:
     """Source -> Module -> Graph; raises `LnetError` with everything that is wrong."""
     module = apply_overrides(parse_source(collector), overrides)

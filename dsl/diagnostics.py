@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .source import Source, Span
 
@@ -88,10 +88,6 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
     if not close:
         return ()
     return ("did you mean " + " or ".join(f"'{name}'" for name in close) + "?",)
-
-
-def with_hints(diagnostic: Diagnostic, hints: Iterable[str]) -> Diagnostic:
-    return replace(diagnostic, hints=diagnostic.hints + tuple(hints))
 
 
 def render_all(diagnostics: Iterable[Diagnostic], source: Source | None) -> str:

@@ -10,9 +10,7 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.ops import Decode, Local
 from lnet.compiler.partition import position_weights
 
-from .tiling import FORWARD, Choice, choose
-
-INPUT, WEIGHT = ("input gradient",), ("weight gradient",)
+from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +32,9 @@ def products(graph: Graph) -> Iterator[Product]:
         if isinstance(op, Local | Decode) and position_weights(layer):
             decodes = isinstance(op, Decode)
             for gives, forms in (
-                ("value", INPUT if decodes else FORWARD),
-                ("input gradient", FORWARD if decodes else INPUT),
-                ("weight gradient", WEIGHT),
+                ("value", INPUT_GRADIENT if decodes else FORWARD),
+                ("input gradient", FORWARD if decodes else INPUT_GRADIENT),
+                ("weight gradient", WEIGHT_GRADIENT),
             ):
                 choice = choose(forms, op.window, op.maps_in, op.maps, graph.training.batch)
                 yield Product(layer.path, gives, choice)

@@ -40,7 +40,7 @@ from .packing import (
     transposed,
     unpack,
 )
-from .tiling import FORWARD, Choice, Tiling, choose
+from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Tiling, choose
 
 # --- the three products ----------------------------------------------------------------------------------
 
@@ -111,9 +111,6 @@ def _choose(forms: tuple[str, ...], window: Window, weight: jax.Array, values: j
     return choose(forms, window, *weight.shape[-2:], values.shape[-1])
 
 
-GRADIENTS = ("input gradient", "weight gradient")
-
-
 # --- layers ----------------------------------------------------------------------------------------------
 
 
@@ -137,7 +134,8 @@ def _untied_backward(
     window: Window, precision: str, kept: tuple[jax.Array, jax.Array], dh: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, weight = kept
-    inputs, weights = (_choose((form,), window, weight, x).tiling for form in GRADIENTS)
+    inputs = _choose(INPUT_GRADIENT, window, weight, x).tiling
+    weights = _choose(WEIGHT_GRADIENT, window, weight, x).tiling
     dx = _input_gradient(dh, weight, inputs, precision).astype(x.dtype)
     return dx, _weight_gradient(x, dh, weight, weights, precision)
 
@@ -154,7 +152,7 @@ def untied_transpose(
     The transpose of `untied`: `h` `[output rows, output columns, maps, batch]`, returns `[rows, columns, maps in,
     batch]`.
     """
-    tiling = _choose(("input gradient",), window, weight, h).tiling
+    tiling = _choose(INPUT_GRADIENT, window, weight, h).tiling
     return _input_gradient(h, weight, tiling, precision)
 
 
@@ -168,7 +166,7 @@ def _transpose_backward(
     window: Window, precision: str, kept: tuple[jax.Array, jax.Array], dx: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     h, weight = kept
-    tiling = _choose(("weight gradient",), window, weight, h).tiling
+    tiling = _choose(WEIGHT_GRADIENT, window, weight, h).tiling
     dh = _forward(dx, weight, _choose(FORWARD, window, weight, h), precision).astype(h.dtype)
     return dh, _weight_gradient(dx, h, weight, tiling, precision)
 

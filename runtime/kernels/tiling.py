@@ -114,6 +114,8 @@ CPU = {
 """Fitted to times of seven layers in eight tilings each on two cores of a server (docs/performance.md)."""
 
 FORWARD = ("forward", "forward, patches transposed")
+INPUT_GRADIENT = ("input gradient",)
+WEIGHT_GRADIENT = ("weight gradient",)
 SIDES = (1, 2, 4)
 COMPILED = 0.02
 """Milliseconds that a position of a tile must save: it is an operation more, which XLA takes its time to compile."""
