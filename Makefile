@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: help setup demo test smoke check format clean
+.PHONY: help setup demo test smoke search check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(READY) ## run every test, the slow ones too
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
+
+search: $(READY) ## run the tests on examples drawn anew, until one fails
+	while HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m 'not slow' -x -q; do :; done
 
 check: $(READY) ## lint, format check, strict types
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ from .graph import Graph
 from .layer import Layer
 from .objectives import Smooth, SquaredError
 from .ops import Decode, Dense, Input, Local, Pool
-from .shapes import Interval, Region, Size, Window, whole
+from .shapes import Interval, Region, Size, Slide, Window
 
 BYTES = 4
 """A value on the wire is a float32."""
@@ -271,8 +271,8 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
     at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
     rectangle of area A needs `2 sqrt(A r c) + r c`; a tile that spans an axis needs the other's depth along it.
-    Gradients that come back for what it holds count again. A decoder's partial sums are needed outside, where the
-    tile's own units write, and inside, where those of others do: there the corners count once, not twice.
+    Gradients that come back for what it holds count again. A decoder's sums need one value, at least, for every
+    input that the tile holds and that units of others write into.
     """
     cuts, total = _Cuts(partition.tiles), 0.0
     for piece in partition.pieces[tile]:
@@ -280,7 +280,9 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
         if layer.path not in partition.exchanged:
             continue
         if isinstance(layer.op, Decode):
-            fewest = _fewest_sums(layer.op.window, cuts, piece.owned, tile)
+            fewest: float = _fewest_sums(
+                layer.op.window, cuts.owned(tile, layer.op.window.outputs), piece.held
+            )
         else:
             fewest = _rim(piece.owned, piece.held) * (2 if trained_through(graph, layer) else 1)
         total += fewest * layer.sheet.maps
@@ -291,30 +293,24 @@ def _rim(owned: Region, held: Region) -> float:
     """Return the least area around a rectangle of the area of `owned` that is as deep as `held` is."""
     if not owned.area:
         return held.area
-    return _ring(owned, held.size.rows - owned.size.rows, held.size.columns - owned.size.columns, corners=1)
-
-
-def _fewest_sums(window: Window, cuts: _Cuts, owned: Region, tile: int) -> float:
-    units = cuts.owned(tile, window.outputs)
-    own, written = owned.intersect(window.reads(whole(window.outputs))), window.reads(units)
-    inside = [
-        min(mine.length, sum(mine.intersect(slide.reads(others)).length for others in (before, after)))
-        for mine, slide, before, after in (
-            (own.rows, window.rows, *_others(units.rows, window.rows.outputs)),
-            (own.columns, window.columns, *_others(units.columns, window.columns.outputs)),
-        )
-    ]
-    return _rim(own, own.hull(written)) + _ring(own, inside[0], inside[1], corners=-1)
-
-
-def _others(interval: Interval, extent: int) -> tuple[Interval, Interval]:
-    return Interval(0, interval.start), Interval(interval.stop, extent)
-
-
-def _ring(owned: Region, rows: int, columns: int, corners: int) -> float:
+    rows, columns = held.size.rows - owned.size.rows, held.size.columns - owned.size.columns
     if not rows or not columns:
         return rows * owned.size.columns + columns * owned.size.rows
-    return 2 * sqrt(owned.area * rows * columns) + corners * rows * columns
+    return 2 * sqrt(owned.area * rows * columns) + rows * columns
+
+
+def _fewest_sums(window: Window, units: Region, held: Region) -> int:
+    """Return into how many of the inputs held units of other tiles write: each needs one value at least."""
+    rows, own_rows = _written(window.rows, units.rows, held.rows)
+    columns, own_columns = _written(window.columns, units.columns, held.columns)
+    return rows * columns - own_rows * own_columns
+
+
+def _written(slide: Slide, units: Interval, inputs: Interval) -> tuple[int, int]:
+    """Return into how many inputs along an axis any unit writes, and into how many none but the tile's own."""
+    writers = [slide.readers(Interval(i, i + 1)) for i in range(inputs.start, inputs.stop)]
+    written = [some for some in writers if some.length]
+    return len(written), sum(some.intersect(units) == some for some in written)
 
 
 def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[str, int]:

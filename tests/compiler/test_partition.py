@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from generated_networks import networks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lnet.compiler.cost import tile_costs
@@ -126,8 +126,18 @@ def test_gradients_return_the_way_that_values_came(text, grid):
     assert forward == backward
 
 
+GAPS_BETWEEN_FIELDS = """network n {
+    image: input(5x5x1)
+    f: local(field = 1, stride = 3, maps = 1, act = none, of = image)
+    p: l2pool(field = 1, of = f)
+    q: rica(encode = f, pool = p)
+}
+"""
+
+
 @relaxed
 @given(networks(), grids)
+@example(GAPS_BETWEEN_FIELDS, Size(1, 3))
 def test_no_plan_beats_the_lower_bound(text, grid):
     graph = compile_text(text).graph
     for cost in tile_costs(graph, partition(graph, grid)):

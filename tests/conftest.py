@@ -1,0 +1,9 @@
+"""A commit passes or fails the same way every time; `make search` draws new examples instead."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("repeat", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
