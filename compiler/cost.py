@@ -11,13 +11,11 @@ from .partition import (
     Partition,
     input_values,
     lower_bound,
-    neighbouring_weights,
-    owned_parameters,
-    position_weights,
 )
 from .receptive_field import receptive_field
 from .settings import Update
 from .shapes import Sheet, Size
+from .weights import owned_parameters, weight_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +93,8 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
 class TileCost:
     """One tile of one replica: bytes in memory, and bytes that cross for it in a step.
 
-    `halo`: values on the rim and their gradients; `reduction`: weights that positions share or that `smooth`
-    compares, and their gradients; `traffic`: what it pushes to its parameter server and fetches from it.
+    `halo`: values on the rim and their gradients; `reduction`: weights of other tiles that it computes with, and their
+    gradients; `traffic`: what it pushes to its parameter server and fetches from it.
     """
 
     tile: int
@@ -123,38 +121,29 @@ class TileCost:
 
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     """Return what each tile costs, at the file's batch."""
-    return tuple(_tile_cost(graph, partition, tile) for tile in range(partition.count))
+    lent = [0] * partition.count
+    for message in weight_messages(graph, partition):
+        lent[message.receiver] += message.values * BYTES
+    return tuple(_tile_cost(graph, partition, tile, lent[tile]) for tile in range(partition.count))
 
 
-def _tile_cost(graph: Graph, partition: Partition, tile: int) -> TileCost:
+def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
     owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
-    shared = shared_values(graph) * BYTES
-    held = owned + (shared if tile else 0)
-    neighbours = neighbouring_weights(graph, partition, tile) * BYTES
-    slots = state_slots(training.update)
     activations = sum(p.held.area * graph.layer(p.layer).sheet.maps for p in partition.pieces[tile])
     return TileCost(
         tile=tile,
-        parameters=held,
-        gradients=held,
+        parameters=owned + lent,
+        gradients=owned + lent,
         activations=activations * per_batch,
-        server=owned * (1 + slots),
+        server=owned * (1 + state_slots(training.update)),
         halo=partition.halo_by_tile[tile] * per_batch,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,
-        reduction=2 * (neighbours + (shared if partition.count > 1 else 0)),
+        reduction=2 * lent,
         traffic=owned / training.fetch + owned / training.push,
     )
-
-
-def shared_values(graph: Graph) -> int:
-    """Return how many values of parameters are shared by positions, so that every tile needs them all."""
-    names = {
-        p.name: p.size for layer in graph.layers if not position_weights(layer) for p in layer.parameters
-    }
-    return sum(names.values())
 
 
 def encoding_weights(graph: Graph) -> int:

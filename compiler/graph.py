@@ -8,6 +8,7 @@ from functools import cached_property
 from .layer import Layer, Parameter
 from .objectives import Objective
 from .settings import Training
+from .views import trained_views
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,8 @@ class Graph:
             for path in dict.fromkeys(layer.reads):
                 readers[path].append(layer)
         return {path: tuple(found) for path, found in readers.items()}
+
+    @cached_property
+    def trained_views(self) -> dict[str, tuple[str, ...]]:
+        """The views in which gradients come back to each layer's values."""
+        return {layer.path: trained_views(self, layer) for layer in self.layers}

@@ -38,6 +38,10 @@ class Op:
         """Return the region of an operand that a region of the value depends on."""
         return region
 
+    def part(self, region: Region) -> Op:
+        """Return the op that makes just a region of the value, from just what it needs of each operand."""
+        raise AssertionError(f"{type(self).__name__} cannot be cut")
+
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass for one image."""
         return self.sheet.values

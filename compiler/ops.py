@@ -8,7 +8,7 @@ the tables at the end. The kernel goes into `runtime/kernels/`: a test demands t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from .arguments import (
@@ -48,8 +48,15 @@ class Input(Op):
     def sheet(self) -> Sheet:
         return self.image
 
+    def part(self, region: Region) -> Input:
+        return Input(_sheet(region, self.image.maps))
+
     def multiply_adds(self) -> int:
         return 0
+
+
+def _sheet(region: Region, maps: int) -> Sheet:
+    return Sheet(region.size.rows, region.size.columns, maps)
 
 
 def input_image(size: Extent3) -> Input:
@@ -100,6 +107,10 @@ class Local(Op):
     def needs(self, region: Region) -> Region:
         return self.window.reads(region)
 
+    def part(self, region: Region) -> Local:
+        sets = region.size if self.sets == self.window.outputs else self.sets
+        return replace(self, window=self.window.part(region), sets=sets)
+
     def multiply_adds(self) -> int:
         return self.sheet.values * self.fan_in
 
@@ -141,6 +152,11 @@ class Decode(Op):
 
     def needs(self, region: Region) -> Region:
         return self.window.readers(region)
+
+    def of_units(self, units: Region) -> Decode:
+        """Return the op that makes what just these units write, into just the inputs that they write into."""
+        sets = units.size if self.sets == self.window.outputs else self.sets
+        return replace(self, window=self.window.part(units), sets=sets)
 
     def multiply_adds(self) -> int:
         field, outputs = self.window.field, self.window.outputs
@@ -189,6 +205,9 @@ class Pool(Op):
 
     def needs(self, region: Region) -> Region:
         return self.window.reads(region)
+
+    def part(self, region: Region) -> Pool:
+        return replace(self, window=self.window.part(region))
 
     def multiply_adds(self) -> int:
         return self.sheet.values * (self.window.field.rows + self.window.field.columns)
@@ -245,22 +264,23 @@ class LCN(Op):
     sigma: tuple[float, float]
     across: bool  # over all maps, or over each map alone
     floor: float
-    valid: bool  # keep only positions whose window lies inside
-
-    @property
-    def margin(self) -> Size:
-        """How much narrower the value is than what it reads, on each side."""
-        return Size(self.field.rows // 2, self.field.columns // 2) if self.valid else Size(0, 0)
+    within: (
+        Region  # the positions of what it reads that it has values at: all, or those whose window lies inside
+    )
 
     @property
     def sheet(self) -> Sheet:
-        sheet, margin = self.reads_sheet, self.margin
-        return Sheet(sheet.height - 2 * margin.rows, sheet.width - 2 * margin.columns, sheet.maps)
+        return _sheet(self.within, self.reads_sheet.maps)
 
     def needs(self, region: Region) -> Region:
         """One value sees `2 * field - 1` inputs across: the window of the variance, each seeing its mean's."""
-        shifted = region.shift(self.margin.rows, self.margin.columns)
+        shifted = region.shift(self.within.rows.start, self.within.columns.start)
         return shifted.grow(self.field.rows - 1, self.field.columns - 1).clip(self.reads_sheet.size)
+
+    def part(self, region: Region) -> LCN:
+        seen = self.needs(region)
+        here = region.shift(self.within.rows.start, self.within.columns.start)
+        return replace(self, reads_sheet=_sheet(seen, self.reads_sheet.maps), within=here.within(seen))
 
     def multiply_adds(self) -> int:
         return 2 * self.reads_sheet.values * (self.field.rows + self.field.columns)
@@ -294,7 +314,9 @@ def lcn(
             hints=("make the field smaller, or take 'edge = same'",),
         )
     widths = (sigma or field.rows / 4, sigma or field.columns / 4)
-    return LCN(of.sheet, field, widths, across == "all", floor, edge == "valid")
+    margin = Size(field.rows // 2, field.columns // 2) if edge == "valid" else Size(0, 0)
+    within = whole(of.sheet.size).grow(-margin.rows, -margin.columns)
+    return LCN(of.sheet, field, widths, across == "all", floor, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +330,9 @@ class Pointwise(Op):
     @property
     def sheet(self) -> Sheet:
         return self.reads_sheet
+
+    def part(self, region: Region) -> Pointwise:
+        return replace(self, reads_sheet=_sheet(region, self.reads_sheet.maps))
 
 
 def relu(*, of: Reads) -> Pointwise:
@@ -350,6 +375,9 @@ class Dense(Op):
     def needs(self, region: Region) -> Region:
         return whole(self.reads_sheet.size) if region.area else region
 
+    def part(self, region: Region) -> Dense:
+        return self
+
     def multiply_adds(self) -> int:
         return self.reads_sheet.values * self.units
 
@@ -378,6 +406,9 @@ class Crop(Op):
     def needs(self, region: Region) -> Region:
         return region.shift(self.start.rows, self.start.columns)
 
+    def part(self, region: Region) -> Crop:
+        return Crop(_sheet(region, self.reads_sheet.maps), region.size)
+
 
 def crop(size: Extent, *, of: Reads) -> Crop:
     if size.rows > of.sheet.height or size.columns > of.sheet.width:
@@ -399,6 +430,9 @@ class Concat(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.size.rows, self.size.columns, sum(self.maps_in))
 
+    def part(self, region: Region) -> Concat:
+        return replace(self, size=region.size)
+
 
 @dataclass(frozen=True, slots=True)
 class Add(Op):
@@ -410,6 +444,9 @@ class Add(Op):
     @property
     def sheet(self) -> Sheet:
         return self.reads_sheet
+
+    def part(self, region: Region) -> Add:
+        return Add(_sheet(region, self.reads_sheet.maps))
 
 
 def concat(of: ReadsMany) -> Concat:

@@ -17,6 +17,7 @@ pixels overlap exchange these sums, so that each knows the reconstruction wherev
     sum       partial sums of a decoder              writer -> writer
     backward  gradients of the values on the rim     reader -> owner
 
+Gradients of partial sums need not travel where only errors read them: the tile that wrote them holds the error, too.
 A halo may cross several tiles, and a small top layer leaves tiles empty: everything is interval arithmetic, and
 nothing knows of eight neighbours.
 """
@@ -24,14 +25,14 @@ nothing knows of eight neighbours.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
 
 from .graph import Graph
 from .layer import Layer
-from .objectives import Smooth, SquaredError
+from .objectives import SquaredError
 from .ops import Decode, Dense, Input, Local, Pool
 from .shapes import Interval, Region, Size, Slide, Window
 
@@ -77,6 +78,14 @@ class Partition:
     def count(self) -> int:
         return self.tiles.rows * self.tiles.columns
 
+    def piece(self, tile: int, layer: str) -> Piece:
+        """Return what a tile has of a layer."""
+        return self.pieces[tile][self._numbers[layer]]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {piece.layer: number for number, piece in enumerate(self.pieces[0])}
+
     @cached_property
     def halo_values(self) -> int:
         """Values that cross tiles in one step, for one image."""
@@ -119,7 +128,7 @@ def best_tiles(graph: Graph, count: int) -> Size:
 
 
 @dataclass(frozen=True)
-class _Cuts:
+class Cuts:
     """The lines along which sheets are cut."""
 
     tiles: Size
@@ -159,7 +168,7 @@ def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, I
 
 
 def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
-    cuts = _Cuts(tiles)
+    cuts = Cuts(tiles)
     pieces = tuple(tuple(_pieces(graph, cuts, tile, exchanged)) for tile in range(cuts.count))
     held = [{piece.layer: piece for piece in of_tile} for of_tile in pieces]
     messages = [
@@ -173,7 +182,7 @@ def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
     return Partition(tiles, ordered, pieces, tuple(messages))
 
 
-def _pieces(graph: Graph, cuts: _Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
+def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
     """Walk from the last layer to the first, collecting what each must hold for those behind it."""
     needed = _residuals(graph, cuts, tile)
     pieces: list[Piece] = []
@@ -189,7 +198,7 @@ def _pieces(graph: Graph, cuts: _Cuts, tile: int, exchanged: frozenset[str]) -> 
     return pieces[::-1]
 
 
-def _residuals(graph: Graph, cuts: _Cuts, tile: int) -> dict[str, Region]:
+def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
     """Return what a tile's decoders are compared with: their units learn from the residual wherever they write."""
     needed: dict[str, Region] = {}
     for objective in graph.objectives:
@@ -204,7 +213,7 @@ def _residuals(graph: Graph, cuts: _Cuts, tile: int) -> dict[str, Region]:
 
 
 def _need_operands(
-    graph: Graph, layer: Layer, computed: Region, needed: dict[str, Region], cuts: _Cuts, tile: int
+    graph: Graph, layer: Layer, computed: Region, needed: dict[str, Region], cuts: Cuts, tile: int
 ) -> None:
     for path in layer.reads:
         operand = graph.layer(path)
@@ -223,43 +232,44 @@ def _hull(region: Region, other: Region | None) -> Region:
 
 
 def _messages(
-    graph: Graph, layer: Layer, cuts: _Cuts, held: list[dict[str, Piece]], tile: int
+    graph: Graph, layer: Layer, cuts: Cuts, held: list[dict[str, Piece]], tile: int
 ) -> Iterator[Message]:
     """Yield what a tile gets of a layer, and what it gives back in the backward pass."""
     piece = held[tile][layer.path]
     if isinstance(layer.op, Decode):
         yield from _sums(graph, layer, cuts, piece, tile)
         return
-    back = trained_through(graph, layer)
+    back = len(graph.trained_views[layer.path])
     for owner, region in cuts.owners(piece.held, layer.sheet.size):
         if owner != tile:
             values = region.area * layer.sheet.maps
             yield Message("forward", layer.path, owner, tile, region, values)
             if back:
-                yield Message("backward", layer.path, tile, owner, region, values)
+                yield Message("backward", layer.path, tile, owner, region, values * back)
 
 
-def _sums(graph: Graph, layer: Layer, cuts: _Cuts, piece: Piece, tile: int) -> Iterator[Message]:
+def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> Iterator[Message]:
     assert isinstance(layer.op, Decode)
     units = graph.layer(layer.reads[0]).sheet.size
     reaching = layer.op.window.readers(piece.held)
+    back = len(graph.trained_views[layer.path]) if _read_beyond_errors(graph, layer) else 0
     for writer, _ in cuts.owners(reaching, units):
         region = layer.op.window.reads(cuts.owned(writer, units)).intersect(piece.held)
         if writer != tile and region.area:
-            yield Message("sum", layer.path, writer, tile, region, region.area * layer.sheet.maps)
+            values = region.area * layer.sheet.maps
+            yield Message("sum", layer.path, writer, tile, region, values)
+            if back:
+                yield Message("backward", layer.path, tile, writer, region, values * back)
 
 
-def trained_through(graph: Graph, layer: Layer) -> bool:
-    """Whether gradients come back to a layer's values: always jointly, per stage only from inside the stage."""
-    if graph.training.gradients == "joint":
-        return True
-    block = graph.block(layer.path)
-    inside = {path for o in graph.objectives if graph.block(o.part_of) == block for path in o.reads}
-    reached = {layer.path}
-    for reader in graph.layers:
-        if reached.intersection(reader.reads) and graph.block(reader.path) == block:
-            reached.add(reader.path)
-    return bool(reached & inside)
+def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
+    """Whether a decoder's values are read by more than terms in which its units learn from the error they see."""
+    return bool(graph.readers[decoder.path]) or any(
+        graph.layer(path) is decoder
+        for objective in graph.objectives
+        if not isinstance(objective.term, SquaredError)
+        for path in objective.reads
+    )
 
 
 # --- quality ---------------------------------------------------------------------------------------------
@@ -274,7 +284,7 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     Gradients that come back for what it holds count again. A decoder's sums need one value, at least, for every
     input that the tile holds and that units of others write into.
     """
-    cuts, total = _Cuts(partition.tiles), 0.0
+    cuts, total = Cuts(partition.tiles), 0.0
     for piece in partition.pieces[tile]:
         layer = graph.layer(piece.layer)
         if layer.path not in partition.exchanged:
@@ -284,7 +294,7 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
                 layer.op.window, cuts.owned(tile, layer.op.window.outputs), piece.held
             )
         else:
-            fewest = _rim(piece.owned, piece.held) * (2 if trained_through(graph, layer) else 1)
+            fewest = _rim(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))
         total += fewest * layer.sheet.maps
     return total
 
@@ -311,48 +321,6 @@ def _written(slide: Slide, units: Interval, inputs: Interval) -> tuple[int, int]
     writers = [slide.readers(Interval(i, i + 1)) for i in range(inputs.start, inputs.stop)]
     written = [some for some in writers if some.length]
     return len(written), sum(some.intersect(units) == some for some in written)
-
-
-def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[str, int]:
-    """Return how many values of each parameter a tile's server holds.
-
-    A layer whose positions have weights of their own is cut like its sheet; shared weights belong to tile 0.
-    """
-    cuts = _Cuts(partition.tiles)
-    held = {}
-    for layer in graph.layers:
-        for parameter in layer.parameters:
-            if parameter.name not in held:
-                held[parameter.name] = _owned_values(graph, layer, parameter.shape, cuts, tile)
-    return held
-
-
-def neighbouring_weights(graph: Graph, partition: Partition, tile: int) -> int:
-    """Return how many weights of other tiles a tile compares with its own (`smooth`)."""
-    cuts, values = _Cuts(partition.tiles), 0
-    for objective in graph.objectives:
-        layer = graph.layer(objective.reads[0])
-        if isinstance(objective.term, Smooth):
-            size = layer.sheet.size
-            owned = cuts.owned(tile, size)
-            positions = owned.grow(1, 1).clip(size).area - owned.area
-            values += positions * (layer.parameters[0].size // (size.rows * size.columns))
-    return values
-
-
-def _owned_values(graph: Graph, layer: Layer, shape: tuple[int, ...], cuts: _Cuts, tile: int) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    if not position_weights(layer):
-        return size if tile == 0 else 0
-    positions = Size(shape[0], shape[1])
-    return cuts.owned(tile, positions).area * (size // (positions.rows * positions.columns))
-
-
-def position_weights(layer: Layer) -> bool:
-    """Whether every position of a layer has weights of its own, so that they can be cut with it."""
-    return isinstance(layer.op, Local | Decode) and layer.op.sets == layer.op.window.outputs
 
 
 def input_values(graph: Graph, partition: Partition, tile: int) -> int:

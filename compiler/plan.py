@@ -19,7 +19,7 @@ from .graph import Graph
 from .partition import Partition
 from .placement import Placement
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,13 @@ class Slide:
         stop = (outputs.stop - 1) * self.stride - self.before + self.field
         return Interval(start, stop).clip(self.extent)
 
+    def part(self, outputs: Interval) -> Slide:
+        """Return the slide that makes just `outputs`, from just the inputs that they read."""
+        start = outputs.start * self.stride - self.before
+        stop = (outputs.stop - 1) * self.stride - self.before + self.field
+        inside = Interval(start, stop).clip(self.extent)
+        return Slide(inside.length, self.field, self.stride, inside.start - start, stop - inside.stop)
+
     def readers(self, inputs: Interval) -> Interval:
         """Return the outputs that read some of `inputs`."""
         if not inputs.length:
@@ -118,6 +125,10 @@ class Region:
     def size(self) -> Size:
         return Size(self.rows.length, self.columns.length)
 
+    @property
+    def start(self) -> Size:
+        return Size(self.rows.start, self.columns.start)
+
     def clip(self, size: Size) -> Region:
         return Region(self.rows.clip(size.rows), self.columns.clip(size.columns))
 
@@ -137,6 +148,10 @@ class Region:
             Interval(self.rows.start + rows, self.rows.stop + rows),
             Interval(self.columns.start + columns, self.columns.stop + columns),
         )
+
+    def within(self, outer: Region) -> Region:
+        """Return the region as seen from the first row and column of another."""
+        return self.shift(-outer.rows.start, -outer.columns.start)
 
     def grow(self, rows: int, columns: int) -> Region:
         """Return the region with `rows` and `columns` more on each side; an empty one stays empty."""
@@ -175,6 +190,10 @@ class Window:
     def reads(self, outputs: Region) -> Region:
         """Return the inputs that some of `outputs` read."""
         return Region(self.rows.reads(outputs.rows), self.columns.reads(outputs.columns))
+
+    def part(self, outputs: Region) -> Window:
+        """Return the window that makes just `outputs`, from just the inputs that they read."""
+        return Window(self.rows.part(outputs.rows), self.columns.part(outputs.columns))
 
     def readers(self, inputs: Region) -> Region:
         """Return the outputs that read some of `inputs`."""

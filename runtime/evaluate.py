@@ -1,19 +1,13 @@
-"""The values of a graph's layers and the terms of its loss, as pure functions of parameters and images.
+"""The values of layers and the terms of the loss, as pure functions of parameters and images.
 
-With `gradients = stage` an objective trains only what stands in its own stage instance, and everything else is
-a constant to it. So a layer is evaluated once per *view*: a view is the block of some objective, and gradients
-flow only inside it. Values are the same in every view; as long as objectives do not stand inside one another's
-instances, every layer has one view and nothing is computed twice.
-
-        V1.filter ──── V1.norm ──── V2.filter ──── V2.norm
-            └── V1.learn    ╵           └── V2.learn
-          view V1           ╵         view V2
-                    stop_gradient
+Gradients flow only inside a view (compiler/views.py), so a layer is evaluated once per view, and what comes from
+outside is a constant. An `Evaluation` is filled layer by layer, with all of each layer here, or with a tile's share of
+it in shard.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import jax
@@ -22,15 +16,15 @@ import jax.numpy as jnp
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.objectives import Objective
+from lnet.compiler.schedule import Share, TermShare, whole_share, whole_term
+from lnet.compiler.shapes import Region
+from lnet.compiler.views import EVERYTHING, NOTHING, inside, view_of, views_of
 
 from .kernels.table import LAYER_KERNELS, TERM_KERNELS
 
 Params = Mapping[str, jax.Array]
-
-EVERYTHING = "*"
-"""The view of `gradients = joint`: everything is trained."""
-NOTHING = "-"
-"""The view of layers that no objective trains."""
+Key = tuple[str, str]
+"""A layer's path and a view."""
 
 
 def layer_values(
@@ -41,10 +35,10 @@ def layer_values(
     Of those that the file names unless `layers` are given, which must hold all that they read. `images` is
     `[row, column, channel, batch]`, normalised.
     """
-    evaluation = _Evaluation(graph, params, images, (EVERYTHING,))
+    evaluation = Evaluation(graph, params)
     layers = graph.visible if layers is None else layers
     for layer in layers:
-        evaluation.layer(layer)
+        evaluation.compute(whole_share(layer), (EVERYTHING,), images)
     return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
 
 
@@ -55,69 +49,103 @@ def loss_terms(
 
     The gradient of their sum is that of `train.gradients`: what an objective must not train is a constant to it.
     """
-    evaluation = _Evaluation(graph, params, images, _views(graph))
+    evaluation = Evaluation(graph, params)
     for layer in graph.layers:
-        evaluation.layer(layer)
-    return {objective.path: evaluation.term(objective, labels) for objective in graph.objectives}
+        evaluation.compute(whole_share(layer), values_in(graph, layer), images)
+    return {
+        objective.path: evaluation.term(objective, whole_term(graph, objective), labels)
+        for objective in graph.objectives
+    }
 
 
-def _views(graph: Graph) -> tuple[str, ...]:
-    if graph.training.gradients == "joint":
-        return (EVERYTHING,)
-    return tuple(dict.fromkeys(graph.block(objective.part_of) for objective in graph.objectives))
-
-
-def _inside(block: str, view: str) -> bool:
-    """Whether a block is trained in a view; the network's own block does not count the stages in it."""
-    if view in (EVERYTHING, NOTHING):
-        return view == EVERYTHING
-    return block == view or (view != "" and block.startswith(f"{view}."))
+def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
+    """Return the views in which a layer is evaluated: once outside of all where no objective trains it."""
+    return views_of(graph, layer) or (NOTHING,)
 
 
 @dataclass
-class _Evaluation:
-    """Values of layers by path and view, filled in the graph's order."""
+class Evaluation:
+    """Values by layer and view, filled in the graph's order.
+
+    `weights` are the parameters that `smooth` compares, where they are more than `params`.
+    """
 
     graph: Graph
     params: Params
-    images: jax.Array
-    views: tuple[str, ...]
-    values: dict[tuple[str, str], jax.Array] = field(default_factory=dict)
-    constants: dict[str, jax.Array] = field(default_factory=dict)
+    weights: Params | None = None
+    values: dict[Key, jax.Array] = field(default_factory=dict)
 
-    def layer(self, layer: Layer) -> None:
-        block = self.graph.block(layer.path)
-        views = [view for view in self.views if _inside(block, view)] or [NOTHING]
-        for view in views:
-            self.values[layer.path, view] = self._value(layer, view)
-        self.constants[layer.path] = self.values[layer.path, views[0]]
+    def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
+        """Compute one layer, or a share of it; `images` are the value of the input."""
+        layer = self.graph.layer(share.layer)
+        for view in in_views:
+            operands = [self._read(share, path, region, view) for path, region in share.reads]
+            params = self._parameters(layer, share, view)
+            precision = self.graph.training.precision
+            kernel = LAYER_KERNELS[share.op.kind]
+            values = operands if operands or images is None else [images]
+            self.values[layer.path, view] = kernel(share.op, values, params, precision)
 
-    def term(self, objective: Objective, labels: jax.Array | None) -> jax.Array:
-        view = next(v for v in self.views if v in (EVERYTHING, self.graph.block(objective.part_of)))
-        operands = [self._operand(path, view) for path in objective.reads]
-        params = self._parameters(self.graph.layer(objective.reads[0]), view)
-        return objective.weight * TERM_KERNELS[objective.term.kind](operands, params, labels)
+    def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
+        """Return one term, or a tile's share of it."""
+        view = view_of(self.graph, objective)
+        kernel = TERM_KERNELS[objective.term.kind]
+        if share.pairs:
+            return objective.weight * kernel(share, [], self._compared_weights(objective, view), labels)
+        operands = [self.held(path, view) for path in objective.reads]
+        learning = [number for number, _ in share.compared]
+        constant = [
+            jax.lax.stop_gradient(value) if number in learning else value
+            for number, value in enumerate(operands)
+        ]
+        total = kernel(share, [cut(v, r) for v, r in zip(constant, share.owned, strict=True)], None, labels)
+        for number, regions in share.compared:
+            seen = [
+                cut(value if i == number else jax.lax.stop_gradient(value), region)
+                for i, (value, region) in enumerate(zip(operands, regions, strict=True))
+            ]
+            error = kernel(share, seen, None, labels)
+            total = total + (error - jax.lax.stop_gradient(error))  # nothing but a gradient
+        return objective.weight * total
 
-    def _value(self, layer: Layer, view: str) -> jax.Array:
-        kernel = LAYER_KERNELS[layer.op.kind]
-        operands = [self._operand(path, view) for path in layer.reads] or [self.images]
-        precision = self.graph.training.precision
-        return kernel(layer.op, operands, self._parameters(layer, view), precision)
+    def held(self, path: str, view: str) -> jax.Array:
+        """Return a layer's value as readers see it: a constant to them where the view does not train it."""
+        return self.computed(path, view)
 
-    def _operand(self, path: str, view: str) -> jax.Array:
-        path = self.graph.layer(path).path
-        if (path, view) in self.values:
-            return self.values[path, view]
-        return jax.lax.stop_gradient(self.constants[path])
+    def computed(self, path: str, view: str) -> jax.Array:
+        """Return what has been computed of a layer."""
+        layer = self.graph.layer(path)
+        if (layer.path, view) in self.values:
+            return self.values[layer.path, view]
+        return jax.lax.stop_gradient(self.values[layer.path, values_in(self.graph, layer)[0]])
 
-    def _parameters(self, layer: Layer, view: str) -> dict[str, jax.Array]:
+    def _read(self, share: Share, path: str, region: Region | None, view: str) -> jax.Array:
+        read = self.computed if share.op.kind == "decode" else self.held
+        return cut(read(path, view), region)
+
+    def _parameters(self, layer: Layer, share: Share, view: str) -> dict[str, jax.Array]:
         """Return a layer's parameters by role; constants where the view does not train their owner."""
-        return {
-            p.role: self.params[p.name]
-            if _inside(self.graph.block(p.name), view)
-            else jax.lax.stop_gradient(self.params[p.name])
-            for p in layer.parameters
-        }
+        params = {}
+        for parameter in layer.parameters:
+            value = self._trained(parameter.name, self.params[parameter.name], view)
+            if (share.first.rows, share.first.columns) != (0, 0):
+                value = jnp.roll(value, (-share.first.rows, -share.first.columns), (0, 1))
+            params[parameter.role] = value
+        return params
+
+    def _compared_weights(self, objective: Objective, view: str) -> jax.Array:
+        name = self.graph.layer(objective.reads[0]).parameters[0].name
+        return self._trained(name, (self.params if self.weights is None else self.weights)[name], view)
+
+    def _trained(self, name: str, value: jax.Array, view: str) -> jax.Array:
+        return value if inside(self.graph.block(name), view) else jax.lax.stop_gradient(value)
+
+
+def cut(value: jax.Array, region: Region | None) -> jax.Array:
+    """Return the rows and columns of a region (None: all)."""
+    if region is None:
+        return value
+    return value[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
 
 
 def total_loss(

@@ -36,9 +36,8 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
                 value = pool(operands[0], op.window, lambda p: p.mean((1, 2)))
             case "lcn":
                 value = lcn(operands[0], op.field, op.sigma, op.across, op.floor)
-                if op.valid:
-                    r, c = op.field.rows // 2, op.field.columns // 2
-                    value = value[:, r : value.shape[1] - r, c : value.shape[2] - c]
+                rows, columns = op.within.rows, op.within.columns
+                value = value[:, rows.start : rows.stop, columns.start : columns.stop]
             case "pointwise":
                 value = activate(op.function, operands[0])
             case "dense":

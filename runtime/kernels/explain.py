@@ -8,7 +8,7 @@ from typing import Any
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.ops import Decode, Local
-from lnet.compiler.partition import position_weights
+from lnet.compiler.weights import position_weights
 
 from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, choose
 

@@ -12,21 +12,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lnet.compiler.shapes import Size
+from lnet.compiler.shapes import Interval, Region, Size
 
 
 def lcn(
-    h: jax.Array, field: Size, sigma: tuple[float, float], across: bool, floor: float, valid: bool
+    h: jax.Array, field: Size, sigma: tuple[float, float], across: bool, floor: float, within: Region
 ) -> jax.Array:
-    """Normalise `[rows, columns, maps, batch]`; `valid` keeps only positions whose window lies inside."""
+    """Normalise `[rows, columns, maps, batch]`; the result has the positions `within`."""
+    near = within.grow(field.rows // 2, field.columns // 2).clip(
+        Size(h.shape[0], h.shape[1])
+    )  # where g is needed
     bands = _band(h.shape[0], field.rows, sigma[0]), _band(h.shape[1], field.columns, sigma[1])
-    g = h - _mean(h, bands, across)
-    variance = _mean(jnp.square(g), bands, across)
-    y = g / jnp.sqrt(jnp.maximum(floor**2, variance))
-    if valid:
-        rows, columns = field.rows // 2, field.columns // 2
-        y = y[rows : y.shape[0] - rows, columns : y.shape[1] - columns]
-    return y
+    g = _part(h, near) - _mean(h, _rows(bands, near), across)
+    inner = _band(near.size.rows, field.rows, sigma[0]), _band(near.size.columns, field.columns, sigma[1])
+    here = within.within(near)
+    variance = _mean(jnp.square(g), _rows(inner, here), across)
+    return _part(g, here) / jnp.sqrt(jnp.maximum(floor**2, variance))
+
+
+def _part(h: jax.Array, region: Region) -> jax.Array:
+    return h[_slice(region.rows), _slice(region.columns)]
+
+
+def _slice(interval: Interval) -> slice:
+    return slice(interval.start, interval.stop)
+
+
+def _rows(bands: tuple[np.ndarray, np.ndarray], region: Region) -> tuple[np.ndarray, np.ndarray]:
+    return bands[0][_slice(region.rows)], bands[1][_slice(region.columns)]
 
 
 def _mean(h: jax.Array, bands: tuple[np.ndarray, np.ndarray], across: bool) -> jax.Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from lnet.compiler.shapes import Size
+
 
 def _per_image(values: jax.Array) -> jax.Array:
     return jnp.sum(values) / values.shape[-1]
@@ -30,21 +32,23 @@ def total(value: jax.Array) -> jax.Array:
     return _per_image(value)
 
 
-def smooth(weight: jax.Array) -> jax.Array:
+def smooth(weight: jax.Array, owned: Size | None, pairs: int) -> jax.Array:
     """Mean over maps and pairs of neighbours of `1 - w.w' / sqrt((w.w + 1e-8)(w'.w' + 1e-8))`.
 
-    `weight` `[rows, columns, field rows, field columns, maps in, maps]`.
+    `weight` `[rows, columns, field rows, field columns, maps in, maps]`; only pairs whose upper or left position is
+    among the first rows and columns that are `owned` are summed (None: all), over the number of all `pairs`.
     """
+    rows, columns = (owned.rows, owned.columns) if owned else weight.shape[:2]
     w = weight.reshape(*weight.shape[:2], -1, weight.shape[-1])
     norm = jnp.sum(jnp.square(w), axis=2) + 1e-8
 
     def differences(a: tuple[slice, slice], b: tuple[slice, slice]) -> jax.Array:
         return 1 - jnp.sum(w[a] * w[b], axis=2) / jnp.sqrt(norm[a] * norm[b])
 
-    everything, but_last, but_first = slice(None), slice(None, -1), slice(1, None)
-    side = differences((everything, but_last), (everything, but_first))
-    above = differences((but_last, everything), (but_first, everything))
-    return (jnp.sum(side) + jnp.sum(above)) / (side.size + above.size)
+    last_row, last_column = min(rows, w.shape[0] - 1), min(columns, w.shape[1] - 1)
+    side = differences((slice(rows), slice(last_column)), (slice(rows), slice(1, last_column + 1)))
+    above = differences((slice(last_row), slice(columns)), (slice(1, last_row + 1), slice(columns)))
+    return (jnp.sum(side) + jnp.sum(above)) / pairs
 
 
 def cross_entropy(vector: jax.Array, labels: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """The kernel table: one entry for each op of the compiler and each term of a loss.
 
 A layer's kernel gets the op, its operands `[row, column, map, batch]`, its parameters by role and the precision of
-products; a term's kernel gets its operands, the parameters of the first layer that it reads, and the labels.
+products; a term's kernel gets what a tile counts of it, its operands, the weights that `smooth` compares, and the labels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.ops import Local
+from lnet.compiler.schedule import TermShare
+from lnet.compiler.shapes import Region, Size
 
 from . import objectives
 from .lcn import lcn
@@ -24,7 +26,7 @@ from .simple import activate, add, add_bias, crop, dense
 Values = Sequence[jax.Array]
 Roles = Mapping[str, jax.Array]
 LayerKernel = Callable[[Any, Values, Roles, str], jax.Array]
-TermKernel = Callable[[Values, Roles, jax.Array | None], jax.Array]
+TermKernel = Callable[[TermShare, Values, jax.Array | None, jax.Array | None], jax.Array]
 
 
 def _local(op: Local, values: Values, params: Roles, precision: str) -> jax.Array:
@@ -50,7 +52,7 @@ LAYER_KERNELS: dict[str, LayerKernel] = {
     "maxpool": lambda op, values, params, precision: maxpool(values[0], op.window),
     "avgpool": lambda op, values, params, precision: avgpool(values[0], op.window),
     "lcn": lambda op, values, params, precision: lcn(
-        values[0], op.field, op.sigma, op.across, op.floor, op.valid
+        values[0], op.field, op.sigma, op.across, op.floor, op.within
     ),
     "pointwise": lambda op, values, params, precision: activate(values[0], op.function),
     "dense": _dense,
@@ -60,16 +62,24 @@ LAYER_KERNELS: dict[str, LayerKernel] = {
 }
 
 TERM_KERNELS: dict[str, TermKernel] = {
-    "squared_error": lambda values, params, labels: objectives.squared_error(values[0], values[1]),
-    "l1": lambda values, params, labels: objectives.l1(values[0]),
-    "l2": lambda values, params, labels: objectives.l2(values[0]),
-    "total": lambda values, params, labels: objectives.total(values[0]),
-    "smooth": lambda values, params, labels: objectives.smooth(params["weight"]),
-    "cross_entropy": lambda values, params, labels: objectives.cross_entropy(values[0], _needed(labels)),
-    "one_vs_all": lambda values, params, labels: objectives.one_vs_all(values[0], _needed(labels)),
+    "squared_error": lambda share, values, weight, labels: objectives.squared_error(values[0], values[1]),
+    "l1": lambda share, values, weight, labels: objectives.l1(values[0]),
+    "l2": lambda share, values, weight, labels: objectives.l2(values[0]),
+    "total": lambda share, values, weight, labels: objectives.total(values[0]),
+    "smooth": lambda share, values, weight, labels: objectives.smooth(
+        _needed(weight), _size(share.owned[0]), share.pairs
+    ),
+    "cross_entropy": lambda share, values, weight, labels: objectives.cross_entropy(
+        values[0], _needed(labels)
+    ),
+    "one_vs_all": lambda share, values, weight, labels: objectives.one_vs_all(values[0], _needed(labels)),
 }
 
 
-def _needed(labels: jax.Array | None) -> jax.Array:
-    assert labels is not None, "labels: the caller checks that supervised objectives get them"
-    return labels
+def _size(region: Region | None) -> Size | None:
+    return None if region is None else region.size
+
+
+def _needed(array: jax.Array | None) -> jax.Array:
+    assert array is not None, "labels and weights: the caller checks that terms get what they need"
+    return array

@@ -69,14 +69,15 @@ def test_tiles_share_out_parameters_and_reduce_shared_ones():
     own = 10 * 10 * 3 * 3 * 2 * 4
     shared = 3 * 3 * 4 * 4 + (8 * 8 * 4 * 5 + 5)
     assert sum(cost.server for cost in costs) == 2 * 4 * (own + shared)
-    assert {cost.reduction for cost in costs} == {2 * 4 * shared}
+    conv = 3 * 3 * 4 * 4
+    assert [cost.reduction for cost in costs] == [0, 8 * conv, 8 * conv, 8 * shared]  # the last computes d
 
 
 def test_smooth_needs_the_weights_of_neighbours():
     plan = plan_of("f: local(3, 4); q: smooth()", workers=2)
-    assert [cost.reduction for cost in tile_costs(plan.graph, plan.partition)] == [
-        2 * 4 * 10 * 3 * 3 * 2 * 4
-    ] * 2
+    costs = tile_costs(plan.graph, plan.partition)
+    strip = 10 * 3 * 3 * 2 * 4  # of the tile right of it; the gradient goes back
+    assert [cost.reduction for cost in costs] == [2 * 4 * strip, 0]
 
 
 def test_fetching_seldom_moves_less():
