@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import gcd
 from typing import Annotated, Any
 
 from .arguments import (
@@ -83,13 +84,15 @@ class Training:
     def __post_init__(self) -> None:
         if self.staleness is None:
             return
-        if self.staleness < self.fetch - 1:
+        # At a fetch, up to `push - gcd` steps of a replica are computed and not pushed yet; `fetch - 1` more follow.
+        least = self.fetch - 1 + self.push - gcd(self.fetch, self.push)
+        if self.staleness < least:
             raise Refused(
                 "E513",
-                f"gradients of 'fetch = {self.fetch}' are up to {self.fetch - 1} steps old, "
+                f"gradients of 'fetch = {self.fetch}' and 'push = {self.push}' are up to {least} steps old, "
                 f"but 'staleness = {self.staleness}' allows {self.staleness}",
                 argument="staleness",
-                hints=(f"take 'staleness = {self.fetch - 1}' or more, or a smaller 'fetch'",),
+                hints=(f"take 'staleness = {least}' or more, or a smaller 'fetch' or 'push'",),
             )
         if self.staleness == 0 and (self.fetch, self.push) != (1, 1):
             raise Refused(

@@ -90,6 +90,9 @@ CODES: dict[str, str] = {
     "E746": "a number of steps that cannot be",
     "E747": "no images to train on",
     "E748": "other images than those of the run",
+    "E760": "no cluster",
+    "E761": "workers that cannot take part",
+    "E762": "a failure on a worker",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

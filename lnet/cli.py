@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ _data = click.option(
     "--data", metavar="PATH", help="Images to train on, in place of those that the file names."
 )
 _steps = click.option("--steps", type=click.IntRange(1), help="Number of steps, in place of the file's.")
+_cluster = click.option(
+    "--cluster",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Train on a Dask cluster: one of this machine's processes, or the one at tcp://HOST:PORT or in a scheduler file.",
+)
 
 
 def _layout(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -295,22 +303,42 @@ def explain(
 )
 @_data
 @_steps
+@_cluster
 @_set
 def run(
-    file: Path | None, directory: Path | None, data: str | None, steps: int | None, settings: Sequence[str]
+    file: Path | None,
+    directory: Path | None,
+    data: str | None,
+    steps: int | None,
+    cluster: str | None,
+    settings: Sequence[str],
 ) -> None:
     """Train FILE, a .lnet file or a plan, in this process; without FILE the plan in this folder."""
+    if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
+        file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     plan = _plan_of(file, settings, Layout())
-    _train(lambda reporter: lnet.train(plan, data, steps, directory, reporter))
+    with _client(cluster, plan) as client:
+        _train(lambda reporter: lnet.train(plan, data, steps, directory, reporter, client))
 
 
 @main.command()
 @click.argument("directory", type=Existing)
 @_data
 @_steps
-def resume(directory: Path, data: str | None, steps: int | None) -> None:
+@_cluster
+def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None) -> None:
     """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped."""
-    _train(lambda reporter: lnet.resume(directory, data, steps, reporter))
+    with _client(cluster, lnet.open_run(directory).plan) as client:
+        _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client))
+
+
+def _client(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
+    """Return what gives a client of a cluster, or None where there is to be none."""
+    if cluster is None:
+        return nullcontext()
+    from lnet.runtime.cluster.connect import connected
+
+    return connected(cluster, plan)
 
 
 def _train(begin: Callable[[Any], lnet.Run]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 FORMAT = "1"
-_ASIDE = ".writing"
 
 
 class Unreadable(Exception):
@@ -37,58 +36,8 @@ class Checkpoint:
     update: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class CheckpointFolder:
-    """The checkpoints of a run, of which the last `keep` stay."""
-
-    path: Path
-    keep: int = 3
-
-    def files(self) -> dict[int, Path]:
-        """Return the checkpoints by step, oldest first."""
-        found = {}
-        for path in sorted(self.path.glob("step-*.safetensors")):
-            digits = path.stem.removeprefix("step-")
-            if digits.isdecimal():
-                found[int(digits)] = path
-        return dict(sorted(found.items()))
-
-    def save(self, checkpoint: Checkpoint, renamed: Callable[[], None] = lambda: None) -> Path:
-        """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
-
-        `renamed` is called between the two, for tests that stop there.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        target = self.path / f"step-{checkpoint.step:08d}.safetensors"
-        aside = target.with_name(target.name + _ASIDE)
-        try:
-            _write(aside, checkpoint)
-            os.replace(aside, target)
-            _flush(self.path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
-        renamed()
-        for path in list(self.files().values())[: -self.keep]:
-            path.unlink(missing_ok=True)
-        return target
-
-    def newest(self, passed_over: Callable[[Path, str], None] = lambda path, why: None) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; damaged ones are reported and passed over."""
-        for step, path in reversed(self.files().items()):
-            try:
-                return read_checkpoint(path, step)
-            except Unreadable as error:
-                passed_over(path, str(error))
-        return None
-
-    def clean(self) -> None:
-        """Remove what a killed process left half written."""
-        for path in self.path.glob(f"*{_ASIDE}"):
-            path.unlink(missing_ok=True)
-
-
-def _write(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; raises OSError."""
     arrays = {f"params/{name}": np.asarray(array) for name, array in checkpoint.params.items()}
     arrays |= {f"update/{name}": np.asarray(array) for name, array in checkpoint.update.items()}
     checksums = {name: _checksum(array) for name, array in arrays.items()}
@@ -97,7 +46,7 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
         save_file(arrays, path, metadata)
     except SafetensorError as error:  # the library's own wrapping of a full disk
         raise OSError(str(error)) from error
-    _flush(path)
+    flush(path)
 
 
 def read_checkpoint(path: Path, step: int) -> Checkpoint:
@@ -125,7 +74,8 @@ def _checksum(array: Any) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make sure that a file or a folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

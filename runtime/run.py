@@ -27,7 +27,8 @@ from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
-from .checkpoint import Checkpoint, CheckpointFolder, Unreadable, read_checkpoint
+from .checkpoint import Checkpoint, Unreadable
+from .checkpoints import CheckpointFolder
 from .data import Batch, open_frames
 from .events import Event, read_events
 from .network import Network
@@ -43,7 +44,8 @@ class Run:
 
     @property
     def checkpoints(self) -> CheckpointFolder:
-        return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep)
+        shapes = {parameter.name: parameter.shape for parameter in self.plan.graph.parameters}
+        return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep, shapes)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -88,7 +90,7 @@ class Run:
                 "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
             )
         try:
-            return read_checkpoint(files[step], step)
+            return self.checkpoints.read(step)
         except Unreadable as error:
             raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
 

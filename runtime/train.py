@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,9 @@ from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
 from .updates import named_state, state_from_names, update_rule
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 Params = dict[str, jax.Array]
 Images = str | os.PathLike[str] | np.ndarray[Any, Any] | None
 Samples = Dataset | ArrayDataset
@@ -50,8 +53,9 @@ def train(
     steps: int | None = None,
     directory: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
+    client: Client | None = None,
 ) -> Run:
-    """Train a plan from its initial weights in this process and return the run.
+    """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
     the run is kept (default `runs/NAME-1`, `-2`, ...). Raises `LnetError` for what is wrong with plan, data or
@@ -70,6 +74,9 @@ def train(
             "in_memory": isinstance(data, np.ndarray),
         },
     )
+    if client is not None:
+        _train_on(client, run, reporter or Silent(), data, resumed=False)
+        return run
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     params = initial_params(plan.graph, plan.graph.training.seed)
     with locked(run):
@@ -82,6 +89,7 @@ def resume(
     data: Images = None,
     steps: int | None = None,
     reporter: Reporter | None = None,
+    client: Client | None = None,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
@@ -95,6 +103,9 @@ def resume(
     plan = _with_path(run.plan, data)
     samples = _open(plan, data, Path(run.info["data"]["base"]))
     _check_same_data(run, samples)
+    if client is not None:
+        _train_on(client, run, reporter, data, resumed=True)
+        return run
     with locked(run):
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
@@ -103,6 +114,20 @@ def resume(
         step, params, state = _restore(run, rule, reporter)
         _Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True)
     return run
+
+
+def _train_on(client: Client, run: Run, reporter: Reporter, data: Images, resumed: bool) -> None:
+    """Train on a cluster; images that were given as an array are put where its workers can read them."""
+    from .cluster.launch import train_on
+
+    array = run.directory / "images.npy" if isinstance(data, np.ndarray) else None
+    with locked(run), stop_signals() as stopped:
+        run.plan.save(run.directory / "plan.json")
+        run.checkpoints.clean()
+        if array is not None:
+            np.save(array, np.asarray(data))
+        if not train_on(client, run, reporter, stopped, array, resumed):
+            raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
 
 
 def _with_steps(plan: Plan, steps: int | None) -> Plan:

@@ -62,6 +62,14 @@ def test_the_runtime_runs_without_the_parser():
     }
 
 
+def test_the_protocol_knows_no_sockets_clocks_threads_or_arrays():
+    allowed = {"collections", "dataclasses", "functools", "math", "types", "typing", "__future__"}
+    for path in (ROOT / "runtime/cluster/protocol").glob("*.py"):
+        for name in imports(path):
+            own = name.startswith("lnet.runtime.cluster.protocol")
+            assert own or name.partition(".")[0] in allowed, f"{path.name} imports {name}"
+
+
 @pytest.mark.parametrize("package", ABOVE)
 def test_the_links_point_at_the_folders(package):
     link = ROOT / "lnet" / package

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lnet.runtime.checkpoint import Checkpoint, CheckpointFolder, Unreadable, read_checkpoint
+from lnet.runtime.checkpoint import Checkpoint, Unreadable, read_checkpoint
+from lnet.runtime.checkpoints import CheckpointFolder
 
 
 def checkpoint(step, size=50):
@@ -75,7 +76,7 @@ def test_a_full_disk_leaves_the_others_alone(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.checkpoint.os.replace", full)
+    monkeypatch.setattr("lnet.runtime.checkpoints.os.replace", full)
     with pytest.raises(OSError, match="No space"):
         folder.save(checkpoint(2))
     assert [path.name for path in folder.path.iterdir()] == ["step-00000001.safetensors"]

@@ -226,13 +226,13 @@ def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(folder):
 
 KILLED = """
 import lnet, os, signal, sys
-from lnet.runtime import checkpoint
+from lnet.runtime import checkpoints
 directory, moment, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-real_write, real_replace = checkpoint._write, os.replace
+real_write, real_replace = checkpoints.write_checkpoint, os.replace
 def write(path, state):
     if moment == "before writing" and state.step == at:
         die()
@@ -242,15 +242,15 @@ def write(path, state):
         die()
     if moment == "before renaming" and state.step == at:
         die()
-checkpoint._write = write
+checkpoints.write_checkpoint = write
 
-real_save = checkpoint.CheckpointFolder.save
+real_save = checkpoints.CheckpointFolder.save
 def save(self, state):
     def renamed():
         if moment == "before old ones go" and state.step == at:
             die()
     return real_save(self, state, renamed)
-checkpoint.CheckpointFolder.save = save
+checkpoints.CheckpointFolder.save = save
 
 class Reporter:
     def started(self, step, steps): pass
@@ -361,7 +361,7 @@ def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
     def full(path, state):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.checkpoint._write", full)
+    monkeypatch.setattr("lnet.runtime.checkpoints.write_checkpoint", full)
     with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
         lnet.train(plan_of(folder), directory=folder / "a")
 

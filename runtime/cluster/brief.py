@@ -1,0 +1,100 @@
+"""What every process of a run on a cluster is told: plain values, so that nothing but text and numbers travels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from lnet.compiler.plan import Plan, plan_from_json
+from lnet.runtime.sharded import SUFFIX, ShardedCheckpoint, committed
+
+from .protocol.spec import Durability, Spec, Times
+
+CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
+"""Packages whose versions must be those of the process that starts a run."""
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions of this process."""
+    return tuple((name, version(name)) for name in CHECKED)
+
+
+@dataclass(frozen=True)
+class Brief:
+    """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
+
+    `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
+    the number and the path of the checkpoint that the run goes on from.
+    """
+
+    run: str
+    plan_text: str
+    directory: str
+    base: str
+    array: str | None
+    workers: int
+    capacity: int
+    durability: Durability = "standby"
+    versions: tuple[tuple[str, str], ...] = ()
+    origin: tuple[int, str] | None = None
+    times: Times = field(default_factory=Times)
+
+    @cached_property
+    def plan(self) -> Plan:
+        return plan_from_json(self.plan_text)
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What the protocol is asked to do: `steps` counts the steps of one replica, batches are those of all."""
+        training, placement = self.plan.graph.training, self.plan.placement
+        replicas, tiles = len(placement.tiles), self.plan.partition.count
+        names = [worker.name for worker in placement.cluster.workers]
+        return Spec(
+            self.run,
+            replicas,
+            tiles,
+            batches=training.steps * replicas,
+            workers=self.workers,
+            staleness=training.staleness,
+            fetch=training.fetch,
+            push=training.push,
+            warmup=training.warmup,
+            durability=self.durability,
+            checkpoint=training.checkpoint * replicas,
+            prefer=tuple(
+                (slot, tile, names[home])
+                for slot, homes in enumerate(placement.tiles)
+                for tile, home in enumerate(homes)
+            ),
+            times=self.times,
+        )
+
+    @property
+    def updates(self) -> int:
+        """How many updates a shard takes in all: where a cosine schedule reaches zero."""
+        if self.spec.synchronous:
+            return self.spec.steps
+        return -(-self.spec.batches // self.spec.push)
+
+    @property
+    def layout(self) -> dict[str, int]:
+        """How the run is cut: tables of updates and leases fit no other."""
+        tiles = self.plan.partition.tiles
+        return {"rows": tiles.rows, "columns": tiles.columns, "replicas": self.spec.replicas}
+
+    def laid_out_as(self, checkpoint: ShardedCheckpoint) -> bool:
+        """Whether a checkpoint was saved by a run that was cut like this one."""
+        return bool(checkpoint.manifest.get("layout") == self.layout)
+
+    def checkpoint(self, id: int) -> ShardedCheckpoint | Path:
+        """Return a checkpoint by its number: a folder of shards, or the file of one process; raises `Unreadable`."""
+        if self.origin is not None and self.origin[0] == id:
+            path = Path(self.origin[1])
+            return ShardedCheckpoint.open(path) if path.name.endswith(SUFFIX) else path
+        return next(found for found in committed(self.checkpoints) if found.id == id)
+
+    @property
+    def checkpoints(self) -> Path:
+        return Path(self.directory) / "checkpoints"

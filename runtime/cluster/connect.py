@@ -1,0 +1,61 @@
+"""A client of a Dask cluster: one of this machine's own, one at an address, or one that a scheduler file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distributed import Client, Nanny, Scheduler, SpecCluster
+
+from lnet.compiler.plan import Plan
+from lnet.runtime.run import refused
+
+LOCAL = "local"
+
+
+@contextmanager
+def connected(where: str, plan: Plan) -> Iterator[Client]:
+    """Give a client: `where` is "local" (a process of this machine for each worker of the plan), `tcp://HOST:PORT`,
+    `tls://HOST:PORT` or the path of a scheduler file. Raises `LnetError` if nobody answers there.
+
+    Certificates for TLS are those of Dask's configuration (`distributed.comm.tls`).
+    """
+    if where == LOCAL:
+        with _local(plan) as cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = (
+            Client(where, timeout=20) if "://" in where else Client(scheduler_file=_file(where), timeout=20)
+        )
+    except (OSError, TimeoutError, ValueError) as error:
+        raise refused(
+            "E760", f"no cluster answers at '{where}'", str(error), hint="start one: dask scheduler"
+        ) from error
+    with client:
+        yield client
+
+
+def _file(where: str) -> str:
+    if not Path(where).is_file():
+        raise refused(
+            "E760",
+            f"'{where}' is neither an address nor a scheduler file",
+            hint="write --cluster tcp://HOST:8786, or start 'dask scheduler --scheduler-file FILE'",
+        )
+    return where
+
+
+def _local(plan: Plan) -> SpecCluster:
+    """Return a cluster of processes on this machine, named and as many as the plan's workers."""
+    quiet = {"host": "127.0.0.1", "dashboard": False}
+    scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": None}}
+    workers = {
+        worker.name: {
+            "cls": Nanny,
+            "options": {**quiet, "nthreads": 1, "name": worker.name, "memory_limit": 0, "silence_logs": 40},
+        }
+        for worker in plan.placement.cluster.workers
+    }
+    return SpecCluster(workers=workers, scheduler=scheduler, asynchronous=False, silence_logs=40, name="lnet")

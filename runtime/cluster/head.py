@@ -1,0 +1,209 @@
+"""The coordinator's process, Dask's scheduler: performs what the protocol's coordinator says.
+
+It moves no arrays: reports come in and orders go out over the scheduler's own streams, and a manifest is a small file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import Scheduler, SchedulerPlugin
+
+from lnet.runtime.checkpoints import step_of
+from lnet.runtime.sharded import commit
+
+from .brief import Brief
+from .host import ORDERS, REPORTS, plugin_name, topic
+from .protocol import coordinator as machine
+from .protocol import events
+from .protocol import instructions as do
+from .protocol.manifest import Manifest, SlotRecord
+from .protocol.wire import Malformed, pack, unpack
+
+CONTROL = "lnet_control"
+
+
+class Head(SchedulerPlugin):
+    """The coordinator of one run."""
+
+    def __init__(self, brief: Brief) -> None:
+        self.brief = brief
+        self.name = plugin_name(brief.run)
+
+    async def start(self, scheduler: Scheduler) -> None:
+        self.scheduler, self.loop = scheduler, asyncio.get_running_loop()
+        self.timer: asyncio.TimerHandle | None = None
+        self.refused: Counter[str] = Counter()
+        self.done = False
+        self.performers = self._performers()
+        scheduler.stream_handlers.setdefault(REPORTS, _Dispatch(scheduler).report)
+        scheduler.handlers.setdefault(CONTROL, _Dispatch(scheduler).control)
+        self.state, instructions = machine.begin(self.brief.spec, self.now, self._manifest())
+        self.perform(instructions)
+
+    async def close(self) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.done = True
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def _manifest(self) -> Manifest | None:
+        if self.brief.origin is None:
+            return None
+        id, replicas = self.brief.origin[0], self.brief.spec.replicas
+        found = self.brief.checkpoint(id)
+        if isinstance(found, Path):
+            used = step_of(found) * replicas
+            return Manifest(id, "", step_of(found), (), (SlotRecord(0, ()),) * replicas, used, (), used)
+        manifest: Manifest = unpack(found.manifest["manifest"], [])
+        return manifest if self.brief.laid_out_as(found) else manifest.reshaped(replicas)
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+    def log(self, event: str, **details: Any) -> None:
+        self.scheduler.log_event(topic(self.brief.run), {"event": event, **details})
+
+    # --- the machine -----------------------------------------------------------------------------------------------
+
+    def tell(self, event: Callable[..., Any], *arguments: Any) -> None:
+        if self.done:
+            return
+        self.state, instructions = machine.step(self.state, event(self.now, *arguments))
+        self.perform(instructions)
+
+    def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
+        for instruction in instructions:
+            self.performers[type(instruction)](instruction)
+
+    def _send(self, send: do.Send) -> None:
+        address = send.to.partition("#")[0]
+        stream = self.scheduler.stream_comms.get(address)
+        if stream is None:
+            return
+        data, _ = pack(send.message)
+        stream.send({"op": ORDERS, "run": self.brief.run, "orders": data})
+
+    def _set_timer(self, timer: do.SetTimer) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), lambda: self.tell(events.Tick))
+
+    def _refuse(self, refused: do.Refused) -> None:
+        self.refused[refused.reason] += 1
+        if self.refused[refused.reason] == 1:
+            self.log("refused", reason=refused.reason)
+
+    def _commit(self, wanted: do.CommitManifest) -> None:
+        self.loop.create_task(self._commit_aside(wanted.manifest))
+
+    async def _commit_aside(self, manifest: Manifest) -> None:
+        step = manifest.used // self.brief.spec.replicas if manifest.step is None else manifest.step
+        data, _ = pack(manifest)
+        content = {"manifest": data, "digests": list(manifest.digests), "layout": self.brief.layout}
+        keep = self.brief.plan.graph.training.keep
+        try:
+            path = await asyncio.to_thread(commit, self.brief.checkpoints, manifest.id, step, content, keep)
+        except OSError as error:
+            self.log("warning", message=f"the checkpoint at step {step:,} could not be written: {error}")
+            self.tell(events.ManifestWritten, manifest.id, str(error))
+            return
+        self.log("checkpoint", step=step, file=path.name)
+        self.tell(events.ManifestWritten, manifest.id)
+
+    def _lost(self, lost: do.DeclareLost) -> None:
+        self.log("lost", shard=lost.shard, checkpoint=lost.checkpoint, updates=len(lost.updates))
+
+    def _rollback(self, back: do.DeclareRollback) -> None:
+        self.log(
+            "rollback", shard=back.shard, checkpoint=back.checkpoint, step=back.step, reached=back.reached
+        )
+
+    def _note(self, note: do.Note) -> None:
+        self.log("note", message=note.what)
+
+    def _drained(self, drained: do.Drained) -> None:
+        self.log("drained", address=drained.worker)
+
+    def _finish(self, finish: do.Finish) -> None:
+        self.log(
+            "finished",
+            checkpoint=None if finish.manifest is None else finish.manifest.id,
+            refused=dict(self.refused),
+        )
+
+    # --- what Dask and people tell it ------------------------------------------------------------------------------
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **details: Any) -> None:
+        """Dask saw a worker's connection end."""
+        for name in list(self.state.members):
+            if name.partition("#")[0] == worker:
+                self.tell(events.WorkerLost, name)
+
+    def take(self, address: str, report: Any) -> None:
+        try:
+            found = unpack(report, [])
+        except Malformed as error:
+            self._refuse(do.Refused(f"malformed: {error}", report))
+            return
+        self.tell(events.Received, getattr(found, "worker", address), found)
+
+    def control(self, what: str, worker: str = "") -> bool:
+        """Stop the run, save a checkpoint, or drain a worker by its name, address or place."""
+        match what:
+            case "stop":
+                self.tell(events.StopWanted)
+            case "checkpoint":
+                self.tell(events.CheckpointWanted)
+            case "drain":
+                known = [
+                    n for n, m in self.state.members.items() if worker in (n, n.partition("#")[0], m.place)
+                ]
+                for name in known:
+                    self.tell(events.DrainWanted, name)
+                return bool(known)
+            case _:
+                return False
+        return True
+
+    def _performers(self) -> dict[type, Callable[..., None]]:
+        """Return what performs each instruction."""
+        return {
+            do.Send: self._send,
+            do.SetTimer: self._set_timer,
+            do.Refused: self._refuse,
+            do.CommitManifest: self._commit,
+            do.DeclareLost: self._lost,
+            do.DeclareRollback: self._rollback,
+            do.Note: self._note,
+            do.Drained: self._drained,
+            do.Finish: self._finish,
+        }
+
+
+class _Dispatch:
+    """Finds the run on a scheduler that a message is for."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def _head(self, run: str) -> Head | None:
+        found = self.scheduler.plugins.get(plugin_name(run))
+        return found if isinstance(found, Head) and not found.done else None
+
+    def report(self, worker: str, run: str, report: Any) -> None:
+        head = self._head(run)
+        if head is not None:
+            head.take(worker, report)
+
+    async def control(self, run: str, what: str, worker: str = "") -> bool:
+        head = self._head(run)
+        return head is not None and head.control(what, worker)

@@ -1,0 +1,303 @@
+"""A process of a run: performs what the protocol's machine says, with numerics in threads and messages over Dask.
+
+    Dask's event loop                                        threads, one for each role
+      orders, messages, timers --> machine --> instructions --> compute, apply, read, save
+                                      ^                             |
+                                      +------------ events ---------+
+
+The machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
+changes names of Dask's is here and in head.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import astuple
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+from distributed import Worker, WorkerPlugin
+from distributed.protocol.serialize import to_serialize
+
+from .brief import Brief, versions
+from .mail import Address
+from .numerics import Arrays, shard_shapes
+from .protocol import events
+from .protocol import instructions as do
+from .protocol import worker as machine
+from .protocol.events import COORDINATOR, Owner
+from .protocol.messages import Fill, Message, Params, Push
+from .protocol.primary import Primary
+from .protocol.wire import Malformed, pack, unpack
+from .servers import Servers, parted
+from .threads import Threads
+from .tiles import Tiles
+
+REPORTS, ORDERS, DELIVER = "lnet-report", "lnet-orders", "lnet_deliver"
+PATIENCE = 20.0
+"""Seconds in which another process must have taken a message."""
+UNREACHED = (OSError, TimeoutError, RuntimeError)
+"""What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
+
+
+def plugin_name(run: str) -> str:
+    return f"lnet-{run}"
+
+
+def topic(run: str) -> str:
+    """The name under which a run's events are published."""
+    return f"lnet-{run}"
+
+
+class Host(WorkerPlugin):
+    """One process of one run."""
+
+    def __init__(self, brief: Brief) -> None:
+        self.brief = brief
+        self.name = plugin_name(brief.run)
+
+    # --- beginning and end -----------------------------------------------------------------------------------------
+
+    async def setup(self, worker: Worker) -> None:
+        self.worker, self.loop = worker, asyncio.get_running_loop()
+        self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
+        self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
+        self.servers = Servers(self.brief, self.threads, self.log, self._leads)
+        self.tiles = Tiles(self.brief, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
+        self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
+        self.refused: Counter[str] = Counter()
+        self.timer: asyncio.TimerHandle | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.done = False
+        worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
+        worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
+        differing = [pair for pair in versions() if pair not in self.brief.versions]
+        if differing:
+            expected = dict(self.brief.versions)
+            self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
+            return
+        state, instructions = machine.begin(
+            self.brief.spec, self.me, socket.gethostname(), self.now, str(worker.name), self.brief.capacity
+        )
+        self.state = state
+        self.perform(instructions)
+
+    async def teardown(self, worker: Worker) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Free everything; nothing is told to anybody any more."""
+        self.done = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.tiles.close()
+        self.servers.close()
+        self.threads.end_all()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+    def log(self, event: str, **details: Any) -> None:
+        """Publish an event of the run."""
+        self.worker.log_event(
+            topic(self.brief.run), {"event": event, "worker": str(self.worker.name), **details}
+        )
+
+    # --- the machine -----------------------------------------------------------------------------------------------
+
+    def tell(self, event: Callable[..., Any], *arguments: Any) -> None:
+        """Let the machine take an event, and perform what it says."""
+        if self.done:
+            return
+        self.state, instructions = machine.step(self.state, event(self.now, *arguments))
+        self.perform(instructions)
+
+    def soon(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call something on the event loop, from whatever thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(call, *arguments)
+
+    def tell_from_thread(self, event: Callable[..., Any], *arguments: Any) -> None:
+        self.soon(self.tell, event, *arguments)
+
+    def _fail(self, error: Exception) -> None:
+        self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
+
+    def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
+        for instruction in instructions:
+            self.performers[type(instruction)](instruction)
+
+    def _send(self, send: do.Send) -> None:
+        if send.before is not None and self.now >= send.before:
+            return
+        if send.to == COORDINATOR:
+            data, _ = pack(send.message)
+            self.worker.batched_send({"op": REPORTS, "run": self.brief.run, "report": data})
+        elif send.to == self.me:
+            self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
+        else:
+            self._start(self._post(send.to, send.message))
+
+    def _set_timer(self, timer: do.SetTimer) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), lambda: self.tell(events.Tick))
+
+    def _refuse(self, refused: do.Refused) -> None:
+        self.refuse(refused.reason)
+
+    def refuse(self, reason: str) -> None:
+        """Count a message that was not taken; the first of each kind is logged."""
+        self.refused[reason] += 1
+        if self.refused[reason] == 1:
+            self.log("refused", reason=reason)
+
+    def _skip(self, skipped: do.Skipped) -> None:
+        self.refuse("an update that was taken before")
+
+    def _drop(self, drop: do.Drop) -> None:
+        self.tiles.drop(drop.owner)
+        self.servers.drop(drop.owner)
+        self.threads.end(drop.owner)
+
+    def _stopped(self, stopped: do.Stopped) -> None:
+        self.log("left", refused=dict(self.refused))
+        self.stop()
+
+    # --- messages between processes --------------------------------------------------------------------------------
+
+    def _start(self, work: Any) -> None:
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _post(self, to: str, message: Message) -> None:
+        data, payloads = pack(message)
+        arrays = [{name: to_serialize(a) for name, a in cast(Arrays, p).items()} for p in payloads]
+        with suppress(*UNREACHED):  # the protocol sends again
+            await self._call(to, message=data, payloads=arrays)
+
+    async def _call(self, to: str, **content: Any) -> None:
+        rpc = self.worker.rpc(to.partition("#")[0])
+        call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.me, receiver=to, **content)
+        await asyncio.wait_for(call, PATIENCE)
+
+    def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
+        """Take a message in, if it is one."""
+        try:
+            found = unpack(message, payloads)
+            self._check(found)
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
+            return
+        self.tell(events.Received, sender, found)
+
+    def _check(self, message: Message) -> None:
+        match message:
+            case Push() | Params():
+                _check_arrays(message.payload, shard_shapes(self.brief, message.fence.shard))
+            case Fill():
+                params, _ = parted(message.payload)
+                _check_arrays(params, shard_shapes(self.brief, message.fence.shard))
+
+    # --- arrays between tiles --------------------------------------------------------------------------------------
+
+    def _dispatch_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+        if to == self.me:
+            self.tiles.mail.put(address, arrays)
+        else:
+            self._start(self._post_arrays(owner, to, address, arrays))
+
+    async def _post_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+        for attempt in (1, 2):
+            try:
+                await self._call(
+                    to, address=list(astuple(address)), arrays=[to_serialize(array) for array in arrays]
+                )
+            except UNREACHED:
+                if attempt == 2:
+                    self.tell(events.PeerLost, owner)
+            else:
+                return
+
+    def take_arrays(self, address: Any, arrays: list[Any]) -> None:
+        """Take what another tile sent for a step."""
+        try:
+            found = Address(*address)
+        except TypeError:
+            self.refuse("malformed: no address")
+            return
+        if not self.tiles.mail.put(found, [jnp.asarray(array) for array in arrays]):
+            self.refuse("of a generation that is over")
+
+    def _leads(self, owner: Owner) -> bool:
+        return isinstance(self.state.servers.get(owner.index), Primary)
+
+    def _ahead(self, owner: Owner, batch: int) -> list[int]:
+        """Return the batches that a tile will compute, from this one on."""
+        work = self.state.tiles[owner.slot, owner.index].duty.work
+        return [number for task in work for number in task.batches if number >= batch]
+
+    def _own_performers(self) -> dict[type, Callable[..., None]]:
+        """Return what performs each instruction."""
+        return {
+            do.Send: self._send,
+            do.SetTimer: self._set_timer,
+            do.Refused: self._refuse,
+            do.Skipped: self._skip,
+            do.Drop: self._drop,
+            do.Stopped: self._stopped,
+        }
+
+
+class _Dispatch:
+    """Finds the run on a worker that a message is for."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def _host(self, run: str) -> Host | None:
+        found = self.worker.plugins.get(plugin_name(run))
+        return found if isinstance(found, Host) and not found.done else None
+
+    async def deliver(
+        self,
+        run: str,
+        sender: str,
+        receiver: str,
+        message: Any = None,
+        payloads: Any = (),
+        address: Any = None,
+        arrays: Any = (),
+    ) -> str:
+        host = self._host(run)
+        if host is None or host.me != receiver:
+            return "nobody"
+        if address is not None:
+            host.take_arrays(address, list(arrays))
+        else:
+            host.take(sender, message, list(payloads))
+        return "taken"
+
+    def orders(self, run: str, orders: Any) -> None:
+        host = self._host(run)
+        if host is not None:
+            host.take(COORDINATOR, orders, [])
+
+
+def _check_arrays(payload: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `Malformed` unless a payload has just these arrays of floating-point numbers."""
+    if not isinstance(payload, dict) or set(payload) != set(shapes):
+        raise Malformed(f"expected the arrays {sorted(shapes)}")
+    for name, shape in shapes.items():
+        array = payload[name]
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != tuple(shape):
+            raise Malformed(f"'{name}' must be floating-point numbers {list(shape)}")

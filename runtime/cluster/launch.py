@@ -1,0 +1,251 @@
+"""Train a plan on the workers of a Dask cluster: bring up the roles, follow the events, take them down again."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from lnet.runtime.checkpoints import step_of
+from lnet.runtime.events import EventLog
+from lnet.runtime.progress import Reporter
+from lnet.runtime.run import Run, refused
+from lnet.runtime.sharded import committed
+
+from .brief import Brief, versions
+from .head import CONTROL, Head
+from .host import Host, topic
+from .protocol.spec import Times
+
+Event = dict[str, Any]
+
+
+def train_on(
+    client: Client,
+    run: Run,
+    reporter: Reporter,
+    stopped: Callable[[], bool],
+    array: Path | None,
+    resumed: bool,
+) -> bool:
+    """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
+
+    `array` are images that were given as an array. Raises `LnetError` for workers that cannot take part, and for what
+    fails on them.
+    """
+    brief = _brief(client, run, array, _origin(run) if resumed else None)
+    _check_workers(client, brief)
+    following = _Following(run, brief, reporter)
+    log = EventLog(run.directory / "events.jsonl")
+    try:
+        following.begin(log, client, resumed)
+        with _published(client, brief) as events, _roles(client, brief):
+            following.follow(events, stopped, lambda: _control(client, brief, "stop"))
+    finally:
+        reporter.finished()
+        log.close()
+    return following.complete
+
+
+def _origin(run: Run) -> tuple[int, str] | None:
+    """Return a number and the path of the newest checkpoint; a folder of shards has its number, a file gets one."""
+    files = list(run.checkpoints.files().values())
+    if not files:
+        return None
+    newest, folders = files[-1], committed(run.checkpoints.path)
+    numbers = {folder.path: folder.id for folder in folders}
+    return numbers.get(newest, max(numbers.values(), default=0) + 1), str(newest.resolve())
+
+
+def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str] | None) -> Brief:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers:
+        raise refused("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
+    hosts = {details["host"] for details in workers.values()}
+    return Brief(
+        secrets.token_hex(16),
+        run.plan.to_json(),
+        str(run.directory.resolve()),
+        run.info["data"]["base"],
+        None if array is None else str(array.resolve()),
+        workers=len(workers),
+        capacity=len(run.plan.placement.tiles) * run.plan.partition.count,
+        durability="standby" if len(hosts) > 1 else "single",
+        versions=versions(),
+        origin=origin,
+        times=Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0),
+    )
+
+
+def _check_workers(client: Client, brief: Brief) -> None:
+    """Raise `LnetError` unless all workers have the same versions, and see the run and its images."""
+    try:
+        found = client.run(versions)
+        unseen = client.run(unseen_by_worker, brief.directory, brief.base)
+    except ImportError as error:
+        raise refused("E761", "lnet is not installed on all workers", str(error)) from error
+    notes = [
+        f"{address} has {name} {dict(pairs)[name]}, this process has {own}"
+        for address, pairs in found.items()
+        for name, own in brief.versions
+        if dict(pairs)[name] != own
+    ]
+    if notes:
+        raise refused("E761", "the workers have other versions than this process", *notes[:10])
+    notes = [f"{address} sees no '{path}'" for address, paths in unseen.items() for path in paths]
+    if notes:
+        hint = "put the run (-d) and the images where all machines see them under the same path"
+        raise refused("E761", "the workers do not see the files of this run", *notes[:10], hint=hint)
+
+
+def unseen_by_worker(*paths: str) -> list[str]:
+    """Return the paths that are not there."""
+    return [path for path in paths if not Path(path).exists()]
+
+
+@contextmanager
+def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
+    """Give the events of a run as they are published."""
+    events: queue.Queue[Event] = queue.Queue()
+    client.subscribe_topic(topic(brief.run), lambda stamped: events.put(stamped[1]))
+    try:
+        yield events
+    finally:
+        client.unsubscribe_topic(topic(brief.run))
+
+
+@contextmanager
+def _roles(client: Client, brief: Brief) -> Iterator[None]:
+    """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
+    head, host = Head(brief), Host(brief)
+    client.register_plugin(head, name=head.name)
+    try:
+        client.register_plugin(host, name=host.name)
+        yield
+    finally:
+        client.unregister_worker_plugin(host.name)
+        client.unregister_scheduler_plugin(head.name)
+
+
+def _control(client: Client, brief: Brief, what: str) -> None:
+    client.sync(getattr(client.scheduler, CONTROL), run=brief.run, what=what)
+
+
+@dataclass
+class _Following:
+    """Turns what processes publish into the run's log and its progress."""
+
+    run: Run
+    brief: Brief
+    reporter: Reporter
+    complete: bool = False
+    steps: int = 0
+    began: float = field(default_factory=time.monotonic)
+    parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
+    ages: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, log: EventLog, client: Client, resumed: bool) -> None:
+        """Log how the run begins."""
+        step = 0 if self.brief.origin is None else step_of(Path(self.brief.origin[1]))
+        self.log, self.steps = log, step * self.brief.spec.replicas
+        training = self.run.plan.graph.training
+        if resumed:
+            log.add("resume", step=step)
+        else:
+            log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
+        log.add(
+            "cluster",
+            scheduler=client.scheduler_info(n_workers=0)["address"],
+            workers=self.brief.workers,
+            replicas=self.brief.spec.replicas,
+            tiles=str(self.run.plan.partition.tiles),
+            durability=self.brief.durability,
+        )
+        self.reporter.started(self.steps, self.brief.spec.batches)
+
+    def follow(
+        self, events: queue.Queue[Event], stopped: Callable[[], bool], stop: Callable[[], None]
+    ) -> None:
+        """Take events until the run has ended; ask for its end when it is to stop."""
+        asked = False
+        while True:
+            if stopped() and not asked:
+                stop()
+                asked = True
+            try:
+                event = events.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if self._take(event):
+                return
+
+    def _take(self, event: Event) -> bool:
+        """Log an event; return whether it was the last."""
+        details = {key: value for key, value in event.items() if key != "event"}
+        match event["event"]:
+            case "tile":
+                self._tile(details)
+            case "update":
+                self.ages[details["age"]] = self.ages.get(details["age"], 0) + 1
+            case "finished":
+                self._finished(details)
+                return True
+            case "failure":
+                self.log.add("failed", step=self.steps // self.brief.spec.replicas, **details)
+                raise refused("E762", f"a worker failed: {details['message']}")
+            case kind:
+                self.log.add(kind, **details)
+                if kind in ("note", "warning", "lost", "rollback"):
+                    self.reporter.said(details.get("message") or f"{kind}: {details}")
+        return False
+
+    def _tile(self, details: Event) -> None:
+        key = (details["slot"], details["number"], details["index"])
+        parts = self.parts.setdefault(key, [])
+        parts.append(details)
+        if len({part["tile"] for part in parts}) == self.brief.spec.tiles:
+            self._step(key, self.parts.pop(key))
+
+    def _step(self, key: tuple[int, int, int], parts: list[Event]) -> None:
+        """Log a step of one replica, of which all tiles have reported."""
+        latest = {part["tile"]: part for part in parts}
+        terms: dict[str, float] = {}
+        for tile in sorted(latest):
+            for path, value in latest[tile]["terms"].items():
+                terms[path] = terms.get(path, 0.0) + value
+        graph, self.steps = self.run.plan.graph, self.steps + 1
+        objectives: dict[str, float] = {}
+        for objective in graph.objectives:
+            value = terms.get(objective.path, 0.0)
+            objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + value
+        seconds = max(part["seconds"] for part in latest.values())
+        self.log.add(
+            "step",
+            step=self.steps,
+            images=self.steps * graph.training.batch,
+            loss=sum(terms.values()),
+            terms=terms,
+            objectives=objectives,
+            seconds=seconds,
+            waited=max(part["waited"] for part in latest.values()),
+            replica=key[0],
+            bytes=sum(part["bytes"] for part in latest.values()),
+        )
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        self.reporter.stepped(self.steps, objectives, self.steps * graph.training.batch / elapsed)
+
+    def _finished(self, details: Event) -> None:
+        step = self.steps // self.brief.spec.replicas
+        self.log.add("ages", ages={str(age): count for age, count in sorted(self.ages.items())})
+        if details["checkpoint"] is None:
+            self.log.add("failed", step=step, message="the last checkpoint could not be written")
+            raise refused("E731", f"the last checkpoint, at step {step:,}, could not be written")
+        self.complete = self.steps >= self.brief.spec.batches
+        self.log.add("done" if self.complete else "interrupted", step=step)

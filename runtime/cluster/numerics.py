@@ -1,0 +1,164 @@
+"""What roles compute with: a tile's copy of the parameters, a server's parameters and optimiser state.
+
+Instances belong to one owner of the protocol, and are used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lnet.compiler.graph import Graph
+from lnet.compiler.layer import Parameter
+from lnet.compiler.shapes import Region
+from lnet.compiler.weights import owned_regions
+from lnet.runtime.kernels.initial import initial_weight
+from lnet.runtime.shard import Gradients, Shard, Step, Terms
+from lnet.runtime.updates import named_state, state_from_names, update_rule
+
+from .brief import Brief
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def shard_shapes(brief: Brief, shard: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what a shard holds of each parameter."""
+    regions = owned_regions(brief.plan.graph, brief.plan.partition, shard)
+    return {p.name: _shape(p, regions[p.name]) for p in brief.plan.graph.parameters if p.name in regions}
+
+
+def _shape(parameter: Parameter, region: Region | None) -> tuple[int, ...]:
+    return (
+        parameter.shape if region is None else (region.size.rows, region.size.columns, *parameter.shape[2:])
+    )
+
+
+def initial_shard(graph: Graph, regions: Mapping[str, Region | None]) -> dict[str, jax.Array]:
+    """Return the initial values of what a shard holds, the same numbers whatever the cut."""
+    return {
+        p.name: _initial(p, graph.training.seed, regions[p.name])
+        for p in graph.parameters
+        if p.name in regions
+    }
+
+
+def _initial(parameter: Parameter, seed: int, region: Region | None) -> jax.Array:
+    if parameter.fan_in is None:
+        return jnp.zeros(_shape(parameter, region), jnp.float32)
+    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in, region)
+
+
+def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
+    """Return arrays as numpy sees them: read-only, without a copy where there is none to make."""
+    return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def _updated(rule: optax.GradientTransformation, params: Any, state: Any, gradients: Any) -> Any:
+    updates, state = rule.update(gradients, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+@jax.jit
+def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+    """Return the mean over the replicas' gradients, added up in their order."""
+    total = gradients[0]
+    for other in gradients[1:]:
+        total = jax.tree.map(jnp.add, total, other)
+    return {name: value / len(gradients) for name, value in total.items()}
+
+
+@dataclass
+class Server:
+    """Parameters and optimiser state of a shard; jax arrays never change, so what was read stays what it was."""
+
+    brief: Brief
+    shard: int
+    params: dict[str, jax.Array] = field(default_factory=dict)
+    state: Any = None
+
+    @cached_property
+    def regions(self) -> Mapping[str, Region | None]:
+        return owned_regions(self.brief.plan.graph, self.brief.plan.partition, self.shard)
+
+    @cached_property
+    def rule(self) -> optax.GradientTransformation:
+        return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
+
+    def begin(self) -> None:
+        self.params = initial_shard(self.brief.plan.graph, self.regions)
+        self.state = self.rule.init(self.params)
+
+    def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        self.params = {name: jnp.array(value) for name, value in params.items()}
+        self.state = state_from_names(self.rule, self.params, state)
+
+    def apply(self, gradients: list[Arrays]) -> None:
+        """Take one update: the mean of what the parts of a synchronous step bring."""
+        self.params, self.state = _updated(self.rule, self.params, self.state, _mean(list(gradients)))
+
+    def read(self) -> Arrays:
+        return as_numpy(self.params)
+
+    def snapshot(self) -> tuple[Arrays, Arrays]:
+        return as_numpy(self.params), as_numpy(named_state(self.state))
+
+
+@dataclass
+class Replica:
+    """A tile's own copy of the parameters, and the gradients of the update that it is working on.
+
+    Between two fetches the copy takes steps of its own, by the file's rule with an optimiser state of its own.
+    """
+
+    brief: Brief
+    shard: Shard
+    params: dict[str, jax.Array] = field(default_factory=dict)
+    state: Any = None
+    total: dict[str, jax.Array] | None = None
+
+    @cached_property
+    def rule(self) -> optax.GradientTransformation:
+        return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
+
+    def install(self, params: Arrays) -> None:
+        self.params = {name: jnp.asarray(value) for name, value in params.items()}
+
+    def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
+        return self.shard.step(self.params, images, labels)
+
+    def add(self, gradients: Gradients, first: bool, onward: bool) -> None:
+        """Add a step's gradients to the update's, and step the own copy if the next step begins with it."""
+        if first or self.total is None:
+            self.total = dict(gradients)
+        else:
+            self.total = jax.tree.map(jnp.add, self.total, dict(gradients))
+        if onward:
+            if self.state is None:
+                self.state = self.rule.init(self.params)
+            self.params, self.state = _updated(self.rule, self.params, self.state, dict(gradients))
+
+    def take(self) -> Arrays:
+        assert self.total is not None, "Compute: the last step of an update comes after its first"
+        gradients, self.total = as_numpy(self.total), None
+        return gradients
+
+    def cancel(self) -> None:
+        self.total = None
+
+
+def finite(gradients: Gradients, terms: Terms) -> bool:
+    """Whether a step's terms and gradients are numbers."""
+    return bool(_finite([*gradients.values(), *terms.values()]))
+
+
+@jax.jit
+def _finite(arrays: list[jax.Array]) -> jax.Array:
+    return jnp.isfinite(sum(jnp.sum(array) for array in arrays))

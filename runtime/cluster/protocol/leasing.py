@@ -1,0 +1,156 @@
+"""Which batches a replica computes, under which update.
+
+asynchronous   A replica slot numbers its updates. A number is leased with its batches, for good: whoever computes it
+               later, after a loss, takes the same ones. A replica that lapses gives its batches back, and goes on later
+               with numbers never used, from those of the slowest live one on.
+synchronous    Part p of step t is batch t * replicas + p. Each replica computes its own part, and those of replicas
+               that are away; a step is committed when all its parts are safe at all shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .instructions import Note
+from .messages import Task
+from .seen import Update
+from .table import Pool, Slot, Step, Table
+
+
+def lease(table: Table, now: float) -> Step:
+    """Count what is done and give out what is next."""
+    return _lease_steps(table) if table.spec.synchronous else _lease_updates(table)
+
+
+# --- asynchronous --------------------------------------------------------------------------------------------------
+
+
+def _lease_updates(table: Table) -> Step:
+    for index in range(len(table.slots)):
+        table = _retire(table, index)
+    for index in range(len(table.slots)):
+        table = _extend(table, index)
+    table = table.enrolled()
+    return _confirm(table), ()
+
+
+def _retire(table: Table, index: int) -> Table:
+    """Take the leases that all tiles have acknowledged off the list."""
+    slot = table.slots[index]
+    done = [status.done if status is not None else 0 for status in table.tile_statuses(index)]
+    floor = max(slot.floor, min(done)) if slot.leases else slot.floor
+    retired = tuple(task for task in slot.leases if task.update.number < floor)
+    if not retired:
+        return table
+    leases = slot.leases[len(retired) :]
+    kept = (*slot.kept, *retired) if table.pending is not None else ()
+    pool = replace(table.pool, used=table.pool.used + sum(len(task.batches) for task in retired))
+    return replace(table, pool=pool).with_slot(index, replace(slot, floor=floor, leases=leases, kept=kept))
+
+
+def _extend(table: Table, index: int) -> Table:
+    """Lease up to a block; a replica without a lease does not count for staleness, so that nobody waits for it."""
+    slot = table.slots[index]
+    if not slot.staffed or (_warming_up(table) and index != _first_staffed(table)):
+        return table
+    if not slot.active:
+        if not _batches_left(table):
+            return table
+        slot = _activate(table, slot)
+    pool = table.pool
+    while len(slot.leases) < table.spec.block and not table.stopping:
+        pool, batches = _take(pool, table.spec.push, table.spec.batches)
+        if not batches:
+            break
+        task = Task(Update(index, slot.next), batches)
+        slot = replace(slot, leases=(*slot.leases, task), next=slot.next + 1)
+    return replace(table, pool=pool).with_slot(index, replace(slot, active=bool(slot.leases)))
+
+
+def _activate(table: Table, slot: Slot) -> Slot:
+    """Start at the slowest live replica's update, and in no case with a number that was leased before."""
+    floors = [other.floor for other in table.slots if other.active]
+    start = max(slot.next, min(floors, default=0))
+    skipped = (*slot.skipped, (slot.floor, start)) if start > slot.floor else slot.skipped
+    return replace(
+        slot,
+        active=True,
+        confirmed=False,
+        since=table.roster.version + 1,
+        start=start,
+        floor=start,
+        next=start,
+        skipped=skipped,
+    )
+
+
+def _confirm(table: Table) -> Table:
+    """Let a replica begin once every shard counts it."""
+    statuses = [table.status(i) for i in range(table.spec.tiles)]
+    known = min(status.roster if status is not None else -1 for status in statuses)
+    slots = tuple(replace(s, confirmed=True) if s.active and s.since <= known else s for s in table.slots)
+    return replace(table, slots=slots)
+
+
+def _warming_up(table: Table) -> bool:
+    return table.pool.used < table.spec.warmup
+
+
+def _first_staffed(table: Table) -> int:
+    return next(i for i, slot in enumerate(table.slots) if slot.staffed)
+
+
+def _batches_left(table: Table) -> bool:
+    pool = table.pool
+    return not table.stopping and (bool(pool.returned) or pool.fresh < table.spec.batches)
+
+
+def _take(pool: Pool, count: int, end: int) -> tuple[Pool, tuple[int, ...]]:
+    """Take batches, those given back first."""
+    again = pool.returned[:count]
+    stop = min(end, pool.fresh + count - len(again))
+    fresh = tuple(range(pool.fresh, stop))
+    rest = replace(pool, returned=pool.returned[len(again) :], fresh=max(pool.fresh, stop))
+    return rest, (*again, *fresh)
+
+
+# --- synchronous ---------------------------------------------------------------------------------------------------
+
+
+def _lease_steps(table: Table) -> Step:
+    table, done = _commit(table)
+    table = replace(table, slots=tuple(replace(s, active=s.staffed, confirmed=True) for s in table.slots))
+    staffed = [i for i, slot in enumerate(table.slots) if slot.staffed]
+    leased = {task.update.slot for slot in table.slots for task in slot.leases}
+    if not staffed or table.committed >= table.spec.steps:
+        return table.enrolled(), done
+    for part in range(len(table.slots)):
+        if part in leased or _staged_everywhere(table, part):
+            continue
+        least = min(staffed, key=lambda i: (len(table.slots[i].leases), i))
+        table = _lease_part(table, part if part in staffed else least, part)
+    return table.enrolled(), done
+
+
+def _lease_part(table: Table, index: int, part: int) -> Table:
+    batch = table.committed * len(table.slots) + part
+    task = Task(Update(part, table.committed), (batch,))
+    slot = table.slots[index]
+    return table.with_slot(index, replace(slot, leases=(*slot.leases, task)))
+
+
+def _commit(table: Table) -> Step:
+    """Commit the step if all its parts are safe everywhere; a checkpoint of this very step may hold the next one up."""
+    held = table.stopping and (table.pending is None or table.committed == table.pending.at)
+    complete = all(_staged_everywhere(table, part) for part in range(len(table.slots)))
+    if held or not complete or table.committed >= table.spec.steps:
+        return table, ()
+    slots = tuple(replace(slot, leases=()) for slot in table.slots)
+    pool = replace(table.pool, used=(table.committed + 1) * len(slots))
+    table = replace(table, committed=table.committed + 1, slots=slots, pool=pool)
+    return table, (Note(f"step {table.committed} of {table.spec.steps} is committed"),)
+
+
+def _staged_everywhere(table: Table, part: int) -> bool:
+    statuses = [table.status(i) for i in range(table.spec.tiles)]
+    return all(s is not None and s.committed == table.committed and part in s.staged for s in statuses)

@@ -1,0 +1,226 @@
+"""One tile of one replica: fetches parameters, computes the steps of its tasks, pushes their gradients.
+
+    idle --task--> fetching --Params--> computing --Computed--> computing the next step, or idle with a Push under way
+              \\________ (own copy) ________/
+
+All tiles of a replica get the same tasks in the same order, so that their exchanges meet. A tile that is lost ends the
+generation: the coordinator gives out a new one, in which every tile starts again with the first task not yet done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Literal
+
+from .events import Computed, Owner, PeerLost, Received, WorkerEvent
+from .instructions import Cancel, Compute, InstallParams, Instruction, Refused, Send
+from .messages import Params, Payload, Pull, Push, Pushed, Sender, Task, TileDuty, TileStatus
+from .seen import Update
+from .spec import Rules, Spec
+
+Step = tuple["Tile", tuple[Instruction, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A push that is not acknowledged yet."""
+
+    update: Update
+    version: int
+    payload: Payload
+    sent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then."""
+
+    spec: Spec
+    rules: Rules
+    owner: Owner
+    duty: TileDuty
+    phase: Literal["idle", "fetching", "computing", "stuck"] = "idle"
+    task: Task | None = None
+    index: int = 0
+    fetched: int = -1
+    version: int = 0
+    asked: float = 0.0
+    computed: frozenset[Update] = field(default_factory=frozenset)
+    pushed: frozenset[Update] = field(default_factory=frozenset)
+    outgoing: tuple[Outgoing, ...] = ()
+    done: int = 0
+
+    @property
+    def at(self) -> int:
+        """The step of the replica slot that is being worked on."""
+        assert self.task is not None
+        return self.task.update.number * self.spec.push + self.index
+
+    @property
+    def wakes(self) -> float:
+        """When a tick is due."""
+        asked = self.asked if self.phase == "fetching" else inf
+        return min((asked, *(push.sent for push in self.outgoing))) + self.spec.times.retry
+
+
+def status(state: Tile) -> TileStatus:
+    """Return what the coordinator has to know."""
+    duty = state.duty
+    return TileStatus(duty.slot, duty.tile, duty.generation, state.done, state.phase == "stuck")
+
+
+def ordered(state: Tile, now: float, duty: TileDuty) -> Step:
+    """Take the coordinator's word on tasks and primary; a task that is withdrawn is given up."""
+    moved = duty.server != state.duty.server
+    wanted = {task.update for task in duty.work}
+    state = replace(
+        state,
+        duty=duty,
+        computed=state.computed & wanted,
+        pushed=state.pushed & wanted,
+        outgoing=tuple(push for push in state.outgoing if push.update in wanted),
+    )
+    state, first = _withdraw(state) if state.task not in (None, *duty.work) else (state, ())
+    state, then = _resend(state, now, late=-inf if moved else state.spec.times.retry)
+    state, last = _begin(_count_done(state), now)
+    return state, first + then + last
+
+
+def step(state: Tile, event: WorkerEvent) -> Step:
+    state, first = _react(state, event)
+    state, then = _resend(state, event.now, state.spec.times.retry)
+    state, last = _begin(state, event.now)
+    return state, first + then + last
+
+
+def _react(state: Tile, event: WorkerEvent) -> Step:
+    match event:
+        case Received(_, _, Params() | Pushed() as message):
+            if state.rules.fence and message.fence != _fence(state):
+                return state, (Refused("of another term or generation", message),)
+            return _take(state, message)
+        case Computed():
+            return _computed(state, event)
+        case PeerLost() if state.phase != "stuck":
+            return replace(state, phase="stuck", task=None), (Cancel(state.owner),)
+    return state, ()
+
+
+def _take(state: Tile, message: Params | Pushed) -> Step:
+    if isinstance(message, Params):
+        if state.phase != "fetching" or message.step != state.at:
+            return state, ()
+        install = InstallParams(state.owner, message.step, message.payload)
+        state = replace(state, phase="computing", fetched=message.step, version=message.version)
+        return state, (install, _compute(state))
+    rest = tuple(push for push in state.outgoing if push.update != message.update)
+    return _count_done(replace(state, outgoing=rest, pushed=state.pushed | {message.update})), ()
+
+
+def _computed(state: Tile, event: Computed) -> Step:
+    """Go on to the task's next step; after its last one, the sum of gradients goes out."""
+    task = state.task
+    if (
+        state.phase != "computing"
+        or task is None
+        or (event.update, event.index) != (task.update, state.index)
+    ):
+        return state, ()
+    if state.index + 1 < len(task.batches):
+        return _start_step(replace(state, index=state.index + 1), event.now)
+    push = Outgoing(task.update, state.version, event.payload, event.now)
+    state = replace(
+        state,
+        phase="idle",
+        task=None,
+        computed=state.computed | {task.update},
+        outgoing=(*state.outgoing, push),
+    )
+    return state, _sends(state, (push,))
+
+
+def _begin(state: Tile, now: float) -> Step:
+    """Begin the next task, unless too many pushes are under way."""
+    if state.phase != "idle" or len(state.outgoing) >= state.spec.window:
+        return state, ()
+    task = next((task for task in state.duty.work if task.update not in state.computed), None)
+    if task is None:
+        return state, ()
+    return _start_step(replace(state, task=task, index=0), now)
+
+
+def _start_step(state: Tile, now: float) -> Step:
+    if _must_fetch(state, state.at):
+        state = replace(state, phase="fetching", asked=now)
+        return state, _asks(state)
+    state = replace(state, phase="computing")
+    return state, (_compute(state),)
+
+
+def _must_fetch(state: Tile, step: int) -> bool:
+    return state.fetched < 0 or (step % state.spec.fetch == 0 and step != state.fetched)
+
+
+def _compute(state: Tile) -> Compute:
+    task, index, duty = state.task, state.index, state.duty
+    assert task is not None
+    return Compute(
+        state.owner,
+        duty.generation,
+        duty.peers,
+        task.update,
+        index,
+        task.batches[index],
+        first=index == 0,
+        last=index + 1 == len(task.batches),
+        onward=not _must_fetch(state, state.at + 1),
+    )
+
+
+def _withdraw(state: Tile) -> Step:
+    computing = state.phase == "computing"
+    state = replace(state, phase="idle", task=None)
+    return state, (Cancel(state.owner),) if computing else ()
+
+
+def _count_done(state: Tile) -> Tile:
+    """Everything below the first task that is not acknowledged is done."""
+    work = state.duty.work
+    if not work:
+        return state
+    left = (task.update.number for task in work if task.update not in state.pushed)
+    return replace(state, done=next(left, work[-1].update.number + 1))
+
+
+# --- sending -------------------------------------------------------------------------------------------------------
+
+
+def _fence(state: Tile) -> Sender | None:
+    duty = state.duty
+    if duty.server is None:
+        return None
+    return Sender(state.spec.run, duty.tile, duty.server[1], duty.slot, duty.generation)
+
+
+def _resend(state: Tile, now: float, late: float) -> Step:
+    """Send again what has waited for an answer for `late` seconds."""
+    due = tuple(push for push in state.outgoing if push.sent + late <= now)
+    outgoing = tuple(replace(push, sent=now) if push in due else push for push in state.outgoing)
+    asks = state.phase == "fetching" and state.asked + late <= now
+    if not due and not asks:
+        return state, ()
+    state = replace(state, outgoing=outgoing, asked=now if asks else state.asked)
+    return state, _sends(state, due) + (_asks(state) if asks else ())
+
+
+def _sends(state: Tile, pushes: tuple[Outgoing, ...]) -> tuple[Instruction, ...]:
+    fence, server = _fence(state), state.duty.server
+    if fence is None or server is None:
+        return ()
+    return tuple(Send(server[0], Push(fence, push.update, push.version, push.payload)) for push in pushes)
+
+
+def _asks(state: Tile) -> tuple[Instruction, ...]:
+    fence, server = _fence(state), state.duty.server
+    return () if fence is None or server is None else (Send(server[0], Pull(fence, state.at)),)

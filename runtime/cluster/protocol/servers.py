@@ -1,0 +1,237 @@
+"""Which worker is primary and which standby of a shard.
+
+    no primary, lease over --+-- standby ready ----> promoted, term rises
+                             +-- none -------------> restored from the newest checkpoint, term rises, loss declared
+    no standby ----------------> chosen, filled in the background, ready when it holds all that was acknowledged
+    primary's worker drains ---> with a standby ready the lease is not renewed, then as above; what the old primary
+                                 holds stays in reserve until the new one has a standby
+
+A lost shard of an asynchronous run is restored alone, and its replicas begin again with what it may lack. Synchronous,
+all shards go back to the checkpoint's step together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .instructions import DeclareLost, DeclareRollback, Instruction, Note
+from .messages import Promoted, Reinstated, Restored
+from .seen import Seen, Update
+from .table import Member, Shard, Step, Table
+
+
+def repair(table: Table, now: float) -> Step:
+    """Fill the vacant places of all pairs."""
+    if not table.begun:
+        return table, ()
+    done: tuple[Instruction, ...] = ()
+    for index in range(len(table.shards)):
+        table = _learn(table, index)
+        table, declared = _declare(table, index)
+        table, repaired = _fill_primary(table, index, now)
+        table, chosen = _fill_standby(table, index)
+        done += declared + repaired + chosen
+    return table, done
+
+
+def vacate(table: Table, worker: str) -> Table:
+    """Take a worker that is gone out of all pairs."""
+    for index, shard in enumerate(table.shards):
+        if worker == shard.primary:
+            table = table.with_shard(index, replace(shard, primary=None, missing=worker, retiring=False))
+        elif worker == shard.standby:
+            table = table.with_shard(index, replace(shard, standby=None, ready=False, retiring=False))
+        elif shard.reserve is not None and worker == shard.reserve[0]:
+            table = table.with_shard(index, replace(shard, reserve=None))
+    return table
+
+
+def adopt(table: Table, worker: str, member: Member) -> Table:
+    """Give a worker that was counted as lost its shards back, if nobody has taken them over yet."""
+    for status in member.primaries:
+        shard = table.shards[status.shard]
+        if shard.primary is None and shard.term == status.term and not shard.blank:
+            table = table.with_shard(status.shard, replace(shard, primary=worker, missing=None))
+    return table
+
+
+def _learn(table: Table, index: int) -> Table:
+    shard, status = table.shards[index], table.status(index)
+    if status is None or status.ready != shard.filling or shard.standby is None or shard.ready:
+        return table
+    return table.with_shard(index, replace(shard, ready=True, reserve=None))
+
+
+def _fill_primary(table: Table, index: int, now: float) -> Step:
+    shard = table.shards[index]
+    if shard.primary is not None:
+        leaves = table.members[shard.primary].draining and shard.ready
+        if leaves and not shard.retiring:
+            table = table.with_shard(index, replace(shard, retiring=True))
+        if not shard.retiring:
+            return table, ()
+    if now <= shard.lease_until:
+        return table, ()
+    if shard.ready:
+        return _promote(table, index)
+    if shard.reserve is not None:
+        return _reinstate(table, index, *shard.reserve)
+    return _restore(table, index) if _given_up(table, shard, now) else (table, ())
+
+
+def _given_up(table: Table, shard: Shard, now: float) -> bool:
+    """Tell whether nothing speaks for the return of the worker that has the only copy: a stopped process may go on."""
+    dead = shard.missing is None or shard.missing in table.gone
+    return dead or shard.blank or now > shard.lease_until + table.spec.times.patience
+
+
+def _promote(table: Table, index: int) -> Step:
+    shard = table.shards[index]
+    promoted = replace(
+        shard,
+        term=shard.term + 1,
+        primary=shard.standby,
+        missing=None,
+        standby=None,
+        ready=False,
+        origin=Promoted(shard.filling),
+        retiring=False,
+        reserve=_reserve(table, shard),
+    )
+    note = Note(f"the standby of shard {index} on {shard.standby} is promoted to term {promoted.term}")
+    return table.with_shard(index, promoted), (note,)
+
+
+def _reserve(table: Table, shard: Shard) -> tuple[str, int] | None:
+    """Keep a retired primary, unless its successor may acknowledge alone what it would then lack."""
+    kept = shard.retiring and shard.primary is not None and table.spec.durability == "standby"
+    return (shard.primary, shard.term) if kept and shard.primary is not None else None
+
+
+def _reinstate(table: Table, index: int, worker: str, term: int) -> Step:
+    """Give a shard back to its retired primary: without a standby the successor has acknowledged nothing."""
+    shard = table.shards[index]
+    reinstated = replace(
+        shard,
+        term=shard.term + 1,
+        primary=worker,
+        missing=None,
+        origin=Reinstated(term),
+        reserve=None,
+    )
+    note = Note(f"the retired primary of shard {index} on {worker} is called back, term {reinstated.term}")
+    return table.with_shard(index, reinstated), (note,)
+
+
+def _restore(table: Table, index: int) -> Step:
+    shard, worker = table.shards[index], _best_primary(table, index)
+    if worker is None:
+        return table, ()
+    lost, checkpoint = not shard.blank, table.manifest.id if table.manifest else None
+    if lost and table.spec.synchronous:
+        return _roll_back(table, index)
+    restored = Shard(
+        shard.term + 1,
+        shard.filling,
+        worker,
+        origin=Restored(checkpoint),
+        blank=False,
+        promised=tuple(slot.floor for slot in table.slots) if lost else None,
+    )
+    table = table.with_shard(index, restored)
+    note = Note(f"shard {index} begins on {worker} with {_named(checkpoint)}, term {restored.term}")
+    return (_begin_again(table) if lost else table), (note,)
+
+
+def _begin_again(table: Table) -> Table:
+    """Let all replicas compute again what the restored shard may lack of the updates under way."""
+    slots = tuple(
+        replace(slot, generation=slot.generation + 1, start=max(slot.start, slot.floor))
+        for slot in table.slots
+    )
+    return replace(table, slots=slots).enrolled()
+
+
+def _roll_back(table: Table, index: int) -> Step:
+    step = table.manifest.step or 0 if table.manifest else 0
+    checkpoint = table.manifest.id if table.manifest else None
+    shards = tuple(
+        Shard(
+            shard.term + 1,
+            shard.filling,
+            shard.primary,
+            origin=Restored(checkpoint),
+            lease_until=shard.lease_until,
+            blank=shard.primary is None,
+        )
+        for shard in table.shards
+    )
+    slots = tuple(replace(slot, generation=slot.generation + 1, leases=()) for slot in table.slots)
+    declared = DeclareRollback(index, checkpoint, step, table.committed)
+    table = replace(table, shards=shards, slots=slots, committed=step, pending=None)
+    return table.enrolled(), (declared,)
+
+
+def _declare(table: Table, index: int) -> Step:
+    """Say which acknowledged updates a restored shard lacks, once it has said what it was restored with."""
+    shard, status = table.shards[index], table.status(index)
+    if shard.promised is None or status is None or status.found is None:
+        return table, ()
+    lost = tuple(
+        Update(slot, number)
+        for slot, floor in enumerate(shard.promised)
+        for number in range(status.found.slots[slot].floor, floor)
+        if _was_lost(table, status.found, Update(slot, number))
+    )
+    assert isinstance(shard.origin, Restored)
+    declared = DeclareLost(index, shard.origin.checkpoint, lost)
+    return table.with_shard(index, replace(shard, promised=None)), (declared,)
+
+
+def _was_lost(table: Table, found: Seen, update: Update) -> bool:
+    skipped = any(first <= update.number < stop for first, stop in table.slots[update.slot].skipped)
+    return update not in found and not skipped
+
+
+def _fill_standby(table: Table, index: int) -> Step:
+    shard = table.shards[index]
+    if shard.standby is not None and table.members[shard.standby].draining:
+        shard = replace(shard, standby=None, ready=False, retiring=False)
+        table = table.with_shard(index, shard)
+    if shard.primary is None or shard.standby is not None:
+        return table, ()
+    worker = _best_standby(table, shard.primary)
+    if worker is None:
+        return table, ()
+    note = Note(f"the standby of shard {index} is to be filled on {worker}")
+    return table.with_shard(index, replace(shard, standby=worker, filling=shard.filling + 1)), (note,)
+
+
+# --- choosing ------------------------------------------------------------------------------------------------------
+
+
+def _best_primary(table: Table, index: int) -> str | None:
+    """Prefer a worker that has the shard's tile: parameters pass by reference there."""
+
+    def cost(name: str) -> tuple[bool, int, str]:
+        return all(slot.tiles[index] != name for slot in table.slots), _servers(table, name), name
+
+    return min((name for name, _ in table.usable()), key=cost, default=None)
+
+
+def _best_standby(table: Table, primary: str) -> str | None:
+    """Prefer another machine than the primary's; never its process."""
+    host = table.members[primary].host
+
+    def cost(name: str) -> tuple[bool, int, str]:
+        return table.members[name].host == host, _servers(table, name), name
+
+    return min((name for name, _ in table.usable() if name != primary), key=cost, default=None)
+
+
+def _servers(table: Table, worker: str) -> int:
+    return sum((shard.primary == worker) + (shard.standby == worker) for shard in table.shards)
+
+
+def _named(checkpoint: int | None) -> str:
+    return "the initial parameters" if checkpoint is None else f"checkpoint {checkpoint}"

@@ -1,0 +1,104 @@
+"""What a run of the protocol is asked to do: fixed before it starts, the same for everybody in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import gcd
+from typing import Literal
+
+Durability = Literal["standby", "single"]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds, each by the monotonic clock of whoever counts them.
+
+    `drift` bounds how much faster or slower any clock runs than true time; leases are safe as long as it holds.
+    """
+
+    beat: float = 0.25  # between two reports of a worker
+    silence: float = 1.5  # without a report, after which a worker counts as lost
+    lease: float = 1.0  # how long a primary may answer after the report that its lease replies to
+    retry: float = 0.5  # before a message that was not answered is sent again
+    patience: float = 10.0  # with a silent worker that holds the only copy of a shard, before it is given up
+    drift: float = 0.02
+
+    @property
+    def until_expired(self) -> float:
+        """By the coordinator's clock: when a lease granted now has surely expired by its holder's."""
+        return self.lease * (1 + self.drift) / (1 - self.drift)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A run: `run` is its token, carried by every message; raises ValueError for what could never go on.
+
+    A replica computes steps; every `push` steps make one update. `batches` counts what all replicas compute together;
+    synchronous, every step takes one batch for each replica slot.
+    """
+
+    run: str
+    replicas: int
+    tiles: int
+    batches: int
+    workers: int = 1  # that must have joined before roles are given out
+    staleness: int | None = None
+    fetch: int = 1
+    push: int = 1
+    warmup: int = 0  # batches that one replica computes before the others start
+    durability: Durability = "standby"
+    block: int = 4  # updates that a replica holds leases for
+    window: int = 2  # updates of a tile that may be under way
+    checkpoint: int = 0  # batches between two checkpoints; 0: only at the end and when asked
+    prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
+    times: Times = field(default_factory=Times)
+
+    def __post_init__(self) -> None:
+        if min(self.replicas, self.tiles, self.fetch, self.push, self.block, self.window, self.workers) < 1:
+            raise ValueError("replicas, tiles, fetch, push, block, window and workers must be positive")
+        if self.synchronous and (self.fetch, self.push) != (1, 1):
+            raise ValueError("a synchronous run fetches and pushes in every step")
+        if self.synchronous and self.batches % self.replicas:
+            raise ValueError("a synchronous run takes a whole number of steps of all replicas")
+        if self.staleness is not None and self.staleness < self.least_staleness:
+            raise ValueError(
+                f"with fetch = {self.fetch} and push = {self.push} replicas would wait for each other for ever "
+                f"below staleness = {self.least_staleness}, found {self.staleness}"
+            )
+
+    @property
+    def synchronous(self) -> bool:
+        return self.staleness == 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of a synchronous run."""
+        return self.batches // self.replicas
+
+    @property
+    def least_staleness(self) -> int:
+        """Steps that the slowest replica has computed at a fetch without having pushed them, and those until the next.
+
+        A fetch falls on steps t = 0 (mod fetch), of which t mod push are not pushed yet: at most push - gcd of both.
+        """
+        return self.fetch - 1 + self.push - gcd(self.fetch, self.push)
+
+    def updates_needed(self, step: int) -> int:
+        """Return how many updates of each live replica must be applied before a fetch for `step` is answered.
+
+        What is fetched for step t is used until step u, the last one before the next fetch. There, all steps of the
+        others up to u - 1 - staleness must be in.
+        """
+        if self.staleness is None:
+            return 0
+        last = (step // self.fetch + 1) * self.fetch - 1
+        return max(0, -((self.staleness - last) // self.push))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes the protocol safe. No setting reaches this: tests switch one off to see the properties fail."""
+
+    fence: bool = True  # refuse what carries another term or generation, or comes after the lease
+    dedupe: bool = True  # apply an update that was seen already no second time
+    standby_ack: bool = True  # acknowledge only what the standby holds

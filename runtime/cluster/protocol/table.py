@@ -1,0 +1,194 @@
+"""The coordinator's table: who is there, who plays which role, what is leased and what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from .instructions import Instruction
+from .manifest import Manifest
+from .messages import (
+    Live,
+    Orders,
+    PrimaryStatus,
+    Promoted,
+    Reinstated,
+    Restored,
+    Roster,
+    Task,
+    TileStatus,
+)
+from .spec import Spec
+
+Step = tuple["Table", tuple[Instruction, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker: its newest report (`number`, `echo` its sending time there, `heard` its coming here), its orders."""
+
+    host: str
+    place: str
+    capacity: int
+    heard: float
+    echo: float
+    number: int
+    tiles: tuple[TileStatus, ...]
+    primaries: tuple[PrimaryStatus, ...]
+    draining: bool = False
+    drained: bool = False
+    version: int = 0
+    ordered: Orders | None = None
+    answered: float = -inf
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A replica slot. `tiles`: their workers; all None: nobody computes it.
+
+    Updates below `floor` are acknowledged by all shards, `leases` are under way, `next` has never been given out.
+    `kept`: leases that were done while a checkpoint is made. `active`: counts for staleness from `start` on, which all
+    shards know once their roster is at `since` (`confirmed`). `skipped`: numbers that were never given out.
+    """
+
+    tiles: tuple[str | None, ...]
+    generation: int = 0
+    floor: int = 0
+    start: int = 0
+    next: int = 0
+    leases: tuple[Task, ...] = ()
+    kept: tuple[Task, ...] = ()
+    active: bool = False
+    since: int = 0
+    confirmed: bool = False
+    skipped: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def staffed(self) -> bool:
+        return None not in self.tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard's pair of servers. `missing`: the last primary, while there is none; `lease_until`: by our clock.
+
+    `ready`: the standby holds all that was acknowledged. `retiring`: the lease runs out on purpose. `reserve`: the
+    retired primary and its term, kept until the shard has two copies again. `blank`: there is nothing in it that a
+    loss would lose. `promised`: the floors of the slots when it was restored after a loss, until that is declared.
+    """
+
+    term: int = 0
+    filling: int = 0
+    primary: str | None = None
+    missing: str | None = None
+    standby: str | None = None
+    ready: bool = False
+    origin: Restored | Promoted | Reinstated = field(default_factory=lambda: Restored(None))
+    lease_until: float = -inf
+    retiring: bool = False
+    reserve: tuple[str, int] | None = None
+    blank: bool = True
+    promised: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Batch numbers: `fresh` and above are untouched, `returned` were leased and given back, `used` are done."""
+
+    fresh: int = 0
+    returned: tuple[int, ...] = ()
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A checkpoint being made: `digests` of the shards that are written; then `writing` the manifest."""
+
+    id: int
+    at: int | None
+    final: bool
+    digests: Mapping[int, str] = field(default_factory=dict)
+    writing: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
+
+    `due`: when the next tick should come; one that is late means that the coordinator itself stood still.
+    """
+
+    spec: Spec
+    slots: tuple[Slot, ...]
+    shards: tuple[Shard, ...]
+    pool: Pool = field(default_factory=Pool)
+    members: Mapping[str, Member] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    roster: Roster = field(default_factory=lambda: Roster(0, ()))
+    committed: int = 0
+    pending: Pending | None = None
+    manifest: Manifest | None = None
+    checkpoints: int = 0
+    marked: int = 0
+    begun: bool = False
+    wanted: bool = False
+    stopping: bool = False
+    finished: bool = False
+    due: float = inf
+
+    @property
+    def complete(self) -> bool:
+        """All batches are used, and every shard has them."""
+        if self.spec.synchronous:
+            statuses = [self.status(i) for i in range(self.spec.tiles)]
+            return self.committed == self.spec.steps and all(
+                status is not None and status.committed == self.committed for status in statuses
+            )
+        leased = any(slot.leases for slot in self.slots)
+        return not leased and not self.pool.returned and self.pool.fresh >= self.spec.batches
+
+    def status(self, shard: int) -> PrimaryStatus | None:
+        """Return what the primary of a shard last said in its present term."""
+        pair = self.shards[shard]
+        member = self.members.get(pair.primary or "")
+        found = member.primaries if member is not None else ()
+        return next((s for s in found if (s.shard, s.term) == (shard, pair.term)), None)
+
+    def tile_statuses(self, slot: int) -> list[TileStatus | None]:
+        """Return what each tile of a replica last said in its present generation."""
+        wanted = self.slots[slot]
+        return [
+            next(
+                (
+                    s
+                    for s in self._tiles_of(worker)
+                    if (s.slot, s.tile, s.generation) == (slot, tile, wanted.generation)
+                ),
+                None,
+            )
+            for tile, worker in enumerate(wanted.tiles)
+        ]
+
+    def _tiles_of(self, worker: str | None) -> tuple[TileStatus, ...]:
+        member = self.members.get(worker or "")
+        return member.tiles if member is not None else ()
+
+    def usable(self) -> Iterator[tuple[str, Member]]:
+        """Yield the workers that may be given roles, in the order of their names."""
+        for name in sorted(self.members):
+            if not self.members[name].draining:
+                yield name, self.members[name]
+
+    def with_slot(self, index: int, slot: Slot) -> Table:
+        return replace(self, slots=(*self.slots[:index], slot, *self.slots[index + 1 :]))
+
+    def with_shard(self, index: int, shard: Shard) -> Table:
+        return replace(self, shards=(*self.shards[:index], shard, *self.shards[index + 1 :]))
+
+    def enrolled(self) -> Table:
+        """Return the table with the roster that its slots make; the version rises if it is another one."""
+        live = tuple(Live(i, s.generation, s.start) for i, s in enumerate(self.slots) if s.active)
+        if live == self.roster.live:
+            return self
+        return replace(self, roster=Roster(self.roster.version + 1, live))

@@ -1,0 +1,164 @@
+"""The tiles in a process: performs the protocol's instructions about steps, exchanging arrays with the other tiles."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+
+from lnet.runtime.evaluate import batch_last
+from lnet.runtime.shard import Receive, Shard
+from lnet.runtime.shard import Send as SendTile
+
+from .brief import Brief
+from .images import Images
+from .mail import Address, Mailbox
+from .numerics import Arrays, Replica, finite
+from .protocol import events
+from .protocol import instructions as do
+from .protocol.events import Owner
+from .threads import Threads
+
+Post = Callable[[Owner, str, Address, list[Any]], None]
+"""Sends arrays for a role to a process; called on the event loop."""
+
+
+class Tiles:
+    """`soon` calls something on the event loop, `ahead` says which batches a role will need, `log` publishes an event."""
+
+    def __init__(
+        self,
+        brief: Brief,
+        threads: Threads,
+        log: Callable[..., None],
+        soon: Callable[..., Any],
+        post: Post,
+        ahead: Callable[[Owner, int], Iterable[int]],
+    ) -> None:
+        self.brief, self.threads, self.log, self.soon, self.post, self.ahead = (
+            brief,
+            threads,
+            log,
+            soon,
+            post,
+            ahead,
+        )
+        self.mail, self.images = Mailbox(), Images(brief)
+        self.replicas: dict[Owner, Replica] = {}
+        self.shards: dict[int, Shard] = {}
+        self.cancelled: dict[Owner, threading.Event] = {}
+
+    def drop(self, owner: Owner) -> None:
+        """Free what a tile holds."""
+        self._give_up(owner)
+        self.replicas.pop(owner, None)
+
+    def close(self) -> None:
+        for owner in list(self.replicas):
+            self.drop(owner)
+        self.images.close()
+
+    def _give_up(self, owner: Owner) -> None:
+        if owner in self.cancelled:
+            self.cancelled.pop(owner).set()
+            self.mail.wake()
+
+    def _replica(self, owner: Owner) -> Replica:
+        if owner not in self.replicas:
+            plan = self.brief.plan
+            if owner.index not in self.shards:
+                self.shards[owner.index] = Shard(plan.graph, plan.partition, owner.index)
+            self.replicas[owner] = Replica(self.brief, self.shards[owner.index])
+        return self.replicas[owner]
+
+    def _install_params(self, install: do.InstallParams) -> None:
+        replica, params = self._replica(install.owner), cast(Arrays, install.payload)
+        self.threads.submit(install.owner, lambda: replica.install(params))
+
+    def _cancel(self, cancel: do.Cancel) -> None:
+        self._give_up(cancel.owner)
+        if cancel.owner in self.replicas:
+            self.threads.submit(cancel.owner, self.replicas[cancel.owner].cancel)
+
+    def _compute(self, compute: do.Compute) -> None:
+        owner, replica = compute.owner, self._replica(compute.owner)
+        self.mail.begin(owner.slot, owner.index, compute.generation)
+        cancelled = self.cancelled.setdefault(owner, threading.Event())
+        self.images.expect(self.ahead(owner, compute.batch))
+        self.threads.submit(owner, lambda: self._step(compute, replica, cancelled))
+
+    def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
+        """Compute one step, in the role's thread."""
+        began = time.perf_counter()
+        batch = self.images.batch(compute.batch)
+        labels = None if batch.labels is None else jnp.asarray(batch.labels)
+        step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
+        waited, sent, answer = time.perf_counter() - began, 0, None
+        while True:
+            try:
+                want = step.send(answer)
+            except StopIteration as end:
+                gradients, terms = end.value
+                break
+            if isinstance(want, SendTile):
+                sent += self._send_arrays(compute, want)
+                answer = None
+            else:
+                before = time.perf_counter()
+                answer = self._receive_arrays(compute, want, cancelled)
+                waited += time.perf_counter() - before
+        if not finite(gradients, terms):
+            raise FloatingPointError(
+                f"the loss or a gradient is not finite in step {compute.update.number} of replica {compute.update.slot}, "
+                f"tile {compute.owner.index}"
+            )
+        replica.add(gradients, compute.first, compute.onward)
+        self._report_step(compute, terms, time.perf_counter() - began, waited, sent)
+        return (
+            events.Computed,
+            compute.owner,
+            compute.update,
+            compute.index,
+            replica.take() if compute.last else None,
+        )
+
+    def _address(self, compute: do.Compute, exchange: str, sender: int, receiver: int) -> Address:
+        slot, update = compute.owner.slot, compute.update
+        return Address(slot, compute.generation, update.number, compute.index, exchange, sender, receiver)
+
+    def _send_arrays(self, compute: do.Compute, send: SendTile) -> int:
+        arrays = [np.asarray(array) for array in send.arrays]
+        address = self._address(compute, send.exchange, compute.owner.index, send.receiver)
+        to = compute.peers[send.receiver]
+        self.soon(self.post, compute.owner, to, address, arrays)
+        return sum(array.nbytes for array in arrays)
+
+    def _receive_arrays(self, compute: do.Compute, want: Receive, cancelled: threading.Event) -> Any:
+        address = self._address(compute, want.exchange, want.sender, compute.owner.index)
+        return [jnp.asarray(array) for array in self.mail.take(address, cancelled.is_set)]
+
+    def _report_step(self, compute: do.Compute, terms: Any, seconds: float, waited: float, sent: int) -> None:
+        details = {
+            "slot": compute.update.slot,
+            "number": compute.update.number,
+            "index": compute.index,
+            "batch": compute.batch,
+            "tile": compute.owner.index,
+            "terms": {path: float(value) for path, value in terms.items()},
+            "seconds": round(seconds, 6),
+            "waited": round(waited, 6),
+            "bytes": sent,
+        }
+        self.soon(lambda: self.log("tile", **details))
+
+    def performers(self) -> dict[type, Callable[..., None]]:
+        """Return what performs each instruction."""
+        return {
+            do.InstallParams: self._install_params,
+            do.Compute: self._compute,
+            do.Cancel: self._cancel,
+        }

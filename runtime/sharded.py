@@ -1,0 +1,226 @@
+"""Checkpoints in shards: each file holds what one tile's server had, and any part of the network can be read from them.
+
+    step-00000500-7.shards/
+        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies
+        shard-1-93ab....safetensors
+        manifest.json                   which files count, by digest; leases; the step. In place before the folder is renamed
+
+A file of one process (checkpoint.py) is the same with one shard that holds all, so a run goes on with any number of
+tiles, from any number of tiles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from lnet.compiler.files import write_aside
+from lnet.compiler.shapes import Interval, Region, Size, whole
+
+from .checkpoint import Checkpoint, Unreadable
+
+FORMAT = "1"
+SUFFIX = ".shards"
+MANIFEST = "manifest.json"
+Arrays = Mapping[str, Any]
+Regions = Mapping[str, Region | None]
+
+
+@dataclass(frozen=True)
+class ShardedCheckpoint:
+    """A committed folder."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @staticmethod
+    def open(path: Path) -> ShardedCheckpoint:
+        """Open a folder; raises `Unreadable`."""
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            return ShardedCheckpoint(path, {**manifest, "digests": [str(d) for d in manifest["digests"]]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Unreadable(f"'{path.name}' has no manifest: {error}") from error
+
+    @property
+    def id(self) -> int:
+        return int(self.path.name.removesuffix(SUFFIX).split("-")[-1])
+
+    @property
+    def step(self) -> int:
+        return int(self.path.name.split("-")[1])
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.path / _file_name(i, digest) for i, digest in enumerate(self.manifest["digests"])]
+
+    def note(self, shard: int) -> Any:
+        """Return what was noted beside a shard; raises `Unreadable`."""
+        try:
+            with safe_open(self.files[shard], framework="numpy") as file:
+                return json.loads(file.metadata()["note"])
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise Unreadable(str(error)) from error
+
+
+def _file_name(shard: int, digest: str) -> str:
+    return f"shard-{shard}-{digest[:16]}.safetensors"
+
+
+def aside(folder: Path, id: int) -> Path:
+    """Return where the shards of a checkpoint are gathered until it is committed."""
+    return folder / f".{id}.writing"
+
+
+def save_shard(
+    folder: Path, id: int, shard: int, regions: Regions, params: Arrays, update: Arrays, note: Any = None
+) -> str:
+    """Write what a server holds aside, with a note in plain data, and return its digest; raises OSError."""
+    into = aside(folder, id)
+    into.mkdir(parents=True, exist_ok=True)
+    arrays = {f"params/{name}": np.ascontiguousarray(array) for name, array in params.items()}
+    arrays |= {f"update/{name}": np.ascontiguousarray(array) for name, array in update.items()}
+    places = {name: _place(regions[name]) for name in params}
+    metadata = {"format": FORMAT, "shard": str(shard), "places": json.dumps(places), "note": json.dumps(note)}
+    temporary = into / f".shard-{shard}-{os.getpid()}.writing"
+    try:
+        save_file(arrays, temporary, metadata)
+        digest = _digest(temporary)
+        os.replace(temporary, into / _file_name(shard, digest))
+    except SafetensorError as error:  # the library's own wrapping of a full disk
+        raise OSError(str(error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest
+
+
+def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: int) -> Path:
+    """Make a gathered checkpoint count, and drop those that are too many; raises OSError."""
+    target = folder / f"step-{step:08d}-{id}{SUFFIX}"
+    write_aside(aside(folder, id) / MANIFEST, json.dumps(manifest))
+    os.replace(aside(folder, id), target)
+    for old in committed(folder)[:-keep]:
+        shutil.rmtree(old.path, ignore_errors=True)
+    return target
+
+
+def committed(folder: Path) -> list[ShardedCheckpoint]:
+    """Return the checkpoints that count, oldest first."""
+    found = []
+    for path in folder.glob(f"step-*-*{SUFFIX}"):
+        with suppress(Unreadable):
+            found.append(ShardedCheckpoint.open(path))
+    return sorted(found, key=lambda checkpoint: checkpoint.id)
+
+
+def read_sharded(checkpoint: ShardedCheckpoint, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+    """Return all of a network from its shards; raises `Unreadable`."""
+    params, update = read_regions(checkpoint.files, dict.fromkeys(shapes), shapes)
+    return Checkpoint(checkpoint.step, params, update)
+
+
+def read_regions(
+    files: list[Path], regions: Regions, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return parameters and optimiser state at regions of positions (None: all), whatever shards they lie in.
+
+    `shapes` are those of whole parameters. Numbers of an optimiser's state that belong to no parameter, such as a count
+    of updates, are the largest of any shard. Raises `Unreadable` for what is damaged or missing.
+    """
+    params: dict[str, Any] = {}
+    update: dict[str, Any] = {}
+    filled: dict[str, int] = {}
+    for path in files:
+        for key, array, place in _arrays(path):
+            kind, _, name = key.partition("/")
+            of = name if kind == "params" else name.partition("/")[2]
+            into = params if kind == "params" else update
+            if of and of not in regions:
+                continue
+            if not of:
+                into[name] = np.maximum(into[name], array) if name in into else array
+                continue
+            filled[key] = filled.get(key, 0) + _copy(into, name, array, place, regions[of], shapes[of])
+    _check_complete(params, update, filled, regions)
+    return params, update
+
+
+def _arrays(path: Path) -> Iterator[tuple[str, Any, Region | None]]:
+    try:
+        expected = path.stem.split("-")[2] if path.stem.startswith("shard-") else None
+        if expected is not None and not _digest(path).startswith(expected):
+            raise Unreadable(f"the digest of '{path.name}' does not match")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            places = json.loads(metadata.get("places", "{}"))
+            for key in file.keys():  # noqa: SIM118 (no mapping)
+                name = key.partition("/")[2]
+                place = places.get(name if key.startswith("params/") else name.partition("/")[2])
+                yield key, file.get_tensor(key), _region(place)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise Unreadable(f"'{path.name}': {error}") from error
+
+
+def _copy(
+    into: dict[str, Any],
+    name: str,
+    array: Any,
+    place: Region | None,
+    wanted: Region | None,
+    shape: tuple[int, ...],
+) -> int:
+    """Copy what a shard has of a wanted region; return how many positions that were."""
+    if place is None and wanted is None:
+        into[name] = array
+        return 1
+    everything = whole(Size(shape[0], shape[1]))
+    place, target = place or everything, wanted or everything
+    if name not in into:
+        into[name] = np.empty((target.size.rows, target.size.columns, *array.shape[2:]), array.dtype)
+    both = place.intersect(target)
+    into[name][_slices(both.within(target))] = array[_slices(both.within(place))]
+    return both.area
+
+
+def _check_complete(params: Arrays, update: Arrays, filled: Mapping[str, int], regions: Regions) -> None:
+    for name in regions:
+        if name not in params:
+            raise Unreadable(f"'{name}' is missing")
+    for key, count in filled.items():
+        kind, _, name = key.partition("/")
+        array = (params if kind == "params" else update)[name]
+        if count != 1 and count != array.shape[0] * array.shape[1]:
+            raise Unreadable(f"part of '{key}' is missing")
+
+
+def _slices(region: Region) -> tuple[slice, slice]:
+    return (
+        slice(region.rows.start, region.rows.stop),
+        slice(region.columns.start, region.columns.stop),
+    )
+
+
+def _place(region: Region | None) -> list[int] | None:
+    if region is None:
+        return None
+    return [region.rows.start, region.rows.stop, region.columns.start, region.columns.stop]
+
+
+def _region(place: list[int] | None) -> Region | None:
+    return None if place is None else Region(Interval(*place[:2]), Interval(*place[2:]))
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

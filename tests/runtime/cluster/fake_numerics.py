@@ -1,0 +1,34 @@
+"""Numerics that show what was done to them: a server's state is the log folded, a gradient is its identity.
+
+A hash chain of integers, equal in every process and every run.
+"""
+
+from dataclasses import dataclass
+
+INITIAL = 17
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """`lines`: the updates applied, with their batches, in order; `fold`: the chain over their payloads."""
+
+    fold: int = INITIAL
+    lines: tuple = ()
+    steps: int = 0
+
+    def applied(self, parts, synchronous):
+        fold, lines = self.fold, self.lines
+        for part in parts:
+            assert synchronous or part.update not in dict(lines), f"{part.update} is applied twice"
+            fold = hash((fold, *part.payload))
+            lines = (*lines, (part.update, part.payload))
+        if synchronous:
+            expected = [(slot, self.steps) for slot in range(len(parts))]
+            found = [(part.update.slot, part.update.number) for part in parts]
+            assert found == expected, f"the step {self.steps} is made of {found}"
+        return ServerState(fold, lines, self.steps + 1)
+
+
+def gradient(update, batches, params):
+    """Return a payload; synchronous ones depend on the parameters, so that a wrong version would show."""
+    return (update.slot, update.number, *batches, params)

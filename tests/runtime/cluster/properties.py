@@ -1,0 +1,172 @@
+"""What must hold in every run, checked while it happens and at its end."""
+
+from collections import Counter
+
+from lnet.runtime.cluster.protocol.messages import Params, Pushed
+from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.seen import Update
+from lnet.runtime.cluster.protocol.standby import Standby
+
+
+class Watch:
+    """An observer that sees all processes at once, in true time."""
+
+    def __init__(self, losses_allowed=True, looks_at_standby=True):
+        self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
+        self.notes, self.drained, self.refused = [], [], Counter()
+        self.skipped = 0
+        self.batches, self.losses, self.rollbacks = {}, [], []
+        self.lost, self.lost_batches, self.ever = {}, {}, {}
+        self._start()
+
+    def _start(self):
+        self.acknowledged, self.terms, self.folds, self.restored = {}, {}, {}, set()
+
+    # --- while it happens ----------------------------------------------------------------------------------------
+
+    def replied(self, process, message):
+        """A primary answered a replica."""
+        fence = message.fence
+        server = process.state.servers[fence.shard]
+        highest = self.terms.get(fence.shard, 0)
+        assert fence.term >= highest, f"term {fence.term} of shard {fence.shard} answers after term {highest}"
+        if fence.term > highest:
+            self.terms[fence.shard] = fence.term
+            self._check_nothing_forgotten(fence.shard, server)
+        if isinstance(message, Pushed):
+            self._check_kept(fence.shard, server, message)
+        if isinstance(message, Params) and not self.cluster.spec.synchronous:
+            self._check_staleness(message)
+
+    def _check_kept(self, shard, server, message):
+        assert message.update in server.ledger
+        if message.durable and self.looks_at_standby:
+            self._check_at_standby(server, message.update)
+        self.acknowledged.setdefault(shard, {})[message.update] = message.durable
+        self.ever.setdefault(shard, set()).add(message.update)
+
+    def _check_at_standby(self, server, update):
+        """Durable means that another process has it too, unless that one was lost since it said so."""
+        assert server.follower is not None, f"{update} is called durable, and there is no standby"
+        process = self.cluster.processes.get(server.follower.worker)
+        other = process.state.servers.get(server.duty.shard) if process is not None else None
+        if isinstance(other, Standby) and other.fence == server.follower.fence:
+            held = other.ledger is not None and update in other.ledger
+            assert held, f"{update} is called durable, and the standby has not got it"
+
+    def _check_nothing_forgotten(self, shard, server):
+        """A promoted standby has all that its predecessors acknowledged, but for what was declared lost."""
+        if shard in self.restored:
+            self.restored.discard(shard)
+            self._forget_undone(shard, server)
+        gone = self.lost.get(shard, set())
+        for update in self.acknowledged.get(shard, {}):
+            assert update in server.ledger or update in gone, (
+                f"{update} of shard {shard} was acknowledged and lost"
+            )
+
+    def _forget_undone(self, shard, server):
+        """A restored shard lacks some of what not all shards had acknowledged: it comes again, under some number."""
+        kept = self.acknowledged.get(shard, {})
+        self.acknowledged[shard] = {
+            update: durable for update, durable in kept.items() if update in server.ledger
+        }
+
+    def _check_staleness(self, params):
+        spec, table = self.cluster.spec, self.cluster.table
+        if spec.staleness is None:
+            return
+        used = params.step
+        while (used + 1) % spec.fetch:
+            used += 1
+        needed = {step // spec.push for step in range(used - spec.staleness)}
+        held = {update for update, _ in params.payload.lines}
+        for index, slot in enumerate(table.slots):
+            if not (slot.active and slot.confirmed):
+                continue
+            for number in needed - set(range(slot.start)):
+                assert Update(index, number) in held, (
+                    f"step {params.step} was answered without {index}/{number}"
+                )
+
+    def applied(self, process, apply, state):
+        """Primary and standby of a term have the same state after the same line."""
+        server = process.state.servers.get(apply.owner.index)
+        if server is None or server.owner != apply.owner:
+            return
+        term = server.duty.term if isinstance(server, Primary) else server.fence.term
+        key = (apply.owner.index, term, apply.position)
+        assert self.folds.setdefault(key, state.fold) == state.fold, f"two states of line {key}"
+
+    def computing(self, compute):
+        """An update is always made of the same batches."""
+        key = (compute.update, compute.index)
+        assert self.batches.setdefault(key, compute.batch) == compute.batch, f"two batches for {key}"
+
+    def declared_lost(self, declared):
+        assert self.losses_allowed, f"one failure at a time lost {declared}"
+        self.losses.append(declared)
+        ever = self.ever.get(declared.shard, set())
+        assert set(declared.updates) <= ever, "what was never acknowledged is declared lost"
+        self.lost.setdefault(declared.shard, set()).update(declared.updates)
+        batches = {batch for (update, _), batch in self.batches.items() if update in declared.updates}
+        self.lost_batches.setdefault(declared.shard, set()).update(batches)
+
+    def declared_rollback(self, declared):
+        assert self.losses_allowed, f"one failure at a time lost {declared}"
+        self.rollbacks.append(declared)
+        for acknowledged in self.acknowledged.values():
+            for update in [u for u in acknowledged if u.number >= declared.step]:
+                del acknowledged[update]
+        self.folds.clear()
+
+    def saved(self, manifest):
+        """A committed checkpoint is whole, synchronous of one step."""
+        states = [self.cluster.files[digest] for digest in manifest.digests]
+        for books, state in states:
+            if manifest.step is not None:
+                assert books.committed == state.steps == manifest.step
+            else:
+                assert all(update in books.seen for update, _ in state.lines)
+                assert books.head == len(state.lines)
+
+    def resumed(self, manifest):
+        """A new token: what the checkpoint does not hold is forgotten."""
+        self._start()
+        kept = set()
+        if manifest is not None:
+            for digest in manifest.digests:
+                kept |= {update for update, _ in self.cluster.files[digest][1].lines}
+            kept |= {task.update for slot in manifest.slots for task in slot.leases}
+        self.batches = {key: batch for key, batch in self.batches.items() if key[0] in kept}
+
+    # --- at the end ----------------------------------------------------------------------------------------------
+
+    def check_end(self):
+        """The run finished with a whole checkpoint; return the states of its shards."""
+        finish, spec = self.cluster.finished, self.cluster.spec
+        assert finish is not None, self._stuck()
+        assert finish.manifest is not None
+        self.saved(finish.manifest)
+        states = [self.cluster.files[digest][1] for digest in finish.manifest.digests]
+        if spec.synchronous:
+            assert [state.steps for state in states] == [spec.steps] * spec.tiles
+        else:
+            for shard, state in enumerate(states):
+                self._check_shard(shard, state)
+        return states
+
+    def _check_shard(self, shard, state):
+        """All batches are in it, and all acknowledged updates, but for those whose loss was declared."""
+        lost, lines = self.lost.get(shard, set()), dict(state.lines)
+        used = {batch for payload in lines.values() for batch in payload[2:-1]}
+        declared = self.lost_batches.get(shard, set())
+        missing = set(range(self.cluster.spec.batches)) - used - declared
+        assert not missing, f"shard {shard} has never seen the batches {sorted(missing)}"
+        for update in self.acknowledged.get(shard, {}):
+            again = {b for (u, _), b in self.batches.items() if u == update} <= used
+            assert update in lines or update in lost or again, f"{update} is not in shard {shard}"
+
+    def _stuck(self):
+        notes = "\n".join(f"{time:8.3f} {what}" for time, what in self.notes[-30:])
+        return f"the run did not finish by {self.cluster.time:.1f} s\n{notes}\n{self.refused}"

@@ -1,0 +1,356 @@
+"""A cluster in virtual time: the real machines, a network that misbehaves by a seed, numerics that show what was done.
+
+Everything happens in the order of one heap; the only source of chance is one generator. True time is the heap's; each
+process reads a clock of its own that runs faster or slower within the bound that leases allow for.
+"""
+
+import heapq
+import random
+from dataclasses import dataclass, field, replace
+
+from fake_numerics import ServerState, gradient
+
+from lnet.runtime.cluster.protocol import coordinator, worker
+from lnet.runtime.cluster.protocol import events as on
+from lnet.runtime.cluster.protocol.messages import Params, Pushed
+from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
+
+TIMES = Times(beat=0.4, silence=1.6, lease=1.2, retry=0.4, patience=1.0, drift=0.05)
+
+
+@dataclass
+class Network:
+    """What happens to messages, in probabilities and seconds; `cut`: one-way connections that swallow all."""
+
+    loss: float = 0.0
+    twice: float = 0.0
+    late: float = 0.0
+    cut: set = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Process:
+    """One incarnation of a worker, or the coordinator. `machine`: the module whose `step` it runs."""
+
+    name: str
+    host: str
+    machine: object
+    state: object
+    rate: float
+    offset: float
+    alive: bool = True
+    wakes: float = 0.0
+    freeze: float = 0.0
+    timer: int = 0
+    stores: dict = field(default_factory=dict)
+    busy: dict = field(default_factory=dict)
+
+    def clock(self, time):
+        return self.offset + time * self.rate
+
+    def true(self, clock):
+        return (clock - self.offset) / self.rate
+
+
+class Cluster:
+    """A run under way; `watch` is told of everything that a property needs (properties.py)."""
+
+    def __init__(self, seed, spec, workers, watch, rules=None, network=None, manifest=None):
+        self.random = random.Random(seed)
+        self.spec, self.rules, self.watch = spec, rules or Rules(), watch
+        self.network = network or Network()
+        self.time, self.count, self.heap, self.trace = 0.0, 0, [], []
+        self.processes, self.incarnations, self.hosts = {}, 0, workers
+        self.files, self.manifests, self.meetings = {}, [], {}
+        self.finished, self.disk_full, self.crash_at_commit, self.runs = None, False, None, 1
+        watch.cluster = self
+        self.start_coordinator(manifest)
+        for index in range(workers):
+            self.after(self.random.random() * 0.3, self.join, index)
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def after(self, delay, action, *arguments):
+        self.count += 1
+        heapq.heappush(self.heap, (self.time + delay, self.count, action, arguments))
+
+    def run(self, until):
+        while self.heap and self.heap[0][0] <= until and self.finished is None:
+            self.time, _, action, arguments = heapq.heappop(self.heap)
+            action(*arguments)
+        if self.finished is None:
+            self.time = until
+        return self.finished is not None
+
+    # --- processes ---------------------------------------------------------------------------------------------
+
+    @property
+    def table(self):
+        return self.processes[on.COORDINATOR].state
+
+    def workers(self):
+        return [p for name, p in sorted(self.processes.items()) if name != on.COORDINATOR]
+
+    def start_coordinator(self, manifest):
+        process = self._process(on.COORDINATOR, "head", coordinator)
+        self._begin(process, coordinator.begin(self.spec, process.clock(self.time), manifest))
+
+    def join(self, index):
+        self.incarnations += 1
+        name = f"w{index}.{self.incarnations}"
+        process = self._process(name, f"host{index}", worker)
+        self._begin(
+            process,
+            worker.begin(
+                self.spec, name, process.host, process.clock(self.time), capacity=2, rules=self.rules
+            ),
+        )
+
+    def _process(self, name, host, machine):
+        drift = self.spec.times.drift
+        rate, offset = 1 + self.random.uniform(-drift, drift), self.random.uniform(0, 1000)
+        self.processes[name] = Process(name, host, machine, None, rate, offset)
+        return self.processes[name]
+
+    def _begin(self, process, started):
+        process.state, instructions = started
+        self.perform(process, instructions)
+
+    def crash(self, process, noticed):
+        """End a process; `noticed`: the coordinator's host sees its connection close."""
+        process.alive = False
+        self.processes.pop(process.name, None)
+        for other in self.workers():
+            for tile in other.state.tiles.values():
+                if process.name in tile.duty.peers:
+                    self.after(0.1, self.tell, other, on.PeerLost, tile.owner)
+        if noticed:
+            self.after(0.05, self.tell, self.processes[on.COORDINATOR], on.WorkerLost, process.name)
+
+    def crash_all(self):
+        """The coordinator's end is that of all; the run goes on from the newest checkpoint under a new token."""
+        for process in self.processes.values():
+            process.alive = False
+        self.processes.clear()
+        self.meetings.clear()
+        self.runs += 1
+        self.spec = replace(self.spec, run=f"run{self.runs}")
+        self.watch.resumed(self.manifests[-1] if self.manifests else None)
+        self.start_coordinator(self.manifests[-1] if self.manifests else None)
+        for index in range(self.hosts):
+            self.after(self.random.random(), self.join, index)
+
+    def tell(self, process, event, *arguments):
+        """Let a process take an event now, or when it wakes up."""
+        if not process.alive:
+            return
+        if process.wakes > self.time:
+            self.after(process.wakes - self.time + 1e-6, self.tell, process, event, *arguments)
+            return
+        happened = event(process.clock(self.time), *arguments)
+        self.trace.append((self.time, process.name, event.__name__))
+        process.state, instructions = process.machine.step(process.state, happened)
+        if process.freeze:  # it stops between its decision and its deeds
+            process.wakes, process.freeze = self.time + process.freeze, 0.0
+            self.after(process.wakes - self.time, self.perform, process, instructions)
+        else:
+            self.perform(process, instructions)
+
+    def tick(self, process, number):
+        if number == process.timer:
+            self.tell(process, on.Tick)
+
+    # --- instructions ------------------------------------------------------------------------------------------
+
+    def perform(self, process, instructions):
+        for instruction in instructions:
+            if process.alive:
+                getattr(self, f"_{type(instruction).__name__}")(process, instruction)
+
+    def _Send(self, process, send):
+        if send.before is not None and process.clock(self.time) >= send.before:
+            return
+        if isinstance(send.message, Params | Pushed):
+            self.watch.replied(process, send.message)
+        copies = 1 + (self.random.random() < self.network.twice)
+        for _ in range(copies):
+            if (process.name, send.to) in self.network.cut or self.random.random() < self.network.loss:
+                continue
+            delay = 0.002 + self.random.random() * 0.03
+            if self.random.random() < self.network.late:
+                delay += self.random.random() * 1.5
+            self.after(delay, self._arrive, process.name, send)
+
+    def _arrive(self, sender, send):
+        if send.to in self.processes:
+            self.tell(self.processes[send.to], on.Received, sender, send.message)
+
+    def _SetTimer(self, process, timer):
+        process.timer += 1
+        self.after(max(0.0, process.true(timer.at) - self.time) + 1e-9, self.tick, process, process.timer)
+
+    def _Refused(self, process, refused):
+        self.watch.refused[refused.reason] += 1
+
+    def _Stopped(self, process, stopped):
+        pass
+
+    # --- numerics: one at a time for each owner, in order ------------------------------------------------------
+
+    def _in_order(self, process, owner, work, seconds=0.02):
+        start = max(self.time, process.busy.get(owner, 0.0))
+        process.busy[owner] = start + self.random.random() * seconds
+        self.after(process.busy[owner] - self.time, self._work, process, work)
+
+    def _work(self, process, work):
+        if process.alive and process.wakes > self.time:
+            self.after(process.wakes - self.time, self._work, process, work)
+        elif process.alive:
+            work()
+
+    def _InstallCheckpoint(self, process, install):
+        self.watch.restored.add(install.owner.index)
+
+        def work():
+            owner, books, manifest = install.owner, None, self.table.manifest
+            state = ServerState(steps=manifest.step or 0) if manifest is not None else ServerState()
+            digests = [m.digests for m in self.manifests if m.id == install.checkpoint]
+            if digests:
+                books, state = self.files[digests[-1][owner.index]]
+            process.stores[owner] = state
+            self.tell(process, on.Installed, owner, books)
+
+        self._in_order(process, install.owner, work, 0.2)
+
+    def _InstallSnapshot(self, process, install):
+        self._in_order(
+            process, install.owner, lambda: process.stores.update({install.owner: install.payload})
+        )
+
+    def _Apply(self, process, apply):
+        def work():
+            if apply.owner not in process.stores:
+                return
+            state = process.stores[apply.owner].applied(apply.parts, self.spec.synchronous)
+            process.stores[apply.owner] = state
+            self.watch.applied(process, apply, state)
+            self.tell(process, on.Applied, apply.owner, apply.position)
+
+        self._in_order(process, apply.owner, work)
+
+    def _Skipped(self, process, skipped):
+        self.watch.skipped += 1
+
+    def _Read(self, process, read):
+        def work():
+            if read.owner in process.stores:
+                self.tell(process, on.ReadDone, read.owner, read.ticket, process.stores[read.owner])
+
+        self._in_order(process, read.owner, work)
+
+    def _TakeSnapshot(self, process, take):
+        def work():
+            if take.owner in process.stores:
+                snapshot = process.stores[take.owner]
+                self.after(
+                    self.random.random() * 0.3,
+                    self.tell,
+                    process,
+                    on.SnapshotTaken,
+                    take.owner,
+                    take.filling,
+                    snapshot,
+                )
+
+        self._in_order(process, take.owner, work)
+
+    def _SaveShard(self, process, save):
+        def work():
+            if save.owner not in process.stores:
+                return
+            state = process.stores[save.owner]
+            self.after(self.random.random() * 0.4, self._write, process, save, state)
+
+        self._in_order(process, save.owner, work)
+
+    def _write(self, process, save, state):
+        if not process.alive:
+            return
+        pending = self.table.pending
+        if self.disk_full and pending is not None and not pending.final:
+            self.tell(process, on.CheckpointSaved, save.owner, save.id, None, "the disk is full")
+            return
+        digest = f"{save.id}/{save.owner.index}/{process.name}/{state.fold}"
+        self.files[digest] = (save.books, state)
+        self.tell(process, on.CheckpointSaved, save.owner, save.id, digest)
+
+    def _Drop(self, process, drop):
+        process.stores.pop(drop.owner, None)
+        self._Cancel(process, drop)
+
+    # --- tiles: a step is done when all tiles of a generation compute it ------------------------------------------
+
+    def _InstallParams(self, process, install):
+        _, batches = process.stores.get(install.owner, (0, ()))
+        process.stores[install.owner] = (install.payload.fold, batches)
+
+    def _Compute(self, process, compute):
+        fold, batches = process.stores[compute.owner]
+        batches = (compute.batch,) if compute.first else (*batches, compute.batch)
+        process.stores[compute.owner] = (fold, batches)
+        self.watch.computing(compute)
+        key = (compute.owner.slot, compute.generation, compute.update, compute.index)
+        meeting = self.meetings.setdefault(key, {})
+        meeting[compute.owner.index] = (process, compute, batches, fold)
+        if len(meeting) == self.spec.tiles:
+            del self.meetings[key]
+            seconds = 0.05 + self.random.random() * 0.15 * (1 + compute.owner.slot)
+            for member in meeting.values():
+                self.after(seconds + self.random.random() * 0.02, self._computed, *member)
+
+    def _computed(self, process, compute, batches, fold):
+        params = fold if self.spec.synchronous else 0
+        payload = gradient(compute.update, batches, params) if compute.last else None
+        self.tell(process, on.Computed, compute.owner, compute.update, compute.index, payload)
+
+    def _Cancel(self, process, cancel):
+        for meeting in self.meetings.values():
+            found = meeting.get(cancel.owner.index)
+            if found is not None and found[0] is process and found[1].owner == cancel.owner:
+                del meeting[cancel.owner.index]
+
+    # --- the coordinator's ---------------------------------------------------------------------------------------
+
+    def _CommitManifest(self, process, commit):
+        if self.crash_at_commit is not None:
+            if self.crash_at_commit == "after":
+                self.manifests.append(commit.manifest)
+            self.crash_at_commit = None
+            self.crash_all()
+            return
+        self.after(self.random.random() * 0.2, self._rename, process, commit.manifest)
+
+    def _rename(self, process, manifest):
+        if process.alive:
+            self.manifests.append(manifest)
+            self.watch.saved(manifest)
+            self.tell(process, on.ManifestWritten, manifest.id)
+
+    def _DeclareLost(self, process, declared):
+        self.watch.declared_lost(declared)
+
+    def _DeclareRollback(self, process, declared):
+        self.watch.declared_rollback(declared)
+
+    def _Note(self, process, note):
+        self.watch.notes.append((self.time, note.what))
+
+    def _Drained(self, process, drained):
+        self.watch.drained.append(drained.worker)
+
+    def _Finish(self, process, finish):
+        self.finished = finish
+
+
+def spec(**settings):
+    return Spec(**{"run": "run1", "replicas": 2, "tiles": 2, "batches": 12, "times": TIMES, **settings})

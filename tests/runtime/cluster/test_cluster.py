@@ -1,0 +1,148 @@
+"""Training on real worker processes: the same numbers as in one process, and what goes wrong said plainly."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from processes import Watching, cluster, images, plan_of
+
+import lnet
+from lnet.dsl.diagnostics import LnetError, render_all
+from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.connect import connected
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster(3) as running:
+        yield running
+
+
+def trained(tmp_path, client=None, name="run", **asked):
+    return lnet.train(plan_of(**asked), images(), directory=tmp_path / name, client=client)
+
+
+def assert_close(run, expected, seed_run):
+    """As RUNTIME.md defines it: the difference is small beside what was learned."""
+    start = lnet.Network(run.plan).params
+    found, wanted = run.network().params, expected.network().params
+    for name in wanted:
+        moved = np.linalg.norm(wanted[name] - start[name])
+        assert np.linalg.norm(found[name] - wanted[name]) < 1e-4 * moved, name
+        assert moved > 0
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_tiles_compute_what_one_process_does(tmp_path, client, workers):
+    alone = trained(tmp_path, name="alone", workers=1)
+    spread = trained(tmp_path, client, name="spread", workers=workers)
+    assert_close(spread, alone, alone)
+    steps = [event["loss"] for event in spread.events() if event["event"] == "step"]
+    expected = [event["loss"] for event in alone.events() if event["event"] == "step"]
+    np.testing.assert_allclose(steps, expected, rtol=1e-4)
+
+
+def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, client):
+    alone = trained(tmp_path, name="alone", workers=1, batch=8)
+    replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0)
+    assert_close(replicas, alone, alone)
+
+
+def test_asynchronous_replicas_learn(tmp_path, client):
+    run = trained(tmp_path, client, workers=2, replicas=2, steps=40)
+    losses = [event["loss"] for event in run.events() if event["event"] == "step"]
+    assert len(losses) == 80
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    (ages,) = [event["ages"] for event in run.events() if event["event"] == "ages"]
+    assert sum(ages.values()) == 80
+
+
+def test_a_run_goes_on_in_any_shape(tmp_path, client):
+    first = trained(tmp_path, client, workers=3, steps=10)
+    after_cluster = first.network().params
+    alone = lnet.resume(tmp_path / "run", images(), steps=10)
+    for name, value in after_cluster.items():
+        np.testing.assert_array_equal(alone.network().params[name], value)
+    further = lnet.resume(tmp_path / "run", images(), steps=15)
+    on_two = lnet.resume(tmp_path / "run", images(), steps=20, client=client)
+    assert sorted(on_two.checkpoints.files()) == [10, 15, 20]
+    whole = trained(tmp_path, name="whole", workers=1, steps=20)
+    assert_close(on_two, whole, whole)
+    assert further.directory == on_two.directory
+
+
+def test_two_runs_on_one_cluster(tmp_path, client):
+    from threading import Thread
+
+    alone = trained(tmp_path, name="alone", workers=1)
+    runs = {}
+    threads = [
+        Thread(target=lambda n=name: runs.update({n: trained(tmp_path, client, name=n, workers=2)}))
+        for name in ("left", "right")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_close(runs["left"], alone, alone)
+    assert_close(runs["right"], alone, alone)
+
+
+def test_one_process_never_imports_distributed(tmp_path):
+    program = (
+        "import sys, numpy as np, lnet\n"
+        "plan = lnet.compile(lnet.parse('network n { image: input(6x6x1); f: local(3, 1); q: l2() } train { steps = 2 }'))\n"
+        "lnet.train(plan, np.zeros((4, 6, 6, 1), np.float32), directory=sys.argv[1])\n"
+        "assert not {'distributed', 'dask'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], check=True)
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def refusal(call):
+    with pytest.raises(LnetError) as caught:
+        call()
+    return render_all(caught.value.diagnostics, caught.value.source).rstrip()
+
+
+def test_no_cluster_E760(tmp_path):
+    def connect(where):
+        with connected(where, plan_of()):
+            pass
+
+    assert refusal(lambda: connect("missing.json")) == (
+        "error E760: 'missing.json' is neither an address nor a scheduler file\n"
+        " = hint: write --cluster tcp://HOST:8786, or start 'dask scheduler --scheduler-file FILE'"
+    )
+    assert "error E760: no cluster answers at 'tcp://127.0.0.1:9'" in refusal(
+        lambda: connect("tcp://127.0.0.1:9")
+    )
+
+
+_brief = launch._brief
+
+
+def test_workers_of_another_version_E761(tmp_path, client, monkeypatch):
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), versions=(("lnet", "0.0.1"),)))
+    text = refusal(lambda: trained(tmp_path, client))
+    assert text.startswith("error E761: the workers have other versions than this process")
+    assert "has lnet 0.1.0, this process has 0.0.1" in text
+
+
+def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client):
+    bad = np.full((8, 16, 16, 1), np.inf, np.float32)
+    text = refusal(lambda: lnet.train(plan_of(), bad, directory=tmp_path / "run", client=client))
+    assert text.startswith("error E762: a worker failed: the loss or a gradient is not finite in step 0")
+
+
+def test_progress_is_reported(tmp_path, client):
+    watching = Watching()
+    lnet.train(plan_of(steps=3), images(), directory=tmp_path / "run", client=client, reporter=watching)
+    assert watching.steps == 3
+    assert any("is computed by" in message for message in watching.messages)

@@ -1,0 +1,85 @@
+"""The protocol under seeded disorder: what is promised holds in every run, and fails without what makes it safe."""
+
+import re
+
+import pytest
+from disorder import disturbed, undisturbed_steps
+from properties import Watch
+from simulator import Cluster, spec
+
+from lnet.runtime.cluster.protocol.spec import Rules
+
+
+def check(seed, rules=None, **settings):
+    """Run a seed; its number is in the message of what fails."""
+    try:
+        watch, states = disturbed(seed, rules, **settings)
+        if watch.cluster.spec.synchronous:
+            expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
+            assert [state.fold for state in states] == [expected] * watch.cluster.spec.tiles
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+    return watch
+
+
+@pytest.mark.parametrize("first", range(0, 100, 50))
+def test_properties_hold(first):
+    for seed in range(first, first + 50):
+        check(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(100, 2000, 100))
+def test_properties_hold_in_many_runs(first):
+    for seed in range(first, first + 100):
+        check(seed)
+
+
+@pytest.mark.parametrize("staleness", [None, 0, 1, 4])
+def test_an_undisturbed_run_refuses_no_payload(staleness):
+    watch = Watch(losses_allowed=False)
+    cluster = Cluster(0, spec(staleness=staleness, workers=3), 3, watch)
+    assert cluster.run(30)
+    states = watch.check_end()
+    if staleness == 0:
+        assert [state.fold for state in states] == [undisturbed_steps(2, 6)] * 2
+    assert set(watch.refused) <= {
+        "older than a report known",
+        "older than the orders obeyed",
+        "not loaded yet",
+        "no such role here",
+    }
+
+
+def test_a_seed_gives_the_same_trace():
+    assert check(7).cluster.trace == check(7).cluster.trace
+    assert check(7).cluster.trace != check(11).cluster.trace
+
+
+# Each takes one thing away that makes the protocol safe: some seed has to show it.
+
+
+@pytest.mark.parametrize(
+    ("rules", "looks", "found"),
+    [
+        (
+            Rules(fence=False),
+            True,
+            "answers after term",
+        ),
+        (Rules(dedupe=False), True, "applied twice|is made of"),
+        (Rules(standby_ack=False), True, "called durable, and the standby has not got it"),
+        (Rules(standby_ack=False), False, "acknowledged and lost"),
+    ],
+)
+def test_without_it_a_property_fails(rules, looks, found):
+    assert any(re.search(found, failure(seed, rules, looks_at_standby=looks)) for seed in range(300))
+
+
+def failure(seed, rules, **settings):
+    """Return what a seed's run violates, or nothing."""
+    try:
+        check(seed, rules, **settings)
+    except AssertionError as error:
+        return str(error)
+    return ""

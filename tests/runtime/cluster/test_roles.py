@@ -1,0 +1,285 @@
+"""One situation at a time: what the roles do when this happens, without any disorder besides."""
+
+from dataclasses import replace
+
+import pytest
+from disorder import undisturbed_steps
+from properties import Watch
+from simulator import TIMES, Cluster, spec
+
+from lnet.runtime.cluster.protocol import events as on
+from lnet.runtime.cluster.protocol.ledger import Ledger
+from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
+from lnet.runtime.cluster.protocol.messages import Held, Pair, Part, Task
+from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.seen import Seen, SlotSeen, Update
+
+
+def cluster(workers=4, losses_allowed=False, manifest=None, **settings):
+    settings = {"workers": workers, "tiles": 1, **settings}
+    return Cluster(0, spec(**settings), workers, Watch(losses_allowed), manifest=manifest)
+
+
+def told(cluster, event, *arguments):
+    cluster.tell(cluster.processes[on.COORDINATOR], event, *arguments)
+
+
+def primary_of(cluster, shard=0):
+    return cluster.processes[cluster.table.shards[shard].primary]
+
+
+def noted(cluster, text):
+    return [what for _, what in cluster.watch.notes if text in what]
+
+
+# --- server --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_primary_costs_no_acknowledged_update():
+    run = cluster(batches=30)
+    run.run(1.5)
+    run.crash(primary_of(run), noticed=True)
+    assert run.run(30)
+    run.watch.check_end()
+    assert noted(run, "promoted to term 2")
+    assert not run.watch.losses
+
+
+def test_a_primary_that_wakes_up_after_its_lease_answers_nobody():
+    run, replies = cluster(batches=30), []
+    run.watch.replied = lambda process, message: replies.append((run.time, process))
+    run.run(1.5)
+    zombie = primary_of(run)
+    zombie.freeze = 2 * (TIMES.silence + TIMES.lease)
+    run.run(1.5 + 4 * (TIMES.silence + TIMES.lease))
+    before = [time for time, process in replies if process is zombie]
+    taken_over = [time for time, process in replies if process is not zombie]
+    assert taken_over
+    assert max(before) < min(taken_over)
+    assert run.run(60)
+
+
+def test_without_a_standby_nothing_is_acknowledged_or_only_counted_as_single():
+    waits = cluster(workers=1, replicas=1)
+    assert not waits.run(20)
+    assert not waits.watch.ever
+    single = cluster(workers=1, replicas=1, durability="single")
+    assert single.run(20)
+    assert set(single.watch.acknowledged[0].values()) == {False}
+
+
+def test_both_servers_lost_goes_on_from_the_checkpoint_and_says_what_is_lost():
+    run = cluster(losses_allowed=True, batches=40, checkpoint=8)
+    run.run(2.6)
+    assert run.manifests
+    shard = run.table.shards[0]
+    for name in (shard.primary, shard.standby):
+        run.crash(run.processes[name], noticed=True)
+    run.after(0.5, run.join, 7)
+    assert run.run(60)
+    run.watch.check_end()
+    (declared,) = run.watch.losses
+    assert declared.updates
+    assert declared.checkpoint is not None
+
+
+def test_a_silent_primary_with_the_only_copy_gets_its_shard_back():
+    run = cluster(workers=2, replicas=1, batches=20, durability="single")
+    run.run(1.0)
+    other = next(p for p in run.workers() if p is not primary_of(run))
+    run.crash(other, noticed=True)
+    run.run(1.2)
+    primary_of(run).wakes = run.time + TIMES.silence + 0.8
+    assert run.run(60)
+    run.watch.check_end()
+    assert not run.watch.losses
+
+
+def test_a_standby_is_filled_in_the_background():
+    run = cluster(batches=40)
+    run.run(1.5)
+    run.crash(run.processes[run.table.shards[0].standby], noticed=True)
+    run.run(4.0)
+    assert run.table.shards[0].ready
+    assert isinstance(primary_of(run).state.servers[0], Primary)
+    assert run.run(60)
+
+
+def test_the_table_of_updates_is_a_floor_with_exceptions():
+    seen = Seen.nothing(2).add(Update(0, 0)).add(Update(0, 2)).add(Update(0, 3))
+    assert seen.slots == (SlotSeen(1, frozenset({2, 3})), SlotSeen())
+    assert Update(0, 1) not in seen
+    assert seen.add(Update(0, 1)).slots[0] == SlotSeen(4)
+    assert seen.raised(0, 3).slots[0] == SlotSeen(4)
+
+
+def test_a_synchronous_step_is_applied_in_the_order_of_its_parts():
+    ledger = Ledger(on.Owner("server", 0, 0, 1), True, 0, 0, 0, Seen.nothing(3))
+    for slot in (2, 0, 1):
+        ledger, _, todo = ledger.take(Part(Update(slot, 0), slot, 0, 0))
+        assert not todo
+        assert Update(slot, 0) in ledger
+    ledger, entry, (apply,) = ledger.take(None)
+    assert [part.payload for part in apply.parts] == [0, 1, 2]
+    assert (entry.position, ledger.committed, ledger.staged) == (4, 1, ())
+    assert Update(1, 0) in ledger
+    assert Update(1, 1) not in ledger
+
+
+# --- replica -------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_tile_ends_the_generation_and_its_step_is_computed_again():
+    run = cluster(workers=5, tiles=2, batches=30)
+    run.run(1.5)
+    before = run.table.slots[1]
+    run.crash(run.processes[before.tiles[1]], noticed=True)
+    assert run.run(60)
+    run.watch.check_end()
+    assert run.table.slots[1].generation > before.generation
+
+
+def test_a_replica_without_room_lapses_and_a_late_worker_takes_it_up():
+    run = cluster(workers=2, tiles=2, batches=40)
+    run.run(1.0)
+    run.crash(run.workers()[-1], noticed=True)
+    run.run(2.5)
+    assert noted(run, "lapses")
+    assert [slot.active for slot in run.table.slots].count(True) == 1
+    run.join(1)
+    run.run(6.0)
+    assert all(slot.staffed for slot in run.table.slots)
+    assert run.run(60)
+    run.watch.check_end()
+
+
+def test_one_replica_warms_up_before_the_others_start():
+    run = cluster(batches=20, warmup=8)
+    while run.table.pool.used < 8:
+        assert [slot.next for slot in run.table.slots][1:] == [0]
+        run.run(run.time + 0.1)
+    assert run.run(30)
+    assert run.table.slots[1].next > run.table.slots[1].start > 0
+
+
+def test_a_bound_on_staleness_holds_a_fast_replica_back():
+    def farthest(staleness):
+        run, ahead = cluster(staleness=staleness, batches=60), []
+        run.watch.computing = lambda c: ahead.append(c.update.number - min(s.floor for s in run.table.slots))
+        assert run.run(60)
+        return max(ahead)
+
+    assert farthest(1) <= 3 < 6 < farthest(None)
+
+
+# --- coordinator ---------------------------------------------------------------------------------------------------
+
+
+def test_a_drained_worker_hands_everything_over():
+    run = cluster(batches=30)
+    run.run(1.5)
+    leaving = primary_of(run).name
+    told(run, on.DrainWanted, leaving)
+    run.run(5.0)
+    assert run.watch.drained == [leaving]
+    assert not run.processes[leaving].state.tiles
+    assert not run.processes[leaving].state.servers
+    assert run.run(60)
+    run.watch.check_end()
+    assert not run.watch.losses
+
+
+@pytest.mark.parametrize("staleness", [None, 0])
+def test_a_stopped_run_goes_on_to_the_same_end(staleness):
+    run = cluster(staleness=staleness, batches=20, tiles=2)
+    run.run(1.5)
+    told(run, on.StopWanted)
+    assert run.run(10)
+    stopped = run.finished.manifest
+    assert 0 < stopped.used < 20
+    run.spec = replace(run.spec, run="run2")
+    run.finished = None
+    run.crash_all()
+    assert run.run(60)
+    states = run.watch.check_end()
+    if staleness == 0:
+        assert [state.fold for state in states] == [undisturbed_steps(2, 10)] * 2
+
+
+def test_a_checkpoint_goes_on_with_other_numbers_of_replicas_and_shards():
+    leases = (Task(Update(0, 3), (6,)), Task(Update(0, 4), (8,)))
+    saved = Manifest(4, "run0", None, ("x",), (SlotRecord(5, leases),), 10, (7,), 7)
+    reshaped = saved.reshaped(3)
+    assert reshaped.returned == (6, 7, 8)
+    run = cluster(replicas=3, tiles=2, batches=12, manifest=reshaped)
+    assert run.run(30)
+    assert sorted(set(run.watch.batches.values())) == [6, 7, 8, 10, 11]
+
+
+def test_a_synchronous_checkpoint_goes_on_with_other_numbers():
+    saved = Manifest(4, "run0", 6, ("x",), (SlotRecord(0, ()),) * 2, 0, (), 12)
+    run = cluster(replicas=3, staleness=0, batches=24, manifest=saved.reshaped(3))
+    assert run.run(30)
+    assert sorted(set(run.watch.batches.values())) == list(range(12, 24))
+
+
+def test_a_coordinator_that_stood_still_buries_nobody():
+    run = cluster(batches=40)
+    run.run(1.5)
+    run.processes[on.COORDINATOR].wakes = run.time + 3 * TIMES.silence
+    assert run.run(60)
+    run.watch.check_end()
+    assert not noted(run, "is lost")
+    assert not noted(run, "promoted")
+
+
+def test_a_full_disk_stops_nothing():
+    run = cluster(batches=20)
+    run.run(1.0)
+    run.disk_full = True
+    told(run, on.CheckpointWanted)
+    run.run(3.0)
+    assert noted(run, "could not be written: the disk is full")
+    run.disk_full = False
+    assert run.run(30)
+    run.watch.check_end()
+
+
+def test_two_runs_do_not_hear_each_other():
+    run = cluster()
+    run.run(1.0)
+    server = primary_of(run)
+    run.spec = replace(run.spec, run="another")
+    run.join(9)  # its first report, and those of nobody else, carry another token
+    run.run(1.5)
+    assert run.watch.refused["of another run"]
+    assert not any(name.startswith("w9") for name in run.table.members)
+    state, todo = server.machine.step(server.state, on.Received(0.0, "w9", Held(Pair("another", 0, 1, 1), 9)))
+    assert [instruction.reason for instruction in todo] == ["of another run"]
+    assert state.servers == server.state.servers
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"replicas": 0}, "must be positive"),
+        ({"staleness": 0, "fetch": 2}, "fetches and pushes in every step"),
+        ({"staleness": 0, "batches": 13}, "a whole number of steps"),
+        ({"staleness": 1, "push": 4}, "below staleness = 3, found 1"),
+        ({"staleness": 2, "fetch": 3, "push": 2}, "below staleness = 3, found 2"),
+    ],
+)
+def test_what_could_never_go_on_is_refused(settings, why):
+    with pytest.raises(ValueError, match=why):
+        spec(**settings)
+
+
+@pytest.mark.parametrize(("fetch", "push"), [(1, 3), (3, 1), (2, 3), (4, 2), (3, 3)])
+def test_the_least_staleness_goes_on(fetch, push):
+    least = spec(fetch=fetch, push=push).least_staleness
+    run = cluster(staleness=least, fetch=fetch, push=push, batches=40)
+    assert run.run(60)
+    run.watch.check_end()
