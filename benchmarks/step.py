@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from memory import bound_line, peak_bytes
 from timing import jitted, machine, medians
 
 from lnet.compiler.cost import totals
@@ -45,11 +46,8 @@ def main() -> None:
     print(f"  whole step: {whole:,.0f} ms, {1e3 * batch / whole:,.1f} images per second")
     print(f"  loss and gradients alone: {gradients:,.0f} ms")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    needed = 2 * sums.parameter_bytes + sums.state_bytes
-    print(f"  peak memory of the process: {peak / 1e9:.2f} GB")
-    print(
-        f"  weights, gradients, optimiser state: {needed / 1e9:.2f} GB; activations: {sums.activation_bytes / 1e9:.2f} GB"
-    )
+    print(f"  peak memory of the process: {peak / 1e9:.2f} GB; of the step: {peak_bytes(graph) / 1e9:.2f} GB")
+    print(bound_line(plan))
     shares(plan)
 
 

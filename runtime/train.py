@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
@@ -29,7 +29,7 @@ from .failure import explain_failure
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
-from .updates import named_state, state_from_names, update_rule
+from .updates import Rule, named_state, state_from_names, update_rule
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -174,7 +174,7 @@ def _check_same_data(run: Run, samples: Samples) -> None:
         )
 
 
-def _restore(run: Run, rule: optax.GradientTransformation, reporter: Reporter) -> tuple[int, Params, Any]:
+def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any]:
     """Return step, parameters and state of the newest whole checkpoint, or the initial ones."""
     graph = run.plan.graph
     checkpoint = run.checkpoints.newest(
@@ -199,7 +199,7 @@ Step = Callable[
 ]
 
 
-def training_step(graph: Graph, rule: optax.GradientTransformation) -> Step:
+def training_step(graph: Graph, rule: Rule) -> Step:
     """Return the jitted step: parameters, state, images `[batch, row, column, channel]`, labels -> the next ones.
 
     Also the terms of the loss, and whether they and all gradients are finite: if not, parameters and state stay as
@@ -213,10 +213,10 @@ def training_step(graph: Graph, rule: optax.GradientTransformation) -> Step:
         value = jax.value_and_grad(loss, has_aux=True)
         (total, terms), gradients = value(params, batch_last(images), labels)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
-        updates, new_state = rule.update(gradients, state, params)
-        new = (optax.apply_updates(params, updates), new_state)
-        kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, (params, state))
-        return *kept, terms, finite
+        kept = partial(jax.tree.map, partial(jnp.where, finite))
+        state = kept(rule.advance(gradients, state), state)
+        params = kept(jax.tree.map(jnp.add, params, rule.change(gradients, state)), params)
+        return params, state, terms, finite
 
     return jax.jit(step, donate_argnums=(0, 1))
 
@@ -228,7 +228,7 @@ class _Trainer:
     run: Run
     samples: Samples
     reporter: Reporter
-    rule: optax.GradientTransformation
+    rule: Rule
     step: int
     params: Params
     state: Any

@@ -23,6 +23,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from lnet.compiler.shapes import Window
 
@@ -65,7 +66,7 @@ def _forward(x: jax.Array, weight: jax.Array, choice: Choice, precision: str) ->
             tiles = transposed(_product("nbk,nkm->nbm", transposed(seen), packed, precision))
         return put_rows(h, by_position(tiles, tiling, maps), index, rows), None
 
-    empty = jnp.zeros((*weight.shape[:2], maps, x.shape[-1]), jnp.result_type(x, weight))
+    empty = _unwritten((*weight.shape[:2], maps, x.shape[-1]), jnp.result_type(x, weight), x)
     return lax.scan(tile_row, empty, jnp.arange(rows.tiles))[0]
 
 
@@ -104,7 +105,17 @@ def _weight_gradient(
         fields = unpack(product, tiling, maps_in).astype(gradient.dtype)
         return put_rows(gradient, fields, index, rows), None
 
-    return lax.scan(tile_row, jnp.zeros_like(weight), jnp.arange(rows.tiles))[0]
+    empty = _unwritten(weight.shape, weight.dtype, h)
+    return lax.scan(tile_row, empty, jnp.arange(rows.tiles))[0]
+
+
+def _unwritten(shape: tuple[int, ...], dtype: DTypeLike, values: jax.Array) -> jax.Array:
+    """Return an array of which a scan will write every value.
+
+    It is filled with one of the layer's own values. Zeros are the same for all layers: XLA makes them once, holds them
+    through the step, and copies them for each scan.
+    """
+    return jnp.broadcast_to(values[(0,) * values.ndim].astype(dtype), shape)
 
 
 def _choose(forms: tuple[str, ...], window: Window, weight: jax.Array, values: jax.Array) -> Choice:

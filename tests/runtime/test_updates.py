@@ -1,0 +1,89 @@
+"""Update rules against optax's, what a step keeps when something is not finite, and what memory it takes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lnet.compiler.cost import totals
+from lnet.compiler.pipeline import compile_text
+from lnet.runtime.network import initial_params
+from lnet.runtime.train import training_step
+from lnet.runtime.updates import update_rule
+
+TEXT = """
+stage sense(field, maps) { filter: local(field, maps); pool: l2pool(3); norm: lcn(5, edge = valid); learn: rica() }
+network bench { image: input(SIZE); V1: sense(FIELD); V2: sense(FIELD) }
+train { batch = BATCH; update = UPDATE }
+"""
+RULES = {
+    "sgd(rate = 0.1)": optax.sgd(0.1),
+    "sgd(rate = 0.1, momentum = 0.9)": optax.sgd(0.1, momentum=0.9),
+    "adam(rate = 0.1)": optax.adam(0.1),
+    "adagrad(rate = 0.1, initial = 0)": optax.adagrad(0.1, initial_accumulator_value=0),
+    "adam(rate = 0.1, schedule = cosine)": optax.adam(optax.cosine_decay_schedule(0.1, 6)),
+    "sgd(rate = 0.1, schedule = cosine)": optax.sgd(optax.cosine_decay_schedule(0.1, 6)),
+}
+
+
+def plan_of(size, field, maps, batch, update):
+    values = {"SIZE": f"{size}x{size}x3", "FIELD": f"{field}, {maps}", "BATCH": str(batch), "UPDATE": update}
+    text = TEXT
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return compile_text(text)
+
+
+def rule_of(update):
+    return update_rule(plan_of(20, 3, 1, 1, update).graph.training.update, 6)
+
+
+@pytest.mark.parametrize("update", RULES)
+def test_a_rule_is_that_of_optax(update):
+    rule, theirs = rule_of(update), RULES[update]
+    rng = np.random.default_rng(0)
+    params = {"a": jnp.array(rng.normal(size=(3, 2)), jnp.float32), "b": jnp.zeros(4)}
+    state, their_state = rule.init(params), theirs.init(params)
+    for _ in range(6):
+        gradients = {name: jnp.array(rng.normal(size=p.shape), jnp.float32) for name, p in params.items()}
+        gradients["b"] = gradients["b"].at[0].set(0)
+        state = rule.advance(gradients, state)
+        expected, their_state = theirs.update(gradients, their_state, params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), state, their_state)
+        change = rule.change(gradients, state)
+        for name, value in expected.items():
+            np.testing.assert_allclose(change[name], value, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("update", ["adam(rate = 0.1, schedule = cosine)", "sgd(rate = 0.1, momentum = 0.9)"])
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_a_step_that_is_not_finite_keeps_parameters_and_state(update, steps_before):
+    graph = plan_of(20, 4, 2, 3, update).graph
+    rule = rule_of(update)
+    step = training_step(graph, rule)
+    params = initial_params(graph, 0)
+    state = rule.init(params)
+    images = jax.random.normal(jax.random.key(0), (3, 20, 20, 3))
+    for _ in range(steps_before):
+        params, state, _, finite = step(params, state, images, None)
+        assert finite
+    before = jax.tree.map(np.array, (params, state))
+    params, state, _, finite = step(params, state, images.at[1, 2, 3, 0].set(jnp.inf), None)
+    assert not finite
+    jax.tree.map(np.testing.assert_array_equal, before, (params, state))
+
+
+@pytest.mark.parametrize("update", ["adagrad(rate = 0.1)", "adam(rate = 0.1)"])
+def test_a_step_holds_weights_state_gradients_and_thrice_the_activations_at_most(update):
+    """No second copy of anything: neither of the state before a step nor of what gradients begin with."""
+    plan = plan_of(50, 18, 4, 32, update)
+    rule = rule_of(update)
+    params = {p.name: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in plan.graph.parameters}
+    images = jax.ShapeDtypeStruct((32, 50, 50, 3), jnp.float32)
+    step = training_step(plan.graph, rule).lower(params, jax.eval_shape(rule.init, params), images, None)
+    memory = step.compile().memory_analysis()
+    arrays = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    sums = totals(plan.graph, plan.partition)
+    bound = 2 * sums.parameter_bytes + sums.state_bytes + 3 * sums.activation_bytes
+    assert arrays + memory.temp_size_in_bytes <= bound
