@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lnet.runtime.network import Network
     from lnet.runtime.run import Run, open_run
     from lnet.runtime.train import Interrupted, resume, train
+    from lnet.runtime.tune import tune
 
 __version__ = _version("lnet")
 
@@ -37,6 +38,7 @@ _PLACES = {
     "parse": "lnet.dsl.parser:parse",
     "resume": "lnet.runtime.train:resume",
     "train": "lnet.runtime.train:train",
+    "tune": "lnet.runtime.tune:tune",
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "parse",
     "resume",
     "train",
+    "tune",
 ]
 
 

@@ -265,7 +265,9 @@ def compile_command(
 @click.argument("file", required=False, type=Existing)
 @click.option("--svg", type=Existing, metavar="PICTURE", help="Draw tiles, halos and homes into an SVG file.")
 @click.option(
-    "--kernels", is_flag=True, help="Show which kernels one process runs, and their predicted times."
+    "--kernels",
+    is_flag=True,
+    help="Show which kernels one process runs, and their times, predicted or measured.",
 )
 @_json
 @_layout
@@ -282,15 +284,36 @@ def explain(
     from lnet.compiler.explain import explain_data, explain_text
     from lnet.compiler.picture import to_svg
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
+    from lnet.runtime.tune import kept
 
     plan = _plan_of(file, settings, layout_from(**options))
     if svg is not None:
         _write(svg, to_svg(plan))
     if as_json:
-        data = explain_data(plan) | ({"kernels": kernels_data(plan.graph)} if kernels else {})
-        click.echo(json.dumps(data, indent=2))
+        tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        click.echo(json.dumps(explain_data(plan) | tables, indent=2))
     else:
-        click.echo(kernels_text(plan.graph) if kernels else explain_text(plan))
+        click.echo(kernels_text(plan.graph, kept(plan.graph)) if kernels else explain_text(plan))
+
+
+@main.command("tune")
+@click.argument("file", required=False, type=Existing)
+@_set
+def tune_command(file: Path | None, settings: Sequence[str]) -> None:
+    """Measure which kernels are fastest here for FILE; runs that begin later use them.
+
+    What is measured is kept in the folder of caches (~/.cache/lnet, or $XDG_CACHE_HOME/lnet).
+    """
+    from lnet.runtime.kernels.explain import kernels_text
+
+    plan = _plan_of(file, settings, Layout())
+    try:
+        measured = lnet.tune(plan)
+    except OSError as error:
+        raise LnetError(
+            [Diagnostic("E608", "what was measured cannot be kept", notes=(str(error),))]
+        ) from error
+    click.echo(kernels_text(plan.graph, measured))
 
 
 # --- runs ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
 plan.json        the plan, with the source text that it was compiled from
-run.json         data, versions, machine
+run.json         data, how products are done, versions, machine
 events.jsonl     the log (events.py)
 checkpoints/     the newest states (checkpoint.py)
 report.html      what `lnetc report` wrote
@@ -107,7 +107,7 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     return Run(path, load_plan(path / "plan.json"), info)
 
 
-def create_run(directory: Path, plan: Plan, data: dict[str, Any]) -> Run:
+def create_run(directory: Path, plan: Plan, data: dict[str, Any], kernels: dict[str, Any]) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise refused(
@@ -115,7 +115,7 @@ def create_run(directory: Path, plan: Plan, data: dict[str, Any]) -> Run:
             f"'{directory}' exists already and is not empty",
             hint="name another directory, or go on with what is there: lnetc resume",
         )
-    info = {"data": data, **machine()}
+    info = {"data": data, "kernels": kernels, **machine()}
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:

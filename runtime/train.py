@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,9 +27,11 @@ from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
 from .events import EventLog
 from .failure import explain_failure
+from .kernels.tiling import Choices, made
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
+from .tune import choices_data, choices_from, kept
 from .updates import Rule, named_state, state_from_names, update_rule
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ def train(
             "classes": samples.classes,
             "in_memory": isinstance(data, np.ndarray),
         },
+        choices_data(plan.graph, kept(plan.graph)),
     )
     if client is not None:
         _train_on(client, run, reporter or Silent(), data, resumed=False)
@@ -199,7 +203,7 @@ Step = Callable[
 ]
 
 
-def training_step(graph: Graph, rule: Rule) -> Step:
+def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
     """Return the jitted step: parameters, state, images `[batch, row, column, channel]`, labels -> the next ones.
 
     Also the terms of the loss, and whether they and all gradients are finite: if not, parameters and state stay as
@@ -211,11 +215,12 @@ def training_step(graph: Graph, rule: Rule) -> Step:
 
     def step(params: Params, state: Any, images: jax.Array, labels: jax.Array | None) -> Any:
         value = jax.value_and_grad(loss, has_aux=True)
-        (total, terms), gradients = value(params, batch_last(images), labels)
+        with made(choices):
+            (total, terms), gradients = value(params, batch_last(images), labels)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
-        kept = partial(jax.tree.map, partial(jnp.where, finite))
-        state = kept(rule.advance(gradients, state), state)
-        params = kept(jax.tree.map(jnp.add, params, rule.change(gradients, state)), params)
+        settled = partial(jax.tree.map, partial(jnp.where, finite))
+        state = settled(rule.advance(gradients, state), state)
+        params = settled(jax.tree.map(jnp.add, params, rule.change(gradients, state)), params)
         return params, state, terms, finite
 
     return jax.jit(step, donate_argnums=(0, 1))
@@ -264,7 +269,8 @@ class _Trainer:
         self.reporter.started(self.step, training.steps)
 
     def _loop(self, batches: Iterator[Batch], stopped: Callable[[], bool]) -> None:
-        step = training_step(self.run.plan.graph, self.rule)
+        graph = self.run.plan.graph
+        step = training_step(graph, self.rule, choices_from(graph, self.run.info.get("kernels", {})))
         training = self.run.plan.graph.training
         known_bad = 0
         while not stopped():

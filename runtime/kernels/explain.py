@@ -1,32 +1,23 @@
-"""Which kernels a network runs, how they are tiled, and how long that is predicted to take: `lnetc explain --kernels`."""
+"""Which kernels a network runs, how they are tiled, and how long that takes: `lnetc explain --kernels`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.ops import Decode, Local
 from lnet.compiler.weights import position_weights
 
-from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, choose
+from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Choices, Product, predicted
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """One product of one layer: what it gives, and how it is done."""
-
-    layer: str
-    gives: str
-    choice: Choice
-
-
-def products(graph: Graph) -> Iterator[Product]:
-    """Yield the products of every layer whose positions have weights of their own, at the file's batch.
+def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
+    """Yield layer, what is computed, and the product, for every layer whose positions have weights of their own.
 
     A decoder is the input gradient of its encoder, so its own gradients are the other two.
     """
+    training = graph.training
     for layer in graph.layers:
         op = layer.op
         if isinstance(op, Local | Decode) and position_weights(layer):
@@ -36,40 +27,51 @@ def products(graph: Graph) -> Iterator[Product]:
                 ("input gradient", FORWARD if decodes else INPUT_GRADIENT),
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
-                choice = choose(forms, op.window, op.maps_in, op.maps, graph.training.batch)
-                yield Product(layer.path, gives, choice)
+                product = Product(forms, op.window, op.maps_in, op.maps, training.batch, training.precision)
+                yield layer.path, gives, product
 
 
-def kernels_data(graph: Graph) -> list[dict[str, Any]]:
+def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
     """Return the products as JSON values."""
     return [
         {
-            "layer": product.layer,
-            "gives": product.gives,
-            "form": product.choice.form,
-            "tile": [product.choice.tiling.rows.tile, product.choice.tiling.columns.tile],
-            "milliseconds": round(product.choice.milliseconds, 3),
+            "layer": layer,
+            "gives": gives,
+            "form": choice.form,
+            "tile": [choice.tiling.rows.tile, choice.tiling.columns.tile],
+            "milliseconds": round(choice.milliseconds, 3),
+            "measured": choice.measured,
         }
-        for product in products(graph)
+        for layer, gives, choice in _chosen(graph, measured)
     ]
 
 
-def kernels_text(graph: Graph) -> str:
+def kernels_text(graph: Graph, measured: Choices) -> str:
     """Return the products as a table."""
-    rows = [("layer", "gives", "product", "tile", "predicted ms")]
-    found = list(products(graph))
-    for product in found:
-        tiling = product.choice.tiling
-        tile = f"{tiling.rows.tile}x{tiling.columns.tile}"
-        rows.append(
-            (product.layer, product.gives, product.choice.form, tile, f"{product.choice.milliseconds:,.1f}")
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    chosen = list(_chosen(graph, measured))
+    rows = [("layer", "gives", "product", "tile", "ms", "known")]
+    for layer, gives, choice in chosen:
+        tile = f"{choice.tiling.rows.tile}x{choice.tiling.columns.tile}"
+        known = "measured" if choice.measured else "predicted"
+        rows.append((layer, gives, choice.form, tile, f"{choice.milliseconds:,.1f}", known))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = [
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    total = sum(product.choice.milliseconds for product in found)
-    lines.append(
-        f"{total:,.0f} ms in all at a batch of {graph.training.batch:,} on two cores; predicted, not measured"
-    )
+    total = sum(choice.milliseconds for _, _, choice in chosen)
+    lines.append(f"{total:,.0f} ms in all at a batch of {graph.training.batch:,}; {_source(chosen)}")
     return "\n".join(lines)
+
+
+def _chosen(graph: Graph, measured: Choices) -> Iterator[tuple[str, str, Choice]]:
+    for layer, gives, product in products(graph):
+        yield layer, gives, measured.get(product) or predicted(product)
+
+
+def _source(chosen: list[tuple[str, str, Choice]]) -> str:
+    count = sum(choice.measured for _, _, choice in chosen)
+    if not count:
+        return "predicted for two cores, not measured ('lnetc tune' measures)"
+    if count == len(chosen):
+        return "measured on this machine"
+    return f"{count} of {len(chosen)} measured on this machine, the others predicted for two cores"

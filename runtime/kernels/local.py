@@ -41,7 +41,7 @@ from .packing import (
     transposed,
     unpack,
 )
-from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Tiling, choose
+from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product, Tiling, choose
 
 # --- the three products ----------------------------------------------------------------------------------
 
@@ -118,8 +118,11 @@ def _unwritten(shape: tuple[int, ...], dtype: DTypeLike, values: jax.Array) -> j
     return jnp.broadcast_to(values[(0,) * values.ndim].astype(dtype), shape)
 
 
-def _choose(forms: tuple[str, ...], window: Window, weight: jax.Array, values: jax.Array) -> Choice:
-    return choose(forms, window, *weight.shape[-2:], values.shape[-1])
+def _choose(
+    forms: tuple[str, ...], window: Window, weight: jax.Array, values: jax.Array, precision: str
+) -> Choice:
+    maps_in, maps = weight.shape[-2:]
+    return choose(Product(forms, window, maps_in, maps, values.shape[-1], precision))
 
 
 # --- layers ----------------------------------------------------------------------------------------------
@@ -132,7 +135,7 @@ def untied(x: jax.Array, weight: jax.Array, window: Window, precision: str = "fl
     `x` `[rows, columns, maps in, batch]`, `weight` `[output rows, output columns, field rows, field columns, maps in,
     maps]`; returns `[output rows, output columns, maps, batch]`.
     """
-    return _forward(x, weight, _choose(FORWARD, window, weight, x), precision)
+    return _forward(x, weight, _choose(FORWARD, window, weight, x, precision), precision)
 
 
 def _untied_forward(
@@ -145,8 +148,8 @@ def _untied_backward(
     window: Window, precision: str, kept: tuple[jax.Array, jax.Array], dh: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, weight = kept
-    inputs = _choose(INPUT_GRADIENT, window, weight, x).tiling
-    weights = _choose(WEIGHT_GRADIENT, window, weight, x).tiling
+    inputs = _choose(INPUT_GRADIENT, window, weight, x, precision).tiling
+    weights = _choose(WEIGHT_GRADIENT, window, weight, x, precision).tiling
     dx = _input_gradient(dh, weight, inputs, precision).astype(x.dtype)
     return dx, _weight_gradient(x, dh, weight, weights, precision)
 
@@ -163,7 +166,7 @@ def untied_transpose(
     The transpose of `untied`: `h` `[output rows, output columns, maps, batch]`, returns `[rows, columns, maps in,
     batch]`.
     """
-    tiling = _choose(INPUT_GRADIENT, window, weight, h).tiling
+    tiling = _choose(INPUT_GRADIENT, window, weight, h, precision).tiling
     return _input_gradient(h, weight, tiling, precision)
 
 
@@ -177,8 +180,8 @@ def _transpose_backward(
     window: Window, precision: str, kept: tuple[jax.Array, jax.Array], dx: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     h, weight = kept
-    tiling = _choose(WEIGHT_GRADIENT, window, weight, h).tiling
-    dh = _forward(dx, weight, _choose(FORWARD, window, weight, h), precision).astype(h.dtype)
+    tiling = _choose(WEIGHT_GRADIENT, window, weight, h, precision).tiling
+    dh = _forward(dx, weight, _choose(FORWARD, window, weight, h, precision), precision).astype(h.dtype)
     return dh, _weight_gradient(dx, h, weight, tiling, precision)
 
 

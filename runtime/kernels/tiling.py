@@ -11,9 +11,13 @@ padded, because the tiles of a row go through one batched product.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from math import log2, sqrt
+from types import MappingProxyType
 
 from lnet.compiler.shapes import Slide, Window
 
@@ -123,25 +127,65 @@ COMPILED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How one product of a layer is done, and how long that is predicted to take."""
+    """How one product of a layer is done, and how long that takes: predicted, or measured on this machine."""
 
     form: str
     tiling: Tiling
     milliseconds: float
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of a layer; `forms` are the ways to do it."""
+
+    forms: tuple[str, ...]
+    window: Window
+    maps_in: int
+    maps: int
+    batch: int
+    precision: str = "float32"
+
+    def choices(self) -> tuple[Choice, ...]:
+        """Return what can be chosen, with predicted times."""
+        return tuple(
+            Choice(form, tiling, CPU[form].milliseconds(tiling, self.maps_in, self.maps, self.batch))
+            for form in self.forms
+            for rows in SIDES
+            for columns in SIDES
+            if rows <= columns <= 2 * rows or rows == 1
+            for tiling in [tile_by(self.window, rows, columns)]
+        )
+
+
+def fastest(choices: Iterable[Choice]) -> Choice:
+    """Return the choice that takes the least time, compiling considered."""
+    return min(choices, key=lambda choice: choice.milliseconds + COMPILED * choice.tiling.positions)
 
 
 @cache
-def choose(forms: tuple[str, ...], window: Window, maps_in: int, maps: int, batch: int) -> Choice:
-    """Return the form and tiling that are predicted to be fastest."""
-    choices = [
-        Choice(form, tiling, CPU[form].milliseconds(tiling, maps_in, maps, batch))
-        for form in forms
-        for rows in SIDES
-        for columns in SIDES
-        if rows <= columns <= 2 * rows or rows == 1
-        for tiling in [tile_by(window, rows, columns)]
-    ]
-    return min(choices, key=lambda choice: choice.milliseconds + COMPILED * choice.tiling.positions)
+def predicted(product: Product) -> Choice:
+    """Return what the cost model takes for the fastest choice."""
+    return fastest(product.choices())
+
+
+Choices = Mapping[Product, Choice]
+_made: ContextVar[Choices] = ContextVar("made", default=MappingProxyType({}))
+
+
+@contextmanager
+def made(choices: Choices) -> Iterator[None]:
+    """Have what is traced here done as chosen already; the cost model chooses the rest."""
+    token = _made.set(choices)
+    try:
+        yield
+    finally:
+        _made.reset(token)
+
+
+def choose(product: Product) -> Choice:
+    """Return how a product is done."""
+    return _made.get().get(product) or predicted(product)
 
 
 def tile_by(window: Window, rows: int, columns: int) -> Tiling:

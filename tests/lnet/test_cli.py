@@ -189,11 +189,26 @@ def test_explain(folder):
 
 def test_explain_kernels(folder):
     lines = lnetc("explain", "--kernels").stdout.splitlines()
-    assert lines[0].split() == ["layer", "gives", "product", "tile", "predicted", "ms"]
+    assert lines[0].split() == ["layer", "gives", "product", "tile", "ms", "known"]
     assert [line.split()[0] for line in lines[1:-1]] == ["filter"] * 3 + ["learn.decode"] * 3
     data = json.loads(lnetc("explain", "--kernels", "--json").stdout)["kernels"]
     assert [entry["gives"] for entry in data[:3]] == ["value", "input gradient", "weight gradient"]
-    assert all(entry["milliseconds"] > 0 for entry in data)
+    assert all(entry["milliseconds"] > 0 and not entry["measured"] for entry in data)
+
+
+def test_tune_measures_and_explain_says_so(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    table = lnetc("tune").stdout
+    assert [line.split()[-1] for line in table.splitlines()[1:-1]] == ["measured"] * 6
+    assert table.endswith("; measured on this machine\n")
+    assert lnetc("explain", "--kernels").stdout == table
+    other = lnetc("explain", "--kernels", "--set", "train.batch=5").stdout
+    assert other.endswith("predicted for two cores, not measured ('lnetc tune' measures)\n")
+
+
+def test_tune_without_a_place_to_keep_it(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "small.lnet"))
+    assert "error E608: what was measured cannot be kept" in lnetc("tune", status=1).stderr
 
 
 def test_explain_draws(folder):

@@ -12,7 +12,7 @@ from lnet.compiler.shapes import Interval, Region, Slide, Window
 from lnet.runtime.kernels import local
 from lnet.runtime.kernels.initial import initial_weight
 from lnet.runtime.kernels.packing import pack, patches, unpack
-from lnet.runtime.kernels.tiling import CPU, FORWARD, Choice, choose, tile_by
+from lnet.runtime.kernels.tiling import CPU, FORWARD, INPUT_GRADIENT, Choice, Product, predicted, tile_by
 
 relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -153,7 +153,7 @@ def equations(jaxpr):
 def test_programs_do_not_grow_with_positions(monkeypatch):
     """With the same tiles, that is: how many positions a tile has is what a program's size depends on."""
     monkeypatch.setattr(
-        local, "choose", lambda forms, window, *_: Choice(forms[0], tile_by(window, 2, 2), 0.0)
+        local, "choose", lambda product: Choice(product.forms[0], tile_by(product.window, 2, 2), 0.0)
     )
 
     def program(extent):
@@ -203,13 +203,13 @@ def test_patches_are_what_the_tiles_of_a_row_read():
 def test_wide_layers_with_many_maps_need_no_packing_and_narrow_ones_do():
     many = Window(Slide(32, 5), Slide(32, 5))
     few = Window(Slide(48, 18), Slide(48, 18))
-    assert choose(("input gradient",), many, 32, 32, 32).tiling.positions <= 4
-    assert choose(("input gradient",), few, 3, 8, 64).tiling.positions >= 8
+    assert predicted(Product(INPUT_GRADIENT, many, 32, 32, 32)).tiling.positions <= 4
+    assert predicted(Product(INPUT_GRADIENT, few, 3, 8, 64)).tiling.positions >= 8
 
 
 def test_a_tile_is_never_larger_than_the_sheet():
     window = Window(Slide(6, 5), Slide(40, 5))
-    choice = choose(FORWARD, window, 3, 2, 16)
+    choice = predicted(Product(FORWARD, window, 3, 2, 16))
     assert choice.tiling.rows.tile <= 2
 
 
