@@ -69,21 +69,26 @@ def _alone(values: jax.Array) -> jax.Array:
 
 
 def pack(weight: jax.Array, tiling: Tiling) -> jax.Array:
-    """`[T rows, output columns, field rows, field columns, maps in, maps]` to `[tiles, K, positions * maps]`."""
+    """`[T rows, output columns, field rows, field columns, maps in, maps]` to `[tiles, K, positions * maps]`.
+
+    Fields are first made as wide as the union. In it they then lie in one piece, and a position's place is how many
+    zeros stand before that piece and after it:
+
+        field 2x2 at row 1, column 1 of a union 3x3       . . . | . w w | . w w       4 zeros, ww. ww
+    """
     rows, columns = tiling.rows, tiling.columns
     height, width, maps_in, maps = weight.shape[2:]
-    zero = jnp.zeros((), weight.dtype)
+    line, zero = columns.union * maps_in, jnp.zeros((), weight.dtype)
+    lines = weight.reshape(*weight.shape[:3], width * maps_in, maps)
+    beyond = columns.tiles * columns.tile - columns.slide.outputs
+    wider = [(0, 0, 0), (0, beyond, 0), (0, 0, 0), (0, line - width * maps_in, 0), (0, 0, 0)]
+    pieces = _alone(lax.pad(lines, zero, wider))
+    pieces = pieces.reshape(rows.tile, columns.tiles, columns.tile, height * line, maps)
     fields = []
     for a, b in _positions(tiling):
-        field = weight[a, b :: columns.tile].reshape(-1, height, width * maps_in, maps)
-        down, right = a * rows.slide.stride, b * columns.slide.stride
-        padding = [
-            (0, columns.tiles - field.shape[0], 0),
-            (down, rows.union - height - down, 0),
-            (right * maps_in, (columns.union - width - right) * maps_in, 0),
-            (0, 0, 0),
-        ]
-        fields.append(lax.pad(field, zero, padding).reshape(columns.tiles, -1, 1, maps))
+        before = a * rows.slide.stride * line + b * columns.slide.stride * maps_in
+        place = [(0, 0, 0), (before, (rows.union - height) * line - before, 0), (0, 0, 0)]
+        fields.append(lax.pad(pieces[a, :, b], zero, place)[:, :, None])
     packed = jnp.concatenate(fields, axis=2).reshape(columns.tiles, -1, tiling.positions * maps)
     return _alone(packed)
 
