@@ -12,6 +12,7 @@ from .layer import Layer
 from .objectives import Objective
 from .partition import Partition
 from .placement import Placement
+from .schedule import Phase, Programme, schedule
 from .shapes import Region, Window
 
 
@@ -106,3 +107,39 @@ def dump_placement(placement: Placement) -> str:
     lines += [f"server[{tile}] {names[home]}" for tile, home in enumerate(placement.servers)]
     lines += [f"spare {worker.name}" for worker in placement.spares]
     return "\n".join(lines) + "\n"
+
+
+def dump_schedule(graph: Graph, partition: Partition) -> str:
+    """Return what each tile does in a step, phase by phase."""
+    programmes = [schedule(graph, partition, tile) for tile in range(partition.count)]
+    return "".join(f"{line}\n" for programme in programmes for line in _programme(programme))
+
+
+def _programme(programme: Programme) -> Iterator[str]:
+    yield f"tile {programme.tile} image {_region(programme.image)}"
+    for weights in programme.weights:
+        lent = "".join(f" {_part(region)} from {owner}" for owner, region in weights.lent)
+        owned = dict(programme.owned)
+        mine = f" owned {_part(owned[weights.name])}" if weights.name in owned else ""
+        yield f"  weights {weights.name}{mine}{lent and f' lent{lent}'}"
+    for number, phase in enumerate(programme.phases):
+        yield f"  phase {number}"
+        yield from (f"    {line}" for line in _phase(phase))
+
+
+def _phase(phase: Phase) -> Iterator[str]:
+    for held in phase.held:
+        received = "".join(f" {_region(region)} from {sender}" for sender, region in held.received)
+        yield f"hold {held.layer} {held.size} own {_region(held.own)}{received}"
+    for share in phase.shares:
+        reads = ", ".join(f"{path}[{_part(region)}]" for path, region in share.reads)
+        yield f"compute {share.layer} {share.op.sheet} = {share.op.kind}({reads})"
+    for term in phase.terms:
+        compared = "".join(f" compared {_part(regions[number])}" for number, regions in term.compared)
+        yield f"term {term.objective} owned {_part(term.owned[0])}{compared}"
+    for receiver, parts in phase.sends:
+        yield f"send to {receiver}: {', '.join(f'{path}[{_region(region)}]' for path, region in parts)}"
+
+
+def _part(region: Region | None) -> str:
+    return "all" if region is None else _region(region)

@@ -16,7 +16,7 @@ from lnet.dsl.source import Source, Span
 
 from .cluster_spec import ClusterSpec, read_cluster_spec
 from .cost import tile_costs
-from .dump import dump_graph, dump_module, dump_partition, dump_placement
+from .dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
 from .elaborate import elaborate
 from .graph import Graph
 from .overrides import apply_overrides, as_text, overridden
@@ -162,12 +162,22 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
     match stage:
         case "partition":
             return dump_partition(cut)
+        case "schedule":
+            return dump_schedule(graph, cut)
         case "placement":
             return dump_placement(placement)
         case "plan":
             plan = Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
             return plan.to_json() + "\n"
-    stages = ["ast", "graph", *(f"graph:{t.__name__}" for t in PASSES), "partition", "placement", "plan"]
+    stages = [
+        "ast",
+        "graph",
+        *(f"graph:{t.__name__}" for t in PASSES),
+        "partition",
+        "schedule",
+        "placement",
+        "plan",
+    ]
     raise refused("E609", f"there is no stage '{stage}'", notes=(f"the stages are {', '.join(stages)}",))
 
 

@@ -18,6 +18,7 @@ Regions are relative to what the tile has of a layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from .graph import Graph
 from .layer import Layer, Op
@@ -155,12 +156,12 @@ class _Scheduler:
 
     def programme(self) -> Programme:
         last = max(self.numbers.values())
-        waits = any(self.numbers[message.layer] == last for message in self.partition.messages)
+        waits = any(self.numbers[path] == last for path in self._forward)
         phases = tuple(self._phase(number, last + waits) for number in range(last + waits + 1))
         owned = owned_regions(self.graph, self.partition, self.tile)
         image = self.partition.piece(self.tile, self.graph.input.path).held
         made_in = tuple(self.numbers.items())
-        returned = tuple(layer.path for layer in self.graph.layers if self._returned(layer.path))
+        returned = tuple(layer.path for layer in self.graph.layers if layer.path in self._returned)
         return Programme(
             self.tile, image, tuple(owned.items()), self._weights(), self._lends(), phases, made_in, returned
         )
@@ -176,7 +177,7 @@ class _Scheduler:
         own = [self._path(layer.reads[0]) for layer in decoders]
         assembled = [self._path(path) for layer in layers if layer not in decoders for path in layer.reads]
         assembled += [path for term in terms for path in self._operands(term.objective)]
-        made = {layer.path for layer in layers}
+        made = [layer.path for layer in layers]
         return Phase(
             tuple(self._share(layer) for layer in layers),
             terms,
@@ -203,11 +204,10 @@ class _Scheduler:
 
     def _held(self, path: str) -> Held:
         piece = self._piece(path)
-        messages = [message for message in self.partition.messages if message.layer == path]
         received = tuple(
             (message.sender, message.region.within(piece.held))
-            for message in messages
-            if message.receiver == self.tile and message.kind != "backward"
+            for message in self._forward.get(path, [])
+            if message.receiver == self.tile
         )
         own = self._made(self.graph.layer(path)).within(piece.held)
         return Held(path, piece.held.size, own, received)
@@ -227,20 +227,29 @@ class _Scheduler:
                 parts.setdefault(message.sender, []).append(message.layer)
         return tuple((sender, tuple(parts[sender])) for sender in sorted(parts))
 
+    @cached_property
+    def _forward(self) -> dict[str, list[Message]]:
+        """What is sent of each layer, by whomever, backward messages apart."""
+        messages: dict[str, list[Message]] = {}
+        for message in self.partition.messages:
+            if message.kind != "backward":
+                messages.setdefault(message.layer, []).append(message)
+        return messages
+
+    @cached_property
+    def _returned(self) -> frozenset[str]:
+        """The layers whose gradients go back to where values came from."""
+        return frozenset(m.layer for m in self.partition.messages if m.kind == "backward")
+
     def _messages_of(self, number: int) -> list[Message]:
-        """Return what is sent after a phase, backward messages apart."""
-        return [
-            message
-            for message in self.partition.messages
-            if message.kind != "backward" and self.numbers[message.layer] == number
-        ]
+        """Return what is sent after a phase."""
+        return [m for path, found in self._forward.items() if self.numbers[path] == number for m in found]
 
     def _outlives(self, path: str, number: int, last: int) -> bool:
         """Whether anything reads a layer after the phase in which it is computed."""
         readers = [self.numbers[reader.path] for reader in self.graph.readers[path]]
         readers += [last for objective in self.graph.objectives if path in self._operands(objective.path)]
-        sent = any(message.layer == path for message in self.partition.messages)
-        return sent or max(readers, default=number) > number
+        return path in self._forward or max(readers, default=number) > number
 
     # --- objectives ---
 
@@ -260,7 +269,7 @@ class _Scheduler:
         compared = []
         for number, piece in enumerate(pieces):
             layer = self.graph.layer(piece.layer)
-            if isinstance(layer.op, Decode) and self._works(layer) and not self._returned(layer.path):
+            if isinstance(layer.op, Decode) and self._works(layer) and layer.path not in self._returned:
                 written = self._made(layer)
                 compared.append((number, tuple(written.within(other.held) for other in pieces)))
         return compared
@@ -309,11 +318,6 @@ class _Scheduler:
         if isinstance(layer.op, Decode):
             return layer.op.window.reads(self._piece(layer.reads[0]).owned)
         return self._piece(layer.path).computed
-
-    def _returned(self, path: str) -> bool:
-        return any(
-            message.layer == path and message.kind == "backward" for message in self.partition.messages
-        )
 
 
 def _first_set(layer: Layer, region: Region) -> Size:

@@ -242,7 +242,7 @@ def _write(path: Path, text: str) -> None:
 @click.option(
     "--emit",
     metavar="STAGE",
-    help="Print ast, graph, graph:PASS, partition, placement or plan; write nothing.",
+    help="Print ast, graph, graph:PASS, partition, schedule, placement or plan; write nothing.",
 )
 @_layout
 @_set

@@ -10,7 +10,7 @@ from pinned import pinned
 from lnet.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
-STAGES = ["ast", "graph", "graph:expand_rica", "partition", "placement"]
+STAGES = ["ast", "graph", "graph:expand_rica", "partition", "schedule", "placement"]
 
 
 def emit(stage, monkeypatch):
