@@ -13,6 +13,7 @@ from .partition import (
     lower_bound,
 )
 from .receptive_field import receptive_field
+from .schedule import message_counts
 from .settings import Update
 from .shapes import Sheet, Size
 from .weights import owned_parameters, weight_messages
@@ -94,7 +95,8 @@ class TileCost:
     """One tile of one replica: bytes in memory, and bytes that cross for it in a step.
 
     `halo`: values on the rim and their gradients; `reduction`: weights of other tiles that it computes with, and their
-    gradients; `traffic`: what it pushes to its parameter server and fetches from it.
+    gradients; `traffic`: what it pushes to its parameter server and fetches from it; `messages`: how many it sends to
+    other tiles.
     """
 
     tile: int
@@ -107,6 +109,7 @@ class TileCost:
     input: int
     reduction: int
     traffic: float
+    messages: int
 
     @property
     def memory(self) -> int:
@@ -124,10 +127,13 @@ def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     lent = [0] * partition.count
     for message in weight_messages(graph, partition):
         lent[message.receiver] += message.values * BYTES
-    return tuple(_tile_cost(graph, partition, tile, lent[tile]) for tile in range(partition.count))
+    messages = message_counts(graph, partition)
+    return tuple(
+        _tile_cost(graph, partition, tile, lent[tile], messages[tile]) for tile in range(partition.count)
+    )
 
 
-def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int) -> TileCost:
+def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int, messages: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
     owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
@@ -143,6 +149,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int) -> Tile
         input=input_values(graph, partition, tile) * per_batch,
         reduction=2 * lent,
         traffic=owned / training.fetch + owned / training.push,
+        messages=messages,
     )
 
 

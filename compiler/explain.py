@@ -33,7 +33,7 @@ def explain_text(plan: Plan) -> str:
     if hidden > 0:
         out.print(f"... and {hidden:,} workers more: 'lnetc explain --json' lists them all")
     out.print(
-        "bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of parameters"
+        "messages and bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of parameters"
     )
     out.print("x bound: halo over the fewest bytes that tiles of this area can do with")
     out.print()
@@ -66,7 +66,8 @@ def _layers(plan: Plan) -> Table:
 
 def _workers(plan: Plan) -> Table:
     table = _table(
-        ("worker", "host", "tiles"), ("memory", "input", "halo", "x bound", "reduce", "push, fetch")
+        ("worker", "host", "tiles"),
+        ("memory", "input", "messages", "halo", "x bound", "reduce", "push, fetch"),
     )
     costs = tile_costs(plan.graph, plan.partition)
     for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
@@ -80,6 +81,7 @@ def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
     return (
         _bytes(sum(tile.input for tile in tiles)),
+        _count(sum(tile.messages for tile in tiles)),
         _bytes(halo),
         f"{halo / bound:.2f}" if bound else "-",
         _bytes(sum(tile.reduction for tile in tiles)),

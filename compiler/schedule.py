@@ -17,6 +17,7 @@ Regions are relative to what the tile has of a layer.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,6 +146,17 @@ def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
         keys[layer.path] = (max(exchanges, default=0), decoder and layer.path in sent)
     order = {key: number for number, key in enumerate(sorted(set(keys.values())))}
     return {path: order[key] for path, key in keys.items()}
+
+
+def message_counts(graph: Graph, partition: Partition) -> tuple[int, ...]:
+    """Return how many messages each tile sends in a step: one to a tile after a phase, whatever is in it."""
+    numbers, before = _phase_numbers(graph, partition), -1
+    sent = {(m.sender, m.receiver, numbers[m.layer], m.kind == "backward") for m in partition.messages}
+    for message in weight_messages(graph, partition):
+        sent.add((message.sender, message.receiver, before, False))
+        sent.add((message.receiver, message.sender, before, True))
+    counts = Counter(sender for sender, *_ in sent)
+    return tuple(counts[tile] for tile in range(partition.count))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lnet.compiler.partition import partition
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.schedule import Programme, schedule
+from lnet.compiler.schedule import Programme, message_counts, schedule
 from lnet.compiler.shapes import Size
 from lnet.compiler.weights import weight_messages
 from lnet.runtime.evaluate import total_loss
@@ -189,5 +189,7 @@ def test_messages_are_those_that_the_plan_counts(monkeypatch):
     run_tiles(shards, [shard.owned(params) for shard in shards], images)
     moved = sum(array.size for _, send in sent for array in send.arrays)
     assert moved == cut.halo_values * 3 + 2 * sum(m.values for m in weight_messages(graph, cut))
+    senders = [tile for tile, _ in sent]
+    assert tuple(senders.count(tile) for tile in range(4)) == message_counts(graph, cut)
     pairs = [(tile, send.receiver, send.exchange) for tile, send in sent]
     assert len(pairs) == len(set(pairs)), "one message for an exchange between two tiles"
