@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from jax import lax
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
@@ -32,7 +33,7 @@ from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
 from .tune import choices_data, choices_from, kept
-from .updates import Rule, named_state, state_from_names, update_rule
+from .updates import named_state, state_from_names, update_rule, updated
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -178,7 +179,7 @@ def _check_same_data(run: Run, samples: Samples) -> None:
         )
 
 
-def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any]:
+def _restore(run: Run, rule: optax.GradientTransformation, reporter: Reporter) -> tuple[int, Params, Any]:
     """Return step, parameters and state of the newest whole checkpoint, or the initial ones."""
     graph = run.plan.graph
     checkpoint = run.checkpoints.newest(
@@ -203,7 +204,9 @@ Step = Callable[
 ]
 
 
-def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
+def training_step(
+    graph: Graph, rule: optax.GradientTransformation, choices: Choices = MappingProxyType({})
+) -> Step:
     """Return the jitted step: parameters, state, images `[batch, row, column, channel]`, labels -> the next ones.
 
     Also the terms of the loss, and whether they and all gradients are finite: if not, parameters and state stay as
@@ -218,9 +221,10 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         with made(choices):
             (total, terms), gradients = value(params, batch_last(images), labels)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
-        settled = partial(jax.tree.map, partial(jnp.where, finite))
-        state = settled(rule.advance(gradients, state), state)
-        params = settled(jax.tree.map(jnp.add, params, rule.change(gradients, state)), params)
+        # A branch, not a choice between the arrays before and after: that would need copies of those before.
+        params, state = lax.cond(
+            finite, lambda: updated(rule, params, state, gradients), lambda: (params, state)
+        )
         return params, state, terms, finite
 
     return jax.jit(step, donate_argnums=(0, 1))
@@ -233,7 +237,7 @@ class _Trainer:
     run: Run
     samples: Samples
     reporter: Reporter
-    rule: Rule
+    rule: optax.GradientTransformation
     step: int
     params: Params
     state: Any

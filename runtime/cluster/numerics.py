@@ -21,7 +21,7 @@ from lnet.compiler.shapes import Region
 from lnet.compiler.weights import owned_regions
 from lnet.runtime.kernels.initial import initial_weight
 from lnet.runtime.shard import Gradients, Shard, Step, Terms
-from lnet.runtime.updates import Rule, named_state, state_from_names, update_rule
+from lnet.runtime.updates import named_state, state_from_names, update_rule, updated
 
 from .brief import Brief
 
@@ -60,10 +60,7 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-@partial(jax.jit, static_argnums=0)
-def _updated(rule: Rule, params: Any, state: Any, gradients: Any) -> Any:
-    state = rule.advance(gradients, state)
-    return optax.apply_updates(params, rule.change(gradients, state)), state
+_updated = partial(jax.jit, static_argnums=0)(updated)
 
 
 @jax.jit
@@ -89,7 +86,7 @@ class Server:
         return owned_regions(self.brief.plan.graph, self.brief.plan.partition, self.shard)
 
     @cached_property
-    def rule(self) -> Rule:
+    def rule(self) -> optax.GradientTransformation:
         return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
 
     def begin(self) -> None:
@@ -125,7 +122,7 @@ class Replica:
     total: dict[str, jax.Array] | None = None
 
     @cached_property
-    def rule(self) -> Rule:
+    def rule(self) -> optax.GradientTransformation:
         return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
 
     def install(self, params: Arrays) -> None:
