@@ -78,6 +78,7 @@ def test_a_step_that_is_not_finite_keeps_parameters_and_state(update, steps_befo
     [
         "adagrad(rate = 0.1)",
         "sgd(rate = 0.1)",
+        "sgd(rate = 0.1, momentum = 0.9)",
         "adam(rate = 0.1, schedule = cosine)",
     ],
 )
