@@ -340,9 +340,9 @@ def test_a_gradient_that_is_not_finite_is_caught_too(folder):
 
 
 def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monkeypatch):
-    from lnet.runtime import checkpoint
+    from lnet.runtime import checkpoints
 
-    real, failures = checkpoint._write, []
+    real, failures = checkpoints.write_checkpoint, []
 
     def full_at_five(path, state):
         if state.step == 5:
@@ -350,7 +350,7 @@ def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monk
             raise OSError(28, "No space left on device")
         real(path, state)
 
-    monkeypatch.setattr(checkpoint, "_write", full_at_five)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", full_at_five)
     run = lnet.train(plan_of(folder), directory=folder / "a")
     assert failures == [5]
     assert any("the checkpoint at step 5 could not be written" in e.get("message", "") for e in run.events())
