@@ -341,7 +341,9 @@ def run(
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     plan = _plan_of(file, settings, Layout())
     with _client(cluster, plan) as client:
-        _train(lambda reporter: lnet.train(plan, data, steps, directory, reporter, client))
+        _train(
+            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client), cluster is not None
+        )
 
 
 @main.command()
@@ -352,7 +354,7 @@ def run(
 def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None) -> None:
     """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped."""
     with _client(cluster, lnet.open_run(directory).plan) as client:
-        _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client))
+        _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client), cluster is not None)
 
 
 def _client(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
@@ -364,12 +366,12 @@ def _client(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]
     return connected(cluster, plan)
 
 
-def _train(begin: Callable[[Any], lnet.Run]) -> None:
+def _train(begin: Callable[[Any], lnet.Run], cluster: bool) -> None:
     from lnet.runtime.progress import reporter_for
 
     context = click.get_current_context()
     try:
-        finished = begin(reporter_for(Console()))
+        finished = begin(reporter_for(Console(), cluster))
     except lnet.Interrupted as interrupted:
         click.echo(str(interrupted), err=True)
         context.exit(130)

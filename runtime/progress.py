@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def said(self, message: str) -> None:
         """Something happened that a person should know."""
 
+    def happened(self, event: Mapping[str, Any]) -> None:
+        """An event of a run on a cluster, as runtime/events.py lists them."""
+
     def finished(self) -> None:
         """The run ended, one way or another."""
 
@@ -36,6 +39,9 @@ class Silent:
         pass
 
     def said(self, message: str) -> None:
+        pass
+
+    def happened(self, event: Mapping[str, Any]) -> None:
         pass
 
     def finished(self) -> None:
@@ -68,6 +74,9 @@ class Lines:
     def said(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
+    def happened(self, event: Mapping[str, Any]) -> None:
+        pass
+
     def finished(self) -> None:
         pass
 
@@ -97,10 +106,19 @@ class Bar:
     def said(self, message: str) -> None:
         self._progress.console.print(message, highlight=False, markup=False)
 
+    def happened(self, event: Mapping[str, Any]) -> None:
+        pass
+
     def finished(self) -> None:
         self._progress.stop()
 
 
-def reporter_for(console: Console) -> Reporter:
-    """Return a bar for a terminal, lines for anything else."""
-    return Bar(console) if console.is_terminal else Lines(console)
+def reporter_for(console: Console, cluster: bool = False) -> Reporter:
+    """Return a bar for a terminal, a live table if the run is on a cluster, lines for anything else."""
+    if not console.is_terminal:
+        return Lines(console)
+    if cluster:
+        from .cluster.terminal import LiveTable
+
+        return LiveTable(console)
+    return Bar(console)

@@ -18,12 +18,14 @@ from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import commit
 
 from .brief import Brief
-from .host import ORDERS, REPORTS, plugin_name, topic
+from .host import ORDERS, REPORTS, counted, plugin_name, topic
 from .protocol import coordinator as machine
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.manifest import Manifest, SlotRecord
+from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
+from .roles import changes, with_short_names
 
 CONTROL = "lnet_control"
 
@@ -39,6 +41,7 @@ class Head(SchedulerPlugin):
         self.scheduler, self.loop = scheduler, asyncio.get_running_loop()
         self.timer: asyncio.TimerHandle | None = None
         self.refused: Counter[str] = Counter()
+        self.known: dict[str, Member] = {}
         self.done = False
         self.performers = self._performers()
         scheduler.stream_handlers.setdefault(REPORTS, _Dispatch(scheduler).report)
@@ -77,7 +80,11 @@ class Head(SchedulerPlugin):
     def tell(self, event: Callable[..., Any], *arguments: Any) -> None:
         if self.done:
             return
-        self.state, instructions = machine.step(self.state, event(self.now, *arguments))
+        before = self.state
+        self.state, instructions = machine.step(before, event(self.now, *arguments))
+        self.known.update(self.state.members)
+        for kind, details in changes(before, self.state):
+            self.log(kind, **details)
         self.perform(instructions)
 
     def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
@@ -99,8 +106,8 @@ class Head(SchedulerPlugin):
 
     def _refuse(self, refused: do.Refused) -> None:
         self.refused[refused.reason] += 1
-        if self.refused[refused.reason] == 1:
-            self.log("refused", reason=refused.reason)
+        if counted(self.refused[refused.reason]):
+            self.log("refused", reason=refused.reason, count=self.refused[refused.reason])
 
     def _commit(self, wanted: do.CommitManifest) -> None:
         self.loop.create_task(self._commit_aside(wanted.manifest))
@@ -120,18 +127,26 @@ class Head(SchedulerPlugin):
         self.tell(events.ManifestWritten, manifest.id)
 
     def _lost(self, lost: do.DeclareLost) -> None:
-        self.log("lost", shard=lost.shard, checkpoint=lost.checkpoint, updates=len(lost.updates))
+        updates = len(lost.updates)
+        message = f"shard {lost.shard} lost {updates:,} acknowledged updates: no copy was left"
+        self.log("lost", shard=lost.shard, checkpoint=lost.checkpoint, updates=updates, message=message)
 
     def _rollback(self, back: do.DeclareRollback) -> None:
-        self.log(
-            "rollback", shard=back.shard, checkpoint=back.checkpoint, step=back.step, reached=back.reached
-        )
+        message = f"steps {back.step:,} to {back.reached:,} are computed again: shard {back.shard} was lost"
+        details = {
+            "shard": back.shard,
+            "checkpoint": back.checkpoint,
+            "step": back.step,
+            "reached": back.reached,
+        }
+        self.log("rollback", **details, message=message)
 
     def _note(self, note: do.Note) -> None:
-        self.log("note", message=note.what)
+        if not note.what.startswith("step "):  # a synchronous step, which the log has as such
+            self.log("note", message=with_short_names(note.what, self.known))
 
     def _drained(self, drained: do.Drained) -> None:
-        self.log("drained", address=drained.worker)
+        self.log("drained", worker=with_short_names(drained.worker, self.known), address=drained.worker)
 
     def _finish(self, finish: do.Finish) -> None:
         self.log(

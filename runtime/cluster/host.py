@@ -56,6 +56,11 @@ def topic(run: str) -> str:
     return f"lnet-{run}"
 
 
+def counted(times: int) -> bool:
+    """Whether a message refused for the same reason so many times is worth a line: the 1st, 2nd, 4th, 8th, ..."""
+    return times & (times - 1) == 0
+
+
 class Host(WorkerPlugin):
     """One process of one run."""
 
@@ -155,10 +160,10 @@ class Host(WorkerPlugin):
         self.refuse(refused.reason)
 
     def refuse(self, reason: str) -> None:
-        """Count a message that was not taken; the first of each kind is logged."""
+        """Count a message that was not taken."""
         self.refused[reason] += 1
-        if self.refused[reason] == 1:
-            self.log("refused", reason=reason)
+        if counted(self.refused[reason]):
+            self.log("refused", reason=reason, count=self.refused[reason])
 
     def _skip(self, skipped: do.Skipped) -> None:
         self.refuse("an update that was taken before")

@@ -19,6 +19,7 @@ from lnet.runtime.progress import Reporter
 from lnet.runtime.run import Run, refused
 from lnet.runtime.sharded import committed
 
+from .account import Account
 from .brief import Brief, versions
 from .head import CONTROL, Head
 from .host import Host, topic
@@ -45,7 +46,7 @@ def train_on(
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl")
     try:
-        following.begin(log, client, resumed)
+        following.begin(Account(log, reporter), client, resumed)
         with _published(client, brief) as events, _roles(client, brief):
             following.follow(events, stopped, lambda: _control(client, brief, "stop"))
     finally:
@@ -149,9 +150,8 @@ class _Following:
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
     parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
-    ages: dict[int, int] = field(default_factory=dict)
 
-    def begin(self, log: EventLog, client: Client, resumed: bool) -> None:
+    def begin(self, log: Account, client: Client, resumed: bool) -> None:
         """Log how the run begins."""
         step = 0 if self.brief.origin is None else step_of(Path(self.brief.origin[1]))
         self.log, self.steps = log, step * self.brief.spec.replicas
@@ -188,12 +188,13 @@ class _Following:
 
     def _take(self, event: Event) -> bool:
         """Log an event; return whether it was the last."""
+        self.log.heard(event)
         details = {key: value for key, value in event.items() if key != "event"}
         match event["event"]:
             case "tile":
                 self._tile(details)
             case "update":
-                self.ages[details["age"]] = self.ages.get(details["age"], 0) + 1
+                pass
             case "finished":
                 self._finished(details)
                 return True
@@ -235,7 +236,9 @@ class _Following:
             objectives=objectives,
             seconds=seconds,
             waited=max(part["waited"] for part in latest.values()),
-            replica=key[0],
+            exchanged=max(part["exchanged"] for part in latest.values()),
+            replica=parts[-1]["replica"],
+            generation=min(part["generation"] for part in latest.values()),
             bytes=sum(part["bytes"] for part in latest.values()),
         )
         elapsed = max(time.monotonic() - self.began, 1e-9)
@@ -243,7 +246,7 @@ class _Following:
 
     def _finished(self, details: Event) -> None:
         step = self.steps // self.brief.spec.replicas
-        self.log.add("ages", ages={str(age): count for age, count in sorted(self.ages.items())})
+        self.log.add_ages()
         if details["checkpoint"] is None:
             self.log.add("failed", step=step, message="the last checkpoint could not be written")
             raise refused("E731", f"the last checkpoint, at step {step:,}, could not be written")

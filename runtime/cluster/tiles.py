@@ -97,7 +97,7 @@ class Tiles:
         batch = self.images.batch(compute.batch)
         labels = None if batch.labels is None else jnp.asarray(batch.labels)
         step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
-        waited, sent, answer = time.perf_counter() - began, 0, None
+        loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
         while True:
             try:
                 want = step.send(answer)
@@ -110,14 +110,14 @@ class Tiles:
             else:
                 before = time.perf_counter()
                 answer = self._receive_arrays(compute, want, cancelled)
-                waited += time.perf_counter() - before
+                exchanged += time.perf_counter() - before
         if not finite(gradients, terms):
             raise FloatingPointError(
                 f"the loss or a gradient is not finite in step {compute.update.number} of replica {compute.update.slot}, "
                 f"tile {compute.owner.index}"
             )
         replica.add(gradients, compute.first, compute.onward)
-        self._report_step(compute, terms, time.perf_counter() - began, waited, sent)
+        self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent)
         return (
             events.Computed,
             compute.owner,
@@ -141,8 +141,13 @@ class Tiles:
         address = self._address(compute, want.exchange, want.sender, compute.owner.index)
         return [jnp.asarray(array) for array in self.mail.take(address, cancelled.is_set)]
 
-    def _report_step(self, compute: do.Compute, terms: Any, seconds: float, waited: float, sent: int) -> None:
+    def _report_step(
+        self, compute: do.Compute, terms: Any, seconds: float, loaded: float, exchanged: float, sent: int
+    ) -> None:
+        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`)."""
         details = {
+            "replica": compute.owner.slot,
+            "generation": compute.generation,
             "slot": compute.update.slot,
             "number": compute.update.number,
             "index": compute.index,
@@ -150,7 +155,8 @@ class Tiles:
             "tile": compute.owner.index,
             "terms": {path: float(value) for path, value in terms.items()},
             "seconds": round(seconds, 6),
-            "waited": round(waited, 6),
+            "waited": round(loaded + exchanged, 6),
+            "exchanged": round(exchanged, 6),
             "bytes": sent,
         }
         self.soon(lambda: self.log("tile", **details))

@@ -1,0 +1,57 @@
+"""The log of a run on a cluster: what is logged is told to whoever watches, too, with what losses and staleness add."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from lnet.runtime.events import EventLog
+from lnet.runtime.progress import Reporter
+
+from .outages import Outages
+
+Event = dict[str, Any]
+
+
+class Account:
+    """Takes the place of an `EventLog`."""
+
+    def __init__(self, log: EventLog, reporter: Reporter) -> None:
+        self.log, self.reporter = log, reporter
+        self.outages = Outages()
+        self.ages: dict[int, Counter[int]] = {}
+
+    def heard(self, event: Event) -> None:
+        """Take an event of a process, before it is decided whether it is logged."""
+        match event["event"]:
+            case "tile":
+                self.outages.take(event, time.time())
+            case "update":
+                self.ages.setdefault(event["slot"], Counter())[event["age"]] += 1
+                self.reporter.happened(event)
+
+    def add(self, event: str, **details: Any) -> None:
+        for told in self.outages.take({"event": event, **details}, time.time()):
+            self.log.add(**told)
+            self.reporter.happened(told)
+            if told["event"] == "repaired":
+                text = f"replica {told['replica']} stood still for {told['still']:.1f} s after {told['worker']} was lost"
+                self.reporter.said(text)
+        if event == "checkpoint":
+            self.add_ages()
+
+    def add_ages(self) -> None:
+        """Log how old the updates so far were when they were applied, at all shards and for each replica."""
+        every: Counter[int] = sum(self.ages.values(), Counter())
+        self.log.add(
+            "ages",
+            ages=_listed(every),
+            replicas=[
+                _listed(self.ages[r]) if r in self.ages else {} for r in range(max(self.ages, default=-1) + 1)
+            ],
+        )
+
+
+def _listed(counts: Counter[int]) -> dict[str, int]:
+    return {str(age): count for age, count in sorted(counts.items())}

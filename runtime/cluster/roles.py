@@ -1,0 +1,113 @@
+"""What an operator is told of the coordinator's table: who plays which role, and what a lost worker played.
+
+roles         replicas [{state, workers by tile, generation}], shards [{primary, standby, ready, term}], workers
+worker lost   worker, replicas [{replica, tiles, acknowledged}], primaries, standbys
+worker left   worker, which was drained
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .protocol.table import Member, Shard, Slot, Table
+
+Details = dict[str, Any]
+
+
+def changes(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+    """Yield the events that lie between two tables, losses first."""
+    if after.finished:
+        return
+    for name in sorted(set(before.members) - set(after.members)):
+        member = before.members[name]
+        if member.drained:
+            yield "worker left", {"worker": short_name(name, member)}
+        else:
+            yield "worker lost", {"worker": short_name(name, member), **_played(before, name)}
+    if after.begun and _lasting(after) != _lasting(before):
+        yield "roles", roles(after)
+
+
+def short_name(name: str, member: Member | None) -> str:
+    """Return the name that a person gave a worker, its address if nobody gave one."""
+    place = member.place if member is not None and member.place else name.partition("#")[0]
+    return place.partition("://")[2] or place
+
+
+def with_short_names(text: str, members: Mapping[str, Member]) -> str:
+    """Return a text with the workers in it by their short names."""
+    for name in sorted(members, key=len, reverse=True):
+        text = text.replace(name, short_name(name, members[name]))
+    return text
+
+
+def roles(table: Table) -> Details:
+    """Return who plays which role."""
+
+    def short(name: str | None) -> str | None:
+        return None if name is None else short_name(name, table.members.get(name))
+
+    return {
+        "replicas": [
+            {
+                "state": _state(table, slot),
+                "workers": [short(name) for name in slot.tiles],
+                "generation": slot.generation,
+            }
+            for slot in table.slots
+        ],
+        "shards": [
+            {
+                "primary": short(shard.primary),
+                "standby": short(shard.standby),
+                "ready": shard.ready,
+                "term": shard.term,
+            }
+            for shard in table.shards
+        ],
+        "workers": sorted(short_name(name, member) for name, member in table.members.items()),
+    }
+
+
+def _lasting(table: Table) -> tuple[object, ...]:
+    """Return what `roles` is made of: cheap to compare after every report."""
+    slots = tuple((_state(table, slot), slot.tiles, slot.generation) for slot in table.slots)
+    return table.begun, slots, tuple(_pair(shard) for shard in table.shards), frozenset(table.members)
+
+
+def _pair(shard: Shard) -> tuple[object, ...]:
+    return shard.primary, shard.standby, shard.ready, shard.term
+
+
+def _state(table: Table, slot: Slot) -> str:
+    if not slot.staffed:
+        return "lapsed" if slot.generation else "waiting"
+    if slot.active:
+        return "computing"
+    if table.stopping or (table.pool.fresh >= table.spec.batches and not table.pool.returned):
+        return "done"
+    return "warming up" if table.pool.used < table.spec.warmup else "starting"
+
+
+def _played(table: Table, worker: str) -> Details:
+    """Return the roles of a worker; updates of a replica below `acknowledged` are safe at all shards."""
+    shards = tuple(enumerate(table.shards))
+    return {
+        "replicas": [
+            {
+                "replica": index,
+                "tiles": [tile for tile, name in enumerate(slot.tiles) if name == worker],
+                "acknowledged": _acknowledged(table, index),
+            }
+            for index, slot in enumerate(table.slots)
+            if worker in slot.tiles
+        ],
+        "primaries": [index for index, shard in shards if shard.primary == worker],
+        "standbys": [index for index, shard in shards if shard.standby == worker],
+    }
+
+
+def _acknowledged(table: Table, index: int) -> int:
+    done = [0 if status is None else status.done for status in table.tile_statuses(index)]
+    return max(table.slots[index].floor, table.committed, min(done))

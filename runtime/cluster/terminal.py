@@ -1,0 +1,129 @@
+"""A run on a cluster in a terminal: a table of its replicas, one of its shards, and a line of totals, kept up to date."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .view import ClusterView, ReplicaView, ShardView, rate
+
+STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waiting": "yellow"}
+
+
+class LiveTable:
+    """A reporter. Events come from one thread and the screen is drawn by another."""
+
+    def __init__(self, console: Console) -> None:
+        self._view, self._lock = ClusterView(), threading.Lock()
+        self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=4)
+
+    def _drawn(self) -> Group:
+        with self._lock:
+            return drawn(self._view, time.time())
+
+    def started(self, step: int, steps: int) -> None:
+        with self._lock:
+            self._view.step, self._view.steps = step, steps
+        self._live.start()
+
+    def happened(self, event: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._view.take(event, time.time())
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        pass
+
+    def said(self, message: str) -> None:
+        self._live.console.print(message, highlight=False, markup=False)
+
+    def finished(self) -> None:
+        self._live.stop()
+
+
+def drawn(view: ClusterView, now: float) -> Group:
+    """Draw what is seen at a moment."""
+    return Group(_replicas(view, now), _shards(view), *(Text(line) for line in totals(view, now)))
+
+
+def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _replicas(view: ClusterView, now: float) -> Table:
+    table = _table(
+        ("replica", "state", "tiles"), ("steps", "steps/s", "staleness", "largest", "bytes/s", "waited")
+    )
+    for index, replica in sorted(view.replicas.items()):
+        table.add_row(*_replica(index, replica, now))
+    return table
+
+
+def _replica(index: int, replica: ReplicaView, now: float) -> tuple[str | Text, ...]:
+    return (
+        str(index),
+        Text(replica.state, STYLES.get(replica.state, "")),
+        Text(" ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(replica.workers))),
+        f"{replica.steps:,}",
+        f"{rate(replica.recent, now):.1f}",
+        f"{replica.mean_age:.1f}" if replica.ages else "-",
+        str(max(replica.ages)) if replica.ages else "-",
+        size(replica.bytes_per_second(now)),
+        f"{replica.waited:.0%}",
+    )
+
+
+def _shards(view: ClusterView) -> Table:
+    table = _table(("shard", "primary", "standby", ""), ("term", "updates"))
+    for index, shard in sorted(view.shards.items()):
+        table.add_row(
+            str(index), shard.primary or "-", shard.standby or "-", _standby(shard), str(shard.term),
+            f"{shard.updates:,}",
+        )  # fmt: skip
+    return table
+
+
+def _standby(shard: ShardView) -> Text:
+    if shard.standby is None:
+        return Text("none", "yellow")
+    return Text("ready") if shard.ready else Text("being filled", "yellow")
+
+
+def totals(view: ClusterView, now: float) -> tuple[str, ...]:
+    """Return what holds for all replicas together."""
+    left = view.seconds_left(now)
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in view.losses.items())
+    lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
+    return (
+        f"step {view.step:,}/{view.steps:,}  {view.images_per_second(now):,.0f} images/s  "
+        f"{'' if left is None else clock(left) + ' left  '}{losses}",
+        f"{view.workers} workers  durability {view.durability or '-'}  failures {view.failures}{lost}  "
+        f"refused messages {sum(view.refused.values())}",
+    )
+
+
+def size(count: float) -> str:
+    """Return bytes in a unit that fits."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"

@@ -1,0 +1,143 @@
+"""What an operator sees of a run on a cluster at a moment: a state that events are fed to, without clock or terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Event = Mapping[str, Any]
+RECENT = 32
+"""Steps that speeds and means are taken over."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step: when it was done, its seconds, those of them that it waited, and the bytes that its tiles sent."""
+
+    at: float
+    seconds: float
+    waited: float
+    bytes: int
+
+
+def _recent() -> deque[Any]:
+    return deque(maxlen=RECENT)
+
+
+def rate(steps: deque[Stepped], now: float) -> float:
+    """Return steps per second; it falls while no step comes."""
+    if len(steps) < 2:
+        return 0.0
+    return (len(steps) - 1) / max(steps[-1].at - steps[0].at, now - steps[0].at - _pace(steps), 1e-9)
+
+
+def _pace(steps: deque[Stepped]) -> float:
+    """The time in which the next step is due."""
+    return (steps[-1].at - steps[0].at) / (len(steps) - 1)
+
+
+@dataclass
+class ReplicaView:
+    state: str = "waiting"
+    workers: tuple[str | None, ...] = ()
+    steps: int = 0
+    recent: deque[Stepped] = field(default_factory=_recent)
+    ages: deque[int] = field(default_factory=_recent)
+
+    def bytes_per_second(self, now: float) -> float:
+        mean = sum(step.bytes for step in self.recent) / max(len(self.recent), 1)
+        return mean * rate(self.recent, now)
+
+    @property
+    def waited(self) -> float:
+        """The share of its steps' time that it waited for images and other tiles."""
+        seconds = sum(step.seconds for step in self.recent)
+        return sum(step.waited for step in self.recent) / seconds if seconds else 0.0
+
+    @property
+    def mean_age(self) -> float:
+        return sum(self.ages) / max(len(self.ages), 1)
+
+
+@dataclass
+class ShardView:
+    primary: str | None = None
+    standby: str | None = None
+    ready: bool = False
+    term: int = 0
+    updates: int = 0
+
+
+@dataclass
+class ClusterView:
+    """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more."""
+
+    step: int = 0
+    steps: int = 0
+    workers: int = 0
+    durability: str = ""
+    batch: float = 0.0
+    failures: int = 0
+    lost: int = 0
+    replicas: dict[int, ReplicaView] = field(default_factory=dict)
+    shards: dict[int, ShardView] = field(default_factory=dict)
+    recent: deque[Stepped] = field(default_factory=_recent)
+    objectives: deque[Mapping[str, float]] = field(default_factory=_recent)
+    refused: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def take(self, event: Event, at: float) -> None:
+        """Take an event in, as it is logged or published, and the time at which it came."""
+        match event["event"]:
+            case "cluster":
+                self.workers, self.durability = event["workers"], event["durability"]
+            case "roles":
+                self._roles(event)
+            case "step":
+                self._stepped(event, at)
+            case "update":
+                self.replicas.setdefault(event["slot"], ReplicaView()).ages.append(event["age"])
+                self.shards.setdefault(event["shard"], ShardView()).updates += 1
+            case "worker lost":
+                self.failures += 1
+            case "lost":
+                self.lost += event["updates"]
+            case "refused":
+                self.refused[event.get("worker", "scheduler"), event["reason"]] = event["count"]
+
+    def _roles(self, event: Event) -> None:
+        self.workers = len(event["workers"])
+        for index, found in enumerate(event["replicas"]):
+            replica = self.replicas.setdefault(index, ReplicaView())
+            replica.state, replica.workers = found["state"], tuple(found["workers"])
+        for index, pair in enumerate(event["shards"]):
+            shard = self.shards.setdefault(index, ShardView())
+            shard.primary, shard.standby = pair["primary"], pair["standby"]
+            shard.ready, shard.term = pair["ready"], pair["term"]
+
+    def _stepped(self, event: Event, at: float) -> None:
+        stepped = Stepped(at, event["seconds"], event["waited"], event["bytes"])
+        replica = self.replicas.setdefault(event["replica"], ReplicaView())
+        replica.steps += 1
+        replica.recent.append(stepped)
+        self.recent.append(stepped)
+        self.objectives.append(event["objectives"])
+        self.step, self.batch = event["step"], event["images"] / event["step"]
+
+    # --- over all replicas -----------------------------------------------------------------------------------------
+
+    def images_per_second(self, now: float) -> float:
+        return self.batch * rate(self.recent, now)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the time that the rest takes at this pace, None while there is no pace."""
+        pace = rate(self.recent, now)
+        return (self.steps - self.step) / pace if pace else None
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The means of the objectives over the newest steps."""
+        names = dict.fromkeys(name for objectives in self.objectives for name in objectives)
+        found = {name: [o[name] for o in self.objectives if name in o] for name in names}
+        return {name: sum(values) / len(values) for name, values in found.items()}
