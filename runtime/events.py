@@ -10,6 +10,27 @@
     failed       step, message
     done         step
 
+A run on a cluster has these, too; replicas, tiles and shards are numbers, workers go by the names that people gave them:
+
+    cluster      scheduler, workers, replicas, tiles, durability: a process begins to train on a cluster
+    step         replica, generation (of its tiles), exchanged (seconds of `waited` that were spent waiting for other
+                 tiles), bytes (that its tiles sent each other); `step` counts those of all replicas, `seconds` and
+                 `waited` are those of its slowest tile
+    roles        replicas [{state, workers (by tile), generation}], shards [{primary, standby, ready, term}], workers:
+                 logged whenever they change. States: waiting, starting, warming up, computing, lapsed, done
+    worker lost  worker, replicas [{replica, tiles, acknowledged, steps, updates}], primaries, standbys (shards): what it
+                 played; updates below `acknowledged` are safe, `steps` (of tiles) were computed for `updates` above
+    repaired     worker, replica, still: the replica takes steps again; the longest time between two of them since then
+    worker left  worker: it was drained
+    lost         shard, checkpoint (that it goes on from), updates: acknowledged ones that no server held any more
+    rollback     shard, checkpoint, step, reached: synchronous steps that are computed again
+    ages         ages {age: updates}, replicas [{age: updates}]: how many updates were taken between an update's fetch
+                 and itself, counted at every shard since the process began
+    refused      worker (none: the scheduler), reason, count: messages not taken; the 1st, 2nd, 4th, 8th, ... is logged
+    left out     worker, versions {name: [expected, found]}
+    drained      worker, address: it has no role any more, and may be ended
+    note         message
+
 A process may be killed at any moment, so the last line may be cut off; after a resume, lines of later steps that
 came before it are void.
 """

@@ -32,6 +32,9 @@ class Account:
                 self.reporter.happened(event)
 
     def add(self, event: str, **details: Any) -> None:
+        if "place" in details:
+            place = details.pop("place")
+            details["worker"] = place.partition("://")[2] or place
         for told in self.outages.take({"event": event, **details}, time.time()):
             self.log.add(**told)
             self.reporter.happened(told)

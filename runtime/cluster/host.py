@@ -111,10 +111,8 @@ class Host(WorkerPlugin):
         return time.monotonic()
 
     def log(self, event: str, **details: Any) -> None:
-        """Publish an event of the run."""
-        self.worker.log_event(
-            topic(self.brief.run), {"event": event, "worker": str(self.worker.name), **details}
-        )
+        """Publish an event of the run; Dask adds the address as 'worker'."""
+        self.worker.log_event(topic(self.brief.run), {"event": event, "place": str(self.worker.name), **details})
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
