@@ -112,7 +112,9 @@ class Host(WorkerPlugin):
 
     def log(self, event: str, **details: Any) -> None:
         """Publish an event of the run; Dask adds the address as 'worker'."""
-        self.worker.log_event(topic(self.brief.run), {"event": event, "place": str(self.worker.name), **details})
+        self.worker.log_event(
+            topic(self.brief.run), {"event": event, "place": str(self.worker.name), **details}
+        )
 
     # --- the machine -----------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from lnet.runtime.events import Event
 from lnet.runtime.network import Network
 from lnet.runtime.run import Run, refused
 
+from .cluster import cluster_section, running_times
 from .curves import loss_curves, throughput_curve
 from .diagram import diagram
 from .pictures import data_url, sheet_picture
@@ -67,7 +68,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
     return {
         "name": graph.name,
         "summary": _summary(run, steps),
-        "tiles": _tiles(run, steps),
+        "tiles": _tiles(run, events, steps),
         "failures": [event["message"] for event in events if event["event"] == "failed"],
         "diagram": Markup(diagram(graph)),
         "layers": visible,
@@ -76,6 +77,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
         "filters": _filters(graph, network),
         **_reconstructions(run, network, data),
         "throughput": Markup(throughput_curve(steps, graph.training.batch)) if steps else None,
+        "cluster": cluster_section(plan, events),
         "settings": _settings(run),
         "warnings": [event["message"] for event in events if event["event"] == "warning"],
         "source_name": plan.source_name,
@@ -91,10 +93,16 @@ class _Tile:
 
 def _summary(run: Run, steps: list[Event]) -> str:
     last = steps[-1]["step"] if steps else 0
-    return f"{run.directory.name}: {last:,} of {run.plan.graph.training.steps:,} steps, from {run.plan.source_name}"
+    all_steps = run.plan.graph.training.steps * _replicas(run, steps)
+    return f"{run.directory.name}: {last:,} of {all_steps:,} steps, from {run.plan.source_name}"
 
 
-def _tiles(run: Run, steps: list[Event]) -> list[_Tile]:
+def _replicas(run: Run, steps: list[Event]) -> int:
+    """Return how many replicas the steps are counted over: in one process there is one."""
+    return len(run.plan.placement.tiles) if steps and "replica" in steps[-1] else 1
+
+
+def _tiles(run: Run, events: list[Event], steps: list[Event]) -> list[_Tile]:
     graph = run.plan.graph
     sums = totals(graph, run.plan.partition)
     tiles = [
@@ -105,12 +113,23 @@ def _tiles(run: Run, steps: list[Event]) -> list[_Tile]:
         seconds = sum(event["seconds"] for event in steps)
         waited = sum(event["waited"] for event in steps)
         images = len(steps) * graph.training.batch
+        elapsed = _elapsed(events) if "replica" in steps[-1] else seconds
         tiles += [
             _Tile(f"{steps[-1]['images']:,}", "images seen"),
-            _Tile(f"{images / max(seconds, 1e-9):,.0f}", "images per second"),
-            _Tile(f"{waited / max(seconds, 1e-9):.1%}", "of the time waited for images"),
+            _Tile(f"{images / max(elapsed, 1e-9):,.0f}", "images per second"),
+            _Tile(f"{waited / max(seconds, 1e-9):.1%}", f"of the time waited for {_awaited(steps)}"),
         ]
     return tiles
+
+
+def _elapsed(events: list[Event]) -> float:
+    """Return the seconds from the first step's beginning to the last one's end: replicas compute side by side."""
+    steps = [(at, event) for at, event in running_times(events) if event["event"] == "step"]
+    return steps[-1][0] - steps[0][0] + float(steps[0][1]["seconds"])
+
+
+def _awaited(steps: list[Event]) -> str:
+    return "images and other tiles" if "replica" in steps[-1] else "images"
 
 
 def _objectives(steps: list[Event]) -> list[dict[str, str]]:

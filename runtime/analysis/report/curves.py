@@ -31,8 +31,7 @@ def throughput_curve(steps: Sequence[Event], batch: int) -> str:
 
 def _draw(steps: Sequence[Event], curves: Mapping[str, np.ndarray], label: str, logarithmic: bool) -> str:
     numbers = np.array([event["step"] for event in steps])
-    figure = Figure(figsize=(7.2, 2.7), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = new_figure(2.7)
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(_averaged(numbers), _averaged(curve), label=name, linewidth=1.4)
@@ -46,8 +45,20 @@ def _draw(steps: Sequence[Event], curves: Mapping[str, np.ndarray], label: str, 
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         axes.legend(frameon=False)
+    return to_svg(figure, label)
+
+
+def new_figure(height: float) -> Figure:
+    """Return an empty figure of the page's width; `height` in inches."""
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as SVG, the same text for the same figure; `salt` keeps the names in it apart on one page."""
     text = StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]

@@ -1,0 +1,177 @@
+"""What a page says about a run on a cluster: its failures, how old updates were, where time went, what was moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lnet.compiler.cost import tile_costs
+from lnet.compiler.plan import Plan
+from lnet.runtime.events import Event
+
+from .timeline import Loss, staleness_picture, timeline_picture
+
+ENDS = ("done", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of the table of failures."""
+
+    at: str
+    what: str
+    lost: str
+    still: str
+
+
+def cluster_section(plan: Plan, events: Sequence[Event]) -> dict[str, Any] | None:
+    """Return what the section shows, None for a run that was never on a cluster."""
+    begun = [event for event in events if event["event"] == "cluster"]
+    if not begun:
+        return None
+    timed = running_times(events)
+    steps = [(at, e) for at, e in timed if e["event"] == "step" and "replica" in e]
+    losses = [Loss(at, e["worker"]) for at, e in timed if e["event"] == "worker lost"]
+    ages = ages_by_replica(events)
+    return {
+        "summary": _summary(begun[-1]),
+        "failures": failures(timed),
+        "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
+        "timeline": Markup(timeline_picture(steps, losses)) if steps else None,
+        "bytes": moved(plan, events),
+    }
+
+
+def _summary(event: Event) -> str:
+    return (
+        f"{_count(event['replicas'], 'replica')} of {event['tiles']} tiles on {_count(event['workers'], 'worker')}, "
+        f"durability {event['durability']}"
+    )
+
+
+def running_times(events: Sequence[Event]) -> list[tuple[float, Event]]:
+    """Return every event with the seconds that the run had been running, without the time before a resume."""
+    timed: list[tuple[float, Event]] = []
+    running, last = 0.0, None
+    for event in events:
+        if last is not None and event["event"] != "resume":
+            running += max(0.0, event["time"] - last)
+        last = event["time"]
+        timed.append((running, event))
+    return timed
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+
+def failures(timed: Sequence[tuple[float, Event]]) -> list[Failure]:
+    """Return what went wrong, in the order of time."""
+    rows = []
+    for number, (at, event) in enumerate(timed):
+        match event["event"]:
+            case "worker lost":
+                still = _still(event, [later for _, later in timed[number + 1 :]])
+                rows.append(Failure(_clock(at), _roles(event), _work(event), still))
+            case "lost":
+                lost = f"{_count(event['updates'], 'acknowledged update')}"
+                rows.append(Failure(_clock(at), f"shard {event['shard']} had no copy left", lost, ""))
+            case "rollback":
+                lost = f"steps {event['step']:,} to {event['reached']:,}, computed again"
+                rows.append(Failure(_clock(at), f"shard {event['shard']} had no copy left", lost, ""))
+            case "resume" if number and timed[number - 1][1]["event"] not in ENDS:
+                what = "the process that ran it, or the scheduler, ended"
+                lost = f"what came after step {event['step']:,}"
+                rows.append(Failure(_clock(at), what, lost, "all, until it was resumed"))
+    return rows
+
+
+def _roles(event: Event) -> str:
+    roles = [
+        *(
+            f"tile {tile} of replica {entry['replica']}"
+            for entry in event["replicas"]
+            for tile in entry["tiles"]
+        ),
+        *(f"primary of shard {shard}" for shard in event["primaries"]),
+        *(f"standby of shard {shard}" for shard in event["standbys"]),
+    ]
+    return f"{event['worker']} was lost: {', '.join(roles) or 'it had no role'}"
+
+
+def _work(event: Event) -> str:
+    steps = sum(entry["steps"] for entry in event["replicas"])
+    updates = sum(entry["updates"] for entry in event["replicas"])
+    if not steps:
+        return "nothing but the steps under way" if event["replicas"] else "nothing"
+    return f"{_count(steps, 'step')} of tiles, for {_count(updates, 'update')} never acknowledged"
+
+
+def _still(event: Event, later: Sequence[Event]) -> str:
+    """Say how long which replica stood still, as far as it took steps again."""
+    unrepaired = "to the end"
+    found: dict[int, str] = {}
+    for other in later:
+        if other["event"] == "cluster":
+            break
+        if other["event"] == "worker lost" and other["worker"] == event["worker"]:
+            unrepaired = "until it was lost again"
+            break
+        if other["event"] == "repaired" and other["worker"] == event["worker"]:
+            found[other["replica"]] = f"{other['still']:.1f} s"
+    found = {entry["replica"]: unrepaired for entry in event["replicas"]} | found
+    return ", ".join(f"replica {replica}: {time}" for replica, time in sorted(found.items())) or "nobody"
+
+
+# --- staleness -----------------------------------------------------------------------------------------------------
+
+
+def ages_by_replica(events: Sequence[Event]) -> list[Counter[int]]:
+    """Return updates by age for each replica: `ages` counts from the beginning of a process, so its last ones add up."""
+    total: list[Counter[int]] = []
+    newest: Event | None = None
+    for event in (*events, {"event": "cluster"}):
+        if event["event"] == "ages":
+            newest = event
+        elif event["event"] == "cluster" and newest is not None:
+            counts = [Counter({int(age): n for age, n in c.items()}) for c in newest["replicas"]]
+            longest = max(len(total), len(counts))
+            total = [a + b for a, b in zip(_padded(total, longest), _padded(counts, longest), strict=True)]
+            newest = None
+    return total
+
+
+def _padded(counts: list[Counter[int]], length: int) -> list[Counter[int]]:
+    return counts + [Counter()] * (length - len(counts))
+
+
+# --- bytes ---------------------------------------------------------------------------------------------------------
+
+
+def moved(plan: Plan, events: Sequence[Event]) -> list[tuple[str, str]]:
+    """Return what tiles sent each other since the run was last started, beside what the plan says."""
+    last = max(number for number, event in enumerate(events) if event["event"] == "cluster")
+    steps = [event for event in events[last:] if event["event"] == "step"]
+    costs = tile_costs(plan.graph, plan.partition)
+    planned = sum(cost.halo + cost.reduction for cost in costs)
+    rows = [("planned between tiles, a step", f"{planned:,} bytes")]
+    if steps:
+        total = sum(event["bytes"] for event in steps)
+        rows += [
+            ("sent between tiles, a step", f"{total / len(steps):,.0f} bytes"),
+            (f"sent in {_count(len(steps), 'step')}", f"{total:,} bytes"),
+        ]
+    traffic = sum(cost.traffic for cost in costs)
+    return [*rows, ("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"

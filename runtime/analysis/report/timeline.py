@@ -1,0 +1,109 @@
+"""Where the time of replicas went, and how old their updates were, as SVG.
+
+a step   |<- images ->|<- compute and messages between its tiles ->|            next step  |...
+         |<-------------------- seconds -------------------------->|<- between steps ----->|
+                                                                     fetch, push, standing still
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from lnet.runtime.events import Event
+
+from .curves import new_figure, to_svg
+
+Values = NDArray[np.float64]
+BINS, BARS = 150, 40
+PARTS = {
+    "compute": "#5b8c5a",
+    "messages between tiles": "#d9a441",
+    "waiting for images": "#7d7aa8",
+    "servers, or standing still": "#e6e8ec",
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A worker was lost, at this second of the run."""
+
+    at: float
+    worker: str
+
+
+def shares(steps: Sequence[tuple[float, Event]], edges: Values) -> Values:
+    """Return the shares of time `[part, bin]` that one replica spent on each of PARTS, between edges in seconds.
+
+    `steps`: those of the replica, each with the second in which it was done.
+    """
+    ends = np.array([at for at, _ in steps])
+    seconds = np.array([event["seconds"] for _, event in steps])
+    begins = np.maximum(ends - seconds, np.concatenate([[-np.inf], ends[:-1]]))
+    messages = np.array([event["exchanged"] for _, event in steps])
+    images = np.array([event["waited"] for _, event in steps]) - messages
+    kept = (ends - begins) / np.maximum(
+        seconds, 1e-9
+    )  # steps that are logged late overlap: each counts for its part
+    parts = (seconds - messages - images, messages, images)
+    found = np.stack([_share(begins, ends, part * kept, edges) for part in parts]).clip(0, 1)
+    rest: Values = 1 - found.sum(0, keepdims=True)
+    return np.concatenate([found, rest.clip(0, 1)])
+
+
+def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values:
+    """Return how much of each bin was spent, if what a step spends is spread evenly over it."""
+    times = np.stack([begins, ends], 1).ravel()
+    after = np.cumsum(spent)
+    sums = np.stack([after - spent, after], 1).ravel()
+    return np.diff(np.interp(edges, times, sums)) / np.diff(edges)
+
+
+def timeline_picture(steps: Sequence[tuple[float, Event]], losses: Sequence[Loss]) -> str:
+    """Return the shares of every replica's time over the run, one above the other; losses are dashed lines."""
+    replicas = sorted({event["replica"] for _, event in steps})
+    first = min(at - event["seconds"] for at, event in steps)
+    edges = np.linspace(min(first, 0.0), max(steps[-1][0], 1e-3), BINS + 1)
+    figure = new_figure(0.9 + 0.8 * len(replicas))
+    rows = figure.subplots(len(replicas), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, replica in zip(rows, replicas, strict=True):
+        own = [(at, event) for at, event in steps if event["replica"] == replica]
+        axes.stackplot(
+            edges[:-1], shares(own, edges), colors=PARTS.values(), labels=PARTS, step="post", linewidth=0
+        )
+        for loss in losses:
+            axes.axvline(loss.at, color="#a3262a", linestyle="--", linewidth=1)
+        axes.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), yticks=[], ylabel=f"replica {replica}")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    rows[-1].set_xlabel("seconds")
+    handles, labels = rows[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize="small"
+    )
+    return to_svg(figure, "time line")
+
+
+def staleness_picture(ages: Sequence[Counter[int]]) -> str:
+    """Return how many updates of each replica were how old when they were applied."""
+    oldest = max(max(counts, default=0) for counts in ages)
+    width = oldest // BARS + 1
+    edges = np.arange(0, oldest + width + 1, width) - 0.5
+    figure = new_figure(2.4)
+    axes = figure.subplots()
+    bottom = np.zeros(len(edges) - 1)
+    for replica, counts in enumerate(ages):
+        heights, _ = np.histogram(list(counts), edges, weights=list(counts.values()))
+        axes.bar(edges[:-1] + width / 2, heights, 0.9 * width, bottom, label=f"replica {replica}")
+        bottom += heights
+    axes.set_xlabel("updates taken since the fetch")
+    axes.set_ylabel("updates")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(ages) > 1:
+        axes.legend(frameon=False)
+    return to_svg(figure, "staleness")
