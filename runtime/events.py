@@ -13,9 +13,9 @@
 A run on a cluster has these, too; replicas, tiles and shards are numbers, workers go by the names that people gave them:
 
     cluster      scheduler, workers, replicas, tiles, durability: a process begins to train on a cluster
-    step         replica, generation (of its tiles), exchanged (seconds of `waited` that were spent waiting for other
-                 tiles), bytes (that its tiles sent each other); `step` counts those of all replicas, `seconds` and
-                 `waited` are those of its slowest tile
+    step         replica, generation (of its tiles), bytes (that its tiles sent each other), slowest {tile, seconds,
+                 waited, exchanged (of these, for other tiles)}: the tile that waited least for the others; `step`
+                 counts those of all replicas, `seconds` and `waited` are the longest of any tile
     roles        replicas [{state, workers (by tile), generation}], shards [{primary, standby, ready, term}], workers:
                  logged whenever they change. States: waiting, starting, warming up, computing, lapsed, done
     worker lost  worker, replicas [{replica, tiles, acknowledged, steps, updates}], primaries, standbys (shards): what it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +139,12 @@ def _control(client: Client, brief: Brief, what: str) -> None:
     client.sync(getattr(client.scheduler, CONTROL), run=brief.run, what=what)
 
 
+def _slowest(parts: Iterable[Event]) -> Event:
+    """Return where the time went of the tile that the others waited for: the one that waited least for others."""
+    least = min(parts, key=lambda part: float(part["exchanged"]))
+    return {name: least[name] for name in ("tile", "seconds", "waited", "exchanged")}
+
+
 @dataclass
 class _Following:
     """Turns what processes publish into the run's log and its progress."""
@@ -236,7 +242,7 @@ class _Following:
             objectives=objectives,
             seconds=seconds,
             waited=max(part["waited"] for part in latest.values()),
-            exchanged=max(part["exchanged"] for part in latest.values()),
+            slowest=_slowest(latest.values()),
             replica=parts[-1]["replica"],
             generation=min(part["generation"] for part in latest.values()),
             bytes=sum(part["bytes"] for part in latest.values()),

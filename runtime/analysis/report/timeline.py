@@ -3,6 +3,9 @@
 a step   |<- images ->|<- compute and messages between its tiles ->|            next step  |...
          |<-------------------- seconds -------------------------->|<- between steps ----->|
                                                                      fetch, push, standing still
+
+A step is told by its slowest tile: one that waits for another, which waits for its parameters, would count that as
+messages.
 """
 
 from __future__ import annotations
@@ -43,10 +46,11 @@ def shares(steps: Sequence[tuple[float, Event]], edges: Values) -> Values:
     `steps`: those of the replica, each with the second in which it was done.
     """
     ends = np.array([at for at, _ in steps])
-    seconds = np.array([event["seconds"] for _, event in steps])
+    tiles = [event["slowest"] for _, event in steps]
+    seconds = np.array([tile["seconds"] for tile in tiles])
     begins = np.maximum(ends - seconds, np.concatenate([[-np.inf], ends[:-1]]))
-    messages = np.array([event["exchanged"] for _, event in steps])
-    images = np.array([event["waited"] for _, event in steps]) - messages
+    messages = np.array([tile["exchanged"] for tile in tiles])
+    images = np.array([tile["waited"] for tile in tiles]) - messages
     kept = (ends - begins) / np.maximum(
         seconds, 1e-9
     )  # steps that are logged late overlap: each counts for its part
@@ -67,8 +71,7 @@ def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values
 def timeline_picture(steps: Sequence[tuple[float, Event]], losses: Sequence[Loss]) -> str:
     """Return the shares of every replica's time over the run, one above the other; losses are dashed lines."""
     replicas = sorted({event["replica"] for _, event in steps})
-    first = min(at - event["seconds"] for at, event in steps)
-    edges = np.linspace(min(first, 0.0), max(steps[-1][0], 1e-3), BINS + 1)
+    edges = np.linspace(0.0, max(steps[-1][0], 1e-3), BINS + 1)
     figure = new_figure(0.9 + 0.8 * len(replicas))
     rows = figure.subplots(len(replicas), 1, sharex=True, squeeze=False)[:, 0]
     for axes, replica in zip(rows, replicas, strict=True):
