@@ -71,15 +71,23 @@ class EventLog:
 
 def read_events(path: Path) -> list[Event]:
     """Return the events of a run, without those that a resume made void."""
-    events: list[Event] = []
+    kept: list[tuple[Event, int]] = []  # with how many replicas its process counted the steps of
+    replicas = 1
     for event in _lines(path):
         if event["event"] == "resume":
-            step = event["step"]
-            events = [
-                e for e in events if e["event"] not in ("step", "checkpoint", "done") or e["step"] <= step
-            ]
-        events.append(event)
-    return events
+            kept = [(e, n) for e, n in kept if not _is_void(e, n, event["step"])]
+            replicas = 1
+        elif event["event"] == "cluster":
+            replicas = event["replicas"]
+        kept.append((event, replicas))
+    return [event for event, _ in kept]
+
+
+def _is_void(event: Event, replicas: int, step: int) -> bool:
+    """Whether a run that goes on from a step of each replica does again what an event tells of."""
+    if event["event"] == "step":
+        return bool(event["step"] > step * replicas)
+    return event["event"] in ("checkpoint", "done") and event["step"] > step
 
 
 def _lines(path: Path) -> Iterator[Event]:

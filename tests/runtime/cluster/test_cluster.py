@@ -9,6 +9,7 @@ import pytest
 from processes import Watching, cluster, images, plan_of
 
 import lnet
+from lnet.compiler.cost import tile_costs
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.connect import connected
@@ -145,4 +146,18 @@ def test_progress_is_reported(tmp_path, client):
     watching = Watching()
     lnet.train(plan_of(steps=3), images(), directory=tmp_path / "run", client=client, reporter=watching)
     assert watching.steps == 3
-    assert any("is computed by" in message for message in watching.messages)
+    assert "replica 0 is computed by worker-0, worker-1" in watching.messages
+    assert not any("tcp://" in message for message in watching.messages)
+
+
+def test_roles_are_logged_as_they_change(tmp_path, client):
+    run = trained(tmp_path, client, workers=2, steps=3)
+    first, *_, last = [event for event in run.events() if event["event"] == "roles"]
+    assert first["replicas"] == [{"state": "computing", "workers": ["worker-0", "worker-1"], "generation": 1}]
+    assert sorted(shard["primary"] for shard in first["shards"]) == ["worker-0", "worker-1"]
+    assert last["replicas"][0]["state"] == "done"
+    steps = [event for event in run.events() if event["event"] == "step"]
+    assert {event["generation"] for event in steps} == {1}
+    assert {event["bytes"] for event in steps} == {
+        sum(t.halo for t in tile_costs(run.plan.graph, run.plan.partition))
+    }

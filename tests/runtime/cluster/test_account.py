@@ -1,0 +1,242 @@
+"""What is logged when a worker is lost, and when its roles are filled again."""
+
+import json
+
+from lnet.runtime.cluster.account import Account
+from lnet.runtime.cluster.outages import Outages
+from lnet.runtime.cluster.protocol.messages import TileStatus
+from lnet.runtime.cluster.protocol.spec import Spec
+from lnet.runtime.cluster.protocol.table import Member, Pool, Shard, Slot, Table
+from lnet.runtime.cluster.roles import changes, roles, short_name, with_short_names
+from lnet.runtime.events import EventLog
+from lnet.runtime.progress import Silent
+
+# --- the coordinator's table ---------------------------------------------------------------------------------------
+
+LEFT, RIGHT, OTHER = "tcp://10.0.0.1:1#a", "tcp://10.0.0.1:12#b", "tcp://10.0.0.2:1#c"
+
+
+def member(place, *tiles, drained=False):
+    return Member("host", place, 9, 0.0, 0.0, 1, tiles, (), drained=drained)
+
+
+def table(**changed):
+    """Two replicas of two tiles: `left` computes the first one with `right`, a worker without a name the second."""
+    members = {
+        LEFT: member("left", TileStatus(0, 0, 1, 7, False)),
+        RIGHT: member("right", TileStatus(0, 1, 1, 5, False)),
+        OTHER: member("tcp://10.0.0.2:1"),
+    }
+    slots = (
+        Slot((LEFT, RIGHT), generation=1, active=True, floor=4),
+        Slot((OTHER, OTHER), generation=1, active=True),
+    )
+    shards = (
+        Shard(term=1, primary=LEFT, standby=RIGHT, ready=True),
+        Shard(term=2, primary=RIGHT, standby=OTHER),
+    )
+    spec = Spec("run", replicas=2, tiles=2, batches=100, warmup=10)
+    usual = {"pool": Pool(fresh=20), "members": members, "begun": True}
+    return Table(spec, slots, shards, **usual | changed)
+
+
+def without(before, name):
+    return {n: m for n, m in before.members.items() if n != name}
+
+
+def test_roles_by_short_names():
+    found = roles(table())
+    assert found["replicas"][0] == {"state": "computing", "workers": ["left", "right"], "generation": 1}
+    assert found["replicas"][1]["workers"] == ["10.0.0.2:1", "10.0.0.2:1"]
+    assert found["shards"][1] == {"primary": "right", "standby": "10.0.0.2:1", "ready": False, "term": 2}
+    assert found["workers"] == ["10.0.0.2:1", "left", "right"]
+
+
+def state(slot, **changed):
+    made = table(**changed)
+    return roles(made.with_slot(0, slot))["replicas"][0]["state"]
+
+
+def test_states_of_a_replica():
+    staffed, vacant = (LEFT, RIGHT), (None, RIGHT)
+    assert state(Slot(vacant)) == "waiting"
+    assert state(Slot(vacant, generation=1)) == "lapsed"
+    assert state(Slot(staffed, generation=1)) == "warming up"
+    assert state(Slot(staffed, generation=1), pool=Pool(fresh=20, used=10)) == "starting"
+    assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, used=99)) == "done"
+    assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, returned=(7,), used=99)) == "starting"
+    assert state(Slot(staffed, generation=1), stopping=True) == "done"
+
+
+def test_a_lost_worker_and_what_it_played():
+    before = table()
+    after = table(members=without(before, RIGHT))
+    (lost, details), (changed, _) = changes(before, after)
+    assert (lost, changed) == ("worker lost", "roles")
+    assert details == {
+        "worker": "right",
+        "replicas": [{"replica": 0, "tiles": [1], "acknowledged": 5}],
+        "primaries": [1],
+        "standbys": [0],
+    }
+
+
+def test_a_drained_worker_is_not_lost():
+    before = table(members={**table().members, "d": member("spare", drained=True)})
+    assert next(changes(before, table())) == ("worker left", {"worker": "spare"})
+
+
+def test_nothing_is_told_before_a_run_begins_nor_after_it_ended():
+    assert list(changes(table(begun=False, members={}), table(begun=False))) == []
+    assert list(changes(table(), table(finished=True, members={}))) == []
+    assert list(changes(table(), table())) == []
+    assert [kind for kind, _ in changes(table(begun=False), table())] == ["roles"]
+
+
+def test_a_name_that_begins_another():
+    text = with_short_names(f"{RIGHT} and {LEFT}", table().members)
+    assert text == "right and left"
+    assert short_name("tls://a:1#b", None) == "a:1"
+
+
+# --- outages -------------------------------------------------------------------------------------------------------
+
+
+def roles_of(generation=1, primary="left", workers=("left", "right")):
+    replica = {"state": "computing", "workers": list(workers), "generation": generation}
+    other = {"state": "computing", "workers": ["other", "other"], "generation": 1}
+    shard = {"primary": primary, "standby": None, "ready": False, "term": 1}
+    return {"event": "roles", "replicas": [replica, other], "shards": [shard, shard], "workers": []}
+
+
+def tile(number, tile=0, replica=0):
+    return {"event": "tile", "replica": replica, "tile": tile, "number": number}
+
+
+def step(replica=0, generation=1):
+    return {"event": "step", "replica": replica, "generation": generation}
+
+
+def lost(acknowledged=0, primaries=()):
+    played = [{"replica": 0, "tiles": [1], "acknowledged": acknowledged}]
+    return {"event": "worker lost", "worker": "right", "replicas": played, "primaries": list(primaries)}
+
+
+def fed(outages, *timed):
+    return [told for at, event in timed for told in outages.take(event, at) if told["event"] == "repaired"]
+
+
+def repaired(replica, still):
+    return {"event": "repaired", "worker": "right", "replica": replica, "still": still}
+
+
+def test_a_replica_stands_still_until_its_next_step():
+    found = fed(
+        Outages(),
+        (0.0, roles_of()),
+        (1.0, step()),
+        (2.0, lost()),
+        (2.0, roles_of(generation=2)),
+        (6.5, step(generation=2)),
+        (7.0, step(generation=2)),
+    )
+    assert found == [repaired(0, 5.5)]
+
+
+def test_steps_that_were_under_way_repair_nothing():
+    found = fed(
+        Outages(),
+        (1.0, step()),
+        (2.0, lost()),
+        (2.0, roles_of(generation=1, workers=("left", None))),
+        (2.5, step(generation=1)),
+        (3.0, roles_of(generation=2)),
+        (3.5, step(generation=1)),
+        (8.0, step(generation=2)),
+    )
+    assert found == [repaired(0, 4.5)]
+
+
+def test_all_replicas_stand_still_for_a_lost_primary():
+    found = fed(
+        Outages(),
+        (1.0, step(0)),
+        (1.0, step(1)),
+        (2.0, lost(primaries=[1])),
+        (2.0, roles_of(generation=2, primary=None)),
+        (2.5, step(1)),
+        (6.0, roles_of(generation=2)),
+        (6.5, step(1)),
+        (7.0, step(0, generation=2)),
+    )
+    assert found == [repaired(1, 4.0), repaired(0, 6.0)]
+
+
+def test_others_go_on_when_only_a_tile_is_lost():
+    outages = Outages()
+    fed(outages, (0.0, roles_of()), (1.0, step(1)), (2.0, lost()), (3.0, step(1)))
+    assert [outage.replica for outage in outages.open] == [0]
+
+
+def test_work_that_is_lost():
+    outages = Outages()
+    for number in range(6):
+        fed(outages, (0.0, tile(number, 0)), (0.0, tile(number, 1)), (0.0, tile(number, 0, replica=1)))
+    (told,) = outages.take(lost(acknowledged=4), 1.0)
+    assert told["replicas"] == [{"replica": 0, "tiles": [1], "acknowledged": 4, "steps": 4, "updates": 2}]
+    (again,) = outages.take(lost(acknowledged=4), 1.0)
+    assert again["replicas"][0]["steps"] == 0
+
+
+# --- the log -------------------------------------------------------------------------------------------------------
+
+
+class Watching(Silent):
+    def __init__(self):
+        self.events, self.messages = [], []
+
+    def happened(self, event):
+        self.events.append(event["event"])
+
+    def said(self, message):
+        self.messages.append(message)
+
+
+def account(tmp_path):
+    watching = Watching()
+    return Account(EventLog(tmp_path / "events.jsonl"), watching), watching
+
+
+def logged(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+
+
+def test_what_is_logged_is_told(tmp_path):
+    log, watching = account(tmp_path)
+    for event in (roles_of(), step(), lost(), roles_of(2), step(generation=2)):
+        log.add(**event)
+    kinds = ["roles", "step", "worker lost", "roles", "step", "repaired"]
+    assert [event["event"] for event in logged(tmp_path)] == kinds
+    assert watching.events == kinds
+    assert watching.messages[0].startswith("replica 0 stood still for ")
+
+
+def test_ages_add_up_with_every_checkpoint(tmp_path):
+    log, watching = account(tmp_path)
+    for slot, age in ((1, 0), (1, 3), (1, 3)):
+        log.heard({"event": "update", "slot": slot, "age": age})
+    log.add("checkpoint", step=1, file="a")
+    log.heard({"event": "update", "slot": 0, "age": 3})
+    log.add_ages()
+    first, last = [event for event in logged(tmp_path) if event["event"] == "ages"]
+    assert first["replicas"] == [{}, {"0": 1, "3": 2}]
+    assert last["ages"] == {"0": 1, "3": 3}
+    assert last["replicas"] == [{"3": 1}, {"0": 1, "3": 2}]
+    assert watching.events.count("update") == 4
+
+
+def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(tmp_path):
+    log, _ = account(tmp_path)
+    log.add("refused", worker="tcp://10.0.0.1:9", place="worker-3", reason="malformed", count=1)
+    log.add("refused", worker="tcp://10.0.0.1:9", place="tcp://10.0.0.1:9", reason="malformed", count=1)
+    assert [event["worker"] for event in logged(tmp_path)] == ["worker-3", "10.0.0.1:9"]

@@ -1,0 +1,199 @@
+"""What the page says about a run on a cluster, from a recorded log: no cluster is needed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import needs_browser, open_page
+
+import lnet
+from lnet.compiler.pipeline import Layout, compile_source
+from lnet.dsl.diagnostics import Collector
+from lnet.dsl.source import Source
+from lnet.runtime.analysis.report import write_report
+from lnet.runtime.analysis.report.cluster import ages_by_replica, failures, moved, running_times
+from lnet.runtime.analysis.report.timeline import shares
+from lnet.runtime.events import read_events
+
+RECORDED = Path(__file__).parent / "cluster" / "recorded.jsonl"
+TEXT = """
+stage s() { filter: local(5, maps = 3); pool: l2pool(3); norm: lcn(3); learn: rica(sparsity = 0.3) }
+network small { image: input(16x16x1); V1: s() }
+train { update = adagrad(rate = 0.05); batch = 4; steps = 50; replicas = 2 }
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster") / "run"
+    source = Source(TEXT, "small.lnet")
+    plan = compile_source(source, {}, Collector(source), Layout(workers=4))
+    lnet.train(plan, np.zeros((8, 16, 16, 1), np.float32), steps=1, directory=folder)
+    plan.save(folder / "plan.json")
+    shutil.copy(RECORDED, folder / "events.jsonl")
+    return lnet.open_run(folder)
+
+
+SEEN = """
+document.body.dataset.seen = JSON.stringify({
+  headings: [...document.querySelectorAll('h2')].map(h => h.textContent),
+  cells: [...document.querySelectorAll('.failures td')].map(cell => cell.textContent),
+  replicas: [...document.querySelectorAll('.curve svg text')].map(t => t.textContent).filter(t => t.startsWith('replica')),
+  drawn: [...document.querySelectorAll('.curve svg')].every(s => s.getBoundingClientRect().height > 100),
+  overflow: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+});
+"""
+
+
+@needs_browser
+def test_the_section_in_a_browser(run):
+    dom = open_page(write_report(run), SEEN)
+    seen = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))
+    assert seen["headings"][-2:] == ["Cluster", "Configuration"]
+    assert seen["cells"] == [
+        "0:00:27",
+        "worker-1 was lost: tile 1 of replica 0, primary of shard 1",
+        "2 steps of tiles, for 1 update never acknowledged",
+        "replica 0: 14.5 s, replica 1: 4.5 s",
+    ]
+    assert seen["replicas"] == ["replica 0", "replica 1"] * 2
+    assert seen["drawn"]
+    assert not seen["overflow"]
+
+
+def test_the_page_counts_all_replicas(run):
+    text = write_report(run).read_text()
+    assert " of 100 steps, from small.lnet" in text
+    assert "of the time waited for images and other tiles" in text
+    assert "2 replicas of 1x2 tiles on 3 workers, durability single" in text
+
+
+def test_bytes_are_those_that_the_plan_says(run):
+    figures = dict(moved(run.plan, run.events()))
+    assert figures["planned between tiles, a step"] == figures["sent between tiles, a step"] == "8,960 bytes"
+
+
+def test_the_recorded_ages(run):
+    ages = ages_by_replica(run.events())
+    assert len(ages) == 2
+    assert sum(sum(counts.values()) for counts in ages) == 100 * 2
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+
+def lost(time, worker="a", replicas=(), primaries=(), standbys=()):
+    played = [{"replica": r, "tiles": [0], "acknowledged": 0, "steps": 3, "updates": 1} for r in replicas]
+    details = {"replicas": played, "primaries": list(primaries), "standbys": list(standbys)}
+    return {"event": "worker lost", "time": time, "worker": worker, **details}
+
+
+def repaired(time, still, replica=0, worker="a"):
+    return {"event": "repaired", "time": time, "worker": worker, "replica": replica, "still": still}
+
+
+def event(kind, time, **details):
+    return {"event": kind, "time": time, **details}
+
+
+def rows(*events):
+    return [(row.at, row.what, row.lost, row.still) for row in failures(running_times(events))]
+
+
+def test_a_replica_that_was_not_repaired():
+    ((_, _, work, still),) = rows(lost(5, replicas=[0, 1]), repaired(9, 3.25, replica=1))
+    assert still == "replica 0: to the end, replica 1: 3.2 s"
+    assert work == "6 steps of tiles, for 2 updates never acknowledged"
+
+
+def test_a_worker_that_is_lost_again():
+    found = rows(lost(5, replicas=[0]), lost(8, replicas=[0]), repaired(9, 4.0), repaired(9, 1.0))
+    assert [still for *_, still in found] == ["replica 0: until it was lost again", "replica 0: 1.0 s"]
+
+
+def test_a_standby_and_a_spare():
+    standby, spare = rows(lost(5, standbys=[2]), lost(6, worker="b"))
+    assert standby == ("0:00:00", "a was lost: standby of shard 2", "nothing", "nobody")
+    assert spare == ("0:00:01", "b was lost: it had no role", "nothing", "nobody")
+
+
+def test_acknowledged_updates_that_are_lost_are_said():
+    ((_, what, updates, _), (_, _, steps, _)) = rows(
+        event("lost", 3, shard=1, checkpoint=2, updates=1),
+        event("rollback", 4, shard=1, checkpoint=2, step=10, reached=17),
+    )
+    assert (what, updates) == ("shard 1 had no copy left", "1 acknowledged update")
+    assert steps == "steps 10 to 17, computed again"
+
+
+def test_a_resume_after_a_crash_and_one_after_a_stop():
+    crash = rows(event("cluster", 0), event("step", 7), event("resume", 100, step=40), event("cluster", 101))
+    assert crash == [
+        (
+            "0:00:07",
+            "the process that ran it, or the scheduler, ended",
+            "what came after step 40",
+            "all, until it was resumed",
+        )
+    ]
+    assert rows(event("step", 7), event("interrupted", 8), event("resume", 100, step=40)) == []
+
+
+def test_ages_of_a_resumed_run_add_up():
+    def ages(*replicas):
+        return {"event": "ages", "replicas": list(replicas)}
+
+    begun = {"event": "cluster"}
+    found = ages_by_replica([begun, ages({"0": 1}), ages({"0": 2, "4": 1}), begun, ages({"0": 5}, {"1": 1})])
+    assert found == [{0: 7, 4: 1}, {1: 1}]
+    assert ages_by_replica([begun]) == []
+
+
+# --- the time line -------------------------------------------------------------------------------------------------
+
+
+def timed(end, seconds, waited, exchanged):
+    return end, {"slowest": {"seconds": seconds, "waited": waited, "exchanged": exchanged}}
+
+
+def test_shares_of_time():
+    steps = [timed(2.0, 2.0, 1.0, 0.5), timed(4.0, 1.0, 0.0, 0.0)]
+    found = shares(steps, np.array([0.0, 2.0, 3.0, 4.0, 6.0]))
+    np.testing.assert_allclose(found.T, [[0.5, 0.25, 0.25, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def test_shares_never_exceed_the_time():
+    steps = [timed(2.0, 2.0, 0.0, 0.0), timed(2.5, 2.0, 1.0, 1.0), timed(2.5, 1.0, 0.0, 0.0)]
+    found = shares(steps, np.linspace(0.0, 4.0, 9))
+    np.testing.assert_allclose(found.sum(0), 1)
+    assert (found >= 0).all()
+
+
+# --- the log -------------------------------------------------------------------------------------------------------
+
+
+def test_a_resume_voids_the_steps_of_all_replicas_after_it(tmp_path):
+    def steps(*numbers):
+        return [{"event": "step", "step": number} for number in numbers]
+
+    log = [
+        {"event": "cluster", "replicas": 2},
+        *steps(1, 2, 3, 4, 5),
+        {"event": "checkpoint", "step": 3},
+        {"event": "resume", "step": 2},
+        *steps(3, 4),
+        {"event": "resume", "step": 3},
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in log))
+    found = [(event["event"], event.get("step")) for event in read_events(path)]
+    assert found == [
+        ("cluster", None),
+        *(("step", number) for number in (1, 2, 3, 4)),
+        ("resume", 2),
+        ("step", 3),
+        ("resume", 3),
+    ]
