@@ -75,7 +75,8 @@ class Servers:
         self.threads.submit(apply.owner, work)
         for part in apply.parts if self.leads(apply.owner) else ():
             update = part.update
-            self.log("update", shard=apply.owner.index, slot=update.slot, number=update.number, age=part.age)
+            age = 0 if self.brief.spec.synchronous else part.age  # parts of one step are one update
+            self.log("update", shard=apply.owner.index, slot=update.slot, number=update.number, age=age)
 
     def _read(self, read: do.Read) -> None:
         server = self._server(read.owner)

@@ -31,7 +31,7 @@ class LiveTable:
     def started(self, step: int, steps: int) -> None:
         with self._lock:
             self._view.step, self._view.steps = step, steps
-        self._live.start()
+        self._live.start(refresh=True)
 
     def happened(self, event: Mapping[str, Any]) -> None:
         with self._lock:

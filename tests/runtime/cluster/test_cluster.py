@@ -51,6 +51,8 @@ def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, clie
     alone = trained(tmp_path, name="alone", workers=1, batch=8)
     replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0)
     assert_close(replicas, alone, alone)
+    *_, ages = [event["ages"] for event in replicas.events() if event["event"] == "ages"]
+    assert ages == {"0": 40}
 
 
 def test_asynchronous_replicas_learn(tmp_path, client):

@@ -153,6 +153,8 @@ def test_the_table_is_drawn_while_events_come(tmp_path):
         live = LiveTable(Console(file=file, force_terminal=True, width=110))
         live.happened({"event": "cluster", "workers": 2, "durability": "single"})
         live.started(0, 10)
+        file.flush()
+        assert "step 0/10" in path.read_text()
         live.happened(ROLES)
         live.happened(step(1))
         live.stepped(1, {}, 3.0)
