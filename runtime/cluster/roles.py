@@ -37,8 +37,8 @@ def short_name(name: str, member: Member | None) -> str:
 
 def with_short_names(text: str, members: Mapping[str, Member]) -> str:
     """Return a text with the workers in it by their short names."""
-    for name in sorted(members, key=len, reverse=True):
-        text = text.replace(name, short_name(name, members[name]))
+    for name, member in members.items():
+        text = text.replace(name, short_name(name, member))
     return text
 
 

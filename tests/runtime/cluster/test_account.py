@@ -93,7 +93,7 @@ def test_nothing_is_told_before_a_run_begins_nor_after_it_ended():
     assert [kind for kind, _ in changes(table(begun=False), table())] == ["roles"]
 
 
-def test_a_name_that_begins_another():
+def test_short_names_in_a_text():
     text = with_short_names(f"{RIGHT} and {LEFT}", table().members)
     assert text == "right and left"
     assert short_name("tls://a:1#b", None) == "a:1"
@@ -155,6 +155,19 @@ def test_steps_that_were_under_way_repair_nothing():
         (8.0, step(generation=2)),
     )
     assert found == [repaired(0, 4.5)]
+
+
+def test_the_longest_time_between_two_steps_counts():
+    found = fed(
+        Outages(),
+        (1.0, step()),
+        (2.0, lost()),
+        (2.0, roles_of(generation=2, primary=None)),
+        (7.0, step(generation=2)),
+        (7.5, roles_of(generation=2)),
+        (8.0, step(generation=2)),
+    )
+    assert found == [repaired(0, 6.0)]
 
 
 def test_all_replicas_stand_still_for_a_lost_primary():
