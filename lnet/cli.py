@@ -66,7 +66,8 @@ _cluster = click.option(
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Train on a Dask cluster: one of this machine's processes, or the one at tcp://HOST:PORT or in a scheduler file.",
+    help="Train on a Dask cluster: at tcp://HOST:PORT, tls://HOST:PORT or where a scheduler file says; without an "
+    "address, on processes of this machine, one for each worker of the plan.",
 )
 
 
@@ -336,7 +337,10 @@ def run(
     cluster: str | None,
     settings: Sequence[str],
 ) -> None:
-    """Train FILE, a .lnet file or a plan, in this process; without FILE the plan in this folder."""
+    """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
+
+    In this process, or on a cluster. A cluster's machines must see the run (-d) and the images under the same path.
+    """
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     plan = _plan_of(file, settings, Layout())
@@ -352,7 +356,10 @@ def run(
 @_steps
 @_cluster
 def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None) -> None:
-    """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped."""
+    """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped.
+
+    In this process or on a cluster, whichever it ran on before.
+    """
     with _client(cluster, lnet.open_run(directory).plan) as client:
         _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client), cluster is not None)
 
