@@ -93,6 +93,7 @@ CODES: dict[str, str] = {
     "E760": "no cluster",
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",
+    "E763": "a cluster that was lost",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

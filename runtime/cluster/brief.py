@@ -26,7 +26,8 @@ class Brief:
     """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
 
     `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
-    the number and the path of the checkpoint that the run goes on from.
+    the number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers,
+    after which the run is given up.
     """
 
     run: str
@@ -40,6 +41,7 @@ class Brief:
     versions: tuple[tuple[str, str], ...] = ()
     origin: tuple[int, str] | None = None
     times: Times = field(default_factory=Times)
+    desertion: float = 60.0
 
     @cached_property
     def plan(self) -> Plan:

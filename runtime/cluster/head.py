@@ -31,10 +31,10 @@ CONTROL = "lnet_control"
 
 
 class Head(SchedulerPlugin):
-    """The coordinator of one run."""
+    """The coordinator of one run, for as long as the client that began it is connected."""
 
-    def __init__(self, brief: Brief) -> None:
-        self.brief = brief
+    def __init__(self, brief: Brief, client: str) -> None:
+        self.brief, self.client = brief, client
         self.name = plugin_name(brief.run)
 
     async def start(self, scheduler: Scheduler) -> None:
@@ -43,6 +43,8 @@ class Head(SchedulerPlugin):
         self.refused: Counter[str] = Counter()
         self.known: dict[str, Member] = {}
         self.done = False
+        self.attended = self.now
+        self.orphaned = False
         self.performers = self._performers()
         scheduler.stream_handlers.setdefault(REPORTS, _Dispatch(scheduler).report)
         scheduler.handlers.setdefault(CONTROL, _Dispatch(scheduler).control)
@@ -102,7 +104,27 @@ class Head(SchedulerPlugin):
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), lambda: self.tell(events.Tick))
+        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), self._tick)
+
+    def _tick(self) -> None:
+        if self.scheduler.plugins.get(self.name) is not self:
+            self.stop()
+            return
+        self.tell(events.Tick)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Give the run up if it has had too few workers to begin, or none to go on, for too long."""
+        enough = 1 if self.state.begun else self.brief.spec.workers
+        found = len(self.state.members)
+        if found >= enough or self.state.finished:
+            self.attended = self.now
+        elif self.now - self.attended > self.brief.desertion:
+            missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
+            message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
+            self.log("deserted", message=message)
+            self.attended = self.now
+            self._leave()
 
     def _refuse(self, refused: do.Refused) -> None:
         self.refused[refused.reason] += 1
@@ -152,8 +174,18 @@ class Head(SchedulerPlugin):
         self.log(
             "finished",
             checkpoint=None if finish.manifest is None else finish.manifest.id,
+            written=finish.manifest is not None and finish.manifest.id == self.state.checkpoints,
+            complete=self.state.pool.used >= self.brief.spec.batches,
             refused=dict(self.refused),
         )
+        self.loop.call_later(4 * self.brief.times.beat, self._leave)  # until all workers have heard of it
+
+    def _leave(self) -> None:
+        """Take the run off the cluster, if there is no client any more that would."""
+        if self.orphaned and not self.done:
+            self.stop()
+            self.scheduler.remove_plugin(self.name)
+            self.leaving = self.loop.create_task(self.scheduler.unregister_worker_plugin(None, self.name))
 
     # --- what Dask and people tell it ------------------------------------------------------------------------------
 
@@ -162,6 +194,12 @@ class Head(SchedulerPlugin):
         for name in list(self.state.members):
             if name.partition("#")[0] == worker:
                 self.tell(events.WorkerLost, name)
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """Nobody follows the run any more: save what there is, and leave the cluster to others."""
+        if client == self.client and not self.done:
+            self.orphaned = True
+            self.tell(events.StopWanted)
 
     def take(self, address: str, report: Any) -> None:
         try:
@@ -172,8 +210,10 @@ class Head(SchedulerPlugin):
         self.tell(events.Received, getattr(found, "worker", address), found)
 
     def control(self, what: str, worker: str = "") -> bool:
-        """Stop the run, save a checkpoint, or drain a worker by its name, address or place."""
+        """Say that the run is known, stop it, save a checkpoint, or drain a worker by its name, address or place."""
         match what:
+            case "known":
+                return True
             case "stop":
                 self.tell(events.StopWanted)
             case "checkpoint":

@@ -13,6 +13,7 @@ from typing import Any
 
 from distributed import Client
 
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.events import EventLog
 from lnet.runtime.progress import Reporter
@@ -21,11 +22,18 @@ from lnet.runtime.sharded import committed
 
 from .account import Account
 from .brief import Brief, versions
-from .head import CONTROL, Head
+from .connection import Connection, go_on
+from .head import Head
 from .host import Host, topic
 from .protocol.spec import Times
 
 Event = dict[str, Any]
+
+TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
+"""A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
+
+RECENT = 100
+"""Updates of a replica within which one may be computed again."""
 
 
 def train_on(
@@ -47,8 +55,9 @@ def train_on(
     log = EventLog(run.directory / "events.jsonl")
     try:
         following.begin(Account(log, reporter), client, resumed)
-        with _published(client, brief) as events, _roles(client, brief):
-            following.follow(events, stopped, lambda: _control(client, brief, "stop"))
+        connection = Connection(client, run, brief)
+        with _published(client, brief) as events, _roles(connection):
+            following.follow(events, stopped, connection)
     finally:
         reporter.finished()
         log.close()
@@ -81,7 +90,7 @@ def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str]
         durability="standby" if len(hosts) > 1 else "single",
         versions=versions(),
         origin=origin,
-        times=Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0),
+        times=TIMES,
     )
 
 
@@ -119,24 +128,22 @@ def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
     try:
         yield events
     finally:
-        client.unsubscribe_topic(topic(brief.run))
+        if client.status == "running":
+            client.unsubscribe_topic(topic(brief.run))
 
 
 @contextmanager
-def _roles(client: Client, brief: Brief) -> Iterator[None]:
+def _roles(connection: Connection) -> Iterator[None]:
     """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
-    head, host = Head(brief), Host(brief)
+    client, brief = connection.client, connection.brief
+    head, host = Head(brief, client.id), Host(brief)
     client.register_plugin(head, name=head.name)
     try:
         client.register_plugin(host, name=host.name)
         yield
     finally:
-        client.unregister_worker_plugin(host.name)
-        client.unregister_scheduler_plugin(head.name)
-
-
-def _control(client: Client, brief: Brief, what: str) -> None:
-    client.sync(getattr(client.scheduler, CONTROL), run=brief.run, what=what)
+        connection.release("unregister_worker_plugin", host.name)
+        connection.release("unregister_scheduler_plugin", head.name)
 
 
 def _slowest(parts: Iterable[Event]) -> Event:
@@ -156,6 +163,13 @@ class _Following:
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
     parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
+    counted: set[tuple[int, int, int]] = field(default_factory=set)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """Steps of the run: each is one of every replica."""
+        return self.steps // self.brief.spec.replicas
 
     def begin(self, log: Account, client: Client, resumed: bool) -> None:
         """Log how the run begins."""
@@ -176,21 +190,31 @@ class _Following:
         )
         self.reporter.started(self.steps, self.brief.spec.batches)
 
-    def follow(
-        self, events: queue.Queue[Event], stopped: Callable[[], bool], stop: Callable[[], None]
-    ) -> None:
-        """Take events until the run has ended; ask for its end when it is to stop."""
+    def follow(self, events: queue.Queue[Event], stopped: Callable[[], bool], connection: Connection) -> None:
+        """Take events until the run has ended; ask for its end when it is to stop.
+
+        Raises `LnetError` if the cluster is lost, or something fails on it that ends the run.
+        """
         asked = False
         while True:
             if stopped() and not asked:
-                stop()
+                connection.control("stop")
                 asked = True
             try:
                 event = events.get(timeout=0.2)
             except queue.Empty:
+                self._check(connection)
                 continue
+            connection.hear()
             if self._take(event):
                 return
+
+    def _check(self, connection: Connection) -> None:
+        try:
+            connection.check()
+        except LnetError as error:
+            self.log.add("failed", step=self.step, message=error.diagnostics[0].message)
+            raise
 
     def _take(self, event: Event) -> bool:
         """Log an event; return whether it was the last."""
@@ -205,20 +229,36 @@ class _Following:
                 self._finished(details)
                 return True
             case "failure":
-                self.log.add("failed", step=self.steps // self.brief.spec.replicas, **details)
+                self.log.add("failed", step=self.step, **details)
                 raise refused("E762", f"a worker failed: {details['message']}")
+            case "deserted":
+                self.log.add("failed", step=self.step, **details)
+                raise refused("E761", details["message"], *self.left_out[:10], hint=go_on(self.run))
             case kind:
                 self.log.add(kind, **details)
+                if kind == "left out":
+                    self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
+                elif kind == "rollback":
+                    self._go_back(details["step"])
                 if kind in ("note", "warning", "lost", "rollback"):
                     self.reporter.said(details.get("message") or f"{kind}: {details}")
         return False
 
+    def _go_back(self, step: int) -> None:
+        """Count the steps since then anew."""
+        self.steps = step * self.brief.spec.replicas
+        self.parts.clear()
+        self.counted.clear()
+
     def _tile(self, details: Event) -> None:
         key = (details["slot"], details["number"], details["index"])
+        if key in self.counted:  # a step that was computed again after a loss
+            return
         parts = self.parts.setdefault(key, [])
         parts.append(details)
         if len({part["tile"] for part in parts}) == self.brief.spec.tiles:
             self._step(key, self.parts.pop(key))
+            self.counted = {other for other in self.counted if other[1] > key[1] - RECENT} | {key}
 
     def _step(self, key: tuple[int, int, int], parts: list[Event]) -> None:
         """Log a step of one replica, of which all tiles have reported."""
@@ -251,10 +291,10 @@ class _Following:
         self.reporter.stepped(self.steps, objectives, self.steps * graph.training.batch / elapsed)
 
     def _finished(self, details: Event) -> None:
-        step = self.steps // self.brief.spec.replicas
+        step = self.run.plan.graph.training.steps if details["complete"] else self.step
         self.log.add_ages()
-        if details["checkpoint"] is None:
+        if not details["written"]:
             self.log.add("failed", step=step, message="the last checkpoint could not be written")
             raise refused("E731", f"the last checkpoint, at step {step:,}, could not be written")
-        self.complete = self.steps >= self.brief.spec.batches
+        self.complete = details["complete"]
         self.log.add("done" if self.complete else "interrupted", step=step)

@@ -43,6 +43,7 @@ OUTSIDE_FILES = {
     **{f"E{number}": "tests/runtime/test_data.py" for number in range(701, 711)},
     **{f"E{number}": "tests/runtime/test_train.py" for number in (730, 731, *range(740, 749))},
     **{f"E{number}": "tests/runtime/cluster/test_cluster.py" for number in range(760, 763)},
+    "E763": "tests/runtime/cluster/test_failures.py",
 }
 """Codes that no program alone can cause, and the tests that do."""
 

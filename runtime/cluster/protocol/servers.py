@@ -26,11 +26,11 @@ def repair(table: Table, now: float) -> Step:
         return table, ()
     done: tuple[Instruction, ...] = ()
     for index in range(len(table.shards)):
-        table = _learn(table, index)
+        table, learned = _learn(table, index)
         table, declared = _declare(table, index)
         table, repaired = _fill_primary(table, index, now)
         table, chosen = _fill_standby(table, index)
-        done += declared + repaired + chosen
+        done += learned + declared + repaired + chosen
     return table, done
 
 
@@ -55,11 +55,12 @@ def adopt(table: Table, worker: str, member: Member) -> Table:
     return table
 
 
-def _learn(table: Table, index: int) -> Table:
+def _learn(table: Table, index: int) -> Step:
     shard, status = table.shards[index], table.status(index)
     if status is None or status.ready != shard.filling or shard.standby is None or shard.ready:
-        return table
-    return table.with_shard(index, replace(shard, ready=True, reserve=None))
+        return table, ()
+    note = Note(f"the standby of shard {index} on {shard.standby} is ready")
+    return table.with_shard(index, replace(shard, ready=True, reserve=None)), (note,)
 
 
 def _fill_primary(table: Table, index: int, now: float) -> Step:

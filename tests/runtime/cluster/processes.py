@@ -62,18 +62,20 @@ def cluster(workers):
 
 
 class Watching(Silent):
-    """Calls `at[step]` when a step is done, and keeps what was said."""
+    """Calls `at[step]` when a step is done, `on[words]` when they are first said, and keeps what was said."""
 
-    def __init__(self, at=None):
-        self.at, self.messages, self.steps = at or {}, [], 0
+    def __init__(self, at=None, on=None):
+        self.at, self.on, self.messages, self.steps = dict(at or {}), dict(on or {}), [], 0
 
     def stepped(self, step, objectives, images_per_second):
         self.steps = step
         if step in self.at:
-            self.at[step]()
+            self.at.pop(step)()
 
     def said(self, message):
         self.messages.append(message)
+        for words in [words for words in self.on if words in message]:
+            self.on.pop(words)()
 
 
 def process_of(client, name):
