@@ -1,6 +1,10 @@
 """A cluster of real processes on this machine, and a small network to train on it."""
 
-from contextlib import contextmanager
+import os
+import re
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -42,13 +46,19 @@ def images(count=60, size=16):
 
 
 @contextmanager
-def cluster(workers):
+def cluster(workers, env=None):
     """Worker processes `worker-0`, `worker-1`, ... with nannies that start a new process for one that dies."""
     quiet = {"host": "127.0.0.1", "dashboard": False}
     spec = {
         f"worker-{number}": {
             "cls": Nanny,
-            "options": {**quiet, "nthreads": 1, "name": f"worker-{number}", "memory_limit": 0},
+            "options": {
+                **quiet,
+                "nthreads": 1,
+                "name": f"worker-{number}",
+                "memory_limit": 0,
+                "env": env or {},
+            },
         }
         for number in range(workers)
     }
@@ -59,6 +69,39 @@ def cluster(workers):
     ):
         client.wait_for_workers(workers, timeout=60)
         yield client
+
+
+@contextmanager
+def separate_processes(directory, workers, env=None):
+    """A scheduler and workers without nannies, as they are started by hand, and a way to start one more of them."""
+    with ExitStack() as stack:
+        file = directory / "scheduler.json"
+        scheduler = stack.enter_context(_process("scheduler", "--scheduler-file", file, "--port", 0, env=env))
+
+        def start(name):
+            arguments = ("--scheduler-file", file, "--nthreads", 1, "--no-nanny", "--name", name)
+            return stack.enter_context(_process("worker", *arguments, env=env))
+
+        processes = {f"worker-{number}": start(f"worker-{number}") for number in range(workers)}
+        with Client(scheduler_file=file, timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
+            yield client, scheduler, processes, start
+
+
+@contextmanager
+def _process(kind, *arguments, env=None):
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", "127.0.0.1", "--no-dashboard"]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 class Watching(Silent):
@@ -78,14 +121,54 @@ class Watching(Silent):
             self.on.pop(words)()
 
 
-def process_of(client, name):
-    """The process of the worker that has a name now."""
+class Striking(Watching):
+    """Calls the next of `strikes` when `every` steps have been done since the last one and all standbys are ready.
+
+    `servers[shard]` are the workers of its primary and of its standby, by their addresses.
+    """
+
+    def __init__(self, *strikes, every=15, **calls):
+        super().__init__(**calls)
+        self.strikes, self.every, self.last = list(strikes), every, 0
+        self.servers, self.ready = {}, set()
+
+    def stepped(self, step, objectives, images_per_second):
+        super().stepped(step, objectives, images_per_second)
+        if self.strikes and step >= self.last + self.every and self.ready == set(self.servers):
+            self.last = step
+            self.strikes.pop(0)()
+
+    def said(self, message):
+        super().said(message)
+        if (found := re.match(r"shard (\d+) begins on (\S+)#", message)) or (
+            found := re.match(r"the standby of shard (\d+) on (\S+)#\w+ is promoted", message)
+        ):
+            self._serve(int(found[1]), 0, found[2])
+        elif found := re.match(r"the standby of shard (\d+) is to be filled on (\S+)#", message):
+            self._serve(int(found[1]), 1, found[2])
+        elif found := re.match(r"the standby of shard (\d+) on \S+ is ready", message):
+            self.ready.add(int(found[1]))
+
+    def _serve(self, shard, place, address):
+        self.servers.setdefault(shard, [None, None])[place] = address
+        self.ready.discard(shard)
+
+
+def address_of(client, name):
+    """The address of the worker that has a name now."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     (address,) = [address for address, details in workers.items() if details["name"] == name]
+    return address
+
+
+def process_at(client, address):
     return client.run(_pid, workers=[address])[address]
 
 
-def _pid():
-    import os
+def process_of(client, name):
+    """The process of the worker that has a name now."""
+    return process_at(client, address_of(client, name))
 
+
+def _pid():
     return os.getpid()

@@ -2,19 +2,44 @@
 
 import os
 import signal
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from processes import Watching, cluster, images, plan_of, process_of
+from distributed import Client
+from distributed.protocol.serialize import to_serialize
+from processes import (
+    Striking,
+    Watching,
+    address_of,
+    cluster,
+    images,
+    plan_of,
+    process_at,
+    separate_processes,
+)
 
 import lnet
+from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.host import DELIVER, Host
+from lnet.runtime.cluster.numerics import shard_shapes
+from lnet.runtime.cluster.protocol.messages import Push, Sender
+from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.spec import Times
+from lnet.runtime.cluster.protocol.wire import pack
 
 pytestmark = pytest.mark.slow
 
 TIMES = Times(beat=0.2, silence=2.0, lease=1.5, retry=1.0, patience=4.0)
 """Shorter than a run's own, so that a test does not wait long for what it is about."""
+
+ASKED = {
+    "asynchronous": {"workers": 2, "steps": 60},
+    "synchronous": {"workers": 2, "steps": 60, "replicas": 2, "staleness": 0},
+    "longer": {"workers": 2, "steps": 300},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +48,18 @@ def times(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def pair():
-    """Two workers; a nanny starts a new process for one that was killed."""
-    with cluster(2) as client:
+def env(tmp_path_factory):
+    """New processes find compiled what those before them compiled."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def pair(env):
+    """Two workers: each has a tile, its primary, and the other's standby; a nanny starts a new process for one that ends."""
+    with cluster(2, env) as client:
         yield client
 
 
@@ -37,25 +71,26 @@ def client(pair):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory, pair):
-    """Runs that nothing happens to."""
+    """Parameters of runs that nothing happens to."""
     found = {}
 
-    def run(**asked):
-        key = tuple(sorted(asked.items()))
-        if key not in found:
+    def params(how):
+        if how not in found:
             directory = tmp_path_factory.mktemp("undisturbed") / "run"
-            found[key] = lnet.train(plan_of(**asked), images(), directory=directory, client=pair)
-        return found[key].network().params
+            found[how] = lnet.train(plan_of(**ASKED[how]), images(), directory=directory, client=pair)
+        return found[how].network().params
 
-    return run
-
-
-def killer(client, name, how=signal.SIGKILL):
-    return lambda: os.kill(process_of(client, name), how)
+    return params
 
 
-def trained(directory, client, watching, **asked):
-    return lnet.train(plan_of(**asked), images(), directory=directory, client=client, reporter=watching)
+def trained(tmp_path, client, watching, **asked):
+    return lnet.train(
+        plan_of(**asked), images(), directory=tmp_path / "run", client=client, reporter=watching
+    )
+
+
+def strike(client, address, blow=signal.SIGKILL):
+    os.kill(process_at(client, address), blow)
 
 
 def assert_equal(run, params):
@@ -63,23 +98,229 @@ def assert_equal(run, params):
         np.testing.assert_array_equal(value, params[name], err_msg=name)
 
 
-def kinds(run):
-    return [event["event"] for event in run.events()]
+def assert_nothing_lost(run, params):
+    assert not {"lost", "rollback"} & {event["event"] for event in run.events()}
+    assert run.events()[-1]["event"] == "done"
+    assert_equal(run, params)
 
 
-ASKED = {
-    "asynchronous": {"workers": 2, "steps": 60},
-    "synchronous": {"workers": 2, "steps": 60, "replicas": 2, "staleness": 0},
-}
+def promoted(watching):
+    return sum("is promoted" in message for message in watching.messages)
 
 
-@pytest.mark.parametrize("how", ASKED)
-@pytest.mark.parametrize("worker", ["worker-0", "worker-1"])
-def test_a_worker_that_is_killed_loses_nothing(tmp_path, client, expected, how, worker):
-    wanted = expected(**ASKED[how])
-    watching = Watching(on={"the standby of shard 1 on": lambda: None}, at={20: killer(client, worker)})
-    run = trained(tmp_path / "run", client, watching, **ASKED[how])
-    print("\n".join(watching.messages))
-    assert any("is promoted" in message for message in watching.messages)
-    assert not {"lost", "rollback"} & set(kinds(run))
-    assert_equal(run, wanted)
+def refusal(call):
+    with pytest.raises(LnetError) as caught:
+        call()
+    return render_all(caught.value.diagnostics, caught.value.source)
+
+
+# --- one worker ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["asynchronous", "synchronous"])
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_worker_that_ends_loses_nothing(tmp_path, client, expected, how, blow):
+    wanted, watching = expected(how), Striking(lambda: strike(client, watching.servers[0][0], blow))
+    run = trained(tmp_path, client, watching, **ASKED[how])
+    assert promoted(watching) == 1
+    assert_nothing_lost(run, wanted)
+
+
+def test_two_failures_in_a_row(tmp_path, client, expected):
+    wanted = expected("longer")
+    watching = Striking(*[lambda shard=shard: strike(client, watching.servers[shard][0]) for shard in (0, 1)])
+    run = trained(tmp_path, client, watching, **ASKED["longer"])
+    assert not watching.strikes
+    assert promoted(watching) >= 2
+    assert_nothing_lost(run, wanted)
+
+
+@pytest.mark.parametrize("how", ["asynchronous", "synchronous"])
+def test_a_stopped_worker_comes_back_as_a_zombie(tmp_path, client, expected, how):
+    wanted, stopped = expected(how), []
+
+    def stop():
+        stopped.append(process_at(client, watching.servers[0][0]))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    watching = Striking(stop, on={"is promoted": lambda: os.kill(stopped[0], signal.SIGCONT)})
+    run = trained(tmp_path, client, watching, **ASKED[how])
+    print("\n".join(watching.messages), [e for e in run.events() if e["event"] == "refused"])
+    assert_nothing_lost(run, wanted)
+
+
+def test_a_worker_is_drained(tmp_path, client, expected):
+    watching = Striking(lambda: drain(client, "worker-0"))
+    address = address_of(client, "worker-0")
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    (drained,) = [event["address"] for event in run.events() if event["event"] == "drained"]
+    assert drained.startswith(f"{address}#")
+    computed = [message for message in watching.messages if "is computed by" in message]
+    assert address in computed[0]
+    assert address not in computed[-1]
+    assert_nothing_lost(run, expected("asynchronous"))
+
+
+def drain(client, name):
+    (token,) = [n.removeprefix("lnet-") for n in client.cluster.scheduler.plugins if n.startswith("lnet-")]
+    assert client.sync(client.scheduler.lnet_control, run=token, what="drain", worker=name)
+
+
+# --- more than is kept twice ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "event"), [("asynchronous", "lost"), ("synchronous", "rollback")])
+def test_primary_and_standby_lost_at_once(tmp_path, client, expected, how, event):
+    wanted = expected(how)
+
+    def strike_both():
+        for process in [process_at(client, address) for address in watching.servers[0]]:
+            os.kill(process, signal.SIGKILL)
+
+    watching = Striking(strike_both)
+    run = trained(tmp_path, client, watching, **ASKED[how])
+    (lost, *_) = [e for e in run.events() if e["event"] == event]
+    assert lost["checkpoint"] >= 1
+    assert run.events()[-1]["event"] == "done"
+    if event == "rollback":
+        assert lost["step"] < lost["reached"]
+        assert_equal(run, wanted)
+    else:
+        assert lost["updates"] >= 0
+
+
+# --- workers and schedulers that do not come back ------------------------------------------------------------------
+
+
+def test_a_worker_that_joins_late_takes_over(tmp_path, env, expected):
+    with separate_processes(tmp_path, 2, env) as (client, _, processes, start):
+        watching = Striking(
+            lambda: start("late"), lambda: processes["worker-0"].kill(), every=5, on={"is lost": lambda: None}
+        )
+        joined = []
+        watching.on = {"joins": lambda: joined.append(True)}
+        run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+        print("\n".join(watching.messages))
+    assert_nothing_lost(run, expected("asynchronous"))
+
+
+def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
+    with separate_processes(tmp_path, 2, env) as (client, scheduler, _, _):
+        watching = Striking(scheduler.kill)
+        text = refusal(lambda: trained(tmp_path, client, watching, **ASKED["asynchronous"]))
+    assert text.startswith("error E763: the cluster was lost")
+    assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
+    run = lnet.resume(tmp_path / "run", images())
+    assert next(event["step"] for event in run.events() if event["event"] == "resume") >= 10
+    assert_close(run, expected("asynchronous"))
+
+
+def assert_close(run, params):
+    start = lnet.Network(run.plan).params
+    for name, value in run.network().params.items():
+        assert np.linalg.norm(value - params[name]) < 1e-4 * np.linalg.norm(params[name] - start[name]), name
+
+
+def test_no_worker_is_left_E761(tmp_path, env, monkeypatch):
+    brief = launch._brief
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=2.0))
+    with separate_processes(tmp_path, 1, env) as (client, _, processes, _):
+        watching = Watching(at={12: processes["worker-0"].kill})
+        text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
+    assert text.startswith("error E761: no workers to go on with: none is left for 2 seconds")
+    assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
+
+
+def test_too_few_workers_to_begin_E761(tmp_path, client, monkeypatch):
+    brief = launch._brief
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=2.0, workers=3))
+    text = refusal(lambda: trained(tmp_path, client, Watching()))
+    assert text.startswith("error E761: no workers to go on with: 2 of 3 have joined for 2 seconds")
+
+
+def test_a_run_without_its_client_ends_with_a_checkpoint(tmp_path, client):
+    scheduler = client.cluster.scheduler
+    own = Client(client.scheduler_info(n_workers=0)["address"], set_as_default=False)
+    watching = Watching(at={5: own.close})
+    assert "error E763" in refusal(lambda: trained(tmp_path, own, watching, workers=2, steps=5000))
+    deadline = time.monotonic() + 60
+    while any(name.startswith("lnet-") for name in [*scheduler.plugins, *scheduler.worker_plugins]):
+        assert time.monotonic() < deadline, "the run is still on the cluster"
+        time.sleep(0.1)
+    (step, *_) = reversed(lnet.open_run(tmp_path / "run").checkpoints.files())
+    assert 5 <= step < 5000
+
+
+# --- disks and messages --------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, client, expected):
+    folder = tmp_path / "run" / "checkpoints"
+    watching = Watching(on={"checkpoint 1 is committed": (folder / ".3.writing").touch})
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    (failed,) = [message for message in watching.messages if "could not be written" in message]
+    assert failed.startswith("checkpoint 3 could not be written: ")
+    steps = [event["step"] for event in run.events() if event["event"] == "checkpoint"]
+    assert len(steps) == 5
+    assert steps[-1] == 60
+    assert_nothing_lost(run, expected("asynchronous"))
+
+
+def test_the_last_checkpoint_cannot_be_written_E731(tmp_path, client):
+    folder = tmp_path / "run" / "checkpoints"
+    watching = Watching(on={"checkpoint 1 is committed": (folder / ".2.writing").touch})
+    text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=20))
+    assert text.startswith("error E731: the last checkpoint, at step 20, could not be written")
+    assert list(lnet.open_run(tmp_path / "run").checkpoints.files()) == [10]
+
+
+def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
+    answers = []
+
+    def send():
+        address = watching.servers[0][0]
+        run, me = client.run(_host, workers=[address])[address]
+        shapes = shard_shapes(
+            launch.Brief(run, plan_of(**ASKED["asynchronous"]).to_json(), "", "", None, 1, 1), 0
+        )
+        whole = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        fence = Sender(run, 0, 1, 0, 0)
+
+        def deliver(message=None, payloads=(), token=run, **details):
+            content = {"message": message, "payloads": payloads, **details}
+            return client.sync(_deliver, client, address, token, me, content)
+
+        def push(fence, arrays):
+            data, _ = pack(Push(fence, Update(0, 1), 0, arrays))
+            return deliver(data, [{name: to_serialize(array) for name, array in arrays.items()}])
+
+        answers.append(push(fence, whole | {next(iter(whole)): np.ones((2, 2), np.float32)}))
+        answers.append(push(fence, {name: array.astype(np.int32) for name, array in whole.items()}))
+        answers.append(push(fence, {}))
+        answers.append(push(replace(fence, run="another"), whole))
+        answers.append(push(replace(fence, term=99), whole))
+        answers.append(push(replace(fence, shard=99), whole))
+        answers.append(deliver({"kind": "Push", "fence": 1}))
+        answers.append(deliver("no message"))
+        answers.append(deliver(address=[0, 1], arrays=[]))
+        answers.append(deliver(address=[0, 0, 1, 0, "e", 1, 0], arrays=[np.ones(3)]))
+        answers.append(deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=["x"]))
+        answers.append(deliver(token="another"))
+
+    watching = Striking(send)
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    assert answers == ["taken"] * 11 + ["nobody"]
+    reasons = "\n".join(event["reason"] for event in run.events() if event["event"] == "refused")
+    print(reasons)
+    assert_nothing_lost(run, expected("asynchronous"))
+
+
+def _host(dask_worker):
+    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
+    return host.brief.run, host.me
+
+
+async def _deliver(client, address, token, receiver, content):
+    return await getattr(client.rpc(address), DELIVER)(
+        run=token, sender="tester", receiver=receiver, **content
+    )
