@@ -27,7 +27,7 @@ from distributed import Worker, WorkerPlugin
 from distributed.protocol.serialize import to_serialize
 
 from .brief import Brief, versions
-from .mail import Address
+from .mail import Address, address_from
 from .numerics import Arrays, shard_shapes
 from .protocol import events
 from .protocol import instructions as do
@@ -236,9 +236,10 @@ class Host(WorkerPlugin):
     def take_arrays(self, address: Any, arrays: list[Any]) -> None:
         """Take what another tile sent for a step."""
         try:
-            found = Address(*address)
-        except TypeError:
-            self.refuse("malformed: no address")
+            found = address_from(address)
+            _check_exchange(arrays)
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
             return
         if not self.tiles.mail.put(found, [jnp.asarray(array) for array in arrays]):
             self.refuse("of a generation that is over")
@@ -296,6 +297,12 @@ class _Dispatch:
         host = self._host(run)
         if host is not None:
             host.take(COORDINATOR, orders, [])
+
+
+def _check_exchange(arrays: list[Any]) -> None:
+    """Raise `Malformed` unless these are arrays of floating-point numbers."""
+    if not all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays):
+        raise Malformed("tiles exchange arrays of floating-point numbers")
 
 
 def _check_arrays(payload: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:

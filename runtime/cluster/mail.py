@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .protocol.wire import Malformed
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -19,6 +21,14 @@ class Address:
     exchange: str
     sender: int
     receiver: int
+
+
+def address_from(values: Any) -> Address:
+    """Return the address that a message has; raises `Malformed`."""
+    kinds = [int, int, int, int, str, int, int]
+    if not isinstance(values, list | tuple) or [type(value) for value in values] != kinds:
+        raise Malformed("expected an address")
+    return Address(*values)
 
 
 class Cancelled(Exception):

@@ -22,7 +22,7 @@ from processes import (
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime.cluster import launch
+from lnet.runtime.cluster import connection, launch
 from lnet.runtime.cluster.host import DELIVER, Host
 from lnet.runtime.cluster.numerics import shard_shapes
 from lnet.runtime.cluster.protocol.messages import Push, Sender
@@ -135,18 +135,46 @@ def test_two_failures_in_a_row(tmp_path, client, expected):
     assert_nothing_lost(run, wanted)
 
 
-@pytest.mark.parametrize("how", ["asynchronous", "synchronous"])
-def test_a_stopped_worker_comes_back_as_a_zombie(tmp_path, client, expected, how):
-    wanted, stopped = expected(how), []
+def test_a_stopped_worker_wakes_up_as_a_zombie(tmp_path, client, expected):
+    wanted, stopped = expected("asynchronous"), []
 
-    def stop():
-        stopped.append(process_at(client, watching.servers[0][0]))
-        os.kill(stopped[0], signal.SIGSTOP)
+    def wake():
+        os.kill(stopped[0], signal.SIGCONT)
 
-    watching = Striking(stop, on={"is promoted": lambda: os.kill(stopped[0], signal.SIGCONT)})
-    run = trained(tmp_path, client, watching, **ASKED[how])
-    print("\n".join(watching.messages), [e for e in run.events() if e["event"] == "refused"])
+    watching = Striking(lambda: stopped.append(stop_primary(client, watching)), on={"is promoted": wake})
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    refused = {event["reason"] for event in run.events() if event["event"] == "refused"}
+    assert refused & LATE
     assert_nothing_lost(run, wanted)
+
+
+LATE = {
+    "of a generation that is over",
+    "of another filling",
+    "of another primary",
+    "of another term",
+    "no such role here",
+}
+"""Why a message is refused of a worker that does not know yet what has become of its roles."""
+
+
+def test_a_worker_that_stands_still_holds_nobody_up(tmp_path, client, expected, monkeypatch):
+    monkeypatch.setattr(connection, "PATIENCE", 6.0)
+    wanted, stopped = expected("synchronous"), []
+    watching = Striking(lambda: stopped.append(stop_primary(client, watching)))
+    try:
+        run = trained(tmp_path, client, watching, **ASKED["synchronous"])
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+    assert promoted(watching) == 1
+    assert_nothing_lost(run, wanted)
+
+
+def stop_primary(client, watching):
+    process = process_at(client, watching.servers[0][0])
+    os.kill(process, signal.SIGSTOP)
+    return process
 
 
 def test_a_worker_is_drained(tmp_path, client, expected):
@@ -177,7 +205,7 @@ def test_primary_and_standby_lost_at_once(tmp_path, client, expected, how, event
         for process in [process_at(client, address) for address in watching.servers[0]]:
             os.kill(process, signal.SIGKILL)
 
-    watching = Striking(strike_both)
+    watching = Striking(strike_both, every=40)
     run = trained(tmp_path, client, watching, **ASKED[how])
     (lost, *_) = [e for e in run.events() if e["event"] == event]
     assert lost["checkpoint"] >= 1
@@ -193,15 +221,19 @@ def test_primary_and_standby_lost_at_once(tmp_path, client, expected, how, event
 
 
 def test_a_worker_that_joins_late_takes_over(tmp_path, env, expected):
+    wanted = expected("longer")
     with separate_processes(tmp_path, 2, env) as (client, _, processes, start):
-        watching = Striking(
-            lambda: start("late"), lambda: processes["worker-0"].kill(), every=5, on={"is lost": lambda: None}
-        )
-        joined = []
-        watching.on = {"joins": lambda: joined.append(True)}
-        run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
-        print("\n".join(watching.messages))
-    assert_nothing_lost(run, expected("asynchronous"))
+
+        def replace_first():
+            start("late")
+            processes["worker-0"].kill()
+
+        watching = Striking(replace_first, processes["worker-1"].kill)
+        run = trained(tmp_path, client, watching, **ASKED["longer"])
+        late = address_of(client, "late")
+    (*_, last) = [message for message in watching.messages if "is computed by" in message]
+    assert last.count(late) == 2
+    assert_nothing_lost(run, wanted)
 
 
 def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
@@ -248,7 +280,7 @@ def test_a_run_without_its_client_ends_with_a_checkpoint(tmp_path, client):
         assert time.monotonic() < deadline, "the run is still on the cluster"
         time.sleep(0.1)
     (step, *_) = reversed(lnet.open_run(tmp_path / "run").checkpoints.files())
-    assert 5 <= step < 5000
+    assert 0 < step < 5000
 
 
 # --- disks and messages --------------------------------------------------------------------------------------------
@@ -304,14 +336,26 @@ def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
         answers.append(deliver("no message"))
         answers.append(deliver(address=[0, 1], arrays=[]))
         answers.append(deliver(address=[0, 0, 1, 0, "e", 1, 0], arrays=[np.ones(3)]))
-        answers.append(deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=["x"]))
+        answers.append(deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=[]))
+        answers.append(deliver(address=[0, 1, 1, 0, "e", 1, 0], arrays=["x"]))
         answers.append(deliver(token="another"))
 
     watching = Striking(send)
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
-    assert answers == ["taken"] * 11 + ["nobody"]
+    assert answers == ["taken"] * 12 + ["nobody"]
     reasons = "\n".join(event["reason"] for event in run.events() if event["event"] == "refused")
-    print(reasons)
+    for reason in (
+        "must be floating-point numbers",
+        "expected the arrays",
+        "of another run",
+        "of another term",
+        "malformed: Push: expected the fields",
+        "malformed: message: expected one of",
+        "malformed: expected an address",
+        "malformed: tiles exchange arrays",
+        "of a generation that is over",
+    ):
+        assert reason in reasons
     assert_nothing_lost(run, expected("asynchronous"))
 
 
