@@ -28,7 +28,7 @@ from distributed.protocol.serialize import to_serialize
 
 from .brief import Brief, versions
 from .mail import Address, address_from
-from .numerics import Arrays, shard_shapes
+from .numerics import shard_shapes
 from .protocol import events
 from .protocol import instructions as do
 from .protocol import worker as machine
@@ -186,7 +186,10 @@ class Host(WorkerPlugin):
 
     async def _post(self, to: str, message: Message) -> None:
         data, payloads = pack(message)
-        arrays = [{name: to_serialize(a) for name, a in cast(Arrays, p).items()} for p in payloads]
+        arrays = [
+            {name: to_serialize(np.asarray(array)) for name, array in cast(Mapping[str, Any], p).items()}
+            for p in payloads
+        ]
         with suppress(*UNREACHED):  # the protocol sends again
             await self._call(to, message=data, payloads=arrays)
 

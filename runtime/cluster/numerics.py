@@ -60,21 +60,28 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-_updated = partial(jax.jit, static_argnums=0)(updated)
+@partial(jax.jit, static_argnums=0, donate_argnums=2)
+def _updated(
+    rule: optax.GradientTransformation, params: Any, state: Any, gradients: list[Mapping[str, Any]]
+) -> Any:
+    """Take one update, of the mean of what replicas bring; the arrays of the state that go in are used up."""
+    return updated(rule, params, state, _mean(gradients))
 
 
-@jax.jit
-def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+def _mean(gradients: list[Mapping[str, Any]]) -> dict[str, jax.Array]:
     """Return the mean over the replicas' gradients, added up in their order."""
-    total = gradients[0]
+    total = dict(gradients[0])
     for other in gradients[1:]:
-        total = jax.tree.map(jnp.add, total, other)
+        total = jax.tree.map(jnp.add, total, dict(other))
     return {name: value / len(gradients) for name, value in total.items()}
 
 
 @dataclass
 class Server:
-    """Parameters and optimiser state of a shard; jax arrays never change, so what was read stays what it was."""
+    """Parameters and optimiser state of a shard.
+
+    Parameters that were read stay what they were; the state lives in place, so a snapshot copies it.
+    """
 
     brief: Brief
     shard: int
@@ -97,15 +104,16 @@ class Server:
         self.params = {name: jnp.array(value) for name, value in params.items()}
         self.state = state_from_names(self.rule, self.params, state)
 
-    def apply(self, gradients: list[Arrays]) -> None:
+    def apply(self, gradients: list[Mapping[str, Any]]) -> None:
         """Take one update: the mean of what the parts of a synchronous step bring."""
-        self.params, self.state = _updated(self.rule, self.params, self.state, _mean(list(gradients)))
+        self.params, self.state = _updated(self.rule, self.params, self.state, gradients)
 
-    def read(self) -> Arrays:
-        return as_numpy(self.params)
+    def read(self) -> Mapping[str, jax.Array]:
+        return self.params
 
     def snapshot(self) -> tuple[Arrays, Arrays]:
-        return as_numpy(self.params), as_numpy(named_state(self.state))
+        copied = {name: jnp.array(value) for name, value in named_state(self.state).items()}
+        return as_numpy(self.params), as_numpy(copied)
 
 
 @dataclass
@@ -125,7 +133,7 @@ class Replica:
     def rule(self) -> optax.GradientTransformation:
         return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
 
-    def install(self, params: Arrays) -> None:
+    def install(self, params: Mapping[str, Any]) -> None:
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
 
     def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
@@ -140,11 +148,11 @@ class Replica:
         if onward:
             if self.state is None:
                 self.state = self.rule.init(self.params)
-            self.params, self.state = _updated(self.rule, self.params, self.state, dict(gradients))
+            self.params, self.state = _updated(self.rule, self.params, self.state, [gradients])
 
-    def take(self) -> Arrays:
+    def take(self) -> Gradients:
         assert self.total is not None, "Compute: the last step of an update comes after its first"
-        gradients, self.total = as_numpy(self.total), None
+        gradients, self.total = self.total, None
         return gradients
 
     def cancel(self) -> None:

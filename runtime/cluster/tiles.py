@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from lnet.runtime.shard import Send as SendTile
 from .brief import Brief
 from .images import Images
 from .mail import Address, Mailbox
-from .numerics import Arrays, Replica, finite
+from .numerics import Replica, finite
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.events import Owner
@@ -76,7 +76,7 @@ class Tiles:
         return self.replicas[owner]
 
     def _install_params(self, install: do.InstallParams) -> None:
-        replica, params = self._replica(install.owner), cast(Arrays, install.payload)
+        replica, params = self._replica(install.owner), cast(Mapping[str, Any], install.payload)
         self.threads.submit(install.owner, lambda: replica.install(params))
 
     def _cancel(self, cancel: do.Cancel) -> None:
