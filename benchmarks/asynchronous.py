@@ -1,0 +1,142 @@
+"""Asynchronous against synchronous replicas, one of them half as fast: python benchmarks/asynchronous.py
+
+Gradients, updates and losses are real; time is virtual (benchmarks/virtual.py), with the times that a step, an update
+and messages were measured to take. All runs see the same number of images, and each kind takes the best of some
+rates. The loss is that of the server's parameters on images that are not trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tiles import listen, send
+from timing import machine
+from virtual import Simulation, Times, gradients_of
+
+from lnet.compiler.pipeline import Layout, compile_source
+from lnet.compiler.plan import Plan
+from lnet.compiler.shapes import Size
+from lnet.dsl.diagnostics import Collector
+from lnet.dsl.source import Source
+from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.connect import LOCAL, connected
+from lnet.runtime.cluster.numerics import Replica, Server
+from lnet.runtime.evaluate import total_loss
+from lnet.runtime.shard import Shard
+
+NETWORK = """
+stage sense() {
+    filter: local(9, maps = 6)
+    pool:   l2pool(3)
+    norm:   lcn(5, edge = valid)
+    learn:  rica()
+}
+network small { image: input(32x32x1); V1: sense() }
+train { batch = 32 steps = %d replicas = %d staleness = %s update = adagrad(rate = %g) }
+"""
+STALENESS = (0, 1, 4, None)
+
+
+def plan_of(batches: int, replicas: int, staleness: int | None, rate: float) -> Plan:
+    bound = "none" if staleness is None else staleness
+    source = Source(NETWORK % (batches // replicas, replicas, bound, rate), "small.lnet")
+    return compile_source(source, {}, Collector(source), Layout(workers=replicas, tiles=Size(1, 1)))
+
+
+def pictures(count: int, seed: int) -> np.ndarray[Any, Any]:
+    """Return smooth random images of mean 0 and variance 1."""
+    walks = np.random.default_rng(seed).normal(size=(count, 32, 32, 1)).cumsum(1).cumsum(2)
+    return ((walks - walks.mean((1, 2), keepdims=True)) / walks.std((1, 2), keepdims=True)).astype(np.float32)
+
+
+def measured(brief: Brief, shard: Shard, images: np.ndarray[Any, Any]) -> Times:
+    """Return what a step, an update and messages take here: the shortest of several, as nothing else shares them."""
+    server, replica = Server(brief, 0), Replica(brief, shard)
+    server.begin()
+    replica.install(server.read())
+    gradients = gradients_of(replica, images)
+    kernels = shortest(lambda: gradients_of(replica, images))
+    update = shortest(lambda: (server.apply([gradients]), server.params)[1])
+    size = sum(array.nbytes for array in server.params.values())
+    with connected(LOCAL, plan_of(32, 2, None, 0.1)) as client:
+        client.run(listen)
+        one, other = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        small, large = (
+            min(client.run(send, other, [bytes], workers=[one])[one] for _ in range(12))
+            for bytes in (64, size)
+        )
+    return Times(kernels, update, small, large)
+
+
+def shortest(call: Callable[[], Any], rounds: int = 12) -> float:
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batches", type=int, default=512)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.03, 0.1])
+    asked = parser.parse_args()
+    print(machine())
+    images, unseen = pictures(2048, 1), jnp.moveaxis(jnp.asarray(pictures(256, 2)), 0, -1)
+    graph = (plan := plan_of(32, 1, None, 0.1)).graph
+    shard = Shard(graph, plan.partition, 0)
+    evaluate = jax.jit(lambda params: total_loss(graph, params, unseen)[0])
+    times = measured(brief_of(plan), shard, images[: graph.training.batch])
+    print(
+        f"milliseconds: step {1e3 * times.kernels:.1f} (replica 0: twice that), update {1e3 * times.update:.1f}, "
+        f"message {1e3 * times.small:.1f}, with parameters {1e3 * times.large:.1f}"
+    )
+
+    def run(replicas: int, staleness: int | None) -> tuple[float, Simulation]:
+        """Train with each rate; return the one that ends lowest."""
+        runs = []
+        for rate in asked.rates:
+            brief = brief_of(plan_of(asked.batches, replicas, staleness, rate))
+            runs.append((rate, Simulation(brief, shard, times, images, lambda p: float(evaluate(p))).run()))
+        return min(runs, key=lambda pair: pair[1].history[-1][2])
+
+    for replicas in (2, 4):
+        table({staleness: run(replicas, staleness) for staleness in STALENESS}, replicas)
+
+
+def brief_of(plan: Plan) -> Brief:
+    return Brief("benchmark", plan.to_json(), ".", ".", None, workers=1, capacity=1)
+
+
+def table(runs: Mapping[int | None, tuple[float, Simulation]], replicas: int) -> None:
+    """Print losses against images, and when each kind of run reaches those of the synchronous one."""
+    history = runs[0][1].history
+    marks = [len(history) // 8, len(history) // 4, len(history) // 2, len(history) - 1]
+    targets = [history[mark][2] for mark in marks[1:]]
+    print(f"\n{replicas} replicas: loss after images; seconds (and images) until a loss")
+    heads = [f"{history[mark][0]:,}" for mark in marks] + [f"{target:.4g}" for target in targets]
+    print(
+        f"  {'staleness':10}{'rate':>6}{'age':>6}"
+        + "".join(f"{head:>10}" for head in heads[:4])
+        + "".join(f"{head:>17}" for head in heads[4:])
+    )
+    for staleness, (rate, run) in runs.items():
+        reached = [run.reaches(target) for target in targets]
+        cells = ["never" if r is None else f"{r[1]:.2f} ({r[0]:,})" for r in reached]
+        losses = "".join(f"{run.history[mark][2]:10.4g}" for mark in marks)
+        bound = "none" if staleness is None else str(staleness)
+        print(
+            f"  {bound:10}{rate:6g}{np.mean(run.ages):6.1f}{losses}"
+            + "".join(f"{cell:>17}" for cell in cells)
+        )
+
+
+if __name__ == "__main__":
+    main()
