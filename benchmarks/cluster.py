@@ -148,14 +148,16 @@ def overhead(asked: argparse.Namespace) -> None:
 
 
 def standby(asked: argparse.Namespace) -> None:
-    plan = plan_of(asked.maps, asked.steps, workers=2)
+    alone = plan_of(asked.maps, asked.steps)
+    pair = plan_of(asked.maps, asked.steps, workers=2)
     found = {"no standby": Measured(), "standby": Measured()}
-    with connected(LOCAL, plan) as client:
+    with connected(LOCAL, alone) as one, connected(LOCAL, pair) as two:
         for _ in range(asked.rounds):
-            for name, durability in (("no standby", "single"), ("standby", "standby")):
-                with durable(durability):  # type: ignore[arg-type]
-                    measure(plan, client, found[name])
-    print("\none tile, one replica, two processes")
+            with durable("single"):
+                measure(alone, one, found["no standby"])
+            with durable("standby"):
+                measure(pair, two, found["standby"])
+    print("\none tile, one replica, server beside it, and a standby in a process of its own")
     compare(found)
 
 

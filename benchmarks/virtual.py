@@ -1,7 +1,7 @@
 """Replicas and their server in virtual time, with real gradients and updates.
 
 One heap of events says when each replica's fetch, step and push happen. A step takes the time of its kernels, twice
-that at replica 0; messages and updates take theirs. When a fetch is answered, the protocol's own
+that at the last replica; messages and updates take theirs. When a fetch is answered, the protocol's own
 `Spec.updates_needed` decides. Batches are given out one by one, in the order of asking.
 
     pull ---small---> wait for the others ---> read ---large---> compute ---large---> apply ---small---> acknowledged
@@ -58,6 +58,7 @@ class Simulation:
     staged: dict[int, Any] = field(default_factory=dict)
     history: list[tuple[int, float, float]] = field(default_factory=list)
     ages: list[int] = field(default_factory=list)
+    active: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec = self.brief.spec
@@ -67,17 +68,29 @@ class Simulation:
             [Replica(self.brief, self.shard) for _ in slots],
         )
         self.step, self.taken, self.outgoing = ([0 for _ in slots] for _ in range(3))
-        self.active, self.held = [True for _ in slots], [False for _ in slots]
+        self.held = [False for _ in slots]
 
     def run(self) -> Simulation:
         self.server.begin()
         self.look()
-        for slot in range(self.spec.replicas):
+        first = 1 if self.warmup else self.spec.replicas
+        self.active = [slot < first for slot in range(self.spec.replicas)]
+        for slot in range(first):
             self.begin(slot)
         while self.events:
             self.clock, _, happen = heapq.heappop(self.events)
             happen()
         return self
+
+    @property
+    def warmup(self) -> int:
+        return 0 if self.spec.synchronous else self.spec.warmup
+
+    def join(self) -> None:
+        """Let the others start where the first replica is."""
+        for slot in range(1, self.spec.replicas):
+            self.step[slot] = self.taken[slot] = self.warmup
+            self.begin(slot)
 
     def after(self, seconds: float, call: Callable[..., None], *arguments: Any) -> None:
         self.at(self.clock + seconds, call, *arguments)
@@ -103,7 +116,7 @@ class Simulation:
 
     def compute(self, slot: int, batch: int, params: Mapping[str, jax.Array], version: int) -> None:
         self.replicas[slot].install(params)
-        seconds = self.times.kernels * (2 if slot == 0 else 1)
+        seconds = self.times.kernels * (2 if slot == self.spec.replicas - 1 else 1)
         self.after(seconds, self.computed, slot, batch, version)
 
     def computed(self, slot: int, batch: int, version: int) -> None:
@@ -145,6 +158,8 @@ class Simulation:
         self.taken[slot] += 1
         if not self.spec.synchronous:
             self.apply([slot], [gradients], version)
+            if slot == 0 and self.taken[0] == self.warmup:
+                self.join()
             return
         self.staged[slot] = gradients
         if len(self.staged) == self.spec.replicas:  # the coordinator hears of it, and says so
