@@ -1,9 +1,9 @@
 """Asynchronous against synchronous replicas, one of them half as fast: python benchmarks/asynchronous.py
 
 Gradients, updates and losses are real; time is virtual (benchmarks/virtual.py), with the times that a step, an update
-and messages were measured to take. Each kind of run takes the best of some rates,
-as at the end of the synchronous one. Asynchronous runs start warm, from one replica, and go on for half as many images
-more, to see when they get there. The loss is that of the server's parameters on images that are not trained on.
+and messages were measured to take. Each kind of run takes the best of some rates, by its loss after the images that
+the synchronous runs see. Asynchronous runs start warm, from one replica, and go on for half as many images more, to
+see when they get where the synchronous one ends. Losses are of the server's parameters, on images not trained on.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main() -> None:
             brief = brief_of(plan_of(batches, replicas, staleness, rate, asked.warmup))
             runs.append((rate, Simulation(brief, shard, times, images, lambda p: float(evaluate(p))).run()))
         mark = asked.batches // EVERY
-        return min(runs, key=lambda pair: pair[1].history[mark][2])
+        return min(runs, key=lambda pair: np.nan_to_num(pair[1].history[mark][2], nan=np.inf))
 
     for replicas in (2, 4):
         table({staleness: run(replicas, staleness) for staleness in STALENESS}, replicas)

@@ -37,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--maps", type=int, default=4, help="of each stage; 8 as in benchmarks/step.py")
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--tiles", type=int, nargs="+", default=[2, 4])
     asked = parser.parse_args()
     print(machine())
     print(
@@ -45,8 +46,8 @@ def main() -> None:
     columns = ("wall", "step", "kernels", "waiting", "messages", "sent", "predicted", "bound")
     widths = (9,) * 5 + (14,) * 3
     print("  tiles   " + "".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
-    for count in (2, 4):
-        print(line(plan_of(asked.maps, asked.steps, count=count)))
+    for count in asked.tiles:
+        print(line(plan_of(asked.maps, asked.steps, count=count)), flush=True)
 
 
 def line(plan: Plan) -> str:
