@@ -23,6 +23,7 @@ from processes import (
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import connection, launch
+from lnet.runtime.cluster.head import Head
 from lnet.runtime.cluster.host import DELIVER, Host
 from lnet.runtime.cluster.numerics import shard_shapes
 from lnet.runtime.cluster.protocol.messages import Push, Sender
@@ -198,23 +199,28 @@ def drain(client, name):
 
 
 @pytest.mark.parametrize(("how", "event"), [("asynchronous", "lost"), ("synchronous", "rollback")])
-def test_primary_and_standby_lost_at_once(tmp_path, client, expected, how, event):
+def test_primary_and_standby_lost_at_once(tmp_path, env, expected, how, event):
     wanted = expected(how)
+    with cluster(2, env) as client:
+        check_loss(tmp_path, client, wanted, how, event)
+
+
+def check_loss(tmp_path, client, wanted, how, event):
 
     def strike_both():
         for process in [process_at(client, address) for address in watching.servers[0]]:
             os.kill(process, signal.SIGKILL)
 
-    watching = Striking(strike_both, every=40)
+    watching = Striking(strike_both, every=45)
     run = trained(tmp_path, client, watching, **ASKED[how])
-    (lost, *_) = [e for e in run.events() if e["event"] == event]
-    assert lost["checkpoint"] >= 1
+    losses = [e for e in run.events() if e["event"] == event]
+    assert all(loss["checkpoint"] >= 1 for loss in losses)
+    assert losses
     assert run.events()[-1]["event"] == "done"
-    if event == "rollback":
-        assert lost["step"] < lost["reached"]
-        assert_equal(run, wanted)
-    else:
-        assert lost["updates"] >= 0
+    found = run.network().params
+    same = all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    # Synchronous steps are computed again; of an asynchronous run just what is declared is missing.
+    assert same == (event == "rollback" or not any(loss["updates"] for loss in losses))
 
 
 # --- workers and schedulers that do not come back ------------------------------------------------------------------
@@ -283,6 +289,19 @@ def test_a_run_without_its_client_ends_with_a_checkpoint(tmp_path, client):
     assert 0 < step < 5000
 
 
+def test_a_run_that_is_over_leaves_nothing_behind(tmp_path, client):
+    scheduler, heads = client.cluster.scheduler, []
+    watching = Watching(
+        at={5: lambda: heads.extend(p for p in scheduler.plugins.values() if isinstance(p, Head))}
+    )
+    trained(tmp_path, client, watching, workers=2, steps=10)
+    assert not [name for name in [*scheduler.plugins, *scheduler.worker_plugins] if name.startswith("lnet-")]
+    deadline = time.monotonic() + 60
+    while not heads[0].done:
+        assert time.monotonic() < deadline, "the coordinator goes on"
+        time.sleep(0.1)
+
+
 # --- disks and messages --------------------------------------------------------------------------------------------
 
 
@@ -304,6 +323,61 @@ def test_the_last_checkpoint_cannot_be_written_E731(tmp_path, client):
     text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=20))
     assert text.startswith("error E731: the last checkpoint, at step 20, could not be written")
     assert list(lnet.open_run(tmp_path / "run").checkpoints.files()) == [10]
+
+
+@pytest.mark.parametrize("what", ["message", "reply"])
+def test_messages_and_replies_that_are_lost(tmp_path, client, expected, what):
+    wanted, dropped = expected("asynchronous"), {}
+    watching = Striking(lambda: client.run(_lose, what))
+    try:
+        run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    finally:
+        dropped.update(client.run(_lose_no_more))
+    assert all(count > 0 for count in dropped.values())
+    assert_nothing_lost(run, wanted)
+
+
+def test_connections_that_are_closed(tmp_path, client, expected):
+    closed = []
+    watching = Striking(*[lambda: closed.extend(client.run(_close_connections).values())] * 3, every=10)
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    assert sum(closed) > 0
+    assert_nothing_lost(run, expected("asynchronous"))
+
+
+def _lose(what, dask_worker):
+    """Let every tenth message to a worker, or the reply to it, be lost."""
+    deliver = dask_worker.handlers[DELIVER]
+    dask_worker.lnet_test = [deliver, 0]
+
+    async def lossy(**content):
+        dask_worker.lnet_test[1] += 1
+        lost = dask_worker.lnet_test[1] % 10 == 0
+        if lost and what == "message":
+            raise OSError("the message is lost")
+        answer = await deliver(**content)
+        if lost:
+            raise OSError("the reply is lost")
+        return answer
+
+    dask_worker.handlers[DELIVER] = lossy
+
+
+def _lose_no_more(dask_worker):
+    """Return how many messages and replies were lost."""
+    deliver, count = dask_worker.lnet_test
+    dask_worker.handlers[DELIVER] = deliver
+    return count // 10
+
+
+async def _close_connections(dask_worker):
+    """Close what is open between workers, used or not; return how many that were."""
+    pool = dask_worker.rpc
+    comms = [comm for found in (*pool.available.values(), *pool.occupied.values()) for comm in found]
+    peers = [comm for comm in comms if comm.peer_address != dask_worker.scheduler.address]
+    for comm in peers:
+        comm.abort()
+    return len(peers)
 
 
 def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
