@@ -27,8 +27,9 @@ from lnet.compiler.plan import Plan
 from lnet.compiler.weights import weight_messages
 from lnet.runtime.cluster.connect import LOCAL, connected
 from lnet.runtime.evaluate import batch_last
+from lnet.runtime.lockstep import run_tiles
 from lnet.runtime.network import initial_params
-from lnet.runtime.shard import Send, Shard, Step, run_tiles
+from lnet.runtime.shard import Send, Shard, Step
 
 ECHO = "lnet_benchmark_take"
 

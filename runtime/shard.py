@@ -1,7 +1,7 @@
 """One tile's share of a training step: phases of computing, with messages to other tiles of its replica between them.
 
 A step is a generator that says what it sends and what it must receive, and knows nothing of how: the cluster's host
-moves the messages between machines, `run_tiles` within one process. Forward through the phases of a programme
+moves the messages between machines, lockstep.py within one process. Forward through the phases of a programme
 (compiler/schedule.py), which keep what their gradients need, and back again:
 
     weights >  phase 0  >  ...  >  phase n-1  >  phase n, and back at once  <  phase n-1  <  ...  <  phase 0  < gradients
@@ -259,8 +259,8 @@ class _Step:
 
     def _add(self, gradients: tuple[tuple[Mapping[str, jax.Array], Lent], Values]) -> None:
         (mine, lent), values = gradients
-        _add_up(self.weight_gradients, {**mine, **lent})
-        _add_up(self.gradients, values)
+        add_up(self.weight_gradients, {**mine, **lent})
+        add_up(self.gradients, values)
 
     # --- weights ---
 
@@ -295,7 +295,8 @@ class _Step:
         return self.weight_gradients[key] if key in self.weight_gradients else jnp.zeros_like(like)
 
 
-def _add_up(totals: Any, new: Mapping[Any, jax.Array]) -> None:
+def add_up(totals: Any, new: Mapping[Any, jax.Array]) -> None:
+    """Add arrays to totals of the same name."""
     for key, value in new.items():
         totals[key] = totals[key] + value if key in totals else value
 
@@ -305,55 +306,3 @@ def _add_at(total: jax.Array, region: Region | None, array: jax.Array) -> jax.Ar
         return total + array
     rows, columns = region.rows, region.columns
     return total.at[rows.start : rows.stop, columns.start : columns.stop].add(array)
-
-
-def run_tiles(
-    shards: Sequence[Shard], owned: Sequence[Params], images: jax.Array, labels: jax.Array | None = None
-) -> tuple[list[Gradients], Terms]:
-    """Compute a step of all tiles in this process; `images` `[row, column, channel, batch]`.
-
-    Returns each tile's gradients, and the terms of the loss.
-    """
-    steps = [
-        shard.step(mine, shard.images(images), labels) for shard, mine in zip(shards, owned, strict=True)
-    ]
-    mail: dict[tuple[int, int, str], Arrays] = {}
-    waiting: dict[int, Send | Receive | None] = dict.fromkeys(range(len(steps)))
-    done: dict[int, tuple[Gradients, Terms]] = {}
-    while waiting:
-        moved = False
-        for tile in list(waiting):
-            moved |= _advance(tile, steps[tile], waiting, mail, done)
-        assert moved, f"schedule: all tiles wait: {waiting}"
-    assert not mail, f"schedule: nobody waits for {list(mail)}"
-    terms: Terms = {}
-    for tile in range(len(steps)):
-        _add_up(terms, done[tile][1])
-    return [done[tile][0] for tile in range(len(steps))], terms
-
-
-def _advance(
-    tile: int,
-    step: Step,
-    waiting: dict[int, Send | Receive | None],
-    mail: dict[tuple[int, int, str], Arrays],
-    done: dict[int, tuple[Gradients, Terms]],
-) -> bool:
-    """Let a tile go on until it waits for what is not there; return whether it did anything."""
-    moved, answer = False, None
-    want = waiting[tile]
-    while True:
-        if isinstance(want, Receive):
-            if (want.sender, tile, want.exchange) not in mail:
-                waiting[tile] = want
-                return moved
-            answer = mail.pop((want.sender, tile, want.exchange))
-        elif isinstance(want, Send):
-            mail[tile, want.receiver, want.exchange] = want.arrays
-        moved = True
-        try:
-            want, answer = step.send(answer), None
-        except StopIteration as end:
-            done[tile] = end.value
-            del waiting[tile]
-            return True

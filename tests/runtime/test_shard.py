@@ -16,8 +16,9 @@ from lnet.compiler.schedule import Programme, message_counts, schedule
 from lnet.compiler.shapes import Size
 from lnet.compiler.weights import weight_messages
 from lnet.runtime.evaluate import total_loss
+from lnet.runtime.lockstep import run_tiles
 from lnet.runtime.network import initial_params
-from lnet.runtime.shard import Send, Shard, run_tiles
+from lnet.runtime.shard import Send, Shard
 
 TWO_STAGES = """
 stage s() {

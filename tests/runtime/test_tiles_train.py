@@ -13,7 +13,8 @@ from lnet.compiler.partition import partition
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.shapes import Size
 from lnet.runtime.evaluate import total_loss
-from lnet.runtime.shard import Shard, run_tiles
+from lnet.runtime.lockstep import run_tiles
+from lnet.runtime.shard import Shard
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALLER = {

@@ -124,7 +124,7 @@ class Watching(Silent):
 class Striking(Watching):
     """Calls the next of `strikes` when `every` steps have been done since the last one and all standbys are ready.
 
-    `servers[shard]` are the workers of its primary and of its standby, by their addresses.
+    `servers[shard]` are the workers of its primary and of its standby, by their names.
     """
 
     def __init__(self, *strikes, every=15, **calls):
@@ -140,17 +140,17 @@ class Striking(Watching):
 
     def said(self, message):
         super().said(message)
-        if (found := re.match(r"shard (\d+) begins on (\S+)#", message)) or (
-            found := re.match(r"the standby of shard (\d+) on (\S+)#\w+ is promoted", message)
+        if (found := re.match(r"shard (\d+) begins on (\S+) ", message)) or (
+            found := re.match(r"the standby of shard (\d+) on (\S+) is promoted", message)
         ):
             self._serve(int(found[1]), 0, found[2])
-        elif found := re.match(r"the standby of shard (\d+) is to be filled on (\S+)#", message):
+        elif found := re.match(r"the standby of shard (\d+) is to be filled on (\S+)", message):
             self._serve(int(found[1]), 1, found[2])
         elif found := re.match(r"the standby of shard (\d+) on \S+ is ready", message):
             self.ready.add(int(found[1]))
 
-    def _serve(self, shard, place, address):
-        self.servers.setdefault(shard, [None, None])[place] = address
+    def _serve(self, shard, place, name):
+        self.servers.setdefault(shard, [None, None])[place] = name
         self.ready.discard(shard)
 
 
@@ -161,13 +161,10 @@ def address_of(client, name):
     return address
 
 
-def process_at(client, address):
-    return client.run(_pid, workers=[address])[address]
-
-
 def process_of(client, name):
     """The process of the worker that has a name now."""
-    return process_at(client, address_of(client, name))
+    address = address_of(client, name)
+    return client.run(_pid, workers=[address])[address]
 
 
 def _pid():

@@ -1,0 +1,62 @@
+"""All tiles of a replica in one process, in turn: the reference for what crosses between machines on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+
+from .evaluate import Params
+from .shard import Arrays, Gradients, Receive, Send, Shard, Step, Terms, add_up
+
+
+def run_tiles(
+    shards: Sequence[Shard], owned: Sequence[Params], images: jax.Array, labels: jax.Array | None = None
+) -> tuple[list[Gradients], Terms]:
+    """Compute a step of all tiles in this process; `images` `[row, column, channel, batch]`.
+
+    Returns each tile's gradients, and the terms of the loss.
+    """
+    steps = [
+        shard.step(mine, shard.images(images), labels) for shard, mine in zip(shards, owned, strict=True)
+    ]
+    mail: dict[tuple[int, int, str], Arrays] = {}
+    waiting: dict[int, Send | Receive | None] = dict.fromkeys(range(len(steps)))
+    done: dict[int, tuple[Gradients, Terms]] = {}
+    while waiting:
+        moved = False
+        for tile in list(waiting):
+            moved |= _advance(tile, steps[tile], waiting, mail, done)
+        assert moved, f"schedule: all tiles wait: {waiting}"
+    assert not mail, f"schedule: nobody waits for {list(mail)}"
+    terms: Terms = {}
+    for tile in range(len(steps)):
+        add_up(terms, done[tile][1])
+    return [done[tile][0] for tile in range(len(steps))], terms
+
+
+def _advance(
+    tile: int,
+    step: Step,
+    waiting: dict[int, Send | Receive | None],
+    mail: dict[tuple[int, int, str], Arrays],
+    done: dict[int, tuple[Gradients, Terms]],
+) -> bool:
+    """Let a tile go on until it waits for what is not there; return whether it did anything."""
+    moved, answer = False, None
+    want = waiting[tile]
+    while True:
+        if isinstance(want, Receive):
+            if (want.sender, tile, want.exchange) not in mail:
+                waiting[tile] = want
+                return moved
+            answer = mail.pop((want.sender, tile, want.exchange))
+        elif isinstance(want, Send):
+            mail[tile, want.receiver, want.exchange] = want.arrays
+        moved = True
+        try:
+            want, answer = step.send(answer), None
+        except StopIteration as end:
+            done[tile] = end.value
+            del waiting[tile]
+            return True
