@@ -9,10 +9,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin
+from distributed.comm.core import CommClosedError
 
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import commit
@@ -99,7 +101,8 @@ class Head(SchedulerPlugin):
         if stream is None:
             return
         data, _ = pack(send.message)
-        stream.send({"op": ORDERS, "run": self.brief.run, "orders": data})
+        with suppress(CommClosedError):  # Dask will say that the worker is lost
+            stream.send({"op": ORDERS, "run": self.brief.run, "orders": data})
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
