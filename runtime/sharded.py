@@ -163,6 +163,8 @@ def _arrays(path: Path) -> Iterator[tuple[str, Any, Region | None]]:
             raise Unreadable(f"the digest of '{path.name}' does not match")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise Unreadable(f"'{path.name}' has format {metadata.get('format')!r}, not {FORMAT!r}")
             places = json.loads(metadata.get("places", "{}"))
             for key in file.keys():  # noqa: SIM118 (no mapping)
                 name = key.partition("/")[2]
