@@ -256,7 +256,7 @@ def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
     assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
     run = lnet.resume(tmp_path / "run", images())
     assert next(event["step"] for event in run.events() if event["event"] == "resume") >= 10
-    assert_close(run, expected("asynchronous"))
+    assert_close(run, expected("asynchronous"), within=0.1)  # each shard was saved at a step of its own
 
 
 def test_no_worker_is_left_E761(tmp_path, env, monkeypatch):
