@@ -27,7 +27,7 @@ def test_the_wheel_holds_all_of_the_package(wheel):
         for path in (ROOT / package).rglob("*"):
             if path.suffix in (".py", ".lark", ".html"):
                 assert f"lnet/{path.relative_to(ROOT)}" in names
-    assert {"lnet/py.typed", "lnet/cli.py", "lnet/__init__.py"} <= names
+    assert {"lnet/py.typed", "lnet/cli/__init__.py", "lnet/__init__.py"} <= names
     assert not [
         name for name in names if name.startswith(("dsl/", "compiler/", "runtime/", "tests/", "examples/"))
     ]

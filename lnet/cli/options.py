@@ -1,0 +1,90 @@
+"""Options that several commands share, and the file that a command means when none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lnet.compiler.files import write_aside
+from lnet.dsl.diagnostics import Diagnostic, LnetError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Existing = click.Path(path_type=Path)
+
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set train.KEY or let.NAME; may be repeated.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+data_option = click.option(
+    "--data", metavar="PATH", help="Images to train on, in place of those that the file names."
+)
+steps_option = click.option(
+    "--steps", type=click.IntRange(1), help="Number of steps, in place of the file's."
+)
+cluster_option = click.option(
+    "--cluster",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Train on a Dask cluster: at tcp://HOST:PORT, tls://HOST:PORT or where a scheduler file says; without an "
+    "address, on processes of this machine, one for each worker of the plan.",
+)
+
+
+def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what the plan is laid out for."""
+    options: list[Decorator] = [
+        click.option(
+            "--workers", type=click.IntRange(1), help="Workers in all (default: one for each replica)."
+        ),
+        click.option("--replicas", type=click.IntRange(1), help="Copies of the model (default: the file's)."),
+        click.option("--tiles", metavar="PxQ", help="Tiles of a replica, rows x columns (default: found)."),
+        click.option("--cluster-spec", type=Existing, metavar="FILE.toml", help="Workers, hosts and links."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def overrides_from(settings: Sequence[str]) -> dict[str, str]:
+    overrides = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"expected KEY=VALUE, found '{setting}'", param_hint="--set")
+        overrides[name.strip()] = value.strip()
+    return overrides
+
+
+def the_only(pattern: str, what: str) -> Path:
+    """Return the only file of a kind in this folder; raises `LnetError` if there is none or more than one."""
+    found = sorted(Path().glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    problem = (
+        f"there are {len(found)} {what}s in this folder" if found else f"there is no {what} in this folder"
+    )
+    raise LnetError(
+        [
+            Diagnostic(
+                "E607",
+                problem,
+                notes=tuple(f"found '{path}'" for path in found[:20]),
+                hints=("name the file that is meant",),
+            )
+        ]
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        write_aside(path, text)
+    except OSError as error:
+        raise LnetError([Diagnostic("E608", f"'{path}' cannot be written", notes=(str(error),))]) from error

@@ -1,0 +1,137 @@
+"""Commands on plans: compile, explain, tune."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lnet
+from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
+from lnet.compiler.plan import Plan, load_plan
+from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
+from lnet.dsl.reader import read_source
+from lnet.dsl.source import Source
+
+from .options import Existing, json_option, layout_options, overrides_from, set_option, the_only, write_text
+from .program import main
+
+
+def compiled(source: Source, overrides: dict[str, str], layout: Layout) -> Plan:
+    """Compile a source and print its warnings."""
+    collector = Collector(source)
+    plan = compile_source(source, overrides, collector, layout)
+    if collector.warnings:
+        click.echo(render_all(collector.warnings, source), err=True)
+    return plan
+
+
+def plan_of(path: Path | None, settings: Sequence[str], layout: Layout) -> Plan:
+    """Return the plan that a command is about: of a `.lnet` file, of a plan, or of the only one in this folder."""
+    if path is None:
+        plans = sorted(Path().glob("*.plan"))
+        path = the_only("*.plan", "plan") if plans else the_only("*.lnet", ".lnet file")
+    overrides = overrides_from(settings)
+    if path.suffix != ".plan":
+        return compiled(read_source(path), overrides, layout)
+    plan = load_plan(path)
+    _warn_if_stale(plan, path)
+    if overrides or layout != Layout():
+        return compiled(plan.source, dict(plan.overrides) | overrides, layout)
+    return plan
+
+
+def _warn_if_stale(plan: Plan, path: Path) -> None:
+    """Say so when the file that a plan was compiled from has changed since."""
+    source = Path(plan.source_name)
+    if not source.is_file():
+        return
+    if read_source(source).text != plan.source_text:
+        note = f"the plan '{path}' is older than '{source}', which has changed since"
+        hint = "compile it again with 'lnetc compile'"
+        click.echo(render_all([Diagnostic("W606", note, hints=(hint,))], None), err=True)
+
+
+@main.command("compile")
+@click.argument("file", required=False, type=Existing)
+@click.option(
+    "-o", "--output", type=Existing, metavar="PLAN", help="Where to write the plan (default: beside FILE)."
+)
+@click.option(
+    "--emit",
+    metavar="STAGE",
+    help="Print ast, graph, graph:PASS, partition, schedule, placement or plan; write nothing.",
+)
+@layout_options
+@set_option
+def compile_command(
+    file: Path | None, output: Path | None, emit: str | None, settings: Sequence[str], **options: Any
+) -> None:
+    """Compile FILE, or the only .lnet file of this folder, into a plan."""
+    path = file if file is not None else the_only("*.lnet", ".lnet file")
+    layout = layout_from(**options)
+    if emit is not None:
+        click.echo(dump(read_source(path), overrides_from(settings), layout, emit), nl=False)
+        return
+    plan = compiled(read_source(path), overrides_from(settings), layout)
+    target = output if output is not None else path.with_suffix(".plan")
+    plan.save(target)
+    click.echo(f"{target}: {plan.summary()}")
+
+
+@main.command()
+@click.argument("file", required=False, type=Existing)
+@click.option("--svg", type=Existing, metavar="PICTURE", help="Draw tiles, halos and homes into an SVG file.")
+@click.option(
+    "--kernels",
+    is_flag=True,
+    help="Show which kernels one process runs, and their times, predicted or measured.",
+)
+@json_option
+@layout_options
+@set_option
+def explain(
+    file: Path | None,
+    svg: Path | None,
+    kernels: bool,
+    as_json: bool,
+    settings: Sequence[str],
+    **options: Any,
+) -> None:
+    """Say what a .lnet file or a plan computes, what it costs, and how it is cut up."""
+    from lnet.compiler.explain import explain_data, explain_text
+    from lnet.compiler.picture import to_svg
+    from lnet.runtime.kernels.explain import kernels_data, kernels_text
+    from lnet.runtime.tune import kept
+
+    plan = plan_of(file, settings, layout_from(**options))
+    if svg is not None:
+        write_text(svg, to_svg(plan))
+    if as_json:
+        tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        click.echo(json.dumps(explain_data(plan) | tables, indent=2))
+    else:
+        click.echo(kernels_text(plan.graph, kept(plan.graph)) if kernels else explain_text(plan))
+
+
+@main.command("tune")
+@click.argument("file", required=False, type=Existing)
+@set_option
+def tune_command(file: Path | None, settings: Sequence[str]) -> None:
+    """Measure which kernels are fastest here for FILE; runs that begin later use them.
+
+    What is measured is kept in the folder of caches (~/.cache/lnet, or $XDG_CACHE_HOME/lnet).
+    """
+    from lnet.runtime.kernels.explain import kernels_text
+
+    plan = plan_of(file, settings, Layout())
+    try:
+        measured = lnet.tune(plan)
+    except OSError as error:
+        raise LnetError(
+            [Diagnostic("E608", "what was measured cannot be kept", notes=(str(error),))]
+        ) from error
+    click.echo(kernels_text(plan.graph, measured))
