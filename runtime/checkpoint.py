@@ -29,11 +29,15 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after a number of steps: arrays by name."""
+    """The state of a run after a number of steps: arrays by name.
+
+    `torn`: updates after that step which are in some of the arrays and not in others, as an asynchronous run saves them.
+    """
 
     step: int
     params: Mapping[str, Any]
     update: Mapping[str, Any]
+    torn: int = 0
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -31,6 +31,7 @@ from lnet.compiler.shapes import Interval, Region, Size, whole
 from .checkpoint import Checkpoint, Unreadable
 
 FORMAT = "1"
+MANIFEST_FORMAT = "2"
 SUFFIX = ".shards"
 MANIFEST = "manifest.json"
 Arrays = Mapping[str, Any]
@@ -49,6 +50,8 @@ class ShardedCheckpoint:
         """Open a folder; raises `Unreadable`."""
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            if manifest["format"] != MANIFEST_FORMAT:
+                raise Unreadable(f"'{path.name}' has format {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
             return ShardedCheckpoint(path, {**manifest, "digests": [str(d) for d in manifest["digests"]]})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unreadable(f"'{path.name}' has no manifest: {error}") from error
@@ -108,7 +111,7 @@ def save_shard(
 def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: int) -> Path:
     """Make a gathered checkpoint count, and drop those that are too many; raises OSError."""
     target = folder / f"step-{step:08d}-{id}{SUFFIX}"
-    write_aside(aside(folder, id) / MANIFEST, json.dumps(manifest))
+    write_aside(aside(folder, id) / MANIFEST, json.dumps({"format": MANIFEST_FORMAT, **manifest}))
     os.replace(aside(folder, id), target)
     for old in committed(folder)[:-keep]:
         shutil.rmtree(old.path, ignore_errors=True)
@@ -127,7 +130,7 @@ def committed(folder: Path) -> list[ShardedCheckpoint]:
 def read_sharded(checkpoint: ShardedCheckpoint, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
     """Return all of a network from its shards; raises `Unreadable`."""
     params, update = read_regions(checkpoint.files, dict.fromkeys(shapes), shapes)
-    return Checkpoint(checkpoint.step, params, update)
+    return Checkpoint(checkpoint.step, params, update, checkpoint.manifest["torn"])
 
 
 def read_regions(

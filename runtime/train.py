@@ -116,8 +116,8 @@ def resume(
             run.plan.save(run.directory / "plan.json")
         run.checkpoints.clean()
         rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
-        step, params, state = _restore(run, rule, reporter)
-        _Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True)
+        step, params, state, torn = _restore(run, rule, reporter)
+        _Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
     return run
 
 
@@ -179,24 +179,27 @@ def _check_same_data(run: Run, samples: Samples) -> None:
         )
 
 
-def _restore(run: Run, rule: optax.GradientTransformation, reporter: Reporter) -> tuple[int, Params, Any]:
-    """Return step, parameters and state of the newest whole checkpoint, or the initial ones."""
+def _restore(
+    run: Run, rule: optax.GradientTransformation, reporter: Reporter
+) -> tuple[int, Params, Any, int]:
+    """Return step, parameters, state and torn updates of the newest whole checkpoint, or what there is at first."""
     graph = run.plan.graph
     checkpoint = run.checkpoints.newest(
         lambda path, why: reporter.said(f"passed over the damaged checkpoint '{path.name}': {why}")
     )
     if checkpoint is None:
         params = initial_params(graph, graph.training.seed)
-        return 0, params, rule.init(params)
+        return 0, params, rule.init(params), 0
     expected = {p.name: p.shape for p in graph.parameters}
     found = {name: array.shape for name, array in checkpoint.params.items()}
     if expected != found:
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} is of another network")
     params = {name: jnp.array(checkpoint.params[name]) for name in expected}
     try:
-        return checkpoint.step, params, state_from_names(rule, params, checkpoint.update)
+        state = state_from_names(rule, params, checkpoint.update)
     except KeyError as error:
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} has no {error}") from error
+    return checkpoint.step, params, state, checkpoint.torn
 
 
 Step = Callable[
@@ -243,11 +246,11 @@ class _Trainer:
     state: Any
     saved: int = -1
 
-    def go(self, resumed: bool) -> None:
+    def go(self, resumed: bool, torn: int = 0) -> None:
         training = self.run.plan.graph.training
         self.log = EventLog(self.run.directory / "events.jsonl")
         try:
-            self._begin(resumed)
+            self._begin(resumed, torn)
             with (
                 stop_signals() as stopped,
                 feed(self.samples, self.step, training.steps, training.batch) as batches,
@@ -258,10 +261,10 @@ class _Trainer:
             self.reporter.finished()
             self.log.close()
 
-    def _begin(self, resumed: bool) -> None:
+    def _begin(self, resumed: bool, torn: int) -> None:
         training = self.run.plan.graph.training
         if resumed:
-            self.log.add("resume", step=self.step)
+            self.log.add("resume", step=self.step, torn=torn)
         else:
             self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)
         if training.replicas > 1:

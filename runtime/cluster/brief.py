@@ -98,5 +98,11 @@ class Brief:
         return next(found for found in committed(self.checkpoints) if found.id == id)
 
     @property
+    def torn(self) -> int:
+        """Updates that some shards of the checkpoint hold that the run goes on from, and others do not."""
+        found = None if self.origin is None else self.checkpoint(self.origin[0])
+        return int(found.manifest["torn"]) if isinstance(found, ShardedCheckpoint) else 0
+
+    @property
     def checkpoints(self) -> Path:
         return Path(self.directory) / "checkpoints"

@@ -140,7 +140,12 @@ class Head(SchedulerPlugin):
     async def _commit_aside(self, manifest: Manifest) -> None:
         step = manifest.used // self.brief.spec.replicas if manifest.step is None else manifest.step
         data, _ = pack(manifest)
-        content = {"manifest": data, "digests": list(manifest.digests), "layout": self.brief.layout}
+        content = {
+            "manifest": data,
+            "digests": list(manifest.digests),
+            "layout": self.brief.layout,
+            "torn": manifest.torn,
+        }
         keep = self.brief.plan.graph.training.keep
         try:
             path = await asyncio.to_thread(commit, self.brief.checkpoints, manifest.id, step, content, keep)
@@ -165,6 +170,9 @@ class Head(SchedulerPlugin):
             "reached": back.reached,
         }
         self.log("rollback", **details, message=message)
+
+    def _torn(self, torn: do.DeclareTorn) -> None:
+        self.log("torn", replica=torn.update.slot, number=torn.update.number)
 
     def _note(self, note: do.Note) -> None:
         if not note.what.startswith("step "):  # a synchronous step, which the log has as such
@@ -241,6 +249,7 @@ class Head(SchedulerPlugin):
             do.CommitManifest: self._commit,
             do.DeclareLost: self._lost,
             do.DeclareRollback: self._rollback,
+            do.DeclareTorn: self._torn,
             do.Note: self._note,
             do.Drained: self._drained,
             do.Finish: self._finish,

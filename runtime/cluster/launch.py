@@ -177,7 +177,7 @@ class _Following:
         self.log, self.steps = log, step * self.brief.spec.replicas
         training = self.run.plan.graph.training
         if resumed:
-            log.add("resume", step=step)
+            log.add("resume", step=step, torn=self.brief.torn)
         else:
             log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
         log.add(

@@ -105,6 +105,7 @@ def totals(view: ClusterView, now: float) -> tuple[str, ...]:
     left = view.seconds_left(now)
     losses = "  ".join(f"{name} {value:.4g}" for name, value in view.losses.items())
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
+    lost += f", {view.torn:,} torn" if view.torn else ""
     return (
         f"step {view.step:,}/{view.steps:,}  {view.images_per_second(now):,.0f} images/s  "
         f"{'' if left is None else clock(left) + ' left  '}{losses}",

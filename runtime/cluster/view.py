@@ -72,7 +72,9 @@ class ShardView:
 
 @dataclass
 class ClusterView:
-    """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more."""
+    """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more; `torn`: updates that
+    shards have from different attempts.
+    """
 
     step: int = 0
     steps: int = 0
@@ -81,6 +83,7 @@ class ClusterView:
     batch: float = 0.0
     failures: int = 0
     lost: int = 0
+    torn: int = 0
     replicas: dict[int, ReplicaView] = field(default_factory=dict)
     shards: dict[int, ShardView] = field(default_factory=dict)
     recent: deque[Stepped] = field(default_factory=_recent)
@@ -103,6 +106,8 @@ class ClusterView:
                 self.failures += 1
             case "lost":
                 self.lost += event["updates"]
+            case "torn":
+                self.torn += 1
             case "refused":
                 self.refused[event.get("worker", "scheduler"), event["reason"]] = event["count"]
 

@@ -38,7 +38,7 @@ def cluster_section(plan: Plan, events: Sequence[Event]) -> dict[str, Any] | Non
     losses = [Loss(at, e["worker"]) for at, e in timed if e["event"] == "worker lost"]
     ages = ages_by_replica(events)
     return {
-        "summary": _summary(begun[-1]),
+        "summary": _summary(begun[-1]) + _torn(events),
         "failures": failures(timed),
         "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
         "timeline": Markup(timeline_picture(steps, losses)) if steps else None,
@@ -51,6 +51,11 @@ def _summary(event: Event) -> str:
         f"{_count(event['replicas'], 'replica')} of {event['tiles']} tiles on {_count(event['workers'], 'worker')}, "
         f"durability {event['durability']}"
     )
+
+
+def _torn(events: Sequence[Event]) -> str:
+    torn = sum(event["event"] == "torn" for event in events)
+    return f"; {_count(torn, 'update')} torn: shards have different attempts of them" if torn else ""
 
 
 def running_times(events: Sequence[Event]) -> list[tuple[float, Event]]:

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 from . import follower as following
 from .instructions import Instruction, Send, Skipped
-from .messages import (
-    Part,
-    Push,
-    Pushed,
-)
+from .ledger import Ledger
+from .messages import Part, Push, Pushed
 from .primary import Owed, Primary, Step
+from .seen import Update
 
 
 def push(state: Primary, now: float, sender: str, message: Push) -> Step:
@@ -21,7 +19,8 @@ def push(state: Primary, now: float, sender: str, message: Push) -> Step:
     if message.update not in state.ledger or not state.rules.dedupe:
         live = state.duty.roster.find(message.fence.slot)
         age = max(0, state.ledger.head - message.version)
-        part = Part(message.update, message.payload, age, live.start if live is not None else 0)
+        floor = live.start if live is not None else 0
+        part = Part(message.update, message.fence.generation, message.payload, age, floor)
         state, instructions = take(state, part, now)
     assert state.ledger is not None
     before = state.owed.get(message.update)
@@ -51,16 +50,23 @@ def commit(state: Primary, now: float) -> Step:
 def release(state: Primary, now: float) -> Step:
     """Acknowledge what is safe."""
     safe = _safe(state)
+    assert state.ledger is not None
     ready = {update: owed for update, owed in state.owed.items() if owed.position <= safe}
     if not ready or not state.leased(now):
         return state, ()
     durable = state.duty.ready or not state.rules.standby_ack
     sends = tuple(
-        Send(owed.to, Pushed(owed.fence, update, durable), state.deadline) for update, owed in ready.items()
+        Send(owed.to, _pushed(state.ledger, update, owed, durable), state.deadline)
+        for update, owed in ready.items()
     )
     rest = {update: owed for update, owed in state.owed.items() if update not in ready}
     released = max(state.released, *(owed.position for owed in ready.values()))
     return replace(state, owed=rest, released=released), sends
+
+
+def _pushed(ledger: Ledger, update: Update, owed: Owed, durable: bool) -> Pushed:
+    generation = None if ledger.synchronous else ledger.seen.generation(update)
+    return Pushed(owed.fence, update, owed.fence.generation if generation is None else generation, durable)
 
 
 def _safe(state: Primary) -> int:

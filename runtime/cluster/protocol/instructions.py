@@ -169,6 +169,13 @@ class DeclareRollback:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclareTorn:
+    """Asynchronous: a replica lost a tile, and some shards have this update from before, others from after that."""
+
+    update: Update
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """For the event log: `what` happened to whom, in plain words."""
 
@@ -212,6 +219,7 @@ Instruction = (
     | CommitManifest
     | DeclareLost
     | DeclareRollback
+    | DeclareTorn
     | Note
     | Drained
     | Finish

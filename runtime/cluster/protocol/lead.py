@@ -101,7 +101,7 @@ def _react(state: Primary, event: WorkerEvent) -> Step:
             follower, sends = following.snapshot_taken(state.follower, event.payload, event.now)
             return replace(state, follower=follower), sends
         case CheckpointSaved(_, _, id, digest, reason) if id == state.saving:
-            return replace(state, saved=Saved(id, digest, reason)), ()
+            return replace(state, saved=Saved(id, digest, reason, state.saving_seen)), ()
     return state, ()
 
 
@@ -196,7 +196,7 @@ def _save(state: Primary, now: float) -> Step:
         return state, ()
     if request.at is not None and ledger.committed < request.at:
         return state, ()
-    state = replace(state, saving=request.id)
+    state = replace(state, saving=request.id, saving_seen=ledger.seen)
     if request.at is not None and ledger.committed > request.at:
         return replace(state, saved=Saved(request.id, None, "the step has passed")), ()
     return state, (SaveShard(state.owner, request.id, ledger.books),)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .instructions import Note
-from .messages import Task
+from .instructions import DeclareTorn, Instruction, Note
+from .messages import Task, TileStatus
 from .seen import Update
 from .table import Pool, Slot, Step, Table
 
@@ -26,26 +26,36 @@ def lease(table: Table, now: float) -> Step:
 
 
 def _lease_updates(table: Table) -> Step:
+    torn: tuple[Instruction, ...] = ()
     for index in range(len(table.slots)):
-        table = _retire(table, index)
+        table, found = _retire(table, index)
+        torn += found
     for index in range(len(table.slots)):
         table = _extend(table, index)
     table = table.enrolled()
-    return _confirm(table), ()
+    return _confirm(table), torn
 
 
-def _retire(table: Table, index: int) -> Table:
+def _retire(table: Table, index: int) -> Step:
     """Take the leases that all tiles have acknowledged off the list."""
-    slot = table.slots[index]
-    done = [status.done if status is not None else 0 for status in table.tile_statuses(index)]
+    slot, statuses = table.slots[index], table.tile_statuses(index)
+    done = [status.done if status is not None else 0 for status in statuses]
     floor = max(slot.floor, min(done)) if slot.leases else slot.floor
     retired = tuple(task for task in slot.leases if task.update.number < floor)
     if not retired:
-        return table
+        return table, ()
     leases = slot.leases[len(retired) :]
     kept = (*slot.kept, *retired) if table.pending is not None else ()
     pool = replace(table.pool, used=table.pool.used + sum(len(task.batches) for task in retired))
-    return replace(table, pool=pool).with_slot(index, replace(slot, floor=floor, leases=leases, kept=kept))
+    table = replace(table, pool=pool).with_slot(index, replace(slot, floor=floor, leases=leases, kept=kept))
+    found = [status for status in statuses if status is not None]
+    return table, tuple(DeclareTorn(task.update) for task in retired if _is_torn(task, found))
+
+
+def _is_torn(task: Task, statuses: list[TileStatus]) -> bool:
+    """Tell whether shards have an update from different generations of its replica."""
+    number = task.update.number
+    return len({dict(status.earlier).get(number, status.generation) for status in statuses}) > 1
 
 
 def _extend(table: Table, index: int) -> Table:

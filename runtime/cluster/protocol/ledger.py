@@ -57,7 +57,7 @@ class Ledger:
             return self._apply_staged(), entry, (Apply(self.owner, entry.position, self._in_order()),)
         if self.synchronous:
             return replace(self, head=entry.position, staged=(*self.staged, part)), entry, ()
-        seen = self.seen.raised(part.update.slot, part.floor).add(part.update)
+        seen = self.seen.raised(part.update.slot, part.floor).add(part.update, part.generation)
         return (
             replace(self, head=entry.position, seen=seen),
             entry,

@@ -9,10 +9,11 @@ from .messages import Task
 
 @dataclass(frozen=True, slots=True)
 class SlotRecord:
-    """A replica slot: the leases that may be in the shards only in part, and the next number to give out."""
+    """A replica slot: the next number to give out, the leases that not all shards hold, and its last generation."""
 
     next: int
     leases: tuple[Task, ...]
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Manifest:
     """A checkpoint counts once this is on the disk. `step`: that of all shards, None where each has its own version.
 
     `digests`: one for each shard, as its host reported it. `fresh`: the first batch number never leased; `returned`:
-    numbers below it that nobody has used; `used`: batches whose updates all shards hold.
+    numbers below it that nobody has used; `used`: batches whose updates all shards hold; `torn`: leases that only some
+    shards hold.
     """
 
     id: int
@@ -31,6 +33,7 @@ class Manifest:
     fresh: int
     returned: tuple[int, ...]
     used: int
+    torn: int = 0
 
     def reshaped(self, replicas: int) -> Manifest:
         """Return this for another number of replicas or shards, where no table of updates fits any more.
@@ -43,4 +46,4 @@ class Manifest:
         step = None if self.step is None else self.used // replicas
         used = self.used if step is None else step * replicas
         slots = (SlotRecord(0, ()),) * replicas
-        return Manifest(self.id, self.run, step, (), slots, self.fresh, returned, used)
+        return Manifest(self.id, self.run, step, (), slots, self.fresh, returned, used, self.torn)

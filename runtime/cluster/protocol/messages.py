@@ -32,13 +32,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One update at one shard.
+    """One update at one shard, computed by a `generation` of its replica.
 
     `age`: how many updates were taken between the fetch it was computed from and itself; `floor`: numbers of its slot
     below this are in or will never come.
     """
 
     update: Update
+    generation: int
     payload: Payload
     age: int
     floor: int
@@ -87,10 +88,11 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The update is applied or staged; `durable`: at the standby, too."""
+    """The update is applied or staged, as `generation` computed it; `durable`: at the standby, too."""
 
     fence: Sender
     update: Update
+    generation: int
     durable: bool
 
 
@@ -262,22 +264,27 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class TileStatus:
-    """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost."""
+    """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost.
+
+    `earlier`: of the acknowledged ones, those that the shard has from an earlier generation, and from which.
+    """
 
     slot: int
     tile: int
     generation: int
     done: int
     stuck: bool
+    earlier: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A shard's part of a checkpoint; `digest` None: it failed, for `reason`."""
+    """A shard's part of a checkpoint, with the updates `seen` in it; `digest` None: it failed, for `reason`."""
 
     id: int
     digest: str | None
     reason: str = ""
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,10 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """`ledger` None: the checkpoint is not loaded yet. `released`: the last line acknowledged to anybody."""
+    """`ledger` None: the checkpoint is not loaded yet. `released`: the last line acknowledged to anybody.
+
+    `saving`: the newest checkpoint that the shard was saved for, `saving_seen`: the updates in it then.
+    """
 
     spec: Spec
     rules: Rules
@@ -56,6 +59,7 @@ class Primary:
     tickets: int = 0
     released: int = 0
     saving: int = 0
+    saving_seen: Seen | None = None
     saved: Saved | None = None
 
     def leased(self, now: float) -> bool:

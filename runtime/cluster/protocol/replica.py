@@ -9,6 +9,7 @@ generation: the coordinator gives out a new one, in which every tile starts agai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
@@ -34,7 +35,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then."""
+    """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then.
+
+    `pushed`: what is acknowledged, and of which generation the shard has it.
+    """
 
     spec: Spec
     rules: Rules
@@ -47,7 +51,7 @@ class Tile:
     version: int = 0
     asked: float = 0.0
     computed: frozenset[Update] = field(default_factory=frozenset)
-    pushed: frozenset[Update] = field(default_factory=frozenset)
+    pushed: Mapping[Update, int] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
     done: int = 0
 
@@ -67,7 +71,9 @@ class Tile:
 def status(state: Tile) -> TileStatus:
     """Return what the coordinator has to know."""
     duty = state.duty
-    return TileStatus(duty.slot, duty.tile, duty.generation, state.done, state.phase == "stuck")
+    earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != duty.generation)
+    stuck = state.phase == "stuck"
+    return TileStatus(duty.slot, duty.tile, duty.generation, state.done, stuck, tuple(earlier))
 
 
 def ordered(state: Tile, now: float, duty: TileDuty) -> Step:
@@ -78,7 +84,7 @@ def ordered(state: Tile, now: float, duty: TileDuty) -> Step:
         state,
         duty=duty,
         computed=state.computed & wanted,
-        pushed=state.pushed & wanted,
+        pushed={update: state.pushed[update] for update in wanted & state.pushed.keys()},
         outgoing=tuple(push for push in state.outgoing if push.update in wanted),
     )
     state, first = _withdraw(state) if state.task not in (None, *duty.work) else (state, ())
@@ -115,7 +121,8 @@ def _take(state: Tile, message: Params | Pushed) -> Step:
         state = replace(state, phase="computing", fetched=message.step, version=message.version)
         return state, (install, _compute(state))
     rest = tuple(push for push in state.outgoing if push.update != message.update)
-    return _count_done(replace(state, outgoing=rest, pushed=state.pushed | {message.update})), ()
+    pushed = {**state.pushed, message.update: message.generation}
+    return _count_done(replace(state, outgoing=rest, pushed=pushed)), ()
 
 
 def _computed(state: Tile, event: Computed) -> Step:

@@ -3,17 +3,18 @@
     wanted --> CheckpointRequest to all primaries --> Saved(digest) from all --> CommitManifest --> ManifestWritten
 
 A crash anywhere before the rename leaves the last checkpoint as it was. Synchronous, all shards save at the same step.
-Asynchronous, each saves its own version: leases of updates that some shards may have and others not are in the manifest.
+Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .events import ManifestWritten
 from .instructions import CommitManifest, Finish, Instruction, Note
 from .manifest import Manifest, SlotRecord
 from .messages import CheckpointRequest, Saved, Task
+from .seen import Seen
 from .table import Pending, Slot, Step, Table
 
 
@@ -47,28 +48,51 @@ def request(table: Table) -> CheckpointRequest | None:
 def manifest_of(table: Table, pending: Pending) -> Manifest:
     """Return what a checkpoint consists of, as of now."""
     id, run, pool = pending.id, table.spec.run, table.pool
-    digests = tuple(pending.digests[i] for i in range(table.spec.tiles))
+    parts = [pending.parts[i] for i in range(table.spec.tiles)]
+    digests = tuple(part.digest or "" for part in parts)
     if pending.at is not None:
         records = (SlotRecord(0, ()),) * len(table.slots)
         return Manifest(id, run, pending.at, digests, records, 0, (), pending.at * len(table.slots))
-    split = [_split(slot) for slot in table.slots]
-    records = tuple(SlotRecord(s.next, tasks) for s, (_, tasks) in zip(table.slots, split, strict=True))
-    orphans = tuple(batch for batches, _ in split for batch in batches)
+    tables = [part.seen for part in parts if part.seen is not None]
+    split = [_split(slot, tables) for slot in table.slots]
+    records = tuple(
+        SlotRecord(slot.next, found.onward, slot.generation)
+        for slot, found in zip(table.slots, split, strict=True)
+    )
+    orphans = tuple(batch for found in split for task in found.returned for batch in task.batches)
     kept = sum(len(task.batches) for slot in table.slots for task in slot.kept)
+    held = sum(len(task.batches) for found in split for task in found.held)
+    torn = sum(_held_by(task, tables) > 0 for found in split for task in (*found.returned, *found.onward))
     returned = tuple(sorted((*pool.returned, *orphans)))
-    return Manifest(id, run, None, digests, records, pool.fresh, returned, pool.used - kept)
+    return Manifest(id, run, None, digests, records, pool.fresh, returned, pool.used - kept + held, torn)
 
 
-def _split(slot: Slot) -> tuple[tuple[int, ...], tuple[Task, ...]]:
-    """Return the batches of a slot that go back in a resumed run, and the tasks that it goes on with.
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Tasks of a slot in a checkpoint: `held` by all shards, `returned` to the pool, `onward`: leased when it goes on."""
 
-    Numbers without a gap up to `next` can go on; before a gap, which a lapse leaves, they cannot.
-    """
+    held: tuple[Task, ...]
+    returned: tuple[Task, ...]
+    onward: tuple[Task, ...]
+
+
+def _split(slot: Slot, tables: list[Seen]) -> _Split:
+    """Sort out what is under way: numbers without a gap up to `next` can go on; before a gap, which a lapse leaves, not."""
     tasks = (*slot.kept, *slot.leases)
     first = len(tasks)
     while first and tasks[first - 1].update.number == slot.next - (len(tasks) - first) - 1:
         first -= 1
-    return tuple(batch for task in tasks[:first] for batch in task.batches), tasks[first:]
+    whole = [_held_by(task, tables) == len(tables) for task in tasks]
+    held = [task for task, all_have in zip(tasks[:first], whole, strict=False) if all_have]
+    returned = tuple(task for task in tasks[:first] if task not in held)
+    while first < len(tasks) and whole[first]:
+        held.append(tasks[first])
+        first += 1
+    return _Split(tuple(held), returned, tasks[first:])
+
+
+def _held_by(task: Task, tables: list[Seen]) -> int:
+    return sum(task.update in table for table in tables)
 
 
 def _due(table: Table) -> bool:
@@ -93,9 +117,8 @@ def _gather(table: Table, pending: Pending) -> Step:
     failed = next((part for part in saved.values() if part.digest is None), None)
     if failed is not None:
         return _abandon(table, pending, failed.reason)
-    new = {i: part.digest for i, part in saved.items() if part.digest is not None}
-    pending = replace(pending, digests={**new, **pending.digests})
-    if pending.writing is not None or len(pending.digests) < table.spec.tiles:
+    pending = replace(pending, parts={**saved, **pending.parts})
+    if pending.writing is not None or len(pending.parts) < table.spec.tiles:
         return replace(table, pending=pending), ()
     manifest = manifest_of(table, pending)
     return replace(table, pending=replace(pending, writing=manifest)), (CommitManifest(manifest),)
@@ -127,6 +150,7 @@ def resumed(record: SlotRecord, tiles: int) -> Slot:
     floor = record.leases[0].update.number if record.leases else record.next
     return Slot(
         (None,) * tiles,
+        generation=record.generation,
         floor=floor,
         start=floor,
         next=record.next,

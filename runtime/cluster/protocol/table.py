@@ -16,6 +16,7 @@ from .messages import (
     Reinstated,
     Restored,
     Roster,
+    Saved,
     Task,
     TileStatus,
 )
@@ -103,12 +104,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A checkpoint being made: `digests` of the shards that are written; then `writing` the manifest."""
+    """A checkpoint being made: the `parts` that are written, by shard; then `writing` the manifest."""
 
     id: int
     at: int | None
     final: bool
-    digests: Mapping[int, str] = field(default_factory=dict)
+    parts: Mapping[int, Saved] = field(default_factory=dict)
     writing: Manifest | None = None
 
 

@@ -30,5 +30,5 @@ class ServerState:
 
 
 def gradient(update, batches, params):
-    """Return a payload; synchronous ones depend on the parameters, so that a wrong version would show."""
+    """Return a payload. `params`: synchronous, what it was computed from; asynchronous, by which generation."""
     return (update.slot, update.number, *batches, params)

@@ -14,7 +14,7 @@ class Watch:
     def __init__(self, losses_allowed=True, looks_at_standby=True):
         self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
         self.notes, self.drained, self.refused = [], [], Counter()
-        self.skipped = 0
+        self.skipped, self.torn = 0, set()
         self.batches, self.losses, self.rollbacks = {}, [], []
         self.lost, self.lost_batches, self.ever = {}, {}, {}
         self._start()
@@ -154,7 +154,17 @@ class Watch:
         else:
             for shard, state in enumerate(states):
                 self._check_shard(shard, state)
+            self._check_torn(states)
         return states
+
+    def _check_torn(self, states):
+        """An update that shards have from different generations is counted, and no other."""
+        lines = [dict(state.lines) for state in states]
+        everywhere = set(lines[0]).intersection(*lines[1:])
+        torn = {update for update in everywhere if len({found[update] for found in lines}) > 1}
+        assert torn <= self.torn, f"{torn - self.torn} are torn, and nobody said so"
+        if not self.losses and self.cluster.runs == 1:
+            assert self.torn <= torn, f"{self.torn - torn} are called torn"
 
     def _check_shard(self, shard, state):
         """All batches are in it, and all acknowledged updates, but for those whose loss was declared."""

@@ -309,7 +309,7 @@ class Cluster:
                 self.after(seconds + self.random.random() * 0.02, self._computed, *member)
 
     def _computed(self, process, compute, batches, fold):
-        params = fold if self.spec.synchronous else 0
+        params = fold if self.spec.synchronous else compute.generation
         payload = gradient(compute.update, batches, params) if compute.last else None
         self.tell(process, on.Computed, compute.owner, compute.update, compute.index, payload)
 
@@ -341,6 +341,9 @@ class Cluster:
 
     def _DeclareRollback(self, process, declared):
         self.watch.declared_rollback(declared)
+
+    def _DeclareTorn(self, process, declared):
+        self.watch.torn.add(declared.update)
 
     def _Note(self, process, note):
         self.watch.notes.append((self.time, note.what))

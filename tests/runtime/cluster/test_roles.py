@@ -106,17 +106,23 @@ def test_a_standby_is_filled_in_the_background():
 
 
 def test_the_table_of_updates_is_a_floor_with_exceptions():
-    seen = Seen.nothing(2).add(Update(0, 0)).add(Update(0, 2)).add(Update(0, 3))
-    assert seen.slots == (SlotSeen(1, frozenset({2, 3})), SlotSeen())
+    seen = Seen.nothing(2).add(Update(0, 0), 1).add(Update(0, 2), 1).add(Update(0, 3), 2)
+    assert numbers(seen.slots[0]) == (1, {2, 3})
+    assert seen.slots[1] == SlotSeen()
     assert Update(0, 1) not in seen
-    assert seen.add(Update(0, 1)).slots[0] == SlotSeen(4)
-    assert seen.raised(0, 3).slots[0] == SlotSeen(4)
+    assert numbers(seen.add(Update(0, 1), 3).slots[0]) == (4, set())
+    assert numbers(seen.raised(0, 3).slots[0]) == (4, set())
+    assert [seen.generation(Update(0, number)) for number in range(5)] == [1, None, 1, 2, None]
+
+
+def numbers(table):
+    return table.floor, table.above
 
 
 def test_a_synchronous_step_is_applied_in_the_order_of_its_parts():
     ledger = Ledger(on.Owner("server", 0, 0, 1), True, 0, 0, 0, Seen.nothing(3))
     for slot in (2, 0, 1):
-        ledger, _, todo = ledger.take(Part(Update(slot, 0), slot, 0, 0))
+        ledger, _, todo = ledger.take(Part(Update(slot, 0), 1, slot, 0, 0))
         assert not todo
         assert Update(slot, 0) in ledger
     ledger, entry, (apply,) = ledger.take(None)
