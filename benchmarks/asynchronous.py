@@ -70,7 +70,7 @@ def measured(brief: Brief, shard: Shard, images: np.ndarray[Any, Any]) -> Times:
     replica.install(server.read())
     gradients = gradients_of(replica, images)
     kernels = shortest(lambda: gradients_of(replica, images))
-    update = shortest(lambda: (server.apply([gradients]), server.params)[1])
+    update = shortest(lambda: (server.apply([gradients], age=0), server.params)[1])
     size = sum(array.nbytes for array in server.params.values())
     with connected(LOCAL, plan_of(32, 2, None, 0.1)) as client:
         client.run(listen)

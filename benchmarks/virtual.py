@@ -168,14 +168,15 @@ class Simulation:
             self.after(2 * self.times.small, self.apply, slots, parts, version)
 
     def apply(self, slots: list[int], parts: list[Any], version: int) -> None:
-        self.ages.append(self.head - version)
+        age = self.head - version
+        self.ages.append(age)
         self.head += 1
         self.busy = max(self.busy, self.clock) + self.times.update
-        self.at(self.busy, self.applied, slots, parts, self.head)
+        self.at(self.busy, self.applied, slots, parts, self.head, age)
         self.answer()
 
-    def applied(self, slots: list[int], parts: list[Any], line: int) -> None:
-        self.server.apply(parts)
+    def applied(self, slots: list[int], parts: list[Any], line: int, age: int) -> None:
+        self.server.apply(parts, age)
         for slot in slots:
             self.after(self.times.small, self.acknowledged, slot)
         if line * len(slots) % EVERY == 0:

@@ -19,7 +19,7 @@ from .graph import Graph
 from .partition import Partition
 from .placement import Placement
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,18 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An update rule with its numbers: `adagrad(rate = 0.01)`."""
+    """An update rule with its numbers: `adagrad(rate = 0.01)`.
+
+    `stale`: whether a gradient that is `a` updates old takes the full rate, or that divided by max(1, a) (Zhang et al.,
+    Staleness-aware Async-SGD, 2016).
+    """
 
     rule: str = "adagrad"  # sgd | adagrad | adam
     rate: float = 0.01
     momentum: float = 0.0
     initial: float = 0.1
     schedule: str = "constant"  # constant | cosine
+    stale: str = "full"  # full | scaled
 
 
 Data = Annotated[Frames | None, made_by("frames(...)", Frames)]
@@ -106,6 +111,7 @@ Crop = Annotated[str, one_of("random", "center", "resize")]
 Normalize = Annotated[str, one_of("image", "none")]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
 Schedule = Annotated[str, one_of("constant", "cosine")]
+Stale = Annotated[str, one_of("full", "scaled")]
 InputSheet = Annotated[Sheet, Context("input")]
 
 
@@ -130,16 +136,20 @@ def frames(
     return Frames(path, input.size, crop, flip, normalize, labels, exclude)
 
 
-def adagrad(rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant") -> Update:
-    return Update("adagrad", rate=rate, initial=initial, schedule=schedule)
+def adagrad(
+    rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant", stale: Stale = "full"
+) -> Update:
+    return Update("adagrad", rate=rate, initial=initial, schedule=schedule, stale=stale)
 
 
-def sgd(rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant") -> Update:
-    return Update("sgd", rate=rate, momentum=momentum, schedule=schedule)
+def sgd(
+    rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant", stale: Stale = "full"
+) -> Update:
+    return Update("sgd", rate=rate, momentum=momentum, schedule=schedule, stale=stale)
 
 
-def adam(rate: Positive, schedule: Schedule = "constant") -> Update:
-    return Update("adam", rate=rate, schedule=schedule)
+def adam(rate: Positive, schedule: Schedule = "constant", stale: Stale = "full") -> Update:
+    return Update("adam", rate=rate, schedule=schedule, stale=stale)
 
 
 def size(rows: Count, columns: Count, maps: OptionalCount = None) -> Extents:

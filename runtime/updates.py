@@ -29,11 +29,22 @@ def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
 
 
 def updated(
-    rule: optax.GradientTransformation, params: Params, state: Any, gradients: Params
+    rule: optax.GradientTransformation,
+    params: Params,
+    state: Any,
+    gradients: Params,
+    share: jax.Array | None = None,
 ) -> tuple[Params, Any]:
-    """Return parameters and state after one step of a rule."""
+    """Return parameters and state after one step of a rule, or a `share` of the step."""
     changes, state = rule.update(gradients, state, params)
+    if share is not None:
+        changes = jax.tree.map(lambda change: share * change, changes)
     return optax.apply_updates(params, changes), state
+
+
+def share_of(update: Update, age: int) -> jax.Array | None:
+    """Return the part of a step that a gradient takes which is `age` updates old; None: all of it."""
+    return jax.numpy.float32(1 / max(1, age)) if update.stale == "scaled" else None
 
 
 def named_state(state: Any) -> dict[str, jax.Array]:

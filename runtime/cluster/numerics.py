@@ -21,7 +21,7 @@ from lnet.compiler.shapes import Region
 from lnet.compiler.weights import owned_regions
 from lnet.runtime.kernels.initial import initial_weight
 from lnet.runtime.shard import Gradients, Shard, Step, Terms
-from lnet.runtime.updates import named_state, state_from_names, update_rule, updated
+from lnet.runtime.updates import named_state, share_of, state_from_names, update_rule, updated
 
 from .brief import Brief
 
@@ -62,10 +62,14 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
 def _updated(
-    rule: optax.GradientTransformation, params: Any, state: Any, gradients: list[Mapping[str, Any]]
+    rule: optax.GradientTransformation,
+    params: Any,
+    state: Any,
+    gradients: list[Mapping[str, Any]],
+    share: jax.Array | None = None,
 ) -> Any:
     """Take one update, of the mean of what replicas bring; the arrays of the state that go in are used up."""
-    return updated(rule, params, state, _mean(gradients))
+    return updated(rule, params, state, _mean(gradients), share)
 
 
 def _mean(gradients: list[Mapping[str, Any]]) -> dict[str, jax.Array]:
@@ -104,9 +108,10 @@ class Server:
         self.params = {name: jnp.array(value) for name, value in params.items()}
         self.state = state_from_names(self.rule, self.params, state)
 
-    def apply(self, gradients: list[Mapping[str, Any]]) -> None:
-        """Take one update: the mean of what the parts of a synchronous step bring."""
-        self.params, self.state = _updated(self.rule, self.params, self.state, gradients)
+    def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
+        """Take one update, `age` updates old: the mean of what the parts of a synchronous step bring."""
+        share = share_of(self.brief.plan.graph.training.update, age)
+        self.params, self.state = _updated(self.rule, self.params, self.state, gradients, share)
 
     def read(self) -> Mapping[str, jax.Array]:
         return self.params

@@ -14,6 +14,7 @@ from .numerics import Arrays, Server
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.events import Owner
+from .protocol.messages import Part
 from .protocol.wire import Malformed, pack, unpack
 from .threads import Threads
 
@@ -67,16 +68,20 @@ class Servers:
     def _apply(self, apply: do.Apply) -> None:
         server = self._server(apply.owner)
         gradients: list[Any] = [part.payload for part in apply.parts]
+        age = self._age(apply.parts)
 
         def work() -> tuple[Any, ...]:
-            server.apply(gradients)
+            server.apply(gradients, age)
             return events.Applied, apply.owner, apply.position
 
         self.threads.submit(apply.owner, work)
         for part in apply.parts if self.leads(apply.owner) else ():
             update = part.update
-            age = 0 if self.brief.spec.synchronous else part.age  # parts of one step are one update
             self.log("update", shard=apply.owner.index, slot=update.slot, number=update.number, age=age)
+
+    def _age(self, parts: tuple[Part, ...]) -> int:
+        """Return how old an update is; the parts of a synchronous step are one."""
+        return 0 if self.brief.spec.synchronous else max(part.age for part in parts)
 
     def _read(self, read: do.Read) -> None:
         server = self._server(read.owner)
