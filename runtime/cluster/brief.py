@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lnet.compiler.plan import Plan, plan_from_json
+from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import SUFFIX, ShardedCheckpoint, committed
 
 from .protocol.spec import Durability, Spec, Times
@@ -72,6 +73,11 @@ class Brief:
             ),
             times=self.times,
         )
+
+    @property
+    def begun_at(self) -> int:
+        """The steps of all replicas together that are done before it begins."""
+        return 0 if self.origin is None else step_of(Path(self.origin[1])) * self.spec.replicas
 
     @property
     def updates(self) -> int:

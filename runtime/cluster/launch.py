@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.checkpoints import step_of
 from lnet.runtime.events import EventLog
 from lnet.runtime.progress import Reporter
 from lnet.runtime.run import Run, refused
@@ -26,14 +25,12 @@ from .connection import Connection, go_on
 from .head import Head
 from .host import Host, topic
 from .protocol.spec import Times
+from .steps import Steps
 
 Event = dict[str, Any]
 
 TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
 """A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
-
-RECENT = 100
-"""Updates of a replica within which one may be computed again."""
 
 
 def train_on(
@@ -146,12 +143,6 @@ def _roles(connection: Connection) -> Iterator[None]:
         connection.release("unregister_scheduler_plugin", head.name)
 
 
-def _slowest(parts: Iterable[Event]) -> Event:
-    """Return where the time went of the tile that the others waited for: the one that waited least for others."""
-    least = min(parts, key=lambda part: float(part["exchanged"]))
-    return {name: least[name] for name in ("tile", "seconds", "waited", "exchanged")}
-
-
 @dataclass
 class _Following:
     """Turns what processes publish into the run's log and its progress."""
@@ -160,24 +151,23 @@ class _Following:
     brief: Brief
     reporter: Reporter
     complete: bool = False
-    steps: int = 0
     began: float = field(default_factory=time.monotonic)
-    parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
-    counted: set[tuple[int, int, int]] = field(default_factory=set)
     left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = Steps(self.brief, self.brief.begun_at)
 
     @property
     def step(self) -> int:
         """Steps of the run: each is one of every replica."""
-        return self.steps // self.brief.spec.replicas
+        return self.steps.done // self.brief.spec.replicas
 
     def begin(self, log: Account, client: Client, resumed: bool) -> None:
         """Log how the run begins."""
-        step = 0 if self.brief.origin is None else step_of(Path(self.brief.origin[1]))
-        self.log, self.steps = log, step * self.brief.spec.replicas
+        self.log = log
         training = self.run.plan.graph.training
         if resumed:
-            log.add("resume", step=step, torn=self.brief.torn)
+            log.add("resume", step=self.step, torn=self.brief.torn)
         else:
             log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
         log.add(
@@ -188,7 +178,7 @@ class _Following:
             tiles=str(self.run.plan.partition.tiles),
             durability=self.brief.durability,
         )
-        self.reporter.started(self.steps, self.brief.spec.batches)
+        self.reporter.started(self.steps.done, self.brief.spec.batches)
 
     def follow(self, events: queue.Queue[Event], stopped: Callable[[], bool], connection: Connection) -> None:
         """Take events until the run has ended; ask for its end when it is to stop.
@@ -222,7 +212,7 @@ class _Following:
         details = {key: value for key, value in event.items() if key != "event"}
         match event["event"]:
             case "tile":
-                self._tile(details)
+                self._tile(event)
             case "update":
                 pass
             case "finished":
@@ -239,56 +229,18 @@ class _Following:
                 if kind == "left out":
                     self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
                 elif kind == "rollback":
-                    self._go_back(details["step"])
+                    self.steps.go_back(details["step"])
                 if kind in ("note", "warning", "lost", "rollback"):
                     self.reporter.said(details.get("message") or f"{kind}: {details}")
         return False
 
-    def _go_back(self, step: int) -> None:
-        """Count the steps since then anew."""
-        self.steps = step * self.brief.spec.replicas
-        self.parts.clear()
-        self.counted.clear()
-
-    def _tile(self, details: Event) -> None:
-        key = (details["slot"], details["number"], details["index"])
-        if key in self.counted:  # a step that was computed again after a loss
+    def _tile(self, event: Event) -> None:
+        step = self.steps.take(event)
+        if step is None:
             return
-        parts = self.parts.setdefault(key, [])
-        parts.append(details)
-        if len({part["tile"] for part in parts}) == self.brief.spec.tiles:
-            self._step(key, self.parts.pop(key))
-            self.counted = {other for other in self.counted if other[1] > key[1] - RECENT} | {key}
-
-    def _step(self, key: tuple[int, int, int], parts: list[Event]) -> None:
-        """Log a step of one replica, of which all tiles have reported."""
-        latest = {part["tile"]: part for part in parts}
-        terms: dict[str, float] = {}
-        for tile in sorted(latest):
-            for path, value in latest[tile]["terms"].items():
-                terms[path] = terms.get(path, 0.0) + value
-        graph, self.steps = self.run.plan.graph, self.steps + 1
-        objectives: dict[str, float] = {}
-        for objective in graph.objectives:
-            value = terms.get(objective.path, 0.0)
-            objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + value
-        seconds = max(part["seconds"] for part in latest.values())
-        self.log.add(
-            "step",
-            step=self.steps,
-            images=self.steps * graph.training.batch,
-            loss=sum(terms.values()),
-            terms=terms,
-            objectives=objectives,
-            seconds=seconds,
-            waited=max(part["waited"] for part in latest.values()),
-            slowest=_slowest(latest.values()),
-            replica=parts[-1]["replica"],
-            generation=min(part["generation"] for part in latest.values()),
-            bytes=sum(part["bytes"] for part in latest.values()),
-        )
+        self.log.add(**step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        self.reporter.stepped(self.steps, objectives, self.steps * graph.training.batch / elapsed)
+        self.reporter.stepped(step["step"], step["objectives"], step["images"] / elapsed)
 
     def _finished(self, details: Event) -> None:
         step = self.run.plan.graph.training.steps if details["complete"] else self.step
