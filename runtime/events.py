@@ -18,6 +18,7 @@ A run on a cluster has these, too; replicas, tiles and shards are numbers, worke
                  counts those of all replicas, `seconds` and `waited` are the longest of any tile
     roles        replicas [{state, workers (by tile), generation}], shards [{primary, standby, ready, term}], workers:
                  logged whenever they change. States: waiting, starting, warming up, computing, lapsed, done
+    promoted     shard, worker, term: a standby took the place of a lost primary
     worker lost  worker, replicas [{replica, tiles, acknowledged, steps, updates}], primaries, standbys (shards): what it
                  played; updates below `acknowledged` are safe, `steps` (of tiles) were computed for `updates` above
     repaired     worker, replica, still: the replica takes steps again; the longest time between two of them since then

@@ -44,6 +44,11 @@ class Brief:
     times: Times = field(default_factory=Times)
     desertion: float = 60.0
 
+    @property
+    def short(self) -> str:
+        """The token's beginning: what a person tells runs apart by."""
+        return self.run[:8]
+
     @cached_property
     def plan(self) -> Plan:
         return plan_from_json(self.plan_text)

@@ -20,7 +20,11 @@ from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import commit
 
 from .brief import Brief
-from .host import ORDERS, REPORTS, counted, plugin_name, topic
+from .host import ORDERS, REPORTS, counted, plugin_name
+from .host import topic as topic_of
+from .metrics import scheduler_samples
+from .overview import Overview
+from .prometheus import Source, publish, withdraw
 from .protocol import coordinator as machine
 from .protocol import events
 from .protocol import instructions as do
@@ -47,10 +51,13 @@ class Head(SchedulerPlugin):
         self.done = False
         self.attended = self.now
         self.orphaned = False
+        self.overview = Overview(self.brief)
+        self.source = Source(self.brief, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
         self.performers = self._performers()
         scheduler.stream_handlers.setdefault(REPORTS, _Dispatch(scheduler).report)
         scheduler.handlers.setdefault(CONTROL, _Dispatch(scheduler).control)
         self.state, instructions = machine.begin(self.brief.spec, self.now, self._manifest())
+        publish(self.source)
         self.perform(instructions)
 
     async def close(self) -> None:
@@ -58,6 +65,7 @@ class Head(SchedulerPlugin):
 
     def stop(self) -> None:
         self.done = True
+        withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
 
@@ -77,7 +85,7 @@ class Head(SchedulerPlugin):
         return time.monotonic()
 
     def log(self, event: str, **details: Any) -> None:
-        self.scheduler.log_event(topic(self.brief.run), {"event": event, **details})
+        self.scheduler.log_event(topic_of(self.brief.run), {"event": event, **details})
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -211,6 +219,11 @@ class Head(SchedulerPlugin):
         if client == self.client and not self.done:
             self.orphaned = True
             self.tell(events.StopWanted)
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Somebody published an event."""
+        if topic == topic_of(self.brief.run):
+            self.overview.take(msg, time.time())
 
     def take(self, address: str, report: Any) -> None:
         try:

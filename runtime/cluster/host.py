@@ -15,8 +15,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any, cast
@@ -28,7 +27,9 @@ from distributed.protocol.serialize import to_serialize
 
 from .brief import Brief, versions
 from .mail import Address, address_from
+from .metrics import Tally, worker_samples
 from .numerics import shard_shapes
+from .prometheus import Source, publish, withdraw
 from .protocol import events
 from .protocol import instructions as do
 from .protocol import worker as machine
@@ -43,6 +44,8 @@ from .tiles import Tiles
 REPORTS, ORDERS, DELIVER = "lnet-report", "lnet-orders", "lnet_deliver"
 PATIENCE = 20.0
 """Seconds in which another process must have taken a message."""
+EXCHANGE = "exchange"
+"""What arrays between tiles are counted as."""
 UNREACHED = (OSError, TimeoutError, RuntimeError)
 """What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
 
@@ -77,7 +80,8 @@ class Host(WorkerPlugin):
         self.servers = Servers(self.brief, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.brief, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
-        self.refused: Counter[str] = Counter()
+        self.tally = Tally()
+        self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.done = False
@@ -92,6 +96,7 @@ class Host(WorkerPlugin):
             self.brief.spec, self.me, socket.gethostname(), self.now, str(worker.name), self.brief.capacity
         )
         self.state = state
+        publish(self.source)
         self.perform(instructions)
 
     async def teardown(self, worker: Worker) -> None:
@@ -100,6 +105,7 @@ class Host(WorkerPlugin):
     def stop(self) -> None:
         """Free everything; nothing is told to anybody any more."""
         self.done = True
+        withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
         self.tiles.close()
@@ -111,10 +117,10 @@ class Host(WorkerPlugin):
         return time.monotonic()
 
     def log(self, event: str, **details: Any) -> None:
-        """Publish an event of the run; Dask adds the address as 'worker'."""
-        self.worker.log_event(
-            topic(self.brief.run), {"event": event, "place": str(self.worker.name), **details}
-        )
+        """Count and publish an event of the run; Dask adds the address as 'worker'."""
+        published = {"event": event, "place": str(self.worker.name), **details}
+        self.tally.take(published)
+        self.worker.log_event(topic(self.brief.run), published)
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -161,9 +167,10 @@ class Host(WorkerPlugin):
 
     def refuse(self, reason: str) -> None:
         """Count a message that was not taken."""
-        self.refused[reason] += 1
-        if counted(self.refused[reason]):
-            self.log("refused", reason=reason, count=self.refused[reason])
+        self.tally.refused[reason] += 1
+        count = self.tally.refused[reason]
+        if counted(count):
+            self.log("refused", reason=reason, count=count)
 
     def _skip(self, skipped: do.Skipped) -> None:
         self.refuse("an update that was taken before")
@@ -174,7 +181,7 @@ class Host(WorkerPlugin):
         self.threads.end(drop.owner)
 
     def _stopped(self, stopped: do.Stopped) -> None:
-        self.log("left", refused=dict(self.refused))
+        self.log("left", refused=dict(self.tally.refused))
         self.stop()
 
     # --- messages between processes --------------------------------------------------------------------------------
@@ -190,6 +197,7 @@ class Host(WorkerPlugin):
             {name: to_serialize(np.asarray(array)) for name, array in cast(Mapping[str, Any], p).items()}
             for p in payloads
         ]
+        self.tally.sent.update(_bytes_of(message, payloads))
         with suppress(*UNREACHED):  # the protocol sends again
             await self._call(to, message=data, payloads=arrays)
 
@@ -206,6 +214,7 @@ class Host(WorkerPlugin):
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
+        self.tally.received.update(_bytes_of(found, payloads))
         self.tell(events.Received, sender, found)
 
     def _check(self, message: Message) -> None:
@@ -225,6 +234,7 @@ class Host(WorkerPlugin):
             self._start(self._post_arrays(owner, to, address, arrays))
 
     async def _post_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+        self.tally.sent[EXCHANGE] += sum(array.nbytes for array in arrays)
         for attempt in (1, 2):
             try:
                 await self._call(
@@ -244,6 +254,7 @@ class Host(WorkerPlugin):
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
+        self.tally.received[EXCHANGE] += sum(array.nbytes for array in arrays)
         if not self.tiles.mail.put(found, [jnp.asarray(array) for array in arrays]):
             self.refuse("of a generation that is over")
 
@@ -300,6 +311,12 @@ class _Dispatch:
         host = self._host(run)
         if host is not None:
             host.take(COORDINATOR, orders, [])
+
+
+def _bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:
+    """Return the bytes of a message's arrays by its kind, nothing if it has none."""
+    count = sum(array.nbytes for arrays in payloads for array in arrays.values())
+    return {type(message).__name__.lower(): count} if count else {}
 
 
 def _check_exchange(arrays: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """What an operator is told of the coordinator's table: who plays which role, and what a lost worker played.
 
 roles         replicas [{state, workers by tile, generation}], shards [{primary, standby, ready, term}], workers
+promoted      shard, worker, term: a standby that takes the place of a lost primary
 worker lost   worker, replicas [{replica, tiles, acknowledged}], primaries, standbys
 worker left   worker, which was drained
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .protocol.messages import Promoted
 from .protocol.table import Member, Shard, Slot, Table
 
 Details = dict[str, Any]
@@ -26,7 +28,15 @@ def changes(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
         else:
             yield "worker lost", {"worker": short_name(name, member), **_played(before, name)}
     if after.begun and _lasting(after) != _lasting(before):
+        yield from _promotions(before, after)
         yield "roles", roles(after)
+
+
+def _promotions(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+    for index, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
+        if new.term > old.term and isinstance(new.origin, Promoted) and new.primary is not None:
+            worker = short_name(new.primary, after.members.get(new.primary))
+            yield "promoted", {"shard": index, "worker": worker, "term": new.term}
 
 
 def short_name(name: str, member: Member | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 Event = Mapping[str, Any]
 RECENT = 32
-"""Steps that speeds and means are taken over."""
+"""Steps that speeds and means are taken over, and messages that are kept."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,14 @@ class Stepped:
     seconds: float
     waited: float
     bytes: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """A checkpoint: when it was written, and the steps of one replica that are in it."""
+
+    at: float
+    step: int
 
 
 def _recent() -> deque[Any]:
@@ -82,16 +90,22 @@ class ClusterView:
     durability: str = ""
     batch: float = 0.0
     failures: int = 0
+    promotions: int = 0
     lost: int = 0
     torn: int = 0
+    checkpoints: int = 0
+    checkpoint: Written | None = None
     replicas: dict[int, ReplicaView] = field(default_factory=dict)
     shards: dict[int, ShardView] = field(default_factory=dict)
     recent: deque[Stepped] = field(default_factory=_recent)
     objectives: deque[Mapping[str, float]] = field(default_factory=_recent)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
+    messages: deque[tuple[float, str]] = field(default_factory=_recent)
 
     def take(self, event: Event, at: float) -> None:
         """Take an event in, as it is logged or published, and the time at which it came."""
+        if "message" in event:
+            self.messages.append((at, event["message"]))
         match event["event"]:
             case "cluster":
                 self.workers, self.durability = event["workers"], event["durability"]
@@ -104,6 +118,10 @@ class ClusterView:
                 self.shards.setdefault(event["shard"], ShardView()).updates += 1
             case "worker lost":
                 self.failures += 1
+            case "promoted":
+                self.promotions += 1
+            case "checkpoint":
+                self.checkpoints, self.checkpoint = self.checkpoints + 1, Written(at, event["step"])
             case "lost":
                 self.lost += event["updates"]
             case "torn":

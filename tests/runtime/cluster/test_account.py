@@ -1,10 +1,11 @@
 """What is logged when a worker is lost, and when its roles are filled again."""
 
 import json
+from dataclasses import replace
 
 from lnet.runtime.cluster.account import Account
 from lnet.runtime.cluster.outages import Outages
-from lnet.runtime.cluster.protocol.messages import TileStatus
+from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member, Pool, Shard, Slot, Table
 from lnet.runtime.cluster.roles import changes, roles, short_name, with_short_names
@@ -66,6 +67,19 @@ def test_states_of_a_replica():
     assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, used=99)) == "done"
     assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, returned=(7,), used=99)) == "starting"
     assert state(Slot(staffed, generation=1), stopping=True) == "done"
+
+
+def test_a_promoted_standby():
+    def then(**shard):
+        return replace(before, shards=(before.shards[0], Shard(**shard)))
+
+    before = table()
+    lost = then(term=2, missing=RIGHT, standby=OTHER)
+    assert [kind for kind, _ in changes(before, lost)] == ["roles"]
+    (promoted, details), (changed, _) = changes(lost, then(term=3, primary=OTHER, origin=Promoted(1)))
+    assert (promoted, changed) == ("promoted", "roles")
+    assert details == {"shard": 1, "worker": "10.0.0.2:1", "term": 3}
+    assert [kind for kind, _ in changes(lost, then(term=3, primary=OTHER))] == ["roles"]
 
 
 def test_a_lost_worker_and_what_it_played():

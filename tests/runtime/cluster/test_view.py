@@ -56,6 +56,18 @@ def seen(*events, steps=40, start=0.0, every=0.5):
     return view
 
 
+def test_promotions_checkpoints_and_messages():
+    view = seen(
+        {"event": "promoted", "shard": 1, "worker": "left", "term": 3},
+        {"event": "checkpoint", "step": 10, "file": "step-10"},
+        {"event": "note", "message": "left is lost"},
+        {"event": "checkpoint", "step": 20, "file": "step-20"},
+    )
+    assert (view.promotions, view.checkpoints) == (1, 2)
+    assert (view.checkpoint.at, view.checkpoint.step) == (1.5, 20)
+    assert list(view.messages) == [(1.0, "left is lost")]
+
+
 def test_every_replica_and_every_shard_has_a_row():
     view = seen({"event": "cluster", "workers": 3, "durability": "standby"}, ROLES)
     for number in range(1, 6):
