@@ -25,13 +25,19 @@ FLAGS = [
 
 def open_page(path: Path, script: str = "") -> str:
     """Open a page, run a script in it, and return the document as it stands then."""
-    with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as profile:
+    with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as folder:
         page = path
         if script:
-            page = Path(profile) / "page.html"
+            page = Path(folder) / "page.html"
             text = path.read_text(encoding="utf-8")
             assert "</body>" in text
             page.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-        command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}/data", "--dump-dom", page.as_uri()]
+        return open_address(page.as_uri())
+
+
+def open_address(address: str) -> str:
+    """Open what is at an address, and return the document as it stands when five seconds have passed in it."""
+    with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as profile:
+        command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", address]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout

@@ -32,10 +32,7 @@ class Account:
                 self.reporter.happened(event)
 
     def add(self, event: str, **details: Any) -> None:
-        if "place" in details:
-            place = details.pop("place")
-            details["worker"] = place.partition("://")[2] or place
-        for told in self.outages.take({"event": event, **details}, time.time()):
+        for told in self.outages.take(named({"event": event, **details}), time.time()):
             self.log.add(**told)
             self.reporter.happened(told)
             if told["event"] == "repaired":
@@ -54,6 +51,15 @@ class Account:
                 _listed(self.ages[r]) if r in self.ages else {} for r in range(max(self.ages, default=-1) + 1)
             ],
         )
+
+
+def named(event: Event) -> Event:
+    """Return an event with its worker's name, where it has it, in place of the address."""
+    if "place" not in event:
+        return event
+    place = event["place"]
+    rest = {key: value for key, value in event.items() if key != "place"}
+    return rest | {"worker": place.partition("://")[2] or place}
 
 
 def _listed(counts: Counter[int]) -> dict[str, int]:

@@ -32,6 +32,7 @@ from .protocol.manifest import Manifest, SlotRecord
 from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
 from .roles import changes, with_short_names
+from .web import serve
 
 CONTROL = "lnet_control"
 
@@ -54,8 +55,8 @@ class Head(SchedulerPlugin):
         self.overview = Overview(self.brief)
         self.source = Source(self.brief, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
         self.performers = self._performers()
-        scheduler.stream_handlers.setdefault(REPORTS, _Dispatch(scheduler).report)
-        scheduler.handlers.setdefault(CONTROL, _Dispatch(scheduler).control)
+        if CONTROL not in scheduler.handlers:
+            _Dispatch(scheduler).begin()
         self.state, instructions = machine.begin(self.brief.spec, self.now, self._manifest())
         publish(self.source)
         self.perform(instructions)
@@ -275,9 +276,20 @@ class _Dispatch:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
+    def begin(self) -> None:
+        """Take what comes for all runs, once on a scheduler."""
+        self.scheduler.stream_handlers[REPORTS] = self.report
+        self.scheduler.handlers[CONTROL] = self.control
+        serve(self.scheduler, self.overviews)
+
     def _head(self, run: str) -> Head | None:
         found = self.scheduler.plugins.get(plugin_name(run))
         return found if isinstance(found, Head) and not found.done else None
+
+    def overviews(self) -> dict[str, Overview]:
+        """Return what there is to see of each run, by the beginning of its token."""
+        heads = [plugin for plugin in self.scheduler.plugins.values() if isinstance(plugin, Head)]
+        return {head.brief.short: head.overview for head in heads if not head.done}
 
     def report(self, worker: str, run: str, report: Any) -> None:
         head = self._head(run)

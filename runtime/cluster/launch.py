@@ -26,6 +26,7 @@ from .head import Head
 from .host import Host, topic
 from .protocol.spec import Times
 from .steps import Steps
+from .web import page_address
 
 Event = dict[str, Any]
 
@@ -54,6 +55,9 @@ def train_on(
         following.begin(Account(log, reporter), client, resumed)
         connection = Connection(client, run, brief)
         with _published(client, brief) as events, _roles(connection):
+            page = page_address(client, brief)
+            if page is not None:
+                reporter.said(f"to watch it: {page}")
             following.follow(events, stopped, connection)
     finally:
         reporter.finished()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .account import named
 from .brief import Brief
 from .steps import Steps
-from .view import ClusterView
+from .view import ClusterView, ReplicaView, ShardView, rate
 
 Event = dict[str, Any]
 
@@ -15,13 +16,14 @@ class Overview:
     """`batch`: images in a step of one replica."""
 
     def __init__(self, brief: Brief) -> None:
+        self.brief = brief
         self.steps = Steps(brief, brief.begun_at)
         self.view = ClusterView(brief.begun_at, brief.spec.batches, durability=brief.durability)
         self.batch = brief.plan.graph.training.batch
 
     def take(self, event: Event, at: float) -> None:
         """Take an event that was published, at a time."""
-        self.view.take(event, at)
+        self.view.take(named(event), at)
         match event["event"]:
             case "tile":
                 step = self.steps.take(event)
@@ -29,3 +31,54 @@ class Overview:
                     self.view.take(step, at)
             case "rollback":
                 self.steps.go_back(event["step"])
+
+    def state(self, now: float) -> dict[str, Any]:
+        """Return what there is to see, as JSON data: times in seconds before now, rates in units per second."""
+        view = self.view
+        return {
+            "run": self.brief.short,
+            "network": self.brief.plan.graph.name,
+            "directory": self.brief.directory,
+            "step": self.steps.done,
+            "steps": view.steps,
+            "step_rate": rate(view.recent, now),
+            "image_rate": view.images_per_second(now),
+            "seconds_left": view.seconds_left(now),
+            "workers": view.workers,
+            "durability": view.durability,
+            "failures": view.failures,
+            "promotions": view.promotions,
+            "lost": view.lost,
+            "losses": view.losses,
+            "checkpoint": view.checkpoint and {"step": view.checkpoint.step, "ago": now - view.checkpoint.at},
+            "replicas": [_replica(view.replicas[index], now) for index in sorted(view.replicas)],
+            "shards": [_shard(view.shards[index]) for index in sorted(view.shards)],
+            "refused": [
+                {"process": process, "reason": reason, "count": count}
+                for (process, reason), count in sorted(view.refused.items())
+            ],
+            "messages": [{"ago": now - at, "text": text} for at, text in reversed(view.messages)],
+        }
+
+
+def _replica(replica: ReplicaView, now: float) -> dict[str, Any]:
+    return {
+        "state": replica.state,
+        "workers": list(replica.workers),
+        "steps": replica.steps,
+        "step_rate": rate(replica.recent, now),
+        "staleness": replica.mean_age if replica.ages else None,
+        "largest": max(replica.ages, default=None),
+        "byte_rate": replica.bytes_per_second(now),
+        "waited": replica.waited,
+    }
+
+
+def _shard(shard: ShardView) -> dict[str, Any]:
+    return {
+        "primary": shard.primary,
+        "standby": shard.standby,
+        "ready": shard.ready,
+        "term": shard.term,
+        "updates": shard.updates,
+    }
