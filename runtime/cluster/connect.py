@@ -50,7 +50,7 @@ def _file(where: str) -> str:
 def _local(plan: Plan) -> SpecCluster:
     """Return a cluster of processes on this machine, named and as many as the plan's workers."""
     quiet = {"host": "127.0.0.1", "dashboard": False}
-    scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": None}}
+    scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     workers = {
         worker.name: {
             "cls": Nanny,

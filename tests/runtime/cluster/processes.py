@@ -62,7 +62,7 @@ def cluster(workers, env=None):
         }
         for number in range(workers)
     }
-    scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": None}}
+    scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     with (
         SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as running,
         Client(running) as client,
@@ -76,7 +76,9 @@ def separate_processes(directory, workers, env=None):
     """A scheduler and workers without nannies, as they are started by hand, and a way to start one more of them."""
     with ExitStack() as stack:
         file = directory / "scheduler.json"
-        scheduler = stack.enter_context(_process("scheduler", "--scheduler-file", file, "--port", 0, env=env))
+        scheduler = stack.enter_context(
+            _process("scheduler", "--scheduler-file", file, "--port", 0, "--dashboard-address", ":0", env=env)
+        )
 
         def start(name):
             arguments = ("--scheduler-file", file, "--nthreads", 1, "--no-nanny", "--name", name)

@@ -1,7 +1,12 @@
 """Training on real worker processes: the same numbers as in one process, and what goes wrong said plainly."""
 
+import socket
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
+import warnings
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +108,19 @@ def test_one_process_never_imports_distributed(tmp_path):
         "assert not {'distributed', 'dask'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "run")], check=True)
+
+
+def test_a_local_cluster_beside_another_says_nothing():
+    with socket.socket() as other:
+        with suppress(OSError):  # somebody has the dashboard's usual port already
+            other.bind(("127.0.0.1", 8787))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*already in use")
+            with connected("local", plan_of(workers=1)) as client:
+                address = urllib.parse.urlsplit(client.dashboard_link)
+                with urllib.request.urlopen(f"http://{address.netloc}/health", timeout=30) as answer:
+                    assert answer.read() == b"ok"
+        assert address.port != 8787
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
