@@ -21,6 +21,7 @@ from lnet.runtime.sharded import committed
 
 from .account import Account
 from .brief import Brief, versions
+from .check import check_processes
 from .connection import Connection, go_on
 from .head import Head
 from .host import Host, topic
@@ -48,7 +49,7 @@ def train_on(
     fails on them.
     """
     brief = _brief(client, run, array, _origin(run) if resumed else None)
-    _check_workers(client, brief)
+    check_processes(client, brief)
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl")
     try:
@@ -93,32 +94,6 @@ def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str]
         origin=origin,
         times=TIMES,
     )
-
-
-def _check_workers(client: Client, brief: Brief) -> None:
-    """Raise `LnetError` unless all workers have the same versions, and see the run and its images."""
-    try:
-        found = client.run(versions)
-        unseen = client.run(unseen_by_worker, brief.directory, brief.base)
-    except ImportError as error:
-        raise refused("E761", "lnet is not installed on all workers", str(error)) from error
-    notes = [
-        f"{address} has {name} {dict(pairs)[name]}, this process has {own}"
-        for address, pairs in found.items()
-        for name, own in brief.versions
-        if dict(pairs)[name] != own
-    ]
-    if notes:
-        raise refused("E761", "the workers have other versions than this process", *notes[:10])
-    notes = [f"{address} sees no '{path}'" for address, paths in unseen.items() for path in paths]
-    if notes:
-        hint = "put the run (-d) and the images where all machines see them under the same path"
-        raise refused("E761", "the workers do not see the files of this run", *notes[:10], hint=hint)
-
-
-def unseen_by_worker(*paths: str) -> list[str]:
-    """Return the paths that are not there."""
-    return [path for path in paths if not Path(path).exists()]
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Training on real worker processes: the same numbers as in one process, and what goes wrong said plainly."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from processes import Watching, cluster, images, plan_of
+from processes import Watching, address_of, cluster, images, plan_of, process_of, separate_processes
 
 import lnet
 from lnet.compiler.cost import tile_costs
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime.cluster import launch
+from lnet.runtime.cluster import check, launch
 from lnet.runtime.cluster.connect import connected
 
 pytestmark = pytest.mark.slow
@@ -149,11 +151,48 @@ def test_no_cluster_E760(tmp_path):
 _brief = launch._brief
 
 
-def test_workers_of_another_version_E761(tmp_path, client, monkeypatch):
+def test_another_version_E761(tmp_path, client, monkeypatch):
     monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), versions=(("lnet", "0.0.1"),)))
     text = refusal(lambda: trained(tmp_path, client))
-    assert text.startswith("error E761: the workers have other versions than this process")
-    assert "has lnet 0.1.0, this process has 0.0.1" in text
+    assert text.startswith("error E761: the cluster has other versions than this process")
+    assert "the scheduler has lnet 0.1.0, this process has 0.0.1" in text
+    assert f"worker-2 ({address_of(client, 'worker-2')}) has lnet 0.1.0, this process has 0.0.1" in text
+
+
+def test_files_that_are_not_seen_E761(tmp_path, client, monkeypatch):
+    missing = {"directory": "/no/run", "base": "/no/images"}
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), **missing))
+    text = refusal(lambda: trained(tmp_path, client))
+    assert text.startswith("error E761: not all of the cluster sees the files of this run")
+    assert "the scheduler sees no '/no/run'" in text
+    assert "the scheduler sees no '/no/images'" not in text
+    assert f"worker-0 ({address_of(client, 'worker-0')}) sees no '/no/images'" in text
+
+
+def test_a_worker_that_does_not_answer_E761(tmp_path, client, monkeypatch):
+    client.run(check.look, ())  # imports what it takes
+    monkeypatch.setattr(check, "PATIENCE", 3.0)
+    process = process_of(client, "worker-1")
+    os.kill(process, signal.SIGSTOP)
+    try:
+        text = refusal(lambda: trained(tmp_path, client))
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert text.startswith("error E761: not all of the cluster answers")
+    assert f"worker-1 ({address_of(client, 'worker-1')}) does not answer" in text
+    assert "worker-0" not in text
+    assert "the scheduler" not in text
+
+
+def test_a_cluster_without_lnet_E761(tmp_path):
+    (tmp_path / "lnet").mkdir()
+    (tmp_path / "lnet" / "__init__.py").write_text("raise ImportError('no lnet here')")
+    env = {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
+    with separate_processes(tmp_path, 1, env) as (client, _, _, _):
+        text = refusal(lambda: trained(tmp_path, client))
+    assert text.startswith("error E761: lnet is not installed in all of the cluster")
+    assert "the scheduler: no lnet here" in text
+    assert "worker-0" in text
 
 
 def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client):

@@ -1,0 +1,82 @@
+"""What each process of a cluster must have to take part in a run: the same packages, and sight of the run's files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from distributed import Client
+
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.run import refused
+
+from .brief import Brief, versions
+
+PATIENCE = 60.0
+"""Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""
+SHOWN = 10
+"""Processes that an error names."""
+
+Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
+"""The versions that a process has, and which of some paths it does not see."""
+
+
+def check_processes(client: Client, brief: Brief) -> None:
+    """Raise `LnetError` unless scheduler and workers answer, have this process's versions, and see the run.
+
+    The scheduler need not see the images.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
+    answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, brief)
+    found = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
+    failed = {name: answer for name, answer in answers.items() if isinstance(answer, BaseException)}
+    if failed:
+        raise _unanswered(failed)
+    notes = [
+        f"{name} has {package} {dict(pairs)[package]}, this process has {own}"
+        for name, (pairs, _) in found.items()
+        for package, own in brief.versions
+        if dict(pairs)[package] != own
+    ]
+    if notes:
+        raise refused("E761", "the cluster has other versions than this process", *notes[:SHOWN])
+    notes = [f"{name} sees no '{path}'" for name, (_, unseen) in found.items() for path in unseen]
+    if notes:
+        hint = "put the run (-d) and the images where all machines see them under the same path"
+        raise refused("E761", "not all of the cluster sees the files of this run", *notes[:SHOWN], hint=hint)
+
+
+def look(paths: Iterable[str]) -> Found:
+    """Return what there is in this process."""
+    return versions(), tuple(path for path in paths if not Path(path).exists())
+
+
+async def _ask_all(
+    client: Client, names: Mapping[str, str], brief: Brief
+) -> dict[str, Found | BaseException]:
+    """Return what each process answers, or what came of asking it."""
+
+    async def ask(address: str) -> Found:
+        answers = await client.run(look, (brief.directory, brief.base), workers=[address])
+        found: Found = answers[address]
+        return found
+
+    asked = {"the scheduler": client.run_on_scheduler(look, (brief.directory,))}
+    asked |= {name: ask(address) for address, name in names.items()}
+    answers = await asyncio.gather(
+        *(asyncio.wait_for(answer, PATIENCE) for answer in asked.values()), return_exceptions=True
+    )
+    return dict(zip(asked, answers, strict=True))
+
+
+def _unanswered(failed: Mapping[str, BaseException]) -> LnetError:
+    """Return what to say of processes that are not there, or could not do what they were asked."""
+    silent = {name: error for name, error in failed.items() if isinstance(error, OSError | TimeoutError)}
+    if silent:
+        notes = [f"{name} does not answer: {error or 'it takes too long'}" for name, error in silent.items()]
+        hint = "end what hangs, or wait until Dask has noticed that it is gone"
+        return refused("E761", "not all of the cluster answers", *notes[:SHOWN], hint=hint)
+    notes = [f"{name}: {error}" for name, error in failed.items()]
+    return refused("E761", "lnet is not installed in all of the cluster", *notes[:SHOWN])
