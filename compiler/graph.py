@@ -16,7 +16,8 @@ class Graph:
     """Layers in topological order, objectives, and how the network is trained.
 
     `stages` names the value of each stage instance: the path of its last layer.
-    `derived` are layers that a pass made; users do not see their values.
+    `derived` are layers that a pass made; users do not see their values. `frozen`: layers and stage instances whose
+    parameters stay as they are.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Graph:
     training: Training
     stages: tuple[tuple[str, str], ...] = ()
     derived: frozenset[str] = frozenset()
+    frozen: tuple[str, ...] = ()
 
     @cached_property
     def _by_path(self) -> dict[str, Layer]:
@@ -42,6 +44,10 @@ class Graph:
         while prefix and prefix not in self._instances:
             prefix = prefix.rpartition(".")[0]
         return prefix
+
+    def is_frozen(self, parameter: str) -> bool:
+        """Whether a parameter stays as it is."""
+        return any(parameter.startswith(f"{path}.") for path in self.frozen)
 
     @cached_property
     def _instances(self) -> frozenset[str]:

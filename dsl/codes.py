@@ -90,6 +90,8 @@ CODES: dict[str, str] = {
     "E746": "a number of steps that cannot be",
     "E747": "no images to train on",
     "E748": "other images than those of the run",
+    "E749": "a run to begin with that has nothing in common",
+    "E750": "nothing to freeze",
     "E760": "no cluster",
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",

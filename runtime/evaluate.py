@@ -25,6 +25,8 @@ from .kernels.table import LAYER_KERNELS, TERM_KERNELS
 Params = Mapping[str, jax.Array]
 Key = tuple[str, str]
 """A layer's path and a view."""
+TOPS = (1, 5)
+"""An image counts as known if its class is among so many likeliest."""
 
 
 def layer_values(
@@ -42,16 +44,20 @@ def layer_values(
     return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
 
 
-def loss_terms(
-    graph: Graph, params: Params, images: jax.Array, labels: jax.Array | None = None
-) -> dict[str, jax.Array]:
+def evaluated(graph: Graph, params: Params, images: jax.Array) -> Evaluation:
+    """Return all layers evaluated in all views."""
+    evaluation = Evaluation(graph, params)
+    for layer in graph.layers:
+        evaluation.compute(whole_share(layer), values_in(graph, layer), images)
+    return evaluation
+
+
+def all_terms(evaluation: Evaluation, labels: jax.Array | None) -> dict[str, jax.Array]:
     """Return every term of the loss, times its weight: a mean over the batch each.
 
     The gradient of their sum is that of `train.gradients`: what an objective must not train is a constant to it.
     """
-    evaluation = Evaluation(graph, params)
-    for layer in graph.layers:
-        evaluation.compute(whole_share(layer), values_in(graph, layer), images)
+    graph = evaluation.graph
     return {
         objective.path: evaluation.term(objective, whole_term(graph, objective), labels)
         for objective in graph.objectives
@@ -108,6 +114,15 @@ class Evaluation:
             total = total + (error - jax.lax.stop_gradient(error))  # nothing but a gradient
         return objective.weight * total
 
+    def accuracies(self, objective: Objective, labels: jax.Array | None) -> dict[str, jax.Array]:
+        """Return how many labels are the likeliest class, and among the five likeliest; nothing without labels."""
+        if not objective.term.needs_labels or labels is None:
+            return {}
+        (vector,) = (self.held(path, view_of(self.graph, objective)) for path in objective.reads)
+        ranks = class_ranks(vector[0, 0], labels)
+        tops = [top for top in TOPS if top == 1 or top < vector.shape[2]]
+        return {f"{objective.path} top-{top}": jnp.mean(ranks < top, dtype=vector.dtype) for top in tops}
+
     def held(self, path: str, view: str) -> jax.Array:
         """Return a layer's value as readers see it: a constant to them where the view does not train it."""
         return self.computed(path, view)
@@ -138,7 +153,8 @@ class Evaluation:
         return self._trained(name, (self.params if self.weights is None else self.weights)[name], view)
 
     def _trained(self, name: str, value: jax.Array, view: str) -> jax.Array:
-        return value if inside(self.graph.block(name), view) else jax.lax.stop_gradient(value)
+        trained = inside(self.graph.block(name), view) and not self.graph.is_frozen(name)
+        return value if trained else jax.lax.stop_gradient(value)
 
 
 def cut(value: jax.Array, region: Region | None) -> jax.Array:
@@ -148,12 +164,23 @@ def cut(value: jax.Array, region: Region | None) -> jax.Array:
     return value[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
 
 
+def class_ranks(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return how many classes score above an image's label, for `[class, batch]`; of equal ones the first leads."""
+    own = jnp.take_along_axis(scores, labels[None], axis=0)
+    earlier = jnp.arange(scores.shape[0])[:, None] < labels
+    return jnp.sum((scores > own) | ((scores == own) & earlier), axis=0)
+
+
 def total_loss(
     graph: Graph, params: Params, images: jax.Array, labels: jax.Array | None = None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return the loss and its terms."""
-    terms = loss_terms(graph, params, images, labels)
-    return sum(terms.values(), start=jnp.zeros((), images.dtype)), terms
+    """Return the loss, and its terms with the accuracies beside them."""
+    evaluation = evaluated(graph, params, images)
+    terms = all_terms(evaluation, labels)
+    found = dict(terms)
+    for objective in graph.objectives:
+        found |= evaluation.accuracies(objective, labels)
+    return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
 
 
 def batch_last(images: jax.Array) -> jax.Array:

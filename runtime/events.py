@@ -2,6 +2,7 @@
 
     start        steps, images in the data, versions and machine
     step         step (updates done), images (seen), loss, terms {path: value}, objectives {path: sum of its terms},
+                 accuracies {"path top-1": share of the images},
                  seconds (of the step), waited (for data)
     checkpoint   step, file
     warning      message
@@ -40,11 +41,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lnet.compiler.graph import Graph
+
 Event = dict[str, Any]
+
+
+def losses(graph: Graph, terms: Mapping[str, float]) -> dict[str, Any]:
+    """Return what a step's event says of its terms and accuracies."""
+    own = {objective.path: terms.get(objective.path, 0.0) for objective in graph.objectives}
+    objectives: dict[str, float] = {}
+    for objective in graph.objectives:
+        objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + own[objective.path]
+    accuracies = {name: value for name, value in terms.items() if name not in own}
+    return {"loss": sum(own.values()), "terms": own, "objectives": objectives, "accuracies": accuracies}
 
 
 class EventLog:

@@ -58,7 +58,7 @@ def backward(residuals: Any, gradients: Leaves) -> tuple[Weights, Values]:
 
 
 def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., Any]:
-    """Return the last phase with its gradient: terms of the loss, and gradients of weights and trained parts."""
+    """Return the last phase with its gradient: terms of the loss with accuracies, gradients of weights and trained parts."""
 
     def loss(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
         evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images)
@@ -67,7 +67,10 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
             share.objective: evaluation.term(objectives[share.objective], share, labels)
             for share in phase.terms
         }
-        return sum(terms.values(), start=jnp.zeros((), images.dtype)), terms
+        found = dict(terms)
+        for share in phase.terms:
+            found |= evaluation.accuracies(objectives[share.objective], labels)
+        return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
 
     @jax.jit
     def turn(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:

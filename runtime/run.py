@@ -107,8 +107,17 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     return Run(path, load_plan(path / "plan.json"), info)
 
 
-def create_run(directory: Path, plan: Plan, data: dict[str, Any], kernels: dict[str, Any]) -> Run:
-    """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already."""
+def create_run(
+    directory: Path,
+    plan: Plan,
+    data: dict[str, Any],
+    kernels: dict[str, Any],
+    begin: Checkpoint | None = None,
+) -> Run:
+    """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
+
+    `begin`: what it begins with, if that does not follow from the plan.
+    """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise refused(
             "E743",
@@ -123,6 +132,8 @@ def create_run(directory: Path, plan: Plan, data: dict[str, Any], kernels: dict[
             aside.mkdir()
             plan.save(aside / "plan.json")
             write_aside(aside / "run.json", json.dumps(info, indent=2))
+            if begin is not None:
+                Run(aside, plan, info).checkpoints.save(begin)
             aside.rename(directory)
     except OSError as error:
         raise refused("E744", f"'{directory}' cannot be written", str(error)) from error

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,12 +26,13 @@ from .checkpoint import Checkpoint
 from .data import Batch, Dataset, check_classes, feed, open_frames
 from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
-from .events import EventLog
+from .events import EventLog, losses
 from .failure import explain_failure
 from .kernels.tiling import Choices, made
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
+from .start import frozen, start_from
 from .tune import choices_data, choices_from, kept
 from .updates import named_state, state_from_names, update_rule, updated
 
@@ -58,16 +59,22 @@ def train(
     directory: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
     client: Client | None = None,
+    start: str | os.PathLike[str] | None = None,
+    freeze: Sequence[str] = (),
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
-    the run is kept (default `runs/NAME-1`, `-2`, ...). Raises `LnetError` for what is wrong with plan, data or
+    the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters it begins with, matched by name;
+    `freeze`: layers and stages whose parameters stay. Raises `LnetError` for what is wrong with plan, data or
     directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
     """
-    plan = _with_steps(_with_path(plan, data), steps)
+    reporter = reporter or Silent()
+    plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     base = Path(plan.source_name).resolve().parent
     samples = _open(plan, data, base)
+    rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
+    begin = None if start is None else start_from(Path(start), plan)
     run = create_run(
         Path(directory) if directory is not None else next_directory(plan.graph.name),
         plan,
@@ -78,14 +85,16 @@ def train(
             "in_memory": isinstance(data, np.ndarray),
         },
         choices_data(plan.graph, kept(plan.graph)),
+        None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
     )
+    for note in () if begin is None else begin.notes:
+        reporter.said(note)
     if client is not None:
-        _train_on(client, run, reporter or Silent(), data, resumed=False)
+        _train_on(client, run, reporter, data, resumed=False)
         return run
-    rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
-    params = initial_params(plan.graph, plan.graph.training.seed)
     with locked(run):
-        _Trainer(run, samples, reporter or Silent(), rule, 0, params, rule.init(params)).go(resumed=False)
+        step, params, state, _ = _restore(run, rule, reporter)
+        _Trainer(run, samples, reporter, rule, step, params, state).go(resumed=False)
     return run
 
 
@@ -212,8 +221,8 @@ def training_step(
 ) -> Step:
     """Return the jitted step: parameters, state, images `[batch, row, column, channel]`, labels -> the next ones.
 
-    Also the terms of the loss, and whether they and all gradients are finite: if not, parameters and state stay as
-    they were. The arrays of parameters and state that go in are used up.
+    Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
+    and state stay as they were. The arrays of parameters and state that go in are used up.
     """
 
     def loss(params: Params, images: jax.Array, labels: jax.Array | None) -> Any:
@@ -300,23 +309,17 @@ class _Trainer:
                 self._checkpoint()
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
-        graph = self.run.plan.graph
-        values = {path: float(value) for path, value in terms.items()}
-        objectives: dict[str, float] = {}
-        for objective in graph.objectives:
-            objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + values[objective.path]
-        batch = graph.training.batch
+        found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
+        batch = self.run.plan.graph.training.batch
         self.log.add(
             "step",
             step=self.step,
             images=self.step * batch,
-            loss=sum(values.values()),
-            terms=values,
-            objectives=objectives,
+            **found,
             seconds=round(seconds, 6),
             waited=round(waited, 6),
         )
-        self.reporter.stepped(self.step, objectives, batch / seconds)
+        self.reporter.stepped(self.step, found["objectives"] | found["accuracies"], batch / seconds)
 
     def _report_skipped(self, known: int) -> int:
         skipped = list(self.samples.skipped.items())

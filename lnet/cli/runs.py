@@ -26,6 +26,12 @@ from .program import main
 @data_option
 @steps_option
 @cluster_option
+@click.option(
+    "--from", "start", type=Existing, metavar="RUN", help="Begin with the parameters of another run, by name."
+)
+@click.option(
+    "--freeze", multiple=True, metavar="PATH", help="Keep a stage or layer as it is; may be repeated."
+)
 @set_option
 def run(
     file: Path | None,
@@ -33,6 +39,8 @@ def run(
     data: str | None,
     steps: int | None,
     cluster: str | None,
+    start: Path | None,
+    freeze: tuple[str, ...],
     settings: Sequence[str],
 ) -> None:
     """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
@@ -44,7 +52,8 @@ def run(
     plan = plan_of(file, settings, Layout())
     with _client(cluster, plan) as client:
         _train(
-            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client), cluster is not None
+            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze),
+            cluster is not None,
         )
 
 

@@ -48,7 +48,7 @@ def train_on(
     `array` are images that were given as an array. Raises `LnetError` for workers that cannot take part, and for what
     fails on them.
     """
-    brief = _brief(client, run, array, _origin(run) if resumed else None)
+    brief = _brief(client, run, array, _origin(run))
     check_processes(client, brief)
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl")
@@ -219,7 +219,7 @@ class _Following:
             return
         self.log.add(**step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        self.reporter.stepped(step["step"], step["objectives"], step["images"] / elapsed)
+        self.reporter.stepped(step["step"], step["objectives"] | step["accuracies"], step["images"] / elapsed)
 
     def _finished(self, details: Event) -> None:
         step = self.run.plan.graph.training.steps if details["complete"] else self.step

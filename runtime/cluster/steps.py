@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lnet.runtime.events import losses
+
 from .brief import Brief
 
 Event = dict[str, Any]
@@ -54,17 +56,11 @@ class Steps:
         for tile in tiles:
             for path, value in tile["terms"].items():
                 terms[path] = terms.get(path, 0.0) + value
-        objectives: dict[str, float] = {}
-        for objective in graph.objectives:
-            value = terms.get(objective.path, 0.0)
-            objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + value
         return {
             "event": "step",
             "step": self.done,
             "images": self.done * graph.training.batch,
-            "loss": sum(terms.values()),
-            "terms": terms,
-            "objectives": objectives,
+            **losses(graph, terms),
             "seconds": max(tile["seconds"] for tile in tiles),
             "waited": max(tile["waited"] for tile in tiles),
             "slowest": _slowest(tiles),

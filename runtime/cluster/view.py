@@ -145,7 +145,7 @@ class ClusterView:
         replica.steps += 1
         replica.recent.append(stepped)
         self.recent.append(stepped)
-        self.objectives.append(event["objectives"])
+        self.objectives.append(event["objectives"] | event.get("accuracies", {}))
         self.step, self.batch = event["step"], event["images"] / event["step"]
 
     # --- over all replicas -----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from lnet.runtime.network import Network
 from lnet.runtime.run import Run, refused
 
 from .cluster import cluster_section, running_times
-from .curves import loss_curves, throughput_curve
+from .curves import accuracy_curves, loss_curves, throughput_curve
 from .diagram import diagram
 from .pictures import data_url, sheet_picture
 
@@ -64,6 +64,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
     steps = [event for event in events if event["event"] == "step"]
     has_checkpoint = run.checkpoints.newest() is not None
     network = run.network() if has_checkpoint else Network(plan)
+    accuracies = accuracy_curves(steps)
     visible = [layer_cost(graph, layer) for layer in graph.visible]
     return {
         "name": graph.name,
@@ -73,6 +74,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
         "diagram": Markup(diagram(graph)),
         "layers": visible,
         "losses": Markup(loss_curves(steps)) if steps else None,
+        "accuracies": Markup(accuracies) if accuracies else None,
         "objectives": _objectives(steps),
         "filters": _filters(graph, network),
         **_reconstructions(run, network, data),

@@ -23,6 +23,16 @@ def loss_curves(steps: Sequence[Event]) -> str:
     return _draw(steps, curves, "loss", logarithmic=all((curve > 0).all() for curve in curves.values()))
 
 
+def accuracy_curves(steps: Sequence[Event]) -> str | None:
+    """Return the share of the images whose class was among the likeliest, None for a network without classes."""
+    found = [event.get("accuracies", {}) for event in steps]
+    names = list(dict.fromkeys(name for accuracies in found for name in accuracies))
+    if not names:
+        return None
+    curves = {name: np.array([accuracies.get(name, np.nan) for accuracies in found]) for name in names}
+    return _draw(steps, curves, "share of the images", logarithmic=False)
+
+
 def throughput_curve(steps: Sequence[Event], batch: int) -> str:
     """Return images per second over the steps."""
     rate = np.array([batch / max(event["seconds"], 1e-9) for event in steps])

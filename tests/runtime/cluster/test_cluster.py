@@ -85,6 +85,17 @@ def test_a_run_goes_on_in_any_shape(tmp_path, client):
     assert further.directory == on_two.directory
 
 
+def test_a_run_begins_with_anothers_parameters(tmp_path, client):
+    first = trained(tmp_path, name="first", workers=1)
+    how = {"start": first.directory, "freeze": ["V1.filter"]}
+    alone = lnet.train(plan_of(workers=1), images(), directory=tmp_path / "alone", **how)
+    spread = lnet.train(plan_of(workers=2), images(), directory=tmp_path / "spread", client=client, **how)
+    wanted, found, begun = (dict(run.network().params) for run in (alone, spread, first))
+    np.testing.assert_array_equal(found["V1.filter.weight"], begun["V1.filter.weight"])
+    moved = np.linalg.norm(wanted["V1.learn.decode"] - begun["V1.learn.decode"])
+    assert np.linalg.norm(found["V1.learn.decode"] - wanted["V1.learn.decode"]) < 1e-4 * moved
+
+
 def test_two_runs_on_one_cluster(tmp_path, client):
     from threading import Thread
 

@@ -1,0 +1,133 @@
+"""A run that begins with another one's parameters: what is taken, what is said, what stays, and how often it is right."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lnet
+from lnet.dsl.diagnostics import LnetError, render_all
+from lnet.runtime.progress import Silent
+
+STAGE = "stage sense(k, maps) { filter: local(k, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1)%s }"
+ALONE = STAGE % "; learn: rica()" + (
+    "network alone { image: input(10x10x1); V1: sense(3, 3) }"
+    "train { data = frames('images'); batch = 8; steps = 4; update = adam(rate = 0.01) }"
+)
+ON_TOP = STAGE % "" + (
+    "network on_top { image: input(10x10x1); V1: sense(3, 3); V2: sense(2, 2); class: dense(7); learn: cross_entropy() }"
+    "train { data = frames('images', labels = folder); batch = 8; steps = 4; checkpoint = 1; keep = 9;"
+    " update = adam(rate = 0.01) }"
+)
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.messages, self.objectives = [], []
+
+    def said(self, message):
+        self.messages.append(message)
+
+    def stepped(self, step, objectives, images_per_second):
+        self.objectives.append(objectives)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of seven classes, and a run without labels on them."""
+    folder = tmp_path_factory.mktemp("start")
+    rng = np.random.default_rng(0)
+    for label in "abcdefg":
+        (folder / "images" / label).mkdir(parents=True)
+        for number in range(3):
+            noise = rng.normal(size=(5, 5)).repeat(4, 0).repeat(4, 1)
+            image = Image.fromarray((127 + 50 * noise).clip(0, 255).astype(np.uint8))
+            image.save(folder / "images" / label / f"{number}.png")
+    (folder / "alone.lnet").write_text(ALONE.replace("'", '"'))
+    (folder / "on_top.lnet").write_text(ON_TOP.replace("'", '"'))
+    lnet.train(lnet.compile(folder / "alone.lnet"), directory=folder / "alone")
+    return folder
+
+
+def on_top(folder, directory, **how):
+    return lnet.train(lnet.compile(folder / "on_top.lnet"), directory=directory, **how)
+
+
+def refusal(call):
+    with pytest.raises(LnetError) as caught:
+        call()
+    return render_all(caught.value.diagnostics, caught.value.source)
+
+
+def test_frozen_stages_keep_the_bits_of_the_run_they_are_from(folder, tmp_path):
+    heard = Heard()
+    run = on_top(folder, tmp_path / "run", start=folder / "alone", freeze=["V1"], reporter=heard)
+    found, taken = run.network().params, lnet.open_run(folder / "alone").network().params
+    first = lnet.Network(run.plan).params
+    assert heard.messages == [
+        f"1 of 4 parameters are from '{folder / 'alone'}'",
+        "'V2.filter.weight' begins as the seed has it: that run has none",
+        "'class.weight' begins as the seed has it: that run has none",
+        "'class.bias' begins as the seed has it: that run has none",
+        "'V1.learn.decode' of that run is not used",
+    ]
+    np.testing.assert_array_equal(found["V1.filter.weight"], taken["V1.filter.weight"])
+    for name in ("V2.filter.weight", "class.weight", "class.bias"):
+        assert np.abs(found[name] - first[name]).max() > 1e-3, name
+
+
+def test_what_is_not_frozen_is_tuned(folder, tmp_path):
+    run = on_top(folder, tmp_path / "run", start=folder / "alone")
+    taken = lnet.open_run(folder / "alone").network().params["V1.filter.weight"]
+    moved = np.abs(run.network().params["V1.filter.weight"] - taken).max()
+    assert 1e-3 < moved < 0.1
+    begun = run.network(step=0).params["V1.filter.weight"]
+    np.testing.assert_array_equal(begun, taken)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_begins_there_again(folder, tmp_path):
+    whole = on_top(folder, tmp_path / "run", start=folder / "alone", freeze=["V1", "V2.filter"])
+    expected = dict(whole.network().params)
+    for step, path in whole.checkpoints.files().items():
+        if step:
+            path.unlink()
+    again = lnet.resume(tmp_path / "run")
+    for name, value in again.network().params.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_parameters_of_another_shape_are_listed(folder, tmp_path):
+    (folder / "other.lnet").write_text(
+        (folder / "on_top.lnet").read_text().replace("V1: sense(3, 3)", "V1: sense(4, 3)")
+    )
+    plan = lnet.compile(folder / "other.lnet")
+    text = refusal(lambda: lnet.train(plan, directory=tmp_path / "run", start=folder / "alone"))
+    assert text.startswith(
+        f"error E749: no parameter of '{folder / 'alone'}' has the name and the shape of one here"
+    )
+    assert (
+        "'V1.filter.weight' begins as the seed has it: its shape is (7, 7, 4, 4, 1, 3), in that run (8, 8, 3, 3, 1, 3)"
+        in text
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_not_there_cannot_be_frozen(folder, tmp_path):
+    text = refusal(lambda: on_top(folder, tmp_path / "run", freeze=["V2.fitler"]))
+    assert text.startswith("error E750: there is no layer or stage 'V2.fitler' to freeze")
+    assert "did you mean 'V2.filter' or 'V1.filter'?" in text
+
+
+def test_accuracies_are_those_of_the_images_of_the_step(folder, tmp_path):
+    heard = Heard()
+    run = on_top(folder, tmp_path / "run", reporter=heard)
+    batch = run.samples(8)
+    scores = lnet.Network(run.plan)(batch.images)["class"][:, 0, 0]
+    ranks = [np.argsort(-row).tolist().index(label) for row, label in zip(scores, batch.labels, strict=True)]
+    first = next(event for event in run.events() if event["event"] == "step")
+    expected = {
+        "learn top-1": np.mean([r < 1 for r in ranks]),
+        "learn top-5": np.mean([r < 5 for r in ranks]),
+    }
+    assert first["accuracies"] == pytest.approx(expected)
+    assert heard.objectives[0].keys() == {"learn", "learn top-1", "learn top-5"}
+    assert first["loss"] == pytest.approx(first["objectives"]["learn"])
