@@ -25,19 +25,19 @@ import numpy as np
 from distributed import Worker, WorkerPlugin
 from distributed.protocol.serialize import to_serialize
 
+from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
-from .numerics import shard_shapes
 from .prometheus import Source, publish, withdraw
 from .protocol import events
 from .protocol import instructions as do
 from .protocol import worker as machine
 from .protocol.events import COORDINATOR, Owner
-from .protocol.messages import Fill, Message, Params, Push
+from .protocol.messages import Message
 from .protocol.primary import Primary
 from .protocol.wire import Malformed, pack, unpack
-from .servers import Servers, parted
+from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
 
@@ -79,6 +79,7 @@ class Host(WorkerPlugin):
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
         self.servers = Servers(self.brief, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.brief, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
+        self.arrivals = Arrivals(self.brief, self.tiles.programme)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally = Tally()
         self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
@@ -209,21 +210,14 @@ class Host(WorkerPlugin):
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
         """Take a message in, if it is one."""
         try:
+            self.arrivals.weigh(payloads)
             found = unpack(message, payloads)
-            self._check(found)
+            self.arrivals.check(found)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
         self.tally.received.update(_bytes_of(found, payloads))
         self.tell(events.Received, sender, found)
-
-    def _check(self, message: Message) -> None:
-        match message:
-            case Push() | Params():
-                _check_arrays(message.payload, shard_shapes(self.brief, message.fence.shard))
-            case Fill():
-                params, _ = parted(message.payload)
-                _check_arrays(params, shard_shapes(self.brief, message.fence.shard))
 
     # --- arrays between tiles --------------------------------------------------------------------------------------
 
@@ -250,7 +244,7 @@ class Host(WorkerPlugin):
         """Take what another tile sent for a step."""
         try:
             found = address_from(address)
-            _check_exchange(arrays)
+            self.arrivals.check_exchange(found, arrays)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
@@ -317,19 +311,3 @@ def _bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:
     """Return the bytes of a message's arrays by its kind, nothing if it has none."""
     count = sum(array.nbytes for arrays in payloads for array in arrays.values())
     return {type(message).__name__.lower(): count} if count else {}
-
-
-def _check_exchange(arrays: list[Any]) -> None:
-    """Raise `Malformed` unless these are arrays of floating-point numbers."""
-    if not all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays):
-        raise Malformed("tiles exchange arrays of floating-point numbers")
-
-
-def _check_arrays(payload: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise `Malformed` unless a payload has just these arrays of floating-point numbers."""
-    if not isinstance(payload, dict) or set(payload) != set(shapes):
-        raise Malformed(f"expected the arrays {sorted(shapes)}")
-    for name, shape in shapes.items():
-        array = payload[name]
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != tuple(shape):
-            raise Malformed(f"'{name}' must be floating-point numbers {list(shape)}")

@@ -10,6 +10,7 @@ from typing import Any, cast
 import jax.numpy as jnp
 import numpy as np
 
+from lnet.compiler.schedule import Programme
 from lnet.runtime.evaluate import batch_last
 from lnet.runtime.shard import Receive, Shard
 from lnet.runtime.shard import Send as SendTile
@@ -69,11 +70,17 @@ class Tiles:
 
     def _replica(self, owner: Owner) -> Replica:
         if owner not in self.replicas:
-            plan = self.brief.plan
-            if owner.index not in self.shards:
-                self.shards[owner.index] = Shard(plan.graph, plan.partition, owner.index)
-            self.replicas[owner] = Replica(self.brief, self.shards[owner.index])
+            self.replicas[owner] = Replica(self.brief, self._shard(owner.index))
         return self.replicas[owner]
+
+    def _shard(self, tile: int) -> Shard:
+        if tile not in self.shards:
+            self.shards[tile] = Shard(self.brief.plan.graph, self.brief.plan.partition, tile)
+        return self.shards[tile]
+
+    def programme(self, tile: int) -> Programme:
+        """Return what a tile of the plan does, whether or not it is here."""
+        return self._shard(tile).programme
 
     def _install_params(self, install: do.InstallParams) -> None:
         replica, params = self._replica(install.owner), cast(Mapping[str, Any], install.payload)

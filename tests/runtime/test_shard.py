@@ -16,6 +16,7 @@ from lnet.compiler.schedule import Programme, message_counts, schedule
 from lnet.compiler.shapes import Size
 from lnet.compiler.weights import weight_messages
 from lnet.runtime.evaluate import total_loss
+from lnet.runtime.exchanges import exchanges
 from lnet.runtime.lockstep import run_tiles
 from lnet.runtime.network import initial_params
 from lnet.runtime.shard import Send, Shard
@@ -152,6 +153,40 @@ def listening(change):
                 answer = yield want
 
     return Listening
+
+
+def check_shapes(text, grid):
+    """All that a tile is sent has the shape that is expected of it, and nothing else is expected."""
+    graph = compile_text(text).graph
+    cut = partition(graph, grid)
+    sent = [{} for _ in range(cut.count)]
+
+    def note(tile, send):
+        sent[send.receiver][tile, send.exchange] = tuple(array.shape for array in send.arrays)
+        return send
+
+    def compute(params, images, labels):
+        shards = [listening(note)(graph, cut, tile) for tile in range(cut.count)]
+        return run_tiles(shards, [shard.owned(params) for shard in shards], images, labels)
+
+    jax.eval_shape(compute, *whole(graph))
+    for tile, found in enumerate(sent):
+        assert found == exchanges(graph, cut, schedule(graph, cut, tile), 3)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks(), st.builds(Size, st.integers(1, 3), st.integers(1, 4)), st.sampled_from(["joint", "stage"]))
+def test_shapes_of_random_networks(text, grid, gradients):
+    check_shapes(f"{text}train {{ gradients = {gradients} }}", grid)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [TWO_STAGES, EVERYTHING_SHARED, READ_DECODER, LABELLED],
+    ids=["stages", "shared", "decoder", "labels"],
+)
+def test_shapes_of_every_exchange(text):
+    check_shapes(text, Size(2, 3))
 
 
 def test_a_dropped_column_of_a_rim_is_noticed(monkeypatch):

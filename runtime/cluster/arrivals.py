@@ -1,0 +1,129 @@
+"""Arrays that come from other processes: taken only if they are just those that a run of this plan sends.
+
+Dask has read a message by the time that it is seen here; what is too large is refused before it is unpacked or copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+
+from lnet.compiler.schedule import Programme
+from lnet.runtime.exchanges import Exchanges, exchanges
+from lnet.runtime.updates import named_state
+
+from .brief import Brief
+from .mail import Address
+from .numerics import Server, shard_shapes
+from .protocol.messages import Fill, Log, Message, Params, Part, Push
+from .protocol.wire import Malformed
+from .servers import joined, parted
+
+Arrays = Mapping[str, jax.ShapeDtypeStruct]
+
+
+class Arrivals:
+    """Raises `Malformed` for what no process of the run sends; `programme` is that of a tile."""
+
+    def __init__(self, brief: Brief, programme: Callable[[int], Programme]) -> None:
+        self.brief, self.programme = brief, programme
+        self.exchanges: dict[int, Exchanges] = {}
+
+    def weigh(self, payloads: Sequence[Any]) -> None:
+        """Check that no payload is larger than the largest snapshot: before the message is unpacked."""
+        for payload in payloads:
+            count = sum(getattr(array, "nbytes", 0) for array in _values(payload))
+            if count > self.largest:
+                raise Malformed(f"{count:,} bytes, where {self.largest:,} are the most")
+
+    def check(self, message: Message) -> None:
+        """Check the payloads of a message."""
+        match message:
+            case Push() | Params():
+                _check(message.payload, self._params(message.fence.shard))
+            case Log():
+                self._check_parts(message.fence.shard, [entry.part for entry in message.entries])
+            case Fill():
+                _check(message.payload, self._snapshot(message.fence.shard))
+                self._check_parts(message.fence.shard, message.staged)
+
+    def check_exchange(self, address: Address, arrays: Sequence[Any]) -> None:
+        """Check the arrays of a step that another tile sends."""
+        if not (
+            0 <= address.slot < self.brief.spec.replicas and 0 <= address.receiver < self.brief.spec.tiles
+        ):
+            raise Malformed("no such tile")
+        expected = self._exchanges(address.receiver).get((address.sender, address.exchange))
+        if expected is None:
+            raise Malformed("no such exchange")
+        if [_kind(array) for array in arrays] != [(shape, np.dtype(np.float32)) for shape in expected]:
+            raise Malformed(
+                f"'{address.exchange}' of tile {address.sender} must be float32 "
+                f"{', '.join(str(list(shape)) for shape in expected)}"
+            )
+
+    def _check_parts(self, shard: int, parts: Sequence[Part | None]) -> None:
+        for part in parts:
+            if part is not None:
+                _check(part.payload, self._params(shard))
+
+    # --- what is expected ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def largest(self) -> int:
+        """The bytes of the largest snapshot."""
+        sizes: list[int] = [
+            sum(prod(like.shape) * like.dtype.itemsize for like in arrays.values())
+            for arrays in self._snapshots
+        ]
+        return max(sizes)
+
+    @cached_property
+    def _snapshots(self) -> tuple[Arrays, ...]:
+        """Parameters and optimiser state of each shard."""
+        return tuple(_snapshot(self.brief, shard) for shard in range(self.brief.spec.tiles))
+
+    def _snapshot(self, shard: int) -> Arrays:
+        if not 0 <= shard < len(self._snapshots):
+            raise Malformed(f"no shard {shard}")
+        return self._snapshots[shard]
+
+    def _params(self, shard: int) -> Arrays:
+        params, _ = parted(self._snapshot(shard))
+        return params
+
+    def _exchanges(self, tile: int) -> Exchanges:
+        if tile not in self.exchanges:
+            plan = self.brief.plan
+            batch = plan.graph.training.batch
+            self.exchanges[tile] = exchanges(plan.graph, plan.partition, self.programme(tile), batch)
+        return self.exchanges[tile]
+
+
+def _snapshot(brief: Brief, shard: int) -> Arrays:
+    shapes = shard_shapes(brief, shard)
+    params = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    state = jax.eval_shape(lambda p: named_state(Server(brief, shard).rule.init(p)), params)
+    return joined(params, state)
+
+
+def _values(payload: Any) -> Sequence[Any]:
+    return list(payload.values()) if isinstance(payload, dict) else []
+
+
+def _kind(array: Any) -> tuple[Any, Any]:
+    return (array.shape, array.dtype) if isinstance(array, np.ndarray) else (None, None)
+
+
+def _check(payload: Any, expected: Arrays) -> None:
+    """Raise `Malformed` unless a payload has just these arrays."""
+    if not isinstance(payload, dict) or set(payload) != set(expected):
+        raise Malformed(f"expected the arrays {sorted(expected)}")
+    for name, like in expected.items():
+        if _kind(payload[name]) != (like.shape, like.dtype):
+            raise Malformed(f"'{name}' must be {like.dtype} {list(like.shape)}")
