@@ -16,6 +16,7 @@ from .events import Owner
 from .instructions import Instruction, Send, TakeSnapshot
 from .ledger import Ledger
 from .messages import Books, Entry, Fill, Log, Pair, Part, Payload, PrimaryDuty
+from .retry import DOUBLINGS, wait
 
 Step = tuple["Follower", tuple[Instruction, ...]]
 
@@ -24,7 +25,8 @@ Step = tuple["Follower", tuple[Instruction, ...]]
 class Follower:
     """`held`: the last line that it confirmed, -1: it has not confirmed the snapshot; `log`: the lines after that.
 
-    `ready`: it has held all that was promised to anybody, since when no promise is made ahead of it.
+    `ready`: it has held all that was promised to anybody, since when no promise is made ahead of it. `doublings`: of the
+    wait for its answers, one less whenever it has confirmed everything and nothing was sent `again` for that.
     """
 
     worker: str
@@ -35,6 +37,8 @@ class Follower:
     held: int = -1
     log: tuple[Entry, ...] = ()
     sent: float = 0.0
+    doublings: int = 0
+    again: bool = False
     ready: bool = False
 
     @property
@@ -58,7 +62,11 @@ def held(follower: Follower, head: int, now: float) -> Step:
     """The first confirmation ends the filling: all lines kept so far go out."""
     first = follower.held < 0
     log = tuple(entry for entry in follower.log if entry.position > head)
-    follower = replace(follower, held=max(follower.held, head), fill=None, log=log)
+    if head > follower.held:  # the wait for the rest begins again
+        follower = replace(follower, held=head, fill=None, log=log, sent=now)
+    if not log:
+        doublings = follower.doublings if follower.again else max(0, follower.doublings - 1)
+        follower = replace(follower, doublings=doublings, again=False)
     return _send_log(follower, now) if first and log else (follower, ())
 
 
@@ -74,6 +82,7 @@ def add(follower: Follower, entry: Entry, now: float) -> Step:
 def resend(follower: Follower, now: float, retry: float) -> Step:
     if now < wakes(follower, retry):
         return follower, ()
+    follower = replace(follower, doublings=min(follower.doublings + 1, DOUBLINGS), again=True)
     if follower.fill is not None:
         return replace(follower, sent=now), (Send(follower.worker, follower.fill),)
     return _send_log(follower, now)
@@ -84,7 +93,7 @@ def wakes(follower: Follower | None, retry: float) -> float:
     if follower is None:
         return inf
     if follower.fill is not None or (follower.held >= 0 and follower.log):
-        return follower.sent + retry
+        return follower.sent + wait(retry, follower.doublings)
     return inf
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from .events import Computed, Owner, PeerLost, Received, WorkerEvent
 from .instructions import Cancel, Compute, InstallParams, Instruction, Refused, Send
 from .messages import Params, Payload, Pull, Push, Pushed, Sender, Task, TileDuty, TileStatus
+from .retry import doublings_for, wait
 from .seen import Update
 from .spec import Rules, Spec
 
@@ -25,19 +26,22 @@ Step = tuple["Tile", tuple[Instruction, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A push that is not acknowledged yet."""
+    """A push that is not acknowledged yet, sent once or `again`; how often the wait for its answer is doubled."""
 
     update: Update
     version: int
     payload: Payload
     sent: float
+    doublings: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then.
 
-    `pushed`: what is acknowledged, and of which generation the shard has it.
+    `pushed`: what is acknowledged, and of which generation the shard has it; `asks`: how often it asked for the
+    parameters of this step; `doublings`: of the next push's wait for its answer.
     """
 
     spec: Spec
@@ -50,6 +54,8 @@ class Tile:
     fetched: int = -1
     version: int = 0
     asked: float = 0.0
+    asks: int = 0
+    doublings: int = 0
     computed: frozenset[Update] = field(default_factory=frozenset)
     pushed: Mapping[Update, int] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
@@ -64,8 +70,12 @@ class Tile:
     @property
     def wakes(self) -> float:
         """When a tick is due."""
-        asked = self.asked if self.phase == "fetching" else inf
-        return min((asked, *(push.sent for push in self.outgoing))) + self.spec.times.retry
+        asked = self.asked + wait(self.retry, self.asks) if self.phase == "fetching" else inf
+        return min((asked, *(push.sent + wait(self.retry, push.doublings) for push in self.outgoing)))
+
+    @property
+    def retry(self) -> float:
+        return self.spec.times.retry
 
 
 def status(state: Tile) -> TileStatus:
@@ -88,14 +98,14 @@ def ordered(state: Tile, now: float, duty: TileDuty) -> Step:
         outgoing=tuple(push for push in state.outgoing if push.update in wanted),
     )
     state, first = _withdraw(state) if state.task not in (None, *duty.work) else (state, ())
-    state, then = _resend(state, now, late=-inf if moved else state.spec.times.retry)
+    state, then = _resend(state, now, moved)
     state, last = _begin(_count_done(state), now)
     return state, first + then + last
 
 
 def step(state: Tile, event: WorkerEvent) -> Step:
     state, first = _react(state, event)
-    state, then = _resend(state, event.now, state.spec.times.retry)
+    state, then = _resend(state, event.now)
     state, last = _begin(state, event.now)
     return state, first + then + last
 
@@ -105,7 +115,7 @@ def _react(state: Tile, event: WorkerEvent) -> Step:
         case Received(_, _, Params() | Pushed() as message):
             if state.rules.fence and message.fence != _fence(state):
                 return state, (Refused("of another term or generation", message),)
-            return _take(state, message)
+            return _take(state, event.now, message)
         case Computed():
             return _computed(state, event)
         case PeerLost() if state.phase != "stuck":
@@ -113,16 +123,24 @@ def _react(state: Tile, event: WorkerEvent) -> Step:
     return state, ()
 
 
-def _take(state: Tile, message: Params | Pushed) -> Step:
+def _take(state: Tile, now: float, message: Params | Pushed) -> Step:
     if isinstance(message, Params):
         if state.phase != "fetching" or message.step != state.at:
             return state, ()
         install = InstallParams(state.owner, message.step, message.payload)
         state = replace(state, phase="computing", fetched=message.step, version=message.version)
         return state, (install, _compute(state))
+    for push in state.outgoing:
+        if push.update == message.update:
+            state = replace(state, doublings=_learnt(state, push, now))
     rest = tuple(push for push in state.outgoing if push.update != message.update)
     pushed = {**state.pushed, message.update: message.generation}
     return _count_done(replace(state, outgoing=rest, pushed=pushed)), ()
+
+
+def _learnt(state: Tile, push: Outgoing, now: float) -> int:
+    """Return how often to double the next wait, now that an answer has come."""
+    return push.doublings if push.again else doublings_for(state.retry, now - push.sent)
 
 
 def _computed(state: Tile, event: Computed) -> Step:
@@ -136,7 +154,7 @@ def _computed(state: Tile, event: Computed) -> Step:
         return state, ()
     if state.index + 1 < len(task.batches):
         return _start_step(replace(state, index=state.index + 1), event.now)
-    push = Outgoing(task.update, state.version, event.payload, event.now)
+    push = Outgoing(task.update, state.version, event.payload, event.now, state.doublings)
     state = replace(
         state,
         phase="idle",
@@ -159,7 +177,7 @@ def _begin(state: Tile, now: float) -> Step:
 
 def _start_step(state: Tile, now: float) -> Step:
     if _must_fetch(state, state.at):
-        state = replace(state, phase="fetching", asked=now)
+        state = replace(state, phase="fetching", asked=now, asks=0)
         return state, _asks(state)
     state = replace(state, phase="computing")
     return state, (_compute(state),)
@@ -210,15 +228,20 @@ def _fence(state: Tile) -> Sender | None:
     return Sender(state.spec.run, duty.tile, duty.server[1], duty.slot, duty.generation)
 
 
-def _resend(state: Tile, now: float, late: float) -> Step:
-    """Send again what has waited for an answer for `late` seconds."""
-    due = tuple(push for push in state.outgoing if push.sent + late <= now)
-    outgoing = tuple(replace(push, sent=now) if push in due else push for push in state.outgoing)
-    asks = state.phase == "fetching" and state.asked + late <= now
-    if not due and not asks:
-        return state, ()
-    state = replace(state, outgoing=outgoing, asked=now if asks else state.asked)
-    return state, _sends(state, due) + (_asks(state) if asks else ())
+def _resend(state: Tile, now: float, moved: bool = False) -> Step:
+    """Send again what has waited too long for an answer; to a primary that has moved, all as if for the first time."""
+    asks = state.phase == "fetching" and (moved or state.asked + wait(state.retry, state.asks) <= now)
+    if asks:
+        state = replace(state, asked=now, asks=0 if moved else state.asks + 1)
+    due = {
+        push.update: replace(
+            push, sent=now, doublings=state.doublings if moved else push.doublings + 1, again=not moved
+        )
+        for push in state.outgoing
+        if moved or push.sent + wait(state.retry, push.doublings) <= now
+    }
+    state = replace(state, outgoing=tuple(due.get(push.update, push) for push in state.outgoing))
+    return state, _sends(state, tuple(due.values())) + (_asks(state) if asks else ())
 
 
 def _sends(state: Tile, pushes: tuple[Outgoing, ...]) -> tuple[Instruction, ...]:

@@ -1,5 +1,6 @@
 """One situation at a time: what the roles do when this happens, without any disorder besides."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from simulator import TIMES, Cluster, spec
 from lnet.runtime.cluster.protocol import events as on
 from lnet.runtime.cluster.protocol.ledger import Ledger
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
-from lnet.runtime.cluster.protocol.messages import Held, Pair, Part, Task
+from lnet.runtime.cluster.protocol.messages import Fill, Held, Log, Pair, Part, Push, Task
 from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.retry import doublings_for, wait
 from lnet.runtime.cluster.protocol.seen import Seen, SlotSeen, Update
 
 
@@ -176,6 +178,66 @@ def test_a_bound_on_staleness_holds_a_fast_replica_back():
         return max(ahead)
 
     assert farthest(1) <= 3 < 6 < farthest(None)
+
+
+class Slow(Cluster):
+    """Messages of one kind take long, as large ones do; how often each was sent."""
+
+    def __init__(self, kind, seconds, **settings):
+        self.kind, self.seconds, self.sent = kind, seconds, []
+        super().__init__(0, spec(tiles=1, workers=4, batches=40, **settings), 4, Watch(losses_allowed=False))
+
+    def _Send(self, process, send):
+        if isinstance(send.message, self.kind):
+            self.sent.append(send.message)
+            self.after(self.seconds, self._arrive, process.name, send)
+        else:
+            super()._Send(process, send)
+
+
+def test_pushes_that_take_long_are_soon_sent_only_once():
+    run = Slow(Push, 2.5 * TIMES.retry)
+    assert run.run(60)
+    run.watch.check_end()
+    times = Counter(message.update for message in run.sent)
+    first = [times[Update(slot, 0)] for slot in (0, 1)]
+    assert first == [2, 2]
+    later = [count for update, count in times.items() if update.number > 4]
+    assert len(later) >= 20
+    assert set(later) == {1}
+
+
+def test_a_snapshot_that_takes_long_is_not_sent_over_and_over():
+    run = Slow(Fill, 6 * TIMES.retry)
+    assert run.run(60)
+    run.watch.check_end()
+    assert [message.fence.filling for message in run.sent].count(1) == 3
+
+
+def test_logs_that_take_long_are_seldom_sent_twice():
+    run = Slow(Log, 2.5 * TIMES.retry, durability="single")
+    assert run.run(60)
+    run.watch.check_end()
+    times = Counter(entry.position for message in run.sent for entry in message.entries)
+    assert sum(times.values()) < 2 * len(times)
+
+
+def test_a_lost_push_is_missed_again_as_soon_as_before():
+    run = Slow(Push, 2.5 * TIMES.retry)
+    run.run(10.0)
+    run.seconds = 0.02
+    run.run(14.0)
+    tiles = [tile for process in run.workers() for tile in process.state.tiles.values()]
+    assert {tile.doublings for tile in tiles} == {0}
+
+
+@pytest.mark.parametrize(
+    ("took", "doublings"), [(0.1, 0), (1.5, 0), (1.6, 1), (3.1, 2), (12.0, 3), (99.0, 3)]
+)
+def test_the_wait_for_an_answer(took, doublings):
+    assert doublings_for(3.0, took) == doublings
+    assert wait(3.0, doublings) == 3.0 * 2**doublings
+    assert wait(3.0, doublings + 9) == 24.0
 
 
 # --- coordinator ---------------------------------------------------------------------------------------------------
