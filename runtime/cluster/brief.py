@@ -28,7 +28,7 @@ class Brief:
 
     `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
     the number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers,
-    after which the run is given up.
+    after which the run is given up, or without orders, after which a worker leaves it.
     """
 
     run: str

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -86,6 +86,7 @@ class Host(WorkerPlugin):
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.done = False
+        self.alone, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
         worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
         differing = [pair for pair in versions() if pair not in self.brief.versions]
@@ -161,7 +162,26 @@ class Host(WorkerPlugin):
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), lambda: self.tell(events.Tick))
+        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), self._tick)
+
+    def _tick(self) -> None:
+        """Let the machine go on, or leave a run of which nothing has been heard for too long.
+
+        A process that stood still has not waited: of the time between two ticks no more than a beat counts.
+        """
+        self.alone += min(self.now - self.ticked, self.brief.times.beat)
+        self.ticked = self.now
+        if self.alone <= self.brief.desertion:
+            self.tell(events.Tick)
+        else:
+            self._desert()
+
+    def _desert(self) -> None:
+        """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
+        waited = f"{self.brief.desertion:g} seconds"
+        self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
+        self.stop()
+        self.state = replace(self.state, tiles={}, servers={}, stopped=True)
 
     def _refuse(self, refused: do.Refused) -> None:
         self.refuse(refused.reason)
@@ -206,6 +226,11 @@ class Host(WorkerPlugin):
         rpc = self.worker.rpc(to.partition("#")[0])
         call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.me, receiver=to, **content)
         await asyncio.wait_for(call, PATIENCE)
+
+    def obey(self, orders: Any) -> None:
+        """Take what the coordinator says."""
+        self.alone = 0.0
+        self.take(COORDINATOR, orders, [])
 
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
         """Take a message in, if it is one."""
@@ -304,7 +329,7 @@ class _Dispatch:
     def orders(self, run: str, orders: Any) -> None:
         host = self._host(run)
         if host is not None:
-            host.take(COORDINATOR, orders, [])
+            host.obey(orders)
 
 
 def _bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:

@@ -69,6 +69,11 @@ class Mailbox:
                 if (address.slot, address.receiver) == (slot, tile) and address.generation < generation:
                     del self.waiting[address]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self.changed:
+            self.waiting.clear()
+
     def wake(self) -> None:
         """Let those that wait see whether they were cancelled."""
         with self.changed:

@@ -34,6 +34,7 @@ class Servers:
         self.servers.pop(owner, None)
 
     def close(self) -> None:
+        self.servers.clear()
         self.disk.shutdown(wait=False)
 
     def _server(self, owner: Owner) -> Server:

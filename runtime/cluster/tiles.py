@@ -61,6 +61,7 @@ class Tiles:
     def close(self) -> None:
         for owner in list(self.replicas):
             self.drop(owner)
+        self.mail.clear()
         self.images.close()
 
     def _give_up(self, owner: Owner) -> None:

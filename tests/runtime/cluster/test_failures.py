@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+import urllib.request
 from dataclasses import replace
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -250,15 +252,65 @@ def test_a_worker_that_joins_late_takes_over(tmp_path, env, expected):
 
 
 def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
-    with separate_processes(tmp_path, 2, env) as (client, scheduler, _, _):
+    with separate_processes(tmp_path, 2, env) as (client, scheduler, processes, _):
         watching = Striking(scheduler.kill)
         text = refusal(lambda: trained(tmp_path, client, watching, **ASKED["asynchronous"]))
+        for process in processes.values():
+            process.wait(timeout=60)
     assert text.startswith("error E763: the cluster was lost")
     assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
     run = lnet.resume(tmp_path / "run", images())
     resumed = next(event for event in run.events() if event["event"] == "resume")
     assert resumed["step"] >= 10
     assert_close(run, expected("asynchronous"), within=0.1 if resumed["torn"] else 1e-4)
+
+
+def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, env, monkeypatch):
+    """It stands still, so that no connection ends: only what it does not say shows."""
+
+    def roles_held(dask_worker):
+        hosts = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
+        held = [(h.state.tiles, h.state.servers, h.tiles.replicas, h.servers.servers) for h in hosts]
+        return sum(len(roles) for found in held for roles in found)
+
+    monkeypatch.setattr(connection, "PATIENCE", 2.0)
+    brief = launch._brief
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=3.0))
+    with separate_processes(tmp_path, 2, env) as (client, scheduler, processes, _):
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        addresses = [f"http://127.0.0.1:{worker['services']['dashboard']}/metrics" for worker in workers]
+        watching = Watching(at={20: lambda: scheduler.send_signal(signal.SIGSTOP)})
+        text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
+        assert text.startswith("error E763: the cluster was lost")
+        deadline = time.monotonic() + 30
+        while any("lnet_roles" in read(address) for address in addresses):
+            assert time.monotonic() < deadline, "workers keep what nobody will ask for"
+            time.sleep(0.2)
+        scheduler.send_signal(signal.SIGCONT)
+        with Client(client.scheduler.address, set_as_default=False, timeout=30) as other:
+            assert set(other.run(roles_held).values()) == {0}
+        assert all(process.poll() is None for process in processes.values())
+
+
+def test_a_worker_that_stood_still_long_stays(tmp_path, client, monkeypatch):
+    brief, stopped = launch._brief, []
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=3.0))
+
+    def stop():
+        stopped.append(process_of(client, "worker-1"))
+        os.kill(stopped[0], signal.SIGSTOP)
+        Timer(5.0, os.kill, (stopped[0], signal.SIGCONT)).start()
+
+    watching = Watching(at={20: stop})
+    run = trained(tmp_path, client, watching, workers=2, steps=60)
+    assert process_of(client, "worker-1") == stopped[0]
+    assert run.events()[-1]["event"] == "done"
+    assert not any("it had no orders" in message for message in watching.messages)
+
+
+def read(address):
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return answer.read().decode()
 
 
 def test_no_worker_is_left_E761(tmp_path, env, monkeypatch):
