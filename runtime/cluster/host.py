@@ -6,7 +6,7 @@
                                       +------------ events ---------+
 
 The machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
-changes names of Dask's is here and in head.py.
+changes names of Dask's is here, in head.py, post.py and web.py.
 """
 
 from __future__ import annotations
@@ -15,39 +15,31 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from distributed import Worker, WorkerPlugin
-from distributed.protocol.serialize import to_serialize
 
 from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
+from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
 from .protocol import events
 from .protocol import instructions as do
 from .protocol import worker as machine
 from .protocol.events import COORDINATOR, Owner
-from .protocol.messages import Message
 from .protocol.primary import Primary
 from .protocol.wire import Malformed, pack, unpack
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
 
-REPORTS, ORDERS, DELIVER = "lnet-report", "lnet-orders", "lnet_deliver"
-PATIENCE = 20.0
-"""Seconds in which another process must have taken a message."""
-EXCHANGE = "exchange"
-"""What arrays between tiles are counted as."""
-UNREACHED = (OSError, TimeoutError, RuntimeError)
-"""What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
+REPORTS, ORDERS = "lnet-report", "lnet-orders"
 
 
 def plugin_name(run: str) -> str:
@@ -83,8 +75,10 @@ class Host(WorkerPlugin):
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally = Tally()
         self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
+        self.post = Post(
+            worker, self.brief.run, self.me, self.tally, lambda owner: self.tell(events.PeerLost, owner)
+        )
         self.timer: asyncio.TimerHandle | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
         self.done = False
         self.alone, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
@@ -157,7 +151,7 @@ class Host(WorkerPlugin):
         elif send.to == self.me:
             self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
         else:
-            self._start(self._post(send.to, send.message))
+            self.post.send(send.to, send.message)
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
@@ -207,26 +201,6 @@ class Host(WorkerPlugin):
 
     # --- messages between processes --------------------------------------------------------------------------------
 
-    def _start(self, work: Any) -> None:
-        task = self.loop.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _post(self, to: str, message: Message) -> None:
-        data, payloads = pack(message)
-        arrays = [
-            {name: to_serialize(np.asarray(array)) for name, array in cast(Mapping[str, Any], p).items()}
-            for p in payloads
-        ]
-        self.tally.sent.update(_bytes_of(message, payloads))
-        with suppress(*UNREACHED):  # the protocol sends again
-            await self._call(to, message=data, payloads=arrays)
-
-    async def _call(self, to: str, **content: Any) -> None:
-        rpc = self.worker.rpc(to.partition("#")[0])
-        call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.me, receiver=to, **content)
-        await asyncio.wait_for(call, PATIENCE)
-
     def obey(self, orders: Any) -> None:
         """Take what the coordinator says."""
         self.alone = 0.0
@@ -241,7 +215,7 @@ class Host(WorkerPlugin):
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
-        self.tally.received.update(_bytes_of(found, payloads))
+        self.tally.received.update(bytes_of(found, payloads))
         self.tell(events.Received, sender, found)
 
     # --- arrays between tiles --------------------------------------------------------------------------------------
@@ -250,20 +224,7 @@ class Host(WorkerPlugin):
         if to == self.me:
             self.tiles.mail.put(address, arrays)
         else:
-            self._start(self._post_arrays(owner, to, address, arrays))
-
-    async def _post_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
-        self.tally.sent[EXCHANGE] += sum(array.nbytes for array in arrays)
-        for attempt in (1, 2):
-            try:
-                await self._call(
-                    to, address=list(astuple(address)), arrays=[to_serialize(array) for array in arrays]
-                )
-            except UNREACHED:
-                if attempt == 2:
-                    self.tell(events.PeerLost, owner)
-            else:
-                return
+            self.post.send_arrays(owner, to, address, arrays)
 
     def take_arrays(self, address: Any, arrays: list[Any]) -> None:
         """Take what another tile sent for a step."""
@@ -273,7 +234,7 @@ class Host(WorkerPlugin):
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
-        self.tally.received[EXCHANGE] += sum(array.nbytes for array in arrays)
+        self.tally.received["exchange"] += sum(array.nbytes for array in arrays)
         if not self.tiles.mail.put(found, [jnp.asarray(array) for array in arrays]):
             self.refuse("of a generation that is over")
 
@@ -330,9 +291,3 @@ class _Dispatch:
         host = self._host(run)
         if host is not None:
             host.obey(orders)
-
-
-def _bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:
-    """Return the bytes of a message's arrays by its kind, nothing if it has none."""
-    count = sum(array.nbytes for arrays in payloads for array in arrays.values())
-    return {type(message).__name__.lower(): count} if count else {}

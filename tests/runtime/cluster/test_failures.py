@@ -27,8 +27,9 @@ from lnet.compiler.schedule import schedule
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import connection, launch
 from lnet.runtime.cluster.head import Head
-from lnet.runtime.cluster.host import DELIVER, Host
+from lnet.runtime.cluster.host import Host
 from lnet.runtime.cluster.numerics import shard_shapes
+from lnet.runtime.cluster.post import DELIVER
 from lnet.runtime.cluster.protocol.messages import Entry, Log, Pair, Part, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.spec import Times

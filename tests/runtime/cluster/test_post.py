@@ -1,0 +1,79 @@
+"""How long what is sent may take, what is counted, and what is said of what does not arrive."""
+
+import asyncio
+
+import numpy as np
+
+from lnet.runtime.cluster import post
+from lnet.runtime.cluster.mail import Address
+from lnet.runtime.cluster.metrics import Tally
+from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.cluster.protocol.messages import Pull, Push, Sender
+from lnet.runtime.cluster.protocol.seen import Update
+
+FENCE = Sender("run", 0, 1, 0, 1)
+TILE = Owner("tile", 0, 0, 1)
+
+
+class Connection:
+    """Stands for a worker and for its connection to another one, which takes its time."""
+
+    def __init__(self, seconds=0.0, failures=0):
+        self.seconds, self.failures, self.taken, self.calls = seconds, failures, [], 0
+
+    def rpc(self, address):
+        return self
+
+    async def lnet_deliver(self, **content):
+        self.calls += 1
+        await asyncio.sleep(self.seconds)
+        if self.calls <= self.failures:
+            raise OSError("closed")
+        self.taken.append(content)
+
+
+def sent(connection, send):
+    """Send something, and return what was counted and which roles lost something."""
+    tally, lost = Tally(), []
+
+    async def run():
+        letters = post.Post(connection, "run", "me", tally, lost.append)
+        send(letters)
+        await asyncio.gather(*letters.tasks)
+
+    asyncio.run(run())
+    return dict(tally.sent), lost
+
+
+def push(letters):
+    letters.send("tcp://there#1", Push(FENCE, Update(0, 1), 0, {"w": np.ones(1000, np.float32)}))
+
+
+def exchange(letters):
+    address = Address(0, 1, 2, 0, "values 0", 0, 1)
+    letters.send_arrays(TILE, "tcp://there#1", address, [np.ones(250, np.float32)])
+
+
+def test_large_messages_may_take_longer(monkeypatch):
+    monkeypatch.setattr(post, "PATIENCE", 0.05)
+    monkeypatch.setattr(post, "SLOWEST", 1000)
+    small, large = Connection(seconds=0.5), Connection(seconds=0.5)
+    assert sent(small, lambda letters: letters.send("tcp://there#1", Pull(FENCE, 1))) == ({}, [])
+    assert not small.taken
+    assert sent(large, push) == ({"push": 4000}, [])
+    (message,) = large.taken
+    assert (message["run"], message["sender"], message["receiver"]) == ("run", "me", "tcp://there#1")
+
+
+def test_arrays_of_a_step_are_tried_twice():
+    once, never = Connection(failures=1), Connection(failures=2)
+    assert sent(once, exchange) == ({"exchange": 1000}, [])
+    assert once.taken[0]["address"] == [0, 1, 2, 0, "values 0", 0, 1]
+    assert sent(never, exchange) == ({"exchange": 1000}, [TILE])
+    assert (once.calls, never.calls) == (2, 2)
+
+
+def test_a_message_that_does_not_arrive_is_the_protocols():
+    gone = Connection(failures=1)
+    assert sent(gone, push) == ({"push": 4000}, [])
+    assert gone.calls == 1
