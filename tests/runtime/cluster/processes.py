@@ -45,6 +45,11 @@ def images(count=60, size=16):
     return ((steps - steps.mean((1, 2), keepdims=True)) / steps.std((1, 2), keepdims=True)).astype(np.float32)
 
 
+def compiled_once(folder):
+    """An environment in which new processes find compiled what those before them compiled."""
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
 @contextmanager
 def cluster(workers, env=None):
     """Worker processes `worker-0`, `worker-1`, ... with nannies that start a new process for one that dies."""

@@ -13,10 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from processes import Watching, address_of, cluster, images, plan_of, process_of, separate_processes
+from processes import Watching, address_of, cluster, compiled_once, images, plan_of, process_of, separate_processes
 
 import lnet
 from lnet.compiler.cost import tile_costs
+from lnet.compiler.placement import Placement
+from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
 from lnet.runtime.cluster.connect import connected
@@ -25,8 +27,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def client():
-    with cluster(3) as running:
+def client(tmp_path_factory):
+    with cluster(3, compiled_once(tmp_path_factory.mktemp("compiled"))) as running:
         yield running
 
 
@@ -60,6 +62,38 @@ def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, clie
     assert_close(replicas, alone, alone)
     *_, ages = [event["ages"] for event in replicas.events() if event["event"] == "ages"]
     assert ages == {"0": 40}
+
+
+def placed_by_lot(plan, seed):
+    """The plan with its tiles on workers drawn at random, these on hosts drawn at random; some may get nothing."""
+    rng = np.random.default_rng(seed)
+    workers = plan.placement.cluster.workers
+    hosts = tuple(replace(worker, host=f"host-{rng.integers(2)}") for worker in workers)
+    tiles = rng.integers(len(workers), size=np.shape(plan.placement.tiles)).tolist()
+    servers = rng.integers(len(workers), size=plan.partition.count).tolist()
+    cluster_spec = replace(plan.placement.cluster, workers=hosts)
+    return replace(
+        plan, placement=Placement(cluster_spec, tuple(tuple(homes) for homes in tiles), tuple(servers))
+    )
+
+
+def test_numbers_do_not_depend_on_placement(tmp_path, client):
+    plan = plan_of(workers=3, replicas=2, staleness=0, steps=5, tiles=Size(1, 2))
+    plans = [plan, placed_by_lot(plan, 1), placed_by_lot(plan, 2)]
+    runs = [
+        lnet.train(plan, images(), directory=tmp_path / str(number), client=client)
+        for number, plan in enumerate(plans)
+    ]
+    places = {str(first_roles(run)) for run in runs}
+    assert len(places) == 3
+    first, *others = [run.network().params for run in runs]
+    for found in others:
+        for name, value in first.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def first_roles(run):
+    return next(event["replicas"] for event in run.events() if event["event"] == "roles")
 
 
 def test_asynchronous_replicas_learn(tmp_path, client):

@@ -16,6 +16,7 @@ from processes import (
     Watching,
     address_of,
     cluster,
+    compiled_once,
     images,
     plan_of,
     process_of,
@@ -55,11 +56,7 @@ def times(monkeypatch):
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory):
-    """New processes find compiled what those before them compiled."""
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    return compiled_once(tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(scope="module")
