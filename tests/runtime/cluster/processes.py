@@ -62,6 +62,7 @@ def cluster(workers, env=None):
                 "nthreads": 1,
                 "name": f"worker-{number}",
                 "memory_limit": 0,
+                "silence_logs": 40,
                 "env": env or {},
             },
         }
@@ -109,6 +110,18 @@ def _process(kind, *arguments, env=None):
     finally:
         process.kill()
         process.wait()
+
+
+def started_by_hand(client, name, env=None):
+    """One more worker of a cluster, without a nanny."""
+    scheduler = client.scheduler_info(n_workers=0)["address"]
+    return _process("worker", scheduler, "--nthreads", 1, "--no-nanny", "--name", name, env=env)
+
+
+def control(client, what, worker=""):
+    """Ask something of the coordinator of the only run on a cluster."""
+    (token,) = [n.removeprefix("lnet-") for n in client.cluster.scheduler.plugins if n.startswith("lnet-")]
+    return client.sync(client.scheduler.lnet_control, run=token, what=what, worker=worker)
 
 
 class Watching(Silent):
