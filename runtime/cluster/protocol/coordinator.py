@@ -1,6 +1,6 @@
 """The coordinator: one for a run. It gives out roles, leases and commits, and computes nothing.
 
-    event --> react --> staffing --> servers --> leasing --> saving --> orders to every worker for whom they changed
+    event --> react --> staffing --> servers --> balancing --> leasing --> saving --> orders to workers for whom they changed
 
 Each arrow is a pure function of the whole table that does what has become possible, so that the order in which reports
 come in, or are lost, does not matter.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import leasing, saving, servers, staffing
+from . import balancing, leasing, saving, servers, staffing
 from .events import (
     CheckpointWanted,
     CoordinatorEvent,
@@ -31,6 +31,7 @@ from .table import Member, Pool, Shard, Slot, Step, Table
 _PASSES: tuple[Callable[[Table, float], Step], ...] = (
     staffing.staff,
     servers.repair,
+    balancing.balance,
     leasing.lease,
     saving.save,
 )
@@ -58,11 +59,13 @@ def begin(spec: Spec, now: float, manifest: Manifest | None = None) -> Step:
 
 def step(table: Table, event: CoordinatorEvent) -> Step:
     """React to an event, then do all that has become possible."""
+    before = table
     table, done = _react(table, event)
     if not table.finished:
         for action in _PASSES:
             table, more = action(table, event.now)
             done += more
+    table = balancing.rested(before, table, event.now)
     table, sends = _publish(table, event.now)
     done += sends
     if isinstance(event, Tick):

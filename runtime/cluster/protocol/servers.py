@@ -41,7 +41,7 @@ def vacate(table: Table, worker: str) -> Table:
             table = table.with_shard(index, replace(shard, primary=None, missing=worker, retiring=False))
         elif worker == shard.standby:
             table = table.with_shard(index, replace(shard, standby=None, ready=False, retiring=False))
-        elif shard.reserve is not None and worker == shard.reserve[0]:
+        elif worker == _keeper(shard):
             table = table.with_shard(index, replace(shard, reserve=None))
     return table
 
@@ -201,11 +201,18 @@ def _fill_standby(table: Table, index: int) -> Step:
         table = table.with_shard(index, shard)
     if shard.primary is None or shard.standby is not None:
         return table, ()
-    worker = _best_standby(table, shard.primary)
+    worker = _best_standby(table, shard.primary, _keeper(shard))
     if worker is None:
         return table, ()
     note = Note(f"the standby of shard {index} is to be filled on {worker}")
-    return table.with_shard(index, replace(shard, standby=worker, filling=shard.filling + 1)), (note,)
+    reserve = shard.reserve if worker != _keeper(shard) else None
+    shard = replace(shard, standby=worker, filling=shard.filling + 1, reserve=reserve)
+    return table.with_shard(index, shard), (note,)
+
+
+def _keeper(shard: Shard) -> str | None:
+    """Return the worker that keeps what the retired primary held."""
+    return shard.reserve[0] if shard.reserve is not None else None
 
 
 # --- choosing ------------------------------------------------------------------------------------------------------
@@ -220,12 +227,12 @@ def _best_primary(table: Table, index: int) -> str | None:
     return min((name for name, _ in table.usable()), key=cost, default=None)
 
 
-def _best_standby(table: Table, primary: str) -> str | None:
-    """Prefer another machine than the primary's; never its process."""
+def _best_standby(table: Table, primary: str, keeper: str | None) -> str | None:
+    """Prefer another machine than the primary's, never its process; only at need one that has a copy in reserve."""
     host = table.members[primary].host
 
-    def cost(name: str) -> tuple[bool, int, str]:
-        return table.members[name].host == host, _servers(table, name), name
+    def cost(name: str) -> tuple[bool, bool, int, str]:
+        return name == keeper, table.members[name].host == host, _servers(table, name), name
 
     return min((name for name, _ in table.usable() if name != primary), key=cost, default=None)
 

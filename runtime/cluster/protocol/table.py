@@ -117,7 +117,8 @@ class Pending:
 class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
-    `due`: when the next tick should come; one that is late means that the coordinator itself stood still.
+    `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
+    since when nobody's roles have changed.
     """
 
     spec: Spec
@@ -137,6 +138,7 @@ class Table:
     stopping: bool = False
     finished: bool = False
     due: float = inf
+    settled: float = -inf
 
     @property
     def complete(self) -> bool:

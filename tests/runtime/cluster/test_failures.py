@@ -1,6 +1,7 @@
 """Failures that really happen to the processes of a cluster while it trains, and what holds all the same."""
 
 import os
+import re
 import signal
 import time
 import urllib.request
@@ -17,6 +18,7 @@ from processes import (
     address_of,
     cluster,
     compiled_once,
+    control,
     images,
     plan_of,
     process_of,
@@ -146,6 +148,21 @@ def test_two_failures_in_a_row(tmp_path, client, expected):
     assert_nothing_lost(run, wanted)
 
 
+def test_a_worker_that_comes_back_computes_again(tmp_path, client):
+    def stop_soon():
+        watching.at[watching.steps + 20] = lambda: control(client, "stop")
+
+    watching = Striking(
+        lambda: strike(client, watching.servers[0][0]), on={"work is spread more evenly": stop_soon}
+    )
+    with pytest.raises(lnet.Interrupted):
+        trained(tmp_path, client, watching, workers=2, steps=10**6)
+    computed = [message for message in watching.messages if "replica 0 is computed by" in message]
+    assert [len(set(re.findall(r"worker-\d", message))) for message in computed] == [2, 1, 2]
+    (*_, last) = [event for event in lnet.open_run(tmp_path / "run").events() if event["event"] == "step"]
+    assert last["generation"] == 3
+
+
 def test_a_stopped_worker_wakes_up_as_a_zombie(tmp_path, client, expected):
     wanted, stopped = expected("asynchronous"), []
 
@@ -189,18 +206,13 @@ def stop_primary(client, watching):
 
 
 def test_a_worker_is_drained(tmp_path, client, expected):
-    watching = Striking(lambda: drain(client, "worker-0"))
+    watching = Striking(lambda: control(client, "drain", "worker-0"))
     run = trained(tmp_path, client, watching, **ASKED["longer"])
     assert [event["worker"] for event in run.events() if event["event"] == "drained"] == ["worker-0"]
     computed = [message for message in watching.messages if "is computed by" in message]
     assert "worker-0" in computed[0]
     assert "worker-0" not in computed[-1]
     assert_nothing_lost(run, expected("longer"))
-
-
-def drain(client, name):
-    (token,) = [n.removeprefix("lnet-") for n in client.cluster.scheduler.plugins if n.startswith("lnet-")]
-    assert client.sync(client.scheduler.lnet_control, run=token, what="drain", worker=name)
 
 
 # --- more than is kept twice ---------------------------------------------------------------------------------------

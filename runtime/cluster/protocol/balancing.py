@@ -1,0 +1,87 @@
+"""Roles move to workers that came back or came late: one at a time, after nothing has changed for a while.
+
+        lost and back               patience later              and once more
+    a   tiles 0 1, primaries 0 1    tile 0, primaries 0 1       tile 0, primary 0
+    b   standbys 0 1                tile 1, standbys 0 1        tile 1, primary 1
+
+A tile goes from a worker that has at least two more than the other, so that every move makes them more even and they
+come to an end; one that is where the plan wants it stays. Its replica begins its step again in a new generation. A
+primary goes where its standby is, in the way of a worker that drains (servers.py), if a third worker is there to become
+the standby: no acknowledged update is at any time in one process alone. With durability "single" it stays, because
+its successor would acknowledge alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .instructions import Note
+from .table import Step, Table
+
+
+def balance(table: Table, now: float) -> Step:
+    """Make one move, if there is one to make and the roles have been at rest."""
+    if now < table.settled + table.spec.times.patience or not _at_rest(table):
+        return table, ()
+    if moves := sorted(_tile_moves(table)):
+        return _move_tile(table, *moves[0][-3:])
+    return next(_handovers(table), (table, ()))
+
+
+def rested(before: Table, after: Table, now: float) -> Table:
+    """Note when roles changed hands, or workers came, went or began to leave."""
+    return after if _roles(before) == _roles(after) else replace(after, settled=now)
+
+
+def _roles(table: Table) -> tuple[object, ...]:
+    slots = tuple((slot.tiles, slot.generation) for slot in table.slots)
+    shards = tuple((shard.term, shard.primary, shard.standby, shard.ready) for shard in table.shards)
+    return slots, shards, [name for name, _ in table.usable()]
+
+
+def _at_rest(table: Table) -> bool:
+    """Tell whether every role is filled, and none is about to move or to be over."""
+    ending = table.stopping or table.complete or table.pending is not None
+    staffed = all(slot.staffed for slot in table.slots)
+    kept = all(shard.ready and not shard.retiring and shard.reserve is None for shard in table.shards)
+    return table.begun and not ending and staffed and kept
+
+
+def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
+    """Yield what may move, in the order of preference: to its place in the plan, where the fewest tiles are."""
+    places = {(slot, tile): place for slot, tile, place in table.spec.prefer}
+    workers = dict(table.usable())
+    tiles = {name: sum(slot.tiles.count(name) for slot in table.slots) for name in workers}
+    for index, slot in enumerate(table.slots):
+        for tile, name in enumerate(slot.tiles):
+            place = places.get((index, tile), "")
+            if name not in workers or workers[name].place == place:
+                continue
+            for other, member in workers.items():
+                if tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity:
+                    yield member.place != place, tiles[other] - tiles[name], index, tile, other
+
+
+def _move_tile(table: Table, index: int, tile: int, worker: str) -> Step:
+    slot = table.slots[index]
+    tiles = (*slot.tiles[:tile], worker, *slot.tiles[tile + 1 :])
+    table = table.with_slot(index, replace(slot, tiles=tiles, generation=slot.generation + 1))
+    names = ", ".join(name or "" for name in tiles)
+    return table.enrolled(), (Note(f"replica {index} is computed by {names}: work is spread more evenly"),)
+
+
+def _handovers(table: Table) -> Iterator[Step]:
+    """Yield the tables in which a primary retires in favour of a standby beside a tile of its own."""
+    primaries = [shard.primary for shard in table.shards]
+    usable = {name for name, _ in table.usable()}
+    if table.spec.durability != "standby" or len(usable) < 3:
+        return
+    for index, shard in enumerate(table.shards):
+        beside = any(slot.tiles[index] == shard.standby for slot in table.slots)
+        more = primaries.count(shard.primary) - primaries.count(shard.standby)
+        if shard.standby in usable and beside and more >= 2:
+            note = Note(
+                f"the primary of shard {index} is to move to {shard.standby}: work is spread more evenly"
+            )
+            yield table.with_shard(index, replace(shard, retiring=True)), (note,)
