@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from lnet.compiler.plan import Plan
 from lnet.runtime.run import refused
 
 LOCAL = "local"
+PATIENT = {"distributed.deploy.lost-worker-timeout": "1 day"}
+"""Dask closes the nanny of a worker that is not back after 15 s, for good; on a busy machine one takes longer to start."""
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def connected(where: str, plan: Plan) -> Iterator[Client]:
     Certificates for TLS are those of Dask's configuration (`distributed.comm.tls`).
     """
     if where == LOCAL:
-        with _local(plan) as cluster, Client(cluster) as client:
+        with dask.config.set(PATIENT), _local(plan) as cluster, Client(cluster) as client:
             yield client
         return
     try:

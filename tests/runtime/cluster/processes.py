@@ -6,12 +6,14 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 
+import dask
 import numpy as np
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
+from lnet.runtime.cluster.connect import PATIENT
 from lnet.runtime.progress import Silent
 
 PROGRAM = """
@@ -70,6 +72,7 @@ def cluster(workers, env=None):
     }
     scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     with (
+        dask.config.set(PATIENT),
         SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as running,
         Client(running) as client,
     ):

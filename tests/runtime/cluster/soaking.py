@@ -89,6 +89,16 @@ class Disorder(Silent):
     # --- in its own thread -----------------------------------------------------------------------------------------
 
     def go(self, calm, seconds):
+        """Strike while the run lasts, and stop it, whatever happens here."""
+        try:
+            self._strike_after(calm, seconds)
+        finally:
+            for name in list(self.stopped):
+                self._wake(name)
+            if not self.over.is_set():
+                control(self.client, "stop")
+
+    def _strike_after(self, calm, seconds):
         while not self.times or self.times[-1][1] < WARM:
             if self.over.wait(0.1):
                 return
@@ -99,9 +109,6 @@ class Disorder(Silent):
         while time.monotonic() < end and not self.over.wait(self.random.uniform(2, 6)):
             self._strike()
         self._mark()
-        for name in list(self.stopped):
-            self._wake(name)
-        control(self.client, "stop")
 
     def _mark(self):
         self.marks.append((time.monotonic(), self.times[-1][1] - self.lost))

@@ -5,15 +5,26 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 import warnings
 from contextlib import suppress
 from dataclasses import replace
 
+import dask
 import numpy as np
 import pytest
-from processes import Watching, address_of, cluster, compiled_once, images, plan_of, process_of, separate_processes
+from processes import (
+    Watching,
+    address_of,
+    cluster,
+    compiled_once,
+    images,
+    plan_of,
+    process_of,
+    separate_processes,
+)
 
 import lnet
 from lnet.compiler.cost import tile_costs
@@ -21,7 +32,7 @@ from lnet.compiler.placement import Placement
 from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
-from lnet.runtime.cluster.connect import connected
+from lnet.runtime.cluster.connect import LOCAL, connected
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +179,24 @@ def test_a_local_cluster_beside_another_says_nothing():
                 with urllib.request.urlopen(f"http://{address.netloc}/health", timeout=30) as answer:
                     assert answer.read() == b"ok"
         assert address.port != 8787
+
+
+def test_a_worker_of_this_machine_comes_back_however_long_it_takes():
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "0.1s"}),
+        connected(LOCAL, plan_of(workers=2)) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        before, deadline = addresses(client), time.monotonic() + 60
+        os.kill(process_of(client, "worker-0"), signal.SIGKILL)
+        while len(addresses(client)) < 2 or addresses(client) == before:
+            assert time.monotonic() < deadline, "it did not come back"
+            time.sleep(0.1)
+        assert "worker-0" in client.cluster.workers, "its nanny was closed"
+
+
+def addresses(client):
+    return set(client.scheduler_info(n_workers=-1)["workers"])
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
