@@ -92,6 +92,7 @@ CODES: dict[str, str] = {
     "E748": "other images than those of the run",
     "E749": "a run to begin with that has nothing in common",
     "E750": "nothing to freeze",
+    "E751": "a precision that cannot be",
     "E760": "no cluster",
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",

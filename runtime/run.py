@@ -1,7 +1,7 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
 plan.json        the plan, with the source text that it was compiled from
-run.json         data, how products are done, versions, machine
+run.json         data, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
 checkpoints/     the newest states (checkpoint.py)
 report.html      what `lnetc report` wrote
@@ -113,6 +113,7 @@ def create_run(
     data: dict[str, Any],
     kernels: dict[str, Any],
     begin: Checkpoint | None = None,
+    wire: str = "float32",
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
@@ -124,7 +125,7 @@ def create_run(
             f"'{directory}' exists already and is not empty",
             hint="name another directory, or go on with what is there: lnetc resume",
         )
-    info = {"data": data, "kernels": kernels, **machine()}
+    info = {"data": data, "kernels": kernels, "wire": wire, **machine()}
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:

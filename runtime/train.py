@@ -23,6 +23,7 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
 
 from .checkpoint import Checkpoint
+from .cluster.rounding import FLOAT32, WIRES
 from .data import Batch, Dataset, check_classes, feed, open_frames
 from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
@@ -61,14 +62,20 @@ def train(
     client: Client | None = None,
     start: str | os.PathLike[str] | None = None,
     freeze: Sequence[str] = (),
+    wire: str = FLOAT32,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
     the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters it begins with, matched by name;
-    `freeze`: layers and stages whose parameters stay. Raises `LnetError` for what is wrong with plan, data or
+    `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a cluster's replicas fetch and
+    push, rounded to within 2^-8 of each value. Raises `LnetError` for what is wrong with plan, data or
     directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
     """
+    if wire not in WIRES:
+        raise refused(
+            "E751", f"parameters cannot be sent as '{wire}'", hint=f"write one of {', '.join(WIRES)}"
+        )
     reporter = reporter or Silent()
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     base = Path(plan.source_name).resolve().parent
@@ -86,6 +93,7 @@ def train(
         },
         choices_data(plan.graph, kept(plan.graph)),
         None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
+        wire,
     )
     for note in () if begin is None else begin.notes:
         reporter.said(note)

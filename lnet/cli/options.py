@@ -37,6 +37,14 @@ cluster_option = click.option(
     "address, on processes of this machine, one for each worker of the plan.",
 )
 
+wire_option = click.option(
+    "--wire",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="As what replicas on a cluster fetch parameters and push gradients; bfloat16 is half the bytes.",
+)
+
 
 def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what the plan is laid out for."""

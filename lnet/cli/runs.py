@@ -13,7 +13,7 @@ from rich.console import Console
 import lnet
 from lnet.compiler.pipeline import Layout
 
-from .options import Existing, cluster_option, data_option, set_option, steps_option
+from .options import Existing, cluster_option, data_option, set_option, steps_option, wire_option
 from .plans import plan_of
 from .program import main
 
@@ -32,6 +32,7 @@ from .program import main
 @click.option(
     "--freeze", multiple=True, metavar="PATH", help="Keep a stage or layer as it is; may be repeated."
 )
+@wire_option
 @set_option
 def run(
     file: Path | None,
@@ -41,6 +42,7 @@ def run(
     cluster: str | None,
     start: Path | None,
     freeze: tuple[str, ...],
+    wire: str,
     settings: Sequence[str],
 ) -> None:
     """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
@@ -52,7 +54,7 @@ def run(
     plan = plan_of(file, settings, Layout())
     with _client(cluster, plan) as client:
         _train(
-            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze),
+            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze, wire),
             cluster is not None,
         )
 

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lnet.compiler.schedule import Programme
@@ -22,6 +23,7 @@ from .mail import Address
 from .numerics import Server, shard_shapes
 from .protocol.messages import Fill, Log, Message, Params, Part, Push
 from .protocol.wire import Malformed
+from .rounding import BFLOAT16
 from .servers import joined, parted
 
 Arrays = Mapping[str, jax.ShapeDtypeStruct]
@@ -45,7 +47,7 @@ class Arrivals:
         """Check the payloads of a message."""
         match message:
             case Push() | Params():
-                _check(message.payload, self._params(message.fence.shard))
+                self._check_params(message.fence.shard, message.payload)
             case Log():
                 self._check_parts(message.fence.shard, [entry.part for entry in message.entries])
             case Fill():
@@ -70,7 +72,13 @@ class Arrivals:
     def _check_parts(self, shard: int, parts: Sequence[Part | None]) -> None:
         for part in parts:
             if part is not None:
-                _check(part.payload, self._params(shard))
+                self._check_params(shard, part.payload)
+
+    def _check_params(self, shard: int, payload: Any) -> None:
+        """Check parameters or gradients, which may be rounded if the run rounds them."""
+        params, _ = parted(self._snapshot(shard))
+        rounded = self.brief.wire == BFLOAT16
+        _check(payload, params, np.dtype(jnp.bfloat16) if rounded else None)
 
     # --- what is expected ------------------------------------------------------------------------------------------
 
@@ -92,10 +100,6 @@ class Arrivals:
         if not 0 <= shard < len(self._snapshots):
             raise Malformed(f"no shard {shard}")
         return self._snapshots[shard]
-
-    def _params(self, shard: int) -> Arrays:
-        params, _ = parted(self._snapshot(shard))
-        return params
 
     def _exchanges(self, tile: int) -> Exchanges:
         if tile not in self.exchanges:
@@ -120,10 +124,10 @@ def _kind(array: Any) -> tuple[Any, Any]:
     return (array.shape, array.dtype) if isinstance(array, np.ndarray) else (None, None)
 
 
-def _check(payload: Any, expected: Arrays) -> None:
-    """Raise `Malformed` unless a payload has just these arrays."""
+def _check(payload: Any, expected: Arrays, other: Any = None) -> None:
+    """Raise `Malformed` unless a payload has just these arrays, or these in another type."""
     if not isinstance(payload, dict) or set(payload) != set(expected):
         raise Malformed(f"expected the arrays {sorted(expected)}")
     for name, like in expected.items():
-        if _kind(payload[name]) != (like.shape, like.dtype):
+        if _kind(payload[name]) not in ((like.shape, like.dtype), (like.shape, other)):
             raise Malformed(f"'{name}' must be {like.dtype} {list(like.shape)}")

@@ -12,6 +12,7 @@ from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import SUFFIX, ShardedCheckpoint, committed
 
 from .protocol.spec import Durability, Spec, Times
+from .rounding import FLOAT32
 
 CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
 """Packages whose versions must be those of the process that starts a run."""
@@ -28,7 +29,8 @@ class Brief:
 
     `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
     the number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers,
-    after which the run is given up, or without orders, after which a worker leaves it.
+    after which the run is given up, or without orders, after which a worker leaves it; `wire`: as what parameters and
+    gradients cross between processes.
     """
 
     run: str
@@ -43,6 +45,7 @@ class Brief:
     origin: tuple[int, str] | None = None
     times: Times = field(default_factory=Times)
     desertion: float = 60.0
+    wire: str = FLOAT32
 
     @property
     def short(self) -> str:

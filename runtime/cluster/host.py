@@ -33,8 +33,10 @@ from .protocol import events
 from .protocol import instructions as do
 from .protocol import worker as machine
 from .protocol.events import COORDINATOR, Owner
+from .protocol.messages import Params
 from .protocol.primary import Primary
 from .protocol.wire import Malformed, pack, unpack
+from .rounding import incoming
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
@@ -75,9 +77,7 @@ class Host(WorkerPlugin):
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally = Tally()
         self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
-        self.post = Post(
-            worker, self.brief.run, self.me, self.tally, lambda owner: self.tell(events.PeerLost, owner)
-        )
+        self.post = Post(worker, self.brief, self.me, self.tally, self.tiles.count, self._lose)
         self.timer: asyncio.TimerHandle | None = None
         self.done = False
         self.alone, self.ticked = 0.0, self.now
@@ -104,6 +104,7 @@ class Host(WorkerPlugin):
         withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
+        self.post.close()
         self.tiles.close()
         self.servers.close()
         self.threads.end_all()
@@ -143,7 +144,7 @@ class Host(WorkerPlugin):
             self.performers[type(instruction)](instruction)
 
     def _send(self, send: do.Send) -> None:
-        if send.before is not None and self.now >= send.before:
+        if send.late(self.now):
             return
         if send.to == COORDINATOR:
             data, _ = pack(send.message)
@@ -151,7 +152,7 @@ class Host(WorkerPlugin):
         elif send.to == self.me:
             self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
         else:
-            self.post.send(send.to, send.message)
+            self.post.send(send)
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
@@ -210,12 +211,15 @@ class Host(WorkerPlugin):
         """Take a message in, if it is one."""
         try:
             self.arrivals.weigh(payloads)
-            found = unpack(message, payloads)
+            found = unpack(message, [incoming(payload) for payload in payloads])
             self.arrivals.check(found)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
-        self.tally.received.update(bytes_of(found, payloads))
+        moved = bytes_of(found, payloads)
+        self.tally.received.update(moved)
+        if isinstance(found, Params):
+            self.tiles.count(found.fence, sum(moved.values()))
         self.tell(events.Received, sender, found)
 
     # --- arrays between tiles --------------------------------------------------------------------------------------
@@ -225,6 +229,9 @@ class Host(WorkerPlugin):
             self.tiles.mail.put(address, arrays)
         else:
             self.post.send_arrays(owner, to, address, arrays)
+
+    def _lose(self, owner: Owner) -> None:
+        self.tell(events.PeerLost, owner)
 
     def take_arrays(self, address: Any, arrays: list[Any]) -> None:
         """Take what another tile sent for a step."""

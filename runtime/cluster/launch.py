@@ -26,6 +26,7 @@ from .connection import Connection, go_on
 from .head import Head
 from .host import Host, topic
 from .protocol.spec import Times
+from .rounding import FLOAT32
 from .steps import Steps
 from .web import page_address
 
@@ -93,6 +94,7 @@ def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str]
         versions=versions(),
         origin=origin,
         times=TIMES,
+        wire=run.info.get("wire", FLOAT32),
     )
 
 
@@ -156,6 +158,7 @@ class _Following:
             replicas=self.brief.spec.replicas,
             tiles=str(self.run.plan.partition.tiles),
             durability=self.brief.durability,
+            wire=self.brief.wire,
         )
         self.reporter.started(self.steps.done, self.brief.spec.batches)
 

@@ -69,14 +69,19 @@ def _updated(
     share: jax.Array | None = None,
 ) -> Any:
     """Take one update, of the mean of what replicas bring; the arrays of the state that go in are used up."""
-    return updated(rule, params, state, _mean(gradients), share)
+    return updated(rule, params, state, _mean([_like(params, found) for found in gradients]), share)
 
 
-def _mean(gradients: list[Mapping[str, Any]]) -> dict[str, jax.Array]:
+def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Return gradients in the precision of their parameters: some came rounded."""
+    return {name: jnp.asarray(value, params[name].dtype) for name, value in gradients.items()}
+
+
+def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     """Return the mean over the replicas' gradients, added up in their order."""
-    total = dict(gradients[0])
+    total = gradients[0]
     for other in gradients[1:]:
-        total = jax.tree.map(jnp.add, total, dict(other))
+        total = jax.tree.map(jnp.add, total, other)
     return {name: value / len(gradients) for name, value in total.items()}
 
 
@@ -139,7 +144,8 @@ class Replica:
         return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
 
     def install(self, params: Mapping[str, Any]) -> None:
-        self.params = {name: jnp.asarray(value) for name, value in params.items()}
+        """Take fetched parameters, which may have come rounded."""
+        self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
 
     def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
         return self.shard.step(self.params, images, labels)

@@ -1,25 +1,30 @@
 """What a process of a run sends to others, over Dask's connections between workers; every byte of arrays is counted.
 
 Nothing here is sure to arrive. The protocol sends its messages again; for arrays of a step there are two attempts.
+What the run wants rounded is rounded in one thread: messages that overtake each other would be sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
 
-import numpy as np
 from distributed import Worker
 from distributed.protocol.serialize import to_serialize
 
+from .brief import Brief
 from .mail import Address
 from .metrics import Tally
+from .protocol import instructions as do
 from .protocol.events import Owner
-from .protocol.messages import Message
+from .protocol.messages import Message, Params, Push, Sender
 from .protocol.wire import pack
+from .rounding import FLOAT32, Arrays, outgoing
 
 DELIVER = "lnet_deliver"
 PATIENCE = 20.0
@@ -31,17 +36,31 @@ UNREACHED = (OSError, TimeoutError, RuntimeError)
 
 
 class Post:
-    """`sender` is the process's name in the run; `lost` is told of a role whose arrays did not arrive."""
+    """`sender` is the process's name in the run.
+
+    `pushed` is told of the bytes that a tile sends its server, `lost` of a role whose arrays did not arrive.
+    """
 
     def __init__(
-        self, worker: Worker, run: str, sender: str, tally: Tally, lost: Callable[[Owner], None]
+        self,
+        worker: Worker,
+        brief: Brief,
+        sender: str,
+        tally: Tally,
+        pushed: Callable[[Sender, int], None],
+        lost: Callable[[Owner], None],
     ) -> None:
-        self.worker, self.run, self.sender, self.tally, self.lost = worker, run, sender, tally, lost
+        self.worker, self.brief, self.sender, self.tally = worker, brief, sender, tally
+        self.pushed, self.lost = pushed, lost
         self.tasks: set[asyncio.Task[None]] = set()
+        self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
 
-    def send(self, to: str, message: Message) -> None:
-        """Send a message of the protocol."""
-        self._start(self._send(to, message))
+    def close(self) -> None:
+        self.rounding.shutdown(wait=False)
+
+    def send(self, send: do.Send) -> None:
+        """Send a message of the protocol, unless it is late."""
+        self._start(self._send(send))
 
     def send_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
         """Send what a tile has for another one."""
@@ -52,13 +71,29 @@ class Post:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _send(self, to: str, message: Message) -> None:
-        data, payloads = pack(message)
-        moved = bytes_of(message, payloads)
-        self.tally.sent.update(moved)
-        arrays = [{name: to_serialize(np.asarray(a)) for name, a in _items(payload)} for payload in payloads]
+    async def _send(self, send: do.Send) -> None:
+        data, payloads = pack(send.message)
         with suppress(*UNREACHED):
-            await self._call(to, sum(moved.values()), message=data, payloads=arrays)
+            sent = [await self._outgoing(send.message, payload) for payload in payloads]
+            if send.late(time.monotonic()):
+                return
+            size = self._count(send.message, sent)
+            arrays = [{name: to_serialize(array) for name, array in payload.items()} for payload in sent]
+            await self._call(send.to, size, message=data, payloads=arrays)
+
+    async def _outgoing(self, message: Message, payload: Any) -> Arrays:
+        if self.brief.wire == FLOAT32 or not isinstance(message, Push | Params):
+            return outgoing(payload, FLOAT32)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.rounding, outgoing, payload, self.brief.wire)
+
+    def _count(self, message: Message, sent: list[Arrays]) -> int:
+        moved = bytes_of(message, sent)
+        self.tally.sent.update(moved)
+        size = sum(moved.values())
+        if isinstance(message, Push):
+            self.pushed(message.fence, size)
+        return size
 
     async def _send_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
         size = sum(array.nbytes for array in arrays)
@@ -72,16 +107,11 @@ class Post:
 
     async def _call(self, to: str, size: int, **content: Any) -> None:
         rpc = self.worker.rpc(to.partition("#")[0])
-        call = getattr(rpc, DELIVER)(run=self.run, sender=self.sender, receiver=to, **content)
+        call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.sender, receiver=to, **content)
         await asyncio.wait_for(call, PATIENCE + size / SLOWEST)
 
 
 def bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:
     """Return the bytes of a message's arrays by its kind, nothing if it has none."""
-    count = sum(array.nbytes for payload in payloads for _, array in _items(payload))
+    count = sum(array.nbytes for payload in payloads for array in payload.values())
     return {type(message).__name__.lower(): count} if count else {}
-
-
-def _items(payload: Any) -> Iterable[tuple[str, Any]]:
-    items: Iterable[tuple[str, Any]] = payload.items()
-    return items

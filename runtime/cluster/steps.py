@@ -67,6 +67,7 @@ class Steps:
             "replica": tiles[0]["replica"],
             "generation": min(tile["generation"] for tile in tiles),
             "bytes": sum(tile["bytes"] for tile in tiles),
+            "traffic": sum(tile["traffic"] for tile in tiles),
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from .numerics import Replica, finite
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.events import Owner
+from .protocol.messages import Sender
 from .threads import Threads
 
 Post = Callable[[Owner, str, Address, list[Any]], None]
@@ -52,6 +54,11 @@ class Tiles:
         self.replicas: dict[Owner, Replica] = {}
         self.shards: dict[int, Shard] = {}
         self.cancelled: dict[Owner, threading.Event] = {}
+        self.traffic: Counter[tuple[int, int]] = Counter()
+
+    def count(self, fence: Sender, size: int) -> None:
+        """Count bytes that a tile here and a server elsewhere send each other, for the tile's next report."""
+        self.traffic[fence.slot, fence.shard] += size
 
     def drop(self, owner: Owner) -> None:
         """Free what a tile holds."""
@@ -152,7 +159,10 @@ class Tiles:
     def _report_step(
         self, compute: do.Compute, terms: Any, seconds: float, loaded: float, exchanged: float, sent: int
     ) -> None:
-        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`)."""
+        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`).
+
+        `bytes`: to other tiles; `traffic`: to and from a server elsewhere since the step before.
+        """
         details = {
             "replica": compute.owner.slot,
             "generation": compute.generation,
@@ -167,7 +177,12 @@ class Tiles:
             "exchanged": round(exchanged, 6),
             "bytes": sent,
         }
-        self.soon(lambda: self.log("tile", **details))
+
+        def report() -> None:
+            traffic = self.traffic.pop((compute.owner.slot, compute.owner.index), 0)
+            self.log("tile", **details, traffic=traffic)
+
+        self.soon(report)
 
     def performers(self) -> dict[type, Callable[..., None]]:
         """Return what performs each instruction."""

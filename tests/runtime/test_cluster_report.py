@@ -76,6 +76,21 @@ def test_bytes_are_those_that_the_plan_says(run):
     assert figures["planned between tiles, a step"] == figures["sent between tiles, a step"] == "8,960 bytes"
 
 
+def test_bytes_to_and_from_servers_are_those_of_the_wire(run):
+    events = [
+        {**event, "traffic": 100, "wire": "bfloat16"} if event["event"] in ("cluster", "step") else event
+        for event in run.events()
+    ]
+    exact, rounded = dict(moved(run.plan, run.events())), dict(moved(run.plan, events))
+    planned = "planned to and from servers, a step"
+    assert bytes_of(exact[planned]) == 2 * bytes_of(rounded[planned]) > 0
+    assert rounded["sent to and from servers elsewhere, a step"] == "100 bytes"
+
+
+def bytes_of(text):
+    return int(text.removesuffix(" bytes").replace(",", ""))
+
+
 def test_the_recorded_ages(run):
     ages = ages_by_replica(run.events())
     assert len(ages) == 2

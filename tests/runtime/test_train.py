@@ -433,6 +433,12 @@ def test_other_images_than_at_first(folder):
         lnet.resume(folder / "a")
 
 
+def test_parameters_as_nobody_sends_them_E751(folder):
+    with pytest.raises(LnetError, match="E751: parameters cannot be sent as 'float8'"):
+        lnet.train(plan_of(folder), directory=folder / "a", wire="float8")
+    assert not (folder / "a").exists()
+
+
 def test_images_in_memory(folder):
     images = np.random.default_rng(0).normal(size=(30, 10, 10, 1)).astype(np.float32)
     whole = lnet.train(plan_of(folder), data=images, directory=folder / "a")

@@ -10,7 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from lnet.compiler.cost import tile_costs
+from lnet.compiler.partition import BYTES
 from lnet.compiler.plan import Plan
+from lnet.runtime.cluster.rounding import FLOAT32, WIRES
 from lnet.runtime.events import Event
 
 from .timeline import Loss, staleness_picture, timeline_picture
@@ -157,9 +159,13 @@ def _padded(counts: list[Counter[int]], length: int) -> list[Counter[int]]:
 
 
 def moved(plan: Plan, events: Sequence[Event]) -> list[tuple[str, str]]:
-    """Return what tiles sent each other since the run was last started, beside what the plan says."""
+    """Return what tiles and servers sent since the run was last started, beside what the plan says.
+
+    A server beside its tile is sent nothing.
+    """
     last = max(number for number, event in enumerate(events) if event["event"] == "cluster")
     steps = [event for event in events[last:] if event["event"] == "step"]
+    value = WIRES[events[last].get("wire", FLOAT32)]
     costs = tile_costs(plan.graph, plan.partition)
     planned = sum(cost.halo + cost.reduction for cost in costs)
     rows = [("planned between tiles, a step", f"{planned:,} bytes")]
@@ -169,8 +175,13 @@ def moved(plan: Plan, events: Sequence[Event]) -> list[tuple[str, str]]:
             ("sent between tiles, a step", f"{total / len(steps):,.0f} bytes"),
             (f"sent in {_count(len(steps), 'step')}", f"{total:,} bytes"),
         ]
-    traffic = sum(cost.traffic for cost in costs)
-    return [*rows, ("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
+    traffic = sum(cost.traffic for cost in costs) * value / BYTES
+    rows += [("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
+    crossed = [event["traffic"] for event in steps if "traffic" in event]
+    if crossed:
+        mean = sum(crossed) / len(crossed)
+        rows += [("sent to and from servers elsewhere, a step", f"{mean:,.0f} bytes")]
+    return rows
 
 
 def _count(number: int, what: str) -> str:

@@ -23,6 +23,10 @@ class Send:
     message: Message
     before: float | None = None
 
+    def late(self, now: float) -> bool:
+        """Whether it must not be sent any more."""
+        return self.before is not None and now >= self.before
+
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:

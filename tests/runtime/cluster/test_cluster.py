@@ -33,6 +33,7 @@ from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
 from lnet.runtime.cluster.connect import LOCAL, connected
+from lnet.runtime.cluster.rounding import WIRES
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +115,26 @@ def test_asynchronous_replicas_learn(tmp_path, client):
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     *_, ages = [event["ages"] for event in run.events() if event["event"] == "ages"]
     assert sum(ages.values()) == 80
+
+
+def test_parameters_are_rounded_on_the_wire(tmp_path, client):
+    asked = plan_of(workers=2, replicas=2, staleness=0)
+    exact, rounded = [
+        lnet.train(asked, images(), directory=tmp_path / wire, client=client, wire=wire) for wire in WIRES
+    ]
+    (tile,) = tile_costs(asked.graph, asked.partition)
+    for run, value in ((exact, 4), (rounded, 2)):
+        steps = [event for event in run.events() if event["event"] == "step"]
+        crossed = [[step["traffic"] for step in steps if step["replica"] == replica] for replica in (0, 1)]
+        beside, elsewhere = sorted(np.median(crossed, axis=1))  # of some steps a message was sent twice
+        assert (beside, elsewhere) == (0, tile.traffic * value / 4)
+    losses = [event["loss"] for event in rounded.events() if event["event"] == "step"]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    start, wanted = lnet.Network(asked).params, exact.network().params
+    for name, found in rounded.network().params.items():
+        difference = np.linalg.norm(found - wanted[name]) / np.linalg.norm(wanted[name] - start[name])
+        assert 0 < difference < 0.02, name
+    assert lnet.open_run(tmp_path / "bfloat16").info["wire"] == "bfloat16"
 
 
 def test_a_run_goes_on_in_any_shape(tmp_path, client):

@@ -1,15 +1,19 @@
 """How long what is sent may take, what is counted, and what is said of what does not arrive."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
 import numpy as np
 
 from lnet.runtime.cluster import post
 from lnet.runtime.cluster.mail import Address
 from lnet.runtime.cluster.metrics import Tally
+from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import Owner
 from lnet.runtime.cluster.protocol.messages import Pull, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
+from lnet.runtime.cluster.rounding import BFLOAT16, FLOAT32
 
 FENCE = Sender("run", 0, 1, 0, 1)
 TILE = Owner("tile", 0, 0, 1)
@@ -32,12 +36,13 @@ class Connection:
         self.taken.append(content)
 
 
-def sent(connection, send):
+def sent(connection, send, wire=FLOAT32):
     """Send something, and return what was counted and which roles lost something."""
     tally, lost = Tally(), []
 
     async def run():
-        letters = post.Post(connection, "run", "me", tally, lost.append)
+        brief = SimpleNamespace(run="run", wire=wire)
+        letters = post.Post(connection, brief, "me", tally, lambda fence, size: None, lost.append)
         send(letters)
         await asyncio.gather(*letters.tasks)
 
@@ -45,8 +50,9 @@ def sent(connection, send):
     return dict(tally.sent), lost
 
 
-def push(letters):
-    letters.send("tcp://there#1", Push(FENCE, Update(0, 1), 0, {"w": np.ones(1000, np.float32)}))
+def push(letters, before=None):
+    message = Push(FENCE, Update(0, 1), 0, {"w": np.ones(1000, np.float32)})
+    letters.send(do.Send("tcp://there#1", message, before))
 
 
 def exchange(letters):
@@ -58,7 +64,7 @@ def test_large_messages_may_take_longer(monkeypatch):
     monkeypatch.setattr(post, "PATIENCE", 0.05)
     monkeypatch.setattr(post, "SLOWEST", 1000)
     small, large = Connection(seconds=0.5), Connection(seconds=0.5)
-    assert sent(small, lambda letters: letters.send("tcp://there#1", Pull(FENCE, 1))) == ({}, [])
+    assert sent(small, lambda letters: letters.send(do.Send("tcp://there#1", Pull(FENCE, 1)))) == ({}, [])
     assert not small.taken
     assert sent(large, push) == ({"push": 4000}, [])
     (message,) = large.taken
@@ -77,3 +83,16 @@ def test_a_message_that_does_not_arrive_is_the_protocols():
     gone = Connection(failures=1)
     assert sent(gone, push) == ({"push": 4000}, [])
     assert gone.calls == 1
+
+
+def test_gradients_are_rounded_if_the_run_wants_it():
+    connection = Connection()
+    assert sent(connection, push, BFLOAT16) == ({"push": 2000}, [])
+    ((payload,),) = [message["payloads"] for message in connection.taken]
+    assert payload["w"].data.dtype == np.uint16
+
+
+def test_what_is_late_is_neither_sent_nor_counted():
+    connection = Connection()
+    assert sent(connection, lambda letters: push(letters, time.monotonic()), BFLOAT16) == ({}, [])
+    assert connection.calls == 0

@@ -1,0 +1,42 @@
+"""Arrays as they cross between processes: as they are, or rounded to bfloat16, which halves their bytes.
+
+    float32     s eeeeeeee mmmmmmmmmmmmmmmmmmmmmmm
+    bfloat16    s eeeeeeee mmmmmmm                    to the nearest: within 2^-8 of the value
+
+Rounded ones travel as their bits, as integers: numpy has no such type of its own, and Dask would pickle it. Whoever
+receives them keeps them rounded until they are used, so that a standby gets the very gradients that its primary took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+WIRES = {FLOAT32: 4, BFLOAT16: 2}
+"""What parameters and gradients may cross as, and the bytes of a value."""
+_ROUNDED = np.dtype(jnp.bfloat16)
+_BITS = np.dtype(np.uint16)
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
+    """Return arrays as they are sent; what was rounded before stays so."""
+    if wire == BFLOAT16:
+        arrays = {name: jnp.asarray(array, jnp.bfloat16) for name, array in arrays.items()}
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    return {name: a.view(_BITS) if a.dtype == _ROUNDED else a for name, a in found.items()}
+
+
+def incoming(payload: Any) -> Any:
+    """Return what came for a payload, with the rounded arrays in it as such."""
+    if not isinstance(payload, dict):
+        return payload
+    return {
+        name: array.view(_ROUNDED) if isinstance(array, np.ndarray) and array.dtype == _BITS else array
+        for name, array in payload.items()
+    }
