@@ -461,7 +461,7 @@ def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
             deliver(data, [{name: to_serialize(array) for name, array in arrays.items()}])
 
         def log(arrays):
-            entry = Entry(1, Part(Update(0, 1), arrays, 0, 0))
+            entry = Entry(1, Part(Update(0, 1), 1, arrays, 0, 0))
             data, _ = pack(Log(Pair(run, 0, 1, 1), (entry,)))
             deliver(data, [{name: to_serialize(array) for name, array in arrays.items()}])
 
