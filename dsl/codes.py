@@ -97,6 +97,12 @@ CODES: dict[str, str] = {
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",
     "E763": "a cluster that was lost",
+    # probing
+    "E770": "labels that cannot be told from one another",
+    "E771": "a source that an image's name does not lead to",
+    "E772": "too few sources for two halves",
+    "E773": "responses that are not finite",
+    "E774": "a result of a probe that cannot be read",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

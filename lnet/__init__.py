@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lnet.dsl.diagnostics import Diagnostic, LnetError
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
+    from lnet.runtime.analysis.probe import Probe, probe
     from lnet.runtime.network import Network
     from lnet.runtime.run import Run, open_run
     from lnet.runtime.train import Interrupted, resume, train
@@ -30,12 +31,14 @@ _PLACES = {
     "LnetError": "lnet.dsl.diagnostics:LnetError",
     "Network": "lnet.runtime.network:Network",
     "Plan": "lnet.compiler.plan:Plan",
+    "Probe": "lnet.runtime.analysis.probe:Probe",
     "Run": "lnet.runtime.run:Run",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "format": "lnet.dsl.printer:format_module",
     "load_plan": "lnet.compiler.plan:load_plan",
     "open_run": "lnet.runtime.run:open_run",
     "parse": "lnet.dsl.parser:parse",
+    "probe": "lnet.runtime.analysis.probe:probe",
     "resume": "lnet.runtime.train:resume",
     "train": "lnet.runtime.train:train",
     "tune": "lnet.runtime.tune:tune",
@@ -47,12 +50,14 @@ __all__ = [
     "LnetError",
     "Network",
     "Plan",
+    "Probe",
     "Run",
     "compile",
     "format",
     "load_plan",
     "open_run",
     "parse",
+    "probe",
     "resume",
     "train",
     "tune",

@@ -62,10 +62,14 @@ class Run:
 
         Raises `LnetError` if there is none.
         """
+        return Network(self.plan, self.checkpoint(step).params)
+
+    def checkpoint(self, step: int | None = None) -> Checkpoint:
+        """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none."""
         checkpoint = self.checkpoints.newest() if step is None else self._at(step)
         if checkpoint is None:
             raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
-        return Network(self.plan, checkpoint.params)
+        return checkpoint
 
     def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
         """Return the first samples of the run's order, as it prepares them: images, labels, names.

@@ -1,14 +1,15 @@
-"""Commands that look at a trained run: report."""
+"""Commands that look at a trained run: report, probe."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 import lnet
 
-from .options import Existing
+from .options import Existing, json_option
 from .program import main
 
 
@@ -23,3 +24,42 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     from lnet.runtime.analysis.report import write_report
 
     click.echo(str(write_report(lnet.open_run(directory), output, data)))
+
+
+@main.command()
+@click.argument("directory", metavar="RUN", type=Existing)
+@click.argument("images", metavar="SET")
+@click.option("--label", help="What is sought (default: of two labels the one that is not 'distractor').")
+@click.option("--against", metavar="LABEL", help="What it is told from (default: all other labels).")
+@click.option(
+    "--sources",
+    multiple=True,
+    metavar="FILE.csv[:COLUMN]|REGEX",
+    help="The source of an image (person, photo, video) by its name: looked up, or matched; may be repeated, each on "
+    "what the one before made.",
+)
+@click.option(
+    "--layers", multiple=True, metavar="LAYER", help="Layers to probe (default: the last of each stage)."
+)
+@click.option("--step", type=int, help="The checkpoint to probe (default: the newest).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Halves the sources.")
+@json_option
+def probe(
+    directory: Path,
+    images: str,
+    label: str | None,
+    against: str | None,
+    sources: tuple[str, ...],
+    layers: tuple[str, ...],
+    step: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
+    from lnet.compiler.codec import encode
+    from lnet.runtime.analysis.probe import probe_text, save_probe
+
+    run = lnet.open_run(directory)
+    found = lnet.probe(run, images, label, against, sources=sources, layers=layers, step=step, seed=seed)
+    kept = save_probe(run, found, Path(images).stem)
+    click.echo(json.dumps(encode(found), indent=2) if as_json else f"{probe_text(found)}\n{kept}")

@@ -7,11 +7,12 @@ sees the same images. The order is a fresh permutation in each pass over the dat
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,16 @@ class Dataset:
         self._places = {(id(entry.source), entry.index): place for place, entry in enumerate(self._entries)}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the images, in the order of the files."""
+        return tuple(entry.name for entry in self._entries)
+
+    @property
+    def labels(self) -> NDArray[np.int32] | None:
+        """The number of each image's class, in the order of the files."""
+        return self._labels
+
+    @property
     def count(self) -> int:
         """Images in one pass, corrupt ones included."""
         return len(self._entries)
@@ -77,14 +88,29 @@ class Dataset:
 
     def ordered(self, batch: int) -> Iterator[Batch]:
         """Yield every image once, in the order of the files, its central window, not mirrored."""
-        found: list[tuple[int, Pixels]] = []
-        for place in range(self.count):
-            pixels = self._pixels(place)
-            if pixels is not None:
-                found.append((place, window(pixels, self.frames.size, None, mirrored=False)))
-            if len(found) == batch or (found and place == self.count - 1):
-                yield self._assemble(found)
-                found = []
+        places = filter(self.decodable, range(self.count))
+        while some := list(islice(places, batch)):
+            yield self.at(some)
+
+    def decodable(self, place: int) -> bool:
+        """Whether the image at a place in the order of the files can be decoded."""
+        return self._pixels(place) is not None
+
+    def at(self, places: Iterable[int]) -> Batch:
+        """Return the images at places in the order of the files: their central windows, not mirrored.
+
+        Raises `LnetError` if one of them cannot be decoded.
+        """
+        return self._assemble([(place, self._central(place)) for place in places])
+
+    def _central(self, place: int) -> Pixels:
+        pixels = self._pixels(place)
+        if pixels is None:
+            name = self._entries[place].name
+            raise refused(
+                "E706", f"the image '{name}' in '{self.frames.path}' cannot be decoded", self.skipped[name]
+            )
+        return window(pixels, self.frames.size, None, mirrored=False)
 
     def _sample(self, number: int) -> tuple[int, Pixels]:
         down, right, mirror = _random(self.seed, number, _CROPS).random(3)
@@ -178,7 +204,9 @@ class _Exclusion:
         return tuple(sorted(self.entries - self.used))
 
 
-def _classes(frames: Frames, entries: list[_Entry]) -> tuple[tuple[str, ...] | None, Any]:
+def _classes(
+    frames: Frames, entries: list[_Entry]
+) -> tuple[tuple[str, ...] | None, NDArray[np.int32] | None]:
     """Return the sorted label names and the number of each image's."""
     if frames.labels == "folder":
         labels = [_folder_of(entry.name, frames) for entry in entries]
@@ -196,7 +224,7 @@ def _folder_of(name: str, frames: Frames) -> str:
     if not folder:
         raise refused(
             "E707",
-            f"'labels = folder' needs images in folders, and '{name}' in '{frames.path}' is in none",
+            f"labels are the names of folders, and '{name}' in '{frames.path}' is in none",
             hint="put the images of each class into a folder with its name",
         )
     return folder

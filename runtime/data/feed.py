@@ -6,23 +6,24 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from .dataset import Batch
+T = TypeVar("T")
+Made = TypeVar("Made", covariant=True)
 
 AHEAD = 3
 """How many batches are decoded before they are asked for."""
 
 
-class Batches(Protocol):
+class Batches(Protocol[Made]):
     """Whatever has samples by number."""
 
-    def batch(self, first: int, count: int) -> Batch:
-        """Return samples `first` to `first + count` of the run."""
+    def batch(self, first: int, count: int) -> Made:
+        """Return samples `first` to `first + count`."""
 
 
 @contextmanager
-def feed(dataset: Batches, first_step: int, steps: int, batch: int) -> Iterator[Iterator[Batch]]:
+def feed(dataset: Batches[T], first_step: int, steps: int, batch: int) -> Iterator[Iterator[T]]:
     """Give the batches of steps `first_step` to `steps`, decoded ahead by two threads.
 
     What goes wrong while decoding is raised where the batch is taken.
@@ -34,8 +35,8 @@ def feed(dataset: Batches, first_step: int, steps: int, batch: int) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def _batches(pool: ThreadPoolExecutor, dataset: Batches, firsts: range, batch: int) -> Iterator[Batch]:
-    waiting: deque[Future[Batch]] = deque()
+def _batches(pool: ThreadPoolExecutor, dataset: Batches[T], firsts: range, batch: int) -> Iterator[T]:
+    waiting: deque[Future[T]] = deque()
     for first in firsts:
         waiting.append(pool.submit(dataset.batch, first, batch))
         if len(waiting) > AHEAD:

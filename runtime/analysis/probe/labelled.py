@@ -1,0 +1,184 @@
+"""A labelled set: images with and without what is sought, and the source of each.
+
+Labels are the names of folders, in a folder or in an archive, or the array `labels` of a `.npz`. Images of one source
+(a person, a photo, a video) are not independent, so halves and resamples are made of sources. What an image's source
+is, its name says, or a table, or both, one after the other:
+
+    name  face/000001.jpg  --FILE.csv:source-->  lfw/Steve_Nash_0003@14,2,94m  --'[^@]*'-->  lfw/Steve_Nash_0003
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.settings import Frames
+from lnet.compiler.shapes import Sheet, Size
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.runtime.data import Dataset, open_frames
+from lnet.runtime.run import refused
+
+REST = "distractor"
+"""A label that is never sought unless it is named."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images of a path by their `places` in the order of the files: whether each is positive, and its source."""
+
+    path: str
+    label: str
+    against: str
+    places: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+    sources: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        return len(self.places)
+
+    def open(self, sheet: Sheet) -> Dataset:
+        """Return the images, resized to a network's input, in 0..1."""
+        return _opened(self.path, sheet, None)
+
+    def decodable(self, dataset: Dataset) -> LabelledSet:
+        """Return the set without images that cannot be decoded; raises `LnetError` if all are."""
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lnet-decode") as pool:
+            kept = np.array(list(pool.map(dataset.decodable, self.places.tolist())))
+        if not kept.any():
+            name, reason = next(iter(dataset.skipped.items()))
+            raise refused("E706", f"no image in '{self.path}' can be decoded", f"'{name}': {reason}")
+        return replace(
+            self, places=self.places[kept], positive=self.positive[kept], sources=self.sources[kept]
+        )
+
+
+def open_set(
+    path: str | os.PathLike[str],
+    label: str | None = None,
+    against: str | None = None,
+    sources: Sequence[str] = (),
+) -> LabelledSet:
+    """Open images with labels; raises `LnetError`.
+
+    label     what is sought. Of two labels, unless it is given, the one that is not `distractor`; else the one with
+              fewer images, of equals the first by name.
+    against   the label that it is told from; all others unless it is given.
+    sources   how an image's name becomes its source: tables `FILE.csv[:COLUMN]` and regular expressions (their first
+              group, or the whole match), each applied to what the one before made. Without, each image is its own.
+    """
+    images = _labelled(str(path))
+    assert images.classes is not None, "images without labels are refused"
+    assert images.labels is not None
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    sought = _sought(images.classes, counts, label, against, str(path))
+    positive = images.labels == images.classes.index(sought)
+    others = ~positive if against is None else images.labels == images.classes.index(against)
+    places = np.flatnonzero(positive | others)
+    names = [images.names[place] for place in places]
+    for step in sources:
+        names = _applied(step, names, Path(path))
+    numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))
+    rest = [name for name in images.classes if name != sought]
+    against = against or (rest[0] if len(rest) == 1 else "the rest")
+    return LabelledSet(str(path), sought, against, places, positive[places], numbers.astype(np.int64))
+
+
+def _labelled(path: str) -> Dataset:
+    any_sheet = Sheet(1, 1, 3)
+    try:
+        images = _opened(path, any_sheet, None)
+        return images if images.classes is not None else _opened(path, any_sheet, "folder")
+    except LnetError as error:  # its hints are about the language
+        raise LnetError([replace(found, hints=()) for found in error.diagnostics]) from error
+
+
+def _opened(path: str, sheet: Sheet, labels: str | None) -> Dataset:
+    frames = Frames(path, Size(sheet.height, sheet.width), "resize", False, "none", labels)
+    return open_frames(frames, sheet.maps, Path(), 0)
+
+
+def _sought(
+    classes: tuple[str, ...], counts: NDArray[Any], label: str | None, against: str | None, path: str
+) -> str:
+    listed = "the labels are " + ", ".join(
+        f"'{c}' ({n:,} images)" for c, n in zip(classes, counts, strict=True)
+    )
+    for name in (label, against):
+        if name is not None and name not in classes:
+            hints = did_you_mean(name, classes)
+            raise LnetError(
+                [
+                    Diagnostic(
+                        "E770", f"no image in '{path}' has the label '{name}'", notes=(listed,), hints=hints
+                    )
+                ]
+            )
+    if len(classes) < 2 or (label is not None and label == against):
+        raise refused("E770", "two labels are needed: one to be told from the other", listed)
+    choice = [name for name in classes if name != against] if len(classes) == 2 else []
+    if label is None and not choice:
+        hint = "say which is sought: --label LABEL, against the rest or --against LABEL"
+        raise refused("E770", f"the images in '{path}' have {len(classes)} labels", listed, hint=hint)
+    return label or min(choice, key=lambda name: (name == REST, counts[classes.index(name)], name))
+
+
+# --- sources --------------------------------------------------------------------------------------------------------
+
+
+def _applied(step: str, names: list[str], images: Path) -> list[str]:
+    table, _, column = step.partition(".csv")
+    if step.endswith(".csv") or column.startswith(":"):
+        return _looked_up(Path(f"{table}.csv"), column[1:] or "source", names, images)
+    try:
+        pattern = re.compile(step)
+    except re.error as error:
+        raise refused("E771", f"'{step}' is no regular expression", str(error)) from error
+    matches = [pattern.search(name) for name in names]
+    if None in matches:
+        missing = names[matches.index(None)]
+        raise refused("E771", f"'{step}' matches nothing in '{missing}'")
+    return [(match[1] or "" if pattern.groups else match[0]) for match in matches if match is not None]
+
+
+def _looked_up(table: Path, column: str, names: list[str], images: Path) -> list[str]:
+    """Return what a table says of names: its column `name` has them, or `file` where there is no such column."""
+    rows = _rows(table)
+    key = "name" if "name" in rows[0] else "file"
+    for needed in (key, column):
+        if needed not in rows[0]:
+            found = "its columns are " + ", ".join(f"'{name}'" for name in rows[0])
+            raise refused("E771", f"the table '{table}' has no column '{needed}'", found)
+    ours = [row for row in rows if row.get("file") == images.name]
+    known: dict[str, str] = {}
+    for row in ours if key == "name" and ours else rows:
+        if known.setdefault(row[key], row[column]) != row[column]:
+            raise refused("E771", f"the table '{table}' has two sources for '{row[key]}'")
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise refused(
+            "E771",
+            f"the table '{table}' lacks {len(missing):,} of {len(names):,} images",
+            f"first '{missing[0]}'",
+        )
+    return [known[name] for name in names]
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        with open(table, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, restkey="", restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise refused("E771", f"the table '{table}' cannot be read", str(error)) from error
+    if not rows:
+        raise refused("E771", f"the table '{table}' is empty")
+    return rows

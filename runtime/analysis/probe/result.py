@@ -1,0 +1,116 @@
+"""What a probe found: a row for everything that was tested in the same way, and where it is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lnet.compiler.codec import Malformed, decode, encode
+from lnet.compiler.files import write_aside
+from lnet.runtime.run import Run, refused
+
+from .scores import Figures
+
+BINS = 100
+"""Bins from 0 to 1 that accuracies of all neurons are counted in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A neuron and a threshold, chosen for their accuracy: `chosen` where they were, `figures` where they are reported.
+
+    `low` and `high` are the ends of 95 % intervals, where there are any.
+    """
+
+    neuron: str
+    threshold: float
+    chosen: float
+    figures: Figures
+    low: Figures | None = None
+    high: Figures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The best of many neurons: chosen on all images and reported on them; chosen on one half, reported on the other."""
+
+    flattering: Choice
+    honest: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Images by response, in bins of equal width from `low` to `high`."""
+
+    low: float
+    high: float
+    positives: tuple[int, ...]
+    negatives: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Some neurons, or what stands in for them, and the best of them.
+
+    above          with the decision "response > threshold"
+    below          with its negation
+    distribution   neurons by their accuracy above, in BINS bins from 0 to 1
+    responses      of the neuron that is best above
+    note           why there is nothing, or what else should be known
+    """
+
+    name: str
+    baseline: bool
+    neurons: int
+    above: Finding | None = None
+    below: Finding | None = None
+    distribution: tuple[int, ...] = ()
+    responses: Histogram | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Which neurons of a run tell a label from others, and what simpler things do."""
+
+    network: str
+    run: str
+    step: int
+    images: str
+    label: str
+    against: str
+    positives: int
+    negatives: int
+    sources: int
+    skipped: int
+    seed: int
+    rows: tuple[Row, ...]
+
+    @property
+    def layers(self) -> tuple[Row, ...]:
+        """The rows of the trained network."""
+        return tuple(row for row in self.rows if not row.baseline)
+
+
+def save_probe(run: Run, probe: Probe, name: str) -> Path:
+    """Keep a result in the run's directory, `probes/NAME.json`; raises `LnetError` if it cannot be written."""
+    target = run.directory / "probes" / f"{name}.json"
+    try:
+        target.parent.mkdir(exist_ok=True)
+        write_aside(target, json.dumps(encode(probe), indent=1))
+    except OSError as error:
+        raise refused("E744", f"'{target}' cannot be written", str(error)) from error
+    return target
+
+
+def read_probes(run: Run) -> dict[str, Probe]:
+    """Return what was kept, by name; raises `LnetError` for what cannot be read."""
+    return {path.stem: _read(path) for path in sorted((run.directory / "probes").glob("*.json"))}
+
+
+def _read(path: Path) -> Probe:
+    try:
+        return decode(Probe, json.loads(path.read_text(encoding="utf-8")), "probe")
+    except (OSError, ValueError, Malformed) as error:
+        raise refused("E774", f"'{path}' is no result of a probe", str(error)) from error

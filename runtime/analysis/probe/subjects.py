@@ -1,0 +1,114 @@
+"""What can be probed: anything that answers an image with a response of each of its units.
+
+A network's units are its neurons; a template's is a cosine; an image's mean is a unit too. So every row of the table
+goes through the same passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.graph import Graph
+from lnet.compiler.layer import Layer
+from lnet.compiler.shapes import Sheet
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.runtime.data.pixels import normalize
+from lnet.runtime.evaluate import batch_last, layer_values
+from lnet.runtime.network import Network
+
+Images = NDArray[np.float32]
+"""`[n, rows, columns, channels]` in 0..1."""
+Responses = Mapping[str, jax.Array]
+"""By the name of a group of units: `[unit, image]`."""
+
+
+class Subject(Protocol):
+    """What answers images, in groups of units."""
+
+    @property
+    def sheet(self) -> Sheet:
+        """The extents of the images that it takes."""
+
+    def respond(self, images: Images) -> Responses:
+        """Return the response of every unit."""
+
+    def name(self, group: str, unit: int) -> str:
+        """Return what people call a unit."""
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The neurons of some layers of a network: a unit is a position and a map, in the order row, column, map."""
+
+    network: Network
+    layers: tuple[str, ...]
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.network.graph.input.sheet
+
+    def respond(self, images: Images) -> Responses:
+        graph = self.network.graph
+        normal = jnp.asarray(normalize(images, normalization(graph)))
+        found: Responses = _layer_responses(graph, self.layers, self.network.params.arrays, normal)
+        return found
+
+    def name(self, group: str, unit: int) -> str:
+        sheet = self.network.graph.layer(group).sheet
+        row, column, map_ = np.unravel_index(unit, (sheet.height, sheet.width, sheet.maps))
+        return f"{group}[{row}, {column}, {map_}]"
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _layer_responses(graph: Graph, layers: tuple[str, ...], params: Any, images: jax.Array) -> Responses:
+    values = layer_values(graph, params, batch_last(images), behind(graph, layers))
+    return {path: values[path].reshape(-1, len(images)) for path in layers}
+
+
+def behind(graph: Graph, layers: Sequence[str]) -> tuple[Layer, ...]:
+    """Return layers and all that they are computed from, in the graph's order."""
+    needed = set(layers)
+    for layer in reversed(graph.layers):
+        if layer.path in needed:
+            needed.update(graph.layer(path).path for path in layer.reads)
+    return tuple(layer for layer in graph.layers if layer.path in needed)
+
+
+def normalization(graph: Graph) -> str:
+    """Return how a network's images were normalised; `image`, the default, for one that was trained on an array."""
+    data = graph.training.data
+    return "image" if data is None else data.normalize
+
+
+def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the layers named, or the last of each stage; raises `LnetError` for one that is not there."""
+    for name in named:
+        if name not in graph:
+            hints = did_you_mean(name, [layer.path for layer in graph.visible])
+            raise LnetError([Diagnostic("E720", f"there is no layer '{name}'", hints=hints)])
+    chosen = named or [last for _, last in graph.stages] or [graph.output.path]
+    paths = {graph.layer(name).path for name in chosen}
+    return tuple(layer.path for layer in graph.layers if layer.path in paths)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What needs no network: a constant, an image's mean, and its standard deviation, over all pixels and channels."""
+
+    sheet: Sheet
+
+    def respond(self, images: Images) -> Responses:
+        mean, deviation = images.mean((1, 2, 3)), images.std((1, 2, 3))
+        columns = {"guess": np.zeros_like(mean), "brightness": mean, "contrast": deviation}
+        return {group: jnp.asarray(column)[None] for group, column in columns.items()}
+
+    def name(self, group: str, unit: int) -> str:
+        return ""

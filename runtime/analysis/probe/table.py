@@ -1,0 +1,85 @@
+"""A probe as a table for people."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .result import Choice, Probe, Row
+
+COLUMNS = ("neurons", "best", "accuracy", "negated", "honest", "95 %", "balanced", "ROC area", "AP", "d'")
+
+
+def probe_text(probe: Probe) -> str:
+    """Return the table, and what its columns are."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("row")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "best" else "right")
+    for row in probe.rows:
+        table.add_row(*cells(row))
+    out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
+    for line in heading(probe):
+        out.print(line, soft_wrap=True)
+    out.print()
+    out.print(table)
+    for line in LEGEND:
+        out.print(line, soft_wrap=True)
+    assert isinstance(out.file, StringIO)
+    return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
+
+
+LEGEND = (
+    "accuracy: neuron and threshold chosen on these images themselves, which flatters; negated: of the opposite decision",
+    "from 'honest' on: neuron and threshold chosen on one half of the sources, figures from the other half; "
+    "95 %: bootstrap over its sources",
+)
+
+
+def heading(probe: Probe) -> tuple[str, ...]:
+    """Return what was probed with what."""
+    skipped = f"; {probe.skipped:,} cannot be decoded" if probe.skipped else ""
+    return (
+        f"network {probe.network} after step {probe.step:,}, from {probe.run}",
+        f"{probe.images}: {probe.positives:,} {probe.label} and {probe.negatives:,} {probe.against} "
+        f"from {probe.sources:,} sources{skipped}",
+    )
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row's texts, in the order of COLUMNS behind its name."""
+    if row.above is None:
+        return (row.name, "", row.note)
+    best, honest = row.above.flattering, row.above.honest
+    negated = row.below.flattering.figures.accuracy if row.below is not None else None
+    figures = honest.figures
+    return (
+        row.name,
+        f"{row.neurons:,}",
+        best.neuron,
+        percent(best.figures.accuracy),
+        percent(negated),
+        percent(figures.accuracy),
+        _ends(honest),
+        percent(figures.balanced),
+        _figure(figures.roc_area),
+        _figure(figures.average_precision),
+        _figure(figures.d_prime),
+    )
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _ends(choice: Choice) -> str:
+    if choice.low is None or choice.high is None:
+        return ""
+    return f"{percent(choice.low.accuracy)}..{percent(choice.high.accuracy)}"

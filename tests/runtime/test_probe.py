@@ -1,0 +1,289 @@
+"""The neuron test on networks whose best neuron is known, because its weights were set by hand."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import lnet
+from lnet.cli import main
+from lnet.runtime.analysis.probe import read_probes, save_probe
+from lnet.runtime.checkpoint import Checkpoint
+from lnet.runtime.run import create_run
+
+TEXT = """stage sense(maps) { filter: local(3, maps) }
+network eyes { image: input(8x8x1); V1: sense(3); V2: sense(2) }
+train { data = frames("train", normalize = none, crop = center, flip = false); batch = 7 }
+"""
+POSITIVES, NEGATIVES = 40, 60
+BRIGHT = 36, 6
+"""Positives and negatives whose pixel (3, 4) is bright: held against it, 36 + 54 of 100 are told rightly."""
+
+
+def pictures():
+    """Return noise `[n, 8, 8]` of which one pixel says more than all others, and which are positives."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (POSITIVES + NEGATIVES, 8, 8), dtype=np.uint8)
+    positive = np.arange(len(images)) < POSITIVES
+    images[:, 3, 4] = rng.integers(0, 60, len(images))
+    bright = np.r_[: BRIGHT[0], POSITIVES : POSITIVES + BRIGHT[1]]
+    images[bright, 3, 4] = rng.integers(200, 256, len(bright))
+    return images, positive
+
+
+def write(folder, images, positive, names=("face", "distractor")):
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    for number, (pixels, sought) in enumerate(zip(images, positive, strict=True)):
+        Image.fromarray(pixels).save(folder / names[0 if sought else 1] / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probe")
+    images, positive = pictures()
+    write(folder / "set", images, positive)
+    write(folder / "train", images[:20], positive[:20])
+    with tarfile.open(folder / "faces.tar", "w") as archive:
+        archive.add(folder / "set", ".")
+    (folder / "eyes.lnet").write_text(TEXT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    """V1 passes pixel (3, 4) on as neuron [2, 3, 1], V2 the negative of that as [1, 2, 0]; all else is silent."""
+    plan = lnet.compile(place / "eyes.lnet")
+    params = {p.name: np.zeros(p.shape, np.float32) for p in plan.graph.parameters}
+    params["V1.filter.weight"][2, 3, 1, 1, 0, 1] = 2.0
+    params["V2.filter.weight"][1, 2, 1, 1, 1, 0] = -3.0
+    data = {"base": str(place), "images": 20, "classes": None, "in_memory": False}
+    run = create_run(place / "run", plan, data, {})
+    run.checkpoints.save(Checkpoint(12, params, {}))
+    return run
+
+
+def row(probe, name):
+    (found,) = [row for row in probe.rows if row.name == name]
+    return found
+
+
+def refused(message, *arguments, **options):
+    with pytest.raises(lnet.LnetError, match=message):
+        lnet.probe(*arguments, **options)
+
+
+def lnetc(*arguments, status=0):
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+# --- the neuron test -------------------------------------------------------------------------------------
+
+
+def test_the_neuron_set_by_hand_is_found(run, place):
+    found = lnet.probe(run, place / "set")
+    assert [row.name for row in found.layers] == ["V1.filter", "V2.filter"]
+    assert (found.label, found.against, found.positives, found.negatives) == ("face", "distractor", 40, 60)
+    assert (found.step, found.sources) == (12, 100)
+    first = row(found, "V1.filter")
+    assert first.neurons == 6 * 6 * 3
+    assert first.above.flattering.neuron == "V1.filter[2, 3, 1]"
+    assert first.above.flattering.figures.accuracy == pytest.approx(0.9)
+    assert first.above.flattering.figures.balanced == pytest.approx((36 / 40 + 54 / 60) / 2)
+    second = row(found, "V2.filter")
+    assert second.below.flattering.neuron == "V2.filter[1, 2, 0]"
+    assert second.below.flattering.figures.accuracy == pytest.approx(0.9)
+    assert second.above.flattering.figures.accuracy == pytest.approx(0.6)
+    assert second.below.flattering.figures.roc_area == pytest.approx(first.above.flattering.figures.roc_area)
+
+
+def test_every_accuracy_is_as_by_definition(place):
+    """All neurons of a network with random weights, threshold by threshold, with all responses at once."""
+    plan = lnet.compile(place / "eyes.lnet", set={"train.seed": 5})
+    run = create_run(place / "random", plan, {"base": str(place), "in_memory": False, "classes": None}, {})
+    network = lnet.Network(plan)
+    run.checkpoints.save(Checkpoint(1, network.params.arrays, {}))
+    found = row(lnet.probe(run, place / "set"), "V2.filter")
+    images, positive = pictures()
+    values = network(images[..., None] / np.float32(255))["V2.filter"]
+    best = np.zeros(values.shape[1:])
+    for k in range(1, 21):
+        low, high = values.min(0), values.max(0)
+        above = values > low + np.float32(k / 21) * (high - low)
+        best = np.maximum(best, (above == positive[:, None, None, None]).mean(0))
+    assert found.above.flattering.figures.accuracy == pytest.approx(best.max())
+    where = np.unravel_index(best.argmax(), best.shape)
+    assert found.above.flattering.neuron == "V2.filter[{}, {}, {}]".format(*where)
+    assert found.distribution == tuple(np.histogram(best, 100, (0, 1))[0])
+    chosen = values[(slice(None), *where)]
+    bins = np.histogram(chosen[positive], 40, (chosen.min(), chosen.max()))[0]
+    assert found.responses.positives == tuple(bins)
+
+
+def test_the_honest_figure_is_of_images_that_nothing_was_chosen_on(place, run):
+    found = lnet.probe(run, place / "set", seed=3)
+    honest = row(found, "V1.filter").above.honest
+    assert honest.neuron == "V1.filter[2, 3, 1]"
+    images, positive = pictures()
+    from lnet.runtime.analysis.probe.scores import first_half
+
+    names = sorted(("face" if p else "distractor", n) for n, p in enumerate(positive))
+    order = np.array([n for _, n in names])
+    half = first_half(np.arange(100), positive[order], 3)
+    other = order[~half]
+    told = 2 * images[other, 3, 4] / 255 > honest.threshold
+    assert honest.figures.accuracy == pytest.approx((told == positive[other]).mean())
+    assert honest.low.accuracy < honest.figures.accuracy < honest.high.accuracy
+
+
+def test_an_archive_gives_what_a_folder_gives(run, place):
+    one, other = (lnet.probe(run, place / name, layers=["V1"]) for name in ("set", "faces.tar"))
+    assert one.layers == other.layers
+
+
+def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
+    images, positive = pictures()
+    broken = write(tmp_path / "set", images, positive)
+    for name in ("face/000.png", "distractor/099.png"):
+        (broken / name).write_bytes(b"no image")
+    found = lnet.probe(run, broken)
+    assert (found.positives, found.negatives, found.skipped) == (39, 59, 2)
+    figures = row(found, "V1.filter").above.flattering.figures
+    assert figures.accuracy == pytest.approx((35 + 53) / 98)
+
+
+# --- the set ---------------------------------------------------------------------------------------------
+
+
+def test_any_label_against_any(run, place, tmp_path):
+    images, positive = pictures()
+    write(tmp_path, images, positive, ("cat", "dog"))
+    write(tmp_path, images[:10], np.ones(10, bool), ("bird", "fish"))
+    found = lnet.probe(run, tmp_path, "cat")
+    assert (found.positives, found.negatives, found.against) == (40, 70, "the rest")
+    found = lnet.probe(run, tmp_path, "dog", "cat")
+    assert (found.positives, found.negatives, found.label, found.against) == (60, 40, "dog", "cat")
+
+
+def test_of_two_labels_the_rarer_is_sought(run, tmp_path):
+    images, positive = pictures()
+    found = lnet.probe(run, write(tmp_path, images, positive, ("cat", "dog")))
+    assert (found.label, found.against) == ("cat", "dog")
+
+
+def test_a_distractor_is_never_sought(run, tmp_path):
+    images, positive = pictures()
+    found = lnet.probe(run, write(tmp_path, images, positive, ("distractor", "face")))
+    assert (found.label, found.positives) == ("face", 60)
+
+
+def test_three_labels_need_one_to_be_named(run, tmp_path):
+    images, positive = pictures()
+    write(tmp_path, images, positive, ("cat", "dog"))
+    write(tmp_path, images[:3], np.ones(3, bool), ("bird", "fish"))
+    (tmp_path / "fish").rmdir()
+    refused("E770: the images in .* have 3 labels", run, tmp_path)
+    refused("'bird' \\(3 images\\), 'cat' \\(40 images\\), 'dog' \\(60 images\\)", run, tmp_path)
+    refused("E770: no image in .* has the label 'cta'", run, tmp_path, "cta")
+    refused("did you mean 'cat'", run, tmp_path, "dog", "cta")
+    refused("E770: two labels are needed", run, tmp_path, "dog", "dog")
+
+
+def test_images_without_labels(run, place, tmp_path):
+    refused("E701: there is no file or folder", run, place / "nowhere")
+    (tmp_path / "one" / "face").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "one" / "face" / "0.png")
+    refused("E770: two labels are needed", run, tmp_path / "one")
+    for number in range(3):
+        Image.new("L", (8, 8)).save(tmp_path / f"{number}.png")
+    refused(r"E707: labels are the names of folders, and '0\.png'", run, tmp_path)
+
+
+# --- sources ---------------------------------------------------------------------------------------------
+
+
+def test_sources_from_names(run, place):
+    """Ten numbers in a row are one photo."""
+    found = lnet.probe(run, place / "set", sources=[r"/(\d\d)\d"])
+    assert found.sources == 10
+
+
+def test_sources_from_a_table(run, place, tmp_path):
+    _, positive = pictures()
+    lines = ["file,name,photo"]
+    for number, sought in enumerate(positive):
+        folder = "face" if sought else "distractor"
+        lines.append(f"faces.tar,{folder}/{number:03}.png,person {number // 4}@{number}")
+        lines.append(f"other.tar,{folder}/{number:03}.png,nobody")
+    table = tmp_path / "sets.csv"
+    table.write_text("\n".join(lines))
+    arguments = run, place / "faces.tar", "face"
+    assert lnet.probe(*arguments, sources=[f"{table}:photo"]).sources == 100
+    assert lnet.probe(*arguments, sources=[f"{table}:photo", "[^@]*"]).sources == 25
+    refused("E771: the table .* has no column 'source'", *arguments, sources=[str(table)])
+    refused("E771: the table .* has two sources for", run, place / "set", sources=[f"{table}:photo"])
+    table.write_text("\n".join(lines[:-2]))
+    refused("E771: the table .* lacks 1 of 100 images", *arguments, sources=[f"{table}:photo"])
+    table.write_text("")
+    refused("E771: the table .* is empty", *arguments, sources=[str(table)])
+    refused("E771: the table 'none.csv' cannot be read", *arguments, sources=["none.csv"])
+    refused("E771: '\\(' is no regular expression", *arguments, sources=["("])
+    refused("E771: 'x+' matches nothing in 'distractor/040.png'", *arguments, sources=["x+"])
+
+
+def test_halves_need_sources(run, place):
+    refused(
+        "E772: halves need at least two sources of images with 'face'",
+        run,
+        place / "set",
+        sources=["^[a-z]+"],
+    )
+
+
+# --- what else can be wrong ------------------------------------------------------------------------------
+
+
+def test_a_network_that_diverged(run, place):
+    params = dict(run.network().params)
+    params["V1.filter.weight"] = np.full_like(params["V1.filter.weight"], np.nan)
+    broken = create_run(place / "broken", run.plan, run.info["data"], {})
+    broken.checkpoints.save(Checkpoint(3, params, {}))
+    refused("E773: 'V1.filter' has responses that are not finite", broken, place / "set")
+
+
+def test_layers_and_steps_that_are_not_there(run, place):
+    assert [r.name for r in lnet.probe(run, place / "set", layers=["V2"]).layers] == ["V2.filter"]
+    refused("E720: there is no layer 'V9'", run, place / "set", layers=["V9"])
+    refused("E741: the run .* has no checkpoint at step 5", run, place / "set", step=5)
+
+
+# --- the command and what it keeps -----------------------------------------------------------------------
+
+
+def test_the_command(run, place, monkeypatch):
+    monkeypatch.chdir(place)
+    shown = lnetc("probe", "run", "set").stdout
+    assert "set: 40 face and 60 distractor from 100 sources" in shown
+    assert "V1.filter[2, 3, 1]" in shown
+    data = json.loads(lnetc("probe", "run", "set", "--json").stdout)
+    assert data["rows"][0]["above"]["flattering"]["figures"]["accuracy"] == pytest.approx(0.9)
+    kept = read_probes(run)
+    assert kept["set"] == lnet.probe("run", "set")
+    assert (place / "run" / "probes" / "set.json").is_file()
+    assert "E770" in lnetc("probe", "run", "set", "--label", "dog", status=1).stderr
+
+
+def test_a_damaged_result(run, place):
+    save_probe(run, lnet.probe(run, place / "set"), "bad")
+    path = run.directory / "probes" / "bad.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is no result of a probe"):
+        read_probes(run)
+    path.unlink()
