@@ -29,7 +29,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 
 from .checkpoint import Checkpoint, Unreadable
 from .checkpoints import CheckpointFolder
-from .data import Batch, open_frames
+from .data import Batch, Dataset, open_frames
 from .events import Event, read_events
 from .network import Network
 
@@ -76,6 +76,13 @@ class Run:
 
         From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
         """
+        return self.images(data).batch(0, count)
+
+    def images(self, data: str | os.PathLike[str] | None = None, normalize: str | None = None) -> Dataset:
+        """Return the images that the run was trained on, or those of `data`, as it prepares them.
+
+        Normalised as `normalize` says, if given. Raises `LnetError` if there are no images.
+        """
         frames = self.plan.graph.training.data
         if data is not None:
             frames = replace(frames, path=str(Path(data).resolve())) if frames is not None else None
@@ -83,8 +90,9 @@ class Run:
             frames = None
         if frames is None:
             raise refused("E747", "the run was trained on an array, so there are no images to read")
+        frames = replace(frames, normalize=normalize or frames.normalize)
         sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
-        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed).batch(0, count)
+        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed)
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

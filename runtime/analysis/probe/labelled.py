@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from posixpath import basename, normpath
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def open_set(
     positive = images.labels == images.classes.index(sought)
     others = ~positive if against is None else images.labels == images.classes.index(against)
     places = np.flatnonzero(positive | others)
-    names = [images.names[place] for place in places]
+    names = [normpath(images.names[place]) for place in places]
     for step in sources:
         names = _applied(step, names, Path(path))
     numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))
@@ -151,7 +152,10 @@ def _applied(step: str, names: list[str], images: Path) -> list[str]:
 
 
 def _looked_up(table: Path, column: str, names: list[str], images: Path) -> list[str]:
-    """Return what a table says of names: its column `name` has them, or `file` where there is no such column."""
+    """Return what a table says of names: its column `name` has them, or `file` where there is no such column.
+
+    They are whole names or file names. Of a table of several sets the rows count whose `file` is this one.
+    """
     rows = _rows(table)
     key = "name" if "name" in rows[0] else "file"
     for needed in (key, column):
@@ -161,16 +165,17 @@ def _looked_up(table: Path, column: str, names: list[str], images: Path) -> list
     ours = [row for row in rows if row.get("file") == images.name]
     known: dict[str, str] = {}
     for row in ours if key == "name" and ours else rows:
-        if known.setdefault(row[key], row[column]) != row[column]:
+        if known.setdefault(normpath(row[key]), row[column]) != row[column]:
             raise refused("E771", f"the table '{table}' has two sources for '{row[key]}'")
-    missing = [name for name in names if name not in known]
+    keys = [name if name in known else basename(name) for name in names]
+    missing = [name for name, key in zip(names, keys, strict=True) if key not in known]
     if missing:
         raise refused(
             "E771",
             f"the table '{table}' lacks {len(missing):,} of {len(names):,} images",
             f"first '{missing[0]}'",
         )
-    return [known[name] for name in names]
+    return [known[key] for key in keys]
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -20,11 +20,11 @@ BINS = 100
 class Choice:
     """A neuron and a threshold, chosen for their accuracy: `chosen` where they were, `figures` where they are reported.
 
-    `low` and `high` are the ends of 95 % intervals, where there are any.
+    A mean over several networks has neither neuron nor threshold. `low` and `high` are the ends of 95 % intervals, where there are any.
     """
 
     neuron: str
-    threshold: float
+    threshold: float | None
     chosen: float
     figures: Figures
     low: Figures | None = None
@@ -53,6 +53,7 @@ class Histogram:
 class Row:
     """Some neurons, or what stands in for them, and the best of them.
 
+    layer          of a network, else empty
     above          with the decision "response > threshold"
     below          with its negation
     distribution   neurons by their accuracy above, in BINS bins from 0 to 1
@@ -61,6 +62,7 @@ class Row:
     """
 
     name: str
+    layer: str
     baseline: bool
     neurons: int
     above: Finding | None = None

@@ -1,7 +1,7 @@
 """What can be probed: anything that answers an image with a response of each of its units.
 
-A network's units are its neurons; a template's is a cosine; an image's mean is a unit too. So every row of the table
-goes through the same passes.
+A network's units are its neurons; a cosine with a template is a unit, and so is an image's mean (baselines.py): every
+row of the table goes through the same passes.
 """
 
 from __future__ import annotations
@@ -97,18 +97,3 @@ def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
     chosen = named or [last for _, last in graph.stages] or [graph.output.path]
     paths = {graph.layer(name).path for name in chosen}
     return tuple(layer.path for layer in graph.layers if layer.path in paths)
-
-
-@dataclass(frozen=True)
-class Plain:
-    """What needs no network: a constant, an image's mean, and its standard deviation, over all pixels and channels."""
-
-    sheet: Sheet
-
-    def respond(self, images: Images) -> Responses:
-        mean, deviation = images.mean((1, 2, 3)), images.std((1, 2, 3))
-        columns = {"guess": np.zeros_like(mean), "brightness": mean, "contrast": deviation}
-        return {group: jnp.asarray(column)[None] for group, column in columns.items()}
-
-    def name(self, group: str, unit: int) -> str:
-        return ""

@@ -1,0 +1,224 @@
+"""What a trained network must beat: guesses, pixel statistics, templates, and the same network untrained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.graph import Graph
+from lnet.compiler.shapes import Sheet
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.network import Network, initial_params
+from lnet.runtime.run import Run
+
+from .result import Choice, Finding, Row
+from .scores import Figures
+from .subjects import Images, Neurons, Responses, Subject
+from .testing import Trial
+
+SEEDS = 5
+"""Untrained networks that are compared."""
+PASSES = 10
+"""Training images that k-means sees, for each of its centroids."""
+RAW, NORMAL, CENTROIDS = "linear filter, raw pixels", "linear filter, normalised", "k-means"
+
+
+def plain_rows(trial: Trial, sheet: Sheet) -> Iterator[Row]:
+    """Yield guess, brightness and contrast: what needs no network."""
+    for row in trial.rows(Plain(sheet), baseline=True).values():
+        yield _either(row) if row.name == "guess" else row
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A constant, an image's mean, and its standard deviation, over all pixels and channels."""
+
+    sheet: Sheet
+
+    def respond(self, images: Images) -> Responses:
+        mean, deviation = images.mean((1, 2, 3)), images.std((1, 2, 3))
+        columns = {"guess": np.zeros_like(mean), "brightness": mean, "contrast": deviation}
+        return {group: jnp.asarray(column)[None] for group, column in columns.items()}
+
+    def name(self, group: str, unit: int) -> str:
+        return ""
+
+
+def _either(row: Row) -> Row:
+    """Return the row with the better of a decision and its negation: always yes, or always no."""
+    assert row.above is not None, "a row of a subject has findings"
+    assert row.below is not None
+    return replace(row, above=_best([row.above, row.below]), below=None)
+
+
+# --- untrained networks ---------------------------------------------------------------------------------------------
+
+
+def untrained_rows(trial: Trial, network: Network, layers: tuple[str, ...]) -> Iterator[Row]:
+    """Yield the best and the mean of networks with initial weights from SEEDS seeds, for each layer."""
+    tested = [_untrained(trial, network, layers, seed) for seed in range(SEEDS)]
+    for layer in layers:
+        rows = [rows[layer] for rows in tested]
+        yield _merged(rows, f"random weights, mean of {SEEDS}", _mean)
+        best = _merged(rows, f"random weights, best of {SEEDS}", _best)
+        yield replace(best, neurons=sum(row.neurons for row in rows))
+
+
+def _untrained(trial: Trial, network: Network, layers: tuple[str, ...], seed: int) -> dict[str, Row]:
+    drawn = Network(network.plan, initial_params(network.graph, seed))
+    return trial.rows(Neurons(drawn, layers), baseline=True)
+
+
+def _merged(rows: Sequence[Row], name: str, merge: Callable[[Sequence[Finding]], Finding]) -> Row:
+    counts = np.sum([row.distribution for row in rows], 0)
+    return replace(
+        rows[0],
+        name=name,
+        above=merge([row.above for row in rows if row.above is not None]),
+        below=merge([row.below for row in rows if row.below is not None]),
+        distribution=tuple(counts.tolist()),
+        responses=None,
+    )
+
+
+def _best(findings: Sequence[Finding]) -> Finding:
+    return Finding(
+        max((finding.flattering for finding in findings), key=lambda choice: choice.chosen),
+        max((finding.honest for finding in findings), key=lambda choice: choice.chosen),
+    )
+
+
+def _mean(findings: Sequence[Finding]) -> Finding:
+    return Finding(
+        _mean_choice([finding.flattering for finding in findings]),
+        _mean_choice([finding.honest for finding in findings]),
+    )
+
+
+def _mean_choice(choices: Sequence[Choice]) -> Choice:
+    chosen = float(np.mean([choice.chosen for choice in choices]))
+    return Choice("", None, chosen, _mean_figures([choice.figures for choice in choices]))
+
+
+def _mean_figures(several: Sequence[Figures]) -> Figures:
+    means = []
+    for field in fields(Figures):
+        values = [getattr(figures, field.name) for figures in several]
+        means.append(None if None in values else float(np.mean(values)))
+    return Figures(*means)
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
+def template_rows(
+    trial: Trial, run: Run, network: Network, count: int, data: str | os.PathLike[str] | None
+) -> Iterator[Row]:
+    """Yield the best of `count` training patches, and of as many centroids of them.
+
+    Where there are no images to take patches from, rows say why; raises `LnetError` if it is `data` that is wrong.
+    """
+    sheet, graph = network.graph.input.sheet, network.graph
+    try:
+        patches = run.images(data, normalize="none")
+        drawn = patches.batch(0, count)
+    except LnetError as error:
+        if data is not None:
+            raise
+        why = error.diagnostics[0].message
+        yield from (Row(name, "", True, 0, note=why) for name in (RAW, NORMAL, CENTROIDS))
+        return
+    batch = graph.training.batch
+    for name, view in ((RAW, Pixels(sheet)), (NORMAL, Neurons(network, (first_read(graph),)))):
+        vectors = _seen_through(view, drawn.images, batch)
+        yield from _templates(trial, name, view, vectors, drawn.names)
+    seen = (_seen_through(view, patches.batch(n * count, count).images, batch) for n in range(PASSES))
+    try:
+        centroids = centroids_of(seen, count, trial.seed)
+    except ImportError:
+        note = "scikit-learn is not installed: pip install 'lnet[probe]'"
+        yield Row(CENTROIDS, "", True, 0, note=note)
+        return
+    names = tuple(f"centroid {number}" for number in range(count))
+    yield from _templates(trial, CENTROIDS, view, centroids, names)
+
+
+def _templates(
+    trial: Trial, name: str, view: Subject, vectors: NDArray[np.float32], names: tuple[str, ...]
+) -> Iterator[Row]:
+    for row in trial.rows(Templates(view, jnp.asarray(vectors), names), baseline=True).values():
+        yield replace(row, name=name, layer="")
+
+
+def first_read(graph: Graph) -> str:
+    """Return the layer that the first weights read: the input, or what normalises it."""
+    first = next((layer for layer in graph.layers if layer.parameters), None)
+    return graph.input.path if first is None else graph.layer(first.reads[0]).path
+
+
+def _seen_through(view: Subject, images: Images, batch: int) -> NDArray[np.float32]:
+    """Return images as vectors `[image, value]` of what a view makes of them."""
+    parts = [images[first : first + batch] for first in range(0, len(images), batch)]
+    return np.concatenate([np.asarray(_only(view.respond(part))).T for part in parts])
+
+
+def _only(responses: Responses) -> jax.Array:
+    (values,) = responses.values()
+    return values
+
+
+def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) -> NDArray[np.float32]:
+    """Return k-means centroids of batches of at least `count` vectors each (Sculley 2010); raises ImportError."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    model: Any = MiniBatchKMeans(count, random_state=seed, n_init=1)
+    for vectors in batches:
+        model.partial_fit(vectors)
+    centroids: NDArray[np.float32] = model.cluster_centers_.astype(np.float32)
+    return centroids
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of images, in 0..1."""
+
+    sheet: Sheet
+
+    def respond(self, images: Images) -> Responses:
+        return {"pixels": jnp.asarray(images).reshape(len(images), -1).T}
+
+    def name(self, group: str, unit: int) -> str:
+        return f"pixel {unit}"
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The cosine between what a view makes of an image and each of `vectors` `[unit, value]`."""
+
+    view: Subject
+    vectors: jax.Array
+    names: tuple[str, ...]
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.view.sheet
+
+    def respond(self, images: Images) -> Responses:
+        return {"templates": _cosines(self.vectors, _only(self.view.respond(images)))}
+
+    def name(self, group: str, unit: int) -> str:
+        return self.names[unit]
+
+
+@jax.jit
+def _cosines(vectors: jax.Array, values: jax.Array) -> jax.Array:
+    """Return the cosines `[unit, image]`; 0 with a vector of length 0."""
+    lengths = jnp.linalg.norm(vectors, axis=1)[:, None] * jnp.linalg.norm(values, axis=0)
+    return (vectors @ values) / jnp.where(lengths > 0, lengths, 1)
