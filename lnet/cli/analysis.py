@@ -42,7 +42,22 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     "--layers", multiple=True, metavar="LAYER", help="Layers to probe (default: the last of each stage)."
 )
 @click.option("--step", type=int, help="The checkpoint to probe (default: the newest).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Halves the sources.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Halves the sources.")
+@click.option(
+    "--baseline",
+    "compare",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="Another run, probed like this one; may be repeated.",
+)
+@click.option("--no-baselines", is_flag=True, help="Probe the network alone.")
+@click.option(
+    "--templates",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Patches and centroids to compare with (default: as many as the last layer has neurons).",
+)
+@click.option("--data", metavar="PATH", help="Where the training images are, if they have moved.")
 @json_option
 def probe(
     directory: Path,
@@ -53,6 +68,10 @@ def probe(
     layers: tuple[str, ...],
     step: int | None,
     seed: int,
+    compare: tuple[str, ...],
+    no_baselines: bool,
+    templates: int | None,
+    data: str | None,
     as_json: bool,
 ) -> None:
     """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
@@ -60,6 +79,30 @@ def probe(
     from lnet.runtime.analysis.probe import probe_text, save_probe
 
     run = lnet.open_run(directory)
-    found = lnet.probe(run, images, label, against, sources=sources, layers=layers, step=step, seed=seed)
+    found = lnet.probe(
+        run,
+        images,
+        label,
+        against,
+        sources=sources,
+        layers=layers,
+        step=step,
+        seed=seed,
+        baselines=not no_baselines,
+        compare=_named(compare),
+        templates=templates,
+        data=data,
+    )
     kept = save_probe(run, found, Path(images).stem)
     click.echo(json.dumps(encode(found), indent=2) if as_json else f"{probe_text(found)}\n{kept}")
+
+
+def _named(runs: tuple[str, ...]) -> dict[str, str]:
+    """Return runs by the names that they are given."""
+    named = {}
+    for text in runs:
+        name, equals, place = text.partition("=")
+        if not equals or not name or not place or name in named:
+            raise click.BadParameter(f"expected another NAME=RUN, found '{text}'", param_hint="--baseline")
+        named[name] = place
+    return named

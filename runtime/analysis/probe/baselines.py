@@ -32,7 +32,7 @@ RAW, NORMAL, CENTROIDS = "linear filter, raw pixels", "linear filter, normalised
 
 def plain_rows(trial: Trial, sheet: Sheet) -> Iterator[Row]:
     """Yield guess, brightness and contrast: what needs no network."""
-    for row in trial.rows(Plain(sheet), baseline=True).values():
+    for row in trial.rows(Plain(sheet)).values():
         yield _either(row) if row.name == "guess" else row
 
 
@@ -73,7 +73,7 @@ def untrained_rows(trial: Trial, network: Network, layers: tuple[str, ...]) -> I
 
 def _untrained(trial: Trial, network: Network, layers: tuple[str, ...], seed: int) -> dict[str, Row]:
     drawn = Network(network.plan, initial_params(network.graph, seed))
-    return trial.rows(Neurons(drawn, layers), baseline=True)
+    return trial.rows(Neurons(drawn, layers), "random weights")
 
 
 def _merged(rows: Sequence[Row], name: str, merge: Callable[[Sequence[Finding]], Finding]) -> Row:
@@ -136,10 +136,11 @@ def template_rows(
         yield from (Row(name, "", True, 0, note=why) for name in (RAW, NORMAL, CENTROIDS))
         return
     batch = graph.training.batch
-    for name, view in ((RAW, Pixels(sheet)), (NORMAL, Neurons(network, (first_read(graph),)))):
-        vectors = _seen_through(view, drawn.images, batch)
-        yield from _templates(trial, name, view, vectors, drawn.names)
-    seen = (_seen_through(view, patches.batch(n * count, count).images, batch) for n in range(PASSES))
+    normal = Neurons(network, (first_read(graph),))
+    views: dict[str, Subject] = {RAW: Pixels(sheet), NORMAL: normal}
+    for name, view in views.items():
+        yield from _templates(trial, name, view, _seen_through(view, drawn.images, batch), drawn.names)
+    seen = (_seen_through(normal, patches.batch(n * count, count).images, batch) for n in range(PASSES))
     try:
         centroids = centroids_of(seen, count, trial.seed)
     except ImportError:
@@ -147,14 +148,14 @@ def template_rows(
         yield Row(CENTROIDS, "", True, 0, note=note)
         return
     names = tuple(f"centroid {number}" for number in range(count))
-    yield from _templates(trial, CENTROIDS, view, centroids, names)
+    yield from _templates(trial, CENTROIDS, normal, centroids, names)
 
 
 def _templates(
     trial: Trial, name: str, view: Subject, vectors: NDArray[np.float32], names: tuple[str, ...]
 ) -> Iterator[Row]:
-    for row in trial.rows(Templates(view, jnp.asarray(vectors), names), baseline=True).values():
-        yield replace(row, name=name, layer="")
+    for row in trial.rows(Templates(view, jnp.asarray(vectors), names)).values():
+        yield replace(row, name=name)
 
 
 def first_read(graph: Graph) -> str:
@@ -178,7 +179,7 @@ def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) 
     """Return k-means centroids of batches of at least `count` vectors each (Sculley 2010); raises ImportError."""
     from sklearn.cluster import MiniBatchKMeans
 
-    model: Any = MiniBatchKMeans(count, random_state=seed, n_init=1)
+    model: Any = MiniBatchKMeans(count, init="random", random_state=seed, n_init=1)
     for vectors in batches:
         model.partial_fit(vectors)
     centroids: NDArray[np.float32] = model.cluster_centers_.astype(np.float32)

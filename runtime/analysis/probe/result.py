@@ -20,7 +20,7 @@ BINS = 100
 class Choice:
     """A neuron and a threshold, chosen for their accuracy: `chosen` where they were, `figures` where they are reported.
 
-    A mean over several networks has neither neuron nor threshold. `low` and `high` are the ends of 95 % intervals, where there are any.
+    `low` and `high` are the ends of 95 % intervals. A mean over several networks has none, and no neuron either.
     """
 
     neuron: str

@@ -6,11 +6,23 @@ from io import StringIO
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .result import Choice, Probe, Row
 
-COLUMNS = ("neurons", "best", "accuracy", "negated", "honest", "95 %", "balanced", "ROC area", "AP", "d'")
+COLUMNS = (
+    "neurons",
+    "best",
+    "accuracy",
+    "negated",
+    "honest",
+    "95 %",
+    "balanced",
+    "ROC area",
+    "AP",
+    "d'",
+)
 
 
 def probe_text(probe: Probe) -> str:
@@ -20,7 +32,7 @@ def probe_text(probe: Probe) -> str:
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "best" else "right")
     for row in probe.rows:
-        table.add_row(*cells(row))
+        table.add_row(*map(escape, cells(row)))
     out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
     for line in heading(probe):
         out.print(line, soft_wrap=True)
@@ -59,7 +71,7 @@ def cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         f"{row.neurons:,}",
-        best.neuron,
+        best.neuron or row.layer,
         percent(best.figures.accuracy),
         percent(negated),
         percent(figures.accuracy),

@@ -34,8 +34,8 @@ class Trial:
     sweep: Sweep
     seed: int
 
-    def rows(self, subject: Subject, baseline: bool = False) -> dict[str, Row]:
-        """Return a row for each group of a subject's units."""
+    def rows(self, subject: Subject, name: str = "", baseline: bool = True) -> dict[str, Row]:
+        """Return a row for each group of a subject's units; those of a network, which has a `name`, are its layers."""
         selections = np.stack([np.ones_like(self.half), self.half])
         ranges = self.sweep.run(subject, Range(selections))
         _check_finite(ranges)
@@ -48,16 +48,19 @@ class Trial:
         }
         responses = self.sweep.run(subject, Chosen({group: t.chosen for group, t in tables.items()}))
         return {
-            group: self._row(subject, group, table, responses[group], baseline)
+            group: self._row(subject, group, table, responses[group], name, baseline)
             for group, table in tables.items()
         }
 
-    def _row(self, subject: Subject, group: str, table: Table, responses: Array, baseline: bool) -> Row:
+    def _row(
+        self, subject: Subject, group: str, table: Table, responses: Array, name: str, baseline: bool
+    ) -> Row:
         by_unit = dict(zip(table.chosen.tolist(), responses, strict=True))
         judge = Judge(self, table, by_unit, partial(subject.name, group))
         best = table.accuracies[EVERYTHING].max(0)
         return Row(
-            group,
+            name or group,
+            group if name else "",
             baseline,
             len(best),
             judge.finding(negated=False),
