@@ -1,6 +1,7 @@
 """The neuron test on networks whose best neuron is known, because its weights were set by hand."""
 
 import json
+import sys
 import tarfile
 
 import numpy as np
@@ -10,13 +11,13 @@ from PIL import Image
 
 import lnet
 from lnet.cli import main
-from lnet.runtime.analysis.probe import read_probes, save_probe
+from lnet.runtime.analysis.probe import probe_text, read_probes, save_probe
 from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.run import create_run
 
 TEXT = """stage sense(maps) { filter: local(3, maps) }
 network eyes { image: input(8x8x1); V1: sense(3); V2: sense(2) }
-train { data = frames("train", normalize = none, crop = center, flip = false); batch = 7 }
+train { data = frames("train", normalize = none, crop = center, flip = false); batch = 30 }
 """
 POSITIVES, NEGATIVES = 40, 60
 BRIGHT = 36, 6
@@ -67,9 +68,14 @@ def run(place):
     return run
 
 
-def row(probe, name):
-    (found,) = [row for row in probe.rows if row.name == name]
+def row(probe, name, layer=None):
+    (found,) = [r for r in probe.rows if name in (r.name, r.layer) and layer in (None, r.layer)]
     return found
+
+
+def look(*arguments, **options):
+    """Probe the network alone, which is quick."""
+    return lnet.probe(*arguments, **options, baselines=False)
 
 
 def refused(message, *arguments, **options):
@@ -88,8 +94,8 @@ def lnetc(*arguments, status=0):
 
 
 def test_the_neuron_set_by_hand_is_found(run, place):
-    found = lnet.probe(run, place / "set")
-    assert [row.name for row in found.layers] == ["V1.filter", "V2.filter"]
+    found = look(run, place / "set")
+    assert [(r.name, r.layer) for r in found.rows] == [("trained", "V2.filter"), ("first stage", "V1.filter")]
     assert (found.label, found.against, found.positives, found.negatives) == ("face", "distractor", 40, 60)
     assert (found.step, found.sources) == (12, 100)
     first = row(found, "V1.filter")
@@ -110,7 +116,7 @@ def test_every_accuracy_is_as_by_definition(place):
     run = create_run(place / "random", plan, {"base": str(place), "in_memory": False, "classes": None}, {})
     network = lnet.Network(plan)
     run.checkpoints.save(Checkpoint(1, network.params.arrays, {}))
-    found = row(lnet.probe(run, place / "set"), "V2.filter")
+    found = row(look(run, place / "set"), "V2.filter")
     images, positive = pictures()
     values = network(images[..., None] / np.float32(255))["V2.filter"]
     best = np.zeros(values.shape[1:])
@@ -128,7 +134,7 @@ def test_every_accuracy_is_as_by_definition(place):
 
 
 def test_the_honest_figure_is_of_images_that_nothing_was_chosen_on(place, run):
-    found = lnet.probe(run, place / "set", seed=3)
+    found = look(run, place / "set", seed=3)
     honest = row(found, "V1.filter").above.honest
     assert honest.neuron == "V1.filter[2, 3, 1]"
     images, positive = pictures()
@@ -144,8 +150,8 @@ def test_the_honest_figure_is_of_images_that_nothing_was_chosen_on(place, run):
 
 
 def test_an_archive_gives_what_a_folder_gives(run, place):
-    one, other = (lnet.probe(run, place / name, layers=["V1"]) for name in ("set", "faces.tar"))
-    assert one.layers == other.layers
+    one, other = (look(run, place / name) for name in ("set", "faces.tar"))
+    assert one.rows == other.rows
 
 
 def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
@@ -153,7 +159,7 @@ def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
     broken = write(tmp_path / "set", images, positive)
     for name in ("face/000.png", "distractor/099.png"):
         (broken / name).write_bytes(b"no image")
-    found = lnet.probe(run, broken)
+    found = look(run, broken)
     assert (found.positives, found.negatives, found.skipped) == (39, 59, 2)
     figures = row(found, "V1.filter").above.flattering.figures
     assert figures.accuracy == pytest.approx((35 + 53) / 98)
@@ -166,21 +172,21 @@ def test_any_label_against_any(run, place, tmp_path):
     images, positive = pictures()
     write(tmp_path, images, positive, ("cat", "dog"))
     write(tmp_path, images[:10], np.ones(10, bool), ("bird", "fish"))
-    found = lnet.probe(run, tmp_path, "cat")
+    found = look(run, tmp_path, "cat")
     assert (found.positives, found.negatives, found.against) == (40, 70, "the rest")
-    found = lnet.probe(run, tmp_path, "dog", "cat")
+    found = look(run, tmp_path, "dog", "cat")
     assert (found.positives, found.negatives, found.label, found.against) == (60, 40, "dog", "cat")
 
 
 def test_of_two_labels_the_rarer_is_sought(run, tmp_path):
     images, positive = pictures()
-    found = lnet.probe(run, write(tmp_path, images, positive, ("cat", "dog")))
+    found = look(run, write(tmp_path, images, positive, ("cat", "dog")))
     assert (found.label, found.against) == ("cat", "dog")
 
 
 def test_a_distractor_is_never_sought(run, tmp_path):
     images, positive = pictures()
-    found = lnet.probe(run, write(tmp_path, images, positive, ("distractor", "face")))
+    found = look(run, write(tmp_path, images, positive, ("distractor", "face")))
     assert (found.label, found.positives) == ("face", 60)
 
 
@@ -211,7 +217,7 @@ def test_images_without_labels(run, place, tmp_path):
 
 def test_sources_from_names(run, place):
     """Ten numbers in a row are one photo."""
-    found = lnet.probe(run, place / "set", sources=[r"/(\d\d)\d"])
+    found = look(run, place / "set", sources=[r"/(\d\d)\d"])
     assert found.sources == 10
 
 
@@ -225,13 +231,13 @@ def test_sources_from_a_table(run, place, tmp_path):
     table = tmp_path / "sets.csv"
     table.write_text("\n".join(lines))
     arguments = run, place / "faces.tar", "face"
-    assert lnet.probe(*arguments, sources=[f"{table}:photo"]).sources == 100
-    assert lnet.probe(*arguments, sources=[f"{table}:photo", "[^@]*"]).sources == 25
+    assert look(*arguments, sources=[f"{table}:photo"]).sources == 100
+    assert look(*arguments, sources=[f"{table}:photo", "[^@]*"]).sources == 25
     refused("E771: the table .* has no column 'source'", *arguments, sources=[str(table)])
     refused("E771: the table .* has two sources for", run, place / "set", sources=[f"{table}:photo"])
     short = [line.replace("faces.tar,face/", "").replace("faces.tar,distractor/", "") for line in lines[1::2]]
     table.write_text("\n".join(["file,photo", *short]))
-    assert lnet.probe(*arguments, sources=[f"{table}:photo"]).sources == 100
+    assert look(*arguments, sources=[f"{table}:photo"]).sources == 100
     table.write_text("\n".join(lines[:-2]))
     refused("E771: the table .* lacks 1 of 100 images", *arguments, sources=[f"{table}:photo"])
     table.write_text("")
@@ -243,11 +249,135 @@ def test_sources_from_a_table(run, place, tmp_path):
 
 def test_halves_need_sources(run, place):
     refused(
-        "E772: halves need at least two sources of images with 'face'",
+        "E772: halves need two sources of images with 'face' at least",
         run,
         place / "set",
         sources=["^[a-z]+"],
     )
+
+
+# --- baselines -------------------------------------------------------------------------------------------
+
+
+def test_baselines_stand_in_the_same_table(run, place):
+    found = lnet.probe(run, place / "set", compare={"again": run}, templates=20)
+    assert [(r.name, r.layer, r.neurons) for r in found.rows] == [
+        ("trained", "V2.filter", 32),
+        ("first stage", "V1.filter", 108),
+        ("guess", "", 1),
+        ("brightness", "", 1),
+        ("contrast", "", 1),
+        ("linear filter, raw pixels", "", 20),
+        ("linear filter, normalised", "", 20),
+        ("k-means", "", 20),
+        ("random weights, mean of 5", "V1.filter", 108),
+        ("random weights, best of 5", "V1.filter", 540),
+        ("random weights, mean of 5", "V2.filter", 32),
+        ("random weights, best of 5", "V2.filter", 160),
+        ("again", "V1.filter", 108),
+        ("again", "V2.filter", 32),
+    ]
+    assert row(found, "again", "V2.filter").above == row(found, "trained", "V2.filter").above
+    assert len(lnet.probe(run, place / "set", baselines=False).rows) == 2
+
+
+def test_a_guess_is_the_more_frequent_class(run, place):
+    for label in ("face", "distractor"):
+        guess = row(lnet.probe(run, place / "set", label), "guess")
+        assert guess.above.flattering.figures.accuracy == 0.6
+        assert guess.above.honest.figures.accuracy == pytest.approx(0.6)
+        assert guess.below is None
+
+
+def test_brightness_and_contrast(run, tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(100, 110, (40, 8, 8), dtype=np.uint8)
+    images[:15] += 40
+    images[15:25, ::2] += 80
+    for name, sought in (("brightness", slice(0, 25)), ("contrast", slice(15, 25))):
+        positive = np.zeros(40, bool)
+        positive[sought] = True
+        folder = write(tmp_path / name, images, positive)
+        assert row(lnet.probe(run, folder), name).above.flattering.figures.accuracy == 1
+
+
+def test_untrained_networks_are_those_of_five_seeds(run, place):
+    found = lnet.probe(run, place / "set")
+    singles = []
+    for seed in range(5):
+        plan = lnet.compile(place / "eyes.lnet", set={"train.seed": seed})
+        untrained = create_run(place / f"untrained-{seed}", plan, run.info["data"], {})
+        untrained.checkpoints.save(Checkpoint(0, lnet.Network(plan).params.arrays, {}))
+        singles.append(row(lnet.probe(untrained, place / "set", baselines=False), "trained", "V2.filter"))
+    mean, best = (row(found, f"random weights, {how} of 5", "V2.filter") for how in ("mean", "best"))
+    accuracies = [single.above.flattering.figures.accuracy for single in singles]
+    assert mean.above.flattering.figures.accuracy == pytest.approx(np.mean(accuracies))
+    assert best.above.flattering.figures.accuracy == max(accuracies)
+    honest = max(singles, key=lambda single: single.above.honest.chosen).above.honest
+    assert best.above.honest == honest
+    assert mean.above.honest.figures.accuracy == pytest.approx(
+        np.mean([single.above.honest.figures.accuracy for single in singles])
+    )
+
+
+def test_a_template_is_a_cosine_with_a_training_image(run, place):
+    found = row(lnet.probe(run, place / "set", templates=12), "linear filter, raw pixels")
+    patches = run.images(normalize="none").batch(0, 12)
+    images, positive = pictures()
+    flat, vectors = images.reshape(100, -1) / 255, patches.images.reshape(12, -1)
+    cosines = flat @ vectors.T / np.linalg.norm(flat, axis=1)[:, None] / np.linalg.norm(vectors, axis=1)
+    cosines = cosines.astype(np.float32)
+    low, high = cosines.min(0), cosines.max(0)
+    accuracy = np.array(
+        [((cosines > low + k / 21 * (high - low)) == positive[:, None]).mean(0) for k in range(1, 21)]
+    )
+    assert found.above.flattering.figures.accuracy == pytest.approx(accuracy.max(), abs=0.011)
+    best = np.flatnonzero(accuracy.max(0) >= accuracy.max() - 0.011)
+    assert found.above.flattering.neuron in {patches.names[k] for k in best}
+
+
+def test_templates_go_through_the_networks_own_normalisation(place):
+    from lnet.runtime.analysis.probe.baselines import first_read
+
+    (place / "retina.lnet").write_text(
+        "network n { image: input(8x8x1); retina: lcn(3); f: local(3, 2); g: local(3, 2) }"
+    )
+    assert first_read(lnet.compile(place / "retina.lnet").graph) == "retina"
+    assert first_read(lnet.compile(place / "eyes.lnet").graph) == "image"
+
+
+def test_centroids_are_where_images_are():
+    from lnet.runtime.analysis.probe.baselines import centroids_of
+
+    rng = np.random.default_rng(0)
+    places = np.array([[0, 0, 9], [0, 9, 0], [9, 0, 0]], np.float32)
+    batches = (
+        places[rng.integers(0, 3, 60)] + rng.normal(0, 0.1, (60, 3)).astype(np.float32) for _ in range(5)
+    )
+    found = centroids_of(batches, 3, 1)
+    distance = np.linalg.norm(found[:, None] - places, axis=2)
+    assert set(distance.argmin(1)) == {0, 1, 2}
+    assert distance.min(1).max() < 4
+
+
+def test_without_scikit_learn_a_row_says_so(run, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    empty = row(lnet.probe(run, place / "set"), "k-means")
+    assert empty.above is None
+    assert "pip install 'lnet[probe]'" in empty.note
+
+
+def test_without_training_images_rows_say_so(run, place):
+    plan = lnet.compile(place / "eyes.lnet")
+    alone = create_run(place / "alone", plan, {"base": str(place / "gone"), "in_memory": False}, {})
+    alone.checkpoints.save(Checkpoint(1, run.network().params.arrays, {}))
+    found = lnet.probe(alone, place / "set")
+    for name in ("linear filter, raw pixels", "linear filter, normalised", "k-means"):
+        assert row(found, name).note == "there is no file or folder 'train'"
+    assert "there is no file or folder 'train'" in probe_text(found)
+    moved = lnet.probe(alone, place / "set", data=place / "train", templates=10)
+    assert row(moved, "linear filter, raw pixels").neurons == 10
+    refused("E701: there is no file or folder", alone, place / "set", data=place / "nowhere")
 
 
 # --- what else can be wrong ------------------------------------------------------------------------------
@@ -262,7 +392,8 @@ def test_a_network_that_diverged(run, place):
 
 
 def test_layers_and_steps_that_are_not_there(run, place):
-    assert [r.name for r in lnet.probe(run, place / "set", layers=["V2"]).layers] == ["V2.filter"]
+    named = look(run, place / "set", layers=["V2", "image"])
+    assert [r.layer for r in named.rows] == ["image", "V2.filter", "V1.filter"]
     refused("E720: there is no layer 'V9'", run, place / "set", layers=["V9"])
     refused("E741: the run .* has no checkpoint at step 5", run, place / "set", step=5)
 
@@ -276,7 +407,7 @@ def test_the_command(run, place, monkeypatch):
     assert "set: 40 face and 60 distractor from 100 sources" in shown
     assert "V1.filter[2, 3, 1]" in shown
     data = json.loads(lnetc("probe", "run", "set", "--json").stdout)
-    assert data["rows"][0]["above"]["flattering"]["figures"]["accuracy"] == pytest.approx(0.9)
+    assert data["rows"][1]["above"]["flattering"]["figures"]["accuracy"] == pytest.approx(0.9)
     kept = read_probes(run)
     assert kept["set"] == lnet.probe("run", "set")
     assert (place / "run" / "probes" / "set.json").is_file()
@@ -284,7 +415,7 @@ def test_the_command(run, place, monkeypatch):
 
 
 def test_a_damaged_result(run, place):
-    save_probe(run, lnet.probe(run, place / "set"), "bad")
+    save_probe(run, look(run, place / "set"), "bad")
     path = run.directory / "probes" / "bad.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is no result of a probe"):

@@ -58,8 +58,8 @@ class Neurons:
     def respond(self, images: Images) -> Responses:
         graph = self.network.graph
         normal = jnp.asarray(normalize(images, normalization(graph)))
-        found: Responses = _layer_responses(graph, self.layers, self.network.params.arrays, normal)
-        return found
+        found = _layer_responses(graph, self.layers, self.network.params.arrays, normal)
+        return {layer: found[layer] for layer in self.layers}  # jit sorts keys
 
     def name(self, group: str, unit: int) -> str:
         sheet = self.network.graph.layer(group).sheet
