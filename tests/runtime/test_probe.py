@@ -1,17 +1,23 @@
 """The neuron test on networks whose best neuron is known, because its weights were set by hand."""
 
+import html
 import json
+import re
+import shutil
+import subprocess
 import sys
 import tarfile
 
 import numpy as np
 import pytest
+from chromium import needs_browser, open_page
 from click.testing import CliRunner
 from PIL import Image
 
 import lnet
 from lnet.cli import main
 from lnet.runtime.analysis.probe import probe_text, read_probes, save_probe
+from lnet.runtime.analysis.report import write_report
 from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.run import create_run
 
@@ -127,7 +133,7 @@ def test_every_accuracy_is_as_by_definition(place):
     assert found.above.flattering.figures.accuracy == pytest.approx(best.max())
     where = np.unravel_index(best.argmax(), best.shape)
     assert found.above.flattering.neuron == "V2.filter[{}, {}, {}]".format(*where)
-    assert found.distribution == tuple(np.histogram(best, 100, (0, 1))[0])
+    assert found.distribution == tuple(np.histogram(best, 200, (0, 1))[0])
     chosen = values[(slice(None), *where)]
     bins = np.histogram(chosen[positive], 40, (chosen.min(), chosen.max()))[0]
     assert found.responses.positives == tuple(bins)
@@ -163,6 +169,47 @@ def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
     assert (found.positives, found.negatives, found.skipped) == (39, 59, 2)
     figures = row(found, "V1.filter").above.flattering.figures
     assert figures.accuracy == pytest.approx((35 + 53) / 98)
+
+
+MEMORY = """
+import resource, sys
+import jax.numpy as jnp, numpy as np
+from lnet.runtime.analysis.probe.labelled import LabelledSet
+from lnet.runtime.analysis.probe.testing import Trial
+
+class Units:
+    sheet = None
+    def respond(self, images):
+        return {"units": jnp.asarray(images[:, 0, 0, 0]) * jnp.linspace(-1, 1, 4000)[:, None]}
+    def name(self, group, unit):
+        return str(unit)
+
+class Images:
+    def run(self, subject, look):
+        result = None
+        for first in range(0, COUNT, 100):
+            numbers = np.arange(first, first + 100)
+            found = look.look(subject.respond((numbers / COUNT).astype(np.float32).reshape(-1, 1, 1, 1)), numbers)
+            result = found if result is None else look.join(result, found)
+        return result
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+for COUNT in (200, 10_000):
+    sources = np.arange(COUNT)
+    images = LabelledSet("", "", "", sources, sources % 10 > 6, sources)
+    Trial(images, sources % 2 == 0, Images(), 0).rows(Units())
+    print(peak())
+"""
+
+
+def test_memory_does_not_grow_with_images_times_neurons():
+    """10,000 images by 4,000 neurons are 160 MB of float32, which nothing ever holds."""
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = map(float, done.stdout.split())
+    assert many - few < 60
 
 
 # --- the set ---------------------------------------------------------------------------------------------
@@ -421,3 +468,32 @@ def test_a_damaged_result(run, place):
     with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is no result of a probe"):
         read_probes(run)
     path.unlink()
+
+
+SEEN = """
+document.body.dataset.seen = JSON.stringify({
+  rows: [...document.querySelectorAll('.probe tr')].map(r => [...r.children].map(c => c.textContent)),
+  pictures: [...document.querySelectorAll('.curve svg')].map(s => s.getBoundingClientRect().height),
+  words: [...document.querySelectorAll('.curve svg text')].map(t => t.textContent),
+  overflow: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+});
+"""
+
+
+@needs_browser
+def test_a_report_shows_what_was_found(run, place, tmp_path):
+    shutil.copytree(run.directory, tmp_path / "run", ignore=shutil.ignore_patterns("probes"))
+    copy = lnet.open_run(tmp_path / "run")
+    save_probe(copy, lnet.probe(run, place / "set", templates=9), "<faces>")
+    page = write_report(copy)
+    dom = open_page(page, SEEN)
+    seen = json.loads(html.unescape(re.search(r'data-seen="([^"]*)"', dom)[1]))
+    shown = {(cells[0], cells[2]): cells for cells in seen["rows"]}
+    assert shown["first stage", "V1.filter[2, 3, 1]"][3] == "90.0"
+    assert shown["random weights, mean of 5", "V2.filter"]
+    assert len(seen["pictures"]) == 2
+    assert min(seen["pictures"]) > 100
+    assert "response of V1.filter[2, 3, 1]" in seen["words"]
+    assert {"face", "distractor", "trained, V2.filter"} <= set(seen["words"])
+    assert not seen["overflow"]
+    assert "&lt;faces&gt;" in page.read_text()

@@ -12,7 +12,7 @@ from lnet.runtime.run import Run, refused
 
 from .scores import Figures
 
-BINS = 100
+BINS = 200
 """Bins from 0 to 1 that accuracies of all neurons are counted in."""
 
 
@@ -115,4 +115,5 @@ def _read(path: Path) -> Probe:
     try:
         return decode(Probe, json.loads(path.read_text(encoding="utf-8")), "probe")
     except (OSError, ValueError, Malformed) as error:
-        raise refused("E774", f"'{path}' is no result of a probe", str(error)) from error
+        hint = "probe again, or remove it"
+        raise refused("E774", f"'{path}' is no result of a probe", str(error), hint=hint) from error

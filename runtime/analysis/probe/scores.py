@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 RESAMPLES = 1000
-CHUNK = 2**21
+CHUNK = 2**18
 """Weights that are held at once."""
 
 

@@ -1,4 +1,4 @@
-"""One page about a run, whole in itself: network, losses, filters, reconstructions, throughput, configuration."""
+"""One page about a run, whole in itself: network, losses, filters, reconstructions, probes, configuration."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .cluster import cluster_section, running_times
 from .curves import accuracy_curves, loss_curves, throughput_curve
 from .diagram import diagram
 from .pictures import data_url, sheet_picture
+from .probe import probe_sections
 
 Data = str | os.PathLike[str] | None
 SAMPLES = 128
@@ -78,6 +79,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
         "objectives": _objectives(steps),
         "filters": _filters(graph, network),
         **_reconstructions(run, network, data),
+        "probes": probe_sections(run),
         "throughput": Markup(throughput_curve(steps, graph.training.batch)) if steps else None,
         "cluster": cluster_section(plan, events),
         "settings": _settings(run),
