@@ -220,7 +220,7 @@ def test_any_label_against_any(run, place, tmp_path):
     write(tmp_path, images, positive, ("cat", "dog"))
     write(tmp_path, images[:10], np.ones(10, bool), ("bird", "fish"))
     found = look(run, tmp_path, "cat")
-    assert (found.positives, found.negatives, found.against) == (40, 70, "the rest")
+    assert (found.positives, found.negatives, found.against) == (40, 70, "rest")
     found = look(run, tmp_path, "dog", "cat")
     assert (found.positives, found.negatives, found.label, found.against) == (60, 40, "dog", "cat")
 

@@ -90,7 +90,7 @@ def open_set(
         names = _applied(step, names, Path(path))
     numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))
     rest = [name for name in images.classes if name != sought]
-    against = against or (rest[0] if len(rest) == 1 else "the rest")
+    against = against or (rest[0] if len(rest) == 1 else "rest")
     return LabelledSet(str(path), sought, against, places, positive[places], numbers.astype(np.int64))
 
 
