@@ -11,6 +11,7 @@ import lnet
 
 from .options import Existing, json_option
 from .program import main
+from .runs import client_of
 
 
 @main.command()
@@ -58,6 +59,13 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     help="Patches and centroids to compare with (default: as many as the last layer has neurons).",
 )
 @click.option("--data", metavar="PATH", help="Where the training images are, if they have moved.")
+@click.option(
+    "--cluster",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Spread the images over a Dask cluster, as in 'lnetc run'; the figures are the same.",
+)
 @json_option
 def probe(
     directory: Path,
@@ -72,6 +80,7 @@ def probe(
     no_baselines: bool,
     templates: int | None,
     data: str | None,
+    cluster: str | None,
     as_json: bool,
 ) -> None:
     """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
@@ -79,20 +88,22 @@ def probe(
     from lnet.runtime.analysis.probe import probe_text, save_probe
 
     run = lnet.open_run(directory)
-    found = lnet.probe(
-        run,
-        images,
-        label,
-        against,
-        sources=sources,
-        layers=layers,
-        step=step,
-        seed=seed,
-        baselines=not no_baselines,
-        compare=_named(compare),
-        templates=templates,
-        data=data,
-    )
+    with client_of(cluster, run.plan) as client:
+        found = lnet.probe(
+            run,
+            images,
+            label,
+            against,
+            sources=sources,
+            layers=layers,
+            step=step,
+            seed=seed,
+            baselines=not no_baselines,
+            compare=_named(compare),
+            templates=templates,
+            data=data,
+            client=client,
+        )
     kept = save_probe(run, found, Path(images).stem)
     click.echo(json.dumps(encode(found), indent=2) if as_json else f"{probe_text(found)}\n{kept}")
 

@@ -52,7 +52,7 @@ def run(
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     plan = plan_of(file, settings, Layout())
-    with _client(cluster, plan) as client:
+    with client_of(cluster, plan) as client:
         _train(
             lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze, wire),
             cluster is not None,
@@ -69,11 +69,11 @@ def resume(directory: Path, data: str | None, steps: int | None, cluster: str | 
 
     In this process or on a cluster, whichever it ran on before.
     """
-    with _client(cluster, lnet.open_run(directory).plan) as client:
+    with client_of(cluster, lnet.open_run(directory).plan) as client:
         _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client), cluster is not None)
 
 
-def _client(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
+def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
     """Return what gives a client of a cluster, or None where there is to be none."""
     if cluster is None:
         return nullcontext()

@@ -175,6 +175,7 @@ MEMORY = """
 import resource, sys
 import jax.numpy as jnp, numpy as np
 from lnet.runtime.analysis.probe.labelled import LabelledSet
+from lnet.runtime.analysis.probe.sweep import Gallery
 from lnet.runtime.analysis.probe.testing import Trial
 
 class Units:
@@ -185,6 +186,8 @@ class Units:
         return str(unit)
 
 class Images:
+    def __init__(self, images):
+        self.gallery = Gallery(images)
     def run(self, subject, look):
         result = None
         for first in range(0, COUNT, 100):
@@ -198,8 +201,8 @@ def peak():
 
 for COUNT in (200, 10_000):
     sources = np.arange(COUNT)
-    images = LabelledSet("", "", "", sources, sources % 10 > 6, sources)
-    Trial(images, sources % 2 == 0, Images(), 0).rows(Units())
+    images = LabelledSet("", None, "", "", sources, sources % 10 > 6, sources)
+    Trial(Images(images), sources % 2 == 0, 0).rows(Units())
     print(peak())
 """
 

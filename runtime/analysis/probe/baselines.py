@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from lnet.compiler.graph import Graph
 from lnet.compiler.shapes import Sheet
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.network import Network, initial_params
 from lnet.runtime.run import Run
 
 from .result import Choice, Finding, Row
 from .scores import Figures
-from .subjects import Images, Neurons, Responses, Subject
+from .subjects import Images, Neurons, Responses, Subject, Weights
 from .testing import Trial
 
 SEEDS = 5
@@ -61,19 +60,15 @@ def _either(row: Row) -> Row:
 # --- untrained networks ---------------------------------------------------------------------------------------------
 
 
-def untrained_rows(trial: Trial, network: Network, layers: tuple[str, ...]) -> Iterator[Row]:
+def untrained_rows(trial: Trial, weights: Weights, layers: tuple[str, ...]) -> Iterator[Row]:
     """Yield the best and the mean of networks with initial weights from SEEDS seeds, for each layer."""
-    tested = [_untrained(trial, network, layers, seed) for seed in range(SEEDS)]
+    drawn = (replace(weights, seed=seed) for seed in range(SEEDS))
+    tested = [trial.rows(Neurons(untrained, layers), "random weights") for untrained in drawn]
     for layer in layers:
         rows = [rows[layer] for rows in tested]
         yield _merged(rows, f"random weights, mean of {SEEDS}", _mean)
         best = _merged(rows, f"random weights, best of {SEEDS}", _best)
         yield replace(best, neurons=sum(row.neurons for row in rows))
-
-
-def _untrained(trial: Trial, network: Network, layers: tuple[str, ...], seed: int) -> dict[str, Row]:
-    drawn = Network(network.plan, initial_params(network.graph, seed))
-    return trial.rows(Neurons(drawn, layers), "random weights")
 
 
 def _merged(rows: Sequence[Row], name: str, merge: Callable[[Sequence[Finding]], Finding]) -> Row:
@@ -119,13 +114,13 @@ def _mean_figures(several: Sequence[Figures]) -> Figures:
 
 
 def template_rows(
-    trial: Trial, run: Run, network: Network, count: int, data: str | os.PathLike[str] | None
+    trial: Trial, run: Run, weights: Weights, count: int, data: str | os.PathLike[str] | None
 ) -> Iterator[Row]:
     """Yield the best of `count` training patches, and of as many centroids of them.
 
     Where there are no images to take patches from, rows say why; raises `LnetError` if it is `data` that is wrong.
     """
-    sheet, graph = network.graph.input.sheet, network.graph
+    graph = run.plan.graph
     try:
         patches = run.images(data, normalize="none")
         drawn = patches.batch(0, count)
@@ -136,8 +131,8 @@ def template_rows(
         yield from (Row(name, "", True, 0, note=why) for name in (RAW, NORMAL, CENTROIDS))
         return
     batch = graph.training.batch
-    normal = Neurons(network, (first_read(graph),))
-    views: dict[str, Subject] = {RAW: Pixels(sheet), NORMAL: normal}
+    normal = Neurons(weights, (first_read(graph),))
+    views: dict[str, Subject] = {RAW: Pixels(graph.input.sheet), NORMAL: normal}
     for name, view in views.items():
         yield from _templates(trial, name, view, _seen_through(view, drawn.images, batch), drawn.names)
     seen = (_seen_through(normal, patches.batch(n * count, count).images, batch) for n in range(PASSES))

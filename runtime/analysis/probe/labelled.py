@@ -34,9 +34,13 @@ REST = "distractor"
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images of a path by their `places` in the order of the files: whether each is positive, and its source."""
+    """Images of a path by their `places` in the order of the files: whether each is positive, and its source.
+
+    The path is relative to `base`.
+    """
 
     path: str
+    base: Path
     label: str
     against: str
     places: NDArray[np.int64]
@@ -49,7 +53,7 @@ class LabelledSet:
 
     def open(self, sheet: Sheet) -> Dataset:
         """Return the images, resized to a network's input, in 0..1."""
-        return _opened(self.path, sheet, None)
+        return _opened(self.path, self.base, sheet, None)
 
     def decodable(self, dataset: Dataset) -> LabelledSet:
         """Return the set without images that cannot be decoded; raises `LnetError` if all are."""
@@ -77,7 +81,8 @@ def open_set(
     sources   how an image's name becomes its source: tables `FILE.csv[:COLUMN]` and regular expressions (their first
               group, or the whole match), each applied to what the one before made. Without, each image is its own.
     """
-    images = _labelled(str(path))
+    base = Path().resolve()
+    images = _labelled(str(path), base)
     assert images.classes is not None, "images without labels are refused"
     assert images.labels is not None
     counts = np.bincount(images.labels, minlength=len(images.classes))
@@ -91,21 +96,21 @@ def open_set(
     numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))
     rest = [name for name in images.classes if name != sought]
     against = against or (rest[0] if len(rest) == 1 else "rest")
-    return LabelledSet(str(path), sought, against, places, positive[places], numbers.astype(np.int64))
+    return LabelledSet(str(path), base, sought, against, places, positive[places], numbers.astype(np.int64))
 
 
-def _labelled(path: str) -> Dataset:
+def _labelled(path: str, base: Path) -> Dataset:
     any_sheet = Sheet(1, 1, 3)
     try:
-        images = _opened(path, any_sheet, None)
-        return images if images.classes is not None else _opened(path, any_sheet, "folder")
+        images = _opened(path, base, any_sheet, None)
+        return images if images.classes is not None else _opened(path, base, any_sheet, "folder")
     except LnetError as error:  # its hints are about the language
         raise LnetError([replace(found, hints=()) for found in error.diagnostics]) from error
 
 
-def _opened(path: str, sheet: Sheet, labels: str | None) -> Dataset:
+def _opened(path: str, base: Path, sheet: Sheet, labels: str | None) -> Dataset:
     frames = Frames(path, Size(sheet.height, sheet.width), "resize", False, "none", labels)
-    return open_frames(frames, sheet.maps, Path(), 0)
+    return open_frames(frames, sheet.maps, base, 0)
 
 
 def _sought(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lnet.compiler.graph import Graph
-from lnet.runtime.network import Network
 from lnet.runtime.run import Run, open_run, refused
 
 from .baselines import plain_rows, template_rows, untrained_rows
 from .labelled import LabelledSet, open_set
 from .result import Probe, Row
 from .scores import Mask, first_half
-from .subjects import Neurons, probed_layers
-from .sweep import LocalSweep
+from .subjects import Neurons, Weights, probed_layers
+from .sweep import Gallery, LocalSweep, Sweep
 from .testing import Trial
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Place = str | os.PathLike[str]
 
@@ -37,6 +40,7 @@ def probe(
     compare: Mapping[str, Run | Place] | None = None,
     templates: int | None = None,
     data: Place | None = None,
+    client: Client | None = None,
 ) -> Probe:
     """Test every neuron of a run's layers on labelled images, beside baselines in the same table.
 
@@ -48,29 +52,29 @@ def probe(
     compare     other runs by name, tested like this one
     templates   how many patches and centroids; as many as the last layer has neurons unless given
     data        where the training images are, if they have moved
+    client      of a Dask cluster that sees run and images; the figures are the same
 
     Raises `LnetError` for what is wrong with any of these.
     """
     run = _opened(run)
     labelled = open_set(images, label, against, sources)
-    trial = _trial(run, labelled, seed)
-    checkpoint = run.checkpoint(step)
-    network = Network(run.plan, checkpoint.params)
+    trial = _trial(run, labelled, seed, client)
+    weights = _weights(run, step)
     chosen = probed_layers(run.plan.graph, layers)
-    rows = [*_trained_rows(trial, network, chosen)]
+    rows = [*_trained_rows(trial, weights, chosen)]
     if baselines:
         sheet = run.plan.graph.input.sheet
         count = templates or run.plan.graph.layer(chosen[-1]).sheet.values
         rows += plain_rows(trial, sheet)
-        rows += template_rows(trial, run, network, count, data)
-        rows += untrained_rows(trial, network, chosen)
+        rows += template_rows(trial, run, weights, count, data)
+        rows += untrained_rows(trial, weights, chosen)
     for name, other in (compare or {}).items():
         rows += _other_rows(trial, _opened(other), name)
     usable = trial.images
     return Probe(
         network=run.plan.graph.name,
         run=str(run.directory),
-        step=checkpoint.step,
+        step=weights.step,
         images=usable.path,
         label=usable.label,
         against=usable.against,
@@ -87,12 +91,25 @@ def _opened(run: Run | Place) -> Run:
     return run if isinstance(run, Run) else open_run(run)
 
 
-def _trial(run: Run, images: LabelledSet, seed: int) -> Trial:
+def _weights(run: Run, step: int | None = None) -> Weights:
+    """Return the weights of a checkpoint that is whole; a run that is still trained must not change them later."""
+    return Weights(run.directory, run.checkpoint(step).step)
+
+
+def _trial(run: Run, images: LabelledSet, seed: int, client: Client | None) -> Trial:
     graph = run.plan.graph
-    dataset = images.open(graph.input.sheet)
-    usable = images.decodable(dataset)
-    batch = min(graph.training.batch, usable.count)  # what it was trained with fits in memory
-    return Trial(usable, _half(usable, seed), LocalSweep(usable, batch, {graph.input.sheet: dataset}), seed)
+    gallery = Gallery(images).decodable(graph.input.sheet)
+    half = _half(gallery.images, seed)
+    batch = min(graph.training.batch, len(half))  # what it was trained with fits in memory
+    return Trial(_sweep(gallery, batch, client), half, seed)
+
+
+def _sweep(gallery: Gallery, batch: int, client: Client | None) -> Sweep:
+    if client is None:
+        return LocalSweep(gallery, batch)
+    from lnet.runtime.cluster.probing import ClusterSweep
+
+    return ClusterSweep(gallery, batch, client)
 
 
 def _half(images: LabelledSet, seed: int) -> Mask:
@@ -109,11 +126,11 @@ def _half(images: LabelledSet, seed: int) -> Mask:
     return half
 
 
-def _trained_rows(trial: Trial, network: Network, chosen: tuple[str, ...]) -> Iterator[Row]:
+def _trained_rows(trial: Trial, weights: Weights, chosen: tuple[str, ...]) -> Iterator[Row]:
     """Yield the layers of the trained network, and its first stage, which the others should beat."""
-    first = _first_stage(network.graph)
+    first = _first_stage(weights.network.graph)
     layers = chosen if first is None or first in chosen else (first, *chosen)
-    rows = trial.rows(Neurons(network, layers), "trained", baseline=False)
+    rows = trial.rows(Neurons(weights, layers), "trained", baseline=False)
     yield from (row for layer, row in rows.items() if layer != first)
     if first is not None:
         yield replace(rows[first], name="first stage", baseline=True)
@@ -127,4 +144,4 @@ def _first_stage(graph: Graph) -> str | None:
 
 def _other_rows(trial: Trial, run: Run, name: str) -> Iterator[Row]:
     layers = probed_layers(run.plan.graph)
-    yield from trial.rows(Neurons(run.network(), layers), name).values()
+    yield from trial.rows(Neurons(_weights(run), layers), name).values()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -22,7 +23,8 @@ from lnet.compiler.shapes import Sheet
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.evaluate import batch_last, layer_values
-from lnet.runtime.network import Network
+from lnet.runtime.network import Network, initial_params
+from lnet.runtime.run import open_run
 
 Images = NDArray[np.float32]
 """`[n, rows, columns, channels]` in 0..1."""
@@ -45,24 +47,48 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Which weights a network has: those of a run at a step, or initial ones from a seed."""
+
+    directory: Path
+    step: int
+    seed: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What travels to another process is where the run is; it must see it there."""
+        return Weights, (self.directory.resolve(), self.step, self.seed)
+
+    @cached_property
+    def network(self) -> Network:
+        run = open_run(self.directory)
+        if self.seed is None:
+            return run.network(self.step)
+        return Network(run.plan, initial_params(run.plan.graph, self.seed))
+
+
+@dataclass(frozen=True)
 class Neurons:
     """The neurons of some layers of a network: a unit is a position and a map, in the order row, column, map."""
 
-    network: Network
+    weights: Weights
     layers: tuple[str, ...]
 
     @property
+    def graph(self) -> Graph:
+        return self.weights.network.graph
+
+    @property
     def sheet(self) -> Sheet:
-        return self.network.graph.input.sheet
+        return self.graph.input.sheet
 
     def respond(self, images: Images) -> Responses:
-        graph = self.network.graph
+        graph = self.graph
         normal = jnp.asarray(normalize(images, normalization(graph)))
-        found = _layer_responses(graph, self.layers, self.network.params.arrays, normal)
+        found = _layer_responses(graph, self.layers, self.weights.network.params.arrays, normal)
         return {layer: found[layer] for layer in self.layers}  # jit sorts keys
 
     def name(self, group: str, unit: int) -> str:
-        sheet = self.network.graph.layer(group).sheet
+        sheet = self.graph.layer(group).sheet
         row, column, map_ = np.unravel_index(unit, (sheet.height, sheet.width, sheet.maps))
         return f"{group}[{row}, {column}, {map_}]"
 

@@ -1,10 +1,14 @@
-"""The images of a labelled set, shown to a subject batch by batch, while the next ones are decoded."""
+"""The images of a labelled set, shown to a subject batch by batch, while the next ones are decoded.
+
+The set is cut into shares of several batches. Whoever looks at a share, this process or one of a cluster, returns the
+same numbers, and they are joined in the same order.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,40 +20,37 @@ from .neurons import Pass, Places
 from .subjects import Images, Subject
 
 T = TypeVar("T")
+SHARE = 8
+"""Batches in a share."""
 
 
-class Sweep(Protocol):
-    """Whatever shows all images of a set to a subject."""
+class Gallery:
+    """The images of a set by their numbers in it; what is decoded is kept as long as there is room."""
 
-    def run(self, subject: Subject, look: Pass[T]) -> T:
-        """Return the result of a pass."""
+    def __init__(self, images: LabelledSet) -> None:
+        self.images = images
+        self._datasets: dict[Sheet, Dataset] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What travels to another process is which images, not their pixels."""
+        return Gallery, (self.images,)
 
-@dataclass(frozen=True)
-class LocalSweep:
-    """In this process, `batch` images at a time; what is decoded is kept as long as there is room."""
+    def dataset(self, sheet: Sheet) -> Dataset:
+        """Return the images at a network's size, in 0..1."""
+        if sheet not in self._datasets:
+            self._datasets[sheet] = self.images.open(sheet)
+        return self._datasets[sheet]
 
-    images: LabelledSet
-    batch: int
-    opened: dict[Sheet, Dataset] = field(default_factory=dict)
-
-    def run(self, subject: Subject, look: Pass[T]) -> T:
-        if subject.sheet not in self.opened:
-            self.opened[subject.sheet] = self.images.open(subject.sheet)
-        pictures = Pictures(self.images, self.opened[subject.sheet])
-        with feed(pictures, 0, -(-self.images.count // self.batch), self.batch) as batches:
-            return reduce(
-                look.join,
-                (
-                    look.look(subject.respond(filled(found, self.batch)), numbers)
-                    for numbers, found in batches
-                ),
-            )
+    def decodable(self, sheet: Sheet) -> Gallery:
+        """Return the gallery without images that cannot be decoded; raises `LnetError` if all are."""
+        rest = Gallery(self.images.decodable(self.dataset(sheet)))
+        rest._datasets = self._datasets
+        return rest
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of a set by their numbers in it."""
+    """The images of a gallery for one subject."""
 
     images: LabelledSet
     dataset: Dataset
@@ -60,6 +61,46 @@ class Pictures:
         return numbers, self.dataset.at(self.images.places[numbers].tolist()).images
 
 
+def shares(gallery: Gallery, batch: int) -> list[range]:
+    """Return the batches of each share."""
+    batches = range(-(-gallery.images.count // batch))
+    return [batches[first : first + SHARE] for first in batches[::SHARE]]
+
+
+def look_at(gallery: Gallery, subject: Subject, look: Pass[T], batch: int, share: range) -> T:
+    """Return the result of a pass over a share."""
+    pictures = Pictures(gallery.images, gallery.dataset(subject.sheet))
+    with feed(pictures, share.start, share.stop, batch) as parts:
+        return reduce(
+            look.join, (look.look(subject.respond(filled(found, batch)), numbers) for numbers, found in parts)
+        )
+
+
 def filled(images: Images, count: int) -> Images:
     """Return images with blank ones behind them, so that kernels are compiled for one size of batch."""
     return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0), (0, 0)))
+
+
+class Sweep(Protocol):
+    """Whatever shows all images of a gallery to a subject."""
+
+    @property
+    def gallery(self) -> Gallery: ...
+
+    def run(self, subject: Subject, look: Pass[T]) -> T:
+        """Return the result of a pass."""
+
+
+@dataclass(frozen=True)
+class LocalSweep:
+    """In this process, `batch` images at a time."""
+
+    gallery: Gallery
+    batch: int
+
+    def run(self, subject: Subject, look: Pass[T]) -> T:
+        found = (
+            look_at(self.gallery, subject, look, self.batch, share)
+            for share in shares(self.gallery, self.batch)
+        )
+        return reduce(look.join, found)

@@ -27,12 +27,15 @@ RESPONSE_BINS = 40
 
 @dataclass(frozen=True)
 class Trial:
-    """A set, the half of it that honest figures are chosen on, and what shows it to subjects."""
+    """What shows a set to subjects, and the half of it that honest figures are chosen on."""
 
-    images: LabelledSet
-    half: Mask
     sweep: Sweep
+    half: Mask
     seed: int
+
+    @property
+    def images(self) -> LabelledSet:
+        return self.sweep.gallery.images
 
     def rows(self, subject: Subject, name: str = "", baseline: bool = True) -> dict[str, Row]:
         """Return a row for each group of a subject's units; those of a network, which has a `name`, are its layers."""
