@@ -17,6 +17,7 @@ from PIL import Image
 import lnet
 from lnet.cli import main
 from lnet.runtime.analysis.probe import probe_text, read_probes, save_probe
+from lnet.runtime.analysis.probe.specificity import lifetime_sparseness, scrambled
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.run import create_run
@@ -430,6 +431,47 @@ def test_without_training_images_rows_say_so(run, place):
     refused("E701: there is no file or folder", alone, place / "set", data=place / "nowhere")
 
 
+# --- specificity -----------------------------------------------------------------------------------------
+
+
+def test_scrambled_phases_leave_the_spectrum():
+    images = np.random.default_rng(0).random((3, 9, 8, 3)).astype(np.float32)
+    found = scrambled(images, 1)
+    np.testing.assert_allclose(
+        np.abs(np.fft.fft2(found, axes=(1, 2))), np.abs(np.fft.fft2(images, axes=(1, 2))), atol=1e-4
+    )
+    np.testing.assert_allclose(found.mean((1, 2)), images.mean((1, 2)), rtol=1e-5)
+    assert np.abs(found - images).mean() > 0.1
+    assert np.abs(found[0] - scrambled(images[::-1], 1)[0]).mean() > 0.1
+
+
+def test_a_detector_of_one_pixel_does_not_care_for_scrambled_images(run, place):
+    """It answers the mean brightness, which is neither what positives nor what negatives have there."""
+    first = row(look(run, place / "set"), "first stage")
+    images, positive = pictures()
+    unit = images[:, 3, 4] / 255
+    order = np.array([n for _, n in sorted((0 if not p else 1, n) for n, p in enumerate(positive))])
+    batches = [order[k : k + 30] for k in range(0, 100, 30)]
+    shown = [scrambled((images[b] / np.float32(255))[..., None], 0) for b in batches[:-1]]
+    padded = np.pad((images[batches[-1]] / np.float32(255))[..., None], ((0, 20), (0, 0), (0, 0), (0, 0)))
+    shown.append(scrambled(padded, 0)[:10])
+    answers = np.concatenate(shown)[:, 3, 4, 0][positive[order]].mean()
+    one, zero = unit[positive].mean(), unit[~positive].mean()
+    assert first.scrambled == pytest.approx((answers - zero) / (one - zero), rel=1e-3)
+    assert first.scrambled < 0.9
+
+
+def test_lifetime_sparseness(run, place):
+    responses = np.array([[0, 0, 0, 5.0], [1, 1, -1, 1], [0, 0, 0, 0]])
+    found = lifetime_sparseness(np.abs(responses).sum(1), (responses**2).sum(1), 4)
+    np.testing.assert_allclose(found, [1, 0, np.nan])
+    first = row(look(run, place / "set"), "first stage")
+    values = run.network()(pictures()[0][..., None] / np.float32(255))["V1.filter"][:, 2, 3, 1].astype(float)
+    expected = lifetime_sparseness(np.abs(values).sum(), (values**2).sum(), 100)
+    assert sum(first.sparseness) == 1
+    assert first.sparseness.index(1) == int(expected * len(first.sparseness))
+
+
 # --- what else can be wrong ------------------------------------------------------------------------------
 
 
@@ -494,7 +536,7 @@ def test_a_report_shows_what_was_found(run, place, tmp_path):
     shown = {(cells[0], cells[2]): cells for cells in seen["rows"]}
     assert shown["first stage", "V1.filter[2, 3, 1]"][3] == "90.0"
     assert shown["random weights, mean of 5", "V2.filter"]
-    assert len(seen["pictures"]) == 2
+    assert len(seen["pictures"]) == 3
     assert min(seen["pictures"]) > 100
     assert "response of V1.filter[2, 3, 1]" in seen["words"]
     assert {"face", "distractor", "trained, V2.filter"} <= set(seen["words"])

@@ -16,6 +16,7 @@ from .baselines import plain_rows, template_rows, untrained_rows
 from .labelled import LabelledSet, open_set
 from .result import Probe, Row
 from .scores import Mask, first_half
+from .specificity import with_specificity
 from .subjects import Neurons, Weights, probed_layers
 from .sweep import Gallery, LocalSweep, Sweep
 from .testing import Trial
@@ -130,7 +131,8 @@ def _trained_rows(trial: Trial, weights: Weights, chosen: tuple[str, ...]) -> It
     """Yield the layers of the trained network, and its first stage, which the others should beat."""
     first = _first_stage(weights.network.graph)
     layers = chosen if first is None or first in chosen else (first, *chosen)
-    rows = trial.rows(Neurons(weights, layers), "trained", baseline=False)
+    neurons = Neurons(weights, layers)
+    rows = with_specificity(trial, neurons, trial.rows(neurons, "trained", baseline=False))
     yield from (row for layer, row in rows.items() if layer != first)
     if first is not None:
         yield replace(rows[first], name="first stage", baseline=True)

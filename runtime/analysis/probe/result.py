@@ -12,8 +12,8 @@ from lnet.runtime.run import Run, refused
 
 from .scores import Figures
 
-BINS = 200
-"""Bins from 0 to 1 that accuracies of all neurons are counted in."""
+BINS, SPARSENESS_BINS = 200, 40
+"""Bins from 0 to 1 that neurons are counted in, by accuracy and by sparseness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Row:
     below          with its negation
     distribution   neurons by their accuracy above, in BINS bins from 0 to 1
     responses      of the neuron that is best above
+    scrambled      its mean response to positives with scrambled phases: 1 is that to positives, 0 that to negatives
+    sparseness     neurons by lifetime sparseness, in SPARSENESS_BINS bins from 0 to 1; silent ones are not counted
     note           why there is nothing, or what else should be known
     """
 
@@ -69,6 +71,8 @@ class Row:
     below: Finding | None = None
     distribution: tuple[int, ...] = ()
     responses: Histogram | None = None
+    scrambled: float | None = None
+    sparseness: tuple[int, ...] = ()
     note: str = ""
 
 

@@ -23,7 +23,7 @@ from lnet.compiler.shapes import Sheet
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.evaluate import batch_last, layer_values
-from lnet.runtime.network import Network, initial_params
+from lnet.runtime.network import Network, initial_params, parse_neuron
 from lnet.runtime.run import open_run
 
 Images = NDArray[np.float32]
@@ -91,6 +91,12 @@ class Neurons:
         sheet = self.graph.layer(group).sheet
         row, column, map_ = np.unravel_index(unit, (sheet.height, sheet.width, sheet.maps))
         return f"{group}[{row}, {column}, {map_}]"
+
+    def unit(self, name: str) -> int:
+        """Return the number of a unit by what people call it."""
+        layer, *place = parse_neuron(self.graph, name)
+        sheet = self.graph.layer(layer).sheet
+        return int(np.ravel_multi_index(place, (sheet.height, sheet.width, sheet.maps)))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -22,6 +22,7 @@ COLUMNS = (
     "ROC area",
     "AP",
     "d'",
+    "scrambled",
 )
 
 
@@ -48,6 +49,7 @@ LEGEND = (
     "accuracy: neuron and threshold chosen on these images themselves, which flatters; negated: of the opposite decision",
     "from 'honest' on: neuron and threshold chosen on one half of the sources, figures from the other half; "
     "95 %: bootstrap over its sources",
+    "scrambled: mean response of the best to positives with scrambled phases; 1 is that to positives, 0 that to others",
 )
 
 
@@ -80,6 +82,7 @@ def cells(row: Row) -> tuple[str, ...]:
         _figure(figures.roc_area),
         _figure(figures.average_precision),
         _figure(figures.d_prime),
+        _figure(row.scrambled),
     )
 
 

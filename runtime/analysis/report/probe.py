@@ -27,6 +27,7 @@ def probe_sections(run: Run) -> list[dict[str, Any]]:
             "legend": LEGEND,
             "accuracies": Markup(accuracies_picture(probe, name)),
             "responses": Markup(responses_picture(probe, name)),
+            "sparseness": Markup(sparseness_picture(probe, name)),
         }
         for name, probe in read_probes(run).items()
     ]
@@ -51,6 +52,21 @@ def accuracies_picture(probe: Probe, name: str) -> str:
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return to_svg(figure, f"accuracies {name}")
+
+
+def sparseness_picture(probe: Probe, name: str) -> str:
+    """Return how the lifetime sparseness of all neurons of the trained network is distributed, layer by layer."""
+    figure = new_figure(2.3)
+    axes = figure.subplots()
+    for row in probe.rows:
+        if row.sparseness:
+            edges = np.linspace(0, 1, len(row.sparseness) + 1)
+            share = 100 * np.array(row.sparseness) / max(1, sum(row.sparseness))
+            axes.stairs(share, edges, label=f"{row.name}, {row.layer}")
+    axes.set(xlabel="lifetime sparseness", ylabel="% of neurons")
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return to_svg(figure, f"sparseness {name}")
 
 
 def responses_picture(probe: Probe, name: str) -> str:
