@@ -103,6 +103,8 @@ CODES: dict[str, str] = {
     "E772": "too few sources for two halves",
     "E773": "responses that are not finite",
     "E774": "a result of a probe that cannot be read",
+    # looking at what was learned
+    "E780": "a search that cannot be",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lnet.dsl.diagnostics import Diagnostic, LnetError
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
+    from lnet.runtime.analysis.draw import draw
     from lnet.runtime.analysis.probe import Probe, probe
+    from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.network import Network
     from lnet.runtime.run import Run, open_run
     from lnet.runtime.train import Interrupted, resume, train
@@ -34,9 +36,11 @@ _PLACES = {
     "Probe": "lnet.runtime.analysis.probe:Probe",
     "Run": "lnet.runtime.run:Run",
     "compile": "lnet.compiler.pipeline:compile_plan",
+    "draw": "lnet.runtime.analysis.draw:draw",
     "format": "lnet.dsl.printer:format_module",
     "load_plan": "lnet.compiler.plan:load_plan",
     "open_run": "lnet.runtime.run:open_run",
+    "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
     "parse": "lnet.dsl.parser:parse",
     "probe": "lnet.runtime.analysis.probe:probe",
     "resume": "lnet.runtime.train:resume",
@@ -53,9 +57,11 @@ __all__ = [
     "Probe",
     "Run",
     "compile",
+    "draw",
     "format",
     "load_plan",
     "open_run",
+    "optimal_stimulus",
     "parse",
     "probe",
     "resume",

@@ -4,6 +4,7 @@ plan.json        the plan, with the source text that it was compiled from
 run.json         data, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
 checkpoints/     the newest states (checkpoint.py)
+pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
 """
 

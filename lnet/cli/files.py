@@ -15,7 +15,7 @@ from lnet.dsl.printer import format_source
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
 
-from .options import Existing, json_option, write_text
+from .options import Existing, json_option, write_file
 from .program import main
 
 
@@ -85,6 +85,6 @@ def fmt(files: tuple[Path, ...], check: bool, diff: bool) -> None:
         elif check:
             click.echo(f"{path}: would change")
         else:
-            write_text(path, text)
+            write_file(path, text)
             click.echo(f"{path}: formatted")
     click.get_current_context().exit(1 if changed and check else 0)

@@ -91,8 +91,9 @@ def the_only(pattern: str, what: str) -> Path:
     )
 
 
-def write_text(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all; raises `LnetError`."""
     try:
-        write_aside(path, text)
+        write_aside(path, content)
     except OSError as error:
         raise LnetError([Diagnostic("E608", f"'{path}' cannot be written", notes=(str(error),))]) from error

@@ -16,7 +16,7 @@ from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
 
-from .options import Existing, json_option, layout_options, overrides_from, set_option, the_only, write_text
+from .options import Existing, json_option, layout_options, overrides_from, set_option, the_only, write_file
 from .program import main
 
 
@@ -109,7 +109,7 @@ def explain(
 
     plan = plan_of(file, settings, layout_from(**options))
     if svg is not None:
-        write_text(svg, to_svg(plan))
+        write_file(svg, to_svg(plan))
     if as_json:
         tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
         click.echo(json.dumps(explain_data(plan) | tables, indent=2))

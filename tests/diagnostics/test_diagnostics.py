@@ -46,6 +46,7 @@ OUTSIDE_FILES = {
     **{f"E{number}": "tests/runtime/cluster/test_cluster.py" for number in range(760, 763)},
     "E763": "tests/runtime/cluster/test_failures.py",
     **{f"E{number}": "tests/runtime/test_probe.py" for number in range(770, 775)},
+    "E780": "tests/runtime/test_stimulus.py",
 }
 """Codes that no program alone can cause, and the tests that do."""
 

@@ -27,6 +27,7 @@ from lnet.runtime.run import Run, refused
 from .cluster import cluster_section, running_times
 from .curves import accuracy_curves, loss_curves, throughput_curve
 from .diagram import diagram
+from .drawn import drawn_sections
 from .pictures import data_url, sheet_picture
 from .probe import probe_sections
 
@@ -78,6 +79,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
         "accuracies": Markup(accuracies) if accuracies else None,
         "objectives": _objectives(steps),
         "filters": _filters(graph, network),
+        "drawn": drawn_sections(run),
         **_reconstructions(run, network, data),
         "probes": probe_sections(run),
         "throughput": Markup(throughput_curve(steps, graph.training.batch)) if steps else None,

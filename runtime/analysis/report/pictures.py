@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from lnet.runtime.analysis.contact import png
 
 Array = NDArray[np.floating[Any]]
 
@@ -16,9 +16,12 @@ Array = NDArray[np.floating[Any]]
 def data_url(picture: Array, scale: int = 1) -> str:
     """Return a picture `[rows, columns, 3]` in 0..1 as a PNG in a URL, enlarged by an integer."""
     pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return png_url(png(pixels))
+
+
+def png_url(file: bytes) -> str:
+    """Return a PNG file as a URL."""
+    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")
 
 
 def sheet_picture(value: Array, spread: float) -> Array:

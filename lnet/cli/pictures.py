@@ -1,0 +1,60 @@
+"""Commands that draw what neurons do: draw, invariance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+import lnet
+
+from .options import Existing, json_option, write_file
+from .program import main
+
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Of all that is drawn by lot.")
+
+
+@main.command()
+@click.argument("directory", type=Existing)
+@click.argument("neurons", nargs=-1, required=True, metavar="NEURON...")
+@click.option("--data", metavar="SET", help="Real images to choose from, in place of the run's own.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Choose from so many samples of the run's images (default: one pass).",
+)
+@click.option("--top", type=click.IntRange(1), default=16, show_default=True, help="Real images to show.")
+@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of the ascent.")
+@seed_option
+@click.option("-o", "--output", type=Existing, metavar="PICTURE", help="Draw all side by side into one PNG.")
+@json_option
+def draw(
+    directory: Path,
+    neurons: tuple[str, ...],
+    data: str | None,
+    samples: int | None,
+    top: int,
+    starts: int,
+    seed: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Draw what each NEURON of the run in DIRECTORY likes: 'V3.norm[4, 7, 2]' is layer, row, column, map.
+
+    The real images that it answers to most, and its optimal stimulus: of all images with the mean norm of real ones, the
+    one that it answers to most, found by gradient ascent. Pictures are kept in the run and shown in its report.
+    """
+    from lnet.runtime.analysis.contact import png
+    from lnet.runtime.analysis.draw import draw, side_by_side
+
+    drawings = draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed)
+    if output is not None:
+        write_file(output, png(side_by_side(drawings)))
+    if as_json:
+        click.echo(json.dumps([drawing.record.figures for drawing in drawings], indent=2))
+        return
+    for drawing in drawings:
+        click.echo(f"{drawing.neuron}: {drawing.summary}")
+        for path in drawing.record.pictures.values():
+            click.echo(f"  {path}")

@@ -1,0 +1,78 @@
+"""Chosen neurons: their responses to images, without what they do not need, and what they see of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.graph import Graph
+from lnet.compiler.layer import Layer
+from lnet.compiler.receptive_field import receptive_region
+from lnet.compiler.shapes import Interval, Region
+from lnet.runtime.evaluate import batch_last, layer_values
+from lnet.runtime.network import Network, parse_neuron
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Neuron:
+    """One neuron: its layer's path and its place in the sheet, counted from 0."""
+
+    layer: str
+    row: int
+    column: int
+    map: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}[{self.row}, {self.column}, {self.map}]"
+
+    @property
+    def file_name(self) -> str:
+        """A name for files that needs no quotes in a shell."""
+        return f"{self.layer}-{self.row}-{self.column}-{self.map}"
+
+
+def find_neurons(graph: Graph, texts: Sequence[str]) -> tuple[Neuron, ...]:
+    """Return the neurons written `V3.norm[row, column, map]`; raises `LnetError`."""
+    return tuple(Neuron(*parse_neuron(graph, text)) for text in texts)
+
+
+def respond(network: Network, neurons: tuple[Neuron, ...], images: Array) -> Array:
+    """Return the responses `[neuron, image]` to images `[image, row, column, channel]`."""
+    return np.asarray(responses(network.graph, neurons, network.params.arrays, jnp.asarray(images)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def responses(
+    graph: Graph, neurons: tuple[Neuron, ...], params: Mapping[str, jax.Array], images: jax.Array
+) -> jax.Array:
+    """Return the responses `[neuron, image]`; only the layers that lead to the neurons are computed."""
+    layers = leading_to(graph, [neuron.layer for neuron in neurons])
+    values = layer_values(graph, params, batch_last(images), layers)
+    return jnp.stack([values[n.layer][n.row, n.column, n.map] for n in neurons])
+
+
+def leading_to(graph: Graph, paths: Sequence[str]) -> tuple[Layer, ...]:
+    """Return layers and all that they read, in the graph's order."""
+    needed = {graph.layer(path).path for path in paths}
+    for layer in reversed(graph.layers):
+        if layer.path in needed:
+            needed |= {graph.layer(read).path for read in layer.reads}
+    return tuple(layer for layer in graph.layers if layer.path in needed)
+
+
+def seen_by(graph: Graph, neuron: Neuron) -> Region:
+    """Return the pixels that a neuron sees."""
+    place = Region(
+        Interval(neuron.row, neuron.row + 1),
+        Interval(neuron.column, neuron.column + 1),
+    )
+    return receptive_region(graph, neuron.layer, place)

@@ -1,0 +1,85 @@
+"""What a page shows of a run's gallery: a section for each kind of picture that has been drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lnet.runtime.analysis.gallery import Record, kept
+from lnet.runtime.run import Run
+
+from .pictures import png_url
+
+Figures = Any
+MOST = 32
+"""Records that a section shows; the gallery has them all."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Pictures of one record over its name and a few lines."""
+
+    title: str
+    urls: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All records of one kind."""
+
+    id: str
+    title: str
+    note: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How records of a kind are shown."""
+
+    id: str
+    title: str
+    note: str
+    item: Callable[[Figures], tuple[str, tuple[str, ...]]]
+
+
+def _stimuli(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    real, optimal = figures["top"][0]["response"], figures["optimal"]
+    where = f"of '{figures['data']}'" if figures["data"] else "that it was trained on"
+    return figures["neuron"], (
+        f"response to the optimal stimulus {optimal:.4g}, to the best real image {real:.4g}",
+        f"of {figures['images']:,} images {where}; norm {figures['norm']:.4g}; at step {figures['step']:,}",
+    )
+
+
+KINDS = (
+    Kind(
+        "stimuli",
+        "What neurons like",
+        "Above the optimal stimulus: of all images with the mean norm of real ones, the one with the highest response that "
+        "gradient ascent found; 0 is grey. Below the real images with the highest responses, best first.",
+        _stimuli,
+    ),
+)
+
+
+def drawn_sections(run: Run) -> list[Section]:
+    """Return a section for every kind that something has been drawn of."""
+    return list(_sections(run))
+
+
+def _sections(run: Run) -> Iterator[Section]:
+    for kind in KINDS:
+        records = list(kept(run, kind.id))
+        note = kind.note
+        if len(records) > MOST:
+            note += f" {MOST} of {len(records)} are shown; all are in '{run.directory / 'pictures'}'."
+        if records:
+            yield Section(kind.id, kind.title, note, tuple(_item(kind, record) for record in records[:MOST]))
+
+
+def _item(kind: Kind, record: Record) -> Item:
+    title, lines = kind.item(record.figures)
+    return Item(title, tuple(png_url(path.read_bytes()) for path in record.pictures.values()), lines)

@@ -1,0 +1,151 @@
+"""The optimal stimulus of a neuron: `argmax f(x)` over all images with `||x|| = c`.
+
+Projected gradient ascent, on the sphere: the gradient's part along the sphere, g, says where to go, and the great circle
+through x and g is searched for a step that gains enough (Armijo's rule):
+
+        x(a) = cos(a) x + sin(a) c g / |g|              a, the angle of the step, is doubled after a gain
+                                                        and halved where there is none
+
+Starts are grey noise with the spectrum of photographs (an amplitude of 1 / frequency) in what the neuron sees, and zero
+elsewhere: what a neuron does not care about stays as it was, so it had better be neither coloured nor fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf, sqrt
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lnet.compiler.graph import Graph
+from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.runtime.network import Network
+
+from .neurons import Array, Neuron, find_neurons, responses, seen_by
+
+SUFFICIENT = 1e-4
+"""The share of the gain which the slope promises that a step must have, and the angle that ends the search."""
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """What excites a neuron most among images of one norm.
+
+    `image` `[row, column, channel]`; `reached` is the response that each start came to, the best of them `response`.
+    """
+
+    neuron: Neuron
+    image: Array
+    norm: float
+    reached: tuple[float, ...]
+
+    @property
+    def response(self) -> float:
+        return max(self.reached)
+
+
+def optimal_stimulus(
+    network: Network, neuron: str, norm: float | None = None, starts: int = 8, steps: int = 500, seed: int = 0
+) -> Stimulus:
+    """Return the image of a given norm that excites a neuron most: `argmax f(x)`, `||x|| = norm`.
+
+    `neuron` is written `"V3.norm[row, column, map]"`; `norm` is the length of all pixels as one vector, by default that
+    of an image whose values have a mean square of 1. From `starts` images drawn with `seed`, at most `steps` steps
+    each. Raises `LnetError` for a neuron or a number that cannot be. (Le et al. 2012, section 4.4.)
+    """
+    (found,) = find_neurons(network.graph, [neuron])
+    length = sqrt(network.graph.input.sheet.values) if norm is None else float(norm)
+    if not (0 < length < inf and starts > 0 and steps > 0):
+        message = f"norm, starts and steps must be positive, found {length:g}, {starts} and {steps}"
+        raise LnetError([Diagnostic("E780", message)])
+    first = noise(network.graph, found, starts, seed)
+    x, values = _climb(network.graph, found, network.params.arrays, jnp.asarray(first), length, steps)
+    reached = tuple(float(value) for value in values)
+    return Stimulus(found, np.asarray(x[int(np.argmax(reached))]), length, reached)
+
+
+def noise(graph: Graph, neuron: Neuron, count: int, seed: int) -> Array:
+    """Return images `[count, row, column, channel]` of grey `1 / frequency` noise in what a neuron sees."""
+    sheet, seen = graph.input.sheet, seen_by(graph, neuron)
+    white = np.random.default_rng(seed).standard_normal((count, sheet.height, sheet.width))
+    down, right = np.fft.fftfreq(sheet.height)[:, None], np.fft.fftfreq(sheet.width)[None, :]
+    frequency = np.maximum(np.hypot(down, right), 1 / max(sheet.height, sheet.width))
+    pink = np.fft.ifft2(np.fft.fft2(white) / frequency).real
+    inside = np.zeros((sheet.height, sheet.width))
+    inside[seen.rows.start : seen.rows.stop, seen.columns.start : seen.columns.stop] = 1
+    return np.repeat((pink * inside)[..., None], sheet.maps, axis=-1).astype(np.float32)
+
+
+class _Climb(NamedTuple):
+    """Where each start has come to."""
+
+    taken: jax.Array
+    x: jax.Array
+    value: jax.Array
+    gradient: jax.Array
+    angle: jax.Array
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _climb(
+    graph: Graph,
+    neuron: Neuron,
+    params: Mapping[str, jax.Array],
+    starts: jax.Array,
+    norm: jax.Array,
+    steps: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return the images that all starts come to, side by side, and the responses to them."""
+
+    def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values = responses(graph, (neuron,), params, x)[0]
+        return values.sum(), values
+
+    def evaluated(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        (_, values), gradient = jax.value_and_grad(total, has_aux=True)(x)
+        return values, gradient
+
+    def step(now: _Climb) -> _Climb:
+        slope = _along(now.gradient, now.x, norm)
+        steepness = _length(slope)
+        trial = _onto(jnp.cos(now.angle) * now.x + jnp.sin(now.angle) * _onto(slope, norm), norm)
+        value, gradient = evaluated(trial)
+        promised = (now.angle * norm * steepness).ravel()
+        gained = value > now.value + SUFFICIENT * promised
+        better = gained[:, None, None, None]
+        return _Climb(
+            now.taken + 1,
+            jnp.where(better, trial, now.x),
+            jnp.where(gained, value, now.value),
+            jnp.where(better, gradient, now.gradient),
+            jnp.where(better, jnp.minimum(2 * now.angle, jnp.pi / 4), now.angle / 2),
+        )
+
+    def goes_on(now: _Climb) -> jax.Array:
+        return (now.taken < steps) & (now.angle > SUFFICIENT).any()
+
+    first = _onto(starts, norm)
+    angle = jnp.full((len(starts), 1, 1, 1), 0.1, starts.dtype)
+    last = lax.while_loop(goes_on, step, _Climb(jnp.zeros((), int), first, *evaluated(first), angle))
+    return last.x, last.value
+
+
+def _length(x: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.square(x).sum((1, 2, 3), keepdims=True))
+
+
+def _onto(x: jax.Array, norm: jax.Array) -> jax.Array:
+    """Scale images to a norm; what is zero stays zero."""
+    length = _length(x)
+    return x * (norm / jnp.where(length > 0, length, 1))
+
+
+def _along(gradient: jax.Array, x: jax.Array, norm: jax.Array) -> jax.Array:
+    """Return the part of a gradient along the sphere at x."""
+    return gradient - x * ((gradient * x).sum((1, 2, 3), keepdims=True) / norm**2)

@@ -1,0 +1,130 @@
+"""Commands that draw, as a person uses them: pictures in the run, its report, what they say when something is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import lnet
+from lnet.cli import main
+
+TEXT = """network small {
+    image: input(8x8x3)
+    filter: local(3, 2)
+    pool: l2pool(2)
+    learn: rica(sparsity = 0.3)
+}
+
+train {
+    data  = frames("images")
+    batch = 4
+    steps = 6
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run `a` on six pictures, and a labelled set of 14 that are larger than the network's input."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    places = [f"images/{n}.png" for n in range(6)]
+    places += [f"set/bright/{n}.png" for n in range(11)] + [f"set/distractor/{n}.png" for n in range(3)]
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(folder / place)
+    (folder / "small.lnet").write_text(TEXT)
+    lnet.train(lnet.compile(folder / "small.lnet"), directory=folder / "a")
+    return folder
+
+
+@pytest.fixture
+def folder(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def lnetc(*arguments, status=0):
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+# --- draw ------------------------------------------------------------------------------------------------
+
+
+def test_draw(folder):
+    out = lnetc("draw", "a", "pool[1, 2, 0]", "filter[0,0,1]", "--samples", 9, "-o", "all.png").stdout
+    files = [line.strip() for line in out.splitlines() if line.startswith("  ")]
+    assert files[:2] == [f"a/pictures/stimuli.pool-1-2-0.{what}.png" for what in ("optimal", "top")]
+    assert [Image.open(file).width > 64 for file in (*files, "all.png")] == [True] * 5
+    assert "pool[1, 2, 0]: " in out
+    assert " at the best of 9 images, " in out
+    page = lnetc("report", "a").stdout.strip()
+    text = (folder / page).read_text()
+    assert "What neurons like" in text
+    assert text.count('class="drawn"') == 4
+    assert "<b>filter[0, 0, 1]</b>" in text
+
+
+def test_draw_from_a_set_as_json(folder):
+    run = lnet.open_run("a")
+    (figures,) = json.loads(lnetc("draw", "a", "pool[0,0,0]", "--data", "set", "--top", 3, "--json").stdout)
+    assert figures["images"] == 14
+    assert len(figures["top"]) == 3
+    assert figures["step"] == 6
+    best = figures["top"][0]
+    assert best["image"].startswith(("bright/", "distractor/"))
+    images = np.stack([lnet.open_run("a").samples(1, f"set/{best['image']}").images[0]])
+    assert images.shape == (1, 8, 8, 3)
+    stimulus = lnet.optimal_stimulus(run.network(), "pool[0,0,0]", figures["norm"])
+    assert figures["optimal"] == stimulus.response > best["response"]
+
+
+def test_draw_twice_gives_the_same_files(folder):
+    files = [folder / f"a/pictures/stimuli.pool-3-3-1.{end}" for end in ("json", "top.png", "optimal.png")]
+    drawn = []
+    for _ in range(2):
+        lnetc("draw", "a", "pool[3,3,1]", "--seed", 5)
+        drawn.append([file.read_bytes() for file in files])
+    assert drawn[0] == drawn[1]
+
+
+def test_a_run_on_an_array_has_no_images(folder):
+    images = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype(np.float32)
+    lnet.train(lnet.compile("small.lnet"), data=images, steps=1, directory="array")
+    result = lnetc("draw", "array", "pool[0,0,0]", status=1)
+    assert "error E747: the run was trained on an array" in result.stderr
+    lnetc("draw", "array", "pool[0,0,0]", "--data", "set")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["none", "pool[0,0,0]"], "E740"),
+        (["a", "pool[0,0]"], "E720"),
+        (["a", "pool[0,0,9]"], "E720"),
+        (["a", "pool[0,0,0]", "--data", "none"], "E701"),
+        (["a", "pool[0,0,0]", "-o", "none/a.png"], "E608"),
+    ],
+)
+def test_draw_says_what_is_wrong(folder, arguments, code):
+    assert f"error {code}: " in lnetc("draw", *arguments, status=1).stderr
+
+
+def test_pictures_that_cannot_be_kept(folder, tmp_path):
+    import shutil
+
+    shutil.copytree("a", tmp_path / "b")
+    shutil.rmtree(tmp_path / "b/pictures", ignore_errors=True)
+    (tmp_path / "b/pictures").write_text("")
+    assert "error E744: " in lnetc("draw", tmp_path / "b", "pool[0,0,0]", status=1).stderr
+
+
+def test_a_damaged_record_is_left_out_of_the_report(folder):
+    lnetc("draw", "a", "pool[2,2,1]")
+    (folder / "a/pictures/stimuli.pool-2-2-1.json").write_text("{")
+    assert "pool[2, 2, 1]" not in (folder / lnetc("report", "a").stdout.strip()).read_text()
