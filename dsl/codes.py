@@ -105,6 +105,7 @@ CODES: dict[str, str] = {
     "E774": "a result of a probe that cannot be read",
     # looking at what was learned
     "E780": "a search that cannot be",
+    "E783": "a file of a kind that is not written",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.draw import draw
     from lnet.runtime.analysis.probe import Probe, probe
     from lnet.runtime.analysis.stimulus import optimal_stimulus
+    from lnet.runtime.export import export, export_program
     from lnet.runtime.network import Network
     from lnet.runtime.run import Run, open_run
     from lnet.runtime.train import Interrupted, resume, train
@@ -37,6 +38,8 @@ _PLACES = {
     "Run": "lnet.runtime.run:Run",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
+    "export": "lnet.runtime.export:export",
+    "export_program": "lnet.runtime.export:export_program",
     "format": "lnet.dsl.printer:format_module",
     "load_plan": "lnet.compiler.plan:load_plan",
     "open_run": "lnet.runtime.run:open_run",
@@ -58,6 +61,8 @@ __all__ = [
     "Run",
     "compile",
     "draw",
+    "export",
+    "export_program",
     "format",
     "load_plan",
     "open_run",

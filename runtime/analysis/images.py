@@ -37,6 +37,18 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Dataset:
     return found
 
 
+def every_image(images: Dataset, place: Place) -> Iterator[Batch]:
+    """Yield every image of a set once, in the order of its files; raises `LnetError` if none can be decoded."""
+    found = False
+    for batch in images.ordered(BATCH):
+        found = True
+        yield batch
+    if not found:
+        name, reason = next(iter(images.skipped.items()))
+        message = f"none of the {images.count} images in '{place}' can be decoded"
+        raise refused("E706", message, f"'{name}': {reason}")
+
+
 def shown(run: Run, data: Place | None, samples: int | None = None) -> Iterator[Batch]:
     """Yield every image of the set `data` once, or samples as the run was trained on them.
 
@@ -44,7 +56,7 @@ def shown(run: Run, data: Place | None, samples: int | None = None) -> Iterator[
     `LnetError`.
     """
     if data is not None:
-        yield from open_set(run, data).ordered(BATCH)
+        yield from every_image(open_set(run, data), data)
         return
     frames = run.plan.graph.training.data
     if frames is None or run.info["data"]["in_memory"]:

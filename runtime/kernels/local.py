@@ -41,7 +41,7 @@ from .packing import (
     transposed,
     unpack,
 )
-from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product, Tiling, choose
+from .tiling import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product, Tiling, choose
 
 # --- the three products ----------------------------------------------------------------------------------
 
@@ -122,7 +122,8 @@ def _choose(
     forms: tuple[str, ...], window: Window, weight: jax.Array, values: jax.Array, precision: str
 ) -> Choice:
     maps_in, maps = weight.shape[-2:]
-    return choose(Product(forms, window, maps_in, maps, values.shape[-1], precision))
+    batch = values.shape[-1] if isinstance(values.shape[-1], int) else ANY_BATCH
+    return choose(Product(forms, window, maps_in, maps, batch, precision))
 
 
 # --- layers ----------------------------------------------------------------------------------------------

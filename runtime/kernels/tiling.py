@@ -121,6 +121,8 @@ FORWARD = ("forward", "forward, patches transposed")
 INPUT_GRADIENT = ("input gradient",)
 WEIGHT_GRADIENT = ("weight gradient",)
 SIDES = (1, 2, 4)
+ANY_BATCH = 100
+"""What a batch is taken for where a program is made for batches of any size."""
 COMPILED = 0.02
 """Milliseconds that a position of a tile must save: it is an operation more, which XLA takes its time to compile."""
 

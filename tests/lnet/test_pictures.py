@@ -35,6 +35,8 @@ def trained(tmp_path_factory):
     for place in places:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(folder / place)
+    (folder / "broken").mkdir()
+    (folder / "broken/1.png").write_text("no picture")
     (folder / "small.lnet").write_text(TEXT)
     lnet.train(lnet.compile(folder / "small.lnet"), directory=folder / "a")
     return folder
@@ -108,6 +110,7 @@ def test_a_run_on_an_array_has_no_images(folder):
         (["a", "pool[0,0]"], "E720"),
         (["a", "pool[0,0,9]"], "E720"),
         (["a", "pool[0,0,0]", "--data", "none"], "E701"),
+        (["a", "pool[0,0,0]", "--data", "broken"], "E706"),
         (["a", "pool[0,0,0]", "-o", "none/a.png"], "E608"),
     ],
 )
@@ -128,3 +131,31 @@ def test_a_damaged_record_is_left_out_of_the_report(folder):
     lnetc("draw", "a", "pool[2,2,1]")
     (folder / "a/pictures/stimuli.pool-2-2-1.json").write_text("{")
     assert "pool[2, 2, 1]" not in (folder / lnetc("report", "a").stdout.strip()).read_text()
+
+
+# --- export ----------------------------------------------------------------------------------------------
+
+
+def test_export(folder):
+    out = lnetc("export", "a", "-o", "a.npz", "--activations", "set", "--stablehlo", "a.stablehlo").stdout
+    assert out == "a.npz\na.stablehlo\n"
+    net = lnet.open_run("a").network()
+    with np.load("a.npz") as file:
+        np.testing.assert_array_equal(file["filter.weight"], net.params["filter.weight"])
+        assert file["activations/pool"].shape == (14, 5, 5, 2)
+        assert file["activations/names"][0] == "bright/0.png"
+    assert (folder / "a.stablehlo").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "nothing to write"),
+        (["--stablehlo", "b", "--activations", "set"], 2, "needs a file to write into"),
+        (["-o", "a.txt"], 1, "error E783: expected a file that ends in '.npz' or '.safetensors'"),
+        (["-o", "a.npz", "--activations", "none"], 1, "error E701"),
+        (["-o", "a.npz", "--layer", "pol"], 1, "error E720: there is no layer 'pol'"),
+    ],
+)
+def test_export_says_what_is_wrong(folder, arguments, status, message):
+    assert message in lnetc("export", "a", *arguments, status=status).stderr

@@ -1,0 +1,56 @@
+"""The command that gives a trained network to other programs: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import lnet
+
+from .options import Existing
+from .program import main
+
+
+@main.command()
+@click.argument("directory", type=Existing)
+@click.option(
+    "-o", "--output", type=Existing, metavar="FILE", help="Write weights: a .npz or .safetensors file."
+)
+@click.option("--activations", metavar="SET", help="Write responses to a set of images into FILE too.")
+@click.option(
+    "--layer", "layers", multiple=True, metavar="LAYER", help="Only responses of LAYER; may be repeated."
+)
+@click.option(
+    "--stablehlo",
+    type=Existing,
+    metavar="PROGRAM",
+    help="Write what the network computes: a jax.export file.",
+)
+def export(
+    directory: Path,
+    output: Path | None,
+    activations: str | None,
+    layers: tuple[str, ...],
+    stablehlo: Path | None,
+) -> None:
+    """Write the network of the run in DIRECTORY for programs that know nothing of lnet.
+
+    Arrays have named axes, and nothing is pickled. A program takes the weights by name and images [batch, row, column,
+    channel], for batches of any size on CPU and CUDA.
+    """
+    from lnet.runtime.analysis.images import shown
+
+    if output is None and stablehlo is None:
+        raise click.UsageError("nothing to write: name a file with '-o' or '--stablehlo'")
+    if activations is not None and output is None:
+        raise click.UsageError("'--activations' needs a file to write into: name one with '-o'")
+    run = lnet.open_run(directory)
+    network = run.network()
+    if output is not None:
+        images = None if activations is None else shown(run, activations)
+        lnet.export(network, output, images, layers)
+        click.echo(str(output))
+    if stablehlo is not None:
+        lnet.export_program(network, stablehlo)
+        click.echo(str(stablehlo))
