@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
     from lnet.runtime.analysis.draw import draw
+    from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
     from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.export import export, export_program
@@ -41,6 +42,7 @@ _PLACES = {
     "export": "lnet.runtime.export:export",
     "export_program": "lnet.runtime.export:export_program",
     "format": "lnet.dsl.printer:format_module",
+    "invariance": "lnet.runtime.analysis.invariance:invariance",
     "load_plan": "lnet.compiler.plan:load_plan",
     "open_run": "lnet.runtime.run:open_run",
     "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
@@ -64,6 +66,7 @@ __all__ = [
     "export",
     "export_program",
     "format",
+    "invariance",
     "load_plan",
     "open_run",
     "optimal_stimulus",

@@ -46,9 +46,9 @@ def draw(
     one that it answers to most, found by gradient ascent. Pictures are kept in the run and shown in its report.
     """
     from lnet.runtime.analysis.contact import png
-    from lnet.runtime.analysis.draw import draw, side_by_side
+    from lnet.runtime.analysis.draw import side_by_side
 
-    drawings = draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed)
+    drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed)
     if output is not None:
         write_file(output, png(side_by_side(drawings)))
     if as_json:
@@ -58,3 +58,34 @@ def draw(
         click.echo(f"{drawing.neuron}: {drawing.summary}")
         for path in drawing.record.pictures.values():
             click.echo(f"  {path}")
+
+
+@main.command()
+@click.argument("directory", type=Existing)
+@click.argument("neuron")
+@click.argument("data", metavar="SET")
+@click.option("--label", help="The positives (default: the only label that is not 'distractor').")
+@click.option(
+    "--count", type=click.IntRange(1), default=10, show_default=True, help="Positives to average over."
+)
+@seed_option
+@json_option
+def invariance(
+    directory: Path, neuron: str, data: str, label: str | None, count: int, seed: int, as_json: bool
+) -> None:
+    """Measure how NEURON's response changes when images of SET are moved, scaled and turned.
+
+    SET has its labels as folder names. The mean response to positives drawn by lot is scaled: 1 undistorted, 0 for the
+    mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
+    """
+    found = lnet.invariance(lnet.open_run(directory), neuron, data, label, count, seed)
+    if as_json:
+        click.echo(json.dumps(found.record.figures, indent=2))
+        return
+    click.echo(f"{found.neuron}: {found.summary}")
+    for curve in found.curves:
+        click.echo(f"{curve.distortion}, {curve.unit}")
+        click.echo("  " + " ".join(f"{amount:7.3g}" for amount in curve.amounts))
+        click.echo("  " + " ".join(f"{mean:7.2f}" for mean in curve.mean))
+    for path in found.record.pictures.values():
+        click.echo(f"  {path}")

@@ -61,6 +61,8 @@ class Dataset:
         self.unmatched = excluded.unmatched()
         if not self._entries:
             raise refused("E702", f"there are no images in '{frames.path}'", f"{len(entries)} were excluded")
+        self.classes: tuple[str, ...] | None
+        self._labels: NDArray[np.int32] | None
         self.classes, self._labels = _classes(frames, self._entries)
         self._cache: dict[int, Pixels] = {}
         self._room = cache_bytes
@@ -81,6 +83,25 @@ class Dataset:
     def count(self) -> int:
         """Images in one pass, corrupt ones included."""
         return len(self._entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the images, in the order of the files."""
+        return tuple(entry.name for entry in self._entries)
+
+    @property
+    def labels(self) -> NDArray[np.int32] | None:
+        """The number of each image's class, where there are labels."""
+        return self._labels
+
+    def original(self, place: int) -> Pixels | None:
+        """Return an image as it was decoded, neither scaled nor cropped; None if it is corrupt."""
+        entry = self._entries[place]
+        try:
+            return entry.source.load(entry.index)[entry.index]
+        except Corrupt as error:
+            self.skipped[entry.name] = str(error)
+            return None
 
     def batch(self, first: int, count: int) -> Batch:
         """Return samples `first` to `first + count` of the run."""

@@ -5,6 +5,7 @@ Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -89,6 +90,12 @@ def window(pixels: Pixels, size: Size, place: tuple[float, float] | None, mirror
         top, left = int(place[0] * (spare[0] + 1)), int(place[1] * (spare[1] + 1))
     cut = pixels[top : top + size.rows, left : left + size.columns]
     return cut[:, ::-1] if mirrored else cut
+
+
+def as_seen(images: Sequence[Pixels], frames: Frames) -> NDArray[np.float32]:
+    """Return images as a network sees them when it does not learn: scaled, the central window, normalised."""
+    windows = [window(prepare(pixels, frames), frames.size, None, mirrored=False) for pixels in images]
+    return normalize(np.stack([unit_range(pixels) for pixels in windows]), frames.normalize)
 
 
 def unit_range(pixels: Pixels) -> NDArray[np.float32]:

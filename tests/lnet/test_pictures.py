@@ -133,6 +133,61 @@ def test_a_damaged_record_is_left_out_of_the_report(folder):
     assert "pool[2, 2, 1]" not in (folder / lnetc("report", "a").stdout.strip()).read_text()
 
 
+# --- invariance ------------------------------------------------------------------------------------------
+
+
+def test_invariance(folder):
+    out = lnetc("invariance", "a", "pool[1,1,1]", "set").stdout
+    assert "pool[1, 1, 1]: " in out
+    assert " at 10 images of 'bright' as they are, " in out
+    assert "moved right, pixels" in out
+    picture = Image.open(out.splitlines()[-1].strip())
+    assert picture.width > 900
+    text = (folder / lnetc("report", "a").stdout.strip()).read_text()
+    assert '<h2 id="invariance">Invariance</h2>' in text
+    assert "<b>pool[1, 1, 1]: bright</b>" in text
+
+
+def test_invariance_as_json(folder):
+    arguments = ["invariance", "a", "pool[1,1,0]", "set", "--label", "distractor", "--count", 2, "--json"]
+    figures = json.loads(lnetc(*arguments).stdout)
+    assert figures == json.loads(lnetc(*arguments).stdout)
+    assert [len(figures[key]) for key in ("positives", "curves")] == [2, 4]
+    for curve in figures["curves"]:
+        assert curve["mean"][6] == pytest.approx(1)
+        np.testing.assert_allclose(np.mean(curve["responses"], 1), curve["mean"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pool[9,9,9]", "set"], "E720: the layer 'pool' is 5x5x2"),
+        (["pool[0,0,0]", "none"], "E701"),
+        (["pool[0,0,0]", "images/0.png"], "E707"),
+        (["pool[0,0,0]", "images"], "E707"),
+        (["pool[0,0,0]", "set/bright"], "E707"),
+        (["pool[0,0,0]", "set", "--label", "brigt"], "E781: no image in 'set' has the label 'brigt'"),
+        (["pool[0,0,0]", "one"], "E781: the images in 'one' all have one label"),
+        (["pool[0,0,0]", "three"], "E781: 'three' has several labels"),
+        (["pool[0,0,0]", "same"], "E782: pool[0, 0, 0] responds to 'bright' as it does to distractors"),
+        (["pool[0,0,0]", "torn"], "E706: none of the 1 images of 'bright' can be decoded"),
+    ],
+)
+def test_invariance_says_what_is_wrong(folder, arguments, message):
+    sets = {
+        "one": ("a",),
+        "three": ("a", "b", "c"),
+        "same": ("bright", "distractor"),
+        "torn": ("bright", "distractor"),
+    }
+    for name, labels in sets.items():
+        for label in labels:
+            (folder / name / label).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 12), "#446688").save(folder / name / label / "1.png")
+    (folder / "torn/bright/1.png").write_text("no picture")
+    assert message in lnetc("invariance", "a", *arguments, status=1).stderr
+
+
 # --- export ----------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,14 @@ def _stimuli(figures: Figures) -> tuple[str, tuple[str, ...]]:
     )
 
 
+def _invariance(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    return f"{figures['neuron']}: {figures['label']}", (
+        f"response to {len(figures['positives'])} images of '{figures['label']}' as they are {figures['undistorted']:.4g}, "
+        f"to distractors {figures['distractor']:.4g}",
+        f"of '{figures['data']}'; at step {figures['step']:,}",
+    )
+
+
 KINDS = (
     Kind(
         "stimuli",
@@ -61,6 +69,13 @@ KINDS = (
         "Above the optimal stimulus: of all images with the mean norm of real ones, the one with the highest response that "
         "gradient ascent found; 0 is grey. Below the real images with the highest responses, best first.",
         _stimuli,
+    ),
+    Kind(
+        "invariance",
+        "Invariance",
+        "Mean response to images moved, scaled and turned: 1 as they are, 0 for the mean distractor; the band is one "
+        "standard error on each side.",
+        _invariance,
     ),
 )
 

@@ -1,0 +1,206 @@
+"""How a neuron's response changes when what it likes is moved, scaled or turned.
+
+The mean response to some positives, drawn by lot, scaled so that it is 1 undistorted and 0 for the mean distractor. The
+positives are not the ones that the neuron likes best: chosen so, each would stand where its response is highest, and any
+change would lower it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lnet.compiler.shapes import Size
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.runtime.data import Dataset
+from lnet.runtime.data.pixels import Pixels, as_seen
+from lnet.runtime.network import Network
+from lnet.runtime.run import Run
+
+from .distort import Distortion, distort
+from .gallery import Record, keep
+from .images import Place, every_image, open_set
+from .neurons import Array, Neuron, find_neurons, respond
+
+KIND = "invariance"
+STEPS = np.arange(-6, 7)
+"""How far: to a quarter of the input, 0.4 to 1.6 times as large (as Le et al. 2012, figure 4), a quarter turn."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One distortion by growing amounts; `responses` `[amount, image]` are scaled: 1 undistorted, 0 a distractor."""
+
+    distortion: str
+    unit: str
+    amounts: tuple[float, ...]
+    responses: Array
+
+    @property
+    def mean(self) -> Array:
+        mean: Array = self.responses.mean(1)
+        return mean
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """A neuron's curves; `undistorted` and `distractor` are mean responses as they are, `record` says where it is kept."""
+
+    neuron: Neuron
+    label: str
+    positives: tuple[str, ...]
+    undistorted: float
+    distractor: float
+    curves: tuple[Curve, ...]
+    record: Record
+
+    @property
+    def summary(self) -> str:
+        many = f"{len(self.positives)} images of '{self.label}'"
+        return f"{self.undistorted:.4g} at {many} as they are, {self.distractor:.4g} at distractors"
+
+
+def invariance(
+    run: Run, neuron: str, data: Place, label: str | None = None, count: int = 10, seed: int = 0
+) -> Invariance:
+    """Return how a neuron responds to distorted images of the set `data`, and keep it in the run with a plot.
+
+    `label` names the positives (default: the only label that is not `distractor`), of which `count` are drawn with
+    `seed`; all other images are distractors. Raises `LnetError` for a neuron or a label that is not there, and where
+    positives and distractors excite the neuron equally. (Le et al. 2012, section 4.5.)
+    """
+    checkpoint = run.checkpoint()
+    network = Network(run.plan, checkpoint.params)
+    (found,) = find_neurons(network.graph, [neuron])
+    images = open_set(run, data, labelled=True)
+    positive = _label(images, label, data)
+    names, originals = _drawn(images, positive, count, seed)
+    distractor = _mean_distractor(network, found, images, positive, data)
+
+    def responses(distortion: Distortion) -> Any:
+        distorted = [distort(pixels, distortion, images.frames) for pixels in originals]
+        return respond(network, (found,), as_seen(distorted, images.frames))[0].astype(np.float64)
+
+    undistorted = float(responses(Distortion()).mean())
+    apart = undistorted - distractor
+    if abs(apart) <= 1e-6 * max(abs(undistorted), abs(distractor)):
+        message = f"{found} responds to '{positive}' as it does to distractors: {undistorted:.4g}"
+        raise _refused("E782", message, hint="choose a neuron that tells them apart")
+    curves = tuple(
+        Curve(name, unit, amounts, np.stack([(responses(d) - distractor) / apart for d in distortions]))
+        for name, unit, amounts, distortions in _distortions(network.graph.input.sheet.size)
+    )
+    figures = {
+        "neuron": str(found),
+        "step": checkpoint.step,
+        "data": str(data),
+        "label": positive,
+        "seed": seed,
+        "positives": list(names),
+        "undistorted": undistorted,
+        "distractor": distractor,
+        "curves": [_curve_data(curve) for curve in curves],
+    }
+    record = keep(run, KIND, f"{found.file_name}.{positive}", figures, {"png": plot(curves)})
+    return Invariance(found, positive, names, undistorted, distractor, curves, record)
+
+
+def _distortions(size: Size) -> list[tuple[str, str, tuple[float, ...], list[Distortion]]]:
+    across, up, factors, angles = (
+        STEPS * size.columns / 24,
+        STEPS * size.rows / 24,
+        1 + 0.1 * STEPS,
+        15.0 * STEPS,
+    )
+    return [
+        ("moved right", "pixels", tuple(across), [Distortion(right=amount) for amount in across]),
+        ("moved down", "pixels", tuple(up), [Distortion(down=amount) for amount in up]),
+        ("scaled", "times", tuple(factors), [Distortion(scale=amount) for amount in factors]),
+        ("turned", "degrees", tuple(angles), [Distortion(degrees=amount) for amount in angles]),
+    ]
+
+
+def _label(images: Dataset, label: str | None, data: Place) -> str:
+    """Return the label of the positives, given or the only one there can be."""
+    classes = images.classes or ()
+    if len(classes) < 2:
+        raise _refused("E781", f"the images in '{data}' all have one label, so there are no distractors")
+    if label is None:
+        candidates = [name for name in classes if name != "distractor"]
+        if len(candidates) == 1:
+            return candidates[0]
+        raise _refused(
+            "E781", f"'{data}' has several labels", hint="name the positives with '--label'", known=classes
+        )
+    if label not in classes:
+        hint = next(iter(did_you_mean(label, classes)), None)
+        raise _refused("E781", f"no image in '{data}' has the label '{label}'", hint=hint, known=classes)
+    return label
+
+
+def _refused(code: str, message: str, hint: str | None = None, known: tuple[str, ...] = ()) -> LnetError:
+    notes = ("the labels are " + ", ".join(f"'{name}'" for name in known[:20]),) if known else ()
+    return LnetError([Diagnostic(code, message, notes=notes, hints=(hint,) if hint else ())])
+
+
+def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[str, ...], list[Pixels]]:
+    """Return names and pixels of positives drawn by lot, corrupt ones passed over."""
+    assert images.classes is not None
+    assert images.labels is not None
+    places = np.flatnonzero(images.labels == images.classes.index(label))
+    names: list[str] = []
+    originals: list[Pixels] = []
+    for place in np.random.default_rng(seed).permutation(places):
+        pixels = images.original(int(place)) if len(names) < count else None
+        if pixels is not None:
+            names.append(images.names[place])
+            originals.append(pixels)
+    if not names:
+        raise _refused("E706", f"none of the {len(places)} images of '{label}' can be decoded")
+    return tuple(names), originals
+
+
+def _mean_distractor(network: Network, neuron: Neuron, images: Dataset, label: str, data: Place) -> float:
+    assert images.classes is not None
+    number, total, count = images.classes.index(label), 0.0, 0
+    for batch in every_image(images, data):
+        others = batch.labels != number
+        total += float(respond(network, (neuron,), batch.images)[0][others].sum(dtype=np.float64))
+        count += int(np.sum(others))
+    if not count:
+        raise _refused("E706", f"none of the distractors in '{data}' can be decoded")
+    return total / count
+
+
+def _curve_data(curve: Curve) -> dict[str, Any]:
+    return {
+        "distortion": curve.distortion,
+        "unit": curve.unit,
+        "amounts": [float(amount) for amount in curve.amounts],
+        "mean": curve.mean.tolist(),
+        "responses": curve.responses.tolist(),
+    }
+
+
+def plot(curves: tuple[Curve, ...]) -> bytes:
+    """Return the curves side by side as a PNG file: the mean, and a band of one standard error on each side."""
+    figure = Figure(figsize=(9.6, 2.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(curves), sharey=True)
+    for axes, curve in zip(panels, curves, strict=True):
+        spread = curve.responses.std(1) / np.sqrt(max(1, curve.responses.shape[1] - 1))
+        axes.fill_between(curve.amounts, curve.mean - spread, curve.mean + spread, alpha=0.25, linewidth=0)
+        axes.plot(curve.amounts, curve.mean, linewidth=1.6)
+        for level in (0, 1):
+            axes.axhline(level, color="#888", linewidth=0.8, linestyle=":")
+        axes.set_xlabel(f"{curve.distortion}, {curve.unit}")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("response")
+    file = BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
