@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.draw import draw
     from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
+    from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.export import export, export_program
     from lnet.runtime.network import Network
@@ -49,6 +50,7 @@ _PLACES = {
     "parse": "lnet.dsl.parser:parse",
     "probe": "lnet.runtime.analysis.probe:probe",
     "resume": "lnet.runtime.train:resume",
+    "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",
     "tune": "lnet.runtime.tune:tune",
 }
@@ -73,6 +75,7 @@ __all__ = [
     "parse",
     "probe",
     "resume",
+    "sheet_view",
     "train",
     "tune",
 ]

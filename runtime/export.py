@@ -25,9 +25,9 @@ from jax import export as jax_export
 from numpy.typing import NDArray
 
 from lnet.compiler.files import write_aside, written_aside
-from lnet.compiler.graph import Graph
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
+from .analysis.neurons import find_layer
 from .data import Batch
 from .evaluate import batch_first, batch_last, layer_values
 from .network import Network
@@ -69,7 +69,7 @@ def export(
     if target.suffix not in WRITERS:
         known = " or ".join(f"'{suffix}'" for suffix in WRITERS)
         raise _refused("E783", f"expected a file that ends in {known}, found '{target.name}'")
-    paths = [network.graph.layer(_known(network.graph, layer)).path for layer in layers]
+    paths = [find_layer(network.graph, layer) for layer in layers]
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
             arrays, names = dict(parameters(network)), None
@@ -90,12 +90,6 @@ def parameters(network: Network) -> dict[str, Named]:
             axes = AXES[layer.op.kind, parameter.role]
             named[parameter.name] = Named(network.params[parameter.name], axes)
     return named
-
-
-def _known(graph: Graph, layer: str) -> str:
-    if layer not in graph:
-        raise _refused("E720", f"there is no layer '{layer}'")
-    return layer
 
 
 def _refused(code: str, message: str, *notes: str) -> LnetError:

@@ -56,7 +56,7 @@ def draw(
         return
     for drawing in drawings:
         click.echo(f"{drawing.neuron}: {drawing.summary}")
-        for path in drawing.record.pictures.values():
+        for path in drawing.record.files.values():
             click.echo(f"  {path}")
 
 
@@ -87,5 +87,5 @@ def invariance(
         click.echo(f"{curve.distortion}, {curve.unit}")
         click.echo("  " + " ".join(f"{amount:7.3g}" for amount in curve.amounts))
         click.echo("  " + " ".join(f"{mean:7.2f}" for mean in curve.mean))
-    for path in found.record.pictures.values():
+    for path in found.record.files.values():
         click.echo(f"  {path}")

@@ -51,9 +51,18 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
 def orientation(filters: Array) -> Array:
     """Return how far each filter `[n, rows, columns, channels]` keeps to one orientation: `[n]` from 0 to 1.
 
-    The resultant length of the orientations of its Fourier energy (doubled angles: Mardia & Jupp, *Directional
-    Statistics*, 2000, section 2.3), 1 for a grating and near 0 where all orientations are equal. Of several channels
-    the one with the most energy counts; the mean is removed first, because it has no orientation.
+    1 for a grating and near 0 where all orientations are equal.
+    """
+    length: Array = np.abs(resultant(filters))
+    return length
+
+
+def resultant(filters: Array) -> NDArray[np.complexfloating[Any]]:
+    """Return the resultant of the orientations of each filter's Fourier energy: `[n]`, complex, of length 0 to 1.
+
+    Its angle is twice that of the wave, from right to down (doubled angles: Mardia & Jupp, *Directional Statistics*,
+    2000, section 2.3). Of several channels the one with the most energy counts; the mean is removed first, because it
+    has no orientation.
     """
     filters = filters - filters.mean((1, 2), keepdims=True)
     strongest = (filters**2).sum((1, 2)).argmax(-1)
@@ -67,8 +76,8 @@ def orientation(filters: Array) -> Array:
     )  # a disc has no orientation of its own
     direction = np.exp(2j * np.arctan2(down, right)) * inside
     total = (energy * inside).sum((1, 2))
-    resultant: Array = np.abs((energy * direction).sum((1, 2))) / np.where(total > 0, total, 1)
-    return resultant
+    found: NDArray[np.complexfloating[Any]] = (energy * direction).sum((1, 2)) / np.where(total > 0, total, 1)
+    return found
 
 
 def oriented_fraction(filters: Array, seed: int = 0) -> tuple[float, float]:

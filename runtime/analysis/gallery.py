@@ -23,12 +23,12 @@ from .contact import Pixels, png
 
 @dataclass(frozen=True)
 class Record:
-    """One thing that was drawn: its figures, and where its pictures are."""
+    """One thing that was drawn: its figures, and where its files are: pictures, arrays."""
 
     kind: str
     name: str
     figures: Mapping[str, Any]
-    pictures: Mapping[str, Path]
+    files: Mapping[str, Path]
 
 
 def keep(
@@ -39,7 +39,7 @@ def keep(
     record = Record(kind, name, figures, {suffix: folder / f"{kind}.{name}.{suffix}" for suffix in files})
     try:
         folder.mkdir(exist_ok=True)
-        for suffix, path in record.pictures.items():
+        for suffix, path in record.files.items():
             content = files[suffix]
             write_aside(path, content if isinstance(content, bytes) else png(content))
         text = json.dumps({"kind": kind, "name": name, "files": list(files), "figures": figures}, indent=2)

@@ -16,7 +16,8 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.receptive_field import receptive_region
 from lnet.compiler.shapes import Interval, Region
-from lnet.runtime.evaluate import batch_last, layer_values
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.runtime.evaluate import batch_first, batch_last, layer_values
 from lnet.runtime.network import Network, parse_neuron
 
 Array = NDArray[np.floating[Any]]
@@ -58,6 +59,25 @@ def responses(
     layers = leading_to(graph, [neuron.layer for neuron in neurons])
     values = layer_values(graph, params, batch_last(images), layers)
     return jnp.stack([values[n.layer][n.row, n.column, n.map] for n in neurons])
+
+
+def values_of(network: Network, path: str, images: Array) -> Array:
+    """Return the values `[image, row, column, map]` of one layer, without those that it does not need."""
+    return np.asarray(_values(network.graph, path, network.params.arrays, jnp.asarray(images)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _values(graph: Graph, path: str, params: Mapping[str, jax.Array], images: jax.Array) -> jax.Array:
+    layers = leading_to(graph, [path])
+    return batch_first(layer_values(graph, params, batch_last(images), layers)[path])
+
+
+def find_layer(graph: Graph, name: str) -> str:
+    """Return the path of a layer, or of the last one of a stage; raises `LnetError`."""
+    if name not in graph:
+        hints = did_you_mean(name, [layer.path for layer in graph.visible])
+        raise LnetError([Diagnostic("E720", f"there is no layer '{name}'", hints=hints)])
+    return graph.layer(name).path
 
 
 def leading_to(graph: Graph, paths: Sequence[str]) -> tuple[Layer, ...]:

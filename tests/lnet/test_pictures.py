@@ -188,6 +188,32 @@ def test_invariance_says_what_is_wrong(folder, arguments, message):
     assert message in lnetc("invariance", "a", *arguments, status=1).stderr
 
 
+# --- sheet -----------------------------------------------------------------------------------------------
+
+
+def test_sheet(folder):
+    out = lnetc("sheet", "a", "filter", "set").stdout
+    assert "filter: orientation of filters, mean selectivity " in out
+    assert "cosine of weights" in out
+    assert " prefer 'bright'" in out
+    files = [line.strip() for line in out.splitlines() if line.startswith("  ")]
+    assert files == [f"a/pictures/sheet.filter.{what}" for what in ("orientation.png", "classes.png", "npz")]
+    (figures,) = [json.loads(lnetc("sheet", "a", "pool", "--json").stdout)]
+    assert figures["by"] == "responses to gratings"
+    assert figures["classes"] is None
+    text = (folder / lnetc("report", "a").stdout.strip()).read_text()
+    assert '<h2 id="sheet">Sheets</h2>' in text
+    assert "<b>pool</b>" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["pol"], "E720: there is no layer 'pol'"), (["pool", "none"], "E701"), (["pool", "images"], "E707")],
+)
+def test_sheet_says_what_is_wrong(folder, arguments, message):
+    assert message in lnetc("sheet", "a", *arguments, status=1).stderr
+
+
 # --- export ----------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lnet.runtime.analysis.gallery import Record, kept
+from lnet.runtime.analysis.neighbours import Resemblance
 from lnet.runtime.run import Run
 
 from .pictures import png_url
@@ -62,6 +63,18 @@ def _invariance(figures: Figures) -> tuple[str, tuple[str, ...]]:
     )
 
 
+def _sheet(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    lines = [
+        f"orientation of {figures['by']}, mean selectivity {figures['selectivity']:.2f}; at step {figures['step']:,}"
+    ]
+    if figures["resemblance"]:
+        lines.append(Resemblance(**figures["resemblance"]).summary)
+    if figures["classes"]:
+        shares = (f"{share:.0%} prefer '{name}'" for name, share in figures["classes"].items())
+        lines.append(", ".join(shares) + f", of the classes of '{figures['data']}'")
+    return figures["layer"], tuple(lines)
+
+
 KINDS = (
     Kind(
         "stimuli",
@@ -76,6 +89,13 @@ KINDS = (
         "Mean response to images moved, scaled and turned: 1 as they are, 0 for the mean distractor; the band is one "
         "standard error on each side.",
         _invariance,
+    ),
+    Kind(
+        "sheet",
+        "Sheets",
+        "What neurons prefer where they stand: the orientation of bars, the class that excites them most. The weaker a "
+        "preference, the greyer.",
+        _sheet,
     ),
 )
 
@@ -97,4 +117,5 @@ def _sections(run: Run) -> Iterator[Section]:
 
 def _item(kind: Kind, record: Record) -> Item:
     title, lines = kind.item(record.figures)
-    return Item(title, tuple(png_url(path.read_bytes()) for path in record.pictures.values()), lines)
+    pictures = [path for path in record.files.values() if path.suffix == ".png"]
+    return Item(title, tuple(png_url(path.read_bytes()) for path in pictures), lines)

@@ -1,0 +1,35 @@
+"""The command that shows a layer as a sheet: sheet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+import lnet
+
+from .options import Existing, json_option
+from .pictures import seed_option
+from .program import main
+
+
+@main.command()
+@click.argument("directory", type=Existing)
+@click.argument("layer")
+@click.argument("data", metavar="[SET]", required=False)
+@seed_option
+@json_option
+def sheet(directory: Path, layer: str, data: str | None, seed: int, as_json: bool) -> None:
+    """Map what the neurons of LAYER prefer at their positions, and how much neighbours resemble each other.
+
+    The orientation of filters or gratings, and of the classes of SET, if given, the one that excites a neuron most. Arrays
+    and pictures are kept in the run in DIRECTORY; its report shows them.
+    """
+    view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)
+    if as_json:
+        click.echo(json.dumps(view.record.figures, indent=2))
+        return
+    click.echo(f"{view.layer}: {view.summary}")
+    for path in view.record.files.values():
+        click.echo(f"  {path}")

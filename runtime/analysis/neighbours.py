@@ -1,0 +1,65 @@
+"""Whether neighbours in a sheet resemble each other, more than neurons that stand anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .neurons import Array
+
+PAIRS = 10_000
+"""Random pairs that neighbours are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """The mean cosine or correlation of a map's neurons at neighbouring positions, and at random pairs of positions."""
+
+    of: str
+    neighbours: float
+    random: float
+
+    @property
+    def summary(self) -> str:
+        return (
+            f"{self.of} {self.neighbours:.2f} between neighbours, {self.random:.2f} between random positions"
+        )
+
+
+def resemblance(weights: Array | None, tuned: Array, seed: int) -> Resemblance | None:
+    """Compare weights `[row, column, ..., map]`, or where there are none tuning `[orientation, period, row, column, map]`.
+
+    None where no position has a neighbour.
+    """
+    if weights is not None:
+        of, vectors = "cosine of weights", weights.reshape(*weights.shape[:2], -1, weights.shape[-1])
+    else:
+        curves = np.moveaxis(tuned.reshape(-1, *tuned.shape[2:]), 0, 2)
+        of, vectors = "correlation of tuning", curves - curves.mean(2, keepdims=True)
+    if vectors.shape[0] * vectors.shape[1] < 2:
+        return None
+    return Resemblance(of, *neighbour_similarity(vectors, seed))
+
+
+def neighbour_similarity(vectors: Array, seed: int = 0) -> tuple[float, float]:
+    """Return the mean cosine of vectors `[row, column, feature, map]` at neighbouring positions, and at random ones.
+
+    Neighbours stand side by side or one above the other; a pair is of one map. Vectors that are zero have no direction
+    and are left out; the mean over no pair is 0.
+    """
+    length = np.linalg.norm(vectors, axis=2, keepdims=True)
+    units = np.where(length > 0, vectors / np.where(length > 0, length, 1), np.nan)
+    beside, below = units[:, 1:] * units[:, :-1], units[1:] * units[:-1]
+    neighbours = np.concatenate([pair.sum(2).ravel() for pair in (beside, below)])
+    flat = units.reshape(-1, *units.shape[2:])
+    rng = np.random.default_rng(seed)
+    one = rng.integers(len(flat), size=PAIRS)
+    other = (one + rng.integers(1, len(flat), size=PAIRS)) % len(flat)  # never the same
+    maps = rng.integers(flat.shape[-1], size=PAIRS)
+    return _mean(neighbours), _mean((flat[one, :, maps] * flat[other, :, maps]).sum(1))
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else 0.0

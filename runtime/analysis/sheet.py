@@ -1,0 +1,166 @@
+"""A layer as a sheet: what its neurons prefer where they stand, and whether neighbours prefer the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.ops import Local
+from lnet.runtime.data import Batch
+from lnet.runtime.network import Network
+from lnet.runtime.run import Run
+
+from .gallery import Record, keep
+from .gratings import (
+    Preference,
+    position_weights,
+    preference_of_filters,
+    preference_of_responses,
+    tuning,
+)
+from .images import Place, every_image, open_set
+from .neighbours import Resemblance, resemblance
+from .neurons import Array, find_layer, values_of
+from .sheet_picture import class_picture, orientation_picture
+
+KIND = "sheet"
+
+
+@dataclass(frozen=True)
+class ClassPreference:
+    """What each neuron `[row, column, map]` prefers among the classes of a set.
+
+    `means` `[row, column, map, class]` are mean responses; `preferred` is the number of the class with the highest, and
+    `strength` how far it lies above the mean of all images, in their standard deviations.
+    """
+
+    classes: tuple[str, ...]
+    means: Array
+    preferred: NDArray[np.int64]
+    strength: Array
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of neurons that prefer each class."""
+        return {name: float((self.preferred == i).mean()) for i, name in enumerate(self.classes)}
+
+
+@dataclass(frozen=True)
+class SheetView:
+    """A layer's preferences by position; `by` says what of, `record` where they are kept."""
+
+    layer: str
+    by: str
+    preference: Preference
+    classes: ClassPreference | None
+    resemblance: Resemblance | None
+    record: Record
+
+    @property
+    def summary(self) -> str:
+        parts = [f"orientation of {self.by}, mean selectivity {self.preference.selectivity.mean():.2f}"]
+        if self.resemblance is not None:
+            parts.append(self.resemblance.summary)
+        if self.classes is not None:
+            parts.append(
+                ", ".join(f"{share:.0%} prefer '{name}'" for name, share in self.classes.shares.items())
+            )
+        return "; ".join(parts)
+
+
+def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -> SheetView:
+    """Return what the neurons of a layer prefer at their positions, and keep it in the run: arrays and pictures.
+
+    The orientation of the first local layer's filters, of other layers that of the gratings they answer to; the class, if
+    `data` names a labelled set; and how much neighbours resemble each other beside pairs drawn with `seed`. Raises
+    `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2023, arXiv:2308.09431.)
+    """
+    checkpoint = run.checkpoint()
+    network = Network(run.plan, checkpoint.params)
+    path = find_layer(network.graph, layer)
+    frames = run.plan.graph.training.data
+    tuned = tuning(network, path, frames.normalize if frames is not None else "image")
+    weights = position_weights(network, path)
+    if weights is not None and _is_first(network, path):
+        by, preference = "filters", preference_of_filters(weights)
+    else:
+        by, preference = "responses to gratings", preference_of_responses(tuned)
+    classes = None
+    if data is not None:
+        images = open_set(run, data, labelled=True)
+        classes = class_preference(network, path, every_image(images, data), images.classes or ())
+    alike = resemblance(weights, tuned, seed)
+    figures = {
+        "layer": path,
+        "step": checkpoint.step,
+        "by": by,
+        "selectivity": float(preference.selectivity.mean()),
+        "resemblance": None if alike is None else asdict(alike),
+        "data": None if data is None else str(data),
+        "classes": None if classes is None else classes.shares,
+    }
+    record = keep(run, KIND, path, figures, _files(preference, classes))
+    return SheetView(path, by, preference, classes, alike, record)
+
+
+def _is_first(network: Network, path: str) -> bool:
+    """Whether a layer is the first local one, so that its filters are pictures."""
+    return path == next(layer.path for layer in network.graph.layers if isinstance(layer.op, Local))
+
+
+# --- classes ---------------------------------------------------------------------------------------------
+
+
+def class_preference(
+    network: Network, path: str, batches: Iterable[Batch], classes: tuple[str, ...]
+) -> ClassPreference:
+    """Return what the neurons of a layer prefer among labelled images, in one pass over them."""
+    sheet = network.graph.layer(path).sheet
+    shape = (sheet.height, sheet.width, sheet.maps)
+    sums, squares = np.zeros((*shape, len(classes))), np.zeros(shape)
+    counts = np.zeros(len(classes))
+    for batch in batches:
+        assert batch.labels is not None, "class_preference: the caller opens labelled images"
+        values = values_of(network, path, batch.images).astype(np.float64)
+        belongs = np.eye(len(classes))[batch.labels]
+        sums += np.einsum("nijm,nc->ijmc", values, belongs)
+        squares += np.square(values).sum(0)
+        counts += belongs.sum(0)
+    means = sums / np.maximum(counts, 1)
+    overall = sums.sum(-1) / counts.sum()
+    deviation = np.sqrt(np.maximum(squares / counts.sum() - overall**2, 0))
+    seen = np.where(counts > 0, means, -np.inf)  # a class of which no image can be decoded is nobody's
+    above = seen.max(-1) - overall
+    strength = np.where(deviation > 0, above / np.where(deviation > 0, deviation, 1), 0)
+    return ClassPreference(classes, means, seen.argmax(-1), strength)
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def _files(preference: Preference, classes: ClassPreference | None) -> dict[str, bytes]:
+    arrays: dict[str, Any] = {
+        "orientation": preference.orientation.astype(np.float32),
+        "selectivity": preference.selectivity.astype(np.float32),
+    }
+    files = {"orientation.png": orientation_picture(preference)}
+    if classes is not None:
+        arrays |= {
+            "classes": np.array(classes.classes),
+            "class_means": classes.means.astype(np.float32),
+            "preferred": classes.preferred,
+            "strength": classes.strength.astype(np.float32),
+        }
+        files["classes.png"] = class_picture(classes.classes, classes.preferred, classes.strength)
+    return files | {"npz": _npz(arrays)}
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    file = BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()

@@ -1,0 +1,171 @@
+"""Sheets whose preferences are known: filters that are gratings, classes that differ in one half."""
+
+import numpy as np
+import pytest
+
+import lnet
+from lnet.compiler.shapes import Size
+from lnet.runtime.analysis.gratings import (
+    ORIENTATIONS,
+    gratings,
+    periods,
+    position_weights,
+    preference_of_filters,
+    preference_of_responses,
+    tuning,
+)
+from lnet.runtime.analysis.neighbours import neighbour_similarity, resemblance
+from lnet.runtime.analysis.sheet import class_preference
+from lnet.runtime.checkpoint import Checkpoint
+from lnet.runtime.data import Batch
+
+TEXT = """network n { image: input(24x24x3); f: local(9, 2, stride = 5); p: l2pool(1); d: local(3, 1); q: l2(d) }
+train { data = frames("set.npz", normalize = none); batch = 2; steps = 1 }
+"""
+WANTED = np.stack([np.broadcast_to(40.0 * np.arange(4), (4, 4)), 10 + 35.0 * np.indices((4, 4))[0]], -1)
+"""The orientation of every filter: across columns in map 0, down rows in map 1."""
+
+
+def oriented_weights():
+    weight = np.zeros((4, 4, 9, 9, 3, 2), np.float32)
+    window = np.hanning(11)[1:-1, None] * np.hanning(11)[None, 1:-1]
+    for place, angle in np.ndenumerate(WANTED):
+        waves = gratings(Size(9, 9), 3, angle, 5.0)[0] - 0.5
+        weight[(*place[:2], ..., place[2])] = waves * window[..., None]
+    return weight
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sheet")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "set.npz", images=rng.random((4, 24, 24, 3), np.float32), labels=list("abab"))
+    (folder / "n.lnet").write_text(TEXT)
+    run = lnet.train(lnet.compile(folder / "n.lnet"), directory=folder / "run")
+    params = dict(run.network().params) | {"f.weight": oriented_weights()}
+    run.checkpoints.save(Checkpoint(2, params, {}))
+    return run
+
+
+def apart(one, other):
+    """Degrees between orientations, which come again after 180."""
+    return np.abs((one - other + 90) % 180 - 90)
+
+
+def test_a_grating_is_named_by_its_bars():
+    level, upright = gratings(Size(8, 8), 1, 0, 4), gratings(Size(8, 8), 1, 90, 4)
+    np.testing.assert_allclose(level, level[:, :, :1].repeat(8, 2))
+    np.testing.assert_allclose(upright, level.swapaxes(1, 2), atol=1e-6)
+    rising = gratings(Size(9, 9), 1, 45, 4)[0, :, :, 0]
+    np.testing.assert_allclose(np.fliplr(rising).diagonal(), rising[-1, 0], atol=1e-5)
+    np.testing.assert_allclose(gratings(Size(8, 8), 3, 30, 5).mean(0), 0.5, atol=1e-6)
+
+
+def test_periods_go_to_half_the_image():
+    np.testing.assert_allclose(periods(Size(32, 64)), [4, 4 * 2**0.5, 8, 8 * 2**0.5, 16])
+    assert periods(Size(5, 5)).tolist() == [4]
+
+
+def test_filters_prefer_what_they_look_like():
+    found = preference_of_filters(oriented_weights())
+    assert apart(found.orientation, WANTED).max() < 3
+    assert (found.selectivity > 0.6).all()
+    assert (found.selectivity <= 1).all()
+
+
+def test_neurons_prefer_the_gratings_that_their_filters_look_like(run):
+    for layer in ("f", "p"):
+        found = preference_of_responses(tuning(run.network(), layer, "none"))
+        assert apart(found.orientation, WANTED).max() < 5
+        assert (found.selectivity > 0.4).all()
+
+
+def test_one_orientation_alone_is_full_selectivity_and_all_alike_none():
+    tuned = np.zeros((len(ORIENTATIONS), 2, 1, 3, 1))
+    tuned[4, 1, 0, 0] = 2
+    tuned[:, 0, 0, 1] = 3
+    found = preference_of_responses(tuned)
+    assert found.orientation[0, 0, 0] == pytest.approx(ORIENTATIONS[4])
+    np.testing.assert_allclose(found.selectivity[0, :, 0], [1, 0, 0], atol=1e-9)
+
+
+def test_shared_weights_stand_at_every_position_that_uses_them():
+    text = "network n { image: input(9x8x1); f: local(3, 2, share = tile(2x3)); p: l2pool(2); q: l2(p) }"
+    net = lnet.Network(lnet.compile(lnet.parse(text)))
+    weights = position_weights(net, "f")
+    assert weights.shape == (7, 6, 3, 3, 1, 2)
+    np.testing.assert_array_equal(weights[5, 4], net.params["f.weight"][1, 1])
+    assert position_weights(net, "p") is None
+
+
+# --- neighbours ------------------------------------------------------------------------------------------
+
+
+def test_neighbours_against_a_loop():
+    vectors = np.random.default_rng(0).normal(size=(3, 4, 5, 2))
+    vectors[1, 2, :, 0] = 0
+    cosines = []
+    for i, j, m in np.ndindex(3, 4, 2):
+        for a, b in ((i + 1, j), (i, j + 1)):
+            if a < 3 and b < 4:
+                one, other = vectors[i, j, :, m], vectors[a, b, :, m]
+                if one.any() and other.any():
+                    cosines.append(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+    assert neighbour_similarity(vectors)[0] == pytest.approx(np.mean(cosines))
+
+
+def test_a_smooth_sheet_and_a_random_one():
+    angle = np.linspace(0, np.pi, 20)[:, None] + np.zeros((20, 20))
+    smooth = np.stack([np.cos(angle), np.sin(angle)], -1)[..., None]
+    neighbours, random = neighbour_similarity(smooth)
+    assert neighbours == pytest.approx((1 + np.cos(np.pi / 19)) / 2)
+    assert random < 0.7
+    noise = neighbour_similarity(np.random.default_rng(0).normal(size=(20, 20, 50, 3)))
+    np.testing.assert_allclose(noise, 0, atol=0.02)
+
+
+def test_without_weights_tuning_is_compared():
+    tuned = np.random.default_rng(0).random((12, 3, 4, 5, 2)) + 100  # a level in common is no resemblance
+    found = resemblance(None, tuned, seed=0)
+    assert found.of == "correlation of tuning"
+    assert abs(found.neighbours) < 0.1
+    assert resemblance(None, tuned[:, :, :1, :1], seed=0) is None
+    dead = resemblance(None, np.zeros((12, 3, 2, 2, 1)), seed=0)
+    assert (dead.neighbours, dead.random) == (0, 0)
+
+
+# --- classes ---------------------------------------------------------------------------------------------
+
+
+def test_preferred_classes_against_the_whole_set(run):
+    net = run.network()
+    rng = np.random.default_rng(1)
+    images, labels = rng.normal(size=(23, 24, 24, 3)).astype(np.float32), rng.integers(0, 3, 23)
+    batches = [
+        Batch(images[i : i + 6], labels[i : i + 6].astype(np.int32), ("",) * 6) for i in range(0, 23, 6)
+    ]
+    found = class_preference(net, "p", batches, ("a", "b", "c"))
+    values = net(images)["p"].astype(np.float64)
+    means = np.stack([values[labels == c].mean(0) for c in range(3)], -1)
+    np.testing.assert_allclose(found.means, means, rtol=1e-4)
+    np.testing.assert_array_equal(found.preferred, means.argmax(-1))
+    expected = (means.max(-1) - values.mean(0)) / values.std(0)
+    np.testing.assert_allclose(found.strength, expected, rtol=1e-3, atol=1e-4)
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+def test_what_is_kept(run):
+    data = run.directory.parent / "set.npz"
+    view = lnet.sheet_view(run, "f", data)
+    assert view.by == "filters"
+    with np.load(view.record.files["npz"], allow_pickle=False) as file:
+        np.testing.assert_allclose(file["orientation"], view.preference.orientation, rtol=1e-6)
+        assert file["class_means"].shape == (4, 4, 2, 2)
+        assert file["classes"].tolist() == ["a", "b"]
+    before = {name: path.read_bytes() for name, path in view.record.files.items()}
+    again = lnet.sheet_view(run, "f", data)
+    pictures = ("orientation.png", "classes.png")
+    assert [again.record.files[name].read_bytes() for name in pictures] == [before[name] for name in pictures]
+    deeper = lnet.sheet_view(run, "d")
+    assert (deeper.by, deeper.classes) == ("responses to gratings", None)
+    assert deeper.resemblance.of == "cosine of weights"
