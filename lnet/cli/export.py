@@ -8,7 +8,7 @@ import click
 
 import lnet
 
-from .options import Existing
+from .options import Existing, say_skipped
 from .program import main
 
 
@@ -39,7 +39,7 @@ def export(
     Arrays have named axes, and nothing is pickled. A program takes the weights by name and images [batch, row, column,
     channel], for batches of any size on CPU and CUDA.
     """
-    from lnet.runtime.analysis.images import shown
+    from lnet.runtime.analysis.images import open_set
 
     if output is None and stablehlo is None:
         raise click.UsageError("nothing to write: name a file with '-o' or '--stablehlo'")
@@ -48,8 +48,9 @@ def export(
     run = lnet.open_run(directory)
     network = run.network()
     if output is not None:
-        images = None if activations is None else shown(run, activations)
+        images = None if activations is None else open_set(run, activations)
         lnet.export(network, output, images, layers)
+        say_skipped({} if images is None else images.skipped)
         click.echo(str(output))
     if stablehlo is not None:
         lnet.export_program(network, stablehlo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,12 @@ def the_only(pattern: str, what: str) -> Path:
             )
         ]
     )
+
+
+def say_skipped(skipped: Mapping[str, str]) -> None:
+    """Name the corrupt images that a command passed over, with what is wrong with them."""
+    for name, reason in skipped.items():
+        click.echo(f"skipped the corrupt image '{name}': {reason}", err=True)
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -9,7 +9,7 @@ import click
 
 import lnet
 
-from .options import Existing, json_option, write_file
+from .options import Existing, json_option, say_skipped, write_file
 from .program import main
 
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Of all that is drawn by lot.")
@@ -49,6 +49,7 @@ def draw(
     from lnet.runtime.analysis.draw import side_by_side
 
     drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed)
+    say_skipped(drawings[0].record.figures["skipped"])
     if output is not None:
         write_file(output, png(side_by_side(drawings)))
     if as_json:
@@ -79,6 +80,7 @@ def invariance(
     mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
     """
     found = lnet.invariance(lnet.open_run(directory), neuron, data, label, count, seed)
+    say_skipped(found.record.figures["skipped"])
     if as_json:
         click.echo(json.dumps(found.record.figures, indent=2))
         return

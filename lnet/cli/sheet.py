@@ -9,7 +9,7 @@ import click
 
 import lnet
 
-from .options import Existing, json_option
+from .options import Existing, json_option, say_skipped
 from .pictures import seed_option
 from .program import main
 
@@ -27,6 +27,7 @@ def sheet(directory: Path, layer: str, data: str | None, seed: int, as_json: boo
     and pictures are kept in the run in DIRECTORY; its report shows them.
     """
     view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)
+    say_skipped(view.record.figures["skipped"])
     if as_json:
         click.echo(json.dumps(view.record.figures, indent=2))
         return

@@ -11,7 +11,7 @@ from lnet.runtime.run import Run
 
 from .contact import Pixels, beside, captioned, contact_sheet, enlarged, pattern, photograph
 from .gallery import Record, keep
-from .images import Place, shown
+from .images import Place, open_set, own_images
 from .neurons import Neuron
 from .stimulus import Stimulus, optimal_stimulus
 from .top_stimuli import Liked, top_stimuli
@@ -52,11 +52,13 @@ def draw(
     """
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params)
-    survey = top_stimuli(network, neurons, shown(run, data, samples), count)
+    images = own_images(run, samples) if data is None else open_set(run, data)
+    survey = top_stimuli(network, neurons, images, count)
     about = {
         "step": checkpoint.step,
         "data": None if data is None else str(data),
         "images": survey.images,
+        "skipped": images.skipped,
         "seed": seed,
     }
     drawings = []

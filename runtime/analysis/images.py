@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.compiler.settings import Frames
@@ -19,7 +19,43 @@ SAMPLES = 1000
 Place = str | os.PathLike[str]
 
 
-def open_set(run: Run, place: Place, labelled: bool = False) -> Dataset:
+@dataclass(frozen=True)
+class Images:
+    """Batches of images, each time they are gone through.
+
+    `samples` are so many of a run's samples in its order, None every image of a set once, in the order of the files. Raises
+    `LnetError` if none can be decoded; corrupt ones among others are passed over and named in `skipped`.
+    """
+
+    dataset: Dataset
+    samples: int | None = None
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The names of corrupt images that were met so far, and what is wrong with them."""
+        return self.dataset.skipped
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.samples is None:
+            yield from self._each_once()
+            return
+        for first in range(0, self.samples, BATCH):
+            yield self.dataset.batch(first, min(BATCH, self.samples - first))
+
+    def _each_once(self) -> Iterator[Batch]:
+        found = False
+        for batch in self.dataset.ordered(BATCH):
+            found = True
+            yield batch
+        if not found:
+            name, reason = next(iter(self.skipped.items()))
+            message = (
+                f"none of the {self.dataset.count} images in '{self.dataset.frames.path}' can be decoded"
+            )
+            raise refused("E706", message, f"'{name}': {reason}")
+
+
+def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     """Open a set of images as the run's network sees them: scaled whole, normalised as in training.
 
     With `labelled` the name of an image's folder is its label, in an array file what `labels` says. Raises
@@ -34,37 +70,18 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Dataset:
     found = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed)
     if labelled and found.classes is None:
         raise refused("E707", f"the images in '{place}' have no labels")
-    return found
+    return Images(found)
 
 
-def every_image(images: Dataset, place: Place) -> Iterator[Batch]:
-    """Yield every image of a set once, in the order of its files; raises `LnetError` if none can be decoded."""
-    found = False
-    for batch in images.ordered(BATCH):
-        found = True
-        yield batch
-    if not found:
-        name, reason = next(iter(images.skipped.items()))
-        message = f"none of the {images.count} images in '{place}' can be decoded"
-        raise refused("E706", message, f"'{name}': {reason}")
+def own_images(run: Run, samples: int | None = None) -> Images:
+    """Open the images that a run was trained on, as it was: `samples` of them, by default one pass.
 
-
-def shown(run: Run, data: Place | None, samples: int | None = None) -> Iterator[Batch]:
-    """Yield every image of the set `data` once, or samples as the run was trained on them.
-
-    As many as `samples` says; by default one pass, and at least 1,000 where windows are cut out at random. Raises
-    `LnetError`.
+    At least 1,000 where windows are cut out at random. Raises `LnetError`.
     """
-    if data is not None:
-        yield from every_image(open_set(run, data), data)
-        return
-    frames = run.plan.graph.training.data
+    graph = run.plan.graph
+    frames = graph.training.data
     if frames is None or run.info["data"]["in_memory"]:
         message = "the run was trained on an array, so there are no images to read"
         raise refused("E747", message, hint="name a folder, an archive or an array file with '--data'")
-    own = open_frames(
-        frames, run.plan.graph.input.sheet.maps, Path(run.info["data"]["base"]), run.plan.graph.training.seed
-    )
-    count = samples or (max(own.count, SAMPLES) if frames.crop == "random" else own.count)
-    for first in range(0, count, BATCH):
-        yield own.batch(first, min(BATCH, count - first))
+    own = open_frames(frames, graph.input.sheet.maps, Path(run.info["data"]["base"]), graph.training.seed)
+    return Images(own, samples or (max(own.count, SAMPLES) if frames.crop == "random" else own.count))

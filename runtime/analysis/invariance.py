@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,7 +25,7 @@ from lnet.runtime.run import Run
 
 from .distort import Distortion, distort
 from .gallery import Record, keep
-from .images import Place, every_image, open_set
+from .images import Images, Place, open_set
 from .neurons import Array, Neuron, find_neurons, respond
 
 KIND = "invariance"
@@ -78,13 +79,14 @@ def invariance(
     network = Network(run.plan, checkpoint.params)
     (found,) = find_neurons(network.graph, [neuron])
     images = open_set(run, data, labelled=True)
-    positive = _label(images, label, data)
-    names, originals = _drawn(images, positive, count, seed)
-    distractor = _mean_distractor(network, found, images, positive, data)
+    positive = _label(images.dataset, label, data)
+    names, originals = _drawn(images.dataset, positive, count, seed)
+    distractor = _mean_distractor(network, found, images, positive)
+    frames = images.dataset.frames
 
     def responses(distortion: Distortion) -> Any:
-        distorted = [distort(pixels, distortion, images.frames) for pixels in originals]
-        return respond(network, (found,), as_seen(distorted, images.frames))[0].astype(np.float64)
+        distorted = [distort(pixels, distortion, frames) for pixels in originals]
+        return respond(network, (found,), as_seen(distorted, frames))[0].astype(np.float64)
 
     undistorted = float(responses(Distortion()).mean())
     apart = undistorted - distractor
@@ -102,11 +104,12 @@ def invariance(
         "label": positive,
         "seed": seed,
         "positives": list(names),
+        "skipped": images.skipped,
         "undistorted": undistorted,
         "distractor": distractor,
         "curves": [_curve_data(curve) for curve in curves],
     }
-    record = keep(run, KIND, f"{found.file_name}.{positive}", figures, {"png": plot(curves)})
+    record = keep(run, KIND, f"{found.file_name}.{quote(positive, safe='')}", figures, {"png": plot(curves)})
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
 
 
@@ -165,15 +168,15 @@ def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[st
     return tuple(names), originals
 
 
-def _mean_distractor(network: Network, neuron: Neuron, images: Dataset, label: str, data: Place) -> float:
-    assert images.classes is not None
-    number, total, count = images.classes.index(label), 0.0, 0
-    for batch in every_image(images, data):
+def _mean_distractor(network: Network, neuron: Neuron, images: Images, label: str) -> float:
+    assert images.dataset.classes is not None
+    number, total, count = images.dataset.classes.index(label), 0.0, 0
+    for batch in images:
         others = batch.labels != number
         total += float(respond(network, (neuron,), batch.images)[0][others].sum(dtype=np.float64))
         count += int(np.sum(others))
     if not count:
-        raise _refused("E706", f"none of the distractors in '{data}' can be decoded")
+        raise _refused("E706", f"none of the distractors of '{label}' can be decoded")
     return total / count
 
 

@@ -23,7 +23,7 @@ from .gratings import (
     preference_of_responses,
     tuning,
 )
-from .images import Place, every_image, open_set
+from .images import Place, open_set
 from .neighbours import Resemblance, resemblance
 from .neurons import Array, find_layer, values_of
 from .sheet_picture import class_picture, orientation_picture
@@ -90,10 +90,10 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
         by, preference = "filters", preference_of_filters(weights)
     else:
         by, preference = "responses to gratings", preference_of_responses(tuned)
-    classes = None
-    if data is not None:
-        images = open_set(run, data, labelled=True)
-        classes = class_preference(network, path, every_image(images, data), images.classes or ())
+    images = None if data is None else open_set(run, data, labelled=True)
+    classes = (
+        None if images is None else class_preference(network, path, images, images.dataset.classes or ())
+    )
     alike = resemblance(weights, tuned, seed)
     figures = {
         "layer": path,
@@ -102,6 +102,7 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
         "selectivity": float(preference.selectivity.mean()),
         "resemblance": None if alike is None else asdict(alike),
         "data": None if data is None else str(data),
+        "skipped": {} if images is None else images.skipped,
         "classes": None if classes is None else classes.shares,
     }
     record = keep(run, KIND, path, figures, _files(preference, classes))

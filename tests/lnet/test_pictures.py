@@ -118,6 +118,23 @@ def test_draw_says_what_is_wrong(folder, arguments, code):
     assert f"error {code}: " in lnetc("draw", *arguments, status=1).stderr
 
 
+def test_corrupt_images_are_named(folder):
+    (folder / "some/a").mkdir(parents=True)
+    (folder / "some/b").mkdir()
+    for name, level in (("a/1", 40), ("a/2", 90), ("b/1", 200)):
+        Image.linear_gradient("L").rotate(level).save(folder / f"some/{name}.png")
+    (folder / "some/b/2.png").write_text("no picture")
+    commands = [
+        ["draw", "a", "pool[0,0,0]", "--data", "some"],
+        ["invariance", "a", "pool[0,0,0]", "some", "--label", "a"],
+        ["sheet", "a", "filter", "some"],
+        ["export", "a", "--activations", "some", "-o", "some.npz"],
+    ]
+    for command in commands:
+        assert "skipped the corrupt image 'b/2.png': " in lnetc(*command).stderr
+    assert len(np.load("some.npz")["activations/names"]) == 3
+
+
 def test_pictures_that_cannot_be_kept(folder, tmp_path):
     import shutil
 
