@@ -7,7 +7,7 @@ change would lower it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +15,8 @@ from urllib.parse import quote
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
 from lnet.runtime.data import Dataset
 from lnet.runtime.data.pixels import Pixels, as_seen
@@ -75,6 +75,8 @@ def invariance(
     `seed`; all other images are distractors. Raises `LnetError` for a neuron or a label that is not there, and where
     positives and distractors excite the neuron equally. (Le et al. 2012, section 4.5.)
     """
+    if count < 1:
+        raise _refused("E780", f"the number of positives must be positive, found {count}")
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params)
     (found,) = find_neurons(network.graph, [neuron])
@@ -84,18 +86,26 @@ def invariance(
     distractor = _mean_distractor(network, found, images, positive)
     frames = images.dataset.frames
 
-    def responses(distortion: Distortion) -> Any:
+    def responses(distortion: Distortion) -> NDArray[np.float64]:
         distorted = [distort(pixels, distortion, frames) for pixels in originals]
-        return respond(network, (found,), as_seen(distorted, frames))[0].astype(np.float64)
+        return np.asarray(respond(network, (found,), as_seen(distorted, frames))[0], np.float64)
 
     undistorted = float(responses(Distortion()).mean())
     apart = undistorted - distractor
     if abs(apart) <= 1e-6 * max(abs(undistorted), abs(distractor)):
         message = f"{found} responds to '{positive}' as it does to distractors: {undistorted:.4g}"
         raise _refused("E782", message, hint="choose a neuron that tells them apart")
-    curves = tuple(
-        Curve(name, unit, amounts, np.stack([(responses(d) - distractor) / apart for d in distortions]))
-        for name, unit, amounts, distortions in _distortions(network.graph.input.sheet.size)
+
+    def curve(name: str, unit: str, argument: str, amounts: Array) -> Curve:
+        rows = [responses(replace(Distortion(), **{argument: amount})) for amount in amounts]
+        return Curve(name, unit, tuple(amounts.tolist()), (np.stack(rows) - distractor) / apart)
+
+    size = network.graph.input.sheet.size
+    curves = (
+        curve("moved right", "pixels", "right", STEPS * size.columns / 24),
+        curve("moved down", "pixels", "down", STEPS * size.rows / 24),
+        curve("scaled", "times", "scale", 1 + 0.1 * STEPS),
+        curve("turned", "degrees", "degrees", 15.0 * STEPS),
     )
     figures = {
         "neuron": str(found),
@@ -111,21 +121,6 @@ def invariance(
     }
     record = keep(run, KIND, f"{found.file_name}.{quote(positive, safe='')}", figures, {"png": plot(curves)})
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
-
-
-def _distortions(size: Size) -> list[tuple[str, str, tuple[float, ...], list[Distortion]]]:
-    across, up, factors, angles = (
-        STEPS * size.columns / 24,
-        STEPS * size.rows / 24,
-        1 + 0.1 * STEPS,
-        15.0 * STEPS,
-    )
-    return [
-        ("moved right", "pixels", tuple(across), [Distortion(right=amount) for amount in across]),
-        ("moved down", "pixels", tuple(up), [Distortion(down=amount) for amount in up]),
-        ("scaled", "times", tuple(factors), [Distortion(scale=amount) for amount in factors]),
-        ("turned", "degrees", tuple(angles), [Distortion(degrees=amount) for amount in angles]),
-    ]
 
 
 def _label(images: Dataset, label: str | None, data: Place) -> str:
@@ -184,7 +179,7 @@ def _curve_data(curve: Curve) -> dict[str, Any]:
     return {
         "distortion": curve.distortion,
         "unit": curve.unit,
-        "amounts": [float(amount) for amount in curve.amounts],
+        "amounts": list(curve.amounts),
         "mean": curve.mean.tolist(),
         "responses": curve.responses.tolist(),
     }

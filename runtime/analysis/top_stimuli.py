@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.runtime.data import Batch
 from lnet.runtime.network import Network
 
@@ -36,10 +37,12 @@ def top_stimuli(
 ) -> Survey:
     """Return the `count` images of `batches` that excite each neuron most.
 
-    Of images with the same response those that came first. Raises `LnetError` for a neuron that is not there. (Le et al.
-    2012, section 4.4.)
+    Of images with the same response those that came first. Raises `LnetError` for a neuron or a number that
+    cannot be. (Le et al. 2012, section 4.4.)
     """
-    found = find_neurons(network.graph, tuple(neurons))
+    if count < 1:
+        raise LnetError([Diagnostic("E780", f"the number of images must be positive, found {count}")])
+    found = tuple(dict.fromkeys(find_neurons(network.graph, tuple(neurons))))
     top: dict[Neuron, tuple[Liked, ...]] = dict.fromkeys(found, ())
     images, norms = 0, 0.0
     for batch in batches:

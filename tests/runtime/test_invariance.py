@@ -123,3 +123,8 @@ def test_positives_are_drawn_by_lot(run):
     assert sorted(lnet.invariance(run, "f[0,0,1]", data, count=50).positives) == sorted(
         f"set.npz[{n}]" for n in range(12)
     )
+
+
+def test_no_positive_is_no_number_of_positives(run):
+    with pytest.raises(lnet.LnetError, match="E780"):
+        lnet.invariance(run, "f[0,0,1]", run.directory.parent / "set.npz", count=0)

@@ -115,8 +115,13 @@ def test_top_stimuli_are_those_of_a_full_sort(net):
 
 
 def test_of_fewer_images_all_are_returned(net):
-    survey = top_stimuli(net, ["f[0, 0, 0]"], [Batch(images(3), None, ("a", "b", "c"))], count=5)
+    survey = top_stimuli(net, ["f[0, 0, 0]", "f[0,0,0]"], [Batch(images(3), None, ("a", "b", "c"))], count=5)
     assert sorted(liked.name for liked in next(iter(survey.top.values()))) == ["a", "b", "c"]
+
+
+def test_no_image_is_no_number_of_images(net):
+    with pytest.raises(lnet.LnetError, match="E780"):
+        top_stimuli(net, ["f[0, 0, 0]"], [], count=0)
 
 
 def test_layers_that_a_neuron_does_not_need_are_left_out():
