@@ -105,9 +105,8 @@ CODES: dict[str, str] = {
     "E774": "a result of a probe that cannot be read",
     # looking at what was learned
     "E780": "a search that cannot be",
-    "E781": "labels that cannot be compared",
-    "E782": "a neuron that does not tell images apart",
-    "E783": "a file of a kind that is not written",
+    "E781": "a neuron that does not tell images apart",
+    "E782": "a file of a kind that is not written",
     # warnings
     "W201": "a layer that nothing reads",
     "W606": "a plan older than its file",

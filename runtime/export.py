@@ -68,7 +68,7 @@ def export(
     target = Path(path)
     if target.suffix not in WRITERS:
         known = " or ".join(f"'{suffix}'" for suffix in WRITERS)
-        raise _refused("E783", f"expected a file that ends in {known}, found '{target.name}'")
+        raise _refused("E782", f"expected a file that ends in {known}, found '{target.name}'")
     paths = [find_layer(network.graph, layer) for layer in layers]
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:

@@ -65,7 +65,7 @@ def draw(
 @click.argument("directory", type=Existing)
 @click.argument("neuron")
 @click.argument("data", metavar="SET")
-@click.option("--label", help="The positives (default: the only label that is not 'distractor').")
+@click.option("--label", help="The positives (default: of two labels the one that is not 'distractor').")
 @click.option(
     "--count", type=click.IntRange(1), default=10, show_default=True, help="Positives to average over."
 )

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.runtime.data import Dataset
 from lnet.runtime.data.pixels import Pixels, as_seen
 from lnet.runtime.network import Network
@@ -26,6 +26,7 @@ from lnet.runtime.run import Run
 from .distort import Distortion, distort
 from .gallery import Record, keep
 from .images import Images, Place, open_set
+from .labels import sought_label
 from .neurons import Array, Neuron, find_neurons, respond
 
 KIND = "invariance"
@@ -81,7 +82,7 @@ def invariance(
     network = Network(run.plan, checkpoint.params)
     (found,) = find_neurons(network.graph, [neuron])
     images = open_set(run, data, labelled=True)
-    positive = _label(images.dataset, label, data)
+    positive = sought_label(images.dataset, label)
     names, originals = _drawn(images.dataset, positive, count, seed)
     distractor = _mean_distractor(network, found, images, positive)
     frames = images.dataset.frames
@@ -94,7 +95,7 @@ def invariance(
     apart = undistorted - distractor
     if abs(apart) <= 1e-6 * max(abs(undistorted), abs(distractor)):
         message = f"{found} responds to '{positive}' as it does to distractors: {undistorted:.4g}"
-        raise _refused("E782", message, hint="choose a neuron that tells them apart")
+        raise _refused("E781", message, hint="choose a neuron that tells them apart")
 
     def curve(name: str, unit: str, argument: str, amounts: Array) -> Curve:
         rows = [responses(replace(Distortion(), **{argument: amount})) for amount in amounts]
@@ -123,27 +124,8 @@ def invariance(
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
 
 
-def _label(images: Dataset, label: str | None, data: Place) -> str:
-    """Return the label of the positives, given or the only one there can be."""
-    classes = images.classes or ()
-    if len(classes) < 2:
-        raise _refused("E781", f"the images in '{data}' all have one label, so there are no distractors")
-    if label is None:
-        candidates = [name for name in classes if name != "distractor"]
-        if len(candidates) == 1:
-            return candidates[0]
-        raise _refused(
-            "E781", f"'{data}' has several labels", hint="name the positives with '--label'", known=classes
-        )
-    if label not in classes:
-        hint = next(iter(did_you_mean(label, classes)), None)
-        raise _refused("E781", f"no image in '{data}' has the label '{label}'", hint=hint, known=classes)
-    return label
-
-
-def _refused(code: str, message: str, hint: str | None = None, known: tuple[str, ...] = ()) -> LnetError:
-    notes = ("the labels are " + ", ".join(f"'{name}'" for name in known[:20]),) if known else ()
-    return LnetError([Diagnostic(code, message, notes=notes, hints=(hint,) if hint else ())])
+def _refused(code: str, message: str, hint: str | None = None) -> LnetError:
+    return LnetError([Diagnostic(code, message, hints=(hint,) if hint else ())])
 
 
 def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[str, ...], list[Pixels]]:

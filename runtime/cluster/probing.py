@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from distributed import Client, Future
 
-from lnet.runtime.analysis.probe.neurons import Pass
+from lnet.runtime.analysis.probe.passes import Pass
 from lnet.runtime.analysis.probe.subjects import Subject
 from lnet.runtime.analysis.probe.sweep import Gallery, look_at, shares
 

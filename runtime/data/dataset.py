@@ -70,16 +70,6 @@ class Dataset:
         self._places = {(id(entry.source), entry.index): place for place, entry in enumerate(self._entries)}
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the images, in the order of the files."""
-        return tuple(entry.name for entry in self._entries)
-
-    @property
-    def labels(self) -> NDArray[np.int32] | None:
-        """The number of each image's class, in the order of the files."""
-        return self._labels
-
-    @property
     def count(self) -> int:
         """Images in one pass, corrupt ones included."""
         return len(self._entries)

@@ -48,8 +48,7 @@ OUTSIDE_FILES = {
     **{f"E{number}": "tests/runtime/test_probe.py" for number in range(770, 775)},
     "E780": "tests/runtime/test_stimulus.py",
     "E781": "tests/lnet/test_pictures.py",
-    "E782": "tests/lnet/test_pictures.py",
-    "E783": "tests/runtime/test_export.py",
+    "E782": "tests/runtime/test_export.py",
 }
 """Codes that no program alone can cause, and the tests that do."""
 

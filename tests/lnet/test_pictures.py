@@ -183,10 +183,10 @@ def test_invariance_as_json(folder):
         (["pool[0,0,0]", "images/0.png"], "E707"),
         (["pool[0,0,0]", "images"], "E707"),
         (["pool[0,0,0]", "set/bright"], "E707"),
-        (["pool[0,0,0]", "set", "--label", "brigt"], "E781: no image in 'set' has the label 'brigt'"),
-        (["pool[0,0,0]", "one"], "E781: the images in 'one' all have one label"),
-        (["pool[0,0,0]", "three"], "E781: 'three' has several labels"),
-        (["pool[0,0,0]", "same"], "E782: pool[0, 0, 0] responds to 'bright' as it does to distractors"),
+        (["pool[0,0,0]", "set", "--label", "brigt"], "E770: no image in 'set' has the label 'brigt'"),
+        (["pool[0,0,0]", "one"], "E770: two labels are needed"),
+        (["pool[0,0,0]", "three"], "E770: the images in 'three' have 3 labels"),
+        (["pool[0,0,0]", "same"], "E781: pool[0, 0, 0] responds to 'bright' as it does to distractors"),
         (["pool[0,0,0]", "torn"], "E706: none of the 1 images of 'bright' can be decoded"),
     ],
 )
@@ -250,7 +250,7 @@ def test_export(folder):
     [
         ([], 2, "nothing to write"),
         (["--stablehlo", "b", "--activations", "set"], 2, "needs a file to write into"),
-        (["-o", "a.txt"], 1, "error E783: expected a file that ends in '.npz' or '.safetensors'"),
+        (["-o", "a.txt"], 1, "error E782: expected a file that ends in '.npz' or '.safetensors'"),
         (["-o", "a.npz", "--activations", "none"], 1, "error E701"),
         (["-o", "a.npz", "--layer", "pol"], 1, "error E720: there is no layer 'pol'"),
     ],

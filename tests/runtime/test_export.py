@@ -98,7 +98,7 @@ def test_weights_alone(net, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "layers", "code"), [("a.h5", (), "E783"), ("a.npz", ("V3",), "E720"), ("no/a.npz", (), "E608")]
+    ("file", "layers", "code"), [("a.h5", (), "E782"), ("a.npz", ("V3",), "E720"), ("no/a.npz", (), "E608")]
 )
 def test_what_cannot_be_exported(net, tmp_path, file, layers, code):
     with pytest.raises(lnet.LnetError) as caught:

@@ -17,19 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from posixpath import basename, normpath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Sheet, Size
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.analysis.labels import sought_label
 from lnet.runtime.data import Dataset, open_frames
 from lnet.runtime.run import refused
-
-REST = "distractor"
-"""A label that is never sought unless it is named."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,7 @@ def open_set(
     images = _labelled(str(path), base)
     assert images.classes is not None, "images without labels are refused"
     assert images.labels is not None
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    sought = _sought(images.classes, counts, label, against, str(path))
+    sought = sought_label(images, label, against)
     positive = images.labels == images.classes.index(sought)
     others = ~positive if against is None else images.labels == images.classes.index(against)
     places = np.flatnonzero(positive | others)
@@ -111,31 +107,6 @@ def _labelled(path: str, base: Path) -> Dataset:
 def _opened(path: str, base: Path, sheet: Sheet, labels: str | None) -> Dataset:
     frames = Frames(path, Size(sheet.height, sheet.width), "resize", False, "none", labels)
     return open_frames(frames, sheet.maps, base, 0)
-
-
-def _sought(
-    classes: tuple[str, ...], counts: NDArray[Any], label: str | None, against: str | None, path: str
-) -> str:
-    listed = "the labels are " + ", ".join(
-        f"'{c}' ({n:,} images)" for c, n in zip(classes, counts, strict=True)
-    )
-    for name in (label, against):
-        if name is not None and name not in classes:
-            hints = did_you_mean(name, classes)
-            raise LnetError(
-                [
-                    Diagnostic(
-                        "E770", f"no image in '{path}' has the label '{name}'", notes=(listed,), hints=hints
-                    )
-                ]
-            )
-    if len(classes) < 2 or (label is not None and label == against):
-        raise refused("E770", "two labels are needed: one to be told from the other", listed)
-    choice = [name for name in classes if name != against] if len(classes) == 2 else []
-    if label is None and not choice:
-        hint = "say which is sought: --label LABEL, against the rest or --against LABEL"
-        raise refused("E770", f"the images in '{path}' have {len(classes)} labels", listed, hint=hint)
-    return label or min(choice, key=lambda name: (name == REST, counts[classes.index(name)], name))
 
 
 # --- sources --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.shapes import Sheet
 
-from .neurons import Chosen, Places
+from .passes import Chosen, Places
 from .result import SPARSENESS_BINS, Row
 from .scores import Mask
 from .subjects import Images, Neurons, Responses, Subject

@@ -16,7 +16,7 @@ from lnet.compiler.shapes import Sheet
 from lnet.runtime.data import Dataset, feed
 
 from .labelled import LabelledSet
-from .neurons import Pass, Places
+from .passes import Pass, Places
 from .subjects import Images, Subject
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lnet.runtime.run import refused
 
 from .labelled import LabelledSet
-from .neurons import Chosen, Counts, Range, accuracies, thresholds_between
+from .passes import Chosen, Counts, Range, accuracies, thresholds_between
 from .result import BINS, Choice, Finding, Histogram, Row
 from .scores import Mask, Verdict, figures, interval
 from .subjects import Subject
