@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import lnetc
 from pinned import pinned
-
-from lnet.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
 STAGES = ["ast", "graph", "graph:expand_rica", "partition", "schedule", "placement"]
@@ -15,9 +13,7 @@ STAGES = ["ast", "graph", "graph:expand_rica", "partition", "schedule", "placeme
 
 def emit(stage, monkeypatch):
     monkeypatch.chdir(GOLDEN)
-    result = CliRunner().invoke(main, ["compile", "small.lnet", "--workers", "4", "--emit", stage])
-    assert result.exit_code == 0, result.output
-    return result.stdout
+    return lnetc("compile", "small.lnet", "--workers", 4, "--emit", stage).stdout
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -32,21 +28,18 @@ def test_plan(monkeypatch):
 
 def test_explanation(monkeypatch):
     monkeypatch.chdir(GOLDEN)
-    result = CliRunner().invoke(main, ["explain", "small.lnet", "--workers", "4"])
-    pinned(GOLDEN / "small.explain.txt", result.stdout)
+    pinned(GOLDEN / "small.explain.txt", lnetc("explain", "small.lnet", "--workers", 4).stdout)
 
 
 def test_picture(monkeypatch, tmp_path):
     monkeypatch.chdir(GOLDEN)
     target = tmp_path / "small.svg"
-    result = CliRunner().invoke(main, ["explain", "small.lnet", "--workers", "4", "--svg", str(target)])
-    assert result.exit_code == 0
+    lnetc("explain", "small.lnet", "--workers", 4, "--svg", target)
     pinned(GOLDEN / "small.svg", target.read_text())
 
 
 def test_an_unknown_stage_lists_the_known_ones(monkeypatch):
     monkeypatch.chdir(GOLDEN)
-    result = CliRunner().invoke(main, ["compile", "small.lnet", "--emit", "llvm"])
-    assert result.exit_code == 1
+    result = lnetc("compile", "small.lnet", "--emit", "llvm", status=1)
     assert "E609: there is no stage 'llvm'" in result.output
     assert "graph:expand_rica" in result.output

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import lnetc
 from PIL import Image
 
 import lnet
@@ -42,13 +42,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "small.lnet").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def lnetc(*arguments, status=0):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 # --- check and fmt ---------------------------------------------------------------------------------------

@@ -4,11 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import lnetc
 from PIL import Image
 
 import lnet
-from lnet.cli import main
 
 TEXT = """network small {
     image: input(8x8x3)
@@ -46,13 +45,6 @@ def trained(tmp_path_factory):
 def folder(trained, monkeypatch):
     monkeypatch.chdir(trained)
     return trained
-
-
-def lnetc(*arguments, status=0):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 # --- draw ------------------------------------------------------------------------------------------------

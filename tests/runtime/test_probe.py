@@ -10,12 +10,11 @@ import sys
 import numpy as np
 import pytest
 from chromium import needs_browser, open_page
-from click.testing import CliRunner
+from commands import lnetc
 from PIL import Image
 from probed import furnish, look, pictures, row, set_by_hand, write
 
 import lnet
-from lnet.cli import main
 from lnet.runtime.analysis.probe import read_probes, save_probe
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.checkpoint import Checkpoint
@@ -35,13 +34,6 @@ def run(place):
 def refused(message, *arguments, **options):
     with pytest.raises(lnet.LnetError, match=message):
         lnet.probe(*arguments, **options)
-
-
-def lnetc(*arguments, status=0):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 # --- the neuron test -------------------------------------------------------------------------------------
@@ -120,11 +112,11 @@ def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
 
 
 MEMORY = """
-import resource, sys
 import jax.numpy as jnp, numpy as np
 from lnet.runtime.analysis.probe.labelled import LabelledSet
 from lnet.runtime.analysis.probe.sweep import Gallery
 from lnet.runtime.analysis.probe.testing import Trial
+from tests.memory import peak
 
 class Units:
     sheet = None
@@ -143,9 +135,6 @@ class Images:
             found = look.look(subject.respond((numbers / COUNT).astype(np.float32).reshape(-1, 1, 1, 1)), numbers)
             result = found if result is None else look.join(result, found)
         return result
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 for COUNT in (200, 10_000):
     sources = np.arange(COUNT)

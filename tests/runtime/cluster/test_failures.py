@@ -11,11 +11,10 @@ from threading import Timer
 import numpy as np
 import pytest
 from distributed import Client
-from distributed.protocol.serialize import to_serialize
+from forged import REASONS, Forger
 from processes import (
     Striking,
     Watching,
-    address_of,
     cluster,
     compiled_once,
     control,
@@ -26,18 +25,12 @@ from processes import (
 )
 
 import lnet
-from lnet.compiler.schedule import schedule
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import connection, launch
 from lnet.runtime.cluster.head import Head
 from lnet.runtime.cluster.host import Host
-from lnet.runtime.cluster.numerics import shard_shapes
 from lnet.runtime.cluster.post import DELIVER
-from lnet.runtime.cluster.protocol.messages import Entry, Log, Pair, Part, Push, Sender
-from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.spec import Times
-from lnet.runtime.cluster.protocol.wire import pack
-from lnet.runtime.exchanges import exchanges
 
 pytestmark = pytest.mark.slow
 
@@ -443,97 +436,11 @@ async def _close_connections(dask_worker):
 
 def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
     answers = []
-
-    def send():
-        address = address_of(client, watching.servers[0][0])
-        run, me = client.run(_host, workers=[address])[address]
-        plan = plan_of(**ASKED["asynchronous"])
-        shapes = shard_shapes(launch.Brief(run, plan.to_json(), "", "", None, 1, 1), 0)
-        whole = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
-        fence = Sender(run, 0, 1, 0, 0)
-
-        def deliver(message=None, payloads=(), token=run, **details):
-            content = {"message": message, "payloads": payloads, **details}
-            answers.append(client.sync(_deliver, client, address, token, me, content))
-
-        def push(fence, arrays):
-            data, _ = pack(Push(fence, Update(0, 1), 0, arrays))
-            deliver(data, [{name: to_serialize(array) for name, array in arrays.items()}])
-
-        def log(arrays):
-            entry = Entry(1, Part(Update(0, 1), 1, arrays, 0, 0))
-            data, _ = pack(Log(Pair(run, 0, 1, 1), (entry,)))
-            deliver(data, [{name: to_serialize(array) for name, array in arrays.items()}])
-
-        def exchange(*arrays, number=50, generation=1, name="values 0"):
-            """For a step that the run will come to."""
-            for tile in (0, 1):
-                deliver(address=[0, generation, number, 0, name, 1 - tile, tile], arrays=list(arrays))
-
-        wrong = next(iter(whole))
-        push(fence, whole | {wrong: np.ones((2, 2), np.float32)})
-        push(fence, {name: array.astype(np.int32) for name, array in whole.items()})
-        push(fence, whole | {wrong: np.ones(10_000_000, np.float32)})
-        push(fence, {})
-        push(replace(fence, run="another"), whole)
-        push(replace(fence, term=99), whole)
-        push(replace(fence, shard=99), whole)
-        log({})
-        deliver({"kind": "Push", "fence": 1})
-        deliver("no message")
-        deliver(address=[0, 1], arrays=[])
-        deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=[])
-        deliver(address=[0, 1, 50, 0, "values 0", 0, 7], arrays=[])
-        ((shape,),) = {
-            shapes
-            for tile in (0, 1)
-            for (_, name), shapes in arriving(plan, tile).items()
-            if name == "values 0"
-        }
-        right = np.ones(shape, np.float32)
-        exchange()
-        exchange(right[1:])
-        exchange(right.astype(np.float64))
-        exchange(right, right)
-        exchange("x")
-        exchange(right, name="e")
-        exchange(right, generation=0)
-        deliver(token="another")
-
-    watching = Striking(send)
+    plan = plan_of(**ASKED["asynchronous"])
+    watching = Striking(lambda: answers.extend(Forger(client, watching.servers[0][0], plan).forge()))
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
     assert answers == ["taken"] * 27 + ["nobody"]
     reasons = "\n".join(event["reason"] for event in run.events() if event["event"] == "refused")
-    for reason in (
-        "must be float32",
-        "bytes, where",
-        "expected the arrays",
-        "no shard 99",
-        "of another run",
-        "of another term",
-        "malformed: Push: expected the fields",
-        "malformed: message: expected one of",
-        "malformed: expected an address",
-        "malformed: no such tile",
-        "malformed: no such exchange",
-        "malformed: 'values 0' of tile 1 must be float32",
-        "of a generation that is over",
-    ):
+    for reason in REASONS:
         assert reason in reasons
     assert_nothing_lost(run, expected("asynchronous"))
-
-
-def arriving(plan, tile):
-    programme = schedule(plan.graph, plan.partition, tile)
-    return exchanges(plan.graph, plan.partition, programme, plan.graph.training.batch)
-
-
-def _host(dask_worker):
-    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
-    return host.brief.run, host.me
-
-
-async def _deliver(client, address, token, receiver, content):
-    return await getattr(client.rpc(address), DELIVER)(
-        run=token, sender="tester", receiver=receiver, **content
-    )

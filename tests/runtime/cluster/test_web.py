@@ -97,6 +97,7 @@ def test_steps_are_put_together_of_tiles():
     tile = {
         "event": "tile", "slot": 0, "number": 0, "index": 0, "tile": 0, "replica": 0, "generation": 1,
         "terms": {"V1.learn.sparsity": 2.0}, "seconds": 0.5, "waited": 0.1, "exchanged": 0.0, "bytes": 8,
+        "traffic": 0,
     }  # fmt: skip
     run.take(tile, 100.0)
     run.take(tile, 100.5)
