@@ -7,6 +7,7 @@ disorder, over the steps a second before it in the same run.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +16,6 @@ from timing import machine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "runtime" / "cluster"))
 
-from processes import compiled_once
 from soaking import soak
 
 
@@ -28,10 +28,9 @@ def main() -> None:
     asked = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
-        compiled = compiled_once(Path(folder) / "compiled")
-        soaked = soak(
-            Path(folder) / "run", compiled, asked.calm, 60 * asked.minutes, asked.seed, asked.staleness
-        )
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(folder) / "compiled")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # workers that come back start at once
+        soaked = soak(Path(folder) / "run", asked.calm, 60 * asked.minutes, asked.seed, asked.staleness)
         end = soaked.run.events()[-1]["event"]
     kinds = ", ".join(f"{kind} {count}" for kind, count in soaked.strikes.most_common())
     print(f"{asked.minutes:g} minutes, seed {asked.seed}: {sum(soaked.strikes.values())} strikes ({kinds})")

@@ -41,10 +41,13 @@ def place(tmp_path_factory):
     return folder
 
 
-@cache
 def output_of(command, folder):
     """Run a command, once however many documents show it."""
-    command = command.replace("make demo", "python examples/photographs/demo.py")
+    return output_of_shell(command.replace("make demo", "python examples/photographs/demo.py"), folder)
+
+
+@cache
+def output_of_shell(command, folder):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(

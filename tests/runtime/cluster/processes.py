@@ -47,13 +47,8 @@ def images(count=60, size=16):
     return ((steps - steps.mean((1, 2), keepdims=True)) / steps.std((1, 2), keepdims=True)).astype(np.float32)
 
 
-def compiled_once(folder):
-    """An environment in which new processes find compiled what those before them compiled."""
-    return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-
-
 @contextmanager
-def cluster(workers, env=None):
+def cluster(workers):
     """Worker processes `worker-0`, `worker-1`, ... with nannies that start a new process for one that dies."""
     quiet = {"host": "127.0.0.1", "dashboard": False}
     spec = {
@@ -65,7 +60,6 @@ def cluster(workers, env=None):
                 "name": f"worker-{number}",
                 "memory_limit": 0,
                 "silence_logs": 40,
-                "env": env or {},
             },
         }
         for number in range(workers)
@@ -115,10 +109,10 @@ def _process(kind, *arguments, env=None):
         process.wait()
 
 
-def started_by_hand(client, name, env=None):
+def started_by_hand(client, name):
     """One more worker of a cluster, without a nanny."""
     scheduler = client.scheduler_info(n_workers=0)["address"]
-    return _process("worker", scheduler, "--nthreads", 1, "--no-nanny", "--name", name, env=env)
+    return _process("worker", scheduler, "--nthreads", 1, "--no-nanny", "--name", name)
 
 
 def control(client, what, worker=""):

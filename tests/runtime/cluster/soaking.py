@@ -45,11 +45,11 @@ class Soaked:
         return self.struck / self.calm
 
 
-def soak(directory, env, calm, seconds, seed=0, staleness="none", workers=3):
+def soak(directory, calm, seconds, seed=0, staleness="none", workers=3):
     """Train in disorder for `seconds` after `calm` ones, stop, and go on in one process for a few steps more."""
     plan = plan_of(workers=4, steps=10**7, replicas=2, staleness=staleness)
-    with cluster(workers, env) as client, ExitStack() as late:
-        disorder = Disorder(client, lambda name: late.enter_context(started_by_hand(client, name, env)), seed)
+    with cluster(workers) as client, ExitStack() as late:
+        disorder = Disorder(client, lambda name: late.enter_context(started_by_hand(client, name)), seed)
         thread = Thread(target=disorder.go, args=(calm, seconds))
         thread.start()
         try:

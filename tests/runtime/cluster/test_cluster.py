@@ -19,7 +19,6 @@ from processes import (
     Watching,
     address_of,
     cluster,
-    compiled_once,
     images,
     plan_of,
     process_of,
@@ -40,7 +39,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with cluster(3, compiled_once(tmp_path_factory.mktemp("compiled"))) as running:
+    with cluster(3) as running:
         yield running
 
 

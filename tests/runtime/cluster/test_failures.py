@@ -16,7 +16,6 @@ from processes import (
     Striking,
     Watching,
     cluster,
-    compiled_once,
     control,
     images,
     plan_of,
@@ -50,14 +49,9 @@ def times(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return compiled_once(tmp_path_factory.mktemp("compiled"))
-
-
-@pytest.fixture(scope="module")
-def pair(env):
+def pair():
     """Two workers: each has a tile, its primary, and the other's standby; a nanny starts a new process for one that ends."""
-    with cluster(2, env) as client:
+    with cluster(2) as client:
         yield client
 
 
@@ -212,9 +206,9 @@ def test_a_worker_is_drained(tmp_path, client, expected):
 
 
 @pytest.mark.parametrize(("how", "event"), [("asynchronous", "lost"), ("synchronous", "rollback")])
-def test_primary_and_standby_lost_at_once(tmp_path, env, expected, how, event):
+def test_primary_and_standby_lost_at_once(tmp_path, expected, how, event):
     wanted = expected(how)
-    with cluster(2, env) as client:
+    with cluster(2) as client:
         check_loss(tmp_path, client, wanted, how, event)
 
 
@@ -239,9 +233,9 @@ def check_loss(tmp_path, client, wanted, how, event):
 # --- workers and schedulers that do not come back ------------------------------------------------------------------
 
 
-def test_a_worker_that_joins_late_takes_over(tmp_path, env, expected):
+def test_a_worker_that_joins_late_takes_over(tmp_path, expected):
     wanted = expected("longer")
-    with separate_processes(tmp_path, 2, env) as (client, _, processes, start):
+    with separate_processes(tmp_path, 2) as (client, _, processes, start):
 
         def replace_first():
             start("late")
@@ -254,8 +248,8 @@ def test_a_worker_that_joins_late_takes_over(tmp_path, env, expected):
     assert_nothing_lost(run, wanted)
 
 
-def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
-    with separate_processes(tmp_path, 2, env) as (client, scheduler, processes, _):
+def test_the_scheduler_is_killed_E763(tmp_path, expected):
+    with separate_processes(tmp_path, 2) as (client, scheduler, processes, _):
         watching = Striking(scheduler.kill)
         text = refusal(lambda: trained(tmp_path, client, watching, **ASKED["asynchronous"]))
         for process in processes.values():
@@ -268,7 +262,7 @@ def test_the_scheduler_is_killed_E763(tmp_path, env, expected):
     assert_close(run, expected("asynchronous"), within=0.1 if resumed["torn"] else 1e-4)
 
 
-def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, env, monkeypatch):
+def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
     """It stands still, so that no connection ends: only what it does not say shows."""
 
     def roles_held(dask_worker):
@@ -279,7 +273,7 @@ def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, env, monkeypat
     monkeypatch.setattr(connection, "PATIENCE", 2.0)
     brief = launch._brief
     monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=3.0))
-    with separate_processes(tmp_path, 2, env) as (client, scheduler, processes, _):
+    with separate_processes(tmp_path, 2) as (client, scheduler, processes, _):
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         addresses = [f"http://127.0.0.1:{worker['services']['dashboard']}/metrics" for worker in workers]
         watching = Watching(at={20: lambda: scheduler.send_signal(signal.SIGSTOP)})
@@ -316,10 +310,10 @@ def read(address):
         return answer.read().decode()
 
 
-def test_no_worker_is_left_E761(tmp_path, env, monkeypatch):
+def test_no_worker_is_left_E761(tmp_path, monkeypatch):
     brief = launch._brief
     monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=2.0))
-    with separate_processes(tmp_path, 1, env) as (client, _, processes, _):
+    with separate_processes(tmp_path, 1) as (client, _, processes, _):
         watching = Watching(at={12: processes["worker-0"].kill})
         text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
     assert text.startswith("error E761: no workers to go on with: none is left for 2 seconds")

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from processes import compiled_once
 from soaking import soak, unexplained
 
 
 @pytest.mark.slow
 def test_a_run_in_disorder_is_stopped_and_resumed(tmp_path):
-    soaked = soak(tmp_path / "run", compiled_once(tmp_path / "compiled"), calm=8, seconds=30)
+    soaked = soak(tmp_path / "run", calm=8, seconds=30)
     assert sum(soaked.strikes.values()) > 0
     assert soaked.struck > 0
     assert not soaked.unexplained
