@@ -183,6 +183,12 @@ class Head(SchedulerPlugin):
     def _torn(self, torn: do.DeclareTorn) -> None:
         self.log("torn", replica=torn.update.slot, number=torn.update.number)
 
+    def _lapsed(self, lapsed: do.DeclareLapsed) -> None:
+        message = f"replica {lapsed.slot} lapses: no worker has room for its lost tiles"
+        if lapsed.batches:
+            message += f"; {len(lapsed.batches):,} batches are computed again"
+        self.log("lapsed", replica=lapsed.slot, batches=len(lapsed.batches), message=message)
+
     def _note(self, note: do.Note) -> None:
         if not note.what.startswith("step "):  # a synchronous step, which the log has as such
             self.log("note", message=with_short_names(note.what, self.known))
@@ -264,6 +270,7 @@ class Head(SchedulerPlugin):
             do.DeclareLost: self._lost,
             do.DeclareRollback: self._rollback,
             do.DeclareTorn: self._torn,
+            do.DeclareLapsed: self._lapsed,
             do.Note: self._note,
             do.Drained: self._drained,
             do.Finish: self._finish,

@@ -49,6 +49,8 @@ class Overview:
             "failures": view.failures,
             "promotions": view.promotions,
             "lost": view.lost,
+            "torn": view.torn,
+            "given_back": view.given_back,
             "losses": view.losses,
             "checkpoint": view.checkpoint and {"step": view.checkpoint.step, "ago": now - view.checkpoint.at},
             "replicas": [_replica(view.replicas[index], now) for index in sorted(view.replicas)],

@@ -106,6 +106,7 @@ def totals(view: ClusterView, now: float) -> tuple[str, ...]:
     losses = "  ".join(f"{name} {value:.4g}" for name, value in view.losses.items())
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
     lost += f", {view.torn:,} torn" if view.torn else ""
+    lost += f", {view.given_back:,} batches given back" if view.given_back else ""
     return (
         f"step {view.step:,}/{view.steps:,}  {view.images_per_second(now):,.0f} images/s  "
         f"{'' if left is None else clock(left) + ' left  '}{losses}",

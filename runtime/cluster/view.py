@@ -81,7 +81,7 @@ class ShardView:
 @dataclass
 class ClusterView:
     """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more; `torn`: updates that
-    shards have from different attempts.
+    shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice.
     """
 
     step: int = 0
@@ -93,6 +93,7 @@ class ClusterView:
     promotions: int = 0
     lost: int = 0
     torn: int = 0
+    given_back: int = 0
     checkpoints: int = 0
     checkpoint: Written | None = None
     replicas: dict[int, ReplicaView] = field(default_factory=dict)
@@ -126,6 +127,8 @@ class ClusterView:
                 self.lost += event["updates"]
             case "torn":
                 self.torn += 1
+            case "lapsed":
+                self.given_back += event["batches"]
             case "refused":
                 self.refused[event.get("worker", "scheduler"), event["reason"]] = event["count"]
 

@@ -14,7 +14,13 @@ from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.analysis.report.cluster import ages_by_replica, failures, moved, running_times
+from lnet.runtime.analysis.report.cluster import (
+    ages_by_replica,
+    cluster_section,
+    failures,
+    moved,
+    running_times,
+)
 from lnet.runtime.analysis.report.timeline import shares
 from lnet.runtime.events import read_events
 
@@ -212,3 +218,15 @@ def test_a_resume_voids_the_steps_of_all_replicas_after_it(tmp_path):
         ("step", 3),
         ("resume", 3),
     ]
+
+
+def test_what_was_computed_more_than_once_is_counted(run):
+    more = [{"event": "torn"}, {"event": "lapsed", "batches": 3}, {"event": "lapsed", "batches": 0}]
+    summary = cluster_section(run.plan, [*read_events(RECORDED), *({"time": 0.0} | event for event in more)])[
+        "summary"
+    ]
+    assert summary.endswith(
+        "; 1 update torn: shards have different attempts of them; "
+        "given back by lapsed replicas: 3 batches, which shards may have twice"
+    )
+    assert "torn" not in cluster_section(run.plan, read_events(RECORDED))["summary"]

@@ -40,7 +40,7 @@ def cluster_section(plan: Plan, events: Sequence[Event]) -> dict[str, Any] | Non
     losses = [Loss(at, e["worker"]) for at, e in timed if e["event"] == "worker lost"]
     ages = ages_by_replica(events)
     return {
-        "summary": _summary(begun[-1]) + _torn(events),
+        "summary": _summary(begun[-1]) + _repeated(events),
         "failures": failures(timed),
         "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
         "timeline": Markup(timeline_picture(steps, losses)) if steps else None,
@@ -55,9 +55,14 @@ def _summary(event: Event) -> str:
     )
 
 
-def _torn(events: Sequence[Event]) -> str:
+def _repeated(events: Sequence[Event]) -> str:
+    """Return what was computed more than once in such a way that shards may differ in what they took."""
     torn = sum(event["event"] == "torn" for event in events)
-    return f"; {_count(torn, 'update')} torn: shards have different attempts of them" if torn else ""
+    text = f"; {_count(torn, 'update')} torn: shards have different attempts of them" if torn else ""
+    back = sum(event["batches"] for event in events if event["event"] == "lapsed")
+    return text + (
+        f"; given back by lapsed replicas: {back:,} batches, which shards may have twice" if back else ""
+    )
 
 
 def running_times(events: Sequence[Event]) -> list[tuple[float, Event]]:

@@ -180,6 +180,17 @@ class DeclareTorn:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclareLapsed:
+    """No worker has room for the lost tiles of replica `slot`; asynchronous: it gives `batches` back.
+
+    Others compute them under other numbers, so shards that had already taken their updates take them a second time.
+    """
+
+    slot: int
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """For the event log: `what` happened to whom, in plain words."""
 
@@ -224,6 +235,7 @@ Instruction = (
     | DeclareLost
     | DeclareRollback
     | DeclareTorn
+    | DeclareLapsed
     | Note
     | Drained
     | Finish

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .instructions import Instruction, Note
+from .instructions import DeclareLapsed, Instruction, Note
 from .table import Slot, Step, Table
 
 
@@ -47,9 +47,7 @@ def _staff_slot(table: Table, index: int) -> Step:
         return table.with_slot(index, replace(slot, tiles=filled, generation=slot.generation + 1)), (note,)
     if slot.tiles.count(None) == len(slot.tiles) and not slot.active:
         return table, ()
-    return _lapse(table, index, slot), (
-        Note(f"replica {index} lapses: no worker has room for its lost tiles"),
-    )
+    return _lapse(table, index, slot)
 
 
 def _fill(table: Table, index: int) -> tuple[str | None, ...] | None:
@@ -81,10 +79,12 @@ def _tiles(table: Table, worker: str) -> int:
     return sum(slot.tiles.count(worker) for slot in table.slots)
 
 
-def _lapse(table: Table, index: int, slot: Slot) -> Table:
-    given_back = tuple(batch for task in slot.leases for batch in task.batches)
+def _lapse(table: Table, index: int, slot: Slot) -> Step:
+    given_back: tuple[int, ...] = ()
     if not table.spec.synchronous:
+        given_back = tuple(batch for task in slot.leases for batch in task.batches)
         returned = tuple(sorted((*table.pool.returned, *given_back)))
         table = replace(table, pool=replace(table.pool, returned=returned))
     vacant = (None,) * len(slot.tiles)
-    return table.with_slot(index, replace(slot, tiles=vacant, active=False, leases=()))
+    table = table.with_slot(index, replace(slot, tiles=vacant, active=False, leases=()))
+    return table, (DeclareLapsed(index, given_back),)

@@ -14,7 +14,7 @@ class Watch:
     def __init__(self, losses_allowed=True, looks_at_standby=True):
         self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
         self.notes, self.drained, self.refused = [], [], Counter()
-        self.skipped, self.torn = 0, set()
+        self.skipped, self.torn, self.given_back = 0, set(), set()
         self.batches, self.losses, self.rollbacks = {}, [], []
         self.lost, self.lost_batches, self.ever = {}, {}, {}
         self._start()
@@ -158,30 +158,29 @@ class Watch:
         return states
 
     def _check_torn(self, states):
-        """An update that shards have from different generations is counted, and no other."""
+        """An update that shards have from different generations is counted, and no other, unless it is given back."""
         lines = [dict(state.lines) for state in states]
         everywhere = set(lines[0]).intersection(*lines[1:])
         torn = {update for update in everywhere if len({found[update] for found in lines}) > 1}
-        torn = {update for update in torn if not self._given_back(update)}
+        torn = {update for update in torn if not set(lines[0][update][2:-1]) <= self.given_back}
         assert torn <= self.torn, f"{torn - self.torn} are torn, and nobody said so"
         if not self.losses and self.cluster.runs == 1:
             assert self.torn <= torn, f"{self.torn - torn} are called torn"
 
-    def _given_back(self, update):
-        """Whether a replica lapsed with it: its batches were computed again under another number."""
-        slot = self.cluster.table.slots[update.slot]
-        skipped = any(first <= update.number < stop for first, stop in slot.skipped)
-        return skipped or (not slot.active and update.number >= slot.floor)
-
     def _check_shard(self, shard, state):
-        """All batches are in it, and all acknowledged updates, but for those whose loss was declared."""
+        """All batches are in it, once, and all acknowledged updates, but for what was declared lost or given back."""
         lost, lines = self.lost.get(shard, set()), dict(state.lines)
-        used = {batch for payload in lines.values() for batch in payload[2:-1]}
+        used = Counter(batch for payload in lines.values() for batch in payload[2:-1])
         declared = self.lost_batches.get(shard, set())
-        missing = set(range(self.cluster.spec.batches)) - used - declared
+        missing = set(range(self.cluster.spec.batches)) - set(used) - declared
         assert not missing, f"shard {shard} has never seen the batches {sorted(missing)}"
+        if not self.losses and self.cluster.runs == 1:
+            twice = {batch for batch, count in used.items() if count > 1}
+            assert twice <= self.given_back, (
+                f"shard {shard} has {twice - self.given_back} twice, and nobody said so"
+            )
         for update in self.acknowledged.get(shard, {}):
-            again = {b for (u, _), b in self.batches.items() if u == update} <= used
+            again = {b for (u, _), b in self.batches.items() if u == update} <= set(used)
             assert update in lines or update in lost or again, f"{update} is not in shard {shard}"
 
     def _stuck(self):

@@ -345,6 +345,9 @@ class Cluster:
     def _DeclareTorn(self, process, declared):
         self.watch.torn.add(declared.update)
 
+    def _DeclareLapsed(self, process, declared):
+        self.watch.given_back.update(declared.batches)
+
     def _Note(self, process, note):
         self.watch.notes.append((self.time, note.what))
 

@@ -75,6 +75,7 @@ def test_every_replica_and_every_shard_has_a_row():
     for age in (0, 1, 5):
         view.take(update(0, age), 13)
     view.take({"event": "worker lost", "worker": "right"}, 13)
+    view.take({"event": "lapsed", "replica": 1, "batches": 3}, 13)
     view.take({"event": "refused", "worker": "left", "reason": "malformed", "count": 2}, 13)
     view.take({"event": "refused", "worker": "left", "reason": "malformed", "count": 4}, 13)
     view.take({"event": "refused", "reason": "malformed", "count": 1}, 13)
@@ -87,7 +88,7 @@ def test_every_replica_and_every_shard_has_a_row():
         "1      right    left     being filled     3        0",
         "2      -        -        none             4        0",
         "step 5/40  8 images/s  0:00:18 left  V1.learn 6",
-        "2 workers  durability standby  failures 1  refused messages 5",
+        "2 workers  durability standby  failures 1, 3 batches given back  refused messages 5",
     ]
 
 
