@@ -138,7 +138,7 @@ class Images:
 
 for COUNT in (200, 10_000):
     sources = np.arange(COUNT)
-    images = LabelledSet("", None, "", "", sources, sources % 10 > 6, sources)
+    images = LabelledSet("", None, "", "", sources, sources % 10 > 6, sources, (), sources)
     Trial(Images(images), sources % 2 == 0, 0).rows(Units())
     print(peak())
 """

@@ -31,9 +31,9 @@ from lnet.runtime.run import refused
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images of a path by their `places` in the order of the files: whether each is positive, and its source.
+    """Images of a path by their `places` in the order of the files: whether each is positive, its source and its label.
 
-    The path is relative to `base`.
+    The path is relative to `base`; `labels` are numbers of `classes`.
     """
 
     path: str
@@ -43,6 +43,8 @@ class LabelledSet:
     places: NDArray[np.int64]
     positive: NDArray[np.bool_]
     sources: NDArray[np.int64]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
 
     @property
     def count(self) -> int:
@@ -59,9 +61,8 @@ class LabelledSet:
         if not kept.any():
             name, reason = next(iter(dataset.skipped.items()))
             raise refused("E706", f"no image in '{self.path}' can be decoded", f"'{name}': {reason}")
-        return replace(
-            self, places=self.places[kept], positive=self.positive[kept], sources=self.sources[kept]
-        )
+        of_images = ("places", "positive", "sources", "labels")
+        return replace(self, **{name: getattr(self, name)[kept] for name in of_images})
 
 
 def open_set(
@@ -92,7 +93,17 @@ def open_set(
     numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))
     rest = [name for name in images.classes if name != sought]
     against = against or (rest[0] if len(rest) == 1 else "rest")
-    return LabelledSet(str(path), base, sought, against, places, positive[places], numbers.astype(np.int64))
+    return LabelledSet(
+        path=str(path),
+        base=base,
+        label=sought,
+        against=against,
+        places=places,
+        positive=positive[places],
+        sources=numbers.astype(np.int64),
+        classes=images.classes,
+        labels=images.labels[places].astype(np.int64),
+    )
 
 
 def _labelled(path: str, base: Path) -> Dataset:

@@ -14,6 +14,7 @@ from lnet.runtime.run import Run, open_run, refused
 
 from .baselines import plain_rows, template_rows, untrained_rows
 from .labelled import LabelledSet, open_set
+from .naming import namings
 from .result import Probe, Row
 from .scores import Mask, first_half
 from .specificity import with_specificity
@@ -69,8 +70,11 @@ def probe(
         rows += plain_rows(trial, sheet)
         rows += template_rows(trial, run, weights, count, data)
         rows += untrained_rows(trial, weights, chosen)
-    for name, other in (compare or {}).items():
-        rows += _other_rows(trial, _opened(other), name)
+    named = [*namings(trial, run, weights)]
+    for name, place in (compare or {}).items():
+        other = _opened(place)
+        rows += _other_rows(trial, other, name)
+        named += namings(trial, other, _weights(other), name)
     usable = trial.images
     return Probe(
         network=run.plan.graph.name,
@@ -85,6 +89,7 @@ def probe(
         skipped=labelled.count - usable.count,
         seed=seed,
         rows=tuple(rows),
+        named=tuple(named),
     )
 
 

@@ -77,8 +77,23 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """The share of `images` whose class is the likeliest of `classes`, and among the five likeliest of more than five.
+
+    They are the images with labels that the network `name` learned by its objective.
+    """
+
+    name: str
+    objective: str
+    classes: int
+    images: int
+    top_1: float
+    top_5: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
-    """Which neurons of a run tell a label from others, and what simpler things do."""
+    """Which neurons of a run tell a label from others, and what simpler things do; how well it names learned labels."""
 
     network: str
     run: str
@@ -92,6 +107,7 @@ class Probe:
     skipped: int
     seed: int
     rows: tuple[Row, ...]
+    named: tuple[Naming, ...] = ()
 
     @property
     def layers(self) -> tuple[Row, ...]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .result import Choice, Probe, Row
+from .result import Choice, Naming, Probe, Row
 
 COLUMNS = (
     "neurons",
@@ -60,7 +60,13 @@ def heading(probe: Probe) -> tuple[str, ...]:
         f"network {probe.network} after step {probe.step:,}, from {probe.run}",
         f"{probe.images}: {probe.positives:,} {probe.label} and {probe.negatives:,} {probe.against} "
         f"from {probe.sources:,} sources{skipped}",
+        *(f"{of.name}: {_named(of)}" for of in probe.named),
     )
+
+
+def _named(of: Naming) -> str:
+    tops = f"top-1 {percent(of.top_1)}" + ("" if of.top_5 is None else f", top-5 {percent(of.top_5)}")
+    return f"{of.objective} {tops} of {of.images:,} images of its {of.classes:,} classes"
 
 
 def cells(row: Row) -> tuple[str, ...]:
