@@ -1,0 +1,193 @@
+"""Does a neuron arise that tells faces, from images that nobody labelled? Train, take the faces away, train again.
+
+python examples/faces/experiment.py 'images/*.tar' --index images.csv --sought face --set faces.tar -o results
+
+Every run and every probe is kept under the folder of `-o`: what is there already is not made again, and a run that was
+stopped goes on. The tables at the end are made of all that is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from tables import markdown
+
+import lnet
+from lnet.runtime.analysis.probe import read_probes, save_probe
+from lnet.runtime.progress import reporter_for
+
+HERE = Path(__file__).parent
+RARE = 0.03
+"""The share of sought images where they are rare."""
+
+Names = list[str]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A network, and what is left of the images that it learns from."""
+
+    name: str
+    model: str = "model"
+    left: str = "all"
+
+    def directory(self, out: Path, seed: int) -> Path:
+        return out / f"{self.name.replace(' ', '-')}-{seed}"
+
+
+ARMS = (
+    Arm("all images"),
+    Arm("sought ones rare", left="rare"),
+    Arm("none sought", left="none"),
+    Arm("as many others left out", left="others"),
+)
+"""What every seed trains: the experiment, and its controls."""
+PEERS = (
+    Arm("no normalisation", "unnormalised"),
+    Arm("autoencoder, 3 layers", "autoencoder3"),
+    Arm("autoencoder, 6 layers", "autoencoder6"),
+)
+"""Networks of other kinds, which the first seed trains: rows in the tables of its probe."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """`images`: what is learned from; `index`: a table of what they show, in `column`; `sought`: what is to be told."""
+
+    images: str
+    index: Path
+    column: str
+    sought: str
+    out: Path
+
+    def train(self, arm: Arm, seed: int, settings: dict[str, str], console: Console) -> lnet.Run:
+        """Return the run of an arm, trained to its end."""
+        directory, reporter = arm.directory(self.out, seed), reporter_for(console)
+        console.print(f"[bold]{directory}", highlight=False)
+        if (directory / "run.json").exists():
+            run = lnet.open_run(directory)
+            if run.events()[-1]["event"] != "done":
+                lnet.resume(directory, reporter=reporter)
+            return run
+        left_out = self.out / f"{arm.left}-{seed}.txt"
+        left_out.write_text("".join(f"{name}\n" for name in self.left_out(arm.left, seed)), encoding="utf-8")
+        data = f'frames("{Path(self.images).absolute()}", exclude = "{left_out.absolute()}")'
+        plan = lnet.compile(
+            HERE / f"{arm.model}.lnet", set={**settings, "train.data": data, "train.seed": seed}
+        )
+        return lnet.train(plan, directory=directory, reporter=reporter)
+
+    def left_out(self, left: str, seed: int) -> Names:
+        """Return which images a network does not see."""
+        sought, others = self._named()
+        shuffled = random.Random(seed)
+        match left:
+            case "rare":
+                kept = round(RARE / (1 - RARE) * len(others))
+                return sorted(shuffled.sample(sought, max(len(sought) - kept, 0)))
+            case "none":
+                return sought
+            case "others":
+                return sorted(shuffled.sample(others, min(len(sought), len(others))))
+        return []
+
+    def _named(self) -> tuple[Names, Names]:
+        with open(self.index, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for column in ("name", self.column):
+            if column not in rows[0]:
+                raise click.ClickException(f"'{self.index}' has no column '{column}'")
+        sought = [row["name"] for row in rows if row[self.column] == self.sought]
+        if not sought:
+            raise click.ClickException(f"no row of '{self.index}' has '{self.sought}' in '{self.column}'")
+        return sought, [row["name"] for row in rows if row[self.column] != self.sought]
+
+
+def probed(run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[str, lnet.Run]) -> None:
+    """Probe a run unless that was done."""
+    if labelled.stem not in read_probes(run):
+        result = lnet.probe(run, labelled, sources=sources, compare=peers)
+        save_probe(run, result, labelled.stem)
+
+
+@click.command()
+@click.argument("images")
+@click.option("--index", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
+              help="A csv that says what the images show: columns 'name' and COLUMN.")  # fmt: skip
+@click.option("--column", default="kind", show_default=True, help="Which column of it says so.")
+@click.option("--sought", default="face", show_default=True, help="What a neuron is to tell.")
+@click.option("--set", "sets", type=click.Path(exists=True, path_type=Path), multiple=True, required=True,
+              help="Labelled images to probe with; may be repeated.")  # fmt: skip
+@click.option("--sources", multiple=True, help="The source of a labelled image, as for 'lnetc probe'.")
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks of every kind."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Steps, in place of the files'.")
+@click.option("-o", "out", type=click.Path(file_okay=False, path_type=Path), default=Path("faces"), show_default=True,
+              help="Where runs and tables are kept.")  # fmt: skip
+def main(
+    images: str, index: Path, column: str, sought: str, sets: tuple[Path, ...], sources: tuple[str, ...],
+    seeds: int, steps: int | None, out: Path,
+) -> None:  # fmt: skip
+    """Train networks on IMAGES (a folder, a tar, or a pattern) and probe them with labelled sets."""
+    console = Console()
+    out.mkdir(parents=True, exist_ok=True)
+    experiment = Experiment(images, index, column, sought, out)
+    settings = {} if steps is None else {"train.steps": str(steps)}
+    for arm, seed in planned(seeds):
+        experiment.train(arm, seed, settings, console)
+    peers = {arm.name: lnet.open_run(arm.directory(out, 0)) for arm in PEERS}
+    runs = {arm.name: [lnet.open_run(arm.directory(out, seed)) for seed in range(seeds)] for arm in ARMS}
+    for name, several in runs.items():
+        for seed, run in enumerate(several):
+            for labelled in sets:
+                console.print(f"{run.directory}: {labelled}", highlight=False)
+                probed(run, labelled, sources, peers if name == ARMS[0].name and seed == 0 else {})
+    tables = markdown({name: [read_probes(run) for run in several] for name, several in runs.items()})
+    text = f"{provenance(runs)}\n{tables}"
+    (out / "tables.md").write_text(text, encoding="utf-8")
+    console.print(text, end="", highlight=False, markup=False, soft_wrap=True)
+
+
+def provenance(runs: dict[str, list[lnet.Run]]) -> str:
+    """Say what the figures below come from: the command, the commit, the machine, the data and how long it was seen."""
+    infos = {name: several[0].info for name, several in runs.items()}
+    newest, (first, *_) = next(iter(infos.values())), runs.values()
+    machine, versions = newest["machine"], newest["versions"]
+    seen = ", ".join(f"{name}: {info['data']['images']:,}" for name, info in infos.items())
+    seconds = sum(event["seconds"] for event in first[0].events() if event["event"] == "step")
+    training = first[0].plan.graph.training
+    return (
+        f"`{shlex.join(['python', *sys.argv])}`\n\n"
+        f"lnet {commit()}, jax {versions['jax']}, Python {versions['python']}; {machine['cores']} cores, "
+        f"{', '.join(machine['devices'])}; {len(first)} seeds, {training.steps:,} steps of {training.batch} images "
+        f"({seconds / 60:.0f} minutes a network). Images: {seen}.\n"
+    )
+
+
+def commit() -> str:
+    """Return the commit of this file, or the version of lnet where it is not in a checkout."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else lnet.__version__
+
+
+def planned(seeds: int) -> Iterator[tuple[Arm, int]]:
+    """Yield what is trained: all of the first seed first."""
+    for seed in range(seeds):
+        yield from ((arm, seed) for arm in ARMS)
+        if seed == 0:
+            yield from ((arm, seed) for arm in PEERS)
+
+
+if __name__ == "__main__":
+    main()
