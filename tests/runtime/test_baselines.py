@@ -121,7 +121,7 @@ def test_centroids_are_where_images_are():
     found = centroids_of(batches, 3, 1)
     distance = np.linalg.norm(found[:, None] - places, axis=2)
     assert set(distance.argmin(1)) == {0, 1, 2}
-    assert distance.min(1).max() < 4
+    assert distance.min(1).max() < 0.1
 
 
 def test_without_scikit_learn_a_row_says_so(run, place, monkeypatch):

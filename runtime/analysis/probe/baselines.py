@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,8 @@ from .testing import Trial
 
 SEEDS = 5
 """Untrained networks that are compared."""
-PASSES = 10
-"""Training images that k-means sees, for each of its centroids."""
+EACH = 10
+"""Training images that k-means sees, for each of its centroids; all are held at once."""
 RAW, NORMAL, CENTROIDS = "linear filter, raw pixels", "linear filter, normalised", "k-means"
 
 
@@ -135,7 +136,7 @@ def template_rows(
     views: dict[str, Subject] = {RAW: Pixels(graph.input.sheet), NORMAL: normal}
     for name, view in views.items():
         yield from _templates(trial, name, view, _seen_through(view, drawn.images, batch), drawn.names)
-    seen = (_seen_through(normal, patches.batch(n * count, count).images, batch) for n in range(PASSES))
+    seen = (_seen_through(normal, patches.batch(n * count, count).images, batch) for n in range(EACH))
     try:
         centroids = centroids_of(seen, count, trial.seed)
     except ImportError:
@@ -171,12 +172,14 @@ def _only(responses: Responses) -> jax.Array:
 
 
 def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) -> NDArray[np.float32]:
-    """Return k-means centroids of batches of at least `count` vectors each (Sculley 2010); raises ImportError."""
-    from sklearn.cluster import MiniBatchKMeans
+    """Return k-means centroids of vectors that come in batches (Lloyd's algorithm); raises ImportError."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    model: Any = MiniBatchKMeans(count, init="random", random_state=seed, n_init=1)
-    for vectors in batches:
-        model.partial_fit(vectors)
+    model: Any = KMeans(count, init="random", random_state=seed, n_init=1, max_iter=20)
+    with catch_warnings():
+        simplefilter("ignore", ConvergenceWarning)  # of fewer different images than centroids
+        model.fit(np.concatenate(list(batches)))
     centroids: NDArray[np.float32] = model.cluster_centers_.astype(np.float32)
     return centroids
 

@@ -46,9 +46,11 @@ class Hits:
 def namings(trial: Trial, run: Run, weights: Weights, name: str = "trained") -> Iterator[Naming]:
     """Yield what each objective with labels learned of them; nothing if the images show none of the run's classes."""
     learned = [objective for objective in run.plan.graph.objectives if objective.term.needs_labels]
+    if not learned:
+        return
     classes = known_classes(trial.images, run.classes or ())
     count = int((classes != UNKNOWN).sum())
-    if not learned or not count:
+    if not count:
         return
     layers = {objective.path: run.plan.graph.layer(objective.reads[0]).path for objective in learned}
     hits = trial.sweep.run(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
