@@ -32,6 +32,12 @@ SMALLER = {
         "lcn(5,": "lcn(3,",
     },
     "conv_vs_local": {"32x32x3": "16x16x1", "maps = 8": "maps = 3", "sharing = none": "sharing = tile(2)"},
+    "faces": {
+        "64x64x3": "58x58x1",
+        "maps = 16": "maps = 2",
+        "maps = 32": "maps = 2",
+        "sparsity = 10": "sparsity = 1",
+    },
     "photographs": {
         "64x64x3": "60x60x1",
         "field = 10": "field = 8",
