@@ -78,7 +78,7 @@ def grown_by_steps(graph: Graph) -> int:
 
 def shape_of_images(graph: Graph) -> tuple[int, ...]:
     sheet = graph.input.sheet
-    return (graph.training.batch, sheet.height, sheet.width, sheet.maps)
+    return (sheet.height, sheet.width, sheet.maps, graph.training.batch)
 
 
 if __name__ == "__main__":

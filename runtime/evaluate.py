@@ -184,7 +184,10 @@ def total_loss(
 
 
 def batch_last(images: jax.Array) -> jax.Array:
-    """`[batch, row, column, channel]` to `[row, column, channel, batch]`, the layout of every value inside."""
+    """`[batch, row, column, channel]` to `[row, column, channel, batch]`, the layout of every value inside.
+
+    Best done before a program and not in it: there XLA lays out what follows as the images were, which is slower.
+    """
     return jnp.moveaxis(images, 0, -1)
 
 

@@ -29,7 +29,7 @@ from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
 from .events import EventLog, losses
 from .failure import explain_failure
-from .kernels.tiling import Choices, made
+from .kernels.choose import Choices, made
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, next_directory, open_run, refused
@@ -227,7 +227,7 @@ Step = Callable[
 def training_step(
     graph: Graph, rule: optax.GradientTransformation, choices: Choices = MappingProxyType({})
 ) -> Step:
-    """Return the jitted step: parameters, state, images `[batch, row, column, channel]`, labels -> the next ones.
+    """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
 
     Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
     and state stay as they were. The arrays of parameters and state that go in are used up.
@@ -239,7 +239,7 @@ def training_step(
     def step(params: Params, state: Any, images: jax.Array, labels: jax.Array | None) -> Any:
         value = jax.value_and_grad(loss, has_aux=True)
         with made(choices):
-            (total, terms), gradients = value(params, batch_last(images), labels)
+            (total, terms), gradients = value(params, images, labels)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
         params, state = lax.cond(
@@ -305,7 +305,7 @@ class _Trainer:
             waited = time.perf_counter() - began
             labels = None if batch.labels is None else jnp.asarray(batch.labels)
             self.params, self.state, terms, finite = step(
-                self.params, self.state, jnp.asarray(batch.images), labels
+                self.params, self.state, batch_last(jnp.asarray(batch.images)), labels
             )
             if not finite:
                 self._fail(batch, {path: float(value) for path, value in terms.items()})

@@ -84,7 +84,7 @@ class Neurons:
     def respond(self, images: Images) -> Responses:
         graph = self.graph
         normal = jnp.asarray(normalize(images, normalization(graph)))
-        found = _layer_responses(graph, self.layers, self.weights.network.params.arrays, normal)
+        found = _layer_responses(graph, self.layers, self.weights.network.params.arrays, batch_last(normal))
         return {layer: found[layer] for layer in self.layers}  # jit sorts keys
 
     def name(self, group: str, unit: int) -> str:
@@ -101,8 +101,8 @@ class Neurons:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _layer_responses(graph: Graph, layers: tuple[str, ...], params: Any, images: jax.Array) -> Responses:
-    values = layer_values(graph, params, batch_last(images), behind(graph, layers))
-    return {path: values[path].reshape(-1, len(images)) for path in layers}
+    values = layer_values(graph, params, images, behind(graph, layers))
+    return {path: values[path].reshape(-1, images.shape[-1]) for path in layers}
 
 
 def behind(graph: Graph, layers: Sequence[str]) -> tuple[Layer, ...]:
