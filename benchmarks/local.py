@@ -18,7 +18,7 @@ from jax import lax
 from timing import Call, jitted, machine, medians
 
 from lnet.compiler.shapes import Slide, Window
-from lnet.runtime.kernels.local import untied
+from lnet.runtime.kernels.local import local
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -116,7 +116,7 @@ def ours(case: Case, arrays: Arrays, passes: int) -> Call:
     window = case.window
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
-        return untied(x, w, window)
+        return local(x, w, window)
 
     def all_passes(x: jax.Array, w: jax.Array, dh: jax.Array) -> Any:
         h, back = jax.vjp(layer, x, w)

@@ -17,7 +17,7 @@ from lnet.compiler.cost import totals
 from lnet.compiler.layer import Layer
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan import Plan
-from lnet.runtime.evaluate import total_loss
+from lnet.runtime.evaluate import batch_last, total_loss
 from lnet.runtime.kernels.table import LAYER_KERNELS
 from lnet.runtime.network import initial_params
 from lnet.runtime.train import training_step
@@ -57,14 +57,14 @@ def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
     step = training_step(graph, rule)
     params = initial_params(graph, 0)
     state = (params, rule.init(params))
+    last = batch_last(images)
 
     def one_step() -> jax.Array:
         nonlocal state
-        params, update, terms, _ = step(*state, images, None)
+        params, update, terms, _ = step(*state, last, None)
         state = (params, update)
         return sum(terms.values(), start=jnp.zeros(()))
 
-    last = jnp.moveaxis(images, 0, -1)
     grads = jax.jit(jax.grad(lambda p: total_loss(graph, p, last)[0]))
     times = medians({"step": one_step, "gradients": lambda: grads(state[0])}, 5)
     return times["step"], times["gradients"]

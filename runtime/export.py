@@ -30,6 +30,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 from .analysis.neurons import find_layer
 from .data import Batch
 from .evaluate import batch_first, batch_last, layer_values
+from .kernels.choose import portable
 from .network import Network
 
 Array = NDArray[Any]
@@ -175,7 +176,8 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
     sheet = network.graph.input.sheet
     weights = {p.name: _float32(p.shape) for p in network.graph.parameters}
     images = _float32((batch, sheet.height, sheet.width, sheet.maps))
-    program = jax_export.export(jax.jit(values), platforms=PLATFORMS)(weights, images)
+    with portable():
+        program = jax_export.export(jax.jit(values), platforms=PLATFORMS)(weights, images)
     try:
         write_aside(Path(path), bytes(program.serialize()))
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Tiles measured on this machine: `lnetc tune` keeps what is fastest, and runs that begin later use it.
+"""Choices measured on this machine: `lnetc tune` keeps what is fastest, and runs that begin later use it.
 
-    ~/.cache/lnet/kernels/6b1f...json      one product of a layer: form, tile, time, and what they were measured on
+    ~/.cache/lnet/kernels/6b1f...json      one product of a layer: form, shape, time, and what they were measured on
 
 One small file for each product, written aside and renamed: several processes may write, and the last one counts. A file
-that is damaged, or about another machine or other versions, is as good as none. Another tile is another order of
+that is damaged, or about another machine or other versions, is as good as none. Another choice may be another order of
 sums, so a run keeps its choices in `run.json`, and resuming takes them from there whatever has been measured since.
 """
 
@@ -28,9 +28,10 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
 from lnet.compiler.shapes import Slide
 
+from .kernels.choose import Choices, choices, made, predicted
 from .kernels.explain import products
-from .kernels.local import untied, untied_transpose
-from .kernels.tiling import FORWARD, INPUT_GRADIENT, Choice, Choices, Product, fastest, made, predicted
+from .kernels.local import local, local_transpose
+from .kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
 from .run import machine
 
 LIKELY = 2.0
@@ -42,7 +43,7 @@ def tune(plan: Plan) -> dict[Product, Choice]:
     """Measure every product of a plan at its batch and keep the fastest choices; raises OSError."""
     found: dict[Product, Choice] = {}
     for _, _, product in products(plan.graph):
-        if product not in found:
+        if product not in found and choices(product):
             found[product] = measure(product)
             _keep(product, found[product])
     return found
@@ -54,22 +55,23 @@ def tune(plan: Plan) -> dict[Product, Choice]:
 def measure(product: Product) -> Choice:
     """Return the choice that is fastest here: likely ones run in turn, and the shortest time of each counts."""
     limit = LIKELY * predicted(product).milliseconds
-    likely = [choice for choice in product.choices() if choice.milliseconds <= limit]
+    likely = [choice for choice in choices(product) if choice.milliseconds <= limit]
     arrays = _arrays(product)
     programs = {choice: _compiled(product, choice, arrays) for choice in likely}
     times = dict.fromkeys(programs, float("inf"))
     for _ in range(ROUNDS):
         for choice, program in programs.items():
             times[choice] = min(times[choice], _milliseconds(program, arrays))
-    return fastest(replace(choice, milliseconds=time, measured=True) for choice, time in times.items())
+    fastest = min(times, key=lambda choice: times[choice])
+    return replace(fastest, milliseconds=times[fastest], measured=True)
 
 
 def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return values, weights and outputs of the product's layer."""
-    rows, columns = product.window.rows, product.window.columns
+    rows, columns, sets = product.window.rows, product.window.columns, product.sets
     return (
         jnp.ones((rows.extent, columns.extent, product.maps_in, product.batch)),
-        jnp.ones((rows.outputs, columns.outputs, rows.field, columns.field, product.maps_in, product.maps)),
+        jnp.ones((sets.rows, sets.columns, rows.field, columns.field, product.maps_in, product.maps)),
         jnp.ones((rows.outputs, columns.outputs, product.maps, product.batch)),
     )
 
@@ -77,12 +79,12 @@ def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:
 def _compiled(product: Product, choice: Choice, arrays: tuple[jax.Array, ...]) -> Callable[..., jax.Array]:
     def run(x: jax.Array, weight: jax.Array, h: jax.Array) -> jax.Array:
         def layer(weight: jax.Array) -> jax.Array:
-            return untied(x, weight, product.window, product.precision)
+            return local(x, weight, product.window, product.precision)
 
-        if product.forms == FORWARD:
+        if product.gives == FORWARD:
             return layer(weight)
-        if product.forms == INPUT_GRADIENT:
-            return untied_transpose(h, weight, product.window, product.precision)
+        if product.gives == INPUT_GRADIENT:
+            return local_transpose(h, weight, product.window, product.precision)
         (gradient,) = jax.vjp(layer, weight)[1](h)
         return jnp.asarray(gradient)
 
@@ -104,6 +106,7 @@ def choices_data(graph: Graph, measured: Choices) -> dict[str, dict[str, Any]]:
     return {
         _name(product): _data(measured.get(product) or predicted(product))
         for _, _, product in products(graph)
+        if choices(product)
     }
 
 
@@ -114,7 +117,7 @@ def choices_from(graph: Graph, data: Mapping[str, Any]) -> dict[Product, Choice]
 
 
 def _data(choice: Choice) -> dict[str, Any]:
-    data = {"form": choice.form, "tile": [choice.tiling.rows.tile, choice.tiling.columns.tile]}
+    data = {"form": choice.form, "shape": list(choice.shape)}
     return data | ({"milliseconds": choice.milliseconds} if choice.measured else {})
 
 
@@ -122,7 +125,7 @@ def _choice(product: Product, data: Any) -> Choice | None:
     if not isinstance(data, dict):
         return None
     time = data.get("milliseconds")
-    for choice in product.choices():
+    for choice in choices(product):
         if all(data.get(key) == value for key, value in _data(choice).items()):
             return replace(choice, milliseconds=float(time), measured=True) if time is not None else choice
     return None
@@ -131,7 +134,8 @@ def _choice(product: Product, data: Any) -> Choice | None:
 def _name(product: Product) -> str:
     rows, columns = _axis(product.window.rows), _axis(product.window.columns)
     maps = f"{product.maps_in} to {product.maps} maps"
-    return f"{product.forms[0]}, {rows} x {columns}, {maps}, batch {product.batch}, {product.precision}"
+    shared = "" if product.untied else f", {product.sets} sets"
+    return f"{product.gives}, {rows} x {columns}{shared}, {maps}, batch {product.batch}, {product.precision}"
 
 
 def _axis(slide: Slide) -> str:

@@ -11,19 +11,19 @@ The sets are taken one after the other by `lax.map`, so that compiled size does 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lnet.compiler.shapes import Slide, Window
+from lnet.compiler.shapes import Size, Slide, Window
+
+Shape = tuple[int, ...]
 
 
-def shared(x: jax.Array, weight: jax.Array, window: Window, precision: str = "float32") -> jax.Array:
-    """`h[i,j,m] = sum_uvc W[i mod kr, j mod kc, u,v,c,m] x[i*s+u-p, j*s+v-p, c]`.
-
-    `x` `[rows, columns, maps in, batch]`, `weight` `[kr, kc, field rows, field columns, maps in, maps]`; returns
-    `[output rows, output columns, maps, batch]`.
-    """
+def forward(x: jax.Array, weight: jax.Array, window: Window, shape: Shape, precision: str) -> jax.Array:
+    """`[rows, columns, maps in, batch]` to `[output rows, output columns, maps, batch]`."""
     sets = weight.shape[0], weight.shape[1]
     counts = -(-window.rows.outputs // sets[0]), -(-window.columns.outputs // sets[1])
     reach = [
@@ -44,14 +44,27 @@ def shared(x: jax.Array, weight: jax.Array, window: Window, precision: str = "fl
     return _interleave(h, sets)[: window.rows.outputs, : window.columns.outputs]
 
 
-def shared_transpose(
-    h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32"
+def input_gradient(
+    h: jax.Array, weight: jax.Array, window: Window, shape: Shape, precision: str
 ) -> jax.Array:
-    """The transpose of `shared`: `[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
-    shape = (window.rows.extent, window.columns.extent, weight.shape[-2], h.shape[-1])
-    _, transpose = jax.vjp(lambda x: shared(x, weight, window, precision), jnp.zeros(shape, h.dtype))
-    x: jax.Array = transpose(h)[0]
-    return x
+    """`[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
+    inputs = (window.rows.extent, window.columns.extent, weight.shape[-2], h.shape[-1])
+    return _transpose(lambda x: forward(x, weight, window, shape, precision), inputs, h)
+
+
+def weight_gradient(
+    x: jax.Array, h: jax.Array, window: Window, sets: Size, shape: Shape, precision: str
+) -> jax.Array:
+    """Inputs and the slopes of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
+    weights = (sets.rows, sets.columns, window.field.rows, window.field.columns, x.shape[2], h.shape[2])
+    return _transpose(lambda weight: forward(x, weight, window, shape, precision), weights, h)
+
+
+def _transpose(function: Callable[[jax.Array], jax.Array], shape: Shape, slopes: jax.Array) -> jax.Array:
+    """Return the gradient of a linear function of one array."""
+    _, transpose = jax.vjp(function, jnp.zeros(shape, slopes.dtype))
+    gradient: jax.Array = transpose(slopes)[0]
+    return gradient
 
 
 def _pad(x: jax.Array, window: Window, sets: tuple[int, int], reach: list[int]) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Which kernels a network runs, how they are tiled, and how long that takes: `lnetc explain --kernels`."""
+"""How the products of a network are done, and how long that takes: `lnetc explain --kernels`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.ops import Decode, Local
-from lnet.compiler.weights import position_weights
 
-from .tiling import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Choices, Product, predicted
+from .choose import Choices, choices, predicted
+from .products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 
 def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
-    """Yield layer, what is computed, and the product, for every layer whose positions have weights of their own.
+    """Yield layer, what is computed, and the product, for every local layer and decoder.
 
     A decoder is the input gradient of its encoder, so its own gradients are the other two.
     """
     training = graph.training
     for layer in graph.layers:
         op = layer.op
-        if isinstance(op, Local | Decode) and position_weights(layer):
+        if isinstance(op, Local | Decode):
             decodes = isinstance(op, Decode)
-            for gives, forms in (
+            for gives, product in (
                 ("value", INPUT_GRADIENT if decodes else FORWARD),
                 ("input gradient", FORWARD if decodes else INPUT_GRADIENT),
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
-                product = Product(forms, op.window, op.maps_in, op.maps, training.batch, training.precision)
-                yield layer.path, gives, product
+                shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch, training.precision)
+                yield layer.path, gives, Product(product, *shapes)
 
 
 def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
             "layer": layer,
             "gives": gives,
             "form": choice.form,
-            "tile": [choice.tiling.rows.tile, choice.tiling.columns.tile],
+            "shape": list(choice.shape),
             "milliseconds": round(choice.milliseconds, 3),
             "measured": choice.measured,
         }
@@ -49,11 +49,11 @@ def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
 def kernels_text(graph: Graph, measured: Choices) -> str:
     """Return the products as a table."""
     chosen = list(_chosen(graph, measured))
-    rows = [("layer", "gives", "product", "tile", "ms", "known")]
+    rows = [("layer", "gives", "product", "shape", "ms", "known")]
     for layer, gives, choice in chosen:
-        tile = f"{choice.tiling.rows.tile}x{choice.tiling.columns.tile}"
+        shape = "x".join(map(str, choice.shape))
         known = "measured" if choice.measured else "predicted"
-        rows.append((layer, gives, choice.form, tile, f"{choice.milliseconds:,.1f}", known))
+        rows.append((layer, gives, choice.form, shape, f"{choice.milliseconds:,.1f}", known))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = [
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -65,7 +65,8 @@ def kernels_text(graph: Graph, measured: Choices) -> str:
 
 def _chosen(graph: Graph, measured: Choices) -> Iterator[tuple[str, str, Choice]]:
     for layer, gives, product in products(graph):
-        yield layer, gives, measured.get(product) or predicted(product)
+        if choices(product):
+            yield layer, gives, measured.get(product) or predicted(product)
 
 
 def _source(chosen: list[tuple[str, str, Choice]]) -> str:

@@ -18,9 +18,8 @@ from lnet.compiler.shapes import Region, Size
 
 from . import objectives
 from .lcn import lcn
-from .local import untied, untied_transpose
+from .local import local, local_transpose
 from .pool import avgpool, l2pool, maxpool
-from .shared import shared, shared_transpose
 from .simple import activate, add, add_bias, crop, dense
 
 Values = Sequence[jax.Array]
@@ -30,14 +29,12 @@ TermKernel = Callable[[TermShare, Values, jax.Array | None, jax.Array | None], j
 
 
 def _local(op: Local, values: Values, params: Roles, precision: str) -> jax.Array:
-    layer = untied if op.sets == op.window.outputs else shared
-    h = layer(values[0], params["weight"], op.window, precision)
+    h = local(values[0], params["weight"], op.window, precision)
     return activate(add_bias(h, params["bias"]) if op.bias else h, op.act)
 
 
 def _decode(op: Any, values: Values, params: Roles, precision: str) -> jax.Array:
-    layer = untied_transpose if op.sets == op.window.outputs else shared_transpose
-    return layer(values[0], params["weight"], op.window, precision)
+    return local_transpose(values[0], params["weight"], op.window, precision)
 
 
 def _dense(op: Any, values: Values, params: Roles, precision: str) -> jax.Array:

@@ -1,4 +1,7 @@
-"""Kernels against the formulas in float64, at every kind of geometry; and what their programs must not grow with."""
+"""Kernels against the formulas in float64, at every kind of geometry, each way that products are done; and what programs must not grow with."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +11,25 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.shapes import Interval, Region, Slide, Window
-from lnet.runtime.kernels import local
+from lnet.compiler.shapes import Interval, Region, Size, Slide, Window
+from lnet.runtime.kernels import choose, local
+from lnet.runtime.kernels.choose import choices, made, portable, predicted
 from lnet.runtime.kernels.initial import initial_weight
-from lnet.runtime.kernels.packing import pack, patches, unpack
-from lnet.runtime.kernels.tiling import CPU, FORWARD, INPUT_GRADIENT, Choice, Product, predicted, tile_by
+from lnet.runtime.kernels.native import blocks
+from lnet.runtime.kernels.native import products as native
+from lnet.runtime.kernels.native.blocks import NATIVE, Processor
+from lnet.runtime.kernels.native.products import Block, Geometry, runs
+from lnet.runtime.kernels.packed import tiling
+from lnet.runtime.kernels.packed.moves import pack, patches, unpack
+from lnet.runtime.kernels.packed.tiling import PACKED, TURNED, tile_by
+from lnet.runtime.kernels.products import (
+    FORWARD,
+    GIVES,
+    INPUT_GRADIENT,
+    WEIGHT_GRADIENT,
+    Choice,
+    Product,
+)
 
 relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -27,13 +44,16 @@ def slides(draw, largest=11):
 
 windows = st.builds(Window, slides(), slides())
 tiles = st.sampled_from([1, 2, 3, 4, 8])
+shares = st.one_of(st.none(), st.builds(Size, st.integers(1, 3), st.integers(1, 3)))
+"""How many sets of weights there are; none: as many as outputs."""
 
 
-def arrays(window, maps_in, maps, batch, dtype=np.float32):
+def arrays(window, maps_in, maps, batch, sets=None, dtype=np.float32):
     rng = np.random.default_rng(0)
     outputs, field = window.outputs, window.field
+    sets = sets or outputs
     x = rng.normal(size=(window.rows.extent, window.columns.extent, maps_in, batch))
-    w = rng.normal(size=(outputs.rows, outputs.columns, field.rows, field.columns, maps_in, maps))
+    w = rng.normal(size=(sets.rows, sets.columns, field.rows, field.columns, maps_in, maps))
     h = rng.normal(size=(outputs.rows, outputs.columns, maps, batch))
     return tuple(jnp.asarray(a, dtype) for a in (x, w, h))
 
@@ -47,6 +67,45 @@ def close(found, expected, bound=1e-4):
     np.testing.assert_allclose(found, expected, rtol=0, atol=bound * scale)
 
 
+def check(window, x, w, h, forms, shapes, precision="float32", bound=1e-4):
+    """Compare the three products, done in given forms and shapes, with the formulas."""
+    sets = Size(*w.shape[:2])
+    way = {gives: local.WAYS[forms[gives], gives] for gives in GIVES}
+    value = way[FORWARD](x, w, window, shapes[FORWARD], precision)
+    close(first(value), reference.local(first(x), np.asarray(w, float), window), bound)
+    slopes = way[INPUT_GRADIENT](h, w, window, shapes[INPUT_GRADIENT], precision)
+    close(first(slopes), reference.decode(first(h), np.asarray(w, float), window), bound)
+    gradient = way[WEIGHT_GRADIENT](x, h, window, sets, shapes[WEIGHT_GRADIENT], precision)
+    close(np.asarray(gradient), weight_gradient(first(x), first(h), window, sets), bound)
+
+
+def weight_gradient(x, h, window, sets):
+    """Sum over images, and over the positions of a set, of patch times slope."""
+    field = window.field
+    gradient = np.zeros((sets.rows, sets.columns, field.rows, field.columns, x.shape[-1], h.shape[-1]))
+    for i, j, patch in reference.patches(x, window):
+        gradient[i % sets.rows, j % sets.columns] += np.einsum("buvc,bm->uvcm", patch, h[:, i, j])
+    return gradient
+
+
+blocks_of = st.tuples(st.sampled_from([1, 2, 3, 5]), st.integers(1, 3), st.sampled_from([1, 2, 4, 8, 16]))
+
+
+@relaxed
+@given(
+    windows,
+    shares,
+    st.integers(1, 3),
+    st.integers(1, 19),
+    st.sampled_from([1, 2, 5, 19, 37]),
+    st.tuples(*[blocks_of] * 3),
+)
+def test_native_products(window, sets, maps_in, maps, batch, shapes):
+    """Whatever the blocks, sizes that none divides included."""
+    x, w, h = arrays(window, maps_in, maps, batch, sets)
+    check(window, x, w, h, dict.fromkeys(GIVES, NATIVE), dict(zip(GIVES, shapes, strict=True)))
+
+
 @relaxed
 @given(
     windows,
@@ -55,41 +114,85 @@ def close(found, expected, bound=1e-4):
     st.sampled_from([1, 2, 5]),
     tiles,
     tiles,
-    st.sampled_from(FORWARD),
+    st.sampled_from([PACKED, TURNED]),
 )
-def test_all_three_products(window, maps_in, maps, batch, tile_rows, tile_columns, form):
+def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, form):
     """Whatever the tiling, sizes that no tile divides included."""
     x, w, h = arrays(window, maps_in, maps, batch)
-    tiling = tile_by(window, tile_rows, tile_columns)
-    expected = reference.local(first(x), np.asarray(w, float), window)
-    close(first(local._forward(x, w, Choice(form, tiling, 0.0), "float32")), expected)
-    expected = reference.decode(first(h), np.asarray(w, float), window)
-    close(first(local._input_gradient(h, w, tiling, "float32")), expected)
-    close(
-        np.asarray(local._weight_gradient(x, h, w, tiling, "float32")),
-        weight_gradient(first(x), first(h), window),
-    )
+    forms = {FORWARD: form, INPUT_GRADIENT: PACKED, WEIGHT_GRADIENT: PACKED}
+    check(window, x, w, h, forms, dict.fromkeys(GIVES, (tile_rows, tile_columns)))
 
 
-def weight_gradient(x, h, window):
-    """Sum over images of patch times slope, position by position."""
-    padded = np.pad(
-        x,
-        (
-            (0, 0),
-            (window.rows.before, window.rows.after),
-            (window.columns.before, window.columns.after),
-            (0, 0),
-        ),
+@relaxed
+@given(windows, shares, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 5]))
+def test_products_as_convolutions(window, sets, maps_in, maps, batch):
+    x, w, h = arrays(window, maps_in, maps, batch, sets)
+    check(window, x, w, h, dict.fromkeys(GIVES, "convolution"), dict.fromkeys(GIVES, ()))
+
+
+@relaxed
+@given(windows, shares, st.integers(1, 9), st.sampled_from([3, 37]), blocks_of, blocks_of)
+def test_blocks_change_no_bits(window, sets, maps, batch, one, other):
+    """Every sum has one order, so that what is measured on a machine, or predicted there, never changes a run."""
+    x, w, h = arrays(window, 2, maps, batch, sets)
+    left = {FORWARD: (x, w), INPUT_GRADIENT: (h, w), WEIGHT_GRADIENT: (x, h)}
+    for gives, operands in left.items():
+        rest = (Size(*w.shape[:2]),) if gives == WEIGHT_GRADIENT else ()
+        found = [
+            local.WAYS[NATIVE, gives](*operands, window, *rest, shape, "float32") for shape in (one, other)
+        ]
+        np.testing.assert_array_equal(*found)
+
+
+def test_native_products_in_double_precision():
+    """Far closer to the formula than float32 can be."""
+    window = Window(Slide(9, 3, 2, 1, 1), Slide(8, 2, 1))
+    with jax.enable_x64(True):
+        x, w, h = arrays(window, 2, 9, 21, dtype=np.float64)
+        check(window, x, w, h, dict.fromkeys(GIVES, NATIVE), dict.fromkeys(GIVES, (3, 2, 16)), bound=1e-13)
+
+
+def test_a_layer_large_enough_for_all_threads_and_large_pages():
+    """Several tasks, results of more than a page of 2 MiB; random places, because the formula is slow."""
+    window = Window(Slide(40, 11), Slide(36, 11))
+    x, w, h = arrays(window, 4, 9, 70)
+    gradient = np.asarray(
+        local.WAYS[NATIVE, WEIGHT_GRADIENT](x, h, window, window.outputs, (6, 1, 8), "float32")
     )
-    outputs, field = window.outputs, window.field
-    gradient = np.zeros((outputs.rows, outputs.columns, field.rows, field.columns, x.shape[-1], h.shape[-1]))
-    for i in range(outputs.rows):
-        for j in range(outputs.columns):
-            top, left = i * window.rows.stride, j * window.columns.stride
-            patch = padded[:, top : top + field.rows, left : left + field.columns]
-            gradient[i, j] = np.einsum("buvc,bm->uvcm", patch, h[:, i, j])
-    return gradient
+    value = np.asarray(local.WAYS[NATIVE, FORWARD](x, w, window, (4, 2, 16), "float32"))
+    assert gradient.nbytes > 4 << 20
+    for i, j in np.random.default_rng(1).integers(0, 26, size=(20, 2)):
+        patch = np.asarray(x[i : i + 11, j : j + 11], float)
+        close(gradient[i, j], np.einsum("uvcb,mb->uvcm", patch, np.asarray(h[i, j], float)))
+        close(value[i, j], np.einsum("uvcb,uvcm->mb", patch, np.asarray(w[i, j], float)))
+
+
+def test_native_products_called_from_many_threads_at_once():
+    """More callers than XLA has threads: nobody waits for a helper that never comes, and all get the same bits."""
+    window = Window(Slide(20, 5), Slide(20, 5))
+    x, w, h = arrays(window, 3, 8, 32)
+
+    @jax.jit
+    def both(x, w, h):
+        value, back = jax.vjp(lambda x, w: local.local(x, w, window), x, w)
+        return value, back(h)
+
+    expected = jax.tree.leaves(both(x, w, h))
+    with ThreadPoolExecutor(16) as pool:
+        for found in pool.map(lambda _: jax.tree.leaves(both(x, w, h)), range(200)):
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+@given(st.integers(1, 300), st.integers(1, 6), st.sampled_from([1, 2, 4, 8, 16]))
+def test_runs_cover_an_axis_once(extent, vectors, lanes):
+    covered = [
+        place
+        for run in runs(extent, vectors, lanes)
+        for number in range(run.count)
+        for place in range(run.start + number * run.length, run.start + (number + 1) * run.length)
+    ]
+    assert covered == list(range(extent))
 
 
 @relaxed
@@ -107,11 +210,11 @@ def test_unpack_is_the_transpose_of_pack(window, tile_rows, tile_columns):
     )
 
 
-@pytest.mark.parametrize("layer", [local.untied, local.untied_transpose])
+@pytest.mark.parametrize("layer", [local.local, local.local_transpose])
 def test_gradients_of_layers_are_those_of_autodiff_on_the_formula(layer):
     window = Window(Slide(9, 3, 2, 1, 1), Slide(8, 2, 1))
     x, w, h = arrays(window, 2, 3, 4)
-    value, other = (x, h) if layer is local.untied else (h, x)
+    value, other = (x, h) if layer is local.local else (h, x)
 
     def loss(v, w):
         return jnp.vdot(layer(v, w, window), other)
@@ -123,19 +226,25 @@ def test_gradients_of_layers_are_those_of_autodiff_on_the_formula(layer):
         for sign in (1, -1):
             moved = [np.asarray(value, float), np.asarray(w, float)]
             moved[number] = moved[number] + sign * 1e-4 * direction
-            formula = reference.local if layer is local.untied else reference.decode
+            formula = reference.local if layer is local.local else reference.decode
             ends.append((formula(first(moved[0]), moved[1], window) * first(other)).sum())
         slope = float((np.asarray(gradients[number], float) * direction).sum())
         assert slope == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-2)
 
 
-def test_half_precision_rounds_operands_only():
+@pytest.mark.parametrize("of", [NATIVE, PACKED])
+def test_half_precision_rounds_operands_only(of):
+    """The result is float32, and that of rounded operands: not of rounded sums."""
     window = Window(Slide(12, 5), Slide(12, 5))
     x, w, _ = arrays(window, 2, 4, 8)
-    full, half = (local.untied(x, w, window, precision) for precision in ("float32", "bfloat16"))
+    way, shape = local.WAYS[of, FORWARD], (2, 2, 8) if of == NATIVE else (2, 2)
+    full, half = (way(x, w, window, shape, precision) for precision in ("float32", "bfloat16"))
     assert half.dtype == jnp.float32
     error = float(jnp.linalg.norm(half - full) / jnp.linalg.norm(full))
     assert 1e-4 < error < 1e-2
+    rounded = (np.asarray(a.astype(jnp.bfloat16), float) for a in (x, w))
+    x, w = rounded
+    close(first(half), reference.local(first(x), w, window), 1e-6)
 
 
 def equations(jaxpr):
@@ -150,10 +259,11 @@ def equations(jaxpr):
     return count
 
 
-def test_programs_do_not_grow_with_positions(monkeypatch):
-    """With the same tiles, that is: how many positions a tile has is what a program's size depends on."""
+@pytest.mark.parametrize("of", [NATIVE, PACKED])
+def test_programs_do_not_grow_with_positions(of, monkeypatch):
+    """With the same pieces, that is: a program's size depends on them. Nor does the text of native products."""
     monkeypatch.setattr(
-        local, "choose", lambda product: Choice(product.forms[0], tile_by(product.window, 2, 2), 0.0)
+        local, "choose", lambda product: Choice(of, (2, 2, 4)[: 3 if of == NATIVE else 2], 0.0)
     )
 
     def program(extent):
@@ -161,25 +271,34 @@ def test_programs_do_not_grow_with_positions(monkeypatch):
         shape = (extent - 4, extent - 4, 5, 5, 2, 3)
 
         def both(x, w):
-            h, back = jax.vjp(lambda x, w: local.untied(x, w, window), x, w)
+            h, back = jax.vjp(lambda x, w: local.local(x, w, window), x, w)
             return back(h)
 
         x = jax.ShapeDtypeStruct((extent, extent, 2, 7), jnp.float32)
         return equations(jax.make_jaxpr(both)(x, jax.ShapeDtypeStruct(shape, jnp.float32)).jaxpr)
 
+    def texts(extent):
+        side = extent - 4
+        geometry = Geometry(extent, extent, 2, 7, 5, 5, 3, 1, 1, side, side, (side, side))
+        writers = (native.forward, native.input_gradient, native.weight_gradient)
+        return [write(geometry, Block(2, 2, 4), "float32")[0].text().count("\n") for write in writers]
+
     assert program(40) == program(160)
+    assert texts(40) == texts(160)
 
 
-def test_nothing_is_held_that_grows_with_fields_times_positions():
+@pytest.mark.parametrize("way", ["here", "portable"])
+def test_nothing_is_held_that_grows_with_fields_times_positions(way):
     """What a program needs besides its arguments and results is far below the patches that unfolding would make."""
     window = Window(Slide(48, 18), Slide(48, 18))
     x, w, h = (jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays(window, 3, 8, 64))
 
     def both(x, w, h):
-        value, back = jax.vjp(lambda x, w: local.untied(x, w, window), x, w)
+        value, back = jax.vjp(lambda x, w: local.local(x, w, window), x, w)
         return value, back(h)
 
-    memory = jax.jit(both).lower(x, w, h).compile().memory_analysis()
+    with portable() if way == "portable" else nullcontext():
+        memory = jax.jit(both).lower(x, w, h).compile().memory_analysis()
     unfolded = 31 * 31 * 18 * 18 * 3 * 64 * 4
     assert memory.temp_size_in_bytes < unfolded / 8
 
@@ -199,25 +318,90 @@ def test_patches_are_what_the_tiles_of_a_row_read():
 
 # --- choices ---------------------------------------------------------------------------------------------
 
+FEW = Window(Slide(48, 18), Slide(48, 18))
+MANY = Window(Slide(32, 5), Slide(32, 5))
 
-def test_wide_layers_with_many_maps_need_no_packing_and_narrow_ones_do():
-    many = Window(Slide(32, 5), Slide(32, 5))
-    few = Window(Slide(48, 18), Slide(48, 18))
-    assert predicted(Product(INPUT_GRADIENT, many, 32, 32, 32)).tiling.positions <= 4
-    assert predicted(Product(INPUT_GRADIENT, few, 3, 8, 64)).tiling.positions >= 8
+
+def product(gives, window, maps_in, maps, batch):
+    return Product(gives, window, window.outputs, maps_in, maps, batch)
+
+
+def test_native_code_is_for_this_processor_and_xla_for_others():
+    layer = product(FORWARD, FEW, 3, 8, 64)
+    assert predicted(layer).form == NATIVE
+    with portable():
+        assert predicted(layer).form in (PACKED, TURNED)
+        shared = Product(FORWARD, FEW, Size(1, 1), 3, 8, 64)
+        assert predicted(shared) == choose.CONVOLUTION
+        assert choices(shared) == ()
+
+
+def test_a_portable_program_calls_nothing_but_xla():
+    x, w, _ = arrays(MANY, 2, 3, 4)
+
+    def layer(x, w):
+        return local.local(x, w, MANY)
+
+    assert "lnet-" in jax.jit(layer).lower(x, w).as_text()
+    with portable():
+        assert "lnet-" not in jax.jit(lambda x, w: layer(x, w)).lower(x, w).as_text()
+
+
+@pytest.mark.parametrize("here", [Processor(16, 32, 2), Processor(8, 16, 4), Processor(4, 16, 1)])
+@pytest.mark.parametrize("gives", GIVES)
+def test_blocks_fit_into_registers_and_are_large(gives, here, monkeypatch):
+    """On processors of any width: sums, a vector of values and a spread one all have a register."""
+    monkeypatch.setattr(blocks, "processor", lambda: here)
+    found = list(blocks.choices(product(gives, FEW, 3, 8, 64)))
+    for choice in found:
+        rows, vectors, lanes = choice.shape
+        assert rows * vectors + vectors + 1 <= here.registers
+        assert lanes <= here.lanes
+    rows, vectors, _ = min(found, key=lambda choice: choice.milliseconds).shape
+    assert rows * vectors >= 4, "one sum alone would wait for itself"
+
+
+def test_narrow_batches_have_narrow_blocks():
+    assert all(choice.shape[2] == 1 for choice in choices(product(FORWARD, FEW, 3, 8, 1)))
+
+
+@given(st.sampled_from(GIVES), st.integers(1, 64), st.integers(1, 200), st.booleans())
+@settings(deadline=None)
+def test_predictions_are_positive_and_grow_with_the_batch(gives, maps, batch, xla):
+    window = Window(Slide(20, 5), Slide(20, 5))
+    of = tiling.choices if xla else blocks.choices
+    small, large = (
+        {(c.form, c.shape): c.milliseconds for c in of(product(gives, window, 3, maps, size))}
+        for size in (batch, 2 * batch)
+    )
+    for key in small.keys() & large.keys():
+        assert 0 < small[key] <= large[key]
+
+
+def test_packing_is_for_narrow_products():
+    def positions(window, *sizes):
+        with portable():
+            rows, columns = predicted(product(INPUT_GRADIENT, window, *sizes)).shape
+        return rows * columns
+
+    assert positions(MANY, 32, 32, 32) <= 4
+    assert positions(FEW, 3, 8, 64) >= 8
 
 
 def test_a_tile_is_never_larger_than_the_sheet():
     window = Window(Slide(6, 5), Slide(40, 5))
-    choice = predicted(Product(FORWARD, window, 3, 2, 16))
-    assert choice.tiling.rows.tile <= 2
+    with portable():
+        assert predicted(product(FORWARD, window, 3, 2, 16)).shape[0] <= 2
 
 
-@given(st.integers(1, 4096), st.sampled_from(sorted(CPU)))
-def test_predictions_are_positive_and_grow_with_the_batch(width, form):
-    window = Window(Slide(20, 5), Slide(20, 5))
-    rates, tiling = CPU[form], tile_by(window, 2, 2)
-    assert 0 < rates.milliseconds(tiling, 3, width, 64) < rates.milliseconds(tiling, 3, width, 256)
+def test_made_choices_are_what_is_traced():
+    layer = product(FORWARD, MANY, 2, 3, 4)
+    x, w, _ = arrays(MANY, 2, 3, 4)
+    texts = set()
+    for choice in (predicted(layer), max(choices(layer), key=lambda choice: choice.milliseconds)):
+        with made({layer: choice}):
+            texts.add(jax.jit(lambda x, w: local.local(x, w, MANY)).lower(x, w).as_text())
+    assert len(texts) == 2
 
 
 # --- initial weights -------------------------------------------------------------------------------------

@@ -11,15 +11,12 @@ padded, because the tiles of a row go through one batched product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from math import log2, sqrt
-from types import MappingProxyType
 
 from lnet.compiler.shapes import Slide, Window
+from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,85 +106,32 @@ class Rates:
         return 1 / ((1 - share) / self.gflops[below] + share / self.gflops[below + 1])
 
 
+PACKED, TURNED = FORMS = ("packed", "packed, patches transposed")
 CPU = {
-    "forward": Rates(40, 0.474, 0.346, (250, 233, 123, 114, 123, 113, 82)),
-    "forward, patches transposed": Rates(57, 0.354, 0.864, (250, 252, 177, 134, 178, 147, 126)),
-    "input gradient": Rates(106, 0.468, 0.370, (250, 203, 171, 133, 185, 149, 176)),
-    "weight gradient": Rates(42, 0.367, 0.332, (250, 250, 249, 184, 166, 156, 196)),
+    (FORWARD, PACKED): Rates(40, 0.474, 0.346, (250, 233, 123, 114, 123, 113, 82)),
+    (FORWARD, TURNED): Rates(57, 0.354, 0.864, (250, 252, 177, 134, 178, 147, 126)),
+    (INPUT_GRADIENT, PACKED): Rates(106, 0.468, 0.370, (250, 203, 171, 133, 185, 149, 176)),
+    (WEIGHT_GRADIENT, PACKED): Rates(42, 0.367, 0.332, (250, 250, 249, 184, 166, 156, 196)),
 }
 """Fitted to times of seven layers in eight tilings each on two cores of a server (docs/performance.md)."""
 
-FORWARD = ("forward", "forward, patches transposed")
-INPUT_GRADIENT = ("input gradient",)
-WEIGHT_GRADIENT = ("weight gradient",)
 SIDES = (1, 2, 4)
-ANY_BATCH = 100
-"""What a batch is taken for where a program is made for batches of any size."""
 COMPILED = 0.02
 """Milliseconds that a position of a tile must save: it is an operation more, which XLA takes its time to compile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """How one product of a layer is done, and how long that takes: predicted, or measured on this machine."""
-
-    form: str
-    tiling: Tiling
-    milliseconds: float
-    measured: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """One product of a layer; `forms` are the ways to do it."""
-
-    forms: tuple[str, ...]
-    window: Window
-    maps_in: int
-    maps: int
-    batch: int
-    precision: str = "float32"
-
-    def choices(self) -> tuple[Choice, ...]:
-        """Return what can be chosen, with predicted times."""
-        return tuple(
-            Choice(form, tiling, CPU[form].milliseconds(tiling, self.maps_in, self.maps, self.batch))
-            for form in self.forms
-            for rows in SIDES
-            for columns in SIDES
-            if rows <= columns <= 2 * rows or rows == 1
-            for tiling in [tile_by(self.window, rows, columns)]
-        )
-
-
-def fastest(choices: Iterable[Choice]) -> Choice:
-    """Return the choice that takes the least time, compiling considered."""
-    return min(choices, key=lambda choice: choice.milliseconds + COMPILED * choice.tiling.positions)
-
-
-@cache
-def predicted(product: Product) -> Choice:
-    """Return what the cost model takes for the fastest choice."""
-    return fastest(product.choices())
-
-
-Choices = Mapping[Product, Choice]
-_made: ContextVar[Choices] = ContextVar("made", default=MappingProxyType({}))
-
-
-@contextmanager
-def made(choices: Choices) -> Iterator[None]:
-    """Have what is traced here done as chosen already; the cost model chooses the rest."""
-    token = _made.set(choices)
-    try:
-        yield
-    finally:
-        _made.reset(token)
-
-
-def choose(product: Product) -> Choice:
-    """Return how a product is done."""
-    return _made.get().get(product) or predicted(product)
+def choices(product: Product) -> Iterator[Choice]:
+    """Yield the tilings of an untied product that can be chosen, with predicted times."""
+    for (gives, form), rates in CPU.items():
+        if gives != product.gives:
+            continue
+        for rows in SIDES:
+            for columns in SIDES:
+                if rows <= columns <= 2 * rows or rows == 1:
+                    tiling = tile_by(product.window, rows, columns)
+                    shape = (tiling.rows.tile, tiling.columns.tile)
+                    time = rates.milliseconds(tiling, product.maps_in, product.maps, product.batch)
+                    yield Choice(form, shape, time + COMPILED * tiling.positions)
 
 
 def tile_by(window: Window, rows: int, columns: int) -> Tiling:

@@ -1,0 +1,75 @@
+"""Which way a product is done, and in pieces of what shape: chosen by a cost model, measured, or written down before.
+
+Where values are on a processor that native/ writes code for, that is the way; elsewhere, and in programs that others
+will run, products are XLA's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from types import MappingProxyType
+
+import jax
+
+from .native import blocks
+from .packed import tiling
+from .products import Choice, Product
+
+CONVOLUTION = Choice("convolution", (), 0.0)
+Choices = Mapping[Product, Choice]
+_made: ContextVar[Choices] = ContextVar("made", default=MappingProxyType({}))
+_portable: ContextVar[bool] = ContextVar("portable", default=False)
+
+
+@contextmanager
+def made(choices: Choices) -> Iterator[None]:
+    """Have what is traced here done as chosen already; the cost model chooses the rest."""
+    token = _made.set(choices)
+    try:
+        yield
+    finally:
+        _made.reset(token)
+
+
+@contextmanager
+def portable() -> Iterator[None]:
+    """Have what is traced here done by XLA alone, for processes that know nothing of lnet."""
+    token = _portable.set(True)
+    try:
+        yield
+    finally:
+        _portable.reset(token)
+
+
+def choose(product: Product) -> Choice:
+    """Return how a product is done."""
+    return _made.get().get(product) or predicted(product)
+
+
+def predicted(product: Product) -> Choice:
+    """Return what the cost model takes for the fastest choice."""
+    return _fastest(product, _native())
+
+
+def choices(product: Product) -> tuple[Choice, ...]:
+    """Return what can be chosen, with predicted times; nothing where there is one way only."""
+    return _choices(product, _native())
+
+
+@cache
+def _fastest(product: Product, native: bool) -> Choice:
+    return min(_choices(product, native), key=lambda choice: choice.milliseconds, default=CONVOLUTION)
+
+
+@cache
+def _choices(product: Product, native: bool) -> tuple[Choice, ...]:
+    if native:
+        return tuple(blocks.choices(product))
+    return tuple(tiling.choices(product)) if product.untied else ()
+
+
+def _native() -> bool:
+    return not _portable.get() and jax.default_backend() == "cpu"

@@ -1,0 +1,110 @@
+"""Blocks of registers for a product, and what a product costs with each of them.
+
+A block sums `rows x vectors` vectors in registers. For one step of its sum it loads `vectors` vectors and `rows` single
+values, and does `rows * vectors` multiply-adds: the larger it is, the fewer loads stand against the arithmetic. But it must
+fit into the registers, and an axis that it does not divide leaves narrower blocks at its end. The model counts the cycles
+of every block, and the bytes of weights that memory must deliver meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import llvmlite.binding as llvm
+
+from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
+
+from .llvm_ir import Run
+from .products import runs
+
+NATIVE = "native"
+ROWS = (1, 2, 3, 4, 6, 8, 12, 14, 18, 24)
+VECTORS = (1, 2, 3, 4, 6)
+
+LANES_A_CYCLE = 16
+LOADS_A_CYCLE = 2
+LATENCY = 4
+"""Cycles until a sum can be added to again; the sums of a block hide each other's."""
+HIDDEN = 0.9
+"""How much of the loads goes on beside the arithmetic."""
+BEGIN = 8
+"""Cycles to begin a block and to end it, besides two for each of its vectors."""
+CLOCK = 3.35e9
+BANDWIDTH = 25e9
+"""Fitted to eleven layers on two cores of a server, and bytes of weights a second (docs/performance.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """Values of four bytes in a register, how many registers there are, and how many cores."""
+
+    lanes: int
+    registers: int
+    cores: int
+
+
+@cache
+def processor() -> Processor:
+    """Return what this process runs on."""
+    features, cores = llvm.get_host_cpu_features(), os.cpu_count() or 1
+    if features.get("avx512f"):
+        return Processor(16, 32, cores)
+    if features.get("avx2"):
+        return Processor(8, 16, cores)
+    return Processor(4, 32 if features.get("neon") else 16, cores)
+
+
+def choices(product: Product) -> Iterator[Choice]:
+    """Yield the blocks that can be chosen, with predicted times."""
+    here = processor()
+    down, across, _ = _axes(product)
+    lanes = here.lanes
+    while lanes > 1 and lanes >= 2 * across:
+        lanes //= 2
+    for vectors in VECTORS:
+        for rows in ROWS:
+            fits = (rows + 1) * vectors < here.registers
+            if fits and rows <= down and vectors * lanes < across + lanes:
+                shape = (rows, vectors, lanes)
+                yield Choice(NATIVE, shape, _milliseconds(product, shape, here))
+
+
+def _axes(product: Product) -> tuple[int, int, int]:
+    """Return what a block has rows of, what it has vectors of, and the steps of a sum, for one call of a block's loops."""
+    line = product.window.columns.field * product.maps_in
+    match product.gives:
+        case "forward":
+            return product.maps, product.batch, product.window.rows.field * line
+        case "input gradient":
+            return product.maps, product.batch, line
+    return line, product.maps, product.batch
+
+
+def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor) -> float:
+    rows, vectors, lanes = shape
+    down, across, steps = _axes(product)
+    pairs = [(over, wide) for wide in runs(across, vectors, lanes) for over in runs(down, rows, 1)]
+    cycles = sum(
+        over.count * wide.count * _cycles(product.gives, steps, over.vectors, wide) for over, wide in pairs
+    )
+    outputs, field, sets = product.window.outputs, product.window.field, product.sets
+    lines = 1 if product.gives == FORWARD else field.rows
+    computing = cycles * outputs.rows * outputs.columns * lines / (CLOCK * here.cores)
+    line = field.columns * product.maps_in * product.maps
+    moving = 4 * sets.rows * sets.columns * field.rows * line / BANDWIDTH
+    written = product.gives == WEIGHT_GRADIENT
+    return 1e3 * (computing + moving if written else max(computing, moving))
+
+
+def _cycles(gives: str, steps: int, rows: int, wide: Run) -> float:
+    """Return the cycles of a block: of a step, whatever bounds it, and of what comes before and after all steps."""
+    arithmetic = rows * wide.vectors * max(0.5, wide.lanes / LANES_A_CYCLE)
+    loads = (rows + wide.vectors) / LOADS_A_CYCLE
+    if gives == INPUT_GRADIENT:  # each step ends with a store, and steps do not wait for each other
+        bound = max(arithmetic, loads, 2 * wide.vectors * max(0.5, wide.lanes / LANES_A_CYCLE))
+    else:
+        bound = max(arithmetic, loads, LATENCY)
+    return steps * (bound + 2 * (1 - HIDDEN) * loads) + 2 * rows * wide.vectors + BEGIN

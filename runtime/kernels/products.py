@@ -1,0 +1,52 @@
+"""Which products a local layer is made of, and how each of them is done.
+
+    forward             the layer's value                          decode: the gradient of what it reads
+    input gradient      the gradient of what it reads              decode: its value
+    weight gradient     the gradient of its weights                the same
+
+There are three ways: machine code written for this processor and this layer (native/), tiles of positions packed into wide
+products for XLA (packed/), and for shared weights a convolution (convolution.py). choose.py chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lnet.compiler.shapes import Size, Window
+
+FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = GIVES = ("forward", "input gradient", "weight gradient")
+ANY_BATCH = 100
+"""What a batch is taken for where a program is made for batches of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of a layer; position `i, j` uses the weights of set `i mod rows, j mod columns` of `sets`."""
+
+    gives: str
+    window: Window
+    sets: Size
+    maps_in: int
+    maps: int
+    batch: int
+    precision: str = "float32"
+
+    @property
+    def untied(self) -> bool:
+        return self.sets == self.window.outputs
+
+    @property
+    def multiply_adds(self) -> int:
+        outputs, field = self.window.outputs, self.window.field
+        positions = outputs.rows * outputs.columns
+        return positions * field.rows * field.columns * self.maps_in * self.maps * self.batch
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a product is done, in pieces of what shape, and how long that takes: predicted, or measured on this machine."""
+
+    form: str
+    shape: tuple[int, ...]
+    milliseconds: float
+    measured: bool = False
