@@ -11,15 +11,12 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.shapes import Interval, Region, Size, Slide, Window
-from lnet.runtime.kernels import choose, local
-from lnet.runtime.kernels.choose import choices, made, portable, predicted
-from lnet.runtime.kernels.initial import initial_weight
-from lnet.runtime.kernels.native import blocks
+from lnet.compiler.shapes import Size, Slide, Window
+from lnet.runtime.kernels import local
+from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.native import products as native
-from lnet.runtime.kernels.native.blocks import NATIVE, Processor
+from lnet.runtime.kernels.native.blocks import NATIVE
 from lnet.runtime.kernels.native.products import Block, Geometry, runs
-from lnet.runtime.kernels.packed import tiling
 from lnet.runtime.kernels.packed.moves import pack, patches, unpack
 from lnet.runtime.kernels.packed.tiling import PACKED, TURNED, tile_by
 from lnet.runtime.kernels.products import (
@@ -28,7 +25,6 @@ from lnet.runtime.kernels.products import (
     INPUT_GRADIENT,
     WEIGHT_GRADIENT,
     Choice,
-    Product,
 )
 
 relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -314,128 +310,3 @@ def test_patches_are_what_the_tiles_of_a_row_read():
     np.testing.assert_array_equal(
         last[0], np.asarray(x[3:7, 0:4, 0, 0]), "the last row of tiles ends with the sheet"
     )
-
-
-# --- choices ---------------------------------------------------------------------------------------------
-
-FEW = Window(Slide(48, 18), Slide(48, 18))
-MANY = Window(Slide(32, 5), Slide(32, 5))
-
-
-def product(gives, window, maps_in, maps, batch):
-    return Product(gives, window, window.outputs, maps_in, maps, batch)
-
-
-def test_native_code_is_for_this_processor_and_xla_for_others():
-    layer = product(FORWARD, FEW, 3, 8, 64)
-    assert predicted(layer).form == NATIVE
-    with portable():
-        assert predicted(layer).form in (PACKED, TURNED)
-        shared = Product(FORWARD, FEW, Size(1, 1), 3, 8, 64)
-        assert predicted(shared) == choose.CONVOLUTION
-        assert choices(shared) == ()
-
-
-def test_a_portable_program_calls_nothing_but_xla():
-    x, w, _ = arrays(MANY, 2, 3, 4)
-
-    def layer(x, w):
-        return local.local(x, w, MANY)
-
-    assert "lnet-" in jax.jit(layer).lower(x, w).as_text()
-    with portable():
-        assert "lnet-" not in jax.jit(lambda x, w: layer(x, w)).lower(x, w).as_text()
-
-
-@pytest.mark.parametrize("here", [Processor(16, 32, 2), Processor(8, 16, 4), Processor(4, 16, 1)])
-@pytest.mark.parametrize("gives", GIVES)
-def test_blocks_fit_into_registers_and_are_large(gives, here, monkeypatch):
-    """On processors of any width: sums, a vector of values and a spread one all have a register."""
-    monkeypatch.setattr(blocks, "processor", lambda: here)
-    found = list(blocks.choices(product(gives, FEW, 3, 8, 64)))
-    for choice in found:
-        rows, vectors, lanes = choice.shape
-        assert rows * vectors + vectors + 1 <= here.registers
-        assert lanes <= here.lanes
-    rows, vectors, _ = min(found, key=lambda choice: choice.milliseconds).shape
-    assert rows * vectors >= 4, "one sum alone would wait for itself"
-
-
-def test_narrow_batches_have_narrow_blocks():
-    assert all(choice.shape[2] == 1 for choice in choices(product(FORWARD, FEW, 3, 8, 1)))
-
-
-@given(st.sampled_from(GIVES), st.integers(1, 64), st.integers(1, 200), st.booleans())
-@settings(deadline=None)
-def test_predictions_are_positive_and_grow_with_the_batch(gives, maps, batch, xla):
-    window = Window(Slide(20, 5), Slide(20, 5))
-    of = tiling.choices if xla else blocks.choices
-    small, large = (
-        {(c.form, c.shape): c.milliseconds for c in of(product(gives, window, 3, maps, size))}
-        for size in (batch, 2 * batch)
-    )
-    for key in small.keys() & large.keys():
-        assert 0 < small[key] <= large[key]
-
-
-def test_packing_is_for_narrow_products():
-    def positions(window, *sizes):
-        with portable():
-            rows, columns = predicted(product(INPUT_GRADIENT, window, *sizes)).shape
-        return rows * columns
-
-    assert positions(MANY, 32, 32, 32) <= 4
-    assert positions(FEW, 3, 8, 64) >= 8
-
-
-def test_a_tile_is_never_larger_than_the_sheet():
-    window = Window(Slide(6, 5), Slide(40, 5))
-    with portable():
-        assert predicted(product(FORWARD, window, 3, 2, 16)).shape[0] <= 2
-
-
-def test_made_choices_are_what_is_traced():
-    layer = product(FORWARD, MANY, 2, 3, 4)
-    x, w, _ = arrays(MANY, 2, 3, 4)
-    texts = set()
-    for choice in (predicted(layer), max(choices(layer), key=lambda choice: choice.milliseconds)):
-        with made({layer: choice}):
-            texts.add(jax.jit(lambda x, w: local.local(x, w, MANY)).lower(x, w).as_text())
-    assert len(texts) == 2
-
-
-# --- initial weights -------------------------------------------------------------------------------------
-
-
-def test_initial_weights_are_normal_and_their_own():
-    weight = np.asarray(initial_weight(3, "V1.weight", (6, 7, 5, 5, 2, 4), 50)) * 50**0.5
-    assert abs(weight.mean()) < 0.02
-    assert weight.std() == pytest.approx(1, abs=0.02)
-    flat = weight.reshape(42, -1)
-    correlation = np.corrcoef(flat) - np.eye(42)
-    assert np.abs(correlation).max() < 0.35
-    for seed, name in ((4, "V1.weight"), (3, "V2.weight")):
-        other = np.asarray(initial_weight(seed, name, (6, 7, 5, 5, 2, 4), 50))
-        assert abs(np.corrcoef(weight.ravel(), other.ravel())[0, 1]) < 0.05
-
-
-@given(st.integers(0, 5), st.integers(0, 6), st.integers(1, 6), st.integers(1, 7), st.integers(0, 2**63 - 1))
-@settings(max_examples=20, deadline=None)
-def test_a_part_of_the_initial_weights_is_that_part_of_the_whole(top, left, rows, columns, seed):
-    shape = (6, 7, 2, 2, 1, 3)
-    region = Region(Interval(top, min(6, top + rows)), Interval(left, min(7, left + columns)))
-    whole = np.asarray(initial_weight(seed, "a", shape, 4))
-    part = np.asarray(initial_weight(seed, "a", shape, 4, region))
-    np.testing.assert_array_equal(
-        part, whole[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
-    )
-
-
-def test_known_initial_weights_never_change():
-    """A checkpoint's run must begin with the same weights for ever: the generator's published test vector."""
-    from jax.extend.random import threefry_2x32
-
-    words = threefry_2x32(
-        jnp.array([0x13198A2E, 0x03707344], jnp.uint32), jnp.array([0x243F6A88, 0x85A308D3], jnp.uint32)
-    )
-    assert [hex(int(word)) for word in words] == ["0xc4923a9c", "0x483df7a0"]
