@@ -72,7 +72,7 @@ def _chosen(graph: Graph, measured: Choices) -> Iterator[tuple[str, str, Choice]
 def _source(chosen: list[tuple[str, str, Choice]]) -> str:
     count = sum(choice.measured for _, _, choice in chosen)
     if not count:
-        return "predicted for two cores, not measured ('lnetc tune' measures)"
+        return "predicted, not measured ('lnetc tune' measures)"
     if count == len(chosen):
         return "measured on this machine"
-    return f"{count} of {len(chosen)} measured on this machine, the others predicted for two cores"
+    return f"{count} of {len(chosen)} measured on this machine, the others predicted"

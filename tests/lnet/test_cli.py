@@ -182,7 +182,7 @@ def test_explain(folder):
 
 def test_explain_kernels(folder):
     lines = lnetc("explain", "--kernels").stdout.splitlines()
-    assert lines[0].split() == ["layer", "gives", "product", "tile", "ms", "known"]
+    assert lines[0].split() == ["layer", "gives", "product", "shape", "ms", "known"]
     assert [line.split()[0] for line in lines[1:-1]] == ["filter"] * 3 + ["learn.decode"] * 3
     data = json.loads(lnetc("explain", "--kernels", "--json").stdout)["kernels"]
     assert [entry["gives"] for entry in data[:3]] == ["value", "input gradient", "weight gradient"]
@@ -196,7 +196,7 @@ def test_tune_measures_and_explain_says_so(folder, monkeypatch):
     assert table.endswith("; measured on this machine\n")
     assert lnetc("explain", "--kernels").stdout == table
     other = lnetc("explain", "--kernels", "--set", "train.batch=5").stdout
-    assert other.endswith("predicted for two cores, not measured ('lnetc tune' measures)\n")
+    assert other.endswith("predicted, not measured ('lnetc tune' measures)\n")
 
 
 def test_tune_without_a_place_to_keep_it(folder, monkeypatch):

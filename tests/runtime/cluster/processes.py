@@ -13,7 +13,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
-from lnet.runtime.cluster.connect import PATIENT
+from lnet.runtime.cluster.connect import LASTING
 from lnet.runtime.progress import Silent
 
 PROGRAM = """
@@ -66,7 +66,7 @@ def cluster(workers):
     }
     scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     with (
-        dask.config.set(PATIENT),
+        dask.config.set(LASTING),
         SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as running,
         Client(running) as client,
     ):
