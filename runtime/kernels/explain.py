@@ -39,7 +39,7 @@ def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
             "gives": gives,
             "form": choice.form,
             "shape": list(choice.shape),
-            "milliseconds": round(choice.milliseconds, 3),
+            "milliseconds": round(choice.milliseconds, 6),
             "measured": choice.measured,
         }
         for layer, gives, choice in _chosen(graph, measured)
