@@ -21,7 +21,7 @@ from lnet.compiler.settings import Frames
 
 from .errors import refused
 from .find import find_sources
-from .pixels import Corrupt, Pixels, normalize, prepare, unit_range, window
+from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .sources import ImageSource
 
 CACHE_BYTES = 2**30
@@ -167,7 +167,7 @@ class Dataset:
                 self._room -= pixels.nbytes
 
     def _assemble(self, samples: list[tuple[int, Pixels]]) -> Batch:
-        images = np.stack([unit_range(pixels) for _, pixels in samples])
+        images = stacked([pixels for _, pixels in samples])
         places = [place for place, _ in samples]
         labels = None if self._labels is None else self._labels[places]
         names = tuple(self._entries[place].name for place in places)
