@@ -63,11 +63,12 @@ def client(pair):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory, pair):
-    """Parameters of runs that nothing happens to."""
+    """Parameters of runs that nothing happens to; where the machine itself stood still for so long that a step was torn,
+    the run is made again: it would be no measure of bits."""
     found = {}
 
     def params(how):
-        if how not in found:
+        while how not in found or torn(found[how]):
             directory = tmp_path_factory.mktemp("undisturbed") / "run"
             found[how] = lnet.train(plan_of(**ASKED[how]), images(), directory=directory, client=pair)
         return found[how].network().params
@@ -89,12 +90,16 @@ def assert_nothing_lost(run, params):
     """The same bits as undisturbed, unless a step is torn: some shards had taken it when it was begun again."""
     assert not {"lost", "rollback"} & {event["event"] for event in run.events()}
     assert run.events()[-1]["event"] == "done"
-    if any(event["event"] == "torn" for event in run.events()):
+    if torn(run):
         assert run.plan.graph.training.staleness != 0
         assert_close(run, params, within=0.1)
         return
     for name, value in run.network().params.items():
         np.testing.assert_array_equal(value, params[name], err_msg=name)
+
+
+def torn(run):
+    return any(event["event"] == "torn" for event in run.events())
 
 
 def assert_close(run, params, within=1e-4):
@@ -122,7 +127,7 @@ def refusal(call):
 def test_a_worker_that_ends_loses_nothing(tmp_path, client, expected, how, blow):
     wanted, watching = expected(how), Striking(lambda: strike(client, watching.servers[0][0], blow))
     run = trained(tmp_path, client, watching, **ASKED[how])
-    assert promoted(watching) == 1
+    assert promoted(watching) >= 1
     assert_nothing_lost(run, wanted)
 
 
@@ -182,7 +187,7 @@ def test_a_worker_that_stands_still_holds_nobody_up(tmp_path, client, expected, 
     finally:
         for process in stopped:
             os.kill(process, signal.SIGCONT)
-    assert promoted(watching) == 1
+    assert promoted(watching) >= 1
     assert_nothing_lost(run, wanted)
 
 
