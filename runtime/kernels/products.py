@@ -35,12 +35,6 @@ class Product:
     def untied(self) -> bool:
         return self.sets == self.window.outputs
 
-    @property
-    def multiply_adds(self) -> int:
-        outputs, field = self.window.outputs, self.window.field
-        positions = outputs.rows * outputs.columns
-        return positions * field.rows * field.columns * self.maps_in * self.maps * self.batch
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:

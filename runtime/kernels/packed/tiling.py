@@ -106,7 +106,7 @@ class Rates:
         return 1 / ((1 - share) / self.gflops[below] + share / self.gflops[below + 1])
 
 
-PACKED, TURNED = FORMS = ("packed", "packed, patches transposed")
+PACKED, TURNED = ("packed", "packed, patches transposed")
 CPU = {
     (FORWARD, PACKED): Rates(40, 0.474, 0.346, (250, 233, 123, 114, 123, 113, 82)),
     (FORWARD, TURNED): Rates(57, 0.354, 0.864, (250, 252, 177, 134, 178, 147, 126)),
