@@ -26,7 +26,7 @@ from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
 from lnet.runtime.cluster.brief import Brief
-from lnet.runtime.cluster.connect import LOCAL, connected
+from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
 from lnet.runtime.cluster.numerics import Replica, Server
 from lnet.runtime.evaluate import total_loss
 from lnet.runtime.shard import Shard
@@ -74,7 +74,7 @@ def measured(brief: Brief, shard: Shard, images: np.ndarray[Any, Any]) -> Times:
     size = sum(array.nbytes for array in server.params.values())
     with connected(LOCAL, plan_of(32, 2, None, 0.1)) as client:
         client.run(listen)
-        one, other = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        one, other = sorted(workers_of(client))
         small, large = (
             min(client.run(send, other, [bytes], workers=[one])[one] for _ in range(12))
             for bytes in (64, size)

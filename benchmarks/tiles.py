@@ -25,7 +25,7 @@ from lnet.compiler.cost import totals
 from lnet.compiler.partition import BYTES
 from lnet.compiler.plan import Plan
 from lnet.compiler.weights import weight_messages
-from lnet.runtime.cluster.connect import LOCAL, connected
+from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
 from lnet.runtime.evaluate import batch_last
 from lnet.runtime.lockstep import run_tiles
 from lnet.runtime.network import initial_params
@@ -87,7 +87,7 @@ def messages_alone(client: Client, plan: Plan, rounds: int = 5) -> float:
     """Return the seconds that the messages of a step take one after the other, for the tile that sends most."""
     sizes = sizes_sent(plan)
     client.run(listen)
-    addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    addresses = sorted(workers_of(client))
     sender, receiver = addresses[:2]
     times = [client.run(send, receiver, max(sizes, key=sum), workers=[sender])[sender] for _ in range(rounds)]
     return float(np.median(times))

@@ -12,6 +12,7 @@ from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.run import refused
 
 from .brief import Brief, versions
+from .connect import workers_of
 
 PATIENCE = 60.0
 """Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""
@@ -27,7 +28,7 @@ def check_processes(client: Client, brief: Brief) -> None:
 
     The scheduler need not see the images.
     """
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = workers_of(client)
     names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
     answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, brief)
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}

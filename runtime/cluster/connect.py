@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -46,6 +47,20 @@ def connected(where: str, plan: Plan) -> Iterator[Client]:
         ) from error
     with client:
         yield client
+
+
+def workers_of(client: Client) -> dict[str, Any]:
+    """Return what the scheduler says of each worker, by its address; raises `LnetError` if it does not answer.
+
+    Dask's `Client.scheduler_info` may leave them out: it keeps one answer, and asks anew, without workers, all the time.
+    """
+    if client.scheduler is None:
+        raise refused("E760", "the client has no connection to a cluster")
+    try:
+        workers: dict[str, Any] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    except OSError as error:
+        raise refused("E760", "the cluster does not answer", str(error)) from error
+    return workers
 
 
 def _file(where: str) -> str:

@@ -22,6 +22,7 @@ from lnet.runtime.sharded import committed
 from .account import Account
 from .brief import Brief, versions
 from .check import check_processes
+from .connect import workers_of
 from .connection import Connection, go_on
 from .head import Head
 from .host import Host, topic
@@ -78,7 +79,7 @@ def _origin(run: Run) -> tuple[int, str] | None:
 
 
 def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str] | None) -> Brief:
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = workers_of(client)
     if not workers:
         raise refused("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
     hosts = {details["host"] for details in workers.values()}

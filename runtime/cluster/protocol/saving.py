@@ -3,7 +3,8 @@
     wanted --> CheckpointRequest to all primaries --> Saved(digest) from all --> CommitManifest --> ManifestWritten
 
 A crash anywhere before the rename leaves the last checkpoint as it was. Synchronous, all shards save at the same step.
-Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest.
+Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest. The last one
+of a run that is stopped waits until there are none.
 """
 
 from __future__ import annotations
@@ -98,17 +99,16 @@ def _held_by(task: Task, tables: list[Seen]) -> int:
 def _due(table: Table) -> bool:
     every, used = table.spec.checkpoint, table.pool.used
     periodic = every > 0 and used - table.marked >= every
-    return table.wanted or table.stopping or table.complete or periodic
+    return table.wanted or table.ending or periodic
 
 
 def _begin(table: Table) -> Table:
-    final = table.stopping or table.complete
-    at = table.committed + (not final) if table.spec.synchronous else None
+    at = table.committed + (not table.ending) if table.spec.synchronous else None
     if at is not None:
         at = min(at, table.spec.steps)
     id = table.checkpoints + 1
     return replace(
-        table, pending=Pending(id, at, final), checkpoints=id, wanted=False, marked=table.pool.used
+        table, pending=Pending(id, at, table.ending), checkpoints=id, wanted=False, marked=table.pool.used
     )
 
 

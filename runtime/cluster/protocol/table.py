@@ -148,8 +148,19 @@ class Table:
             return self.committed == self.spec.steps and all(
                 status is not None and status.committed == self.committed for status in statuses
             )
-        leased = any(slot.leases for slot in self.slots)
-        return not leased and not self.pool.returned and self.pool.fresh >= self.spec.batches
+        return not self.leased and not self.pool.returned and self.pool.fresh >= self.spec.batches
+
+    @property
+    def leased(self) -> bool:
+        """Whether anything is under way."""
+        return any(slot.leases for slot in self.slots)
+
+    @property
+    def ending(self) -> bool:
+        """The next checkpoint is the last. A run that is to stop first ends what it has begun, so that all shards have
+        the same updates; of a synchronous one a step is begun anew.
+        """
+        return self.complete or (self.stopping and (self.spec.synchronous or not self.leased))
 
     def status(self, shard: int) -> PrimaryStatus | None:
         """Return what the primary of a shard last said in its present term."""

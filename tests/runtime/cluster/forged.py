@@ -32,6 +32,8 @@ REASONS = (
     "of a generation that is over",
 )
 """Why they are refused, all of them together."""
+STEP = 2000
+"""One that the run does not come to while they are sent."""
 
 
 class Forger:
@@ -70,7 +72,7 @@ class Forger:
         self.deliver("no message")
         self.deliver(address=[0, 1], arrays=[])
         self.deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=[])
-        self.deliver(address=[0, 1, 50, 0, "values 0", 0, 7], arrays=[])
+        self.deliver(address=[0, 1, STEP, 0, "values 0", 0, 7], arrays=[])
 
     def exchanges(self):
         right = np.ones(self.shape_of_values(), np.float32)
@@ -105,9 +107,9 @@ class Forger:
         self.deliver(data, [_serialised(arrays)])
 
     def exchange(self, *arrays, generation=1, name="values 0"):
-        """To both tiles, for a step that the run will come to."""
+        """To both tiles."""
         for tile in (0, 1):
-            self.deliver(address=[0, generation, 50, 0, name, 1 - tile, tile], arrays=list(arrays))
+            self.deliver(address=[0, generation, STEP, 0, name, 1 - tile, tile], arrays=list(arrays))
 
     def deliver(self, message=None, payloads=(), token=None, **details):
         content = {

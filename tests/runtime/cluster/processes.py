@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
-from lnet.runtime.cluster.connect import LASTING
+from lnet.runtime.cluster.connect import LASTING, workers_of
 from lnet.runtime.progress import Silent
 
 PROGRAM = """
@@ -122,38 +123,66 @@ def control(client, what, worker=""):
 
 
 class Watching(Silent):
-    """Calls `at[step]` when a step is done, `on[words]` when they are first said, and keeps what was said."""
+    """Calls `at[step]` when a step is done, `on[words]` when they are first said, and keeps what was said and logged.
 
-    def __init__(self, at=None, on=None):
-        self.at, self.on, self.messages, self.steps = dict(at or {}), dict(on or {}), [], 0
+    Once `until()` holds after a step, it stops the run as Ctrl-C does: how long a run takes is no matter of luck.
+    """
+
+    def __init__(self, at=None, on=None, until=None):
+        self.at, self.on, self.until = dict(at or {}), dict(on or {}), until
+        self.messages, self.events, self.steps = [], [], 0
 
     def stepped(self, step, objectives, images_per_second):
         self.steps = step
         if step in self.at:
             self.at.pop(step)()
+        if self.until is not None and self.enough():
+            self.until = None
+            signal.raise_signal(signal.SIGINT)
 
     def said(self, message):
         self.messages.append(message)
         for words in [words for words in self.on if words in message]:
             self.on.pop(words)()
 
+    def happened(self, event):
+        self.events.append(event)
+
+    def enough(self):
+        return self.until()
+
+    def told(self, words):
+        """How many messages have these words in them."""
+        return sum(words in message for message in self.messages)
+
+    def logged(self, kind):
+        """The events of a kind."""
+        return [event for event in self.events if event["event"] == kind]
+
 
 class Striking(Watching):
-    """Calls the next of `strikes` when `every` steps have been done since the last one and all standbys are ready.
+    """Calls the next of `strikes` when `every` steps have been done since the last one, all standbys are ready and
+    `when()` holds; has seen enough no sooner than as many steps after the last of them.
 
     `servers[shard]` are the workers of its primary and of its standby, by their names.
     """
 
-    def __init__(self, *strikes, every=15, **calls):
+    def __init__(self, *strikes, every=15, when=lambda: True, **calls):
         super().__init__(**calls)
-        self.strikes, self.every, self.last = list(strikes), every, 0
+        self.strikes, self.every, self.when, self.last = list(strikes), every, when, 0
         self.servers, self.ready = {}, set()
 
     def stepped(self, step, objectives, images_per_second):
         super().stepped(step, objectives, images_per_second)
-        if self.strikes and step >= self.last + self.every and self.ready == set(self.servers):
+        if self.strikes and self.rested() and self.ready == set(self.servers) and self.when():
             self.last = step
             self.strikes.pop(0)()
+
+    def rested(self):
+        return self.steps >= self.last + self.every
+
+    def enough(self):
+        return not self.strikes and self.rested() and super().enough()
 
     def said(self, message):
         super().said(message)
@@ -173,7 +202,7 @@ class Striking(Watching):
 
 def address_of(client, name):
     """The address of the worker that has a name now."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = workers_of(client)
     (address,) = [address for address, details in workers.items() if details["name"] == name]
     return address
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 import dask
 import numpy as np
 import pytest
+from distributed import Client
 from processes import (
     Watching,
     address_of,
@@ -31,7 +32,7 @@ from lnet.compiler.placement import Placement
 from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
-from lnet.runtime.cluster.connect import LOCAL, connected
+from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
 from lnet.runtime.cluster.rounding import WIRES
 
 pytestmark = pytest.mark.slow
@@ -218,7 +219,16 @@ def test_a_worker_of_this_machine_comes_back_however_long_it_takes():
 
 
 def addresses(client):
-    return set(client.scheduler_info(n_workers=-1)["workers"])
+    return set(workers_of(client))
+
+
+def test_all_workers_are_seen_while_dask_forgets_them(client):
+    """Its client asks for an answer without workers again and again, and keeps the last one."""
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        Client(client.scheduler.address, set_as_default=False) as other,
+    ):
+        assert {len(workers_of(other)) for _ in range(300)} == {len(workers_of(client))}
 
 
 # --- errors --------------------------------------------------------------------------------------------------------

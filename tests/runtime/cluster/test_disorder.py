@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from disorder import disturbed, undisturbed_steps
+from disorder import END, Disorder, disturbed, undisturbed_steps
 from properties import Watch
-from simulator import Cluster, spec
+from simulator import Cluster, Network, spec
 
+from lnet.runtime.cluster.protocol.events import COORDINATOR, StopWanted
 from lnet.runtime.cluster.protocol.spec import Rules
 
 
@@ -49,6 +50,21 @@ def test_an_undisturbed_run_refuses_no_payload(staleness):
         "not loaded yet",
         "no such role here",
     }
+
+
+@pytest.mark.parametrize("staleness", [None, 0, 4])
+def test_a_run_that_is_stopped_ends_with_nothing_under_way(staleness):
+    for seed in range(40):
+        network = Network(loss=0.03, twice=0.05, late=0.04)
+        cluster = Cluster(
+            seed, spec(staleness=staleness, workers=3, batches=10**6), 4, Watch(), network=network
+        )
+        Disorder(cluster, 4, one_at_a_time=False)
+        cluster.after(3.0, lambda c=cluster: c.tell(c.processes[COORDINATOR], StopWanted))
+        assert cluster.run(END), f"seed {seed}: it goes on"
+        manifest = cluster.finished.manifest
+        if not any("could not be written" in what for _, what in cluster.watch.notes):
+            assert not any(slot.leases for slot in manifest.slots), f"seed {seed}"
 
 
 def test_a_seed_gives_the_same_trace():

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import lnet
 from lnet.compiler.shapes import Size
 from lnet.runtime.cluster import prometheus
+from lnet.runtime.cluster.head import Head
 from lnet.runtime.cluster.metrics import AGE, METRICS, REFUSED, STEPS, Sample, Tally, worker_samples
 from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.spec import Spec
@@ -24,7 +25,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "cluster.md"
 
 def pages(client):
     """The addresses of `/metrics`: the scheduler's, then those of the workers."""
-    info = client.scheduler_info(n_workers=-1)
+    info = client.sync(client.scheduler.identity, n_workers=-1)
     found = [info, *info["workers"].values()]
     hosts = [one["address"].partition("://")[2].partition(":")[0] for one in [info]]
     hosts += [one["host"] for one in info["workers"].values()]
@@ -80,14 +81,15 @@ def client():
 def test_a_run_is_seen_while_it_trains_and_not_after(tmp_path, client):
     at_step = []
     addresses = pages(client)
-    watching = Watching({20: lambda: at_step.append(scraped(*addresses))})
-    plan = plan_of(steps=30, replicas=2, workers=2, tiles=Size(1, 2))
-    lnet.train(plan, images(), directory=tmp_path / "run", client=client, reporter=watching)
+    watching = Watching({20: lambda: at_step.append(scraped(*addresses))}, until=lambda: at_step)
+    plan = plan_of(steps=1000, replicas=2, workers=2, tiles=Size(1, 2))
+    with pytest.raises(lnet.Interrupted):
+        lnet.train(plan, images(), directory=tmp_path / "run", client=client, reporter=watching)
     (found,) = at_step
     steps = total(found, "lnet_steps_total")
-    assert 20 <= steps <= 60
+    assert 20 <= steps <= 2000
     assert total(found, "lnet_images_total") == 4 * steps
-    assert total(found, "lnet_planned_steps") == 60
+    assert total(found, "lnet_planned_steps") == 2000
     assert total(found, "lnet_tile_steps_total") >= 2 * 20
     assert total(found, "lnet_tile_seconds_total") > total(found, "lnet_tile_waited_seconds_total") > 0
     assert total(found, "lnet_updates_total") == total(found, "lnet_update_age_count") >= 20
@@ -108,25 +110,35 @@ def test_a_run_is_seen_while_it_trains_and_not_after(tmp_path, client):
 
 @pytest.mark.slow
 def test_two_runs_at_once_are_told_apart(tmp_path, client):
-    found, addresses = [], pages(client)
-    at = {10: lambda: found.append(scraped(*addresses))}
+    found, addresses, steps = [], pages(client), {"a": 10**5, "b": 10**5 + 1}
+
+    def look():
+        found.append(scraped(*addresses))
+        for head in [
+            plugin for plugin in client.cluster.scheduler.plugins.values() if isinstance(plugin, Head)
+        ]:
+            client.sync(client.scheduler.lnet_control, run=head.brief.run, what="stop")
 
     def train(name, watching):
-        plan = plan_of(steps=300 if watching is None else 20, workers=2)
-        lnet.train(plan, images(), directory=tmp_path / name, client=client, reporter=watching)
+        with pytest.raises(lnet.Interrupted):
+            lnet.train(
+                plan_of(steps=steps[name]),
+                images(),
+                directory=tmp_path / name,
+                client=client,
+                reporter=watching,
+            )
 
-    threads = [
-        Thread(target=train, args=(name, watching)) for name, watching in (("a", None), ("b", Watching(at)))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    second = Thread(target=train, args=("b", Watching({10: look})))
+    first = Thread(target=train, args=("a", Watching({10: second.start})))
+    first.start()
+    first.join()
+    second.join()
     (seen,) = found
     tokens = label(seen, "run")
     assert len(tokens) == 2
     assert all(re.fullmatch("[0-9a-f]{8}", token) for token in tokens)
-    assert sorted(total(seen, "lnet_planned_steps", run=token) for token in tokens) == [20, 300]
+    assert {total(seen, "lnet_planned_steps", run=token) for token in tokens} == set(steps.values())
     assert all(total(seen, "lnet_sent_bytes_total", run=token, what="exchange") > 0 for token in tokens)
     wait_until_gone(addresses)
 

@@ -265,6 +265,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(staleness):
     assert run.run(10)
     stopped = run.finished.manifest
     assert 0 < stopped.used < 20
+    assert not any(slot.leases for slot in stopped.slots)
+    assert stopped.torn == 0
     run.spec = replace(run.spec, run="run2")
     run.finished = None
     run.crash_all()
