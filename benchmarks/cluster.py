@@ -38,12 +38,13 @@ from lnet.runtime.progress import Silent
 from lnet.runtime.run import Run
 
 WARM = 4
-"""Steps at the beginning of a run that compile and are not counted."""
+"""Steps at the beginning of a run that compile and are not counted; so many before its end processor time is read: after
+the last one a checkpoint is written."""
 
 
 @dataclass
 class Processors(Silent):
-    """Reads the processor time of all processes when a run is warm, and at its last step."""
+    """Reads the processor time of all processes when a run is warm, and before it ends."""
 
     spent: Callable[[], float]
     last: int
@@ -126,7 +127,7 @@ def measure(plan: Plan, client: Client | None, into: Measured) -> Run:
         others = client.run(time.process_time) if client is not None else {}
         return time.process_time() + sum(others.values())
 
-    processors = Processors(spent, plan.graph.training.steps)
+    processors = Processors(spent, plan.graph.training.steps - WARM)
     with tempfile.TemporaryDirectory() as folder:
         run = lnet.train(plan, images(), directory=Path(folder) / "run", reporter=processors, client=client)
         into.add(run, processors)

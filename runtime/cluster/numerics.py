@@ -5,6 +5,7 @@ Instances belong to one owner of the protocol, and are used by one thread at a t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -60,15 +61,19 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=2)
+@partial(jax.jit, static_argnums=0, donate_argnums=(2, 3), keep_unused=True)
 def _updated(
     rule: optax.GradientTransformation,
     params: Any,
+    spare: Any,
     state: Any,
     gradients: list[Mapping[str, Any]],
     share: jax.Array | None = None,
 ) -> Any:
-    """Take one update, of the mean of what replicas bring; the arrays of the state that go in are used up."""
+    """Take one update, of the mean of what replicas bring.
+
+    The new parameters and the new state take the memory of `spare`, if it is not None, and of the state that goes in.
+    """
     return updated(rule, params, state, _mean([_like(params, found) for found in gradients]), share)
 
 
@@ -85,16 +90,29 @@ def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     return {name: value / len(gradients) for name, value in total.items()}
 
 
+def _held_elsewhere(arrays: dict[str, jax.Array]) -> bool:
+    """Whether anything but this dictionary holds one of its arrays."""
+    (alone,) = _holders({"": object()})
+    return any(count != alone for count in _holders(arrays))
+
+
+def _holders(values: dict[str, Any]) -> list[int]:
+    return [sys.getrefcount(value) for value in values.values()]
+
+
 @dataclass
 class Server:
     """Parameters and optimiser state of a shard.
 
-    Parameters that were read stay what they were; the state lives in place, so a snapshot copies it.
+    Parameters that were read stay what they were for as long as anybody holds them: an update writes the next ones
+    where those before the last lay, once nobody does. To take new memory for all of them at every update would cost a
+    tenth of a large network's step. The state lives in place, so a snapshot copies it.
     """
 
     brief: Brief
     shard: int
     params: dict[str, jax.Array] = field(default_factory=dict)
+    spare: dict[str, jax.Array] | None = None
     state: Any = None
 
     @cached_property
@@ -111,15 +129,19 @@ class Server:
 
     def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         self.params = {name: jnp.array(value) for name, value in params.items()}
+        self.spare = None
         self.state = state_from_names(self.rule, self.params, state)
 
     def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
         """Take one update, `age` updates old: the mean of what the parts of a synchronous step bring."""
         share = share_of(self.brief.plan.graph.training.update, age)
-        self.params, self.state = _updated(self.rule, self.params, self.state, gradients, share)
+        spare, self.spare = self.spare, self.params
+        if spare is not None and _held_elsewhere(spare):
+            spare = None
+        self.params, self.state = _updated(self.rule, self.params, spare, self.state, gradients, share)
 
     def read(self) -> Mapping[str, jax.Array]:
-        return self.params
+        return dict(self.params)  # one of its own, so that whoever keeps it holds the arrays
 
     def snapshot(self) -> tuple[Arrays, Arrays]:
         copied = {name: jnp.array(value) for name, value in named_state(self.state).items()}
@@ -159,7 +181,7 @@ class Replica:
         if onward:
             if self.state is None:
                 self.state = self.rule.init(self.params)
-            self.params, self.state = _updated(self.rule, self.params, self.state, [gradients])
+            self.params, self.state = _updated(self.rule, self.params, None, self.state, [gradients])
 
     def take(self) -> Gradients:
         assert self.total is not None, "Compute: the last step of an update comes after its first"
