@@ -42,7 +42,7 @@ ASKED = {
     "asynchronous": {"workers": 2},
     "synchronous": {"workers": 2, "replicas": 2, "staleness": 0},
 }
-MOST = 3000
+MOST = 20_000
 """Steps of a run that ends as soon as what it is about has been seen."""
 
 
