@@ -45,15 +45,21 @@ train {
     replicas = %d
     staleness = %s
     warmup = %d
+    seed = %d
     update = adagrad(rate = %g)
 }
 """
 STALENESS = (0, 1, 4, None)
 
+Runs = Mapping[int | None, tuple[float, Simulation]]
+"""Of each bound on staleness: the rate, and the run."""
 
-def plan_of(batches: int, replicas: int, staleness: int | None, rate: float, warmup: int = 0) -> Plan:
+
+def plan_of(
+    batches: int, replicas: int, staleness: int | None, rate: float, warmup: int = 0, seed: int = 0
+) -> Plan:
     bound = "none" if staleness is None else staleness
-    source = Source(NETWORK % (batches // replicas, replicas, bound, warmup, rate), "small.lnet")
+    source = Source(NETWORK % (batches // replicas, replicas, bound, warmup, seed, rate), "small.lnet")
     return compile_source(source, {}, Collector(source), Layout(workers=replicas, tiles=Size(1, 1)))
 
 
@@ -98,37 +104,80 @@ def main() -> None:
     parser.add_argument(
         "--warmup", type=int, default=16, help="batches of one replica before the others start"
     )
+    parser.add_argument("--seeds", type=int, default=1, help="of initial weights and images")
     asked = parser.parse_args()
     print(machine())
-    images, unseen = pictures(2048, 1), jnp.moveaxis(jnp.asarray(pictures(256, 2)), 0, -1)
-    graph = (plan := plan_of(32, 1, None, 0.1)).graph
-    shard = Shard(graph, plan.partition, 0)
-    evaluate = jax.jit(lambda params: total_loss(graph, params, unseen)[0])
-    times = measured(brief_of(plan), shard, images[: graph.training.batch])
+    brief = brief_of(plan := plan_of(32, 1, None, 0.1))
+    times = measured(brief, Shard(plan.graph, plan.partition, 0), pictures(plan.graph.training.batch, 1))
     print(
         f"milliseconds: step {1e3 * times.kernels:.1f} (the last replica's: twice that), update {1e3 * times.update:.1f}, "
         f"message {1e3 * times.small:.1f}, with parameters {1e3 * times.large:.1f}"
     )
+    for replicas in (2, 4):
+        found = [best_runs(asked, times, replicas, seed) for seed in range(asked.seeds)]
+        for runs in found:
+            table(runs, replicas)
+        summary(found, replicas)
 
-    def run(replicas: int, staleness: int | None) -> tuple[float, Simulation]:
-        """Train with each rate; return the one that is lowest where the synchronous runs end."""
+
+def best_runs(asked: argparse.Namespace, times: Times, replicas: int, seed: int) -> Runs:
+    """Train with each bound and rate; keep of each bound the rate whose loss is lowest where the synchronous runs end."""
+    images, unseen = (
+        pictures(2048, 2 * seed + 1),
+        jnp.moveaxis(jnp.asarray(pictures(256, 2 * seed + 2)), 0, -1),
+    )
+    graph = (plan := plan_of(32, 1, None, 0.1)).graph
+    shard = Shard(graph, plan.partition, 0)
+    evaluate = jax.jit(lambda params: total_loss(graph, params, unseen)[0])
+
+    def run(staleness: int | None) -> tuple[float, Simulation]:
         runs = []
         for rate in asked.rates:
             batches = asked.batches if staleness == 0 else asked.batches * 3 // 2
-            brief = brief_of(plan_of(batches, replicas, staleness, rate, asked.warmup))
+            brief = brief_of(plan_of(batches, replicas, staleness, rate, asked.warmup, seed))
             runs.append((rate, Simulation(brief, shard, times, images, lambda p: float(evaluate(p))).run()))
         mark = asked.batches // EVERY
         return min(runs, key=lambda pair: np.nan_to_num(pair[1].history[mark][2], nan=np.inf))
 
-    for replicas in (2, 4):
-        table({staleness: run(replicas, staleness) for staleness in STALENESS}, replicas)
+    return {staleness: run(staleness) for staleness in STALENESS}
 
 
 def brief_of(plan: Plan) -> Brief:
     return Brief("benchmark", plan.to_json(), ".", ".", None, workers=1, capacity=1)
 
 
-def table(runs: Mapping[int | None, tuple[float, Simulation]], replicas: int) -> None:
+def summary(found: list[Runs], replicas: int) -> None:
+    """Print the share of the synchronous run's time, and of its images, that others take to its last loss."""
+    print(
+        f"\n{replicas} replicas, {len(found)} seeds: of the synchronous run's time (and images) to its last loss"
+    )
+    for staleness in STALENESS[1:]:
+        shares = [share for runs in found if (share := share_of_last(runs, staleness)) is not None]
+        bound = "none" if staleness is None else str(staleness)
+        if shares:
+            seconds, images = np.array(shares).T
+            figures = (
+                seconds.mean(),
+                seconds.min(),
+                seconds.max(),
+                images.mean(),
+                images.min(),
+                images.max(),
+            )
+            print(
+                "  {:10}{:6.2f} ({:.2f}..{:.2f})   {:6.2f} ({:.2f}..{:.2f})".format(bound, *figures), end=""
+            )
+        print(f"   reached by {len(shares)} of {len(found)}")
+
+
+def share_of_last(runs: Runs, staleness: int | None) -> tuple[float, float] | None:
+    """Return the shares of time and images, or None if the loss is not reached."""
+    images, seconds, loss = runs[0][1].history[-1]
+    reached = runs[staleness][1].reaches(loss)
+    return None if reached is None else (reached[1] / seconds, reached[0] / images)
+
+
+def table(runs: Runs, replicas: int) -> None:
     """Print losses against images, and when each kind of run reaches those of the synchronous one."""
     history = runs[0][1].history
     marks = [len(history) // 8, len(history) // 4, len(history) // 2, len(history) - 1]
