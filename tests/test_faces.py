@@ -1,8 +1,9 @@
-"""The experiment of examples/faces, on a few made-up images: what is left out, what goes on, what the tables say."""
+"""The experiments of examples/faces, on a few made-up images: what is left out, what goes on, what the tables say."""
 
 import csv
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,14 @@ def place(tmp_path_factory):
     return place
 
 
-def experiment(place, *arguments):
-    command = [sys.executable, FACES / "experiment.py", "images", "--index", "index.csv", "--set", "test"]
-    done = subprocess.run(
-        [*map(str, (*command, *arguments))], cwd=place, capture_output=True, text=True, timeout=500
-    )
+def run(place, program, *arguments):
+    command = [sys.executable, FACES / program, *arguments]
+    done = subprocess.run([*map(str, command)], cwd=place, capture_output=True, text=True, timeout=500)
     return done.returncode, done.stdout, done.stderr
+
+
+def experiment(place, *arguments):
+    return run(place, "experiment.py", "images", "--index", "index.csv", "--set", "test", *arguments)
 
 
 @pytest.mark.slow
@@ -75,3 +78,48 @@ def test_an_index_that_names_nothing_is_refused(place):
     assert errors == "Error: no row of 'index.csv' has 'dog' in 'kind'\n"
     status, _, errors = experiment(place, "--column", "what", "-o", "none")
     assert errors == "Error: 'index.csv' has no column 'what'\n"
+
+
+@pytest.mark.slow
+def test_labels_on_top(place):
+    with tarfile.open(place / "part.tar", "w") as archive:
+        archive.add(place / "images", "part")
+    with open(place / "kinds.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("name", "kind", "source"))
+        kinds = ("scene", "face", "cat", "body")
+        table.writerows((f"part/{n}.png", kinds[n % 4], f"photo {n // 4}@{n}") for n in range(40))
+    plan = lnet.compile(FACES / "model.lnet")
+    begun = lnet.train(plan, place / "images", 1, directory=place / "begun")
+    arguments = ("labels.py", "*.tar", "--index", "kinds.csv", "--run", "begun", "--labels", 2, "--steps", 2)
+    status, out, errors = run(place, *arguments, "-o", "labels")
+    assert status == 0, errors
+    lines = (place / "labels" / "labels.md").read_text().splitlines()
+    assert lines[0] == "| 2 labels of each of 4 kinds | top-1 of images of other sources |"
+    assert len(lines) == 6
+    assert out.endswith("\n".join(lines) + "\n")
+    sources = {}
+    for half in ("learn", "held"):
+        with tarfile.open(place / "labels" / f"{half}-0.tar") as archive:
+            names = [name.split("/") for name in archive.getnames()]
+        assert {kind for kind, _ in names} == set(kinds)
+        assert all(kinds[int(name.removesuffix(".png")) % 4] == kind for kind, name in names)
+        sources[half] = {int(name.removesuffix(".png")) // 4 for _, name in names}
+        assert len(names) == (8 if half == "learn" else 20)
+    assert not sources["learn"] & sources["held"]
+    weight = "V1.filter.weight"
+    frozen, tuned = (
+        lnet.open_run(place / "labels" / f"learned-without-labels-{how}-0").network().params[weight]
+        for how in ("frozen", "all-tuned")
+    )
+    np.testing.assert_array_equal(frozen, begun.network().params[weight])
+    assert np.any(tuned != frozen)
+
+
+def test_labels_need_the_images_that_the_index_names(place):
+    (place / "run").mkdir()
+    status, _, errors = run(
+        place, "labels.py", "none*.tar", "--index", "index.csv", "--run", "run", "-o", "no"
+    )
+    assert status == 1
+    assert errors == "Error: 'none*.tar' has no '0.png', which the index names\n"
