@@ -35,8 +35,8 @@ SMALLER = {
     "faces": {
         "64x64x3": "58x58x1",
         "maps = 16": "maps = 2",
-        "maps = 64": "maps = 2",
-        "sparsity = 3": "sparsity = 1",
+        "maps = 32": "maps = 2",
+        "sparsity = 10": "sparsity = 1",
     },
     "photographs": {
         "64x64x3": "60x60x1",
