@@ -99,17 +99,17 @@ def test_labels_on_top(place):
     assert len(lines) == 6
     assert out.endswith("\n".join(lines) + "\n")
     sources = {}
-    for half in ("learn", "held"):
+    for half, count in (("2", 8), ("held-out", 20)):
         with tarfile.open(place / "labels" / f"{half}-0.tar") as archive:
             names = [name.split("/") for name in archive.getnames()]
         assert {kind for kind, _ in names} == set(kinds)
         assert all(kinds[int(name.removesuffix(".png")) % 4] == kind for kind, name in names)
         sources[half] = {int(name.removesuffix(".png")) // 4 for _, name in names}
-        assert len(names) == (8 if half == "learn" else 20)
-    assert not sources["learn"] & sources["held"]
+        assert len(names) == count
+    assert not sources["2"] & sources["held-out"]
     weight = "V1.filter.weight"
     frozen, tuned = (
-        lnet.open_run(place / "labels" / f"learned-without-labels-{how}-0").network().params[weight]
+        lnet.open_run(place / "labels" / f"learned-without-labels-{how}-2-0").network().params[weight]
         for how in ("frozen", "all-tuned")
     )
     np.testing.assert_array_equal(frozen, begun.network().params[weight])

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from runs import found
 from tables import markdown
 
 import lnet
@@ -73,10 +74,7 @@ class Experiment:
         """Return the run of an arm, trained to its end."""
         directory, reporter = arm.directory(self.out, seed), reporter_for(console)
         console.print(f"[bold]{directory}", highlight=False)
-        if (directory / "run.json").exists():
-            run = lnet.open_run(directory)
-            if run.events()[-1]["event"] != "done":
-                lnet.resume(directory, reporter=reporter)
+        if (run := found(directory, reporter)) is not None:
             return run
         left_out = self.out / f"{arm.left}-{seed}.txt"
         left_out.write_text("".join(f"{name}\n" for name in self.left_out(arm.left, seed)), encoding="utf-8")

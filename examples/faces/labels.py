@@ -21,6 +21,7 @@ from statistics import mean
 
 import click
 from rich.console import Console
+from runs import found
 
 import lnet
 from lnet.runtime.progress import reporter_for
@@ -99,19 +100,20 @@ def archive(images: Sequence[Image], data: str, path: Path) -> None:
     os.replace(aside, path)
 
 
-def trained(trial: Trial, run: Path, seed: int, steps: int, out: Path, console: Console) -> lnet.Run:
-    """Return the run of a trial, trained to its end."""
-    directory = out / f"{trial.name.replace(', ', '-').replace(' ', '-')}-{seed}"
-    if (directory / "run.json").exists():
-        return lnet.open_run(directory)
+def trained(trial: Trial, begun: Path, data: Path, seed: int, steps: int, console: Console) -> lnet.Run:
+    """Return the run of a trial, trained to its end, beside the images that it learns from."""
+    directory = data.with_name(f"{trial.name.replace(', ', '-').replace(' ', '-')}-{data.stem}")
+    reporter = reporter_for(console)
     console.print(f"[bold]{directory}", highlight=False)
-    data = f'frames("{(out / f"learn-{seed}.tar").absolute()}", labels = folder)'
-    settings = {"train.data": data, "train.seed": seed, "train.steps": steps}
+    if (run := found(directory, reporter)) is not None:
+        return run
+    frames = f'frames("{data.absolute()}", labels = folder)'
+    settings = {"train.data": frames, "train.seed": seed, "train.steps": steps}
     return lnet.train(
         lnet.compile(HERE / "labels.lnet", set=settings),
         directory=directory,
-        reporter=reporter_for(console),
-        start=run if trial.learned else None,
+        reporter=reporter,
+        start=begun if trial.learned else None,
         freeze=LAYERS if trial.frozen else (),
     )
 
@@ -119,8 +121,9 @@ def trained(trial: Trial, run: Path, seed: int, steps: int, out: Path, console: 
 def table(shares: dict[str, list[float]], labels: int, kinds: int) -> Iterator[str]:
     yield f"| {labels} labels of each of {kinds} kinds | top-1 of images of other sources |"
     yield "|---|--:|"
-    for name, found in shares.items():
-        yield f"| {name} | {100 * mean(found):.1f} ({100 * min(found):.1f}..{100 * max(found):.1f}) |"
+    for name, several in shares.items():
+        low, high = min(several), max(several)
+        yield f"| {name} | {100 * mean(several):.1f} ({100 * low:.1f}..{100 * high:.1f}) |"
 
 
 @click.command()
@@ -139,15 +142,14 @@ def main(data: str, index: Path, runs: tuple[Path, ...], labels: int, steps: int
     console, images = Console(), listed(index)
     out.mkdir(parents=True, exist_ok=True)
     shares: dict[str, list[float]] = {trial.name: [] for trial in TRIALS}
-    for seed, run in enumerate(runs):
-        learned, held = halves(images, labels, seed)
-        archive(learned, data, out / f"learn-{seed}.tar")
-        archive(held, data, out / f"held-{seed}.tar")
+    for seed, begun in enumerate(runs):
+        halved = halves(images, labels, seed)
+        learned, held = out / f"{labels}-{seed}.tar", out / f"held-out-{seed}.tar"
+        archive(halved[0], data, learned)
+        archive(halved[1], data, held)
         for trial in TRIALS:
-            done = trained(trial, run, seed, steps, out, console)
-            (named,) = lnet.probe(
-                done, out / f"held-{seed}.tar", label=learned[0].kind, baselines=False
-            ).named
+            run = trained(trial, begun, learned, seed, steps, console)
+            (named,) = lnet.probe(run, held, label=halved[0][0].kind, baselines=False).named
             shares[trial.name].append(named.top_1)
     text = "\n".join(table(shares, labels, len({image.kind for image in images})))
     (out / "labels.md").write_text(text + "\n", encoding="utf-8")
