@@ -53,6 +53,7 @@ ARMS = (
 )
 """What every seed trains: the experiment, and its controls."""
 PEERS = (
+    Arm("three stages as published", "published"),
     Arm("no normalisation", "unnormalised"),
     Arm("autoencoder, 3 layers", "autoencoder3"),
     Arm("autoencoder, 6 layers", "autoencoder6"),
