@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from continued import found
 from rich.console import Console
-from runs import found
 from tables import markdown
 
 import lnet

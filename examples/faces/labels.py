@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import mean
 
 import click
+from continued import found
 from rich.console import Console
-from runs import found
 
 import lnet
 from lnet.runtime.progress import reporter_for
