@@ -25,7 +25,16 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Of
     help="Choose from so many samples of the run's images (default: one pass).",
 )
 @click.option("--top", type=click.IntRange(1), default=16, show_default=True, help="Real images to show.")
-@click.option("--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of the ascent.")
+@click.option(
+    "--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of the optimal stimulus."
+)
+@click.option(
+    "--components",
+    type=click.IntRange(0),
+    default=300,
+    show_default=True,
+    help="Principal components of the run's images that the likely stimulus is made of; 0: none is drawn.",
+)
 @seed_option
 @click.option("-o", "--output", type=Existing, metavar="PICTURE", help="Draw all side by side into one PNG.")
 @json_option
@@ -36,19 +45,21 @@ def draw(
     samples: int | None,
     top: int,
     starts: int,
+    components: int,
     seed: int,
     output: Path | None,
     as_json: bool,
 ) -> None:
     """Draw what each NEURON of the run in DIRECTORY likes: 'V3.norm[4, 7, 2]' is layer, row, column, map.
 
-    The real images that it answers to most, and its optimal stimulus: of all images with the mean norm of real ones, the
-    one that it answers to most, found by gradient ascent. Pictures are kept in the run and shown in its report.
+    The real images that it answers to most, and what it answers to most, found by gradient ascent: of images that are as
+    likely as those the run was trained on (the likely stimulus), and of all images with the mean norm of real ones (the
+    optimal stimulus). Pictures are kept in the run and shown in its report.
     """
     from lnet.runtime.analysis.contact import png
     from lnet.runtime.analysis.draw import side_by_side
 
-    drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed)
+    drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)
     say_skipped(drawings[0].record.figures["skipped"])
     if output is not None:
         write_file(output, png(side_by_side(drawings)))

@@ -1,4 +1,4 @@
-"""`lnetc draw`: the images that neurons like best, and what they would like most of all, kept in the run."""
+"""`lnetc draw`: the images that neurons like best, and what they would like most, kept in the run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.network import Network
 from lnet.runtime.run import Run
 
+from .components import Components, principal_components
 from .contact import Pixels, beside, captioned, contact_sheet, enlarged, pattern, photograph
 from .gallery import Record, keep
-from .images import Place, open_set, own_images
+from .images import Images, Place, open_set, own_images
 from .neurons import Neuron
-from .stimulus import Stimulus, optimal_stimulus
+from .stimulus import Stimulus, likely_stimulus, optimal_stimulus
 from .top_stimuli import Liked, top_stimuli
 
 KIND = "stimuli"
@@ -22,17 +26,23 @@ ACROSS = 4
 
 @dataclass(frozen=True)
 class Drawing:
-    """A neuron's best real images, best first, beside its optimal stimulus; `record` says where they are kept."""
+    """A neuron's best real images, best first, beside what it would like most: of all images, of likely ones.
+
+    `record` says where they are kept.
+    """
 
     neuron: Neuron
     top: tuple[Liked, ...]
     optimal: Stimulus
+    likely: Stimulus | None
     record: Record
 
     @property
     def summary(self) -> str:
         real, images = self.top[0].response, self.record.figures["images"]
-        return f"{real:.4g} at the best of {images:,} images, {self.optimal.response:.4g} at the optimal stimulus"
+        likely = "" if self.likely is None else f"{self.likely.response:.4g} at the likely stimulus, "
+        optimal = f"{self.optimal.response:.4g} at the optimal one"
+        return f"{real:.4g} at the best of {images:,} images, {likely}{optimal}"
 
 
 def draw(
@@ -43,43 +53,71 @@ def draw(
     count: int = 16,
     starts: int = 8,
     seed: int = 0,
+    components: int = 300,
 ) -> tuple[Drawing, ...]:
-    """Draw what neurons like and keep it in the run: top stimuli, and the optimal stimulus of the same norm.
+    """Draw what neurons like and keep it in the run: top stimuli, likely and optimal stimulus.
 
     Top stimuli are the `count` best images of the set `data`, or of `samples` of those that the run was trained on (None: of
-    one pass). The optimal stimulus, from `starts` starts drawn with `seed`, has the mean norm of all these images.
-    Raises `LnetError`. (Le et al. 2012, section 4.4.)
+    one pass). The optimal stimulus, from `starts` starts drawn with `seed`, has the mean norm of all these images; the
+    likely one, from the mean of the best images, is made of so many principal `components` of the images that the run was
+    trained on (of `data` where they cannot be read; 0: none is drawn). Raises `LnetError`. (Le et al. 2012, section 4.4.)
     """
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params)
     images = own_images(run, samples) if data is None else open_set(run, data)
     survey = top_stimuli(network, neurons, images, count)
-    about = {
+    about: dict[str, Any] = {
         "step": checkpoint.step,
         "data": None if data is None else str(data),
         "images": survey.images,
         "skipped": images.skipped,
         "seed": seed,
     }
+    likely = _components(run, images, components)
+    if likely is not None:
+        about["components"] = {"count": len(likely), "images": likely.images, "share": likely.share}
     drawings = []
     for neuron, top in survey.top.items():
         optimal = optimal_stimulus(network, str(neuron), survey.norm, starts, seed=seed)
-        drawings.append(_kept(run, neuron, top, optimal, about))
+        best = None
+        if likely is not None:
+            mean = np.mean([liked.image for liked in top], axis=0)
+            best = likely_stimulus(network, str(neuron), likely, mean)
+        drawings.append(_kept(run, neuron, top, optimal, best, about))
     return tuple(drawings)
 
 
+def _components(run: Run, shown: Images, count: int) -> Components | None:
+    """Return components of the images that a run was trained on, or of those shown; none of a single image."""
+    if count == 0:
+        return None
+    try:
+        found = principal_components(own_images(run), count)
+    except LnetError:
+        found = principal_components(shown, count)
+    return found if len(found) else None
+
+
 def _kept(
-    run: Run, neuron: Neuron, top: tuple[Liked, ...], optimal: Stimulus, about: dict[str, Any]
+    run: Run,
+    neuron: Neuron,
+    top: tuple[Liked, ...],
+    optimal: Stimulus,
+    likely: Stimulus | None,
+    about: dict[str, Any],
 ) -> Drawing:
     figures = about | {
         "neuron": str(neuron),
         "norm": optimal.norm,
         "optimal": optimal.response,
         "starts": list(optimal.reached),
+        "likely": None if likely is None else likely.response,
         "top": [{"image": liked.name, "response": liked.response} for liked in top],
     }
-    files = {"optimal.png": optimal_picture(optimal), "top.png": top_picture(top)}
-    return Drawing(neuron, top, optimal, keep(run, KIND, neuron.file_name, figures, files))
+    files = {"optimal.png": stimulus_picture(optimal), "top.png": top_picture(top)}
+    if likely is not None:
+        files = {"likely.png": stimulus_picture(likely)} | files
+    return Drawing(neuron, top, optimal, likely, keep(run, KIND, neuron.file_name, figures, files))
 
 
 def top_picture(top: Sequence[Liked]) -> Pixels:
@@ -87,19 +125,20 @@ def top_picture(top: Sequence[Liked]) -> Pixels:
     return contact_sheet([enlarged(photograph(liked.image)) for liked in top], ACROSS)
 
 
-def optimal_picture(optimal: Stimulus) -> Pixels:
+def stimulus_picture(stimulus: Stimulus) -> Pixels:
     """Return a stimulus as large as a contact sheet."""
-    return enlarged(pattern(optimal.image), ACROSS)
+    return enlarged(pattern(stimulus.image), ACROSS)
 
 
 def side_by_side(drawings: Sequence[Drawing]) -> Pixels:
-    """Return one picture of several neurons: under each its optimal stimulus, then the real images."""
+    """Return one picture of several neurons: under each what it would like most, then the real images."""
     columns = []
     for drawing in drawings:
-        best = captioned(top_picture(drawing.top), [f"best real image: {drawing.top[0].response:.3g}"])
-        optimal = captioned(
-            optimal_picture(drawing.optimal),
-            [str(drawing.neuron), f"optimal stimulus: {drawing.optimal.response:.3g}"],
-        )
-        columns.append(beside([optimal, best], down=True))
+        found = [(f"optimal stimulus: {drawing.optimal.response:.3g}", stimulus_picture(drawing.optimal))]
+        if drawing.likely is not None:
+            likely = f"likely stimulus: {drawing.likely.response:.3g}"
+            found.insert(0, (likely, stimulus_picture(drawing.likely)))
+        found.append((f"best real image: {drawing.top[0].response:.3g}", top_picture(drawing.top)))
+        pictures = [captioned(picture, [line]) for line, picture in found]
+        columns.append(captioned(beside(pictures, down=True), [str(drawing.neuron)]))
     return beside(columns)

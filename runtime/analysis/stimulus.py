@@ -1,4 +1,4 @@
-"""The optimal stimulus of a neuron: `argmax f(x)` over all images with `||x|| = c`.
+"""The optimal stimulus of a neuron: `argmax f(x)` over all images with `||x|| = c`, or over likely ones alone.
 
 Projected gradient ascent, on the sphere: the gradient's part along the sphere, g, says where to go, and the great circle
 through x and g is searched for a step that gains enough (Armijo's rule):
@@ -8,6 +8,12 @@ through x and g is searched for a step that gains enough (Armijo's rule):
 
 Starts are grey noise with the spectrum of photographs (an amplitude of 1 / frequency) in what the neuron sees, and zero
 elsewhere: what a neuron does not care about stays as it was, so it had better be neither coloured nor fine.
+
+In a network that evens out contrast a neuron's response hardly depends on the norm, and what excites it most is often noise
+that no photograph resembles. So the same ascent also goes over the images `x(z) = mean + sum(z[i] axes[i])` of principal
+components: on the sphere `||z|| = sqrt(components)`, where all images are equally likely if such components are normal.
+A pool does not tell a pattern from its negative, so there are many best images, in which dark and light change places here
+and there. One that is like real images is found from where real ones are: from the mean of those that it likes best.
 """
 
 from __future__ import annotations
@@ -27,6 +33,7 @@ from lnet.compiler.graph import Graph
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.runtime.network import Network
 
+from .components import Components
 from .neurons import Array, Neuron, find_neurons, responses, seen_by
 
 SUFFICIENT = 1e-4
@@ -64,10 +71,37 @@ def optimal_stimulus(
     if not (0 < length < inf and starts > 0 and steps > 0):
         message = f"norm, starts and steps must be positive, found {length:g}, {starts} and {steps}"
         raise LnetError([Diagnostic("E780", message)])
-    first = noise(network.graph, found, starts, seed)
-    x, values = _climb(network.graph, found, network.params.arrays, jnp.asarray(first), length, steps)
+    return _best(network, found, noise(network.graph, found, starts, seed), length, steps, None)
+
+
+def likely_stimulus(
+    network: Network, neuron: str, components: Components, start: Array, steps: int = 500
+) -> Stimulus:
+    """Return what excites a neuron most among images that are as likely as photographs.
+
+    These are the mean of `components` and their axes in any proportion `z` with `||z|| = sqrt(len(components))`, the length
+    of normal numbers. From the one that is most like the image `start`, in at most `steps` steps. Raises `LnetError` for a
+    neuron or a number that cannot be.
+    """
+    (found,) = find_neurons(network.graph, [neuron])
+    if not (len(components) > 0 and steps > 0):
+        message = f"components and steps must be positive, found {len(components)} and {steps}"
+        raise LnetError([Diagnostic("E780", message)])
+    first = components.coordinates(start)[None]
+    return _best(network, found, first, sqrt(len(components)), steps, components)
+
+
+def _best(
+    network: Network, neuron: Neuron, first: Array, length: float, steps: int, components: Components | None
+) -> Stimulus:
+    """Return the best image that the ascent comes to, from points of the sphere of a length."""
+    frame = None if components is None else (jnp.asarray(components.mean), jnp.asarray(components.axes))
+    images, values = _climb(
+        network.graph, neuron, network.params.arrays, jnp.asarray(first), length, steps, frame
+    )
     reached = tuple(float(value) for value in values)
-    return Stimulus(found, np.asarray(x[int(np.argmax(reached))]), length, reached)
+    image = np.asarray(images[int(np.argmax(reached))])
+    return Stimulus(neuron, image, length if components is None else float(np.linalg.norm(image)), reached)
 
 
 def noise(graph: Graph, neuron: Neuron, count: int, seed: int) -> Array:
@@ -100,11 +134,18 @@ def _climb(
     starts: jax.Array,
     norm: jax.Array,
     steps: jax.Array,
+    frame: tuple[jax.Array, jax.Array] | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the images that all starts come to, side by side, and the responses to them."""
+    """Return the images that all starts come to, side by side, and the responses to them.
+
+    Points of the sphere are images, or, with a mean and axes as `frame`, their coordinates.
+    """
+
+    def images(x: jax.Array) -> jax.Array:
+        return x if frame is None else frame[0] + jnp.tensordot(x, frame[1], 1)
 
     def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        values = responses(graph, (neuron,), params, x)[0]
+        values = responses(graph, (neuron,), params, images(x))[0]
         return values.sum(), values
 
     def evaluated(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -118,7 +159,7 @@ def _climb(
         value, gradient = evaluated(trial)
         promised = (now.angle * norm * steepness).ravel()
         gained = value > now.value + SUFFICIENT * promised
-        better = gained[:, None, None, None]
+        better = gained.reshape(now.angle.shape)
         return _Climb(
             now.taken + 1,
             jnp.where(better, trial, now.x),
@@ -131,21 +172,26 @@ def _climb(
         return (now.taken < steps) & (now.angle > SUFFICIENT).any()
 
     first = _onto(starts, norm)
-    angle = jnp.full((len(starts), 1, 1, 1), 0.1, starts.dtype)
+    angle = jnp.full((len(starts), *[1] * (starts.ndim - 1)), 0.1, starts.dtype)
     last = lax.while_loop(goes_on, step, _Climb(jnp.zeros((), int), first, *evaluated(first), angle))
-    return last.x, last.value
+    return images(last.x), last.value
 
 
 def _length(x: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.square(x).sum((1, 2, 3), keepdims=True))
+    return jnp.sqrt(_dot(x, x))
+
+
+def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return the scalar products of points, whatever their shape, in arrays that go with them."""
+    return (x * y).sum(range(1, x.ndim), keepdims=True)
 
 
 def _onto(x: jax.Array, norm: jax.Array) -> jax.Array:
-    """Scale images to a norm; what is zero stays zero."""
+    """Scale points to a norm; what is zero stays zero."""
     length = _length(x)
     return x * (norm / jnp.where(length > 0, length, 1))
 
 
 def _along(gradient: jax.Array, x: jax.Array, norm: jax.Array) -> jax.Array:
     """Return the part of a gradient along the sphere at x."""
-    return gradient - x * ((gradient * x).sum((1, 2, 3), keepdims=True) / norm**2)
+    return gradient - x * (_dot(gradient, x) / norm**2)

@@ -8,6 +8,7 @@ from commands import lnetc
 from PIL import Image
 
 import lnet
+from lnet.runtime.analysis.images import own_images
 
 TEXT = """network small {
     image: input(8x8x3)
@@ -53,14 +54,15 @@ def folder(trained, monkeypatch):
 def test_draw(folder):
     out = lnetc("draw", "a", "pool[1, 2, 0]", "filter[0,0,1]", "--samples", 9, "-o", "all.png").stdout
     files = [line.strip() for line in out.splitlines() if line.startswith("  ")]
-    assert files[:2] == [f"a/pictures/stimuli.pool-1-2-0.{what}.png" for what in ("optimal", "top")]
-    assert [Image.open(file).width > 64 for file in (*files, "all.png")] == [True] * 5
+    assert files[:3] == [f"a/pictures/stimuli.pool-1-2-0.{what}.png" for what in ("likely", "optimal", "top")]
+    assert [Image.open(file).width > 64 for file in (*files, "all.png")] == [True] * 7
     assert "pool[1, 2, 0]: " in out
     assert " at the best of 9 images, " in out
+    assert " at the likely stimulus, " in out
     page = lnetc("report", "a").stdout.strip()
     text = (folder / page).read_text()
     assert "What neurons like" in text
-    assert text.count('class="drawn"') == 4
+    assert text.count('class="drawn"') == 6
     assert "<b>filter[0, 0, 1]</b>" in text
 
 
@@ -78,6 +80,28 @@ def test_draw_from_a_set_as_json(folder):
     assert figures["optimal"] == stimulus.response > best["response"]
 
 
+def test_the_likely_stimulus_is_made_of_the_images_that_the_run_was_trained_on(folder):
+    run = lnet.open_run("a")
+    (drawing,) = lnet.draw(run, ["pool[2,1,1]"], "set", components=3)
+    images = np.concatenate([batch.images for batch in own_images(run, 30)]).reshape(30, -1)
+    _, widths, axes = np.linalg.svd(images - images.mean(0), full_matrices=False)
+    z = axes[:3] @ (drawing.likely.image.ravel() - images.mean(0)) / (widths[:3] / np.sqrt(30))
+    assert np.linalg.norm(z) == pytest.approx(np.sqrt(3), rel=1e-4)
+    share = (widths[:3] ** 2).sum() / (widths**2).sum()
+    assert drawing.record.figures["components"] == {"count": 3, "images": 30, "share": pytest.approx(share)}
+    on_sphere = np.random.default_rng(0).normal(size=(200, 3))
+    on_sphere *= np.sqrt(3) / np.linalg.norm(on_sphere, axis=1, keepdims=True)
+    others = images.mean(0) + on_sphere * (widths[:3] / np.sqrt(30)) @ axes[:3]
+    responses = run.network()["pool[2,1,1]"](others.reshape(-1, 8, 8, 3).astype(np.float32))
+    assert drawing.likely.response > 0.99 * responses.max()
+
+
+def test_no_components_no_likely_stimulus(folder):
+    out = lnetc("draw", "a", "pool[3, 1, 0]", "--components", 0).stdout
+    assert "likely" not in out
+    assert len(out.splitlines()) == 3
+
+
 def test_draw_twice_gives_the_same_files(folder):
     files = [folder / f"a/pictures/stimuli.pool-3-3-1.{end}" for end in ("json", "top.png", "optimal.png")]
     drawn = []
@@ -92,7 +116,8 @@ def test_a_run_on_an_array_has_no_images(folder):
     lnet.train(lnet.compile("small.lnet"), data=images, steps=1, directory="array")
     result = lnetc("draw", "array", "pool[0,0,0]", status=1)
     assert "error E747: the run was trained on an array" in result.stderr
-    lnetc("draw", "array", "pool[0,0,0]", "--data", "set")
+    (figures,) = json.loads(lnetc("draw", "array", "pool[0,0,0]", "--data", "set", "--json").stdout)
+    assert figures["components"]["images"] == 14
 
 
 @pytest.mark.parametrize(

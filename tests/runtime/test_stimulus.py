@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import lnet
+from lnet.runtime.analysis.components import principal_components
 from lnet.runtime.analysis.neurons import find_neurons, leading_to, respond, seen_by
-from lnet.runtime.analysis.stimulus import noise
+from lnet.runtime.analysis.stimulus import likely_stimulus, noise
 from lnet.runtime.analysis.top_stimuli import top_stimuli
 from lnet.runtime.data import Batch
 
@@ -76,6 +77,41 @@ def test_a_neuron_without_a_slope_keeps_its_start():
     found = lnet.optimal_stimulus(net, "f[0, 0, 0]", norm=2)
     assert found.response == 0
     assert np.linalg.norm(found.image) == pytest.approx(2)
+
+
+def test_a_linear_neuron_likes_of_likely_images_its_weights_in_their_coordinates(net):
+    pixels = images(60)
+    batches = [Batch(pixels[:40], None, ()), Batch(pixels[40:], None, ())]
+    found = principal_components(batches, 4)
+    stimulus = likely_stimulus(net, "f[1, 2, 0]", found, pixels[3], steps=2000)
+    weight = np.zeros((7, 8, 2))
+    weight[2:5, 4:8] = net.params["f.weight"][1, 2, ..., 0]
+    flat = pixels[:40].reshape(40, -1).astype(float)
+    covariance = np.cov(flat.T, bias=True)
+    variances, axes = (part[..., -4:] for part in np.linalg.eigh(covariance))
+    slopes = (axes * np.sqrt(variances)).T @ weight.ravel()
+    expected = flat.mean(0) + axes * np.sqrt(variances) @ (2 * slopes / np.linalg.norm(slopes))
+    np.testing.assert_allclose(stimulus.image.ravel(), expected, atol=5e-3)
+    assert stimulus.norm == pytest.approx(np.linalg.norm(expected), rel=1e-3)
+    assert found.images == 40
+    assert found.share == pytest.approx(variances.sum() / np.trace(covariance), rel=1e-4)
+
+
+def test_components_are_fewer_than_images():
+    pixels = images(3)
+    found = principal_components([Batch(pixels, None, ())], 10)
+    assert len(found) == 2
+    assert found.share == pytest.approx(1)
+    z = found.coordinates(pixels[1])
+    np.testing.assert_allclose(found.mean + np.tensordot(z, found.axes, 1), pixels[1], atol=1e-5)
+    with pytest.raises(lnet.LnetError, match="E780"):
+        principal_components([Batch(pixels, None, ())], 0)
+
+
+def test_no_components_make_no_likely_image(net):
+    single = principal_components([Batch(images(1), None, ())], 10)
+    with pytest.raises(lnet.LnetError, match="E780"):
+        likely_stimulus(net, "f[0, 0, 0]", single, images(1)[0])
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,10 @@ class Kind:
 def _stimuli(figures: Figures) -> tuple[str, tuple[str, ...]]:
     real, optimal = figures["top"][0]["response"], figures["optimal"]
     where = f"of '{figures['data']}'" if figures["data"] else "that it was trained on"
+    likely = figures.get("likely")
+    first = "" if likely is None else f"the likely stimulus {likely:.4g}, to "
     return figures["neuron"], (
-        f"response to the optimal stimulus {optimal:.4g}, to the best real image {real:.4g}",
+        f"response to {first}the optimal one {optimal:.4g}, to the best real image {real:.4g}",
         f"of {figures['images']:,} images {where}; norm {figures['norm']:.4g}; at step {figures['step']:,}",
     )
 
@@ -79,8 +81,9 @@ KINDS = (
     Kind(
         "stimuli",
         "What neurons like",
-        "Above the optimal stimulus: of all images with the mean norm of real ones, the one with the highest response that "
-        "gradient ascent found; 0 is grey. Below the real images with the highest responses, best first.",
+        "Above what has the highest response that gradient ascent found; 0 is grey: first the likely stimulus, among images "
+        "made of the photographs' principal components, then the optimal one, among all images with the mean norm of real "
+        "ones. Below the real images with the highest responses, best first.",
         _stimuli,
     ),
     Kind(
