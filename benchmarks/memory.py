@@ -17,7 +17,7 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan import Plan
 from lnet.runtime.network import initial_params
-from lnet.runtime.train import training_step
+from lnet.runtime.trainer import training_step
 from lnet.runtime.updates import update_rule
 
 NETWORK = """

@@ -20,7 +20,7 @@ from lnet.compiler.plan import Plan
 from lnet.runtime.evaluate import batch_last, total_loss
 from lnet.runtime.kernels.table import LAYER_KERNELS
 from lnet.runtime.network import initial_params
-from lnet.runtime.train import training_step
+from lnet.runtime.trainer import training_step
 from lnet.runtime.updates import update_rule
 
 NETWORK = """

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from lnet.runtime.export import export, export_program
     from lnet.runtime.network import Network
     from lnet.runtime.run import Run, open_run
-    from lnet.runtime.train import Interrupted, resume, train
+    from lnet.runtime.train import resume, train
+    from lnet.runtime.trainer import Interrupted
     from lnet.runtime.tune import tune
 
 __version__ = _version("lnet")
 
 _PLACES = {
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
-    "Interrupted": "lnet.runtime.train:Interrupted",
+    "Interrupted": "lnet.runtime.trainer:Interrupted",
     "LnetError": "lnet.dsl.diagnostics:LnetError",
     "Network": "lnet.runtime.network:Network",
     "Plan": "lnet.compiler.plan:Plan",

@@ -9,7 +9,7 @@ import pytest
 from lnet.compiler.cost import totals
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.network import initial_params
-from lnet.runtime.train import training_step
+from lnet.runtime.trainer import training_step
 from lnet.runtime.updates import update_rule, updated
 
 TEXT = """

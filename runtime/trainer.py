@@ -1,0 +1,216 @@
+"""Training in one process: a jitted step over batches that are decoded in the background."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from lnet.compiler.graph import Graph
+
+from .checkpoint import Checkpoint
+from .data import Batch, Dataset, feed
+from .data.arrays import ArrayDataset
+from .evaluate import batch_last, total_loss
+from .events import EventLog, losses
+from .failure import explain_failure
+from .kernels.choose import Choices, made
+from .progress import Reporter
+from .run import Run, refused
+from .tune import choices_from
+from .updates import named_state, updated
+
+Params = dict[str, jax.Array]
+Samples = Dataset | ArrayDataset
+
+
+class Interrupted(Exception):
+    """Training was stopped from outside, after a checkpoint."""
+
+    def __init__(self, directory: Path, step: int) -> None:
+        super().__init__(f"stopped at step {step:,}; go on with: lnetc resume {directory}")
+        self.directory, self.step = directory, step
+
+
+Step = Callable[
+    [Params, Any, jax.Array, jax.Array | None], tuple[Params, Any, dict[str, jax.Array], jax.Array]
+]
+
+
+def training_step(
+    graph: Graph, rule: optax.GradientTransformation, choices: Choices = MappingProxyType({})
+) -> Step:
+    """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
+
+    Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
+    and state stay as they were. The arrays of parameters and state that go in are used up.
+    """
+
+    def loss(params: Params, images: jax.Array, labels: jax.Array | None) -> Any:
+        return total_loss(graph, params, images, labels)
+
+    def step(params: Params, state: Any, images: jax.Array, labels: jax.Array | None) -> Any:
+        value = jax.value_and_grad(loss, has_aux=True)
+        with made(choices):
+            (total, terms), gradients = value(params, images, labels)
+        finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
+        # A branch, not a choice between the arrays before and after: that would need copies of those before.
+        params, state = lax.cond(
+            finite, lambda: updated(rule, params, state, gradients), lambda: (params, state)
+        )
+        return params, state, terms, finite
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+@dataclass
+class Trainer:
+    """A run under way."""
+
+    run: Run
+    samples: Samples
+    reporter: Reporter
+    rule: optax.GradientTransformation
+    step: int
+    params: Params
+    state: Any
+    saved: int = -1
+
+    def go(self, resumed: bool, torn: int = 0) -> None:
+        training = self.run.plan.graph.training
+        self.log = EventLog(self.run.directory / "events.jsonl")
+        try:
+            self._begin(resumed, torn)
+            with (
+                stop_signals() as stopped,
+                feed(self.samples, self.step, training.steps, training.batch) as batches,
+            ):
+                self._loop(batches, stopped)
+            self._finish(stopped())
+        finally:
+            self.reporter.finished()
+            self.log.close()
+
+    def _begin(self, resumed: bool, torn: int) -> None:
+        training = self.run.plan.graph.training
+        if resumed:
+            self.log.add("resume", step=self.step, torn=torn)
+        else:
+            self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)
+        if training.replicas > 1:
+            self._warn(f"one process trains one replica; the file asks for {training.replicas}")
+        for name in self.samples.unmatched:
+            self._warn(f"'{name}' is to be excluded, but there is no such image")
+        if self.step >= training.steps:
+            self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")
+        self.reporter.started(self.step, training.steps)
+
+    def _loop(self, batches: Iterator[Batch], stopped: Callable[[], bool]) -> None:
+        graph = self.run.plan.graph
+        step = training_step(graph, self.rule, choices_from(graph, self.run.info.get("kernels", {})))
+        training = self.run.plan.graph.training
+        known_bad = 0
+        while not stopped():
+            began = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                break
+            waited = time.perf_counter() - began
+            labels = None if batch.labels is None else jnp.asarray(batch.labels)
+            self.params, self.state, terms, finite = step(
+                self.params, self.state, batch_last(jnp.asarray(batch.images)), labels
+            )
+            if not finite:
+                self._fail(batch, {path: float(value) for path, value in terms.items()})
+            self.step += 1
+            self._record(terms, time.perf_counter() - began, waited)
+            if len(self.samples.skipped) > known_bad:
+                known_bad = self._report_skipped(known_bad)
+            if self.step % training.checkpoint == 0:
+                self._checkpoint()
+
+    def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
+        found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
+        batch = self.run.plan.graph.training.batch
+        self.log.add(
+            "step",
+            step=self.step,
+            images=self.step * batch,
+            **found,
+            seconds=round(seconds, 6),
+            waited=round(waited, 6),
+        )
+        self.reporter.stepped(self.step, found["objectives"] | found["accuracies"], batch / seconds)
+
+    def _report_skipped(self, known: int) -> int:
+        skipped = list(self.samples.skipped.items())
+        for name, reason in skipped[known:]:
+            self._warn(f"skipped the corrupt image '{name}': {reason}")
+        return len(skipped)
+
+    def _finish(self, stopped: bool) -> None:
+        failure = self._checkpoint() if self.saved != self.step else None
+        if failure is not None:
+            self.log.add("failed", step=self.step, message=str(failure))
+            raise refused(
+                "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
+            )
+        if stopped and self.step < self.run.plan.graph.training.steps:
+            self.log.add("interrupted", step=self.step)
+            raise Interrupted(self.run.directory, self.step)
+        self.log.add("done", step=self.step)
+
+    def _checkpoint(self) -> OSError | None:
+        """Write a checkpoint; one that cannot be written is reported, and training goes on."""
+        checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
+        try:
+            path = self.run.checkpoints.save(checkpoint)
+        except OSError as error:
+            self._warn(f"the checkpoint at step {self.step:,} could not be written: {error}")
+            return error
+        self.saved = self.step
+        self.log.add("checkpoint", step=self.step, file=path.name)
+        return None
+
+    def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
+        """Keep the last finite parameters and say where the first value that is not finite came from."""
+        self._checkpoint()
+        error = explain_failure(self.run.plan, self.params, batch, self.step + 1, terms)
+        self.log.add("failed", step=self.step, message=str(error))
+        raise error
+
+    def _warn(self, message: str) -> None:
+        self.log.add("warning", message=message)
+        self.reporter.said(message)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into an orderly stop; the second one stops at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: Any) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped.is_set
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
