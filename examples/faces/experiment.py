@@ -13,7 +13,6 @@ import random
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +50,14 @@ ARMS = (
     Arm("none sought", left="none"),
     Arm("as many others left out", left="others"),
 )
-"""What every seed trains: the experiment, and its controls."""
+"""The experiment, and its controls."""
 PEERS = (
     Arm("three stages as published", "published"),
     Arm("no normalisation", "unnormalised"),
     Arm("autoencoder, 3 layers", "autoencoder3"),
     Arm("autoencoder, 6 layers", "autoencoder6"),
 )
-"""Networks of other kinds, which the first seed trains: rows in the tables of its probe."""
+"""Networks of other kinds: rows in the tables of the probes of the first arm."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +141,16 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(images, index, column, sought, out)
     settings = {} if steps is None else {"train.steps": str(steps)}
-    for arm, seed in planned(seeds):
-        experiment.train(arm, seed, settings, console)
-    peers = {arm.name: lnet.open_run(arm.directory(out, 0)) for arm in PEERS}
+    for seed in range(seeds):
+        for arm in (*ARMS, *PEERS):
+            experiment.train(arm, seed, settings, console)
     runs = {arm.name: [lnet.open_run(arm.directory(out, seed)) for seed in range(seeds)] for arm in ARMS}
     for name, several in runs.items():
         for seed, run in enumerate(several):
+            of_seed = {arm.name: lnet.open_run(arm.directory(out, seed)) for arm in PEERS}
             for labelled in sets:
                 console.print(f"{run.directory}: {labelled}", highlight=False)
-                probed(run, labelled, sources, peers if name == ARMS[0].name and seed == 0 else {})
+                probed(run, labelled, sources, of_seed if name == ARMS[0].name else {})
     tables = markdown({name: [read_probes(run) for run in several] for name, several in runs.items()})
     text = f"{provenance(runs)}\n{tables}"
     (out / "tables.md").write_text(text, encoding="utf-8")
@@ -178,14 +178,6 @@ def commit() -> str:
     command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else lnet.__version__
-
-
-def planned(seeds: int) -> Iterator[tuple[Arm, int]]:
-    """Yield what is trained: all of the first seed first."""
-    for seed in range(seeds):
-        yield from ((arm, seed) for arm in ARMS)
-        if seed == 0:
-            yield from ((arm, seed) for arm in PEERS)
 
 
 if __name__ == "__main__":

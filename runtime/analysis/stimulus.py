@@ -42,9 +42,10 @@ SUFFICIENT = 1e-4
 
 @dataclass(frozen=True)
 class Stimulus:
-    """What excites a neuron most among images of one norm.
+    """What excites a neuron most among the images that were searched.
 
-    `image` `[row, column, channel]`; `reached` is the response that each start came to, the best of them `response`.
+    `image` `[row, column, channel]` of length `norm`; `reached` is the response that each start came to, the best of them
+    `response`.
     """
 
     neuron: Neuron
