@@ -40,8 +40,8 @@ class Drawing:
     @property
     def summary(self) -> str:
         real, images = self.top[0].response, self.record.figures["images"]
-        likely = "" if self.likely is None else f"{self.likely.response:.4g} at the likely stimulus, "
-        optimal = f"{self.optimal.response:.4g} at the optimal one"
+        likely = "" if self.likely is None else f"{self.likely.response:.4g} at the likely and "
+        optimal = f"{self.optimal.response:.4g} at the optimal stimulus"
         return f"{real:.4g} at the best of {images:,} images, {likely}{optimal}"
 
 

@@ -58,7 +58,7 @@ def test_draw(folder):
     assert [Image.open(file).width > 64 for file in (*files, "all.png")] == [True] * 7
     assert "pool[1, 2, 0]: " in out
     assert " at the best of 9 images, " in out
-    assert " at the likely stimulus, " in out
+    assert " at the likely and " in out
     page = lnetc("report", "a").stdout.strip()
     text = (folder / page).read_text()
     assert "What neurons like" in text
@@ -99,6 +99,7 @@ def test_the_likely_stimulus_is_made_of_the_images_that_the_run_was_trained_on(f
 def test_no_components_no_likely_stimulus(folder):
     out = lnetc("draw", "a", "pool[3, 1, 0]", "--components", 0).stdout
     assert "likely" not in out
+    assert out.splitlines()[0].endswith(" at the optimal stimulus")
     assert len(out.splitlines()) == 3
 
 

@@ -52,7 +52,7 @@ def _stimuli(figures: Figures) -> tuple[str, tuple[str, ...]]:
     likely = figures.get("likely")
     first = "" if likely is None else f"the likely stimulus {likely:.4g}, to "
     return figures["neuron"], (
-        f"response to {first}the optimal one {optimal:.4g}, to the best real image {real:.4g}",
+        f"response to {first}the optimal stimulus {optimal:.4g}, to the best real image {real:.4g}",
         f"of {figures['images']:,} images {where}; norm {figures['norm']:.4g}; at step {figures['step']:,}",
     )
 
