@@ -73,9 +73,15 @@ def draw(
         "skipped": images.skipped,
         "seed": seed,
     }
-    likely = _components(run, images, components)
+    likely, own = _components(run, images, components)
     if likely is not None:
-        about["components"] = {"count": len(likely), "images": likely.images, "share": likely.share}
+        source = None if own else about["data"]
+        about["components"] = {
+            "count": len(likely),
+            "images": likely.images,
+            "share": likely.share,
+            "data": source,
+        }
     drawings = []
     for neuron, top in survey.top.items():
         optimal = optimal_stimulus(network, str(neuron), survey.norm, starts, seed=seed)
@@ -87,15 +93,15 @@ def draw(
     return tuple(drawings)
 
 
-def _components(run: Run, shown: Images, count: int) -> Components | None:
-    """Return components of the images that a run was trained on, or of those shown; none of a single image."""
+def _components(run: Run, shown: Images, count: int) -> tuple[Components | None, bool]:
+    """Return components of the images that a run was trained on (True), or of those shown; none of a single image."""
     if count == 0:
-        return None
+        return None, False
     try:
-        found = principal_components(own_images(run), count)
+        found, own = principal_components(own_images(run), count), True
     except LnetError:
-        found = principal_components(shown, count)
-    return found if len(found) else None
+        found, own = principal_components(shown, count), False
+    return (found if len(found) else None), own
 
 
 def _kept(

@@ -4,7 +4,7 @@ runs/a/pictures/
     stimuli.V3.norm-4-7-2.json              a record: kind, name, figures; written last
     stimuli.V3.norm-4-7-2.top.png           its pictures
 
-Drawn again, a record replaces the one of its kind and name.
+Drawn again, a record replaces the one of its kind and name, and the files that only the old one had are removed.
 """
 
 from __future__ import annotations
@@ -39,11 +39,14 @@ def keep(
     record = Record(kind, name, figures, {suffix: folder / f"{kind}.{name}.{suffix}" for suffix in files})
     try:
         folder.mkdir(exist_ok=True)
+        old = {path for before in kept(run, kind) if before.name == name for path in before.files.values()}
         for suffix, path in record.files.items():
             content = files[suffix]
             write_aside(path, content if isinstance(content, bytes) else png(content))
         text = json.dumps({"kind": kind, "name": name, "files": list(files), "figures": figures}, indent=2)
         write_aside(folder / f"{kind}.{name}.json", text)
+        for path in old - set(record.files.values()):
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise refused("E744", f"'{folder}' cannot be written", str(error)) from error
     return record

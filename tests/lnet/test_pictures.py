@@ -88,7 +88,8 @@ def test_the_likely_stimulus_is_made_of_the_images_that_the_run_was_trained_on(f
     z = axes[:3] @ (drawing.likely.image.ravel() - images.mean(0)) / (widths[:3] / np.sqrt(30))
     assert np.linalg.norm(z) == pytest.approx(np.sqrt(3), rel=1e-4)
     share = (widths[:3] ** 2).sum() / (widths**2).sum()
-    assert drawing.record.figures["components"] == {"count": 3, "images": 30, "share": pytest.approx(share)}
+    expected = {"count": 3, "images": 30, "share": pytest.approx(share), "data": None}
+    assert drawing.record.figures["components"] == expected
     on_sphere = np.random.default_rng(0).normal(size=(200, 3))
     on_sphere *= np.sqrt(3) / np.linalg.norm(on_sphere, axis=1, keepdims=True)
     others = images.mean(0) + on_sphere * (widths[:3] / np.sqrt(30)) @ axes[:3]
@@ -97,7 +98,11 @@ def test_the_likely_stimulus_is_made_of_the_images_that_the_run_was_trained_on(f
 
 
 def test_no_components_no_likely_stimulus(folder):
+    picture = folder / "a/pictures/stimuli.pool-3-1-0.likely.png"
+    lnetc("draw", "a", "pool[3, 1, 0]")
+    assert picture.is_file()
     out = lnetc("draw", "a", "pool[3, 1, 0]", "--components", 0).stdout
+    assert not picture.exists(), "the picture of a record that was replaced"
     assert "likely" not in out
     assert out.splitlines()[0].endswith(" at the optimal stimulus")
     assert len(out.splitlines()) == 3
