@@ -111,9 +111,9 @@ class Experiment:
 
 
 def probed(run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[str, lnet.Run]) -> None:
-    """Probe a run unless that was done."""
+    """Probe a run unless that was done, beside baselines if it has peers."""
     if labelled.stem not in read_probes(run):
-        result = lnet.probe(run, labelled, sources=sources, compare=peers)
+        result = lnet.probe(run, labelled, sources=sources, baselines=bool(peers), compare=peers)
         save_probe(run, result, labelled.stem)
 
 
