@@ -15,6 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from continued import found
@@ -39,6 +40,8 @@ class Arm:
     name: str
     model: str = "model"
     left: str = "all"
+    first: bool = True
+    """Whether its first stage learns before, alone."""
 
     def directory(self, out: Path, seed: int) -> Path:
         return out / f"{self.name.replace(' ', '-')}-{seed}"
@@ -52,10 +55,10 @@ ARMS = (
 )
 """The experiment, and its controls."""
 PEERS = (
-    Arm("three stages as published", "published"),
+    Arm("three stages as published", "published", first=False),
     Arm("no normalisation", "unnormalised"),
-    Arm("autoencoder, 3 layers", "autoencoder3"),
-    Arm("autoencoder, 6 layers", "autoencoder6"),
+    Arm("autoencoder, 3 layers", "autoencoder3", first=False),
+    Arm("autoencoder, 6 layers", "autoencoder6", first=False),
 )
 """Networks of other kinds: rows in the tables of the probes of the first arm."""
 
@@ -72,6 +75,14 @@ class Experiment:
 
     def train(self, arm: Arm, seed: int, settings: dict[str, str], console: Console) -> lnet.Run:
         """Return the run of an arm, trained to its end."""
+        if not arm.first:
+            return self._trained(arm, seed, settings, console)
+        first = self._trained(Arm(f"first stage of {arm.left}", "first", arm.left), seed, settings, console)
+        return self._trained(arm, seed, settings, console, start=first.directory, freeze=["V1"])
+
+    def _trained(
+        self, arm: Arm, seed: int, settings: dict[str, str], console: Console, **begun: Any
+    ) -> lnet.Run:
         directory, reporter = arm.directory(self.out, seed), reporter_for(console)
         console.print(f"[bold]{directory}", highlight=False)
         if (run := found(directory, reporter)) is not None:
@@ -82,7 +93,7 @@ class Experiment:
         plan = lnet.compile(
             HERE / f"{arm.model}.lnet", set={**settings, "train.data": data, "train.seed": seed}
         )
-        return lnet.train(plan, directory=directory, reporter=reporter)
+        return lnet.train(plan, directory=directory, reporter=reporter, **begun)
 
     def left_out(self, left: str, seed: int) -> Names:
         """Return which images a network does not see."""

@@ -29,7 +29,7 @@ from lnet.runtime.progress import reporter_for
 HERE = Path(__file__).parent
 HELD = 400
 """Images of each kind that are named, none of a source that was learned from."""
-LAYERS = ("V1", "V2")
+LAYERS = ("V1", "usual", "minus", "V2")
 
 
 @dataclass(frozen=True)
