@@ -35,7 +35,7 @@ SMALLER = {
     "faces": {
         "64x64x3": "58x58x1",
         "maps = 16": "maps = 2",
-        "maps = 100": "maps = 4",
+        "maps = 30": "maps = 4",
         "sparsity = 10": "sparsity = 1",
     },
     "photographs": {
