@@ -54,7 +54,7 @@ class Dataset:
         self, frames: Frames, sources: Sequence[ImageSource], seed: int, cache_bytes: int = CACHE_BYTES
     ) -> None:
         self.frames, self.seed = frames, seed
-        self.skipped: dict[str, str] = {}
+        self._corrupt: dict[int, str] = {}
         entries = [_Entry(s, i, name) for s in sources for i, name in enumerate(s.names)]
         excluded = _Exclusion.read(frames.exclude)
         self._entries = [entry for entry in entries if not excluded.covers(entry.name)]
@@ -80,6 +80,15 @@ class Dataset:
         return tuple(entry.name for entry in self._entries)
 
     @property
+    def skipped(self) -> dict[str, str]:
+        """Why images were skipped, by name; of several with one name the later ones are numbered."""
+        found: dict[str, str] = {}
+        for place, reason in list(self._corrupt.items()):
+            name = self._entries[place].name
+            found[name if name not in found else f"{name} (image {place + 1:,})"] = reason
+        return found
+
+    @property
     def labels(self) -> NDArray[np.int32] | None:
         """The number of each image's class, where there are labels."""
         return self._labels
@@ -90,7 +99,7 @@ class Dataset:
         try:
             return entry.source.load(entry.index)[entry.index]
         except Corrupt as error:
-            self.skipped[entry.name] = str(error)
+            self._corrupt[place] = str(error)
             return None
 
     def batch(self, first: int, count: int) -> Batch:
@@ -119,7 +128,7 @@ class Dataset:
         if pixels is None:
             name = self._entries[place].name
             raise refused(
-                "E706", f"the image '{name}' in '{self.frames.path}' cannot be decoded", self.skipped[name]
+                "E706", f"the image '{name}' in '{self.frames.path}' cannot be decoded", self._corrupt[place]
             )
         return window(pixels, self.frames.size, None, mirrored=False)
 
@@ -147,14 +156,14 @@ class Dataset:
     def _pixels(self, place: int) -> Pixels | None:
         """Return an image, scaled to cover the window; None if it is corrupt."""
         entry = self._entries[place]
-        if entry.name in self.skipped:
+        if place in self._corrupt:
             return None
         if place in self._cache:
             return self._cache[place]
         try:
             decoded = entry.source.load(entry.index)
         except Corrupt as error:
-            self.skipped[entry.name] = str(error)
+            self._corrupt[place] = str(error)
             return None
         for index, pixels in decoded.items():
             self._keep(self._places.get((id(entry.source), index)), prepare(pixels, self.frames))
@@ -198,7 +207,7 @@ class _Exclusion:
         if path is None:
             return _Exclusion(frozenset(), set())
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise refused(
                 "E708", f"the list of names to exclude, '{path}', cannot be read", str(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,9 +94,7 @@ class Arrays:
         images, labels = _read_arrays(path)
         self.images = _checked(images, path)
         self.names = [f"{path.name}[{i}]" for i in range(len(self.images))]
-        if labels is not None and len(labels) != len(self.images):
-            raise refused("E704", f"'{path}' has {len(self.images)} images but {len(labels)} labels")
-        self.labels = None if labels is None else [str(label) for label in labels]
+        self.labels = None if labels is None else _checked_labels(labels, len(self.images), path)
 
     def load(self, index: int) -> dict[int, Pixels]:
         pixels = np.asarray(self.images[index])
@@ -116,8 +116,17 @@ def _read_arrays(path: Path) -> tuple[Any, Any]:
             found = ", ".join(f"'{name}'" for name in names) or "none"
             raise refused("E704", f"'{path}' needs one array, or one named 'images'; found {found}")
         return loaded[names[0]], loaded["labels"] if "labels" in loaded.files else None
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise refused("E703", f"'{path}' is no readable array file", str(error)) from error
+
+
+def _checked_labels(labels: Any, images: int, path: Path) -> list[str]:
+    if labels.ndim != 1:
+        expected = f"expected one label for each image, [{images}]"
+        raise refused("E704", f"the labels in '{path}' have the shape {list(labels.shape)}", expected)
+    if len(labels) != images:
+        raise refused("E704", f"'{path}' has {images} images but {len(labels)} labels")
+    return [label.decode(errors="replace") if isinstance(label, bytes) else str(label) for label in labels]
 
 
 def _checked(images: Any, path: Path) -> Any:

@@ -213,6 +213,47 @@ def test_a_corrupt_image_is_skipped_and_counted(tmp_path):
     assert set(batch.names) == {"cat/3.png", "dog/2.png", "dog/4.png"}
 
 
+def test_a_corrupt_image_leaves_those_of_its_name_in_other_sources(tmp_path):
+    for name, bad in (("a", "dog/0.png"), ("b", "cat/1.png")):
+        damaged = folder_of(tmp_path / name, 3) / bad
+        damaged.write_bytes(damaged.read_bytes()[:40])
+    early, late = (opened(tmp_path, replace(RANDOM, path="[ab]/images")) for _ in range(2))
+    assert sum(early.decodable(place) for place in range(6)) == 4
+    assert (early.count, len(early.skipped)) == (6, 2)
+    late.batch(6, 6)
+    np.testing.assert_array_equal(late.batch(0, 6).images, early.batch(0, 6).images)
+
+
+def test_whatever_a_damaged_image_makes_its_decoder_raise_costs_that_image_alone(tmp_path, monkeypatch):
+    def damaged(image):
+        raise TypeError("bad operand type for abs(): 'str'")
+
+    folder_of(tmp_path)
+    monkeypatch.setattr("lnet.runtime.data.pixels.ImageOps.exif_transpose", damaged)
+    dataset = opened(tmp_path, PLAIN)
+    assert not dataset.decodable(0)
+    assert dataset.skipped == {dataset.names[0]: "bad operand type for abs(): 'str'"}
+
+
+@pytest.mark.parametrize("labels", [np.array(1), np.eye(4)])
+def test_labels_of_another_shape(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 4, 4, 3), np.uint8), labels=labels)
+    refused(tmp_path, "E704", "a.npz' have the shape", replace(PLAIN, path="a.npz"))
+
+
+def test_labels_that_are_bytes(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([b"face", b"cat"]))
+    assert opened(tmp_path, replace(PLAIN, path="a.npz")).classes == ("cat", "face")
+
+
+def test_a_damaged_archive_of_arrays(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((9, 4, 4, 3), np.uint8))
+    whole = (tmp_path / "a.npz").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:300] + b"!" + whole[301:]):
+        (tmp_path / "a.npz").write_bytes(damaged)
+        refused(tmp_path, "E703", "a.npz' is no readable array file", replace(PLAIN, path="a.npz"))
+
+
 def test_when_all_are_corrupt(tmp_path):
     folder = folder_of(tmp_path, 2)
     for path in folder.rglob("*.png"):
@@ -235,6 +276,8 @@ def test_excluded_names(tmp_path):
     dataset = opened(tmp_path, replace(PLAIN, exclude="bad.txt"))
     assert dataset.count == 3
     assert dataset.unmatched == ("none.png",)
+    (tmp_path / "bad.txt").write_text("cat/1.png\n", encoding="utf-8-sig")
+    assert opened(tmp_path, replace(PLAIN, exclude="bad.txt")).count == dataset.count + 1
 
 
 def refused(tmp_path, code, message, frames=PLAIN, channels=3):

@@ -167,7 +167,7 @@ def _looked_up(table: Path, column: str, names: list[str], images: Path) -> list
 
 def _rows(table: Path) -> list[dict[str, str]]:
     try:
-        with open(table, encoding="utf-8", newline="") as file:
+        with open(table, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, restkey="", restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refused("E771", f"the table '{table}' cannot be read", str(error)) from error
