@@ -85,7 +85,7 @@ def probe(
 ) -> None:
     """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
     from lnet.compiler.codec import encode
-    from lnet.runtime.analysis.probe import probe_text, save_probe
+    from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
 
     run = lnet.open_run(directory)
     with client_of(cluster, run.plan) as client:
@@ -104,8 +104,10 @@ def probe(
             data=data,
             client=client,
         )
-    kept = save_probe(run, found, Path(images).stem)
-    click.echo(json.dumps(encode(found), indent=2) if as_json else f"{probe_text(found)}\n{kept}")
+    click.echo(json.dumps(encode(found), indent=2) if as_json else probe_text(found))
+    kept = save_probe(run, found, free_name(run, found))
+    if not as_json:
+        click.echo(str(kept))
 
 
 def _named(runs: tuple[str, ...]) -> dict[str, str]:

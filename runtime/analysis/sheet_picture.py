@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .gratings import Preference
 from .neurons import Array
+from .report.curves import literal
 
 MAPS = 16
 """Maps that a picture shows; the arrays beside it hold all."""
@@ -43,7 +44,9 @@ def class_picture(classes: tuple[str, ...], preferred: NDArray[np.int64], streng
     colours = _faded(spread[preferred], strength)
 
     def key(figure: Figure, panels: list[Axes]) -> None:
-        patches = [Patch(color=colour, label=name) for name, colour in zip(classes, spread, strict=True)]
+        patches = [
+            Patch(color=colour, label=literal(name)) for name, colour in zip(classes, spread, strict=True)
+        ]
         figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False, fontsize="small")
 
     return _maps(colours, key)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,6 +276,14 @@ def test_the_command(run, place, monkeypatch):
     assert kept["set"] == lnet.probe("run", "set")
     assert (place / "run" / "probes" / "set.json").is_file()
     assert "E770" in lnetc("probe", "run", "set", "--label", "dog", status=1).stderr
+    lnetc("probe", "run", "set", "--no-baselines")
+    assert set(read_probes(run)) == {"set"}
+    lnetc("probe", "run", "set", "--label", "distractor", "--against", "face", "--no-baselines")
+    assert {name: kept.label for name, kept in read_probes(run).items()} == {
+        "set": "face",
+        "set-2": "distractor",
+    }
+    (place / "run" / "probes" / "set-2.json").unlink()
 
 
 def test_a_damaged_result(run, place):
@@ -300,7 +309,8 @@ document.body.dataset.seen = JSON.stringify({
 def test_a_report_shows_what_was_found(run, place, tmp_path):
     shutil.copytree(run.directory, tmp_path / "run", ignore=shutil.ignore_patterns("probes"))
     copy = lnet.open_run(tmp_path / "run")
-    save_probe(copy, lnet.probe(run, place / "set", templates=9), "<faces>")
+    probed = replace(lnet.probe(run, place / "set", templates=9), against="$x_$")
+    save_probe(copy, probed, "<faces>")
     page = write_report(copy)
     dom = open_page(page, SEEN)
     seen = json.loads(html.unescape(re.search(r'data-seen="([^"]*)"', dom)[1]))
@@ -310,6 +320,6 @@ def test_a_report_shows_what_was_found(run, place, tmp_path):
     assert len(seen["pictures"]) == 3
     assert min(seen["pictures"]) > 100
     assert "response of V1.filter[2, 3, 1]" in seen["words"]
-    assert {"face", "distractor", "trained, V2.filter"} <= set(seen["words"])
+    assert {"face", "$x_$", "trained, V2.filter"} <= set(seen["words"])
     assert not seen["overflow"]
     assert "&lt;faces&gt;" in page.read_text()

@@ -176,7 +176,7 @@ def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) 
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    model: Any = KMeans(count, init="random", random_state=seed, n_init=1, max_iter=20)
+    model: Any = KMeans(count, init="random", random_state=seed % 2**32, n_init=1, max_iter=20)
     with catch_warnings():
         simplefilter("ignore", ConvergenceWarning)  # of fewer different images than centroids
         model.fit(np.concatenate(list(batches)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
+from urllib.parse import quote
 
 from lnet.compiler.codec import Malformed, decode, encode
 from lnet.compiler.files import write_aside
@@ -124,6 +126,17 @@ def save_probe(run: Run, probe: Probe, name: str) -> Path:
     except OSError as error:
         raise refused("E744", f"'{target}' cannot be written", str(error)) from error
     return target
+
+
+def free_name(run: Run, probe: Probe) -> str:
+    """Return a name to keep a result by: that of its set, numbered where another set or other labels have it."""
+    kept, stem = read_probes(run), quote(Path(probe.images).stem, safe=" ") or "images"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    return next(name for name in names if name not in kept or _about(kept[name]) == _about(probe))
+
+
+def _about(probe: Probe) -> tuple[str, str, str]:
+    return probe.images, probe.label, probe.against
 
 
 def read_probes(run: Run) -> dict[str, Probe]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +104,16 @@ class Scrambled:
 
 
 def scrambled(images: Images, seed: int) -> Images:
-    """Return images with the phases of white noise added to theirs, the same for all channels of an image."""
-    noise = np.random.default_rng(seed).standard_normal((*images.shape[:3], 1))
+    """Return images with the phases of white noise added to theirs, the same for all channels of an image.
+
+    The noise follows from the seed and the image itself, so that it is the same in a batch of any size.
+    """
+    noise = np.stack([_noise(image, seed) for image in images])
     phase = np.fft.fft2(noise, axes=(1, 2))
     phase /= np.abs(phase)
     phase[:, 0, 0] = 1  # the mean stays
     return np.fft.ifft2(np.fft.fft2(images, axes=(1, 2)) * phase, axes=(1, 2)).real.astype(np.float32)
+
+
+def _noise(image: Array, seed: int) -> Array:
+    return np.random.default_rng((seed, crc32(image.tobytes()))).standard_normal((*image.shape[:2], 1))

@@ -16,6 +16,11 @@ POINTS = 600
 """A curve of more steps is averaged into this many points, so that a long run's page stays small."""
 
 
+def literal(text: str) -> str:
+    """Return a text that matplotlib shows as it is, dollars too."""
+    return text.replace("$", r"\$")
+
+
 def loss_curves(steps: Sequence[Event]) -> str:
     """Return the loss of every objective over the steps, logarithmic where all are positive."""
     names = list(dict.fromkeys(name for event in steps for name in event["objectives"]))

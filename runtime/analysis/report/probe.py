@@ -11,7 +11,7 @@ from lnet.runtime.analysis.probe import Histogram, Probe, Row, read_probes
 from lnet.runtime.analysis.probe.table import COLUMNS, LEGEND, cells, heading
 from lnet.runtime.run import Run
 
-from .curves import new_figure, to_svg
+from .curves import literal, new_figure, to_svg
 
 POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
 
@@ -42,7 +42,7 @@ def accuracies_picture(probe: Probe, name: str) -> str:
     for number, row in enumerate(shown):
         counts = np.array(row.distribution)
         edges = np.linspace(0, 100, len(counts) + 1)
-        label = f"{row.name}, {row.layer}"
+        label = literal(f"{row.name}, {row.layer}")
         dashed = "--" if row.name.startswith("random") else "-"
         axes.stairs(100 * counts / counts.sum(), edges, label=label, linestyle=dashed, color=f"C{number}")
     axes.axvline(100 * guess, color=PLAIN, linewidth=1, linestyle=":")
@@ -62,7 +62,7 @@ def sparseness_picture(probe: Probe, name: str) -> str:
         if row.sparseness:
             edges = np.linspace(0, 1, len(row.sparseness) + 1)
             share = 100 * np.array(row.sparseness) / max(1, sum(row.sparseness))
-            axes.stairs(share, edges, label=f"{row.name}, {row.layer}")
+            axes.stairs(share, edges, label=literal(f"{row.name}, {row.layer}"))
     axes.set(xlabel="lifetime sparseness", ylabel="% of neurons")
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
@@ -78,9 +78,9 @@ def responses_picture(probe: Probe, name: str) -> str:
         for counts, label, colour in _kinds(row.responses, probe):
             edges = np.linspace(row.responses.low, row.responses.high, len(counts) + 1)
             share = 100 * np.array(counts) / max(1, sum(counts))
-            axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=label)
+            axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=literal(label))
         axes.set(xlabel=f"response of {_best(row)}", ylabel="% of images")
-        axes.legend(frameon=False, fontsize="small", title=row.name)
+        axes.legend(frameon=False, fontsize="small", title=literal(row.name))
         axes.spines[["top", "right"]].set_visible(False)
     return to_svg(figure, f"responses {name}")
 
