@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,17 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout) -> Plan:
     plan = load_plan(path)
     _warn_if_stale(plan, path)
     if overrides or layout != Layout():
-        return compiled(plan.source, dict(plan.overrides) | overrides, layout)
+        laid_out = _layout_of(plan, overrides) if layout == Layout() else layout
+        return compiled(plan.source, dict(plan.overrides) | overrides, laid_out)
     return plan
+
+
+def _layout_of(plan: Plan, overrides: Mapping[str, str]) -> Layout:
+    """Return what a plan is laid out for, but for the replicas where they are set anew."""
+    if "train.replicas" in overrides:
+        return Layout(tiles=plan.partition.tiles)
+    cluster = plan.placement.cluster
+    return Layout(len(cluster.workers), len(plan.placement.tiles), plan.partition.tiles, cluster)
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:

@@ -231,6 +231,17 @@ def test_settings_on_a_plan_compile_the_source_that_it_carries(folder):
     assert (data["batch"], len(data["workers"])) == (9, 4)
 
 
+def test_settings_on_a_plan_keep_its_layout(folder):
+    lnetc("compile", "--workers", 4, "--replicas", 2)
+    data = json.loads(lnetc("explain", "small.plan", "--json", "--set", "train.batch=9").stdout)
+    before = json.loads(lnetc("explain", "small.plan", "--json").stdout)
+    assert (data["batch"], len(data["workers"]), data["grid"]) == (9, 4, before["grid"])
+    assert (
+        "2 replicas of 1x2 tiles on 4 workers"
+        in lnetc("explain", "small.plan", "--set", "train.steps=3").stdout
+    )
+
+
 def test_emit_writes_nothing(folder):
     assert lnetc("compile", "--emit", "graph").stdout.startswith("network small\n")
     assert not list(folder.glob("*.plan"))
