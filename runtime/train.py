@@ -105,7 +105,7 @@ def resume(
     samples = _open(plan, data, Path(run.info["data"]["base"]))
     _check_same_data(run, samples)
     if client is not None:
-        _train_on(client, run, reporter, data, resumed=True)
+        _train_on(client, replace(run, plan=plan), reporter, data, resumed=True)
         return run
     with locked(run):
         if steps is not None:

@@ -137,6 +137,8 @@ class Host(WorkerPlugin):
         self.soon(self.tell, event, *arguments)
 
     def _fail(self, error: Exception) -> None:
+        if self.done:  # what a process that leaves has taken from its threads is no failure of the run
+            return
         self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
 
     def perform(self, instructions: tuple[do.Instruction, ...]) -> None:

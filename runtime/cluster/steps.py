@@ -40,7 +40,8 @@ class Steps:
         if len({part["tile"] for part in parts}) < self.brief.spec.tiles:
             return None
         del self.parts[key]
-        self.counted = {other for other in self.counted if other[1] > key[1] - RECENT} | {key}
+        self.counted = {other for other in self.counted if other[0] != key[0] or other[1] > key[1] - RECENT}
+        self.counted.add(key)
         self.done += 1
         return self._step({part["tile"]: part for part in parts})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 from .mail import Cancelled
@@ -30,7 +30,7 @@ class Threads:
     def _run(self, work: Callable[[], Told]) -> None:
         try:
             told = work()
-        except Cancelled:
+        except (Cancelled, CancelledError):
             return
         except Exception as error:  # what numerics, images or the disk did not foresee ends the run
             self.failed(error)

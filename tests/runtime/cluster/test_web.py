@@ -104,6 +104,9 @@ def test_steps_are_put_together_of_tiles():
     assert run.state(101.0)["step"] == 1
     run.take(tile | {"number": 1}, 101.0)
     assert run.state(101.0)["step"] == 2
+    run.take(tile | {"slot": 1, "number": 300}, 101.0)  # a replica that is far ahead
+    run.take(tile | {"number": 1}, 101.0)
+    assert run.state(101.0)["step"] == 3
     run.take({"event": "rollback", "step": 0, "message": "again"}, 102.0)
     assert run.state(102.0)["step"] == 0
 
