@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import lnet
+from lnet.compiler.cluster_spec import ClusterSpec
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
@@ -46,11 +47,12 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout) -> Plan:
 
 
 def _layout_of(plan: Plan, overrides: Mapping[str, str]) -> Layout:
-    """Return what a plan is laid out for, but for the replicas where they are set anew."""
-    if "train.replicas" in overrides:
-        return Layout(tiles=plan.partition.tiles)
-    cluster = plan.placement.cluster
-    return Layout(len(cluster.workers), len(plan.placement.tiles), plan.partition.tiles, cluster)
+    """Return what a plan is laid out for, but for its replicas, and workers alike, where replicas are set anew."""
+    cluster, tiles = plan.placement.cluster, plan.partition.tiles
+    workers = len(cluster.workers)
+    if "train.replicas" not in overrides:
+        return Layout(workers, len(plan.placement.tiles), tiles, cluster)
+    return Layout(tiles=tiles, cluster=None if cluster == ClusterSpec.uniform(workers) else cluster)
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:

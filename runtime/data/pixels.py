@@ -29,9 +29,7 @@ def decode_image(data: bytes, channels: int) -> Pixels:
         with Image.open(BytesIO(data)) as image:
             image.load()
             return _to_array(ImageOps.exif_transpose(image), channels)
-    except (
-        Exception
-    ) as error:  # a damaged file makes Pillow raise almost anything, and costs this image alone
+    except Exception as error:  # a damaged file makes Pillow raise almost anything
         raise Corrupt(str(error) or type(error).__name__) from error
 
 

@@ -240,6 +240,8 @@ def test_settings_on_a_plan_keep_its_layout(folder):
         "2 replicas of 1x2 tiles on 4 workers"
         in lnetc("explain", "small.plan", "--set", "train.steps=3").stdout
     )
+    grown = lnetc("explain", "small.plan", "--set", "train.replicas=3").stdout
+    assert "3 replicas of 1x2 tiles on 6 workers" in grown
 
 
 def test_emit_writes_nothing(folder):

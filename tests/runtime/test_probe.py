@@ -16,7 +16,7 @@ from PIL import Image
 from probed import furnish, look, pictures, row, set_by_hand, write
 
 import lnet
-from lnet.runtime.analysis.probe import read_probes, save_probe
+from lnet.runtime.analysis.probe import free_name, read_probes, save_probe
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.run import create_run
@@ -287,6 +287,15 @@ def test_the_command(run, place, monkeypatch):
 
 
 def test_a_damaged_result(run, place):
+    found = look(run, place / "set")
+    (run.directory / "probes").mkdir(exist_ok=True)
+    damaged = run.directory / "probes" / "set.json"
+    damaged.write_text("{")
+    assert free_name(run, found) == "set"
+    assert save_probe(run, found, "set") == damaged
+    assert free_name(run, found) == "set"
+    assert free_name(run, replace(found, label="distractor")) == "set-2"
+    damaged.unlink()
     save_probe(run, look(run, place / "set"), "bad")
     path = run.directory / "probes" / "bad.json"
     path.write_text(path.read_text()[:100])

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from lnet.compiler.codec import Malformed, decode, encode
 from lnet.compiler.files import write_aside
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.run import Run, refused
 
 from .scores import Figures
@@ -119,7 +120,7 @@ class Probe:
 
 def save_probe(run: Run, probe: Probe, name: str) -> Path:
     """Keep a result in the run's directory, `probes/NAME.json`; raises `LnetError` if it cannot be written."""
-    target = run.directory / "probes" / f"{name}.json"
+    target = _file(run, name)
     try:
         target.parent.mkdir(exist_ok=True)
         write_aside(target, json.dumps(encode(probe), indent=1))
@@ -129,14 +130,25 @@ def save_probe(run: Run, probe: Probe, name: str) -> Path:
 
 
 def free_name(run: Run, probe: Probe) -> str:
-    """Return a name to keep a result by: that of its set, numbered where another set or other labels have it."""
-    kept, stem = read_probes(run), quote(Path(probe.images).stem, safe=" ") or "images"
+    """Return a name to keep a result by: that of its set, numbered where another set or other labels have it.
+
+    What is damaged, and what was found before of the same set and labels, is to be replaced.
+    """
+    stem = quote(Path(probe.images).stem, safe=" ") or "images"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    return next(name for name in names if name not in kept or _about(kept[name]) == _about(probe))
+    return next(name for name in names if not _is_of_others(_file(run, name), probe))
 
 
-def _about(probe: Probe) -> tuple[str, str, str]:
-    return probe.images, probe.label, probe.against
+def _is_of_others(path: Path, probe: Probe) -> bool:
+    try:
+        kept = _read(path)
+    except LnetError:
+        return False
+    return (kept.images, kept.label, kept.against) != (probe.images, probe.label, probe.against)
+
+
+def _file(run: Run, name: str) -> Path:
+    return run.directory / "probes" / f"{name}.json"
 
 
 def read_probes(run: Run) -> dict[str, Probe]:
