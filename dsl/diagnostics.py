@@ -42,6 +42,10 @@ class LnetError(Exception):
         return render_all(self.diagnostics, self.source)
 
 
+class LnetWarning(UserWarning):
+    """Something that a user should know of, and that stops nothing."""
+
+
 MISSPELT = frozenset(("E106", "E107"))
 """Numbers and sizes that are none: a value stands in for them, about which nothing is said."""
 

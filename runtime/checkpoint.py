@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,30 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def read_checkpoint(path: Path, step: int) -> Checkpoint:
     """Read a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+    arrays = dict(_checked(path))
+    return Checkpoint(step, _under("params/", arrays), _under("update/", arrays))
+
+
+def check_checkpoint(path: Path) -> None:
+    """Read a checkpoint and keep nothing of it; raises `Unreadable` as `read_checkpoint` does."""
+    for _ in _checked(path):
+        pass
+
+
+def _checked(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise Unreadable(f"it has format {metadata.get('format')!r}, not {FORMAT!r}")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        checksums = json.loads(metadata["crc32"])
+            checksums = json.loads(metadata["crc32"])
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                array = file.get_tensor(name)
+                if checksums.get(name) != _checksum(array):
+                    raise Unreadable(f"the checksum of '{name}' does not match")
+                yield name, array
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise Unreadable(str(error)) from error
-    for name, array in arrays.items():
-        if checksums.get(name) != _checksum(array):
-            raise Unreadable(f"the checksum of '{name}' does not match")
-    return Checkpoint(step, _under("params/", arrays), _under("update/", arrays))
 
 
 def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

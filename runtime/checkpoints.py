@@ -2,21 +2,42 @@
 
 step-00000500.safetensors        saved by one process
 step-00001000-3.shards/          saved by a cluster, checkpoint number 3 of the run
+step-00000400.safetensors.damaged    was the newest when a resumed run passed it over
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from .checkpoint import Checkpoint, Unreadable, flush, read_checkpoint, write_checkpoint
-from .sharded import SUFFIX, ShardedCheckpoint, committed, read_sharded
+from .checkpoint import Checkpoint, Unreadable, check_checkpoint, flush, read_checkpoint, write_checkpoint
+from .sharded import ASIDE, SUFFIX, ShardedCheckpoint, drop, read_sharded
 
-_ASIDE = ".writing"
+DAMAGED = ".damaged"
+Found = TypeVar("Found")
+PassedOver = Callable[[Path, str], None]
+"""Is told the path of a damaged checkpoint, and what is wrong with it."""
+
+
+def setting_aside(said: Callable[[str], None]) -> PassedOver:
+    """Return what renames damaged checkpoints, so that none stands in the way of a later one, and says so."""
+
+    def passed_over(path: Path, why: str) -> None:
+        damaged = path.with_name(path.name + DAMAGED)
+        _remove(damaged)
+        with suppress(OSError):
+            os.replace(path, damaged)
+        said(f"passed over the damaged checkpoint '{path.name}', which is now '{damaged.name}': {why}")
+
+    return passed_over
+
+
+def _silently(path: Path, why: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -29,19 +50,18 @@ class CheckpointFolder:
 
     def files(self) -> dict[int, Path]:
         """Return the checkpoints by step, oldest first; of two at one step the one that was written last."""
-        found = [*self.path.glob("step-*.safetensors"), *(c.path for c in committed(self.path))]
+        found = [*self.path.glob("step-*.safetensors"), *self.path.glob(f"step-*-*{SUFFIX}")]
         by_step: dict[int, Path] = {}
         for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
             with suppress(ValueError):
                 by_step[step_of(path)] = path
         return dict(sorted(by_step.items()))
 
-    def read(self, step: int) -> Checkpoint:
-        """Read the checkpoint at a step; raises `Unreadable` if anything in it is not as it was written."""
-        path = self.files()[step]
+    def read(self, path: Path) -> Checkpoint:
+        """Read a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
         if path.name.endswith(SUFFIX):
             return read_sharded(ShardedCheckpoint.open(path), self.shapes or {})
-        return read_checkpoint(path, step)
+        return read_checkpoint(path, step_of(path))
 
     def save(self, checkpoint: Checkpoint, renamed: Callable[[], None] = lambda: None) -> Path:
         """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
@@ -50,7 +70,7 @@ class CheckpointFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / f"step-{checkpoint.step:08d}.safetensors"
-        aside = target.with_name(target.name + _ASIDE)
+        aside = target.with_name(target.name + ASIDE)
         try:
             write_checkpoint(aside, checkpoint)
             os.replace(aside, target)
@@ -63,18 +83,29 @@ class CheckpointFolder:
             _remove(path)
         return target
 
-    def newest(self, passed_over: Callable[[Path, str], None] = lambda path, why: None) -> Checkpoint | None:
+    def newest(self, passed_over: PassedOver = _silently) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; damaged ones are reported and passed over."""
-        for step, path in reversed(self.files().items()):
+        return self._newest(self.read, passed_over)
+
+    def newest_path(self, passed_over: PassedOver = _silently) -> Path | None:
+        """Return where the newest checkpoint is that is whole, without keeping it in memory."""
+        return self._newest(_whole, passed_over)
+
+    def _newest(self, read: Callable[[Path], Found], passed_over: PassedOver) -> Found | None:
+        """One that is gone meanwhile has made way for another, of a process that trains."""
+        damaged: set[Path] = set()
+        while left := [path for path in self.files().values() if path not in damaged]:
             try:
-                return self.read(step)
+                return read(left[-1])
             except Unreadable as error:
-                passed_over(path, str(error))
+                if left[-1].exists():
+                    damaged.add(left[-1])
+                    passed_over(left[-1], str(error))
         return None
 
     def clean(self) -> None:
         """Remove what a killed process left half written."""
-        for path in [*self.path.glob(f"*{_ASIDE}"), *self.path.glob(f".*{_ASIDE}")]:
+        for path in [*self.path.glob(f"*{ASIDE}"), *self.path.glob(f".*{ASIDE}")]:
             _remove(path)
 
 
@@ -83,8 +114,17 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-").split(".")[0].split("-")[0])
 
 
+def _whole(path: Path) -> Path:
+    """Return the path of a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+    if path.name.endswith(SUFFIX):
+        ShardedCheckpoint.open(path).check()
+    else:
+        check_checkpoint(path)
+    return path
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        drop(path)
     else:
         path.unlink(missing_ok=True)

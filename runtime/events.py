@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def losses(graph: Graph, terms: Mapping[str, float]) -> dict[str, Any]:
 
 
 class EventLog:
-    """Appends events to a run's log."""
+    """Appends events to a run's log; those that the disk has no room for are kept until it has, which is `told` once."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "a+b")  # noqa: SIM115 (open as long as the run)
+    def __init__(self, path: Path, told: Callable[[str], None] = lambda message: None) -> None:
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
+        self._path, self._told, self._kept = path, told, b""
         self._end_last_line()
 
     def _end_last_line(self) -> None:
@@ -72,14 +73,23 @@ class EventLog:
         if self._file.seek(0, 2):
             self._file.seek(-1, 2)
             if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
+                self._kept = b"\n"
 
     def add(self, event: str, **details: Any) -> None:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **details}, allow_nan=True)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        late = len(self._kept) > 1
+        self._kept += line.encode() + b"\n"
+        try:
+            while self._kept:
+                self._kept = self._kept[self._file.write(self._kept) :]
+        except OSError as error:
+            if not late:
+                self._told(f"'{self._path.name}' cannot be written now, so events are kept: {error}")
 
     def close(self) -> None:
+        if len(self._kept) > 1:
+            lost = self._kept.count(b"\n")
+            self._told(f"'{self._path.name}' could not be written: its last {lost:,} events are lost")
         self._file.close()
 
 

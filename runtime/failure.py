@@ -27,18 +27,28 @@ def explain_failure(
     labels = None if batch.labels is None else jnp.asarray(batch.labels)
     bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]
     what, span, note = _origin(plan, dict(params), images, labels, terms)
-    return LnetError(
-        [
-            Diagnostic(
-                "E730",
-                f"step {step:,}: {what}",
-                span,
-                notes=(note, *bad, "the parameters before this step are kept as a checkpoint"),
-                hints=("a lower 'rate' in 'train.update', or a larger 'floor' of 'lcn', often helps",),
-            )
-        ],
-        plan.source,
-    )
+    kept = "the parameters before this step are kept as a checkpoint"
+    return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
+
+
+def explain_divergence(plan: Plan, event: Mapping[str, Any]) -> LnetError:
+    """Return the error for what a tile on a cluster said of a step: the first of its objectives or gradients."""
+    objectives = [o for o in plan.graph.objectives if o.path in event["objectives"]]
+    found = [(f"the objective '{o.part_of}' is not finite", o.span) for o in objectives]
+    for layer in plan.graph.layers:
+        for parameter in layer.parameters:
+            if parameter.name in event["gradients"]:
+                found.append((f"the gradient of '{parameter.name}' is not finite", layer.span))
+    what, span = found[0] if found else ("the sum of all gradients is not finite", None)
+    also = tuple(text for text, _ in found[1:])
+    kept = "the newest checkpoint is of before this step"
+    where = f"step {event['step']:,} of replica {event['replica']}, tile {event['tile']}"
+    return _error(plan, f"{where}: {what}", span, *also, kept)
+
+
+def _error(plan: Plan, message: str, span: Span | None, *notes: str) -> LnetError:
+    hint = "a lower 'rate' in 'train.update', or a larger 'floor' of 'lcn', often helps"
+    return LnetError([Diagnostic("E730", message, span, notes=notes, hints=(hint,))], plan.source)
 
 
 def _origin(

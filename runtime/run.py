@@ -1,7 +1,7 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
 plan.json        the plan, with the source text that it was compiled from
-run.json         data, how products are done and parameters sent, versions, machine
+run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
 checkpoints/     the newest states (checkpoint.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,13 +27,16 @@ import jax
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import Diagnostic, LnetError, LnetWarning
 
 from .checkpoint import Checkpoint, Unreadable
 from .checkpoints import CheckpointFolder
 from .data import Batch, Dataset, open_frames
 from .events import Event, read_events
 from .network import Network
+
+NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
+"""What `run.json` cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,31 @@ class Run:
         return Network(self.plan, self.checkpoint(step).params)
 
     def checkpoint(self, step: int | None = None) -> Checkpoint:
-        """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none."""
-        checkpoint = self.checkpoints.newest() if step is None else self._at(step)
-        if checkpoint is None:
+        """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none.
+
+        Warns of newer ones that are damaged.
+        """
+        if step is not None:
+            return self._at(step)
+        damaged: list[str] = []
+        found = self.checkpoints.newest(lambda path, why: damaged.append(f"'{path.name}': {why}"))
+        if found is None and damaged:
+            raise refused("E742", f"the checkpoints of '{self.directory}' are all damaged", *damaged)
+        if found is None:
             raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
-        return checkpoint
+        for what in damaged:
+            warnings.warn(f"passed over a damaged checkpoint, {what}", LnetWarning, stacklevel=2)
+        return found
+
+    def check_start(self) -> None:
+        """Raise `LnetError` for a run without a checkpoint that did not begin with what its seed gives."""
+        if self.info.get("start"):
+            began = self.info["start"]["run"]
+            raise refused(
+                "E742",
+                f"no checkpoint of '{self.directory}' is whole, and it began with the parameters of '{began}'",
+                hint=f"begin it anew in another directory: lnetc run --from {began}",
+            )
 
     def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
         """Return the first samples of the run's order, as it prepares them: images, labels, names.
@@ -103,7 +127,7 @@ class Run:
                 "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
             )
         try:
-            return self.checkpoints.read(step)
+            return self.checkpoints.read(files[step])
         except Unreadable as error:
             raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
 
@@ -117,7 +141,18 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
         raise refused("E740", f"'{path}' is no run: there is no 'run.json' in it") from error
     except ValueError as error:
         raise refused("E740", f"'{path / 'run.json'}' is damaged", str(error)) from error
+    for name in NEEDED:
+        if not _has(info, name.split(".")):
+            raise refused("E740", f"'{path / 'run.json'}' is damaged", f"it has no '{name}'")
     return Run(path, load_plan(path / "plan.json"), info)
+
+
+def _has(value: Any, names: list[str]) -> bool:
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 def create_run(
@@ -127,10 +162,11 @@ def create_run(
     kernels: dict[str, Any],
     begin: Checkpoint | None = None,
     wire: str = "float32",
+    start: dict[str, Any] | None = None,
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
-    `begin`: what it begins with, if that does not follow from the plan.
+    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise refused(
@@ -138,7 +174,7 @@ def create_run(
             f"'{directory}' exists already and is not empty",
             hint="name another directory, or go on with what is there: lnetc resume",
         )
-    info = {"data": data, "kernels": kernels, "wire": wire, **machine()}
+    info = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
@@ -179,7 +215,11 @@ def machine() -> dict[str, Any]:
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
     """Hold a run for this process; a killed process gives it back by itself."""
-    with open(run.directory / ".lock", "w") as file:
+    try:
+        file = open(run.directory / ".lock", "w")  # noqa: SIM115 (closed below, after what is done with it)
+    except OSError as error:
+        raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

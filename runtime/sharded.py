@@ -28,11 +28,12 @@ from safetensors.numpy import save_file
 from lnet.compiler.files import write_aside
 from lnet.compiler.shapes import Interval, Region, Size, whole
 
-from .checkpoint import Checkpoint, Unreadable
+from .checkpoint import Checkpoint, Unreadable, flush
 
 FORMAT = "1"
 MANIFEST_FORMAT = "2"
 SUFFIX = ".shards"
+ASIDE = ".writing"
 MANIFEST = "manifest.json"
 Arrays = Mapping[str, Any]
 Regions = Mapping[str, Region | None]
@@ -68,6 +69,11 @@ class ShardedCheckpoint:
     def files(self) -> list[Path]:
         return [self.path / _file_name(i, digest) for i, digest in enumerate(self.manifest["digests"])]
 
+    def check(self) -> None:
+        """Raise `Unreadable` if a shard is missing or is not as it was written."""
+        for path in self.files:
+            _check_digest(path)
+
     def note(self, shard: int) -> Any:
         """Return what was noted beside a shard; raises `Unreadable`."""
         try:
@@ -83,7 +89,7 @@ def _file_name(shard: int, digest: str) -> str:
 
 def aside(folder: Path, id: int) -> Path:
     """Return where the shards of a checkpoint are gathered until it is committed."""
-    return folder / f".{id}.writing"
+    return folder / f".{id}{ASIDE}"
 
 
 def save_shard(
@@ -96,9 +102,10 @@ def save_shard(
     arrays |= {f"update/{name}": np.ascontiguousarray(array) for name, array in update.items()}
     places = {name: _place(regions[name]) for name in params}
     metadata = {"format": FORMAT, "shard": str(shard), "places": json.dumps(places), "note": json.dumps(note)}
-    temporary = into / f".shard-{shard}-{os.getpid()}.writing"
+    temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
     try:
         save_file(arrays, temporary, metadata)
+        flush(temporary)
         digest = _digest(temporary)
         os.replace(temporary, into / _file_name(shard, digest))
     except SafetensorError as error:  # the library's own wrapping of a full disk
@@ -112,10 +119,20 @@ def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: 
     """Make a gathered checkpoint count, and drop those that are too many; raises OSError."""
     target = folder / f"step-{step:08d}-{id}{SUFFIX}"
     write_aside(aside(folder, id) / MANIFEST, json.dumps({"format": MANIFEST_FORMAT, **manifest}))
+    flush(aside(folder, id))
     os.replace(aside(folder, id), target)
+    flush(folder)
     for old in committed(folder)[:-keep]:
-        shutil.rmtree(old.path, ignore_errors=True)
+        drop(old.path)
     return target
+
+
+def drop(path: Path) -> None:
+    """Remove a checkpoint, at once for whoever reads it; what cannot be removed stays."""
+    gone = path.with_name(f".{path.name}{ASIDE}")
+    with suppress(OSError):
+        os.replace(path, gone)
+        shutil.rmtree(gone)
 
 
 def committed(folder: Path) -> list[ShardedCheckpoint]:
@@ -161,9 +178,7 @@ def read_regions(
 
 def _arrays(path: Path) -> Iterator[tuple[str, Any, Region | None]]:
     try:
-        expected = path.stem.split("-")[2] if path.stem.startswith("shard-") else None
-        if expected is not None and not _digest(path).startswith(expected):
-            raise Unreadable(f"the digest of '{path.name}' does not match")
+        _check_digest(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -224,6 +239,17 @@ def _place(region: Region | None) -> list[int] | None:
 
 def _region(place: list[int] | None) -> Region | None:
     return None if place is None else Region(Interval(*place[:2]), Interval(*place[2:]))
+
+
+def _check_digest(path: Path) -> None:
+    """Raise `Unreadable` for a shard that is not what its name says; a file of one process has no digest there."""
+    if not path.stem.startswith("shard-"):
+        return
+    try:
+        if not _digest(path).startswith(path.stem.split("-")[2]):
+            raise Unreadable(f"the digest of '{path.name}' does not match")
+    except OSError as error:
+        raise Unreadable(f"'{path.name}': {error}") from error
 
 
 def _digest(path: Path) -> str:

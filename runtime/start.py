@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,16 +23,22 @@ from .run import open_run, refused
 
 @dataclass(frozen=True)
 class Start:
-    """`params` to begin with; `notes` say which of them are not the other run's, and which of its are left out."""
+    """`params` to begin with; `notes` say which of them are not the other run's, and which of its are left out.
+
+    `source` is what is kept of where they are from: the run, its step and its plan's digest.
+    """
 
     params: dict[str, jax.Array]
     notes: tuple[str, ...]
+    source: dict[str, Any]
 
 
 def start_from(source: Path, plan: Plan) -> Start:
     """Return what a run begins with: parameters of the run `source` by name. Raises `LnetError` if none of them fits."""
     params = initial_params(plan.graph, plan.graph.training.seed)
-    found = open_run(source).network()
+    run = open_run(source)
+    checkpoint = run.checkpoint()
+    found = Network(run.plan, checkpoint.params)
     fits = {name for name, value in params.items() if _fits(found, name, value)}
     notes = tuple(_note(found, name, value) for name, value in params.items() if name not in fits)
     unused = tuple(f"'{name}' of that run is not used" for name in found.params if name not in params)
@@ -41,7 +48,9 @@ def start_from(source: Path, plan: Plan) -> Start:
         )
     taken = {name: jnp.asarray(found.params[name]) for name in fits}
     return Start(
-        params | taken, (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused)
+        params | taken,
+        (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused),
+        {"run": str(source.resolve()), "step": checkpoint.step, "plan": run.plan.digest},
     )
 
 

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
 
 from .checkpoint import Checkpoint
+from .checkpoints import setting_aside
 from .cluster.rounding import FLOAT32, WIRES
 from .data import check_classes, open_frames
 from .data.arrays import ArrayDataset
@@ -73,6 +75,7 @@ def train(
         choices_data(plan.graph, kept(plan.graph)),
         None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
         wire,
+        None if begin is None else begin.source,
     )
     for note in () if begin is None else begin.notes:
         reporter.said(note)
@@ -126,9 +129,17 @@ def _train_on(client: Client, run: Run, reporter: Reporter, data: Images, resume
         run.plan.save(run.directory / "plan.json")
         run.checkpoints.clean()
         if array is not None:
-            np.save(array, np.asarray(data))
+            _keep(array, np.asarray(data))
         if not train_on(client, run, reporter, stopped, array, resumed):
             raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
+
+
+def _keep(path: Path, images: np.ndarray[Any, Any]) -> None:
+    try:
+        with written_aside(path) as file:
+            np.save(file, images)
+    except OSError as error:
+        raise refused("E744", f"'{path}' cannot be written", str(error)) from error
 
 
 def _with_steps(plan: Plan, steps: int | None) -> Plan:
@@ -180,10 +191,9 @@ def _restore(
 ) -> tuple[int, Params, Any, int]:
     """Return step, parameters, state and torn updates of the newest whole checkpoint, or what there is at first."""
     graph = run.plan.graph
-    checkpoint = run.checkpoints.newest(
-        lambda path, why: reporter.said(f"passed over the damaged checkpoint '{path.name}': {why}")
-    )
+    checkpoint = run.checkpoints.newest(setting_aside(reporter.said))
     if checkpoint is None:
+        run.check_start()
         params = initial_params(graph, graph.training.seed)
         return 0, params, rule.init(params), 0
     expected = {p.name: p.shape for p in graph.parameters}

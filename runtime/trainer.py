@@ -89,7 +89,7 @@ class Trainer:
 
     def go(self, resumed: bool, torn: int = 0) -> None:
         training = self.run.plan.graph.training
-        self.log = EventLog(self.run.directory / "events.jsonl")
+        self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said)
         try:
             self._begin(resumed, torn)
             with (

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 import lnet
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, LnetWarning
+
+RUN_FAILED = ("E73", "E762", "E763")
+"""The codes, or what they begin with, of a run that failed: what it was given may be right."""
 
 
 class Program(click.Group):
@@ -17,13 +22,27 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show(warnings.showwarning)
+                return super().invoke(ctx)
         except LnetError as error:
             click.echo(str(error), err=True)
-            ctx.exit(3 if any(d.code.startswith("E73") for d in error.diagnostics) else 1)
+            ctx.exit(3 if any(d.code.startswith(RUN_FAILED) for d in error.diagnostics) else 1)
         except BrokenPipeError:  # `lnetc explain | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows warnings of ours as a line, and others as they were shown."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, LnetWarning):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            otherwise(message, category, *place, **more)
+
+    return show
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -27,6 +27,7 @@ from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
+from .numerics import Diverged
 from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
 from .protocol import events
@@ -139,7 +140,10 @@ class Host(WorkerPlugin):
     def _fail(self, error: Exception) -> None:
         if self.done:  # what a process that leaves has taken from its threads is no failure of the run
             return
-        self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
+        if isinstance(error, Diverged):
+            self.log("diverged", **error.details)
+        else:
+            self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
 
     def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
         for instruction in instructions:

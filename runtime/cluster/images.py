@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from lnet.runtime.data import Batch, Dataset, open_frames
 from lnet.runtime.data.arrays import ArrayDataset
 
 from .brief import Brief
+from .protocol.events import Owner
 
-KEPT = 8
-"""Batches that stay decoded: those of the replicas in this process, and the next ones."""
+AHEAD = 3
+"""Batches that are decoded for a role: the one that it computes, and the next ones."""
 
 
 class Images:
@@ -25,8 +26,9 @@ class Images:
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
+        self.expected: dict[Owner, list[int]] = {}
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
-        self.kept: OrderedDict[int, Future[Batch]] = OrderedDict()
+        self.kept: dict[int, Future[Batch]] = {}
         self.lock = threading.Lock()
 
     @cached_property
@@ -41,23 +43,35 @@ class Images:
             graph.training.data, graph.input.sheet.maps, Path(self.brief.base), graph.training.seed
         )
 
-    def expect(self, numbers: Iterable[int]) -> None:
-        """Begin to decode batches."""
-        for number in numbers:
-            self._future(number)
+    def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
+        """Begin to decode the batches that a role needs next; those that none needs any more are dropped."""
+        with self.lock:
+            self.expected[owner] = list(islice(numbers, AHEAD))
+            for number in self.expected[owner]:
+                self._future(number)
+            self._drop()
+
+    def forget(self, owner: Owner) -> None:
+        """Drop what a role alone needed."""
+        with self.lock:
+            self.expected.pop(owner, None)
+            self._drop()
 
     def batch(self, number: int) -> Batch:
         """Return a batch; raises what went wrong with its images."""
-        return self._future(number).result()
+        with self.lock:
+            future = self._future(number)
+        return future.result()
 
     def _future(self, number: int) -> Future[Batch]:
-        with self.lock:
-            if number not in self.kept:
-                self.kept[number] = self.pool.submit(self._decode, number)
-                while len(self.kept) > KEPT:
-                    self.kept.popitem(last=False)
-            self.kept.move_to_end(number)
-            return self.kept[number]
+        if number not in self.kept:
+            self.kept[number] = self.pool.submit(self._decode, number)
+        return self.kept[number]
+
+    def _drop(self) -> None:
+        needed = {number for numbers in self.expected.values() for number in numbers}
+        for number in self.kept.keys() - needed:
+            self.kept.pop(number).cancel()
 
     def _decode(self, number: int) -> Batch:
         size = self.brief.plan.graph.training.batch

@@ -14,7 +14,9 @@ from typing import Any
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.checkpoints import setting_aside
 from lnet.runtime.events import EventLog
+from lnet.runtime.failure import explain_divergence
 from lnet.runtime.progress import Reporter
 from lnet.runtime.run import Run, refused
 from lnet.runtime.sharded import committed
@@ -50,10 +52,10 @@ def train_on(
     `array` are images that were given as an array. Raises `LnetError` for workers that cannot take part, and for what
     fails on them.
     """
-    brief = _brief(client, run, array, _origin(run))
+    brief = _brief(client, run, array, _origin(run, reporter))
     check_processes(client, brief)
     following = _Following(run, brief, reporter)
-    log = EventLog(run.directory / "events.jsonl")
+    log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
         following.begin(Account(log, reporter), client, resumed)
         connection = Connection(client, run, brief)
@@ -68,13 +70,13 @@ def train_on(
     return following.complete
 
 
-def _origin(run: Run) -> tuple[int, str] | None:
-    """Return a number and the path of the newest checkpoint; a folder of shards has its number, a file gets one."""
-    files = list(run.checkpoints.files().values())
-    if not files:
+def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
+    """Return a number and the path of the newest whole checkpoint; a folder of shards has its number, a file gets one."""
+    newest = run.checkpoints.newest_path(setting_aside(reporter.said))
+    if newest is None:
+        run.check_start()
         return None
-    newest, folders = files[-1], committed(run.checkpoints.path)
-    numbers = {folder.path: folder.id for folder in folders}
+    numbers = {folder.path: folder.id for folder in committed(run.checkpoints.path)}
     return numbers.get(newest, max(numbers.values(), default=0) + 1), str(newest.resolve())
 
 
@@ -204,6 +206,10 @@ class _Following:
             case "failure":
                 self.log.add("failed", step=self.step, **details)
                 raise refused("E762", f"a worker failed: {details['message']}")
+            case "diverged":
+                diverged = explain_divergence(self.run.plan, event)
+                self.log.add("failed", step=self.step, message=str(diverged))
+                raise diverged
             case "deserted":
                 self.log.add("failed", step=self.step, **details)
                 raise refused("E761", details["message"], *self.left_out[:10], hint=go_on(self.run))
@@ -223,7 +229,8 @@ class _Following:
             return
         self.log.add(**step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        self.reporter.stepped(step["step"], step["objectives"] | step["accuracies"], step["images"] / elapsed)
+        images = (step["step"] - self.brief.begun_at) * self.run.plan.graph.training.batch
+        self.reporter.stepped(step["step"], step["objectives"] | step["accuracies"], images / elapsed)
 
     def _finished(self, details: Event) -> None:
         step = self.run.plan.graph.training.steps if details["complete"] else self.step

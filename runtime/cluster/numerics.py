@@ -192,6 +192,27 @@ class Replica:
         self.total = None
 
 
+class Diverged(Exception):
+    """A step of a tile whose loss or gradient is not finite: which objectives and which gradients are not."""
+
+    def __init__(
+        self, step: int, replica: int, tile: int, objectives: list[str], gradients: list[str]
+    ) -> None:
+        super().__init__(f"the loss or a gradient is not finite in step {step} of replica {replica}")
+        self.details = {
+            "step": step,
+            "replica": replica,
+            "tile": tile,
+            "objectives": objectives,
+            "gradients": gradients,
+        }
+
+
+def infinite(arrays: Mapping[str, jax.Array]) -> list[str]:
+    """Return the names of the arrays that are not finite."""
+    return [name for name, array in arrays.items() if not jnp.isfinite(array).all()]
+
+
 def finite(gradients: Gradients, terms: Terms) -> bool:
     """Whether a step's terms and gradients are numbers."""
     return bool(_finite([*gradients.values(), *terms.values()]))

@@ -19,7 +19,7 @@ from lnet.runtime.shard import Send as SendTile
 from .brief import Brief
 from .images import Images
 from .mail import Address, Mailbox
-from .numerics import Replica, finite
+from .numerics import Diverged, Replica, finite, infinite
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.events import Owner
@@ -64,6 +64,7 @@ class Tiles:
         """Free what a tile holds."""
         self._give_up(owner)
         self.replicas.pop(owner, None)
+        self.images.forget(owner)
 
     def close(self) -> None:
         for owner in list(self.replicas):
@@ -103,7 +104,7 @@ class Tiles:
         owner, replica = compute.owner, self._replica(compute.owner)
         self.mail.begin(owner.slot, owner.index, compute.generation)
         cancelled = self.cancelled.setdefault(owner, threading.Event())
-        self.images.expect(self.ahead(owner, compute.batch))
+        self.images.expect(owner, dict.fromkeys((compute.batch, *self.ahead(owner, compute.batch))))
         self.threads.submit(owner, lambda: self._step(compute, replica, cancelled))
 
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
@@ -127,9 +128,9 @@ class Tiles:
                 answer = self._receive_arrays(compute, want, cancelled)
                 exchanged += time.perf_counter() - before
         if not finite(gradients, terms):
-            raise FloatingPointError(
-                f"the loss or a gradient is not finite in step {compute.update.number} of replica {compute.update.slot}, "
-                f"tile {compute.owner.index}"
+            number = compute.update.number * self.brief.spec.push + compute.index + 1
+            raise Diverged(
+                number, compute.update.slot, compute.owner.index, infinite(terms), infinite(gradients)
             )
         replica.add(gradients, compute.first, compute.onward)
         self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -86,6 +87,13 @@ def test_a_run_that_has_only_begun(run, tmp_path):
     (tmp_path / "a" / "events.jsonl").write_text("")
     text = write_report(begun).read_text()
     assert "No step has been taken yet." in text
+    assert "There is no trained network to show" in text
+
+
+def test_images_that_are_not_there(run, tmp_path):
+    array = np.zeros((6, 12, 12, 3), np.float32)
+    begun = lnet.train(run.plan, steps=1, data=array, directory=tmp_path / "a")
+    text = write_report(begun).read_text()
     assert "There are no images to reconstruct: the run was trained on an array" in text
 
 
@@ -163,3 +171,15 @@ def test_reconstructions_and_their_errors(run):
         ((found[0].value - images) ** 2).sum() / (centred**2).sum(), rel=1e-4
     )
     assert found[0].error < reconstructions(lnet.Network(run.plan), images)[0].error
+
+
+def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
+    """Filters as the seed has them would be taken for learned ones."""
+    copy = tmp_path / "run"
+    shutil.copytree(run.directory, copy)
+    for path in lnet.open_run(copy).checkpoints.files().values():
+        path.write_bytes(b"")
+    page = write_report(lnet.open_run(copy)).read_text()
+    assert "There is no trained network to show: the checkpoints of" in page
+    assert "There is no trained network to reconstruct with." in page
+    assert "filters of map" not in page

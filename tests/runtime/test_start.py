@@ -6,6 +6,7 @@ from PIL import Image
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
+from lnet.runtime.analysis.report import write_report
 from lnet.runtime.progress import Silent
 
 STAGE = "stage sense(k, maps) { filter: local(k, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1)%s }"
@@ -131,3 +132,28 @@ def test_accuracies_are_those_of_the_images_of_the_step(folder, tmp_path):
     assert first["accuracies"] == pytest.approx(expected)
     assert heard.objectives[0].keys() == {"learn", "learn top-1", "learn top-5"}
     assert first["loss"] == pytest.approx(first["objectives"]["learn"])
+
+
+# --- what is kept of it -------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_what_it_began_from(folder, tmp_path):
+    run = on_top(folder, tmp_path / "run", start=folder / "alone", freeze=["V1"])
+    source = lnet.open_run(folder / "alone")
+    assert lnet.open_run(run.directory).info["start"] == {
+        "run": str((folder / "alone").resolve()),
+        "step": 4,
+        "plan": source.plan.digest,
+    }
+    page = write_report(run).read_text()
+    assert f"step 4 of {(folder / 'alone').resolve()}" in page
+    assert "<tr><th>frozen</th><td>V1</td></tr>" in page
+
+
+def test_a_run_that_lost_what_it_began_from_does_not_begin_with_other_weights(folder, tmp_path):
+    run = on_top(folder, tmp_path / "run", start=folder / "alone")
+    for path in run.checkpoints.files().values():
+        path.write_bytes(b"")
+    text = refusal(lambda: lnet.resume(run.directory, steps=6))
+    assert text.startswith(f"error E742: no checkpoint of '{run.directory}' is whole")
+    assert f"lnetc run --from {(folder / 'alone').resolve()}" in text

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import optax
 import pytest
+from commands import lnetc
 from PIL import Image
 
 import lnet
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, LnetWarning
+from lnet.runtime.events import EventLog, read_events
 from lnet.runtime.network import initial_params
 from lnet.runtime.run import locked
 
@@ -57,6 +59,42 @@ def assert_equal(left, right):
 
 def steps_of(run):
     return [event for event in run.events() if event["event"] == "step"]
+
+
+def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):
+    class Disk:
+        room = 10**6
+
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            if not self.room:
+                raise OSError(28, "No space left on device")
+            written = self.file.write(data[: self.room])
+            self.room -= written
+            return written
+
+        def close(self):
+            self.file.close()
+
+    said = []
+    log = EventLog(tmp_path / "events.jsonl", said.append)
+    log._file = disk = Disk(log._file)
+    log.add("step", step=1)
+    disk.room = 10
+    log.add("step", step=2)
+    log.add("step", step=3)
+    assert said == [
+        "'events.jsonl' cannot be written now, so events are kept: [Errno 28] No space left on device"
+    ]
+    disk.room = 10**6
+    log.add("step", step=4)
+    assert [event["step"] for event in read_events(tmp_path / "events.jsonl")] == [1, 2, 3, 4]
+    disk.room = 0
+    log.add("step", step=5)
+    log.close()
+    assert said[-1] == "'events.jsonl' could not be written: its last 1 events are lost"
 
 
 # --- learning --------------------------------------------------------------------------------------------
@@ -384,6 +422,10 @@ def test_what_is_no_run(folder):
     (folder / "run.json").write_text("{")
     with pytest.raises(LnetError, match=r"E740: .* is damaged"):
         lnet.open_run(folder)
+    for text, missing in (("[]", "data.base"), ('{"data": {"base": "/"}}', "data.images")):
+        (folder / "run.json").write_text(text)
+        with pytest.raises(LnetError, match=rf"E740: .* is damaged\n = note: it has no '{missing}'"):
+            lnet.open_run(folder)
 
 
 def test_checkpoints_that_are_not_there(folder):
@@ -394,10 +436,33 @@ def test_checkpoints_that_are_not_there(folder):
     files[15].write_bytes(b"")
     with pytest.raises(LnetError, match=r"E742: the checkpoint .* is damaged"):
         run.network(15)
+    files[20].write_bytes(b"")
+    with pytest.raises(LnetError, match=r"E742: the checkpoints of .* are all damaged") as caught:
+        run.network()
+    assert "'step-00000015.safetensors': " in str(caught.value)
     for path in files.values():
         path.unlink()
     with pytest.raises(LnetError, match=r"E741: .* has no checkpoint yet"):
         run.network()
+
+
+def test_whoever_looks_at_a_run_is_warned_of_a_damaged_checkpoint(folder):
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    run.checkpoints.files()[20].write_bytes(b"")
+    with pytest.warns(LnetWarning, match=r"passed over a damaged checkpoint, 'step-00000020.safetensors'"):
+        assert run.checkpoint().step == 15
+    result = lnetc("export", folder / "a", "-o", folder / "weights.npz")
+    assert result.stderr.startswith(
+        "warning: passed over a damaged checkpoint, 'step-00000020.safetensors': "
+    )
+
+
+def test_a_run_that_cannot_be_written(folder):
+    run = lnet.train(plan_of(folder), directory=folder / "a")
+    (run.directory / ".lock").unlink()
+    (run.directory / ".lock").mkdir()
+    with pytest.raises(LnetError, match=r"E744: .* cannot be written"):
+        lnet.resume(folder / "a", steps=25)
 
 
 def test_a_checkpoint_of_another_network(folder):

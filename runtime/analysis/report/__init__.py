@@ -64,8 +64,7 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
     plan, graph = run.plan, run.plan.graph
     events = run.events()
     steps = [event for event in events if event["event"] == "step"]
-    has_checkpoint = run.checkpoints.newest() is not None
-    network = run.network() if has_checkpoint else Network(plan)
+    network, no_network = _network(run)
     accuracies = accuracy_curves(steps)
     visible = [layer_cost(graph, layer) for layer in graph.visible]
     return {
@@ -78,7 +77,8 @@ def _content(run: Run, data: Data) -> dict[str, Any]:
         "losses": Markup(loss_curves(steps)) if steps else None,
         "accuracies": Markup(accuracies) if accuracies else None,
         "objectives": _objectives(steps),
-        "filters": _filters(graph, network),
+        "no_network": no_network,
+        "filters": None if network is None else _filters(graph, network),
         "drawn": drawn_sections(run),
         **_reconstructions(run, network, data),
         "probes": probe_sections(run),
@@ -172,8 +172,19 @@ def _weight(layer: Layer) -> str:
     return next(parameter.name for parameter in layer.parameters if parameter.role == "weight")
 
 
-def _reconstructions(run: Run, network: Network, data: Data) -> dict[str, Any]:
+def _network(run: Run) -> tuple[Network | None, str]:
+    """Return the trained network, or why there is none."""
+    try:
+        return run.network(), ""
+    except LnetError as error:
+        (diagnostic,) = error.diagnostics
+        return None, "; ".join((diagnostic.message, *diagnostic.notes))
+
+
+def _reconstructions(run: Run, network: Network | None, data: Data) -> dict[str, Any]:
     empty = {"errors": [], "reconstructions": [], "sampled": ""}
+    if network is None:
+        return empty | {"no_reconstructions": "There is no trained network to reconstruct with."}
     try:
         images = run.samples(SAMPLES, data).images
     except LnetError as error:
@@ -215,6 +226,10 @@ def _settings(run: Run) -> list[tuple[str, str]]:
     rows = [(field.name, _shown(getattr(training, field.name))) for field in fields(training)]
     rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
     rows.append(("images", f"{info['data']['images']:,}"))
+    if info.get("start"):
+        rows.append(("begins with", f"step {info['start']['step']:,} of {info['start']['run']}"))
+    if run.plan.graph.frozen:
+        rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
     rows += [(f"version of {name}", version) for name, version in info["versions"].items()]
     machine = info["machine"]
     rows.append(

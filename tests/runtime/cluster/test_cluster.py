@@ -153,6 +153,18 @@ def test_a_run_goes_on_in_any_shape(tmp_path, client):
     assert further.directory == on_two.directory
 
 
+def test_a_cluster_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, client):
+    run = trained(tmp_path, client, steps=30)
+    newest = run.checkpoints.files()[30]
+    sorted(newest.glob("shard-*"))[1].write_bytes(b"")
+    watching = Watching()
+    lnet.resume(tmp_path / "run", images(), client=client, reporter=watching)
+    assert any(f"passed over the damaged checkpoint '{newest.name}'" in text for text in watching.messages)
+    (resumed,) = [event for event in run.events() if event["event"] == "resume"]
+    assert resumed["step"] == 20
+    assert_close(run, trained(tmp_path, name="whole", workers=1, steps=30), run)
+
+
 def test_a_run_begins_with_anothers_parameters(tmp_path, client):
     first = trained(tmp_path, name="first", workers=1)
     how = {"start": first.directory, "freeze": ["V1.filter"]}
@@ -301,10 +313,20 @@ def test_a_cluster_without_lnet_E761(tmp_path):
     assert "worker-0" in text
 
 
-def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client):
+def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client, monkeypatch):
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), array=str(tmp_path)))
+    text = refusal(lambda: trained(tmp_path, client))
+    assert text.startswith("error E762: a worker failed: [Errno 21] Is a directory")
+
+
+def test_a_loss_that_is_not_finite_E730(tmp_path, client):
     bad = np.full((8, 16, 16, 1), np.inf, np.float32)
     text = refusal(lambda: lnet.train(plan_of(), bad, directory=tmp_path / "run", client=client))
-    assert text.startswith("error E762: a worker failed: the loss or a gradient is not finite in step 0")
+    assert text.startswith("small.lnet:6:5: error E730: step 1 of replica 0, tile ")
+    assert ": the objective 'V1.learn' is not finite\n" in text
+    assert "the gradient of 'V1.filter.weight' is not finite" in text
+    last = lnet.open_run(tmp_path / "run").events()[-1]
+    assert (last["event"], last["message"].splitlines()[0]) == ("failed", text.splitlines()[0])
 
 
 def test_progress_is_reported(tmp_path, client):
