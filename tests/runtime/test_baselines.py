@@ -133,7 +133,12 @@ def test_without_scikit_learn_a_row_says_so(run, place, monkeypatch):
 
 def test_without_training_images_rows_say_so(run, place):
     plan = lnet.compile(place / "eyes.lnet")
-    alone = create_run(place / "alone", plan, {"base": str(place / "gone"), "in_memory": False}, {})
+    alone = create_run(
+        place / "alone",
+        plan,
+        {"base": str(place / "gone"), "images": 0, "in_memory": False, "classes": None},
+        {},
+    )
     alone.checkpoints.save(Checkpoint(1, run.network().params.arrays, {}))
     found = lnet.probe(alone, place / "set")
     for name in ("linear filter, raw pixels", "linear filter, normalised", "k-means"):

@@ -60,7 +60,9 @@ def test_the_neuron_set_by_hand_is_found(run, place):
 def test_every_accuracy_is_as_by_definition(place):
     """All neurons of a network with random weights, threshold by threshold, with all responses at once."""
     plan = lnet.compile(place / "eyes.lnet", set={"train.seed": 5})
-    run = create_run(place / "random", plan, {"base": str(place), "in_memory": False, "classes": None}, {})
+    run = create_run(
+        place / "random", plan, {"base": str(place), "images": 20, "in_memory": False, "classes": None}, {}
+    )
     network = lnet.Network(plan)
     run.checkpoints.save(Checkpoint(1, network.params.arrays, {}))
     found = row(look(run, place / "set"), "V2.filter")

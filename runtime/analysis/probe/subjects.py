@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.graph import Graph
-from lnet.compiler.layer import Layer
 from lnet.compiler.shapes import Sheet
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.runtime.analysis.neurons import leading_to
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.evaluate import batch_last, layer_values
 from lnet.runtime.network import Network, initial_params, parse_neuron
@@ -101,17 +101,8 @@ class Neurons:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _layer_responses(graph: Graph, layers: tuple[str, ...], params: Any, images: jax.Array) -> Responses:
-    values = layer_values(graph, params, images, behind(graph, layers))
+    values = layer_values(graph, params, images, leading_to(graph, layers))
     return {path: values[path].reshape(-1, images.shape[-1]) for path in layers}
-
-
-def behind(graph: Graph, layers: Sequence[str]) -> tuple[Layer, ...]:
-    """Return layers and all that they are computed from, in the graph's order."""
-    needed = set(layers)
-    for layer in reversed(graph.layers):
-        if layer.path in needed:
-            needed.update(graph.layer(path).path for path in layer.reads)
-    return tuple(layer for layer in graph.layers if layer.path in needed)
 
 
 def normalization(graph: Graph) -> str:
@@ -121,11 +112,13 @@ def normalization(graph: Graph) -> str:
 
 
 def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the layers named, or the last of each stage; raises `LnetError` for one that is not there."""
+    """Return the layers named, or the last of each stage that learns; raises `LnetError` for one that is not there."""
     for name in named:
         if name not in graph:
             hints = did_you_mean(name, [layer.path for layer in graph.visible])
             raise LnetError([Diagnostic("E720", f"there is no layer '{name}'", hints=hints)])
-    chosen = named or [last for _, last in graph.stages] or [graph.output.path]
+    learns = [layer.path for layer in graph.layers if layer.parameters]
+    stages = [last for stage, last in graph.stages if any(path.startswith(f"{stage}.") for path in learns)]
+    chosen = named or stages or [graph.output.path]
     paths = {graph.layer(name).path for name in chosen}
     return tuple(layer.path for layer in graph.layers if layer.path in paths)

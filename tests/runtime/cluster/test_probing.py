@@ -25,7 +25,9 @@ def run(tmp_path):
     (tmp_path / "train").symlink_to("set/face")
     (tmp_path / "eyes.lnet").write_text(TEXT)
     plan = lnet.compile(tmp_path / "eyes.lnet")
-    run = create_run(tmp_path / "run", plan, {"base": str(tmp_path), "in_memory": False}, {})
+    run = create_run(
+        tmp_path / "run", plan, {"base": str(tmp_path), "images": 0, "in_memory": False, "classes": None}, {}
+    )
     run.checkpoints.save(Checkpoint(1, lnet.Network(plan).params.arrays, {}))
     return run
 
