@@ -118,10 +118,22 @@ def partition(graph: Graph, tiles: Size) -> Partition:
 
 
 def best_tiles(graph: Graph, count: int) -> Size:
-    """Return the p x q of a number of tiles that moves the fewest bytes; of equals the widest."""
-    grids = [Size(p, count // p) for p in range(1, count + 1) if count % p == 0]
-    likely = sorted(grids, key=lambda grid: abs(grid.rows - grid.columns))[:4]
-    return min(likely, key=lambda grid: (partition(graph, grid).halo_values, grid.rows))
+    """Return the p x q of a number of tiles that moves the fewest bytes; of equals the widest.
+
+    Grids whose largest tile holds over a quarter more than that of another are left out: all would wait for it.
+    """
+    cuts = [partition(graph, Size(p, count // p)) for p in range(1, count + 1) if count % p == 0]
+    largest = {cut.tiles: _largest_tile(graph, cut) for cut in cuts}
+    even = [cut for cut in cuts if largest[cut.tiles] <= 1.25 * min(largest.values())]
+    return min(even, key=lambda cut: (cut.halo_values, cut.tiles.rows)).tiles
+
+
+def _largest_tile(graph: Graph, cut: Partition) -> int:
+    """Return how many values the tile holds that holds most."""
+    return max(
+        sum(piece.held.area * graph.layer(piece.layer).sheet.maps for piece in pieces)
+        for pieces in cut.pieces
+    )
 
 
 # --- ownership -------------------------------------------------------------------------------------------

@@ -41,18 +41,26 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout) -> Plan:
     plan = load_plan(path)
     _warn_if_stale(plan, path)
     if overrides or layout != Layout():
-        laid_out = _layout_of(plan, overrides) if layout == Layout() else layout
-        return compiled(plan.source, dict(plan.overrides) | overrides, laid_out)
+        return compiled(plan.source, dict(plan.overrides) | overrides, _layout_of(plan, overrides, layout))
     return plan
 
 
-def _layout_of(plan: Plan, overrides: Mapping[str, str]) -> Layout:
-    """Return what a plan is laid out for, but for its replicas, and workers alike, where replicas are set anew."""
-    cluster, tiles = plan.placement.cluster, plan.partition.tiles
-    workers = len(cluster.workers)
-    if "train.replicas" not in overrides:
-        return Layout(workers, len(plan.placement.tiles), tiles, cluster)
-    return Layout(tiles=tiles, cluster=None if cluster == ClusterSpec.uniform(workers) else cluster)
+def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layout:
+    """Return what a plan is laid out for, but for what is asked for, and what follows from that.
+
+    Tiles follow from a number of workers or a cluster, workers from tiles or replicas; a described cluster stays.
+    """
+    if asked == Layout() and "train.replicas" not in overrides:
+        cluster = plan.placement.cluster
+        return Layout(len(cluster.workers), len(plan.placement.tiles), plan.partition.tiles, cluster)
+    replicas, tiles, cluster = asked.replicas, asked.tiles, asked.cluster
+    if replicas is None and "train.replicas" not in overrides:
+        replicas = len(plan.placement.tiles)
+    if tiles is None and asked.workers is None and cluster is None:
+        tiles = plan.partition.tiles
+    if cluster is None and plan.placement.cluster != ClusterSpec.uniform(len(plan.placement.cluster.workers)):
+        cluster = plan.placement.cluster
+    return Layout(asked.workers, replicas, tiles, cluster)
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:

@@ -190,6 +190,21 @@ def test_the_best_grid_of_a_square_network(count, expected):
     assert best_tiles(two_stages("image: input(100x100x1)"), count) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "expected"),
+    [("60x2000", 12, Size(1, 12)), ("2000x60", 12, Size(12, 1)), ("100x100", 64, Size(8, 8))],
+)
+def test_the_best_grid_follows_the_sheet(size, count, expected):
+    assert best_tiles(two_stages(f"image: input({size}x1)"), count) == expected
+
+
+def test_the_best_grid_leaves_no_tile_without_work():
+    """Of 1x32 tiles of a top sheet of a few columns most would have nothing to do, and move little."""
+    graph = two_stages("image: input(60x60x1)")
+    assert best_tiles(graph, 32) in (Size(4, 8), Size(8, 4))
+    assert partition(graph, Size(1, 32)).halo_values < partition(graph, best_tiles(graph, 32)).halo_values
+
+
 def test_exchanging_after_a_strided_pool_where_that_moves_less():
     graph = compile_text(
         "network n { image: input(64x64x1); a: local(5, 4); p: l2pool(4, stride = 4); b: local(3, 4); q: l2() }"

@@ -244,6 +244,20 @@ def test_settings_on_a_plan_keep_its_layout(folder):
     assert "3 replicas of 1x2 tiles on 6 workers" in grown
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("--replicas", 3), "3 replicas of 1x2 tiles on 6 workers"),
+        (("--tiles", "2x2"), "2 replicas of 2x2 tiles on 8 workers"),
+        (("--workers", 8), "2 replicas of 2x2 tiles on 8 workers"),
+        (("--workers", 3, "--replicas", 3), "3 replicas of 1x1 tiles on 3 workers"),
+    ],
+)
+def test_what_is_asked_of_a_plan_leaves_the_rest_of_its_layout(folder, asked, expected):
+    lnetc("compile", "--workers", 4, "--replicas", 2)
+    assert expected in lnetc("explain", "small.plan", *asked).stdout
+
+
 def test_emit_writes_nothing(folder):
     assert lnetc("compile", "--emit", "graph").stdout.startswith("network small\n")
     assert not list(folder.glob("*.plan"))
