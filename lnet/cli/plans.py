@@ -50,16 +50,16 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
 
     Tiles follow from a number of workers or a cluster, workers from tiles or replicas; a described cluster stays.
     """
+    had = plan.placement.cluster
     if asked == Layout() and "train.replicas" not in overrides:
-        cluster = plan.placement.cluster
-        return Layout(len(cluster.workers), len(plan.placement.tiles), plan.partition.tiles, cluster)
+        return Layout(len(had.workers), len(plan.placement.tiles), plan.partition.tiles, had)
     replicas, tiles, cluster = asked.replicas, asked.tiles, asked.cluster
     if replicas is None and "train.replicas" not in overrides:
         replicas = len(plan.placement.tiles)
     if tiles is None and asked.workers is None and cluster is None:
         tiles = plan.partition.tiles
-    if cluster is None and plan.placement.cluster != ClusterSpec.uniform(len(plan.placement.cluster.workers)):
-        cluster = plan.placement.cluster
+    if cluster is None and had != ClusterSpec.uniform(len(had.workers)):
+        cluster = had
     return Layout(asked.workers, replicas, tiles, cluster)
 
 

@@ -47,8 +47,21 @@ def find_neurons(graph: Graph, texts: Sequence[str]) -> tuple[Neuron, ...]:
 
 
 def respond(network: Network, neurons: tuple[Neuron, ...], images: Array) -> Array:
-    """Return the responses `[neuron, image]` to images `[image, row, column, channel]`."""
-    return np.asarray(responses(network.graph, neurons, network.params.arrays, jnp.asarray(images)))
+    """Return the responses `[neuron, image]` to images `[image, row, column, channel]`.
+
+    Raises `LnetError` for those that are not finite.
+    """
+    found = np.asarray(responses(network.graph, neurons, network.params.arrays, jnp.asarray(images)))
+    for neuron, values in zip(neurons, found, strict=True):
+        check_finite(str(neuron), values)
+    return found
+
+
+def check_finite(of: str, *responses: Array) -> None:
+    """Raise `LnetError` for responses of a layer or a neuron that are not finite: nothing can be said about them."""
+    if not all(np.isfinite(values).all() for values in responses):
+        message, hint = f"'{of}' has responses that are not finite", "train it again with a smaller rate"
+        raise LnetError([Diagnostic("E773", message, hints=(f"the network diverged: {hint}",))])
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -62,8 +75,13 @@ def responses(
 
 
 def values_of(network: Network, path: str, images: Array) -> Array:
-    """Return the values `[image, row, column, map]` of one layer, without those that it does not need."""
-    return np.asarray(_values(network.graph, path, network.params.arrays, jnp.asarray(images)))
+    """Return the values `[image, row, column, map]` of one layer, without those that it does not need.
+
+    Raises `LnetError` for those that are not finite.
+    """
+    values = np.asarray(_values(network.graph, path, network.params.arrays, jnp.asarray(images)))
+    check_finite(path, values)
+    return values
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -34,7 +34,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 from lnet.runtime.network import Network
 
 from .components import Components
-from .neurons import Array, Neuron, find_neurons, responses, seen_by
+from .neurons import Array, Neuron, check_finite, find_neurons, responses, seen_by
 
 SUFFICIENT = 1e-4
 """The share of the gain which the slope promises that a step must have, and the angle that ends the search."""
@@ -100,6 +100,7 @@ def _best(
     images, values = _climb(
         network.graph, neuron, network.params.arrays, jnp.asarray(first), length, steps, frame
     )
+    check_finite(str(neuron), np.asarray(values))
     reached = tuple(float(value) for value in values)
     image = np.asarray(images[int(np.argmax(reached))])
     return Stimulus(neuron, image, length if components is None else float(np.linalg.norm(image)), reached)

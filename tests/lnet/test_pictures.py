@@ -9,6 +9,8 @@ from PIL import Image
 
 import lnet
 from lnet.runtime.analysis.images import own_images
+from lnet.runtime.checkpoint import Checkpoint
+from lnet.runtime.run import create_run
 
 TEXT = """network small {
     image: input(8x8x3)
@@ -46,6 +48,32 @@ def trained(tmp_path_factory):
 def folder(trained, monkeypatch):
     monkeypatch.chdir(trained)
     return trained
+
+
+@pytest.fixture
+def diverged(folder):
+    """A run whose filters are not numbers any more."""
+    whole = lnet.open_run("a")
+    params = {name: np.full_like(value, np.nan) for name, value in whole.network().params.items()}
+    if not (folder / "diverged").exists():
+        run = create_run(folder / "diverged", whole.plan, whole.info["data"], {})
+        run.checkpoints.save(Checkpoint(3, params, {}))
+    return "diverged"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("draw", "filter[0, 0, 1]", "--samples", 6),
+        ("invariance", "filter[0, 0, 1]", "set"),
+        ("sheet", "filter"),
+    ],
+)
+def test_nothing_is_drawn_of_a_network_that_diverged(diverged, arguments):
+    command, *rest = arguments
+    result = lnetc(command, diverged, *rest, status=1)
+    assert result.stderr.startswith("error E773: 'filter"), result.stderr
+    assert not list((lnet.open_run(diverged).directory / "pictures").glob("*"))
 
 
 # --- draw ------------------------------------------------------------------------------------------------

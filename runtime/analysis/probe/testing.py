@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.run import refused
+from lnet.runtime.analysis.neurons import check_finite
 
 from .labelled import LabelledSet
 from .passes import Chosen, Counts, Range, accuracies, thresholds_between
@@ -41,7 +41,8 @@ class Trial:
         """Return a row for each group of a subject's units; those of a network, which has a `name`, are its layers."""
         selections = np.stack([np.ones_like(self.half), self.half])
         ranges = self.sweep.run(subject, Range(selections))
-        _check_finite(ranges)
+        for group, found in ranges.items():
+            check_finite(group, *found)
         thresholds = {group: thresholds_between(low, high) for group, (low, high) in ranges.items()}
         counts = self.sweep.run(subject, Counts(selections, self.images.positive, thresholds))
         positive = self.images.positive
@@ -71,13 +72,6 @@ class Trial:
             tuple(np.histogram(best, BINS, (0, 1))[0].tolist()),
             judge.histogram(),
         )
-
-
-def _check_finite(ranges: Mapping[str, tuple[Array, Array]]) -> None:
-    for group, (low, high) in ranges.items():
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            hint = "the network diverged: train it again with a smaller rate"
-            raise refused("E773", f"'{group}' has responses that are not finite", hint=hint)
 
 
 @dataclass(frozen=True)
