@@ -14,6 +14,7 @@ import optax
 
 from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
+from lnet.compiler.settings import Frames
 
 from .checkpoint import Checkpoint
 from .checkpoints import setting_aside
@@ -152,9 +153,10 @@ def _with_steps(plan: Plan, steps: int | None) -> Plan:
 
 def _with_path(plan: Plan, data: Images) -> Plan:
     training = plan.graph.training
-    if data is None or isinstance(data, np.ndarray) or training.data is None:
+    if data is None or isinstance(data, np.ndarray):
         return plan
-    frames = replace(training.data, path=str(Path(data).resolve()))
+    named = training.data or Frames("", plan.graph.input.sheet.size)
+    frames = replace(named, path=str(Path(data).resolve()))
     return replace(plan, graph=replace(plan.graph, training=replace(training, data=frames)))
 
 
@@ -165,7 +167,9 @@ def _open(plan: Plan, data: Images, base: Path) -> Samples:
         samples = ArrayDataset(data, sheet, training.seed)
     elif training.data is None:
         raise refused(
-            "E747", "the file names no images", hint="add 'data = frames(\"folder\")' to its 'train' block"
+            "E747",
+            "the file names no images",
+            hint="add 'data = frames(\"folder\")' to its 'train' block, or name a folder with '--data'",
         )
     else:
         samples = open_frames(training.data, sheet.maps, base, training.seed)

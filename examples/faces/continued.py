@@ -13,6 +13,6 @@ def found(directory: Path, reporter: Reporter) -> lnet.Run | None:
     if not (directory / "run.json").exists():
         return None
     run = lnet.open_run(directory)
-    if run.events()[-1]["event"] != "done":
+    if not any(event["event"] == "done" for event in run.events()[-1:]):
         lnet.resume(directory, reporter=reporter)
     return run

@@ -72,10 +72,15 @@ def _as_data(diagnostic: Diagnostic, source: Source | None, path: Path) -> dict[
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
 def fmt(files: tuple[Path, ...], check: bool, diff: bool) -> None:
     """Bring .lnet files into the standard layout; comments and the spelling of numbers stay."""
-    changed = False
+    changed = failed = False
     for path in files:
-        source = read_source(path)
-        text = format_source(source)
+        try:
+            source = read_source(path)
+            text = format_source(source)
+        except LnetError as error:
+            click.echo(str(error), err=True)
+            failed = True
+            continue
         if text.encode() == path.read_bytes():
             continue
         changed = True
@@ -87,4 +92,4 @@ def fmt(files: tuple[Path, ...], check: bool, diff: bool) -> None:
         else:
             write_file(path, text)
             click.echo(f"{path}: formatted")
-    click.get_current_context().exit(1 if changed and check else 0)
+    click.get_current_context().exit(1 if failed or (changed and check) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,19 @@ def say_skipped(skipped: Mapping[str, str]) -> None:
     """Name the corrupt images that a command passed over, with what is wrong with them."""
     for name, reason in skipped.items():
         click.echo(f"skipped the corrupt image '{name}': {reason}", err=True)
+
+
+def check_place(path: Path) -> None:
+    """Raise `LnetError` for a file that cannot be written where it is to go, before the work that fills it."""
+    problem = None
+    if path.is_dir():
+        problem = "it is a folder"
+    elif not path.parent.is_dir():
+        problem = f"there is no folder '{path.parent}'"
+    elif not os.access(path.parent, os.W_OK):
+        problem = f"nothing may be written into '{path.parent}'"
+    if problem is not None:
+        raise LnetError([Diagnostic("E608", f"'{path}' cannot be written", notes=(problem,))])
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -9,7 +9,7 @@ import click
 
 import lnet
 
-from .options import Existing, json_option, say_skipped, write_file
+from .options import Existing, check_place, json_option, say_skipped, write_file
 from .program import main
 
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Of all that is drawn by lot.")
@@ -59,6 +59,8 @@ def draw(
     from lnet.runtime.analysis.contact import png
     from lnet.runtime.analysis.draw import side_by_side
 
+    if output is not None:
+        check_place(output)
     drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)
     say_skipped(drawings[0].record.figures["skipped"])
     if output is not None:

@@ -6,6 +6,7 @@ sees the same images. The order is a fresh permutation in each pass over the dat
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -212,7 +213,7 @@ class _Exclusion:
             raise refused(
                 "E708", f"the list of names to exclude, '{path}', cannot be read", str(error)
             ) from error
-        entries = (line.partition("#")[0].strip() for line in lines)
+        entries = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
         return _Exclusion(frozenset(entry for entry in entries if entry), set())
 
     def covers(self, name: str) -> bool:

@@ -24,7 +24,7 @@ def find_sources(path: str, channels: int, base: Path) -> list[ImageSource]:
             "E701",
             f"there is no file or folder '{path}'",
             f"looked for in '{base}'",
-            hint="paths are relative to the .lnet file; name other data with 'lnetc run --data'",
+            hint="a path in a .lnet file is relative to that file, one of a command to the current folder",
         )
     sources = [_open(path, channels) for path in paths]
     if not any(len(source.names) for source in sources):

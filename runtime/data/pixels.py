@@ -5,6 +5,7 @@ Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -19,6 +20,10 @@ from lnet.compiler.shapes import Size
 Pixels = NDArray[Any]
 
 
+_AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
+"""What Pillow calls a file that it reads from memory."""
+
+
 class Corrupt(Exception):
     """An image that cannot be decoded; the message says why."""
 
@@ -30,7 +35,7 @@ def decode_image(data: bytes, channels: int) -> Pixels:
             image.load()
             return _to_array(ImageOps.exif_transpose(image), channels)
     except Exception as error:  # a damaged file makes Pillow raise almost anything
-        raise Corrupt(str(error) or type(error).__name__) from error
+        raise Corrupt(_AT.sub("", str(error)) or type(error).__name__) from error
 
 
 def _to_array(image: Image.Image, channels: int) -> Pixels:

@@ -83,6 +83,13 @@ def test_fmt(folder):
     assert lnet.parse((folder / "small.lnet").read_text()) == lnet.parse(before)
 
 
+def test_fmt_goes_on_after_a_wrong_file(folder):
+    Path("bad.lnet").write_text("network {")
+    result = lnetc("fmt", "bad.lnet", "none.lnet", "small.lnet", status=1)
+    assert result.stdout == "small.lnet: formatted\n"
+    assert result.stderr.count("error ") >= 2
+
+
 def test_fmt_leaves_a_wrong_file_alone(folder):
     (folder / "bad.lnet").write_text("network {")
     lnetc("fmt", "bad.lnet", status=1)

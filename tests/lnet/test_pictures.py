@@ -197,11 +197,28 @@ def test_pictures_that_cannot_be_kept(folder, tmp_path):
 
 def test_a_damaged_record_is_left_out_of_the_report(folder):
     lnetc("draw", "a", "pool[2,2,1]")
-    (folder / "a/pictures/stimuli.pool-2-2-1.json").write_text("{")
-    assert "pool[2, 2, 1]" not in (folder / lnetc("report", "a").stdout.strip()).read_text()
+    lnetc("draw", "a", "pool[2,2,0]")
+    record = folder / "a/pictures/stimuli.pool-2-2-1.json"
+    whole = json.loads(record.read_text())
+    for damaged in ("{", json.dumps(whole | {"figures": {}}), json.dumps(whole | {"figures": {"top": []}})):
+        record.write_text(damaged)
+        page = (folder / lnetc("report", "a").stdout.strip()).read_text()
+        assert "<b>pool[2, 2, 1]</b>" not in page
+        assert "<b>pool[2, 2, 0]</b>" in page
 
 
 # --- invariance ------------------------------------------------------------------------------------------
+
+
+def test_a_place_that_cannot_be_is_said_before_the_work(folder, monkeypatch):
+    monkeypatch.setattr(lnet, "draw", lambda *arguments: pytest.fail("it was drawn"))
+    assert (
+        "error E608: 'images' cannot be written"
+        in lnetc("draw", "a", "pool[0,0,0]", "-o", "images", status=1).stderr
+    )
+    assert (
+        "there is no folder 'none'" in lnetc("draw", "a", "pool[0,0,0]", "-o", "none/a.png", status=1).stderr
+    )
 
 
 def test_invariance(folder):

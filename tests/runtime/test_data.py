@@ -304,6 +304,15 @@ def test_empty_sources(tmp_path):
     refused(tmp_path, "E702", "is neither a folder nor an image", replace(PLAIN, path="a.doc"))
 
 
+def test_what_is_a_comment_in_a_list_of_names(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate(("a #1.png", "b#2.png", "c.png")):
+        picture(number).save(tmp_path / "images" / name)
+    (tmp_path / "bad.txt").write_text("# all of these\nb#2.png\nc.png  # blurred\n")
+    dataset = opened(tmp_path, replace(PLAIN, exclude="bad.txt"))
+    assert (dataset.count, dataset.unmatched) == (1, ())
+
+
 def test_everything_excluded(tmp_path):
     folder_of(tmp_path, 1)
     (tmp_path / "bad.txt").write_text("0.png")

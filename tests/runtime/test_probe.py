@@ -303,6 +303,9 @@ def test_a_damaged_result(run, place):
     path.write_text(path.read_text()[:100])
     with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is no result of a probe"):
         read_probes(run)
+    page = write_report(run).read_text()
+    assert "bad.json&#39; is no result of a probe; " in page
+    assert page.count("Responses of the best neurons") == len(list(path.parent.glob("*.json"))) - 1
     path.unlink()
 
 

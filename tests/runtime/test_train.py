@@ -489,6 +489,9 @@ def test_without_images(folder):
     with pytest.raises(LnetError, match="E747: the file names no images"):
         lnet.train(plan_of(folder), directory=folder / "a")
     assert not (folder / "a").exists()
+    run = lnet.train(plan_of(folder), folder / "images", directory=folder / "a")
+    assert run.info["data"]["images"] == 6
+    assert steps_of(run)[-1]["step"] == 20
 
 
 def test_other_images_than_at_first(folder):
@@ -520,6 +523,7 @@ def test_a_corrupt_image_among_many(folder):
     messages = [e["message"] for e in run.events() if e["event"] == "warning"]
     assert len(messages) == 1
     assert messages[0].startswith("skipped the corrupt image '3.png': ")
+    assert "BytesIO" not in messages[0]
 
 
 def test_a_log_that_was_cut_off_goes_on_in_a_line_of_its_own(folder):

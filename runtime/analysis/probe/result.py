@@ -141,7 +141,7 @@ def free_name(run: Run, probe: Probe) -> str:
 
 def _is_of_others(path: Path, probe: Probe) -> bool:
     try:
-        kept = _read(path)
+        kept = read_probe(path)
     except LnetError:
         return False
     return (kept.images, kept.label, kept.against) != (probe.images, probe.label, probe.against)
@@ -153,10 +153,16 @@ def _file(run: Run, name: str) -> Path:
 
 def read_probes(run: Run) -> dict[str, Probe]:
     """Return what was kept, by name; raises `LnetError` for what cannot be read."""
-    return {path.stem: _read(path) for path in sorted((run.directory / "probes").glob("*.json"))}
+    return {path.stem: read_probe(path) for path in probe_files(run)}
 
 
-def _read(path: Path) -> Probe:
+def probe_files(run: Run) -> list[Path]:
+    """Return where results are kept, in the order of their names."""
+    return sorted((run.directory / "probes").glob("*.json"))
+
+
+def read_probe(path: Path) -> Probe:
+    """Return a result that was kept; raises `LnetError` if it cannot be read."""
     try:
         return decode(Probe, json.loads(path.read_text(encoding="utf-8")), "probe")
     except (OSError, ValueError, Malformed) as error:

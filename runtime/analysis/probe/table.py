@@ -36,11 +36,11 @@ def probe_text(probe: Probe) -> str:
         table.add_row(*map(escape, cells(row)))
     out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
     for line in heading(probe):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
     out.print()
     out.print(table)
     for line in LEGEND:
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True, markup=False)
     assert isinstance(out.file, StringIO)
     return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
 

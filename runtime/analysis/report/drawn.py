@@ -111,14 +111,19 @@ def drawn_sections(run: Run) -> list[Section]:
 def _sections(run: Run) -> Iterator[Section]:
     for kind in KINDS:
         records = list(kept(run, kind.id))
+        items = [item for record in records[:MOST] if (item := _item(kind, record)) is not None]
         note = kind.note
         if len(records) > MOST:
             note += f" {MOST} of {len(records)} are shown; all are in '{run.directory / 'pictures'}'."
-        if records:
-            yield Section(kind.id, kind.title, note, tuple(_item(kind, record) for record in records[:MOST]))
+        if items:
+            yield Section(kind.id, kind.title, note, tuple(items))
 
 
-def _item(kind: Kind, record: Record) -> Item:
-    title, lines = kind.item(record.figures)
+def _item(kind: Kind, record: Record) -> Item | None:
+    """Return what is shown of a record, None if its figures are not those of its kind."""
+    try:
+        title, lines = kind.item(record.figures)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return None
     pictures = [path for path in record.files.values() if path.suffix == ".png"]
     return Item(title, tuple(png_url(path.read_bytes()) for path in pictures), lines)

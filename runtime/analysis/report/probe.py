@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from lnet.runtime.analysis.probe import Histogram, Probe, Row, read_probes
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.analysis.probe import Histogram, Probe, Row
+from lnet.runtime.analysis.probe.result import probe_files, read_probe
 from lnet.runtime.analysis.probe.table import COLUMNS, LEGEND, cells, heading
 from lnet.runtime.run import Run
 
@@ -17,20 +20,27 @@ POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
 
 
 def probe_sections(run: Run) -> list[dict[str, Any]]:
-    """Return what is shown for each set, in the order of their names."""
-    return [
-        {
-            "name": name,
-            "heading": heading(probe),
-            "columns": COLUMNS,
-            "rows": [cells(row) for row in probe.rows],
-            "legend": LEGEND,
-            "accuracies": Markup(accuracies_picture(probe, name)),
-            "responses": Markup(responses_picture(probe, name)),
-            "sparseness": Markup(sparseness_picture(probe, name)),
-        }
-        for name, probe in read_probes(run).items()
-    ]
+    """Return what is shown for each set, in the order of their names; of what cannot be read, what is wrong with it."""
+    return [_section(path) for path in probe_files(run)]
+
+
+def _section(path: Path) -> dict[str, Any]:
+    name = path.stem
+    try:
+        probe = read_probe(path)
+    except LnetError as error:
+        (diagnostic,) = error.diagnostics
+        return {"name": name, "damaged": "; ".join((diagnostic.message, *diagnostic.notes))}
+    return {
+        "name": name,
+        "heading": heading(probe),
+        "columns": COLUMNS,
+        "rows": [cells(row) for row in probe.rows],
+        "legend": LEGEND,
+        "accuracies": Markup(accuracies_picture(probe, name)),
+        "responses": Markup(responses_picture(probe, name)),
+        "sparseness": Markup(sparseness_picture(probe, name)),
+    }
 
 
 def accuracies_picture(probe: Probe, name: str) -> str:
