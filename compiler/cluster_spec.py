@@ -20,6 +20,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,12 @@ class _Reader:
         links = self._typed(data, "links", dict, "the file", {})
         self._known(links, ("within", "between"), "[links]")
         plain = ClusterSpec(())
-        workers = tuple(w for host in self._typed(data, "hosts", list, "the file") for w in self._host(host))
+        hosts = [self._host(host) for host in self._typed(data, "hosts", list, "the file")]
+        declared = [host[0].host for host in hosts]
+        for name in declared:
+            if declared.count(name) > 1:
+                raise _refused(self.path, f"has the host '{name}' twice", "expected a name for each")
+        workers = tuple(worker for host in hosts for worker in host)
         if not workers:
             raise _refused(self.path, "has no workers", "expected at least one [[hosts]]")
         names = [worker.host for worker in workers]
@@ -105,7 +111,7 @@ class _Reader:
         name = self._typed(data, "name", str, "[[hosts]]")
         count = self._typed(data, "workers", int, f"the host '{name}'", 1)
         memory = self._typed(data, "memory", (int, float), f"the host '{name}'", 0)
-        if count < 1 or memory < 0:
+        if count < 1 or not 0 <= memory < inf:
             raise _refused(self.path, f"has a host '{name}' with {count} workers of {memory} bytes")
         return [Worker(f"{name}/{i}", name, int(memory) or None) for i in range(count)]
 
@@ -120,7 +126,7 @@ class _Reader:
         self._known(data, ("latency", "bandwidth"), place)
         latency = self._typed(data, "latency", (int, float), place)
         bandwidth = self._typed(data, "bandwidth", (int, float), place)
-        if latency < 0 or bandwidth <= 0:
+        if not 0 <= latency < inf or not 0 < bandwidth < inf:
             raise _refused(self.path, f"has a link in {place} of {latency} s and {bandwidth} bytes/s")
         return Link(float(latency), float(bandwidth))
 

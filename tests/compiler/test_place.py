@@ -108,6 +108,15 @@ def test_too_little_memory(tmp_path):
             "has a link in links.within of 1 s and 0 bytes/s",
         ),
         (
+            "[links]\nwithin = { latency = 1, bandwidth = nan }\n[[hosts]]\nname = 'a'\n",
+            "has a link in links.within of 1 s and nan bytes/s",
+        ),
+        ("[[hosts]]\nname = 'a'\nmemory = inf\n", "has a host 'a' with 1 workers of inf bytes"),
+        (
+            "[[hosts]]\nname = 'a'\n[[hosts]]\nname = 'b'\n[[hosts]]\nname = 'a'\n",
+            "has the host 'a' twice",
+        ),
+        (
             "[[hosts]]\nname = 'a'\n[[pairs]]\nhosts = ['a', 'c']\nlatency = 1\nbandwidth = 1",
             "expected two hosts that are declared",
         ),
