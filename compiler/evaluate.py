@@ -7,7 +7,7 @@ is unknown and stays silent, so that one mistake gives one diagnostic.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -385,12 +385,20 @@ def _made_from(layer: Layer, origin: Layer | Unknown, scope: Scope) -> bool:
     """Whether a layer of a block is computed from another, directly or not."""
     if isinstance(origin, Unknown):
         return False
-    layers = {e.path: e for e in scope.items.values() if isinstance(e, Layer)}
     reached = {origin.path}
-    for path, candidate in layers.items():  # in the order of the block, so one pass will do
+    for candidate in _layers_in(scope.items):  # in the order of the block, so one pass will do
         if reached.intersection(candidate.reads):
-            reached.add(path)
+            reached.add(candidate.path)
     return layer.path in reached
+
+
+def _layers_in(items: Mapping[str, Entry]) -> Iterator[Layer]:
+    """Yield the layers of a block, those of stages in it too."""
+    for entry in items.values():
+        if isinstance(entry, Layer):
+            yield entry
+        else:
+            yield from _layers_in(members(entry))
 
 
 def _is_unknown(value: Any) -> bool:
