@@ -28,9 +28,18 @@ class Program(click.Group):
         except LnetError as error:
             click.echo(str(error), err=True)
             ctx.exit(3 if any(d.code.startswith(RUN_FAILED) for d in error.diagnostics) else 1)
+        except KeyboardInterrupt:
+            _leave()
         except BrokenPipeError:  # `lnetc explain | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _leave() -> None:
+    """End this process after Ctrl-C: one that is taken apart while XLA compiles in other threads may crash."""
+    click.echo("interrupted", err=True)
+    sys.stdout.flush()
+    os._exit(130)
 
 
 def _show(otherwise: Callable[..., None]) -> Callable[..., None]:

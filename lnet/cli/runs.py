@@ -91,6 +91,4 @@ def _train(begin: Callable[[Any], lnet.Run], cluster: bool) -> None:
     except lnet.Interrupted as interrupted:
         click.echo(str(interrupted), err=True)
         context.exit(130)
-    except KeyboardInterrupt:
-        context.exit(130)
     click.echo(f"trained: {finished.directory}")

@@ -1,6 +1,7 @@
 """Commands that draw, as a person uses them: pictures in the run, its report, what they say when something is wrong."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -219,6 +220,20 @@ def test_a_place_that_cannot_be_is_said_before_the_work(folder, monkeypatch):
     assert (
         "there is no folder 'none'" in lnetc("draw", "a", "pool[0,0,0]", "-o", "none/a.png", status=1).stderr
     )
+
+
+def test_interrupted(folder, monkeypatch):
+    """The process ends at once: taking it apart while XLA compiles in other threads crashed one in four."""
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    def leave(status):
+        raise SystemExit(status)
+
+    monkeypatch.setattr(lnet, "draw", interrupted)
+    monkeypatch.setattr(os, "_exit", leave)
+    assert lnetc("draw", "a", "pool[0,0,0]", status=130).stderr == "interrupted\n"
 
 
 def test_invariance(folder):
