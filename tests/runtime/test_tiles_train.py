@@ -36,6 +36,8 @@ SMALLER = {
         "64x64x3": "58x58x1",
         "maps = 16": "maps = 2",
         "maps = 30": "maps = 4",
+        "".join(f"    {area}:   area(maps, of = input)\n" for area in "cdefghijkl"): "",
+        "[a, b, c, d, e, f, g, h, i, j, k, l]": "[a, b]",
         "sparsity = 10": "sparsity = 1",
     },
     "photographs": {
@@ -47,7 +49,7 @@ SMALLER = {
     "sheet": {"64x64x1": "40x40x1"},
     "textures": {"48x48x1": "30x30x1", "maps = 8": "maps = 2"},
 }
-"""The networks of the examples with fewer positions and maps, all else as it stands."""
+"""The networks of the examples with fewer positions, maps and areas, all else as it stands."""
 
 CUTS = {
     count: [Size(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
