@@ -24,7 +24,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +147,4 @@ class _Reader:
 
 
 def _refused(path: Path, what: str, *notes: str) -> LnetError:
-    return LnetError([Diagnostic("E604", f"the cluster description '{path}' {what}", notes=notes)])
+    return refused("E604", f"the cluster description '{path}' {what}", *notes)

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 from lnet.dsl.parser import parse
 from lnet.dsl.source import Span
 
@@ -117,4 +117,4 @@ def _at(node: T, span: Span) -> T:
 
 
 def _refused(message: str, note: str, hints: tuple[str, ...] = ()) -> LnetError:
-    return LnetError([Diagnostic("E511", message, notes=(note,), hints=hints)])
+    return refused("E511", message, note, hint=hints)

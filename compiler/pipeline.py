@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError
+from lnet.dsl.diagnostics import Collector, refused
 from lnet.dsl.parser import parse_source
 from lnet.dsl.printer import format_module
 from lnet.dsl.reader import read_source
@@ -178,8 +178,4 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         "placement",
         "plan",
     ]
-    raise refused("E609", f"there is no stage '{stage}'", notes=(f"the stages are {', '.join(stages)}",))
-
-
-def refused(code: str, message: str, notes: tuple[str, ...] = ()) -> LnetError:
-    return LnetError([Diagnostic(code, message, notes=notes)])
+    raise refused("E609", f"there is no stage '{stage}'", f"the stages are {', '.join(stages)}")

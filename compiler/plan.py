@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.source import Source, Span
 
 from .codec import Malformed, decode, encode
@@ -102,9 +102,7 @@ class Plan:
         try:
             write_aside(Path(path), self.to_json())
         except OSError as error:
-            raise LnetError(
-                [Diagnostic("E608", f"the plan cannot be written to '{path}'", notes=(str(error),))]
-            ) from error
+            raise refused("E608", f"the plan cannot be written to '{path}'", str(error)) from error
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
@@ -136,16 +134,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
 
 
 def _refused(path: object, what: str, note: str) -> LnetError:
-    return LnetError(
-        [
-            Diagnostic(
-                "E605",
-                f"the plan '{path}' {what}",
-                notes=(note,),
-                hints=("compile it again with 'lnetc compile'",),
-            )
-        ]
-    )
+    return refused("E605", f"the plan '{path}' {what}", note, hint="compile it again with 'lnetc compile'")
 
 
 def _counted(number: int, what: str) -> str:

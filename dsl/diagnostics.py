@@ -42,6 +42,13 @@ class LnetError(Exception):
         return render_all(self.diagnostics, self.source)
 
 
+def refused(code: str, message: str, *notes: str, hint: str | tuple[str, ...] = ()) -> LnetError:
+    """Return the error for a single mistake that is in no text, with one hint or several."""
+    return LnetError(
+        [Diagnostic(code, message, notes=notes, hints=(hint,) if isinstance(hint, str) else hint)]
+    )
+
+
 class LnetWarning(UserWarning):
     """Something that a user should know of, and that stops nothing."""
 

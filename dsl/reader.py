@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .diagnostics import Diagnostic, LnetError
+from .diagnostics import Diagnostic, LnetError, refused
 from .source import Source, Span
 
 
@@ -15,10 +15,10 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         with open(name, "rb") as file:
             data = file.read()
     except FileNotFoundError as error:
-        raise _refused("E001", f"there is no file '{name}'") from error
+        raise refused("E001", f"there is no file '{name}'") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _refused("E002", f"the file '{name}' cannot be read: {reason}") from error
+        raise refused("E002", f"the file '{name}' cannot be read: {reason}") from error
     return decode_source(data, name)
 
 
@@ -41,7 +41,3 @@ def decode_source(data: bytes, name: str) -> Source:
     if not text.strip():
         raise LnetError([Diagnostic("E004", "expected a network, found an empty file", Span(0, 0))], source)
     return source
-
-
-def _refused(code: str, message: str, *hints: str) -> LnetError:
-    return LnetError([Diagnostic(code, message, hints=hints)])

@@ -25,7 +25,7 @@ from jax import export as jax_export
 from numpy.typing import NDArray
 
 from lnet.compiler.files import write_aside, written_aside
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 
 from .analysis.neurons import find_layer
 from .data import Batch
@@ -69,7 +69,7 @@ def export(
     target = Path(path)
     if target.suffix not in WRITERS:
         known = " or ".join(f"'{suffix}'" for suffix in WRITERS)
-        raise _refused("E782", f"expected a file that ends in {known}, found '{target.name}'")
+        raise refused("E782", f"expected a file that ends in {known}, found '{target.name}'")
     paths = [find_layer(network.graph, layer) for layer in layers]
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
@@ -80,7 +80,7 @@ def export(
             with written_aside(target) as file:
                 WRITERS[target.suffix](file, arrays, names)
     except OSError as error:
-        raise _refused("E608", f"'{target}' cannot be written", str(error)) from error
+        raise refused("E608", f"'{target}' cannot be written", str(error)) from error
 
 
 def parameters(network: Network) -> dict[str, Named]:
@@ -91,10 +91,6 @@ def parameters(network: Network) -> dict[str, Named]:
             axes = AXES[layer.op.kind, parameter.role]
             named[parameter.name] = Named(network.params[parameter.name], axes)
     return named
-
-
-def _refused(code: str, message: str, *notes: str) -> LnetError:
-    return LnetError([Diagnostic(code, message, notes=notes)])
 
 
 # --- activations -----------------------------------------------------------------------------------------
@@ -181,7 +177,7 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
     try:
         write_aside(Path(path), bytes(program.serialize()))
     except OSError as error:
-        raise _refused("E608", f"'{path}' cannot be written", str(error)) from error
+        raise refused("E608", f"'{path}' cannot be written", str(error)) from error
 
 
 def _float32(shape: Sequence[Any]) -> jax.ShapeDtypeStruct:

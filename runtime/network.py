@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Parameter
 from lnet.compiler.plan import Plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
 
 from .evaluate import batch_first, batch_last, layer_values, total_loss
 from .kernels.initial import initial_weight
@@ -177,4 +177,4 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
 
 
 def _refused(message: str, hints: tuple[str, ...] = ()) -> LnetError:
-    return LnetError([Diagnostic("E720", message, hints=hints)])
+    return refused("E720", message, hint=hints)

@@ -27,7 +27,7 @@ import jax
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.plan import Plan, load_plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError, LnetWarning
+from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .checkpoint import Checkpoint, Unreadable
 from .checkpoints import CheckpointFolder
@@ -225,7 +225,3 @@ def locked(run: Run) -> Iterator[None]:
         except OSError as error:
             raise refused("E745", f"another process is training '{run.directory}'") from error
         yield
-
-
-def refused(code: str, message: str, *notes: str, hint: str | None = None) -> LnetError:
-    return LnetError([Diagnostic(code, message, notes=notes, hints=(hint,) if hint else ())])

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.plan import Plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import did_you_mean, refused
 
 from .network import Network, initial_params
-from .run import open_run, refused
+from .run import open_run
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,5 @@ def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
     for path in paths:
         if path not in known:
             hints = did_you_mean(path, known)
-            raise LnetError(
-                [Diagnostic("E750", f"there is no layer or stage '{path}' to freeze", hints=hints)]
-            )
+            raise refused("E750", f"there is no layer or stage '{path}' to freeze", hint=hints)
     return replace(plan, graph=replace(plan.graph, frozen=(*plan.graph.frozen, *paths)))

@@ -15,6 +15,7 @@ import optax
 from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
 from lnet.compiler.settings import Frames
+from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
 from .checkpoints import setting_aside
@@ -23,7 +24,7 @@ from .data import check_classes, open_frames
 from .data.arrays import ArrayDataset
 from .network import initial_params
 from .progress import Reporter, Silent
-from .run import Run, create_run, locked, next_directory, open_run, refused
+from .run import Run, create_run, locked, next_directory, open_run
 from .start import frozen, start_from
 from .trainer import Interrupted, Params, Samples, Trainer, stop_signals
 from .tune import choices_data, kept

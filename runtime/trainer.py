@@ -18,6 +18,7 @@ import optax
 from jax import lax
 
 from lnet.compiler.graph import Graph
+from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
 from .data import Batch, Dataset, feed
@@ -27,7 +28,7 @@ from .events import EventLog, losses
 from .failure import explain_failure
 from .kernels.choose import Choices, made
 from .progress import Reporter
-from .run import Run, refused
+from .run import Run
 from .tune import choices_from
 from .updates import named_state, updated
 

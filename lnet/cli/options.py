@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lnet.compiler.files import write_aside
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Existing = click.Path(path_type=Path)
@@ -80,16 +80,8 @@ def the_only(pattern: str, what: str) -> Path:
     problem = (
         f"there are {len(found)} {what}s in this folder" if found else f"there is no {what} in this folder"
     )
-    raise LnetError(
-        [
-            Diagnostic(
-                "E607",
-                problem,
-                notes=tuple(f"found '{path}'" for path in found[:20]),
-                hints=("name the file that is meant",),
-            )
-        ]
-    )
+    listed = (f"found '{path}'" for path in found[:20])
+    raise refused("E607", problem, *listed, hint="name the file that is meant")
 
 
 def say_skipped(skipped: Mapping[str, str]) -> None:
@@ -108,7 +100,7 @@ def check_place(path: Path) -> None:
     elif not os.access(path.parent, os.W_OK):
         problem = f"nothing may be written into '{path.parent}'"
     if problem is not None:
-        raise LnetError([Diagnostic("E608", f"'{path}' cannot be written", notes=(problem,))])
+        raise refused("E608", f"'{path}' cannot be written", problem)
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -116,4 +108,4 @@ def write_file(path: Path, content: str | bytes) -> None:
     try:
         write_aside(path, content)
     except OSError as error:
-        raise LnetError([Diagnostic("E608", f"'{path}' cannot be written", notes=(str(error),))]) from error
+        raise refused("E608", f"'{path}' cannot be written", str(error)) from error

@@ -13,7 +13,7 @@ import lnet
 from lnet.compiler.cluster_spec import ClusterSpec
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan import Plan, load_plan
-from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
+from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
 
@@ -150,7 +150,5 @@ def tune_command(file: Path | None, settings: Sequence[str]) -> None:
     try:
         measured = lnet.tune(plan)
     except OSError as error:
-        raise LnetError(
-            [Diagnostic("E608", "what was measured cannot be kept", notes=(str(error),))]
-        ) from error
+        raise refused("E608", "what was measured cannot be kept", str(error)) from error
     click.echo(kernels_text(plan.graph, measured))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch
 
 from .neurons import Array
@@ -46,7 +46,7 @@ def principal_components(batches: Iterable[Batch], count: int) -> Components:
     Of n images there are at most n - 1. Raises `LnetError` for a number that is not positive.
     """
     if count < 1:
-        raise LnetError([Diagnostic("E780", f"the number of components must be positive, found {count}")])
+        raise refused("E780", f"the number of components must be positive, found {count}")
     images = _first(batches, IMAGES * count)
     mean = images.mean(0)
     images -= mean

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lnet.compiler.files import write_aside
-from lnet.runtime.run import Run, refused
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.run import Run
 
 from .contact import Pixels, png
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.compiler.settings import Frames
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
 from lnet.runtime.data.sources import ARRAYS
-from lnet.runtime.run import Run, refused
+from lnet.runtime.run import Run
 
 BATCH = 50
 SAMPLES = 1000

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Dataset
 from lnet.runtime.data.pixels import Pixels, as_seen
 from lnet.runtime.network import Network
@@ -77,7 +77,7 @@ def invariance(
     positives and distractors excite the neuron equally. (Le et al. 2012, section 4.5.)
     """
     if count < 1:
-        raise _refused("E780", f"the number of positives must be positive, found {count}")
+        raise refused("E780", f"the number of positives must be positive, found {count}")
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params)
     (found,) = find_neurons(network.graph, [neuron])
@@ -95,7 +95,7 @@ def invariance(
     apart = undistorted - distractor
     if abs(apart) <= 1e-6 * max(abs(undistorted), abs(distractor)):
         message = f"{found} responds to '{positive}' as it does to distractors: {undistorted:.4g}"
-        raise _refused("E781", message, hint="choose a neuron that tells them apart")
+        raise refused("E781", message, hint="choose a neuron that tells them apart")
 
     def curve(name: str, unit: str, argument: str, amounts: Array) -> Curve:
         rows = [responses(replace(Distortion(), **{argument: amount})) for amount in amounts]
@@ -124,10 +124,6 @@ def invariance(
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
 
 
-def _refused(code: str, message: str, hint: str | None = None) -> LnetError:
-    return LnetError([Diagnostic(code, message, hints=(hint,) if hint else ())])
-
-
 def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[str, ...], list[Pixels]]:
     """Return names and pixels of positives drawn by lot, corrupt ones passed over."""
     assert images.classes is not None
@@ -141,7 +137,7 @@ def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[st
             names.append(images.names[place])
             originals.append(pixels)
     if not names:
-        raise _refused("E706", f"none of the {len(places)} images of '{label}' can be decoded")
+        raise refused("E706", f"none of the {len(places)} images of '{label}' can be decoded")
     return tuple(names), originals
 
 
@@ -153,7 +149,7 @@ def _mean_distractor(network: Network, neuron: Neuron, images: Images, label: st
         total += float(respond(network, (neuron,), batch.images)[0][others].sum(dtype=np.float64))
         count += int(np.sum(others))
     if not count:
-        raise _refused("E706", f"none of the distractors of '{label}' can be decoded")
+        raise refused("E706", f"none of the distractors of '{label}' can be decoded")
     return total / count
 
 

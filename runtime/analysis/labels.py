@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 from lnet.runtime.data import Dataset
 
 REST = "distractor"
@@ -40,4 +40,4 @@ def _refused(
     message: str, classes: tuple[str, ...], counts: np.ndarray, hints: tuple[str, ...] = ()
 ) -> LnetError:
     listed = ", ".join(f"'{name}' ({n:,} images)" for name, n in zip(classes, counts, strict=True))
-    return LnetError([Diagnostic("E770", message, notes=(f"the labels are {listed}",), hints=hints)])
+    return refused("E770", message, f"the labels are {listed}", hint=hints)

@@ -16,7 +16,7 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.receptive_field import receptive_region
 from lnet.compiler.shapes import Interval, Region
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
+from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.evaluate import batch_first, batch_last, layer_values
 from lnet.runtime.network import Network, parse_neuron
 
@@ -60,8 +60,8 @@ def respond(network: Network, neurons: tuple[Neuron, ...], images: Array) -> Arr
 def check_finite(of: str, *responses: Array) -> None:
     """Raise `LnetError` for responses of a layer or a neuron that are not finite: nothing can be said about them."""
     if not all(np.isfinite(values).all() for values in responses):
-        message, hint = f"'{of}' has responses that are not finite", "train it again with a smaller rate"
-        raise LnetError([Diagnostic("E773", message, hints=(f"the network diverged: {hint}",))])
+        hint = "the network diverged: train it again with a smaller rate"
+        raise refused("E773", f"'{of}' has responses that are not finite", hint=hint)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -94,7 +94,7 @@ def find_layer(graph: Graph, name: str) -> str:
     """Return the path of a layer, or of the last one of a stage; raises `LnetError`."""
     if name not in graph:
         hints = did_you_mean(name, [layer.path for layer in graph.visible])
-        raise LnetError([Diagnostic("E720", f"there is no layer '{name}'", hints=hints)])
+        raise refused("E720", f"there is no layer '{name}'", hint=hints)
     return graph.layer(name).path
 
 

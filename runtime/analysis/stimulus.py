@@ -30,7 +30,7 @@ import numpy as np
 from jax import lax
 
 from lnet.compiler.graph import Graph
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.network import Network
 
 from .components import Components
@@ -71,7 +71,7 @@ def optimal_stimulus(
     length = sqrt(network.graph.input.sheet.values) if norm is None else float(norm)
     if not (0 < length < inf and starts > 0 and steps > 0):
         message = f"norm, starts and steps must be positive, found {length:g}, {starts} and {steps}"
-        raise LnetError([Diagnostic("E780", message)])
+        raise refused("E780", message)
     return _best(network, found, noise(network.graph, found, starts, seed), length, steps, None)
 
 
@@ -87,7 +87,7 @@ def likely_stimulus(
     (found,) = find_neurons(network.graph, [neuron])
     if not (len(components) > 0 and steps > 0):
         message = f"components and steps must be positive, found {len(components)} and {steps}"
-        raise LnetError([Diagnostic("E780", message)])
+        raise refused("E780", message)
     first = components.coordinates(start)[None]
     return _best(network, found, first, sqrt(len(components)), steps, components)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch
 from lnet.runtime.network import Network
 
@@ -41,7 +41,7 @@ def top_stimuli(
     cannot be. (Le et al. 2012, section 4.4.)
     """
     if count < 1:
-        raise LnetError([Diagnostic("E780", f"the number of images must be positive, found {count}")])
+        raise refused("E780", f"the number of images must be positive, found {count}")
     found = tuple(dict.fromkeys(find_neurons(network.graph, tuple(neurons))))
     top: dict[Neuron, tuple[Liked, ...]] = dict.fromkeys(found, ())
     images, norms = 0, 0.0

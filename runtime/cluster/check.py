@@ -8,8 +8,7 @@ from pathlib import Path
 
 from distributed import Client
 
-from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.run import refused
+from lnet.dsl.diagnostics import LnetError, refused
 
 from .brief import Brief, versions
 from .connect import workers_of

@@ -11,7 +11,7 @@ import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from lnet.compiler.plan import Plan
-from lnet.runtime.run import refused
+from lnet.dsl.diagnostics import refused
 
 LOCAL = "local"
 ENVIRONMENT = "distributed.nanny.pre-spawn-environ"

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from distributed import Client
 
-from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.run import Run, refused
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.run import Run
 
 from .brief import Brief
 from .head import CONTROL

@@ -13,12 +13,12 @@ from typing import Any
 
 from distributed import Client
 
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.checkpoints import setting_aside
 from lnet.runtime.events import EventLog
 from lnet.runtime.failure import explain_divergence
 from lnet.runtime.progress import Reporter
-from lnet.runtime.run import Run, refused
+from lnet.runtime.run import Run
 from lnet.runtime.sharded import committed
 
 from .account import Account

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.shapes import Sheet
+from lnet.dsl.diagnostics import refused
 
 from .dataset import Batch, permutation
-from .errors import refused
 
 
 class ArrayDataset:

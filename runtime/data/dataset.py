@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.settings import Frames
+from lnet.dsl.diagnostics import refused
 
-from .errors import refused
 from .find import find_sources
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .sources import ImageSource

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from .errors import refused
+from lnet.dsl.diagnostics import refused
+
 from .sources import ARRAYS, IMAGES, VIDEOS, Arrays, Files, ImageSource, Tar, files_in
 from .video import Video
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import refused
+from lnet.dsl.diagnostics import refused
+
 from .pixels import Pixels, decode_image, with_channels
 
 IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"))

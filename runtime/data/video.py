@@ -6,7 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .errors import refused
+from lnet.dsl.diagnostics import refused
+
 from .pixels import Corrupt, Pixels, with_channels
 
 

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Sheet, Size
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.labels import sought_label
 from lnet.runtime.data import Dataset, open_frames
-from lnet.runtime.run import refused
 
 
 @dataclass(frozen=True)

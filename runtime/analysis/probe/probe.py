@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lnet.compiler.graph import Graph
-from lnet.runtime.run import Run, open_run, refused
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
 from .labelled import LabelledSet, open_set

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from lnet.compiler.codec import Malformed, decode, encode
 from lnet.compiler.files import write_aside
-from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.run import Run, refused
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.run import Run
 
 from .scores import Figures
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.shapes import Sheet
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean
-from lnet.runtime.analysis.neurons import leading_to
+from lnet.runtime.analysis.neurons import find_layer, leading_to
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.evaluate import batch_last, layer_values
 from lnet.runtime.network import Network, initial_params, parse_neuron
@@ -113,12 +112,7 @@ def normalization(graph: Graph) -> str:
 
 def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the layers named, or the last of each stage that learns; raises `LnetError` for one that is not there."""
-    for name in named:
-        if name not in graph:
-            hints = did_you_mean(name, [layer.path for layer in graph.visible])
-            raise LnetError([Diagnostic("E720", f"there is no layer '{name}'", hints=hints)])
     learns = [layer.path for layer in graph.layers if layer.parameters]
     stages = [last for stage, last in graph.stages if any(path.startswith(f"{stage}.") for path in learns)]
-    chosen = named or stages or [graph.output.path]
-    paths = {graph.layer(name).path for name in chosen}
+    paths = {find_layer(graph, name) for name in named or stages or [graph.output.path]}
     return tuple(layer.path for layer in graph.layers if layer.path in paths)

@@ -17,12 +17,12 @@ from lnet.compiler.files import write_aside
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.ops import Local
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.analysis.reconstruction import Reconstruction, reconstructions
 from lnet.runtime.events import Event
 from lnet.runtime.network import Network
-from lnet.runtime.run import Run, refused
+from lnet.runtime.run import Run
 
 from .cluster import cluster_section, running_times
 from .curves import accuracy_curves, loss_curves, throughput_curve
