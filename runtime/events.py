@@ -1,22 +1,23 @@
 """The log of a run, `events.jsonl`: one JSON object a line, each with `event` and `time` (seconds since 1970).
 
-    start        steps, images in the data, versions and machine
+    start        steps, images in the data, and all that run.json has
     step         step (updates done), images (seen), loss, terms {path: value}, objectives {path: sum of its terms},
                  accuracies {"path top-1": share of the images},
                  seconds (of the step), waited (for data)
     checkpoint   step, file
     warning      message
-    resume       step
+    resume       step, torn (updates after it that are in some arrays of the checkpoint and not in others)
     interrupted  step
     failed       step, message
     done         step
 
 A run on a cluster has these, too; replicas, tiles and shards are numbers, workers go by the names that people gave them:
 
-    cluster      scheduler, workers, replicas, tiles, durability: a process begins to train on a cluster
-    step         replica, generation (of its tiles), bytes (that its tiles sent each other), slowest {tile, seconds,
-                 waited, exchanged (of these, for other tiles)}: the tile that waited least for the others; `step`
-                 counts those of all replicas, `seconds` and `waited` are the longest of any tile
+    cluster      scheduler, workers, replicas, tiles, durability, wire: a process begins to train on a cluster
+    step         replica, generation (of its tiles), bytes (that its tiles sent each other), traffic (to and from
+                 servers elsewhere since the step before), slowest {tile, seconds, waited, exchanged (of these, for
+                 other tiles)}: the tile that waited least for the others; `step` counts those of all replicas,
+                 `seconds` and `waited` are the longest of any tile
     roles        replicas [{state, workers (by tile), generation}], shards [{primary, standby, ready, term}], workers:
                  logged whenever they change. States: waiting, starting, warming up, computing, lapsed, done
     promoted     shard, worker, term: a standby took the place of a lost primary
@@ -26,11 +27,14 @@ A run on a cluster has these, too; replicas, tiles and shards are numbers, worke
     worker left  worker: it was drained
     lost         shard, checkpoint (that it goes on from), updates: acknowledged ones that no server held any more
     rollback     shard, checkpoint, step, reached: synchronous steps that are computed again
+    lapsed       replica, batches (how many it gives back): no worker has room for its lost tiles
+    torn         replica, number: an update that some shards had taken when it lost a tile, and others took later
     ages         ages {age: updates}, replicas [{age: updates}]: how many updates were taken between an update's fetch
                  and itself, counted at every shard since the process began
     refused      worker (none: the scheduler), reason, count: messages not taken; the 1st, 2nd, 4th, 8th, ... is logged
     left out     worker, versions {name: [expected, found]}
     drained      worker, address: it has no role any more, and may be ended
+    left         worker, refused {reason: count}: a process of a run that is over
     note         message
 
 A process may be killed at any moment, so the last line may be cut off; after a resume, lines of later steps that

@@ -17,6 +17,8 @@ import pytest
 import lnet
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
+from lnet.runtime import events
+from lnet.runtime.events import read_events
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -132,6 +134,16 @@ def test_every_kind_is_in_the_reference():
     text = (ROOT / "docs/language.md").read_text()
     for kind in (*LAYER_KINDS, *OBJECTIVE_KINDS):
         assert f"`{kind}`" in text, kind
+
+
+def test_every_event_is_in_the_documents():
+    """The log is described beside the code that writes it and, what a cluster adds, where its operator looks."""
+    described = set(re.findall(r"^    ([a-z]+(?: [a-z]+)?)  +\S", events.__doc__, re.MULTILINE))
+    section = (ROOT / "docs/cluster.md").read_text().partition("## events.jsonl")[2].partition("## ")[0]
+    assert set(re.findall(r"`([a-z ]+)`", section)) >= described
+    recorded = {event["event"] for event in read_events(ROOT / "tests/runtime/cluster/recorded.jsonl")}
+    assert described >= recorded
+    assert {"step", "worker lost", "torn"} <= described
 
 
 def test_links_in_documents_lead_somewhere():
