@@ -16,6 +16,7 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client
+from PIL import Image
 from processes import (
     Watching,
     address_of,
@@ -151,6 +152,20 @@ def test_a_run_goes_on_in_any_shape(tmp_path, client):
     whole = trained(tmp_path, name="whole", workers=1, steps=20)
     assert_close(on_two, whole, whole)
     assert further.directory == on_two.directory
+
+
+def test_a_cluster_goes_on_where_images_have_moved_to(tmp_path, client):
+    (tmp_path / "here").mkdir()
+    for number, image in enumerate(images(12)):
+        pixels = (127 + 40 * image[..., 0]).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "here" / f"{number}.png")
+    lnet.train(plan_of(steps=4), tmp_path / "here", directory=tmp_path / "run", client=client)
+    (tmp_path / "here").rename(tmp_path / "there")
+    text = refusal(lambda: lnet.resume(tmp_path / "run", steps=8, client=client))
+    assert text.startswith("error E701: there is no file or folder")
+    moved = lnet.resume(tmp_path / "run", tmp_path / "there", steps=8, client=client)
+    alone = lnet.train(plan_of(workers=1, steps=8), tmp_path / "there", directory=tmp_path / "alone")
+    assert_close(moved, alone, alone)
 
 
 def test_a_cluster_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, client):
