@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +19,13 @@ def write_aside(target: Path, content: str | bytes) -> None:
 @contextmanager
 def written_aside(target: Path) -> Iterator[BinaryIO]:
     """Give a file to write into, which takes its name once all of it is on the disk; raises OSError."""
-    handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    with open(aside, "xb") as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o666 & ~_umask())
-        os.replace(aside, target)
-    except BaseException:
-        os.unlink(aside)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+            os.replace(aside, target)
+        except BaseException:
+            os.unlink(aside)
+            raise
