@@ -1,8 +1,8 @@
 """The checkpoints of a run: files of one process, folders of a cluster, in one order.
 
-step-00000500.safetensors        saved by one process
-step-00001000-3.shards/          saved by a cluster, checkpoint number 3 of the run
-step-00000400.safetensors.damaged    was the newest when a resumed run passed it over
+step-00000500.safetensors            saved by one process
+step-00001000-3.shards/              saved by a cluster, checkpoint number 3 of the run
+step-00001500.safetensors.damaged    was the newest when a run went on from the one before
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CheckpointFolder:
         """Return the checkpoints by step, oldest first; of two at one step the one that was written last."""
         found = [*self.path.glob("step-*.safetensors"), *self.path.glob(f"step-*-*{SUFFIX}")]
         by_step: dict[int, Path] = {}
-        for path in sorted(found, key=lambda path: path.stat().st_mtime_ns):
+        for path in sorted(found, key=_written):
             with suppress(ValueError):
                 by_step[step_of(path)] = path
         return dict(sorted(by_step.items()))
@@ -107,6 +107,14 @@ class CheckpointFolder:
         """Remove what a killed process left half written."""
         for path in [*self.path.glob(f"*{ASIDE}"), *self.path.glob(f".*{ASIDE}")]:
             _remove(path)
+
+
+def _written(path: Path) -> int:
+    """Return when a checkpoint was written; 0 if it has been dropped meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def step_of(path: Path) -> int:
