@@ -23,7 +23,7 @@ demo: $(READY) ## train on photographs for about two minutes and write a report 
 	$(BIN)/python examples/photographs/demo.py
 
 test: $(READY) ## run every test, the slow ones too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -17,3 +18,8 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 # What a person has measured with `lnetc tune` must not change what tests see.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lnet-cache-")
+
+
+def pytest_collection_modifyitems(items):
+    """Files of the whole project first: each takes minutes, and would be waited for at the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
