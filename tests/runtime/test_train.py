@@ -12,39 +12,16 @@ from pathlib import Path
 import numpy as np
 import optax
 import pytest
-from commands import lnetc
-from PIL import Image
+from small_run import TEXT, furnish, plan_of
 
 import lnet
-from lnet.dsl.diagnostics import LnetError, LnetWarning
-from lnet.runtime.events import EventLog, read_events
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.network import initial_params
-from lnet.runtime.run import locked
-
-TEXT = """
-stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1); learn: rica(sparsity = 0.3) }
-network small { image: input(10x10x1); V1: sense(3); V2: sense(2) }
-train {
-    data = frames("images"); batch = 8; steps = 20; checkpoint = 5; keep = 2; seed = 7
-    update = adam(rate = 0.01, schedule = cosine)
-}
-"""
 
 
 @pytest.fixture
 def folder(tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        smooth = rng.normal(size=(4, 4)).repeat(5, 0).repeat(5, 1)
-        Image.fromarray((127 + 50 * smooth).clip(0, 255).astype(np.uint8)).save(images / f"{number}.png")
-    (tmp_path / "small.lnet").write_text(TEXT)
-    return tmp_path
-
-
-def plan_of(folder, **settings):
-    return lnet.compile(folder / "small.lnet", set={f"train.{k}": v for k, v in settings.items()})
+    return furnish(tmp_path)
 
 
 def weights(run):
@@ -59,42 +36,6 @@ def assert_equal(left, right):
 
 def steps_of(run):
     return [event for event in run.events() if event["event"] == "step"]
-
-
-def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):
-    class Disk:
-        room = 10**6
-
-        def __init__(self, file):
-            self.file = file
-
-        def write(self, data):
-            if not self.room:
-                raise OSError(28, "No space left on device")
-            written = self.file.write(data[: self.room])
-            self.room -= written
-            return written
-
-        def close(self):
-            self.file.close()
-
-    said = []
-    log = EventLog(tmp_path / "events.jsonl", said.append)
-    log._file = disk = Disk(log._file)
-    log.add("step", step=1)
-    disk.room = 10
-    log.add("step", step=2)
-    log.add("step", step=3)
-    assert said == [
-        "'events.jsonl' cannot be written now, so events are kept: [Errno 28] No space left on device"
-    ]
-    disk.room = 10**6
-    log.add("step", step=4)
-    assert [event["step"] for event in read_events(tmp_path / "events.jsonl")] == [1, 2, 3, 4]
-    disk.room = 0
-    log.add("step", step=5)
-    log.close()
-    assert said[-1] == "'events.jsonl' could not be written: its last 1 events are lost"
 
 
 # --- learning --------------------------------------------------------------------------------------------
@@ -403,80 +344,6 @@ def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
     monkeypatch.setattr("lnet.runtime.checkpoints.write_checkpoint", full)
     with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
         lnet.train(plan_of(folder), directory=folder / "a")
-
-
-def test_directories_in_use(folder):
-    (folder / "a").mkdir()
-    (folder / "a" / "thesis.txt").write_text("precious")
-    with pytest.raises(LnetError, match="E743"):
-        lnet.train(plan_of(folder), directory=folder / "a")
-    assert (folder / "a" / "thesis.txt").read_text() == "precious"
-    (folder / "file").write_text("")
-    with pytest.raises(LnetError, match="E744"):
-        lnet.train(plan_of(folder), directory=folder / "file" / "a")
-
-
-def test_what_is_no_run(folder):
-    with pytest.raises(LnetError, match=r"E740: .* is no run"):
-        lnet.open_run(folder)
-    (folder / "run.json").write_text("{")
-    with pytest.raises(LnetError, match=r"E740: .* is damaged"):
-        lnet.open_run(folder)
-    for text, missing in (("[]", "data.base"), ('{"data": {"base": "/"}}', "data.images")):
-        (folder / "run.json").write_text(text)
-        with pytest.raises(LnetError, match=rf"E740: .* is damaged\n = note: it has no '{missing}'"):
-            lnet.open_run(folder)
-
-
-def test_checkpoints_that_are_not_there(folder):
-    run = lnet.train(plan_of(folder), directory=folder / "a")
-    with pytest.raises(LnetError, match=r"E741: .* has no checkpoint at step 3; it has 15, 20"):
-        run.network(3)
-    files = run.checkpoints.files()
-    files[15].write_bytes(b"")
-    with pytest.raises(LnetError, match=r"E742: the checkpoint .* is damaged"):
-        run.network(15)
-    files[20].write_bytes(b"")
-    with pytest.raises(LnetError, match=r"E742: the checkpoints of .* are all damaged") as caught:
-        run.network()
-    assert "'step-00000015.safetensors': " in str(caught.value)
-    for path in files.values():
-        path.unlink()
-    with pytest.raises(LnetError, match=r"E741: .* has no checkpoint yet"):
-        run.network()
-
-
-def test_whoever_looks_at_a_run_is_warned_of_a_damaged_checkpoint(folder):
-    run = lnet.train(plan_of(folder), directory=folder / "a")
-    run.checkpoints.files()[20].write_bytes(b"")
-    with pytest.warns(LnetWarning, match=r"passed over a damaged checkpoint, 'step-00000020.safetensors'"):
-        assert run.checkpoint().step == 15
-    result = lnetc("export", folder / "a", "-o", folder / "weights.npz")
-    assert result.stderr.startswith(
-        "warning: passed over a damaged checkpoint, 'step-00000020.safetensors': "
-    )
-
-
-def test_a_run_that_cannot_be_written(folder):
-    run = lnet.train(plan_of(folder), directory=folder / "a")
-    (run.directory / ".lock").unlink()
-    (run.directory / ".lock").mkdir()
-    with pytest.raises(LnetError, match=r"E744: .* cannot be written"):
-        lnet.resume(folder / "a", steps=25)
-
-
-def test_a_checkpoint_of_another_network(folder):
-    lnet.train(plan_of(folder), directory=folder / "a")
-    (folder / "small.lnet").write_text(TEXT.replace("sense(3)", "sense(4)"))
-    plan_of(folder).save(folder / "a" / "plan.json")
-    with pytest.raises(LnetError, match="E742: the checkpoint at step 20 is of another network"):
-        lnet.resume(folder / "a")
-
-
-def test_two_processes_never_train_one_run(folder):
-    run = lnet.train(plan_of(folder), directory=folder / "a")
-    with locked(run), pytest.raises(LnetError, match="E745: another process is training"):
-        lnet.resume(folder / "a")
 
 
 def test_steps_that_cannot_be(folder):
