@@ -40,7 +40,10 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     "what the one before made.",
 )
 @click.option(
-    "--layers", multiple=True, metavar="LAYER", help="Layers to probe (default: the last of each stage)."
+    "--layers",
+    multiple=True,
+    metavar="LAYER",
+    help="Layers to probe (default: the last of each stage with weights).",
 )
 @click.option("--step", type=int, help="The checkpoint to probe (default: the newest).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Halves the sources.")

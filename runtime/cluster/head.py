@@ -144,9 +144,8 @@ class Head(SchedulerPlugin):
             self.log("refused", reason=refused.reason, count=self.refused[refused.reason])
 
     def _commit(self, wanted: do.CommitManifest) -> None:
-        self.committing = self.loop.create_task(
-            self._commit_aside(wanted.manifest)
-        )  # asyncio alone would lose it
+        # asyncio keeps no task alive by itself
+        self.committing = self.loop.create_task(self._commit_aside(wanted.manifest))
 
     async def _commit_aside(self, manifest: Manifest) -> None:
         step = manifest.used // self.brief.spec.replicas if manifest.step is None else manifest.step

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -141,7 +141,7 @@ class Host(WorkerPlugin):
         if self.done:  # what a process that leaves has taken from its threads is no failure of the run
             return
         if isinstance(error, Diverged):
-            self.log("diverged", **error.details)
+            self.log("diverged", **asdict(error))
         else:
             self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
 

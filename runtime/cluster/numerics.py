@@ -192,20 +192,15 @@ class Replica:
         self.total = None
 
 
+@dataclass
 class Diverged(Exception):
     """A step of a tile whose loss or gradient is not finite: which objectives and which gradients are not."""
 
-    def __init__(
-        self, step: int, replica: int, tile: int, objectives: list[str], gradients: list[str]
-    ) -> None:
-        super().__init__(f"the loss or a gradient is not finite in step {step} of replica {replica}")
-        self.details = {
-            "step": step,
-            "replica": replica,
-            "tile": tile,
-            "objectives": objectives,
-            "gradients": gradients,
-        }
+    step: int
+    replica: int
+    tile: int
+    objectives: list[str]
+    gradients: list[str]
 
 
 def infinite(arrays: Mapping[str, jax.Array]) -> list[str]:

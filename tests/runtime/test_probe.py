@@ -16,7 +16,9 @@ from PIL import Image
 from probed import furnish, look, pictures, row, set_by_hand, write
 
 import lnet
+from lnet.compiler.pipeline import compile_text
 from lnet.runtime.analysis.probe import free_name, read_probes, save_probe
+from lnet.runtime.analysis.probe.subjects import probed_layers
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.run import create_run
@@ -337,3 +339,13 @@ def test_a_report_shows_what_was_found(run, place, tmp_path):
     assert {"face", "$x_$", "trained, V2.filter"} <= set(seen["words"])
     assert not seen["overflow"]
     assert "&lt;faces&gt;" in page.read_text()
+
+
+def test_stages_without_weights_are_no_rows_of_their_own():
+    graph = compile_text(
+        "stage compete() { norm: lcn(1); above: relu() }\n"
+        "stage area() { filter: local(3, 2); one: compete(); back: decode(like = filter); norm: lcn(1, of = one) }\n"
+        "network n { image: input(5x5x1); V1: area(); last: compete() }"
+    ).graph
+    assert probed_layers(graph) == ("V1.norm",)
+    assert probed_layers(graph, ["V1.one", "last"]) == ("V1.one.above", "last.above")

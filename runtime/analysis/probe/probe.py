@@ -48,7 +48,7 @@ def probe(
     """Test every neuron of a run's layers on labelled images, beside baselines in the same table.
 
     images      a folder, an archive or an array with labels; `label`, `against` and `sources` are as in `open_set`
-    layers      those probed; the last of each stage unless given. The first stage is always there, as a baseline
+    layers      those probed; by default the last of each stage with weights. The first stage is always there, a baseline
     step        the checkpoint; the newest unless given
     seed        halves the sources
     baselines   whether simple things are tested too

@@ -111,8 +111,8 @@ def normalization(graph: Graph) -> str:
 
 
 def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the layers named, or the last of each stage that learns; raises `LnetError` for one that is not there."""
-    learns = [layer.path for layer in graph.layers if layer.parameters]
-    stages = [last for stage, last in graph.stages if any(path.startswith(f"{stage}.") for path in learns)]
+    """Return the layers named, or the last of each stage with weights; raises `LnetError` for one that is not there."""
+    weighted = [layer.path for layer in graph.layers if layer.parameters]
+    stages = [last for stage, last in graph.stages if any(path.startswith(f"{stage}.") for path in weighted)]
     paths = {find_layer(graph, name) for name in named or stages or [graph.output.path]}
     return tuple(layer.path for layer in graph.layers if layer.path in paths)
