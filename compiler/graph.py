@@ -7,7 +7,7 @@ from functools import cached_property
 
 from .layer import Layer, Parameter
 from .objectives import Objective
-from .settings import Training
+from .settings import Frames, Training
 from .views import trained_views
 
 
@@ -68,6 +68,11 @@ class Graph:
     @property
     def input(self) -> Layer:
         return self.layers[0]
+
+    @property
+    def frames(self) -> Frames:
+        """How it takes images: as those that its file names, or, if it names none, any of its input's size."""
+        return self.training.data or Frames("", self.input.sheet.size)
 
     @property
     def output(self) -> Layer:

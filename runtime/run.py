@@ -110,7 +110,7 @@ class Run:
         """
         frames = self.plan.graph.training.data
         if data is not None:
-            frames = replace(frames, path=str(Path(data).resolve())) if frames is not None else None
+            frames = replace(self.plan.graph.frames, path=str(Path(data).resolve()))
         elif self.info["data"]["in_memory"]:
             frames = None
         if frames is None:

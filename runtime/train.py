@@ -14,7 +14,6 @@ import optax
 
 from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
-from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
@@ -156,8 +155,7 @@ def _with_path(plan: Plan, data: Images) -> Plan:
     training = plan.graph.training
     if data is None or isinstance(data, np.ndarray):
         return plan
-    named = training.data or Frames("", plan.graph.input.sheet.size)
-    frames = replace(named, path=str(Path(data).resolve()))
+    frames = replace(plan.graph.frames, path=str(Path(data).resolve()))
     return replace(plan, graph=replace(plan.graph, training=replace(training, data=frames)))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
 from lnet.runtime.data.sources import ARRAYS
@@ -63,10 +62,9 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     `LnetError`.
     """
     graph = run.plan.graph
-    frames = graph.training.data or Frames("", graph.input.sheet.size)
     by_folder = labelled and Path(place).suffix.lower() not in ARRAYS
     frames = replace(
-        frames, path=str(place), crop="resize", exclude=None, labels="folder" if by_folder else None
+        graph.frames, path=str(place), crop="resize", exclude=None, labels="folder" if by_folder else None
     )
     found = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed)
     if labelled and found.classes is None:

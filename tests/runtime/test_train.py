@@ -359,6 +359,8 @@ def test_without_images(folder):
     run = lnet.train(plan_of(folder), folder / "images", directory=folder / "a")
     assert run.info["data"]["images"] == 6
     assert steps_of(run)[-1]["step"] == 20
+    on_array = lnet.train(plan_of(folder), np.zeros((4, 10, 10, 1), np.float32), directory=folder / "b")
+    assert on_array.samples(5, folder / "images").images.shape == (5, 10, 10, 1)
 
 
 def test_other_images_than_at_first(folder):
