@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and names that are not text."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def written_aside(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             os.unlink(aside)
             raise
+
+
+def readable(text: str) -> str:
+    """Return a text with names of files as a page can hold it: bytes in them that are no UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

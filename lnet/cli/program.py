@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ class Program(click.Group):
     """Prints what a user did wrong as it stands, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        _pass_names_on()
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show(warnings.showwarning)
@@ -33,6 +35,13 @@ class Program(click.Group):
         except BrokenPipeError:  # `lnetc explain | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _pass_names_on() -> None:
+    """Print names of files as the bytes that they are, whether or not those are text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
 
 
 def _leave() -> None:

@@ -7,6 +7,7 @@ change would lower it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -120,7 +121,13 @@ def invariance(
         "distractor": distractor,
         "curves": [_curve_data(curve) for curve in curves],
     }
-    record = keep(run, KIND, f"{found.file_name}.{quote(positive, safe='')}", figures, {"png": plot(curves)})
+    record = keep(
+        run,
+        KIND,
+        f"{found.file_name}.{quote(os.fsencode(positive), safe='')}",
+        figures,
+        {"png": plot(curves)},
+    )
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -340,3 +341,19 @@ def test_export(folder):
 )
 def test_export_says_what_is_wrong(folder, arguments, status, message):
     assert message in lnetc("export", "a", *arguments, status=status).stderr
+
+
+def test_folders_whose_names_are_no_utf_8_are_probed_distorted_mapped_and_reported(folder):
+    run, images = os.fsdecode(b"run \xff"), os.fsdecode(b"set \xff")
+    positive = os.fsdecode(b"bright \xfe")
+    shutil.copytree("a", run)
+    shutil.copytree("set", images)
+    os.rename(f"{images}/bright", f"{images}/{positive}")
+    lnetc("probe", run, images, "--no-baselines")
+    lnetc("invariance", run, "filter[0,0,0]", images)
+    lnetc("sheet", run, "filter", images)
+    lnetc("report", run)
+    kept = {os.fsencode(path.name) for path in lnet.open_run(run).directory.glob("p*/*")}
+    assert {b"set %FF.json", b"invariance.filter-0-0-0.bright%20%FE.png", b"sheet.filter.classes.png"} <= kept
+    with open(f"{run}/report.html", encoding="utf-8") as page:
+        assert "bright \ufffd" in page.read()

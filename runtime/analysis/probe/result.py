@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -134,7 +135,7 @@ def free_name(run: Run, probe: Probe) -> str:
 
     What is damaged, and what was found before of the same set and labels, is to be replaced.
     """
-    stem = quote(Path(probe.images).stem, safe=" ") or "images"
+    stem = quote(os.fsencode(Path(probe.images).stem), safe=" ") or "images"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     return next(name for name in names if not _is_of_others(_file(run, name), probe))
 

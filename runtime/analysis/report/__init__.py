@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lnet.compiler.cost import layer_cost, totals
-from lnet.compiler.files import write_aside
+from lnet.compiler.files import readable, write_aside
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.ops import Local
@@ -47,7 +47,7 @@ def write_report(run: Run, path: Path | None = None, data: str | os.PathLike[str
     the page cannot be written.
     """
     target = run.directory / "report.html" if path is None else path
-    page = _template().render(_content(run, data))
+    page = readable(_template().render(_content(run, data)))
     try:
         write_aside(target, page)
     except OSError as error:

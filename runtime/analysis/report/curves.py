@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from lnet.compiler.files import readable
 from lnet.runtime.events import Event
 
 POINTS = 600
@@ -17,8 +18,8 @@ POINTS = 600
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib shows as it is, dollars too."""
-    return text.replace("$", r"\$")
+    """Return a text that matplotlib shows as it is, dollars and names that are no UTF-8 too."""
+    return readable(text).replace("$", r"\$")
 
 
 def loss_curves(steps: Sequence[Event]) -> str:
