@@ -207,9 +207,14 @@ def machine() -> dict[str, Any]:
             "system": platform.platform(),
             "devices": [device.device_kind for device in jax.devices()],
             "cores": os.cpu_count(),
-            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "memory": memory(),
         },
     }
+
+
+def memory() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextmanager

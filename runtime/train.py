@@ -23,7 +23,7 @@ from .data import check_classes, open_frames
 from .data.arrays import ArrayDataset
 from .network import initial_params
 from .progress import Reporter, Silent
-from .run import Run, create_run, locked, next_directory, open_run
+from .run import Run, create_run, locked, memory, next_directory, open_run
 from .start import frozen, start_from
 from .trainer import Interrupted, Params, Samples, Trainer, stop_signals
 from .tune import choices_data, kept
@@ -161,6 +161,13 @@ def _with_path(plan: Plan, data: Images) -> Plan:
 
 def _open(plan: Plan, data: Images, base: Path) -> Samples:
     training, sheet = plan.graph.training, plan.graph.input.sheet
+    needed, there = 4 * training.batch * sheet.values / 2**30, memory() / 2**30
+    if needed > there:
+        raise refused(
+            "E752",
+            f"a batch of {training.batch:,} images takes {needed:,.0f} GiB, this machine has {there:,.0f}",
+            hint="take a smaller one: --set train.batch=100",
+        )
     samples: Samples
     if isinstance(data, np.ndarray):
         samples = ArrayDataset(data, sheet, training.seed)

@@ -370,6 +370,14 @@ def test_other_images_than_at_first(folder):
         lnet.resume(folder / "a")
 
 
+def test_a_batch_that_no_memory_holds_is_refused_before_a_directory_is_made(folder):
+    with pytest.raises(
+        LnetError, match=r"E752: a batch of 100,000,000,000 images takes 37,253 GiB, this machine has"
+    ):
+        lnet.train(plan_of(folder, batch=10**11), directory=folder / "a")
+    assert not (folder / "a").exists()
+
+
 def test_parameters_as_nobody_sends_them_E751(folder):
     with pytest.raises(LnetError, match="E751: parameters cannot be sent as 'float8'"):
         lnet.train(plan_of(folder), directory=folder / "a", wire="float8")
