@@ -132,7 +132,6 @@ def _reported(table: Table, now: float, report: Report) -> Step:
         member,
         draining=known.draining,
         drained=known.drained,
-        version=known.version,
         ordered=known.ordered,
         answered=known.answered,
     )
@@ -201,7 +200,7 @@ def _orders(table: Table, worker: str, member: Member) -> Orders:
     return Orders(
         table.spec.run,
         worker,
-        member.version + 1,
+        table.orders + 1,
         member.echo,
         _tile_duties(table, worker),
         tuple(_primary_duty(table, i) for i, shard in enumerate(table.shards) if shard.primary == worker),
@@ -270,5 +269,5 @@ def _granted(table: Table, worker: str, orders: Orders, now: float) -> Table:
         shard = table.shards[duty.shard]
         if duty.leased:
             table = table.with_shard(duty.shard, replace(shard, lease_until=max(shard.lease_until, until)))
-    member = replace(member, version=orders.version, ordered=orders, answered=now)
-    return _with_member(table, worker, member)
+    member = replace(member, ordered=orders, answered=now)
+    return replace(_with_member(table, worker, member), orders=orders.version)

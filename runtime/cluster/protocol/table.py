@@ -39,7 +39,6 @@ class Member:
     primaries: tuple[PrimaryStatus, ...]
     draining: bool = False
     drained: bool = False
-    version: int = 0
     ordered: Orders | None = None
     answered: float = -inf
 
@@ -118,7 +117,8 @@ class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
-    since when nobody's roles have changed.
+    since when nobody's roles have changed. `orders`: how many were sent, to anybody. They are their numbers, so that
+    those to a worker that was thought lost and wakes up are newer than all that it has obeyed.
     """
 
     spec: Spec
@@ -139,6 +139,7 @@ class Table:
     finished: bool = False
     due: float = inf
     settled: float = -inf
+    orders: int = 0
 
     @property
     def complete(self) -> bool:

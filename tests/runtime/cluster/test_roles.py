@@ -97,6 +97,21 @@ def test_a_silent_primary_with_the_only_copy_gets_its_shard_back():
     assert not run.watch.losses
 
 
+def test_a_worker_that_was_silent_obeys_again_at_once_however_many_orders_it_had_obeyed():
+    run = cluster(batches=400)
+    run.run(6.0)
+    sleeper = primary_of(run)
+    obeyed = sleeper.state.orders
+    sleeper.wakes = run.time + TIMES.silence + 0.8
+    run.run(sleeper.wakes - 0.1)
+    assert noted(run, f"{sleeper.name} is lost")
+    assert sleeper.state.orders == obeyed > 20
+    run.run(sleeper.wakes + 2 * TIMES.beat)
+    assert sleeper.state.orders > obeyed
+    assert run.run(60)
+    run.watch.check_end()
+
+
 def test_a_standby_is_filled_in_the_background():
     run = cluster(batches=40)
     run.run(1.5)
