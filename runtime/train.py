@@ -166,7 +166,7 @@ def _open(plan: Plan, data: Images, base: Path) -> Samples:
         raise refused(
             "E752",
             f"a batch of {training.batch:,} images takes {needed:,.0f} GiB, this machine has {there:,.0f}",
-            hint="take a smaller one: --set train.batch=100",
+            hint="begin a run with a smaller one: --set train.batch=100",
         )
     samples: Samples
     if isinstance(data, np.ndarray):

@@ -192,7 +192,7 @@ class Replica:
         self.total = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Diverged(Exception):
     """A step of a tile whose loss or gradient is not finite: which objectives and which gradients are not."""
 

@@ -117,8 +117,8 @@ class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
-    since when nobody's roles have changed. `orders`: how many were sent, to anybody. They are their numbers, so that
-    those to a worker that was thought lost and wakes up are newer than all that it has obeyed.
+    since when nobody's roles have changed. `orders`: how many were sent, to anybody. Each is numbered by
+    it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed.
     """
 
     spec: Spec
