@@ -99,7 +99,10 @@ def _held_by(task: Task, tables: list[Seen]) -> int:
 def _due(table: Table) -> bool:
     every, used = table.spec.checkpoint, table.pool.used
     periodic = every > 0 and used - table.marked >= every
-    return table.wanted or table.ending or periodic
+    over = (
+        table.spec.synchronous and table.committed == table.spec.steps
+    )  # only the last one is still to come
+    return table.ending or (not over and (table.wanted or periodic))
 
 
 def _begin(table: Table) -> Table:
