@@ -76,6 +76,21 @@ def test_the_experiment_and_its_controls(place):
     )
 
 
+@pytest.mark.slow
+def test_the_controls_of_another_network(place):
+    status, out, errors = experiment(
+        place, "--network", "averaged", "--sought", "scene", "--seeds", 1, "--steps", 1, "-o", "averaged"
+    )
+    assert status == 0, errors
+    runs = sorted(path.name for path in (place / "averaged").iterdir() if path.is_dir())
+    assert runs == ["all-images-0", "as-many-others-left-out-0", "none-sought-0", "sought-ones-rare-0"]
+    assert len((place / "averaged" / "none-0.txt").read_text().split()) == 35
+    run = lnet.open_run(place / "averaged" / "all-images-0")
+    assert run.network().params["V1.filter.weight"].shape[:2] == (1, 1)
+    for name in ("random weights, mean of 5", "as many others left out"):
+        assert f"| {name} | " in out
+
+
 def test_an_index_that_names_nothing_is_refused(place):
     status, _, errors = experiment(place, "--sought", "dog", "-o", "none")
     assert status == 1

@@ -13,7 +13,7 @@ import random
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +121,12 @@ class Experiment:
         return sought, [row["name"] for row in rows if row[self.column] != self.sought]
 
 
-def probed(run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[str, lnet.Run]) -> None:
-    """Probe a run unless that was done, beside baselines if it has peers."""
+def probed(
+    run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[str, lnet.Run] | None
+) -> None:
+    """Probe a run unless that was done, beside baselines and `peers`; None: alone."""
     if labelled.stem not in read_probes(run):
-        result = lnet.probe(run, labelled, sources=sources, baselines=bool(peers), compare=peers)
+        result = lnet.probe(run, labelled, sources=sources, baselines=peers is not None, compare=peers or {})
         save_probe(run, result, labelled.stem)
 
 
@@ -132,6 +134,8 @@ def probed(run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[
 @click.argument("images")
 @click.option("--index", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
               help="A csv that says what the images show: columns 'name' and COLUMN.")  # fmt: skip
+@click.option("--network", type=click.Choice(["model", "averaged"]), default="model", show_default=True,
+              help="Which network learns; peers of other kinds are trained beside 'model' alone.")  # fmt: skip
 @click.option("--column", default="kind", show_default=True, help="Which column of it says so.")
 @click.option("--sought", default="face", show_default=True, help="What a neuron is to tell.")
 @click.option("--set", "sets", type=click.Path(exists=True, path_type=Path), multiple=True, required=True,
@@ -144,7 +148,7 @@ def probed(run: lnet.Run, labelled: Path, sources: tuple[str, ...], peers: dict[
 @click.option("-o", "out", type=click.Path(file_okay=False, path_type=Path), default=Path("faces"), show_default=True,
               help="Where runs and tables are kept.")  # fmt: skip
 def main(
-    images: str, index: Path, column: str, sought: str, sets: tuple[Path, ...], sources: tuple[str, ...],
+    images: str, index: Path, network: str, column: str, sought: str, sets: tuple[Path, ...], sources: tuple[str, ...],
     seeds: int, steps: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Train networks on IMAGES (a folder, a tar, or a pattern) and probe them with labelled sets."""
@@ -152,16 +156,19 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(images, index, column, sought, out)
     settings = {} if steps is None else {"train.steps": str(steps)}
+    arms, peers = ARMS, PEERS
+    if network != "model":
+        arms, peers = tuple(replace(arm, model=network, first=False) for arm in ARMS), ()
     for seed in range(seeds):
-        for arm in (*ARMS, *PEERS):
+        for arm in (*arms, *peers):
             experiment.train(arm, seed, settings, console)
-    runs = {arm.name: [lnet.open_run(arm.directory(out, seed)) for seed in range(seeds)] for arm in ARMS}
+    runs = {arm.name: [lnet.open_run(arm.directory(out, seed)) for seed in range(seeds)] for arm in arms}
     for name, several in runs.items():
         for seed, run in enumerate(several):
-            of_seed = {arm.name: lnet.open_run(arm.directory(out, seed)) for arm in PEERS}
+            of_seed = {arm.name: lnet.open_run(arm.directory(out, seed)) for arm in peers}
             for labelled in sets:
                 console.print(f"{run.directory}: {labelled}", highlight=False)
-                probed(run, labelled, sources, of_seed if name == ARMS[0].name else {})
+                probed(run, labelled, sources, of_seed if name == arms[0].name else None)
     tables = markdown({name: [read_probes(run) for run in several] for name, several in runs.items()})
     text = f"{provenance(runs)}\n{tables}"
     (out / "tables.md").write_text(text, encoding="utf-8")
