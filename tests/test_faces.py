@@ -68,6 +68,7 @@ def test_the_experiment_and_its_controls(place):
     for name in ("trained", "first stage", "k-means", "random weights, mean of 5", "no normalisation"):
         assert name in names, name
     assert names.count("autoencoder, 3 layers") == 3
+    assert "averaged over the sheet" in names
     assert names[-4:] == ["all images", "sought ones rare", "none sought", "as many others left out"]
     before = sorted((path, path.stat().st_mtime_ns) for path in (place / "out").glob("*/probes/*.json"))
     assert experiment(place, "--seeds", 1, "-o", "out")[0] == 0  # all is there: nothing is made again

@@ -55,6 +55,7 @@ ARMS = (
 )
 """The experiment, and its controls."""
 PEERS = (
+    Arm("averaged over the sheet", "averaged", first=False),
     Arm("three stages as published", "published", first=False),
     Arm("no normalisation", "unnormalised"),
     Arm("autoencoder, 3 layers", "autoencoder3", first=False),

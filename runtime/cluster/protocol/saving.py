@@ -99,16 +99,13 @@ def _held_by(task: Task, tables: list[Seen]) -> int:
 def _due(table: Table) -> bool:
     every, used = table.spec.checkpoint, table.pool.used
     periodic = every > 0 and used - table.marked >= every
-    over = (
-        table.spec.synchronous and table.committed == table.spec.steps
-    )  # only the last one is still to come
+    # With all steps committed only the last checkpoint, which ends the run, is still to come.
+    over = table.spec.synchronous and table.committed == table.spec.steps
     return table.ending or (not over and (table.wanted or periodic))
 
 
 def _begin(table: Table) -> Table:
     at = table.committed + (not table.ending) if table.spec.synchronous else None
-    if at is not None:
-        at = min(at, table.spec.steps)
     id = table.checkpoints + 1
     return replace(
         table, pending=Pending(id, at, table.ending), checkpoints=id, wanted=False, marked=table.pool.used
