@@ -1,6 +1,7 @@
 """The experiments of examples/faces, on a few made-up images: what is left out, what goes on, what the tables say."""
 
 import csv
+import json
 import subprocess
 import sys
 import tarfile
@@ -98,6 +99,17 @@ def test_an_index_that_names_nothing_is_refused(place):
     assert errors == "Error: no row of 'index.csv' has 'dog' in 'kind'\n"
     status, _, errors = experiment(place, "--column", "what", "-o", "none")
     assert errors == "Error: 'index.csv' has no column 'what'\n"
+
+
+def test_a_folder_of_another_experiment_is_refused(place):
+    (place / "kept").mkdir()
+    kept = {"network": "model", "column": "kind", "sought": "face"}
+    (place / "kept" / "experiment.json").write_text(json.dumps(kept))
+    status, _, errors = experiment(place, "--network", "averaged", "--sought", "scene", "-o", "kept")
+    assert status == 1
+    assert errors == (
+        "Error: 'kept' holds an experiment with network 'model', sought 'face': choose another folder with -o\n"
+    )
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ stopped goes on. The tables at the end are made of all that is there.
 from __future__ import annotations
 
 import csv
+import json
 import random
 import shlex
 import subprocess
@@ -23,6 +24,7 @@ from rich.console import Console
 from tables import markdown
 
 import lnet
+from lnet.compiler.files import write_aside
 from lnet.runtime.analysis.probe import read_probes, save_probe
 from lnet.runtime.progress import reporter_for
 
@@ -98,7 +100,7 @@ class Experiment:
 
     def left_out(self, left: str, seed: int) -> Names:
         """Return which images a network does not see."""
-        sought, others = self._named()
+        sought, others = self.named()
         shuffled = random.Random(seed)
         match left:
             case "rare":
@@ -110,7 +112,8 @@ class Experiment:
                 return sorted(shuffled.sample(others, min(len(sought), len(others))))
         return []
 
-    def _named(self) -> tuple[Names, Names]:
+    def named(self) -> tuple[Names, Names]:
+        """Return which images are sought and which are not; refuses an index that does not say so."""
         with open(self.index, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         for column in ("name", self.column):
@@ -129,6 +132,17 @@ def probed(
     if labelled.stem not in read_probes(run):
         result = lnet.probe(run, labelled, sources=sources, baselines=peers is not None, compare=peers or {})
         save_probe(run, result, labelled.stem)
+
+
+def keep(out: Path, asked: dict[str, str]) -> None:
+    """Keep what a folder is for, so that the runs of one experiment are never taken for those of another."""
+    out.mkdir(parents=True, exist_ok=True)
+    note = out / "experiment.json"
+    if not note.exists():
+        write_aside(note, json.dumps(asked))
+    elif (kept := json.loads(note.read_text(encoding="utf-8"))) != asked:
+        was = ", ".join(f"{key} '{value}'" for key, value in kept.items() if asked.get(key) != value)
+        raise click.ClickException(f"'{out}' holds an experiment with {was}: choose another folder with -o")
 
 
 @click.command()
@@ -154,8 +168,9 @@ def main(
 ) -> None:  # fmt: skip
     """Train networks on IMAGES (a folder, a tar, or a pattern) and probe them with labelled sets."""
     console = Console()
-    out.mkdir(parents=True, exist_ok=True)
     experiment = Experiment(images, index, column, sought, out)
+    experiment.named()
+    keep(out, {"network": network, "column": column, "sought": sought})
     settings = {} if steps is None else {"train.steps": str(steps)}
     arms, peers = ARMS, PEERS
     if network != "model":
