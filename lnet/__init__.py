@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lnet.runtime.trainer import Interrupted
     from lnet.runtime.tune import tune
 
-__version__ = _version("lnet")
+__version__ = _version("lnetc")
 
 _PLACES = {
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",

@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +33,7 @@ from .checkpoints import CheckpointFolder
 from .data import Batch, Dataset, open_frames
 from .events import Event, read_events
 from .network import Network
+from .versions import versions_of
 
 NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
 """What `run.json` cannot do without."""
@@ -201,7 +201,7 @@ def next_directory(name: str) -> Path:
 def machine() -> dict[str, Any]:
     """Return the versions and the machine that a run is trained with."""
     return {
-        "versions": {name: version(name) for name in ("lnet", "jax", "jaxlib", "numpy", "optax")}
+        "versions": versions_of(("lnet", "jax", "jaxlib", "numpy", "optax"))
         | {"python": platform.python_version()},
         "machine": {
             "system": platform.platform(),

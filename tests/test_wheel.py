@@ -16,7 +16,7 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
-    (path,) = folder.glob("lnet-*.whl")
+    (path,) = folder.glob("lnetc-*.whl")
     return path
 
 

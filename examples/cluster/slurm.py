@@ -1,6 +1,6 @@
 """Keep a Dask cluster alive on SLURM, for runs to come and go: python slurm.py
 
-It needs `pip install dask-jobqueue` beside lnet. The scheduler runs in this process, so start it where it may stay: on
+It needs `pip install dask-jobqueue` beside lnetc. The scheduler runs in this process, so start it where it may stay: on
 a login node, or in a long job of its own. Then, in the same folder, which all nodes must see:
 
     lnetc run --cluster scheduler.json

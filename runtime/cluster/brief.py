@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import SUFFIX, ShardedCheckpoint, committed
+from lnet.runtime.versions import versions_of
 
 from .protocol.spec import Durability, Spec, Times
 from .rounding import FLOAT32
@@ -20,7 +20,7 @@ CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
 
 def versions() -> tuple[tuple[str, str], ...]:
     """Return the versions of this process."""
-    return tuple((name, version(name)) for name in CHECKED)
+    return tuple(versions_of(CHECKED).items())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def _pyav() -> Any:
         raise refused(
             "E709",
             "reading a video needs PyAV, which is not installed",
-            hint="install it with: pip install 'lnet[video]'",
+            hint="install it with: pip install 'lnetc[video]'",
         ) from error
     return av
 

@@ -128,7 +128,7 @@ def test_without_scikit_learn_a_row_says_so(run, place, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     empty = row(lnet.probe(run, place / "set"), "k-means")
     assert empty.above is None
-    assert "pip install 'lnet[probe]'" in empty.note
+    assert "pip install 'lnetc[probe]'" in empty.note
 
 
 def test_without_training_images_rows_say_so(run, place):

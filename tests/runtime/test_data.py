@@ -101,7 +101,7 @@ def test_a_video_without_pyav(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(LnetError, match=r"E709.*PyAV") as caught:
         opened(tmp_path, replace(PLAIN, path="clip.mp4"))
-    assert "pip install 'lnet[video]'" in str(caught.value)
+    assert "pip install 'lnetc[video]'" in str(caught.value)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "F", "CMYK"])

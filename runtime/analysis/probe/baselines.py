@@ -140,7 +140,7 @@ def template_rows(
     try:
         centroids = centroids_of(seen, count, trial.seed)
     except ImportError:
-        note = "scikit-learn is not installed: pip install 'lnet[probe]'"
+        note = "scikit-learn is not installed: pip install 'lnetc[probe]'"
         yield Row(CENTROIDS, "", True, 0, note=note)
         return
     names = tuple(f"centroid {number}" for number in range(count))
