@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from lnet.dsl.diagnostics import Diagnostic, LnetError
 
 
 def write_aside(target: Path, content: str | bytes) -> None:
@@ -29,6 +32,26 @@ def written_aside(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             os.unlink(aside)
             raise
+
+
+class Unreadable(LnetError):
+    """A file of a run that is there, and that the system does not let this process read."""
+
+
+def unreadable(path: Path, error: OSError) -> Unreadable:
+    """Return the error for what the system said of a file."""
+    hint = "nothing was changed: when it can be read, give the same command again"
+    return Unreadable([Diagnostic("E732", f"'{path}' cannot be read", notes=(str(error),), hints=(hint,))])
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a run's folder that match, by name, none if there is no such folder; raises `LnetError`."""
+    try:
+        return sorted(folder / name for name in fnmatch.filter(os.listdir(folder), pattern))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
 
 
 def readable(text: str) -> str:

@@ -109,8 +109,10 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new, or damaged."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, UnicodeDecodeError) as error:
         raise _refused(path, "cannot be read", str(error)) from error
+    except OSError as error:  # compiled again it could be read no better
+        raise refused("E605", f"the plan '{path}' cannot be read", str(error)) from error
     return plan_from_json(text, str(path))
 
 

@@ -81,6 +81,7 @@ CODES: dict[str, str] = {
     "E720": "something that the network does not have",
     "E730": "a loss that is not finite",
     "E731": "no room for the last checkpoint",
+    "E732": "a file of a run that the system does not let this process read, or no checkpoint that is whole",
     "E740": "no run",
     "E741": "no such checkpoint",
     "E742": "a checkpoint that does not fit",

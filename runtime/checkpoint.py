@@ -3,7 +3,8 @@
     checkpoints/step-00000500.safetensors      params/V1.filter.weight, update/0.sum_of_squares/V1.filter.weight, ...
 
 A file is written aside, flushed to the disk and renamed, so that one with its final name is whole. Every array has a
-checksum in the file's metadata: one that does not match, or a file cut short, is passed over for the one before.
+checksum in the file's metadata: one that does not match, or a file cut short, is damaged, and passed over for the one
+before. What the system does not let this process read is not: that is an OSError, and nothing follows from it.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+
+from lnet.dsl.diagnostics import refused
+
+from .safetensors import Damaged, open_arrays, write_arrays
 
 FORMAT = "1"
 
 
-class Unreadable(Exception):
-    """A checkpoint that is damaged; the message says how."""
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -46,39 +48,67 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     arrays |= {f"update/{name}": np.asarray(array) for name, array in checkpoint.update.items()}
     checksums = {name: _checksum(array) for name, array in arrays.items()}
     metadata = {"format": FORMAT, "step": str(checkpoint.step), "crc32": json.dumps(checksums)}
-    try:
-        save_file(arrays, path, metadata)
-    except SafetensorError as error:  # the library's own wrapping of a full disk
-        raise OSError(str(error)) from error
-    flush(path)
+    with open(path, "wb") as file:
+        write_arrays(file, arrays, metadata)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_checkpoint(path: Path, step: int) -> Checkpoint:
-    """Read a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+    """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
     arrays = dict(_checked(path))
     return Checkpoint(step, _under("params/", arrays), _under("update/", arrays))
 
 
 def check_checkpoint(path: Path) -> None:
-    """Read a checkpoint and keep nothing of it; raises `Unreadable` as `read_checkpoint` does."""
+    """Read a checkpoint and keep nothing of it; raises as `read_checkpoint` does."""
     for _ in _checked(path):
         pass
 
 
 def _checked(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_arrays(path) as file:
+        check_format(path, file.metadata.get("format"), FORMAT)
+        try:
+            checksums = dict(json.loads(file.metadata["crc32"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise Damaged(f"it has no checksums: {error}") from error
+        for name, array in file.arrays():
+            if checksums.pop(name, None) != _checksum(array):
+                raise Damaged(f"the checksum of '{name}' does not match")
+            yield name, array
+        if checksums:
+            raise Damaged(f"'{next(iter(checksums))}' is missing")
+
+
+def check_format(path: Path, found: Any, own: str) -> None:
+    """Raise `LnetError` for a file in the format of another version of this program, `Damaged` for one in none."""
+    if found == own:
+        return
+    if not str(found).isdecimal():
+        raise Damaged(f"it has format {found!r}, not {own!r}")
+    raise refused(
+        "E742",
+        f"the checkpoint '{path}' has format {found!r}, and this program reads format {own!r}",
+        hint="go on with the version of lnet that wrote it",
+    )
+
+
+def certainly(read: Callable[[Path], Found], path: Path) -> Found:
+    """Return what `read` does of a checkpoint; raises `Damaged` only if it is when it is read once more, from the disk."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise Unreadable(f"it has format {metadata.get('format')!r}, not {FORMAT!r}")
-            checksums = json.loads(metadata["crc32"])
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                array = file.get_tensor(name)
-                if checksums.get(name) != _checksum(array):
-                    raise Unreadable(f"the checksum of '{name}' does not match")
-                yield name, array
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise Unreadable(str(error)) from error
+        return read(path)
+    except Damaged:
+        for file in [path, *path.rglob("*")]:
+            _forget(file)
+        return read(path)
+
+
+def _forget(path: Path) -> None:
+    """Let the system read a file from its disk the next time."""
+    if path.is_file() and hasattr(os, "posix_fadvise"):
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,32 +11,52 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
-from .checkpoint import Checkpoint, Unreadable, check_checkpoint, flush, read_checkpoint, write_checkpoint
+from lnet.compiler.files import unreadable
+from lnet.dsl.diagnostics import refused
+
+from .checkpoint import Checkpoint, certainly, check_checkpoint, flush, read_checkpoint, write_checkpoint
+from .safetensors import Damaged
 from .sharded import ASIDE, SUFFIX, ShardedCheckpoint, drop, read_sharded
 
 DAMAGED = ".damaged"
 Found = TypeVar("Found")
-PassedOver = Callable[[Path, str], None]
-"""Is told the path of a damaged checkpoint, and what is wrong with it."""
 
 
-def setting_aside(said: Callable[[str], None]) -> PassedOver:
-    """Return what renames damaged checkpoints, so that none stands in the way of a later one, and says so."""
+@dataclass(frozen=True)
+class PassedOver:
+    """A checkpoint that is not whole: it is damaged, or a file of it is missing."""
 
-    def passed_over(path: Path, why: str) -> None:
-        damaged = path.with_name(path.name + DAMAGED)
-        _remove(damaged)
-        with suppress(OSError):
-            os.replace(path, damaged)
-        said(f"passed over the damaged checkpoint '{path.name}', which is now '{damaged.name}': {why}")
+    path: Path
+    why: str
+    damaged: bool
 
-    return passed_over
+    def __str__(self) -> str:
+        return f"the {'damaged' if self.damaged else 'incomplete'} checkpoint '{self.path.name}': {self.why}"
+
+    def set_aside(self) -> str:
+        """Rename it if it is damaged, and return what there is to say; raises `LnetError`.
+
+        One that is incomplete stays: what is missing may come back.
+        """
+        if not self.damaged:
+            return f"passed over {self}"
+        renamed = self.path.with_name(self.path.name + DAMAGED)
+        try:
+            _remove(renamed)
+            os.replace(self.path, renamed)
+        except OSError as error:
+            raise refused("E744", f"'{self.path}' cannot be renamed", str(error)) from error
+        return f"passed over the damaged checkpoint '{self.path.name}', which is now '{renamed.name}': {self.why}"
 
 
-def _silently(path: Path, why: str) -> None:
+Told = Callable[[PassedOver], None]
+
+
+def _nobody(passed: PassedOver) -> None:
     pass
 
 
@@ -49,19 +69,39 @@ class CheckpointFolder:
     shapes: Mapping[str, tuple[int, ...]] | None = None
 
     def files(self) -> dict[int, Path]:
-        """Return the checkpoints by step, oldest first; of two at one step the one that was written last."""
-        found = [*self.path.glob("step-*.safetensors"), *self.path.glob(f"step-*-*{SUFFIX}")]
-        by_step: dict[int, Path] = {}
-        for path in sorted(found, key=_written):
-            with suppress(ValueError):
-                by_step[step_of(path)] = path
-        return dict(sorted(by_step.items()))
+        """Return the checkpoints by step, oldest first; of two at one step the one that was written last.
+
+        Raises `LnetError` if the system does not let this process see them.
+        """
+        return {step_of(path): path for path in self._in_order()}
+
+    def _in_order(self) -> list[Path]:
+        """Return all checkpoints by step, those of one step as they were written; raises `LnetError`."""
+        try:
+            return self._listed()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+
+    def _listed(self) -> list[Path]:
+        found = [self.path / name for name in os.listdir(self.path) if _is_checkpoint(name)]
+        return sorted(found, key=lambda path: (step_of(path), _written(path)))
 
     def read(self, path: Path) -> Checkpoint:
-        """Read a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+        """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
         if path.name.endswith(SUFFIX):
             return read_sharded(ShardedCheckpoint.open(path), self.shapes or {})
         return read_checkpoint(path, step_of(path))
+
+    def certain(self, path: Path) -> Checkpoint:
+        """Read a checkpoint, twice if need be; raises `Damaged`, FileNotFoundError, and `LnetError` for other failures."""
+        try:
+            return certainly(self.read, path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def save(self, checkpoint: Checkpoint, renamed: Callable[[], None] = lambda: None) -> Path:
         """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
@@ -79,28 +119,35 @@ class CheckpointFolder:
             aside.unlink(missing_ok=True)
             raise
         renamed()
-        for path in list(self.files().values())[: -self.keep]:
-            _remove(path)
+        with suppress(OSError):
+            for path in [path for path in self._listed() if step_of(path) <= checkpoint.step][: -self.keep]:
+                _remove(path)
         return target
 
-    def newest(self, passed_over: PassedOver = _silently) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; damaged ones are reported and passed over."""
+    def newest(self, passed_over: Told = _nobody) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; those that are not are passed over, which is told.
+
+        Raises `LnetError` for one that the system does not let this process read: that says nothing about it.
+        """
         return self._newest(self.read, passed_over)
 
-    def newest_path(self, passed_over: PassedOver = _silently) -> Path | None:
-        """Return where the newest checkpoint is that is whole, without keeping it in memory."""
+    def newest_path(self, passed_over: Told = _nobody) -> Path | None:
+        """Return where the newest checkpoint is that is whole, without keeping it in memory; raises as `newest` does."""
         return self._newest(_whole, passed_over)
 
-    def _newest(self, read: Callable[[Path], Found], passed_over: PassedOver) -> Found | None:
+    def _newest(self, read: Callable[[Path], Found], passed_over: Told) -> Found | None:
         """One that is gone meanwhile has made way for another, of a process that trains."""
-        damaged: set[Path] = set()
-        while left := [path for path in self.files().values() if path not in damaged]:
+        passed: set[Path] = set()
+        while left := [path for path in self._in_order() if path not in passed]:
+            path = left[-1]
             try:
-                return read(left[-1])
-            except Unreadable as error:
-                if left[-1].exists():
-                    damaged.add(left[-1])
-                    passed_over(left[-1], str(error))
+                return certainly(read, path)
+            except (Damaged, FileNotFoundError) as error:
+                if os.path.lexists(path):
+                    passed.add(path)
+                    passed_over(_passed_over(path, error))
+            except OSError as error:
+                raise unreadable(path, error) from error
         return None
 
     def clean(self) -> None:
@@ -109,10 +156,24 @@ class CheckpointFolder:
             _remove(path)
 
 
+def _passed_over(path: Path, error: Damaged | FileNotFoundError) -> PassedOver:
+    if isinstance(error, Damaged):
+        return PassedOver(path, str(error), damaged=True)
+    return PassedOver(path, f"'{Path(error.filename or path).name}' is missing", damaged=False)
+
+
+def _is_checkpoint(name: str) -> bool:
+    if not (fnmatch(name, "step-*.safetensors") or fnmatch(name, f"step-*-*{SUFFIX}")):
+        return False
+    with suppress(ValueError):
+        return step_of(Path(name)) >= 0
+    return False
+
+
 def _written(path: Path) -> int:
     """Return when a checkpoint was written; 0 if it has been dropped meanwhile."""
     try:
-        return path.stat().st_mtime_ns
+        return path.lstat().st_mtime_ns
     except FileNotFoundError:
         return 0
 
@@ -123,7 +184,7 @@ def step_of(path: Path) -> int:
 
 
 def _whole(path: Path) -> Path:
-    """Return the path of a checkpoint; raises `Unreadable` if anything in it is not as it was written."""
+    """Return the path of a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
     if path.name.endswith(SUFFIX):
         ShardedCheckpoint.open(path).check()
     else:
@@ -132,7 +193,9 @@ def _whole(path: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
+    """Remove a checkpoint; what cannot be removed stays."""
     if path.is_dir():
         drop(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -49,9 +49,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lnet.compiler.files import unreadable
 from lnet.compiler.graph import Graph
+from lnet.dsl.diagnostics import refused
 
 Event = dict[str, Any]
+STEP = b'{"event": "step",'
+"""How the line of a step begins."""
 
 
 def losses(graph: Graph, terms: Mapping[str, float]) -> dict[str, Any]:
@@ -68,7 +72,10 @@ class EventLog:
     """Appends events to a run's log; those that the disk has no room for are kept until it has, which is `told` once."""
 
     def __init__(self, path: Path, told: Callable[[str], None] = lambda message: None) -> None:
-        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
+        try:
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
+        except OSError as error:
+            raise refused("E744", f"'{path}' cannot be written", str(error)) from error
         self._path, self._told, self._kept = path, told, b""
         self._end_last_line()
 
@@ -97,11 +104,14 @@ class EventLog:
         self._file.close()
 
 
-def read_events(path: Path) -> list[Event]:
-    """Return the events of a run, without those that a resume made void."""
+def read_events(path: Path, steps: bool = True) -> list[Event]:
+    """Return the events of a run, with or without its steps, and without those that a resume made void.
+
+    Raises `LnetError` if the log is there and cannot be read.
+    """
     kept: list[tuple[Event, int]] = []  # with how many replicas its process counted the steps of
     replicas = 1
-    for event in _lines(path):
+    for event in _lines(path, steps):
         if event["event"] == "resume":
             kept = [(e, n) for e, n in kept if not _is_void(e, n, event["step"])]
             replicas = 1
@@ -118,10 +128,16 @@ def _is_void(event: Event, replicas: int, step: int) -> bool:
     return event["event"] in ("checkpoint", "done") and event["step"] > step
 
 
-def _lines(path: Path) -> Iterator[Event]:
-    if not path.exists():
+def _lines(path: Path, steps: bool) -> Iterator[Event]:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
         return
-    for line in path.read_bytes().splitlines():
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for line in text.splitlines():
+        if not steps and line.startswith(STEP):
+            continue
         try:
             event = json.loads(line)
         except ValueError:

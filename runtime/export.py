@@ -32,6 +32,7 @@ from .data import Batch
 from .evaluate import batch_first, batch_last, layer_values
 from .kernels.choose import portable
 from .network import Network
+from .safetensors import write_arrays
 
 Array = NDArray[Any]
 WEIGHT = ("row", "column", "field row", "field column", "input map", "map")
@@ -132,22 +133,10 @@ def _write_npz(file: BinaryIO, arrays: Mapping[str, Named], names: Sequence[str]
 
 
 def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Named], names: Sequence[str] | None) -> None:
-    """Write the header and then one array after the other: the library's own writer holds them all."""
     metadata = {f"{name}.axes": json.dumps(named.axes) for name, named in arrays.items()}
     if names is not None:
         metadata["activations/names"] = json.dumps(names)
-    header: dict[str, Any] = {"__metadata__": metadata}
-    offset = 0
-    for name, named in arrays.items():
-        shape, end = named.array.shape, offset + named.array.nbytes
-        dtype = f"F{8 * named.array.itemsize}"
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for named in arrays.values():
-        file.write(np.ascontiguousarray(named.array).data)
+    write_arrays(file, {name: named.array for name, named in arrays.items()}, metadata)
 
 
 WRITERS = {".npz": _write_npz, ".safetensors": _write_safetensors}

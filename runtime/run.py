@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,15 +24,16 @@ from typing import Any
 
 import jax
 
-from lnet.compiler.files import write_aside
+from lnet.compiler.files import unreadable, write_aside
 from lnet.compiler.plan import Plan, load_plan
-from lnet.dsl.diagnostics import LnetWarning, refused
+from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 
-from .checkpoint import Checkpoint, Unreadable
-from .checkpoints import CheckpointFolder
+from .checkpoint import Checkpoint
+from .checkpoints import CheckpointFolder, Found, PassedOver, Told
 from .data import Batch, Dataset, open_frames
 from .events import Event, read_events
 from .network import Network
+from .safetensors import Damaged
 from .versions import versions_of
 
 NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
@@ -58,9 +59,9 @@ class Run:
         classes = self.info["data"]["classes"]
         return None if classes is None else tuple(classes)
 
-    def events(self) -> list[Event]:
-        """Return the log, without what a resume made void."""
-        return read_events(self.directory / "events.jsonl")
+    def events(self, steps: bool = True) -> list[Event]:
+        """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
+        return read_events(self.directory / "events.jsonl", steps)
 
     def network(self, step: int | None = None) -> Network:
         """Return the network with the parameters of the newest whole checkpoint, or of the one at `step`.
@@ -72,29 +73,56 @@ class Run:
     def checkpoint(self, step: int | None = None) -> Checkpoint:
         """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none.
 
-        Warns of newer ones that are damaged.
+        Warns of newer ones that are damaged or incomplete.
         """
         if step is not None:
             return self._at(step)
-        damaged: list[str] = []
-        found = self.checkpoints.newest(lambda path, why: damaged.append(f"'{path.name}': {why}"))
-        if found is None and damaged:
-            raise refused("E742", f"the checkpoints of '{self.directory}' are all damaged", *damaged)
+        passed: list[PassedOver] = []
+        found = self.checkpoints.newest(passed.append)
+        if found is None and passed:
+            raise refused("E742", f"no checkpoint of '{self.directory}' is whole", *map(str, passed))
         if found is None:
             raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
-        for what in damaged:
-            warnings.warn(f"passed over a damaged checkpoint, {what}", LnetWarning, stacklevel=2)
+        for each in passed:
+            warnings.warn(f"passed over {each}", LnetWarning, stacklevel=2)
         return found
 
-    def check_start(self) -> None:
-        """Raise `LnetError` for a run without a checkpoint that did not begin with what its seed gives."""
-        if self.info.get("start"):
-            began = self.info["start"]["run"]
-            raise refused(
-                "E742",
-                f"no checkpoint of '{self.directory}' is whole, and it began with the parameters of '{began}'",
-                hint=f"begin it anew in another directory: lnetc run --from {began}",
-            )
+    def to_go_on_from(
+        self, newest: Callable[[Told], Found | None], said: Callable[[str], None]
+    ) -> Found | None:
+        """Return what `newest` finds of the checkpoints, None for a run that never had one.
+
+        Those that it passes over are said, and damaged ones renamed. Raises `LnetError` if none is whole: no run
+        begins anew where another one ended.
+        """
+        passed: list[PassedOver] = []
+        found = newest(passed.append)
+        last = next(
+            (e["file"] for e in reversed(self.events(steps=False)) if e["event"] == "checkpoint"), None
+        )
+        gone = None if last is None or (self.checkpoints.path / last).exists() else last
+        if found is None and (passed or gone or self.info.get("start")):
+            raise self._lost(passed, gone)
+        for each in passed:
+            said(each.set_aside())
+        if gone is not None:
+            said(f"the checkpoint '{gone}', which the log names, is missing")
+        return found
+
+    def _lost(self, passed: list[PassedOver], gone: str | None) -> LnetError:
+        """Return the error for a run whose checkpoints are damaged or gone."""
+        notes = [*map(str, passed), *([] if gone is None else [f"'{gone}', which the log names, is missing"])]
+        start = self.info.get("start")
+        return refused(
+            "E732",
+            f"no checkpoint of '{self.directory}' is whole, and it does not begin anew by itself",
+            *notes,
+            hint=(
+                f"put back a copy of a checkpoint, then: lnetc resume {self.directory}",
+                "or begin anew in another directory: lnetc run"
+                + (f" --from {start['run']}" if start else ""),
+            ),
+        )
 
     def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
         """Return the first samples of the run's order, as it prepares them: images, labels, names.
@@ -127,9 +155,11 @@ class Run:
                 "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
             )
         try:
-            return self.checkpoints.read(files[step])
-        except Unreadable as error:
+            return self.checkpoints.certain(files[step])
+        except Damaged as error:
             raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
+        except FileNotFoundError as error:
+            raise refused("E741", f"the checkpoint '{files[step]}' is incomplete", str(error)) from error
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:
@@ -137,8 +167,10 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     path = Path(directory)
     try:
         info = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise refused("E740", f"'{path}' is no run: there is no 'run.json' in it") from error
+    except OSError as error:
+        raise unreadable(path / "run.json", error) from error
     except ValueError as error:
         raise refused("E740", f"'{path / 'run.json'}' is damaged", str(error)) from error
     for name in NEEDED:
@@ -168,14 +200,14 @@ def create_run(
 
     `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise refused(
-            "E743",
-            f"'{directory}' exists already and is not empty",
-            hint="name another directory, or go on with what is there: lnetc resume",
-        )
     info = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
     try:
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise refused(
+                "E743",
+                f"'{directory}' exists already and is not empty",
+                hint="name another directory, or go on with what is there: lnetc resume",
+            )
         directory.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
             aside = Path(outer) / directory.name

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.shapes import Interval, Region, Size, whole
 
-from .checkpoint import Checkpoint, Unreadable, flush
+from .checkpoint import Checkpoint, check_format, flush
+from .safetensors import Damaged, open_arrays, write_arrays
 
 FORMAT = "1"
 MANIFEST_FORMAT = "2"
@@ -48,18 +47,14 @@ class ShardedCheckpoint:
 
     @staticmethod
     def open(path: Path) -> ShardedCheckpoint:
-        """Open a folder; raises `Unreadable`."""
+        """Open a folder; raises `Damaged`, and OSError."""
+        data = (path / MANIFEST).read_bytes()
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            if manifest["format"] != MANIFEST_FORMAT:
-                raise Unreadable(f"'{path.name}' has format {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
+            manifest = json.loads(data)
+            check_format(path, manifest["format"], MANIFEST_FORMAT)
             return ShardedCheckpoint(path, {**manifest, "digests": [str(d) for d in manifest["digests"]]})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Unreadable(f"'{path.name}' has no manifest: {error}") from error
-
-    @property
-    def id(self) -> int:
-        return int(self.path.name.removesuffix(SUFFIX).split("-")[-1])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Damaged(f"'{MANIFEST}' cannot be read: {error!r}") from error
 
     @property
     def step(self) -> int:
@@ -70,17 +65,29 @@ class ShardedCheckpoint:
         return [self.path / _file_name(i, digest) for i, digest in enumerate(self.manifest["digests"])]
 
     def check(self) -> None:
-        """Raise `Unreadable` if a shard is missing or is not as it was written."""
+        """Raise `Damaged` if a shard is not as it was written, and OSError."""
         for path in self.files:
             _check_digest(path)
 
     def note(self, shard: int) -> Any:
-        """Return what was noted beside a shard; raises `Unreadable`."""
-        try:
-            with safe_open(self.files[shard], framework="numpy") as file:
-                return json.loads(file.metadata()["note"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise Unreadable(str(error)) from error
+        """Return what was noted beside a shard; raises `Damaged`, and OSError."""
+        path = self.files[shard]
+        with open_arrays(path) as file:
+            try:
+                return json.loads(file.metadata["note"])
+            except (KeyError, ValueError) as error:
+                raise Damaged(f"'{path.name}' has no note: {error!r}") from error
+
+
+def opened(path: Path) -> ShardedCheckpoint | Path:
+    """Return a checkpoint by its path: a folder of shards, or the file of one process; raises `Damaged`, and OSError."""
+    return ShardedCheckpoint.open(path) if path.name.endswith(SUFFIX) else path
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a checkpoint is made of; raises `Damaged`, and OSError."""
+    found = opened(path)
+    return [found] if isinstance(found, Path) else [found.path / MANIFEST, *found.files]
 
 
 def _file_name(shard: int, digest: str) -> str:
@@ -104,12 +111,11 @@ def save_shard(
     metadata = {"format": FORMAT, "shard": str(shard), "places": json.dumps(places), "note": json.dumps(note)}
     temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
     try:
-        save_file(arrays, temporary, metadata)
+        with open(temporary, "wb") as file:
+            write_arrays(file, arrays, metadata)
         flush(temporary)
         digest = _digest(temporary)
         os.replace(temporary, into / _file_name(shard, digest))
-    except SafetensorError as error:  # the library's own wrapping of a full disk
-        raise OSError(str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)
     return digest
@@ -123,7 +129,7 @@ def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: 
     os.replace(aside(folder, id), target)
     flush(folder)
     for old in committed(folder)[:-keep]:
-        drop(old.path)
+        drop(old)
     return target
 
 
@@ -135,17 +141,18 @@ def drop(path: Path) -> None:
         shutil.rmtree(gone)
 
 
-def committed(folder: Path) -> list[ShardedCheckpoint]:
-    """Return the checkpoints that count, oldest first."""
-    found = []
-    for path in folder.glob(f"step-*-*{SUFFIX}"):
-        with suppress(Unreadable):
-            found.append(ShardedCheckpoint.open(path))
-    return sorted(found, key=lambda checkpoint: checkpoint.id)
+def committed(folder: Path) -> list[Path]:
+    """Return the checkpoints of a cluster that have their names, in the order of their numbers."""
+    return sorted(folder.glob(f"step-*-*{SUFFIX}"), key=number_of)
+
+
+def number_of(path: Path) -> int:
+    """Return which checkpoint of the run a folder is."""
+    return int(path.name.removesuffix(SUFFIX).split("-")[-1])
 
 
 def read_sharded(checkpoint: ShardedCheckpoint, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
-    """Return all of a network from its shards; raises `Unreadable`."""
+    """Return all of a network from its shards; raises `Damaged`, and OSError."""
     params, update = read_regions(checkpoint.files, dict.fromkeys(shapes), shapes)
     return Checkpoint(checkpoint.step, params, update, checkpoint.manifest["torn"])
 
@@ -156,7 +163,7 @@ def read_regions(
     """Return parameters and optimiser state at regions of positions (None: all), whatever shards they lie in.
 
     `shapes` are those of whole parameters. Numbers of an optimiser's state that belong to no parameter, such as a count
-    of updates, are the largest of any shard. Raises `Unreadable` for what is damaged or missing.
+    of updates, are the largest of any shard. Raises `Damaged`, and OSError.
     """
     params: dict[str, Any] = {}
     update: dict[str, Any] = {}
@@ -177,19 +184,14 @@ def read_regions(
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, Any, Region | None]]:
-    try:
-        _check_digest(path)
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise Unreadable(f"'{path.name}' has format {metadata.get('format')!r}, not {FORMAT!r}")
-            places = json.loads(metadata.get("places", "{}"))
-            for key in file.keys():  # noqa: SIM118 (no mapping)
-                name = key.partition("/")[2]
-                place = places.get(name if key.startswith("params/") else name.partition("/")[2])
-                yield key, file.get_tensor(key), _region(place)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise Unreadable(f"'{path.name}': {error}") from error
+    _check_digest(path)
+    with open_arrays(path) as file:
+        check_format(path, file.metadata.get("format"), FORMAT)
+        places = json.loads(file.metadata.get("places", "{}"))
+        for key, array in file.arrays():
+            name = key.partition("/")[2]
+            place = places.get(name if key.startswith("params/") else name.partition("/")[2])
+            yield key, array, _region(place)
 
 
 def _copy(
@@ -216,12 +218,12 @@ def _copy(
 def _check_complete(params: Arrays, update: Arrays, filled: Mapping[str, int], regions: Regions) -> None:
     for name in regions:
         if name not in params:
-            raise Unreadable(f"'{name}' is missing")
+            raise Damaged(f"'{name}' is missing")
     for key, count in filled.items():
         kind, _, name = key.partition("/")
         array = (params if kind == "params" else update)[name]
         if count != 1 and count != array.shape[0] * array.shape[1]:
-            raise Unreadable(f"part of '{key}' is missing")
+            raise Damaged(f"part of '{key}' is missing")
 
 
 def _slices(region: Region) -> tuple[slice, slice]:
@@ -242,14 +244,11 @@ def _region(place: list[int] | None) -> Region | None:
 
 
 def _check_digest(path: Path) -> None:
-    """Raise `Unreadable` for a shard that is not what its name says; a file of one process has no digest there."""
+    """Raise `Damaged` for a shard that is not what its name says; a file of one process has no digest there."""
     if not path.stem.startswith("shard-"):
         return
-    try:
-        if not _digest(path).startswith(path.stem.split("-")[2]):
-            raise Unreadable(f"the digest of '{path.name}' does not match")
-    except OSError as error:
-        raise Unreadable(f"'{path.name}': {error}") from error
+    if not _digest(path).startswith(path.stem.split("-")[2]):
+        raise Damaged(f"the digest of '{path.name}' does not match")
 
 
 def _digest(path: Path) -> str:

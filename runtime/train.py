@@ -17,7 +17,6 @@ from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
-from .checkpoints import setting_aside
 from .cluster.rounding import FLOAT32, WIRES
 from .data import check_classes, open_frames
 from .data.arrays import ArrayDataset
@@ -112,26 +111,27 @@ def resume(
         _train_on(client, replace(run, plan=plan), reporter, data, resumed=True)
         return run
     with locked(run):
+        rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
+        step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
         run.checkpoints.clean()
-        rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
-        step, params, state, torn = _restore(run, rule, reporter)
         Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
     return run
 
 
 def _train_on(client: Client, run: Run, reporter: Reporter, data: Images, resumed: bool) -> None:
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
-    from .cluster.launch import train_on
+    from .cluster.launch import origin_of, train_on
 
     array = run.directory / "images.npy" if isinstance(data, np.ndarray) else None
     with locked(run), stop_signals() as stopped:
+        origin = origin_of(run, reporter)
         run.plan.save(run.directory / "plan.json")
         run.checkpoints.clean()
         if array is not None:
             _keep(array, np.asarray(data))
-        if not train_on(client, run, reporter, stopped, array, resumed):
+        if not train_on(client, run, reporter, stopped, array, origin, resumed):
             raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
 
 
@@ -201,9 +201,8 @@ def _restore(
 ) -> tuple[int, Params, Any, int]:
     """Return step, parameters, state and torn updates of the newest whole checkpoint, or what there is at first."""
     graph = run.plan.graph
-    checkpoint = run.checkpoints.newest(setting_aside(reporter.said))
+    checkpoint = run.to_go_on_from(run.checkpoints.newest, reporter.said)
     if checkpoint is None:
-        run.check_start()
         params = initial_params(graph, graph.training.seed)
         return 0, params, rule.init(params), 0
     expected = {p.name: p.shape for p in graph.parameters}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lnet.compiler.files import write_aside
+from lnet.compiler.files import listed, unreadable, write_aside
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.run import Run
 
@@ -54,14 +54,15 @@ def keep(
 
 
 def kept(run: Run, kind: str) -> Iterator[Record]:
-    """Yield the records of a kind, in the order of their names; damaged ones are passed over."""
-    folder = run.directory / "pictures"
-    for path in sorted(folder.glob(f"{kind}.*.json")):
+    """Yield the records of a kind, in the order of their names; damaged ones are passed over. Raises `LnetError`."""
+    for path in listed(run.directory / "pictures", f"{kind}.*.json"):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             files = {suffix: path.with_suffix(f".{suffix}") for suffix in found["files"]}
             record = Record(found["kind"], found["name"], found["figures"], files)
-        except (OSError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError):
             continue
+        except OSError as error:
+            raise unreadable(path, error) from error
         if all(file.is_file() for file in files.values()):
             yield record

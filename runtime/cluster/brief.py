@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
-from lnet.runtime.sharded import SUFFIX, ShardedCheckpoint, committed
+from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 
 from .protocol.spec import Durability, Spec, Times
@@ -104,17 +104,16 @@ class Brief:
         """Whether a checkpoint was saved by a run that was cut like this one."""
         return bool(checkpoint.manifest.get("layout") == self.layout)
 
-    def checkpoint(self, id: int) -> ShardedCheckpoint | Path:
-        """Return a checkpoint by its number: a folder of shards, or the file of one process; raises `Unreadable`."""
+    def checkpoint_path(self, id: int) -> Path:
+        """Return where a checkpoint is, by its number."""
         if self.origin is not None and self.origin[0] == id:
-            path = Path(self.origin[1])
-            return ShardedCheckpoint.open(path) if path.name.endswith(SUFFIX) else path
-        return next(found for found in committed(self.checkpoints) if found.id == id)
+            return Path(self.origin[1])
+        return next(path for path in committed(self.checkpoints) if number_of(path) == id)
 
     @property
     def torn(self) -> int:
         """Updates that some shards of the checkpoint hold that the run goes on from, and others do not."""
-        found = None if self.origin is None else self.checkpoint(self.origin[0])
+        found = None if self.origin is None else opened(Path(self.origin[1]))
         return int(found.manifest["torn"]) if isinstance(found, ShardedCheckpoint) else 0
 
     @property

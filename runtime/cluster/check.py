@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.sharded import files_of
 
 from .brief import Brief, versions
 from .connect import workers_of
@@ -18,14 +20,14 @@ PATIENCE = 60.0
 SHOWN = 10
 """Processes that an error names."""
 
-Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
-"""The versions that a process has, and which of some paths it does not see."""
+Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
+"""The versions that a process has, which of some paths it does not see, and what its system says of those it may not."""
 
 
 def check_processes(client: Client, brief: Brief) -> None:
     """Raise `LnetError` unless scheduler and workers answer, have this process's versions, and see the run.
 
-    The scheduler need not see the images.
+    The scheduler need not see the images; all must be let read the checkpoint that the run goes on from.
     """
     workers = workers_of(client)
     names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
@@ -36,34 +38,57 @@ def check_processes(client: Client, brief: Brief) -> None:
         raise _unanswered(failed)
     notes = [
         f"{name} has {package} {dict(pairs)[package]}, this process has {own}"
-        for name, (pairs, _) in found.items()
+        for name, (pairs, _, _) in found.items()
         for package, own in brief.versions
         if dict(pairs)[package] != own
     ]
     if notes:
         raise refused("E761", "the cluster has other versions than this process", *notes[:SHOWN])
-    notes = [f"{name} sees no '{path}'" for name, (_, unseen) in found.items() for path in unseen]
+    notes = [f"{name} sees no '{path}'" for name, (_, unseen, _) in found.items() for path in unseen]
     if notes:
         hint = "put the run (-d) and the images where all machines see them under the same path"
         raise refused("E761", "not all of the cluster sees the files of this run", *notes[:SHOWN], hint=hint)
+    notes = [f"{name}: {said}" for name, (_, _, forbidden) in found.items() for said in forbidden]
+    if notes:
+        hint = "nothing was changed: when they can be read, give the same command again"
+        raise refused(
+            "E732", "not all of the cluster can read the files of this run", *notes[:SHOWN], hint=hint
+        )
 
 
 def look(paths: Iterable[str]) -> Found:
     """Return what there is in this process."""
-    return versions(), tuple(path for path in paths if not Path(path).exists())
+    unseen, forbidden = [], []
+    for path in paths:
+        try:
+            _touch(Path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            unseen.append(path)
+        except OSError as error:
+            forbidden.append(str(error))
+    return versions(), tuple(unseen), tuple(forbidden)
+
+
+def _touch(path: Path) -> None:
+    """Go through a folder, or open a file; raises OSError."""
+    if stat.S_ISDIR(path.stat().st_mode):
+        path.joinpath(".").stat()
+    else:
+        path.open("rb").close()
 
 
 async def _ask_all(
     client: Client, names: Mapping[str, str], brief: Brief
 ) -> dict[str, Found | BaseException]:
     """Return what each process answers, or what came of asking it."""
+    origin = [] if brief.origin is None else [str(path) for path in files_of(Path(brief.origin[1]))]
 
     async def ask(address: str) -> Found:
-        answers = await client.run(look, (brief.directory, brief.base), workers=[address])
+        answers = await client.run(look, (brief.directory, brief.base, *origin), workers=[address])
         found: Found = answers[address]
         return found
 
-    asked = {"the scheduler": client.run_on_scheduler(look, (brief.directory,))}
+    asked = {"the scheduler": client.run_on_scheduler(look, (brief.directory, *origin))}
     asked |= {name: ask(address) for address, name in names.items()}
     answers = await asyncio.gather(
         *(asyncio.wait_for(answer, PATIENCE) for answer in asked.values()), return_exceptions=True

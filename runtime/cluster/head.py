@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from distributed import Scheduler, SchedulerPlugin
 from distributed.comm.core import CommClosedError
 
 from lnet.runtime.checkpoints import step_of
-from lnet.runtime.sharded import commit
+from lnet.runtime.sharded import commit, opened
 
 from .brief import Brief
 from .host import ORDERS, REPORTS, counted, plugin_name
@@ -74,11 +75,11 @@ class Head(SchedulerPlugin):
         if self.brief.origin is None:
             return None
         id, replicas = self.brief.origin[0], self.brief.spec.replicas
-        found = self.brief.checkpoint(id)
+        found = opened(Path(self.brief.origin[1]))
         if isinstance(found, Path):
             used = step_of(found) * replicas
             return Manifest(id, "", step_of(found), (), (SlotRecord(0, ()),) * replicas, used, (), used)
-        manifest: Manifest = unpack(found.manifest["manifest"], [])
+        manifest: Manifest = replace(unpack(found.manifest["manifest"], []), id=id)
         return manifest if self.brief.laid_out_as(found) else manifest.reshaped(replicas)
 
     @property

@@ -23,6 +23,8 @@ from typing import Any
 import jax.numpy as jnp
 from distributed import Worker, WorkerPlugin
 
+from lnet.dsl.diagnostics import LnetError
+
 from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
@@ -142,6 +144,11 @@ class Host(WorkerPlugin):
             return
         if isinstance(error, Diverged):
             self.log("diverged", **asdict(error))
+        elif isinstance(error, LnetError):
+            first = error.diagnostics[0]
+            self.log(
+                "failure", message=first.message, code=first.code, notes=list(first.notes), kind="LnetError"
+            )
         else:
             self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
 

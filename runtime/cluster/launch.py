@@ -14,12 +14,11 @@ from typing import Any
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.checkpoints import setting_aside
 from lnet.runtime.events import EventLog
 from lnet.runtime.failure import explain_divergence
 from lnet.runtime.progress import Reporter
 from lnet.runtime.run import Run
-from lnet.runtime.sharded import committed
+from lnet.runtime.sharded import committed, number_of
 
 from .account import Account
 from .brief import Brief, versions
@@ -45,14 +44,15 @@ def train_on(
     reporter: Reporter,
     stopped: Callable[[], bool],
     array: Path | None,
+    origin: tuple[int, str] | None,
     resumed: bool,
 ) -> bool:
-    """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
+    """Train a run on a cluster, from a checkpoint if there is an `origin`; return whether it is complete.
 
     `array` are images that were given as an array. Raises `LnetError` for workers that cannot take part, and for what
     fails on them.
     """
-    brief = _brief(client, run, array, _origin(run, reporter))
+    brief = _brief(client, run, array, origin)
     check_processes(client, brief)
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl", reporter.said)
@@ -70,14 +70,17 @@ def train_on(
     return following.complete
 
 
-def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
-    """Return a number and the path of the newest whole checkpoint; a folder of shards has its number, a file gets one."""
-    newest = run.checkpoints.newest_path(setting_aside(reporter.said))
+def origin_of(run: Run, reporter: Reporter) -> tuple[int, str] | None:
+    """Return the path of the newest whole checkpoint, and a number for it after which those to come are numbered.
+
+    It is that of the last folder of shards if it is that one, and one more if it is a file, or others were passed over.
+    """
+    newest = run.to_go_on_from(run.checkpoints.newest_path, reporter.said)
     if newest is None:
-        run.check_start()
         return None
-    numbers = {folder.path: folder.id for folder in committed(run.checkpoints.path)}
-    return numbers.get(newest, max(numbers.values(), default=0) + 1), str(newest.resolve())
+    folders = committed(run.checkpoints.path)
+    last = number_of(folders[-1]) if folders else 0
+    return (last if folders and folders[-1] == newest else last + 1), str(newest.resolve())
 
 
 def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str] | None) -> Brief:
@@ -205,7 +208,12 @@ class _Following:
                 return True
             case "failure":
                 self.log.add("failed", step=self.step, **details)
-                raise refused("E762", f"a worker failed: {details['message']}")
+                code = details.get("code", "E762")
+                raise refused(
+                    code if code.startswith("E73") else "E762",
+                    f"a worker failed: {details['message']}",
+                    *details.get("notes", ()),
+                )
             case "diverged":
                 diverged = explain_divergence(self.run.plan, event)
                 self.log.add("failed", step=self.step, message=str(diverged))

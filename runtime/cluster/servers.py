@@ -7,7 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lnet.runtime.sharded import read_regions, save_shard
+from lnet.compiler.files import unreadable
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.checkpoint import certainly
+from lnet.runtime.safetensors import Damaged
+from lnet.runtime.sharded import opened, read_regions, save_shard
 
 from .brief import Brief
 from .numerics import Arrays, Server
@@ -54,8 +58,18 @@ class Servers:
         self.threads.submit(owner, work)
 
     def _load(self, server: Server, id: int) -> Any:
+        """Install a checkpoint, and return the books of the updates in it; raises `LnetError`."""
+        path = self.brief.checkpoint_path(id)
+        try:
+            return certainly(lambda path: self._loaded(server, path), path)
+        except Damaged as error:
+            raise refused("E742", f"the checkpoint '{path}' is damaged", str(error)) from error
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    def _loaded(self, server: Server, path: Path) -> Any:
         shapes = {p.name: p.shape for p in self.brief.plan.graph.parameters}
-        found = self.brief.checkpoint(id)
+        found = opened(path)
         files = [found] if isinstance(found, Path) else found.files
         server.install(*read_regions(files, server.regions, shapes))
         if isinstance(found, Path) or not self.brief.laid_out_as(found):

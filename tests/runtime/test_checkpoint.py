@@ -1,9 +1,14 @@
+import os
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from lnet.compiler.shapes import Interval, Region
-from lnet.runtime.checkpoint import Checkpoint, Unreadable, read_checkpoint
-from lnet.runtime.checkpoints import CheckpointFolder, setting_aside
+from lnet.runtime import checkpoints
+from lnet.runtime.checkpoint import Checkpoint, read_checkpoint
+from lnet.runtime.checkpoints import CheckpointFolder
+from lnet.runtime.safetensors import Damaged, open_arrays, write_arrays
 from lnet.runtime.sharded import commit, save_shard
 
 
@@ -48,9 +53,9 @@ def test_one_wrong_byte_is_noticed(folder, place):
     data[place] ^= 0x40
     path.write_bytes(data)
     passed_over = []
-    found = folder.newest(lambda path, why: passed_over.append(why))
+    found = folder.newest(passed_over.append)
     assert same(found, checkpoint(1))
-    assert len(passed_over) == 1
+    assert [(each.path, each.damaged) for each in passed_over] == [(path, True)]
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 500])
@@ -59,7 +64,7 @@ def test_a_file_cut_short_is_passed_over(folder, length):
     path = folder.save(checkpoint(2))
     path.write_bytes(path.read_bytes()[:length])
     assert same(folder.newest(), checkpoint(1))
-    with pytest.raises(Unreadable):
+    with pytest.raises(Damaged):
         read_checkpoint(path, 2)
 
 
@@ -128,20 +133,25 @@ def spoil(path):
 
 DAMAGES = {
     "a wrong byte in a shard": lambda folder: spoil(sorted(folder.iterdir())[-1]),
+    "a shard cut short": lambda folder: os.truncate(sorted(folder.iterdir())[-1], 100),
+    "half a manifest": lambda folder: (folder / "manifest.json").write_text('{"format": "2", "dig'),
     "a missing shard": lambda folder: sorted(folder.iterdir())[-1].unlink(),
     "no manifest": lambda folder: (folder / "manifest.json").unlink(),
-    "half a manifest": lambda folder: (folder / "manifest.json").write_text('{"format": "2", "dig'),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_of_a_cluster_is_passed_over(shards, damage):
+def test_a_checkpoint_of_a_cluster_that_is_not_whole_is_passed_over(shards, damage):
     before = sharded(shards, 1, 10)
     newest = sharded(shards, 2, 20)
     DAMAGES[damage](newest)
-    reasons = []
-    assert shards.newest_path(lambda path, why: reasons.append((path, why))) == before
-    assert [path for path, _ in reasons] == [newest]
+    passed_over = []
+    assert shards.newest_path(passed_over.append) == before
+    missing = damage in ("a missing shard", "no manifest")
+    assert [(each.path, each.damaged) for each in passed_over] == [(newest, not missing)]
+    if missing:
+        assert passed_over[0].set_aside().endswith("' is missing")
+        assert newest.exists(), "what is missing may come back"
     assert shards.newest().params["V.weight"][0, :, 0].tolist() == [100, 101]
 
 
@@ -159,9 +169,9 @@ def test_a_damaged_one_is_set_aside_and_makes_way_for_the_next(tmp_path):
     (tmp_path / "first").write_bytes(folder.newest_path().read_bytes())
     spoil(folder.save(checkpoint(9)))
     (folder.path / "step-00000001.safetensors").write_bytes((tmp_path / "first").read_bytes())
-    said = []
-    assert folder.newest(setting_aside(said.append)).step == 1
-    assert said == [
+    passed_over = []
+    assert folder.newest(passed_over.append).step == 1
+    assert [each.set_aside() for each in passed_over] == [
         "passed over the damaged checkpoint 'step-00000009.safetensors', which is now "
         "'step-00000009.safetensors.damaged': the checksum of 'update/0.count' does not match"
     ]
@@ -172,7 +182,7 @@ def test_a_damaged_one_is_set_aside_and_makes_way_for_the_next(tmp_path):
 def test_one_that_makes_way_while_it_is_read_is_not_damaged(folder):
     """Another process trains, and keeps one checkpoint: what was the newest a moment ago is gone."""
     folder.save(checkpoint(1))
-    reasons, read = [], folder.read
+    passed_over, read = [], folder.read
 
     def slowly(path):
         if path.name == "step-00000001.safetensors":
@@ -180,5 +190,85 @@ def test_one_that_makes_way_while_it_is_read_is_not_damaged(folder):
             path.unlink()
         return read(path)
 
-    found = folder._newest(slowly, lambda path, why: reasons.append(why))
-    assert (found.step, reasons) == (2, [])
+    found = folder._newest(slowly, passed_over.append)
+    assert (found.step, passed_over) == (2, [])
+
+
+def test_a_later_one_that_is_incomplete_does_not_push_out_what_is_written_now(tmp_path):
+    folder = CheckpointFolder(tmp_path / "checkpoints", keep=1, shapes={"V.weight": (2, 2, 3)})
+    (sharded(folder, 2, 20) / "manifest.json").unlink()
+    for step in (11, 12):
+        folder.save(checkpoint(step))
+    assert list(folder.files()) == [12, 20]
+    assert folder.newest().step == 12
+
+
+def test_a_link_that_leads_nowhere_is_missing(folder):
+    """And is passed over once: it is not one that made way for another."""
+    folder.save(checkpoint(1))
+    (folder.path / "step-00000002.safetensors").symlink_to("nowhere")
+    passed_over = []
+    assert folder.newest(passed_over.append).step == 1
+    assert [each.damaged for each in passed_over] == [False]
+
+
+def test_only_what_is_wrong_twice_is_damaged(folder, monkeypatch):
+    """A byte that was wrong on its way from the disk costs nothing."""
+    folder.save(checkpoint(1))
+    path = folder.save(checkpoint(2))
+    whole = path.read_bytes()
+    real, reads = checkpoints.check_checkpoint, []
+
+    def once_wrong(path):
+        reads.append(path)
+        if len(reads) == 1:
+            spoil(path)
+        try:
+            return real(path)
+        finally:
+            path.write_bytes(whole)
+
+    monkeypatch.setattr(checkpoints, "check_checkpoint", once_wrong)
+    passed_over = []
+    assert folder.newest_path(passed_over.append) == path
+    assert (len(reads), passed_over) == (2, [])
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+ARRAYS = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "count": np.int32(7),
+    "none": np.zeros((0, 4), np.float64),
+    "turned": np.arange(6, dtype=np.int64).reshape(2, 3).T,
+    "flags": np.array([True, False]),
+}
+
+
+def test_files_are_those_of_the_formats_own_library(tmp_path):
+    with open(tmp_path / "ours.safetensors", "wb") as file:
+        write_arrays(file, ARRAYS, {"title": "ü"})
+    theirs = load_file(tmp_path / "ours.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in ARRAYS.items()},
+        tmp_path / "theirs",
+        {"title": "ü"},
+    )
+    with open_arrays(tmp_path / "theirs") as file:
+        assert file.metadata == {"title": "ü"}
+        ours = dict(file.arrays())
+    for name, array in ARRAYS.items():
+        for found in (ours[name], theirs[name]):
+            np.testing.assert_array_equal(found.reshape(np.shape(array)), array)
+            assert found.dtype == array.dtype
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o007, 0o077])
+def test_files_take_the_mode_of_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        folder = CheckpointFolder(tmp_path / "checkpoints", keep=9, shapes={"V.weight": (2, 2, 3)})
+        found = [folder.save(checkpoint(1)), *sharded(folder, 1, 10).iterdir()]
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o666 & ~mask}

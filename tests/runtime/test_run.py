@@ -46,7 +46,7 @@ def test_checkpoints_that_are_not_there(folder):
     with pytest.raises(LnetError, match=r"E742: the checkpoint .* is damaged"):
         run.network(15)
     files[20].write_bytes(b"")
-    with pytest.raises(LnetError, match=r"E742: the checkpoints of .* are all damaged") as caught:
+    with pytest.raises(LnetError, match=r"E742: no checkpoint of .* is whole") as caught:
         run.network()
     assert "'step-00000015.safetensors': " in str(caught.value)
     for path in files.values():
@@ -58,11 +58,11 @@ def test_checkpoints_that_are_not_there(folder):
 def test_whoever_looks_at_a_run_is_warned_of_a_damaged_checkpoint(folder):
     run = lnet.train(plan_of(folder), directory=folder / "a")
     run.checkpoints.files()[20].write_bytes(b"")
-    with pytest.warns(LnetWarning, match=r"passed over a damaged checkpoint, 'step-00000020.safetensors'"):
+    with pytest.warns(LnetWarning, match=r"passed over the damaged checkpoint 'step-00000020.safetensors'"):
         assert run.checkpoint().step == 15
     result = lnetc("export", folder / "a", "-o", folder / "weights.npz")
     assert result.stderr.startswith(
-        "warning: passed over a damaged checkpoint, 'step-00000020.safetensors': "
+        "warning: passed over the damaged checkpoint 'step-00000020.safetensors': "
     )
 
 

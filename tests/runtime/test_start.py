@@ -155,5 +155,5 @@ def test_a_run_that_lost_what_it_began_from_does_not_begin_with_other_weights(fo
     for path in run.checkpoints.files().values():
         path.write_bytes(b"")
     text = refusal(lambda: lnet.resume(run.directory, steps=6))
-    assert text.startswith(f"error E742: no checkpoint of '{run.directory}' is whole")
+    assert text.startswith(f"error E732: no checkpoint of '{run.directory}' is whole")
     assert f"lnetc run --from {(folder / 'alone').resolve()}" in text

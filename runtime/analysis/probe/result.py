@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lnet.compiler.codec import Malformed, decode, encode
-from lnet.compiler.files import write_aside
+from lnet.compiler.files import Unreadable, listed, unreadable, write_aside
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.run import Run
 
@@ -143,6 +143,8 @@ def free_name(run: Run, probe: Probe) -> str:
 def _is_of_others(path: Path, probe: Probe) -> bool:
     try:
         kept = read_probe(path)
+    except Unreadable:
+        raise
     except LnetError:
         return False
     return (kept.images, kept.label, kept.against) != (probe.images, probe.label, probe.against)
@@ -159,13 +161,15 @@ def read_probes(run: Run) -> dict[str, Probe]:
 
 def probe_files(run: Run) -> list[Path]:
     """Return where results are kept, in the order of their names."""
-    return sorted((run.directory / "probes").glob("*.json"))
+    return listed(run.directory / "probes", "*.json")
 
 
 def read_probe(path: Path) -> Probe:
     """Return a result that was kept; raises `LnetError` if it cannot be read."""
     try:
         return decode(Probe, json.loads(path.read_text(encoding="utf-8")), "probe")
-    except (OSError, ValueError, Malformed) as error:
+    except (FileNotFoundError, ValueError, Malformed) as error:
         hint = "probe again, or remove it"
         raise refused("E774", f"'{path}' is no result of a probe", str(error), hint=hint) from error
+    except OSError as error:
+        raise unreadable(path, error) from error

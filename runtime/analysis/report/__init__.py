@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lnet.compiler.cost import layer_cost, totals
-from lnet.compiler.files import readable, write_aside
+from lnet.compiler.files import Unreadable, readable, write_aside
 from lnet.compiler.graph import Graph
 from lnet.compiler.layer import Layer
 from lnet.compiler.ops import Local
@@ -173,9 +173,11 @@ def _weight(layer: Layer) -> str:
 
 
 def _network(run: Run) -> tuple[Network | None, str]:
-    """Return the trained network, or why there is none."""
+    """Return the trained network, or why there is none; raises `LnetError` for one that cannot be read."""
     try:
         return run.network(), ""
+    except Unreadable:
+        raise
     except LnetError as error:
         (diagnostic,) = error.diagnostics
         return None, "; ".join((diagnostic.message, *diagnostic.notes))

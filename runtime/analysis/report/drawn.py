@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lnet.compiler.files import unreadable
 from lnet.runtime.analysis.gallery import Record, kept
 from lnet.runtime.analysis.neighbours import Resemblance
 from lnet.runtime.run import Run
@@ -126,4 +128,11 @@ def _item(kind: Kind, record: Record) -> Item | None:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return None
     pictures = [path for path in record.files.values() if path.suffix == ".png"]
-    return Item(title, tuple(png_url(path.read_bytes()) for path in pictures), lines)
+    return Item(title, tuple(png_url(_content(path)) for path in pictures), lines)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from lnet.compiler.files import Unreadable
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.analysis.probe import Histogram, Probe, Row
 from lnet.runtime.analysis.probe.result import probe_files, read_probe
@@ -20,7 +21,7 @@ POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
 
 
 def probe_sections(run: Run) -> list[dict[str, Any]]:
-    """Return what is shown for each set, in the order of their names; of what cannot be read, what is wrong with it."""
+    """Return what is shown for each set, in the order of their names; of what is damaged, what is wrong with it."""
     return [_section(path) for path in probe_files(run)]
 
 
@@ -28,6 +29,8 @@ def _section(path: Path) -> dict[str, Any]:
     name = path.stem
     try:
         probe = read_probe(path)
+    except Unreadable:
+        raise
     except LnetError as error:
         (diagnostic,) = error.diagnostics
         return {"name": name, "damaged": "; ".join((diagnostic.message, *diagnostic.notes))}

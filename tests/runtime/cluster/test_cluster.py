@@ -16,6 +16,7 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client
+from other_user import act_as_another_user, act_as_before, shared_folder
 from PIL import Image
 from processes import (
     Watching,
@@ -364,3 +365,63 @@ def test_roles_are_logged_as_they_change(tmp_path, client):
     assert {event["bytes"] for event in steps} == {
         sum(t.halo for t in tile_costs(run.plan.graph, run.plan.partition))
     }
+
+
+def restricted_run(client, folder):
+    """A run of which another user sees all but the content of its newest checkpoint."""
+    run = lnet.train(plan_of(workers=2), images(), directory=folder / "run", client=client)
+    newest = run.checkpoints.files()[20]
+    for path in newest.iterdir():
+        path.chmod(0)
+    return run, newest
+
+
+def test_a_worker_that_may_not_read_the_checkpoint_is_named_and_nothing_begins_anew(client):
+    """Its user's rights are taken away, and given back."""
+    with shared_folder() as folder:
+        run, newest = restricted_run(client, folder)
+        log = (run.directory / "events.jsonl").read_bytes()
+        address = next(found for found, about in workers_of(client).items() if about["name"] == "worker-1")
+        client.run(act_as_another_user, workers=[address])
+        try:
+            text = refusal(lambda: lnet.resume(run.directory, images(), steps=24, client=client))
+        finally:
+            client.run(act_as_before, workers=[address])
+        assert text.startswith("error E732: not all of the cluster can read the files of this run")
+        assert f"= note: worker-1 ({address}): [Errno 13] Permission denied: '{newest}/" in text
+        assert run.checkpoints.files()[20] == newest
+        assert (run.directory / "events.jsonl").read_bytes() == log
+        for path in newest.iterdir():
+            path.chmod(0o644)
+        assert 24 in lnet.resume(run.directory, images(), steps=24, client=client).checkpoints.files()
+
+
+def test_a_checkpoint_that_a_worker_fails_to_read_ends_the_run_with_what_its_system_said(client):
+    """It may open it, and its disk is broken: what a worker finds only when it is given its part."""
+    with shared_folder() as folder:
+        run, newest = restricted_run(client, folder)
+        spare = folder / "spare"
+        shard = sorted(newest.glob("shard-*"))[1]
+        shard.rename(spare)
+        shard.symlink_to("/proc/self/mem")
+        with pytest.raises(LnetError) as caught:
+            launch.train_on(
+                client, run, Watching(), lambda: False, None, (7, str(newest.resolve())), resumed=True
+            )
+        text = str(caught.value)
+        assert text.startswith("error E732: a worker failed: "), text
+        assert "[Errno 5] Input/output error" in text
+
+
+def test_a_cluster_goes_on_past_a_checkpoint_with_a_missing_shard_and_writes_that_step_again(
+    tmp_path, client
+):
+    run = trained(tmp_path, client, steps=30, staleness=0)
+    newest = run.checkpoints.files()[30]
+    sorted(newest.glob("shard-*"))[1].unlink()
+    watching = Watching()
+    lnet.resume(tmp_path / "run", images(), client=client, reporter=watching)
+    assert any(f"passed over the incomplete checkpoint '{newest.name}'" in text for text in watching.messages)
+    assert newest.exists()
+    assert run.checkpoints.files()[30] != newest
+    assert_close(run, trained(tmp_path, name="whole", workers=1, steps=30), run)

@@ -1,0 +1,115 @@
+"""Files of arrays in the safetensors format, written and read one array after the other.
+
+    length of the header (8 bytes) | header: JSON of names, types, shapes, places, texts | the bytes of all arrays
+
+The format's own library maps a file into memory, where an error of the disk kills the process, says of a file that may
+not be opened that it is missing, and hides what it writes from everybody else. Here the system's errors stay what they
+are, and a file is damaged only if what was read of it is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+TYPES = {
+    "BOOL": "?",
+    **{f"I{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
+    **{f"U{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+}
+"""The format's names of types, and numpy's."""
+NAMES = {np.dtype(type): name for name, type in TYPES.items()}
+
+
+class Damaged(Exception):
+    """A file that is not as it was written: a checksum, a header or a length is wrong; the message says which."""
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write arrays by name, and texts beside them; raises OSError."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, array in arrays.items():
+        end = offset + array.nbytes
+        header[name] = {
+            "dtype": NAMES[np.dtype(array.dtype)],
+            "shape": array.shape,
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for array in arrays.values():
+        file.write(_bytes(np.ascontiguousarray(array)))
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """A file whose header has been read; `places` are type, shape and place of each array, in the file's order."""
+
+    file: BinaryIO
+    metadata: Mapping[str, str]
+    places: Mapping[str, tuple[np.dtype[Any], tuple[int, ...], int]]
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield arrays with their names; raises `Damaged` where the file ends too soon, and OSError."""
+        for name, (dtype, shape, begin) in self.places.items():
+            array = np.empty(shape, dtype)
+            self.file.seek(begin)
+            if self.file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
+                raise Damaged(f"the file ends within '{name}'")
+            yield name, array
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[ArrayFile]:
+    """Open a file and read its header; raises `Damaged` if that or the file's length is wrong, and OSError."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = os.fstat(file.fileno()).st_size
+        if not 8 + length <= size:
+            raise Damaged(f"its {size:,} bytes end within the header")
+        try:
+            header = json.loads(file.read(length))
+            metadata = header.pop("__metadata__", {})
+            places = _places(header, 8 + length)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Damaged(f"its header cannot be read: {error}") from error
+        expected = max(
+            (begin + _size(dtype, shape) for dtype, shape, begin in places.values()), default=8 + length
+        )
+        if size != expected:
+            raise Damaged(f"it has {size:,} bytes, its header says {expected:,}")
+        yield ArrayFile(file, metadata, places)
+
+
+def _places(header: Any, after: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
+    """Return where arrays lie, in the file's order; raises ValueError, KeyError or TypeError for what cannot be."""
+    found = {}
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(int(extent) for extent in entry["shape"])
+        begin, end = entry["data_offsets"]
+        if begin < 0 or min(shape, default=0) < 0 or end - begin != _size(dtype, shape):
+            raise ValueError(f"'{name}' has no place for {shape}")
+        found[name] = dtype, shape, after + begin
+    return found
+
+
+def _size(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return dtype.itemsize * prod(shape)
+
+
+def _bytes(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
