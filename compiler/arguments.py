@@ -29,11 +29,15 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ArgumentType:
-    """How a value of the language becomes an argument; `convert` returns None for a value of another type."""
+    """How a value of the language becomes an argument; `convert` returns None for a value of another type.
+
+    `words` are the bare names that it takes, `calls` the functions that make such a value.
+    """
 
     expected: str
     convert: Callable[[Value], Any]
     words: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +114,33 @@ def _number_from(
     return convert
 
 
-def _extent(value: Value) -> Size | None:
-    if isinstance(value, Extents):
-        if len(value.parts) != 2:
-            raise Mismatch(f"found {value}, a size of {len(value.parts)} numbers")
-        return value.size
-    number = _integer_from(1, _LARGEST)(value)
-    return None if number is None else Size(number, number)
+def _size_from(low: int) -> Callable[[Value], Size | None]:
+    def convert(value: Value) -> Size | None:
+        if isinstance(value, Extents):
+            if len(value.parts) != 2:
+                raise Mismatch(f"found {value}, a size of {len(value.parts)} numbers")
+            if min(value.parts) < low:
+                raise Mismatch(f"found {value}")
+            return value.size
+        number = _integer_from(low, _LARGEST)(value)
+        return None if number is None else Size(number, number)
+
+    return convert
+
+
+def _extent3(value: Value) -> Extents | None:
+    if not isinstance(value, Extents) or len(value.parts) != 3:
+        return None
+    if min(value.parts) < 1:
+        raise Mismatch(f"found {value}")
+    return value
 
 
 def _pad(value: Value) -> Padding | None:
     if isinstance(value, Word):
         return Padding(value.text) if value.text in ("valid", "same") else None
-    if isinstance(value, Extents):
-        return Padding("valid", _extent(value) or NO_ZEROS)
-    number = _integer_from(0, _LARGEST)(value)
-    return None if number is None else Padding("valid", Size(number, number))
+    zeros = _size_from(0)(value)
+    return None if zeros is None else Padding("valid", zeros)
 
 
 def _word(*words: str) -> Callable[[Value], str | None]:
@@ -146,12 +161,13 @@ def none_or(inner: ArgumentType) -> ArgumentType:
     def convert(value: Value) -> Any:
         return NONE if value is None else inner.convert(value)
 
-    return ArgumentType(f"{inner.expected} or 'none'", convert, inner.words)
+    expected = _alternatives((*inner.words, "none")) if inner.words else f"{inner.expected} or 'none'"
+    return ArgumentType(expected, convert, inner.words)
 
 
-def made_by(expected: str, *types: type) -> ArgumentType:
-    """Accept what a call such as `tile(2)` or `adagrad(0.01)` made."""
-    return ArgumentType(expected, lambda value: value if isinstance(value, types) else None)
+def made_by(expected: str, made: type, *calls: str) -> ArgumentType:
+    """Accept what a call such as `adagrad(0.01)` made."""
+    return ArgumentType(expected, lambda value: value if isinstance(value, made) else None, calls=calls)
 
 
 def _alternatives(words: tuple[str, ...]) -> str:
@@ -202,17 +218,11 @@ def _share(value: Value) -> Sharing | None:
 
 _ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus")
 
-Extent = Annotated[Size, ArgumentType("a positive integer or a size such as 18x18", _extent)]
-Extent3 = Annotated[
-    Extents,
-    ArgumentType(
-        "a size of three numbers such as 200x200x3",
-        lambda v: v if isinstance(v, Extents) and len(v.parts) == 3 else None,
-    ),
-]
+_extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1))
+Extent = Annotated[Size, _extent]
+OptionalExtent = Annotated[Size | None, _extent]
+Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3)]
 Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
-OptionalCount = Annotated[int | None, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
-OptionalExtent = Annotated[Size | None, ArgumentType("a positive integer or a size such as 18x18", _extent)]
 _natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
 Natural = Annotated[int, _natural]
 OptionalNatural = Annotated[int | None, none_or(_natural)]
@@ -228,9 +238,9 @@ _text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str
 Text = Annotated[str, _text]
 OptionalText = Annotated[str | None, none_or(_text)]
 Pad = Annotated[
-    Padding, ArgumentType("'valid', 'same', an integer from 0 or a size", _pad, ("valid", "same"))
+    Padding, ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"))
 ]
-Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",))]
+Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), ("tile",))]
 Activation = Annotated[str | None, none_or(one_of(*_ACTIVATIONS))]
 
 Reads = Annotated[Any, LayerArgument("above")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Diagnostic, did_you_mean
+from lnet.dsl.diagnostics import Diagnostic
 from lnet.dsl.source import Span
 
 from .evaluate import ATTRIBUTES, Evaluator
@@ -15,6 +15,7 @@ from .objectives import OBJECTIVE_KINDS
 from .ops import LAYER_KINDS
 from .scope import Scope
 from .values import UNKNOWN, Unknown, Value
+from .vocabulary import kind_hints
 
 RESERVED_ITEMS = (*ATTRIBUTES, "input")
 MOST_LAYERS = 100_000
@@ -34,9 +35,13 @@ class Declarations:
     some_broken: bool = False
 
     @property
-    def kinds(self) -> list[str]:
-        """Everything that can stand behind the colon of an item."""
-        return [*LAYER_KINDS, *OBJECTIVE_KINDS, *self.stages]
+    def kinds(self) -> tuple[tuple[str, list[str]], ...]:
+        """Everything that can stand behind the colon of an item, by what it is."""
+        return (
+            ("layer kinds", list(LAYER_KINDS)),
+            ("objectives", list(OBJECTIVE_KINDS)),
+            ("stages of this file", list(self.stages)),
+        )
 
 
 def collect_declarations(module: nodes.Module, evaluator: Evaluator) -> Declarations:
@@ -285,5 +290,10 @@ def unknown_kind(name: nodes.Name, declarations: Declarations, evaluator: Evalua
         "E202",
         f"there is no layer kind, objective or stage named '{name.text}'",
         name.span,
-        hints=did_you_mean(name.text, declarations.kinds),
+        notes=tuple(_listed(what, names) for what, names in declarations.kinds if names),
+        hints=kind_hints(name.text, [name for _, names in declarations.kinds for name in names]),
     )
+
+
+def _listed(what: str, names: Iterable[str]) -> str:
+    return f"the {what} are {', '.join(names)}"

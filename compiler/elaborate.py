@@ -57,7 +57,7 @@ def elaborate(module: nodes.Module, collector: Collector) -> Graph | None:
     if network is not None and check_layers(network, order, declarations, evaluator):
         builder.network(network)
     builder.unused_stages()
-    training = _training(train, evaluator, lets)
+    training = _training(train, evaluator, evaluate_lets(declarations, evaluator))  # the input is known now
     if collector.failed or network is None or training is None:
         return None
     graph = Graph(
@@ -161,6 +161,10 @@ class _Builder:
     # --- items -------------------------------------------------------------------------------------------
 
     def item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
+        with self.evaluator.noting(place=scope.place(scope.child_path(item.name.text))):
+            return self._item(item, scope, first_input)
+
+    def _item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
         kind = item.kind.text
         if kind == "input" and item is not first_input:
             if first_input is None:
@@ -219,9 +223,11 @@ class _Builder:
         if isinstance(bound, Unknown) or stage.name.text in self.recursive:
             self._check_abstractly(stage)
             return UNKNOWN
-        inner = Scope(self._stage_values(stage, bound), scope.child_path(item.name.text))
+        path, calls = scope.child_path(item.name.text), (self.evaluator.line(item.span), *scope.calls)
+        inner = Scope(self._stage_values(stage, bound), path, calls)
         inner.above = inner.items["input"] = bound["of"]
-        return self._unroll(stage, inner)
+        with self.evaluator.noting(place=inner.place(path)):
+            return self._unroll(stage, inner)
 
     def _unroll(self, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
         self.block(stage.items, scope)

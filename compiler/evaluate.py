@@ -6,9 +6,9 @@ is unknown and stays silent, so that one mistake gives one diagnostic.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lnet.dsl import nodes
@@ -26,19 +26,15 @@ from .arguments import (
     Signature,
     signature,
 )
+from .arithmetic import Unfit, elementwise
 from .layer import Layer
-from .ops import Local, Pool
-from .scope import Entry, Instance, Scope, layer_of, members
+from .scope import Entry, Instance, Scope, find_default, layer_of, members
 from .settings import CALLS
 from .shapes import Sheet
 from .values import UNKNOWN, Extents, Unknown, Value, Word, describe
+from .vocabulary import CONSTANTS, WORDS, argument_hints, call_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps")
-WORDS = frozenset(
-    ("valid", "same", "relu", "tanh", "sigmoid", "softplus", "all", "joint", "stage", "float32", "bfloat16")
-    + ("random", "center", "resize", "image", "folder", "constant", "cosine")
-)
-LIMIT = 2**63
 
 ANY = ArgumentType("a value", lambda value: NONE if value is None else value)
 """The type of a stage's parameter and of a `let`."""
@@ -50,15 +46,35 @@ class Evaluator:
 
     collector: Collector
     input: Sheet | Unknown = UNKNOWN
+    wanted: str = ""  # what the argument that is evaluated must be
+    place: str = ""  # the item of a stage's instance that is elaborated, and the line that calls the stage
 
     def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
-        self.collector.add(Diagnostic(code, message, span, **details))
+        found = Diagnostic(code, message, span, **details)
+        context = tuple(note for note in (self.wanted, self.place) if note)
+        self.collector.add(replace(found, notes=(*found.notes, *context)))
         return UNKNOWN
+
+    @contextmanager
+    def noting(self, **context: str) -> Iterator[None]:
+        """Have what is reported say besides what is `wanted`, or at which `place` it is."""
+        before = {name: getattr(self, name) for name in context}
+        for name, note in context.items():
+            setattr(self, name, note)
+        try:
+            yield
+        finally:
+            for name, note in before.items():
+                setattr(self, name, note)
+
+    def line(self, span: Span) -> int:
+        """Return the line of the source at which something begins."""
+        return self.collector.source.position(span.start)[0]
 
     # --- expressions -------------------------------------------------------------------------------------
 
-    def value(self, expr: nodes.Expr, scope: Scope, words: Iterable[str] = ()) -> Value:
-        """Return what an expression is worth."""
+    def value(self, expr: nodes.Expr, scope: Scope, wanted: ArgumentType = ANY) -> Value:
+        """Return what an expression is worth; words of the `wanted` type come before parameters and constants."""
         match expr:
             case nodes.Number():
                 return expr.value
@@ -67,9 +83,9 @@ class Evaluator:
             case nodes.String(value=value) | nodes.Constant(value=value):
                 return value
             case nodes.Group(inner=inner):
-                return self.value(inner, scope, words)
+                return self.value(inner, scope, wanted)
             case nodes.Path():
-                return self._name(expr, scope, words)
+                return self._name(expr, scope, wanted)
             case nodes.Negative(operand=operand):
                 return self._combine("-", 0, self.value(operand, scope), expr.span)
             case nodes.Chain():
@@ -79,14 +95,16 @@ class Evaluator:
             case nodes.Call():
                 return self._call(expr, scope)
 
-    def _name(self, path: nodes.Path, scope: Scope, words: Iterable[str]) -> Value:
+    def _name(self, path: nodes.Path, scope: Scope, wanted: ArgumentType) -> Value:
         if len(path.parts) > 1:
             return self._attribute(path, scope)
         (name,) = path.parts
-        if name in words:
+        if name in wanted.words:
             return Word(name)
         if name in scope.values:
             return scope.values[name]
+        if name in WORDS and wanted is ANY:
+            return Word(name)
         if name in scope.items or name in scope.pending:
             return self.report(
                 "E305",
@@ -98,10 +116,16 @@ class Evaluator:
             return Word(name)
         return self.report(
             "E201",
-            f"there is no parameter or 'let' named '{name}' here",
+            f"there is no {'word, ' if wanted.words else ''}parameter or 'let' named '{name}' here",
             path.span,
-            hints=did_you_mean(name, [*scope.values, *words]),
+            hints=self._comment_hint(path)
+            or value_hints(name, [*scope.values, *_words_of(wanted)], wanted.calls),
         )
+
+    def _comment_hint(self, path: nodes.Path) -> tuple[str, ...]:
+        """Return a hint for what stands behind `//`, which in other languages begins a comment."""
+        before = self.collector.source.text[: path.span.start].rstrip(" \t")
+        return ("'//' divides and rounds down: a comment begins with '#'",) if before.endswith("//") else ()
 
     def _attribute(self, path: nodes.Path, scope: Scope) -> Value:
         if path.parts[-1] not in ATTRIBUTES:
@@ -132,10 +156,10 @@ class Evaluator:
                     "E305", f"'{operator}' needs numbers or sizes, found {describe(side)}", span
                 )
         try:
-            return _elementwise(operator, left, right)
+            return elementwise(operator, left, right)
         except ZeroDivisionError:
             return self.report("E307", "division by zero", span)
-        except _Unfit as error:
+        except Unfit as error:
             return self.report("E308", str(error), span)
 
     # --- layers ------------------------------------------------------------------------------------------
@@ -187,7 +211,8 @@ class Evaluator:
                 "E202",
                 f"there is nothing named '{call.name.text}' that can be called in a value",
                 call.name.span,
-                hints=did_you_mean(call.name.text, CALLS),
+                notes=() if self.wanted else (f"what can be called is {', '.join(CALLS)}",),
+                hints=call_hints(call.name.text),
             )
         table = signature(call.name.text, function)
         return self.invoke(function, table, call.arguments, call.name.span, scope)
@@ -201,11 +226,12 @@ class Evaluator:
         scope: Scope,
     ) -> Any:
         """Call a Python callable with the arguments of a call in the file."""
-        given = self.match(table, arguments, span)
-        bound = self.bind(table, given, span, scope)
-        if isinstance(bound, Unknown):
-            return UNKNOWN
-        return self.apply(function, bound, given, span)
+        with self.noting(wanted=""):
+            given = self.match(table, arguments, span)
+            bound = self.bind(table, given, span, scope)
+            if isinstance(bound, Unknown):
+                return UNKNOWN
+            return self.apply(function, bound, given, span)
 
     def apply(
         self,
@@ -279,13 +305,14 @@ class Evaluator:
         return str(row.name)
 
     def _unknown_argument(self, table: Signature, name: nodes.Name, names: list[str]) -> None:
-        code, what = ("E510", "setting") if table.name == "train" else ("E301", "argument")
+        of_train = table.name == "train"
+        code, what = ("E510", "setting") if of_train else ("E301", "argument")
         self.report(
             code,
             f"'{table.name}' has no {what} '{name.text}'",
             name.span,
             notes=(f"its {what}s are {', '.join(names)}" if names else f"it takes no {what}s",),
-            hints=did_you_mean(name.text, names),
+            hints=setting_hints(name.text) if of_train else argument_hints(name.text, names),
         )
 
     def bind(
@@ -314,7 +341,9 @@ class Evaluator:
         if isinstance(row.type, LayerArgument):
             return self._layers(row.type, expr, scope, f"'{row.name}' of '{owner}'")
         assert isinstance(row.type, ArgumentType), "Context parameters cannot be given"
-        value = self.value(expr, scope, row.type.words)
+        must_be = f"'{row.name}' of '{owner}' must be {row.type.expected}"
+        with self.noting(wanted="" if row.type is ANY else must_be):
+            value = self.value(expr, scope, row.type)
         if _is_unknown(value):
             return UNKNOWN
         try:
@@ -324,10 +353,8 @@ class Evaluator:
         else:
             if converted is not None:
                 return None if converted is NONE else converted
-            code, found = "E305", f"found {describe(value)}"
-        message = f"'{row.name}' of '{owner}' must be {row.type.expected}, {found}"
-        hints = did_you_mean(value.text, row.type.words) if isinstance(value, Word) else ()
-        return self.report(code, message, expr.span, hints=hints)
+            code, found = "E305", f"found {_found(expr, value)}"
+        return self.report(code, f"{must_be}, {found}", expr.span, hints=_mismatch_hints(value, row.type))
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
         if not kind.many:
@@ -344,7 +371,7 @@ class Evaluator:
         self, row: Argument, bound: Mapping[str, Any], span: Span, scope: Scope, owner: str
     ) -> Layer | Unknown:
         assert isinstance(row.type, LayerArgument)
-        layer = _find_default(row.type.default, bound, scope)
+        layer = find_default(row.type.default, bound, scope)
         if layer is not None:
             return layer
         missing = {
@@ -359,46 +386,23 @@ class Evaluator:
         )
 
 
-def _find_default(default: str | None, bound: Mapping[str, Any], scope: Scope) -> Layer | Unknown | None:
-    """Return the layer that is meant where none is named; None if there is no such layer."""
-    if default == "above":
-        return scope.above
-    if default == "of":
-        return bound["of"]  # type: ignore[no-any-return]
-    for entry in reversed(list(scope.items.values())):
-        if isinstance(entry, Unknown):
-            return UNKNOWN  # it might have been the one
-        if not isinstance(entry, Layer):
-            continue
-        if default == "nearest local" and isinstance(entry.op, Local):
-            return entry
-        if (
-            default == "nearest pool"
-            and isinstance(entry.op, Pool)
-            and _made_from(entry, bound["encode"], scope)
-        ):
-            return entry
-    return None
+def _words_of(wanted: ArgumentType) -> Iterable[str]:
+    """Return the words and constants that an argument takes."""
+    if wanted is ANY:
+        return (*WORDS, *CONSTANTS)
+    return (*wanted.words, *(word for word in CONSTANTS if f"'{word}'" in wanted.expected))
 
 
-def _made_from(layer: Layer, origin: Layer | Unknown, scope: Scope) -> bool:
-    """Whether a layer of a block is computed from another, directly or not."""
-    if isinstance(origin, Unknown):
-        return False
-    reached = {origin.path}
-    for candidate in _layers_in(scope.items):  # in the order of the block, so one pass will do
-        if reached.intersection(candidate.reads):
-            reached.add(candidate.path)
-    return layer.path in reached
+def _found(expr: nodes.Expr, value: Value) -> str:
+    return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
 
 
-def _layers_in(items: Mapping[str, Entry]) -> Iterator[Layer]:
-    """Yield the layers of a block, those of stages in it too."""
-    for entry in items.values():
-        if isinstance(entry, Layer):
-            yield entry
-        else:
-            yield from _layers_in(members(entry))
+def _mismatch_hints(value: Value, wanted: ArgumentType) -> tuple[str, ...]:
+    if isinstance(value, Word):
+        return did_you_mean(value.text, _words_of(wanted))
+    if isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value):
+        return (f"a size is written {'x'.join(map(str, value))}",)
+    return ()
 
 
 def _is_unknown(value: Any) -> bool:
@@ -410,41 +414,5 @@ def _is_unknown(value: Any) -> bool:
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
-
-# --- arithmetic ------------------------------------------------------------------------------------------
-
-
-class _Unfit(Exception):
-    """An operation whose result is no value of the language."""
-
-
-def _elementwise(operator: str, left: Any, right: Any) -> Value:
-    if not isinstance(left, Extents) and not isinstance(right, Extents):
-        return _checked(_ARITHMETIC[operator](left, right))
-    count = len((left if isinstance(left, Extents) else right).parts)
-    lefts = left.parts if isinstance(left, Extents) else (left,) * count
-    rights = right.parts if isinstance(right, Extents) else (right,) * count
-    if len(lefts) != len(rights):
-        raise _Unfit(f"the sizes {left} and {right} have different numbers of extents")
-    parts = [_ARITHMETIC[operator](a, b) for a, b in zip(lefts, rights, strict=True)]
-    for part in parts:
-        if not 1 <= part < LIMIT or part != math.floor(part):
-            raise _Unfit(f"a size has positive integers, and {left} {operator} {right} gives {part:g}")
-    return Extents(tuple(int(part) for part in parts))
-
-
-def _checked(number: int | float) -> int | float:
-    if not -LIMIT < number < LIMIT:
-        raise _Unfit("the number is out of range: a value stays below 2^63")
-    return number
-
-
-_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-}
 
 __all__ = ["ANY", "ATTRIBUTES", "Evaluator", "Instance"]

@@ -11,6 +11,8 @@ from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 from lnet.dsl.parser import parse
 from lnet.dsl.source import Span
 
+from .vocabulary import TRAIN, setting_hints
+
 T = TypeVar("T")
 NOWHERE = Span(0, 0)
 
@@ -29,8 +31,24 @@ def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes
         elif kind == "train" and key.isidentifier():
             module = _replace_setting(module, key, value)
         else:
-            raise _refused(f"'{name}' cannot be set", "what can be set is 'train.KEY' and 'let.NAME'")
+            raise _refused(
+                f"'{name}' cannot be set",
+                "what can be set is 'train.KEY' and 'let.NAME'",
+                _meant(name, module),
+            )
     return module
+
+
+def _meant(name: str, module: nodes.Module) -> tuple[str, ...]:
+    """Return a hint for a name that is neither `train.KEY` nor `let.NAME`."""
+    key = name.removeprefix("train.").partition(".")[0]
+    known = {row.name: f"train.{row.name}" for row in TRAIN.given} | {n: f"let.{n}" for n in _lets(module)}
+    meant = [full for short, full in known.items() if short.casefold() == key.casefold()]
+    return (f"did you mean '{meant[0]}'?",) if meant else setting_hints(key)
+
+
+def _lets(module: nodes.Module) -> list[str]:
+    return [d.name.text for d in module.declarations if isinstance(d, nodes.Let)]
 
 
 def as_text(value: object) -> str:
@@ -67,7 +85,7 @@ def _expression(name: str, text: str) -> nodes.Expr:
 
 
 def _replace_let(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Module:
-    names = [d.name.text for d in module.declarations if isinstance(d, nodes.Let)]
+    names = _lets(module)
     if key not in names:
         raise _refused(
             f"the file has no 'let {key}'", "only what is there can be set", did_you_mean(key, names)

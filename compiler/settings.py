@@ -15,7 +15,6 @@ from .arguments import (
     Momentum,
     Natural,
     NonNegative,
-    OptionalCount,
     OptionalExtent,
     OptionalNatural,
     OptionalText,
@@ -61,8 +60,10 @@ class Update:
     stale: str = "full"  # full | scaled
 
 
-Data = Annotated[Frames | None, made_by("frames(...)", Frames)]
-Rule = Annotated[Update, made_by("an update rule: adagrad(...), sgd(...) or adam(...)", Update)]
+Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, "frames")]
+Rule = Annotated[
+    Update, made_by("an update rule: adagrad(...), sgd(...) or adam(...)", Update, "adagrad", "sgd", "adam")
+]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 
@@ -152,7 +153,7 @@ def adam(rate: Positive, schedule: Schedule = "constant", stale: Stale = "full")
     return Update("adam", rate=rate, schedule=schedule, stale=stale)
 
 
-def size(rows: Count, columns: Count, maps: OptionalCount = None) -> Extents:
+def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:
     return Extents((rows, columns) if maps is None else (rows, columns, maps))
 
 

@@ -9,7 +9,7 @@ from .shapes import Size
 
 @dataclass(frozen=True, slots=True)
 class Extents:
-    """A size of two or three positive integers: `18x18`, `200x200x3`."""
+    """A size of two or three integers from 0: `18x18`, `200x200x3`, as padding `3x0`."""
 
     parts: tuple[int, ...]
 

@@ -94,11 +94,16 @@ def _source_order(diagnostic: Diagnostic) -> int:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
-    """Return a hint that names the candidates closest to `word`, if any is close."""
-    close = difflib.get_close_matches(word, sorted(set(candidates)), n=2, cutoff=0.6)
-    if not close:
+    """Return a hint that names the candidates closest to `word`, if any is close; case does not count."""
+    folded: dict[str, list[str]] = {}
+    for candidate in sorted(set(candidates)):
+        folded.setdefault(candidate.casefold(), []).append(candidate)
+    exact = folded.get(word.casefold())
+    close = difflib.get_close_matches(word.casefold(), folded, n=2, cutoff=0.6)
+    names = exact or [name for key in close for name in folded[key]][:2]
+    if not names:
         return ()
-    return ("did you mean " + " or ".join(f"'{name}'" for name in close) + "?",)
+    return ("did you mean " + " or ".join(f"'{name}'" for name in names) + "?",)
 
 
 def render_all(diagnostics: Iterable[Diagnostic], source: Source | None) -> str:

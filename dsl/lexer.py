@@ -22,6 +22,7 @@ _TOKEN = re.compile(
   | (?P<newline>  \n )
   | (?P<comment>  \#[^\n]* )
   | (?P<size>     \d+(?:x\d+)+(?![\w.]) )
+  | (?P<badsize>  \d+(?:[ \t]*[xX×][ \t]*\d+)+(?![\w.]) )
   | (?P<number>   \d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]) )
   | (?P<badnumber>\d[\w.]* )
   | (?P<name>     [A-Za-z_]\w* )
@@ -103,9 +104,13 @@ class _Lexer:
             )
         elif any(len(part) > MOST_DIGITS for part in parts):
             self._report("E107", f"a number in a size has at most {MOST_DIGITS} digits", span)
-        elif any(int(part) == 0 for part in parts):
-            self._report("E107", f"a size has positive integers, found '{text}'", span)
         self._add("SIZE", text if len(text) < 100 else "1x1", span)
+
+    def badsize(self, text: str, span: Span) -> None:
+        """A size with blanks in it, a large X or a multiplication sign."""
+        meant = "x".join(re.findall(r"\d+", text))
+        self._report("E107", f"a size is one word, found '{_short(text)}'", span, f"write {_short(meant)}")
+        self._add("SIZE", meant if meant.count("x") < 3 and len(meant) < 60 else "1x1", span)
 
     def number(self, text: str, span: Span) -> None:
         if text.isdecimal():
@@ -150,7 +155,8 @@ class _Lexer:
 
     def junk(self, text: str, span: Span) -> None:
         shown = text if text.isprintable() else ascii(text).strip("'")
-        self._report("E005", f"the language has no character '{_short(shown)}'", span)
+        hints = ('a text stands between double quotes: "photos"',) if text[0] in "'`‘’“”" else ()
+        self._report("E005", f"the language has no character '{_short(shown)}'", span, *hints)
 
 
 def _short(text: str) -> str:

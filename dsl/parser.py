@@ -11,6 +11,7 @@ one BROKEN token stands for what was skipped:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from . import nodes
 from .builder import Builder
-from .diagnostics import Collector, Diagnostic
+from .diagnostics import Collector, Diagnostic, did_you_mean
 from .layout import Layout
 from .lexer import KEYWORDS, Tokens, tokenize
 from .source import Source, Span
@@ -31,6 +32,8 @@ VERSION = 1
 DEEPEST = 64
 MOST_ERRORS = 50
 
+_DIGITS = re.compile(r"\d+")
+_NUMBERS = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){1,2}\)")
 _DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN"))
 
 
@@ -270,7 +273,34 @@ class _Parser:
             return Diagnostic(
                 "E109", f"expected {_wanted(expected)}, found '{token}', which is a keyword", _span(token)
             )
-        return Diagnostic("E101", f"expected {_wanted(expected)}, found {_found(token)}", _span(token))
+        return Diagnostic(
+            "E101",
+            f"expected {_wanted(expected)}, found {_found(token)}",
+            _span(token),
+            hints=self._hints(token, expected),
+        )
+
+    def _hints(self, token: Token, expected: set[str]) -> tuple[str, ...]:
+        """Return what to write here for what other languages write."""
+        tokens = [*self.fed, token]
+        kinds = [t.type for t in tokens]
+        line, text = self._line(token), self.collector.source.text
+        on_line = [str(t) for t in tokens if self._line(t) == line]
+        if "//" in on_line or text.startswith("/*", token.start_pos or 0):
+            return ("a comment begins with '#'",)
+        if kinds == ["NAME", "LPAR"]:
+            return (f"an item has a name: 'NAME: {tokens[0]}(...)'",)
+        if kinds == ["NAME", "COLON", "NAME", "DOT"]:
+            return ("a kind is one name, without dots",)
+        if kinds[-3:] == ["LPAR", "NUMBER", "COMMA"]:
+            group = _NUMBERS.match(text, tokens[-3].start_pos or 0)
+            return (f"a size is written {'x'.join(re.findall(_DIGITS, group.group()))}",) if group else ()
+        if token.type == "NAME":
+            return did_you_mean(str(token), KEYWORDS & {kind.lower() for kind in expected})
+        return ()
+
+    def _line(self, token: Token) -> int:
+        return self.collector.source.position(token.start_pos or 0)[0]
 
     def _check_version(self, version: nodes.Number | None) -> None:
         if version is not None and version.value != VERSION:

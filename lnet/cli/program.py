@@ -7,19 +7,53 @@ import sys
 import warnings
 from collections.abc import Callable
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import click
 
 import lnet
-from lnet.dsl.diagnostics import LnetError, LnetWarning
+from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean
 
 RUN_FAILED = ("E73", "E762", "E763")
 """The codes, or what they begin with, of a run that failed: what it was given may be right."""
 
 
+COMMANDS = {
+    "train": "run",
+    "fit": "run",
+    "start": "run",
+    "continue": "resume",
+    "lint": "check",
+    "validate": "check",
+    "format": "fmt",
+    "build": "compile",
+    "summary": "explain",
+    "benchmark": "tune",
+    "test": "probe",
+    "eval": "probe",
+    "evaluate": "probe",
+    "plot": "draw",
+    "save": "export",
+}
+"""What commands of other programs are called here."""
+
+
 class Program(click.Group):
     """Prints what a user did wrong as it stands, without a traceback."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; for an unknown one say which there are."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = did_you_mean(COMMANDS.get(name.casefold(), name), self.commands)
+            if Path(name).suffix in (".lnet", ".plan"):
+                hint = (f"did you mean 'lnetc run {name}'?",)
+            listed = f"The commands are {', '.join(self.commands)}."
+            ctx.fail(" ".join((f"No such command '{name}'.", *(h[0].upper() + h[1:] for h in hint), listed)))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         _pass_names_on()
@@ -27,6 +61,8 @@ class Program(click.Group):
             with warnings.catch_warnings():
                 warnings.showwarning = _show(warnings.showwarning)
                 return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise _with_setting(error) from error
         except LnetError as error:
             click.echo(str(error), err=True)
             ctx.exit(3 if any(d.code.startswith(RUN_FAILED) for d in error.diagnostics) else 1)
@@ -35,6 +71,17 @@ class Program(click.Group):
         except BrokenPipeError:  # `lnetc explain | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+
+
+def _with_setting(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return what is said about an unknown option, with a hint if it is a setting of the file."""
+    from lnet.compiler.vocabulary import option_hint
+
+    takes_settings = error.ctx is not None and any(p.name == "settings" for p in error.ctx.command.params)
+    hint = option_hint(error.option_name) if takes_settings else None
+    if hint is None:
+        return error
+    return click.NoSuchOption(error.option_name, f"{error.message} {hint}", ctx=error.ctx)
 
 
 def _pass_names_on() -> None:

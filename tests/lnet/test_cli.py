@@ -362,3 +362,21 @@ def test_a_written_file_has_the_usual_permissions(folder):
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(os.stat("small.plan").st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["train", "small.lnet"], "Did you mean 'run'? The commands are"),
+        (["Resume", "runs/a"], "Did you mean 'resume'?"),
+        (["small.lnet"], "Did you mean 'lnetc run small.lnet'?"),
+        (["wash"], "No such command 'wash'. The commands are"),
+        (["run", "--batch", "5"], "Write '--set train.batch=...'."),
+        (["compile", "--lr=0.1"], "update = adam(rate = 0.001)"),
+        (["run", "--batch-size", "5"], "did you mean 'batch'?"),
+        (["run", "--epochs", "5"], "write 'steps = ...'"),
+        (["run", "--stepz", "5"], "'--steps'"),
+    ],
+)
+def test_commands_and_options_of_other_programs(arguments, hint):
+    assert hint in lnetc(*arguments, status=2).output

@@ -1,0 +1,141 @@
+"""Words of the language pass through constants, parameters of stages and settings; names of other frameworks have hints."""
+
+import pytest
+
+import lnet
+from lnet.compiler import vocabulary
+from lnet.compiler.arguments import ArgumentType, signature
+from lnet.compiler.ops import LAYER_KINDS
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.settings import CALLS
+from lnet.compiler.vocabulary import TRAIN, WORDS
+from lnet.dsl.diagnostics import LnetError, did_you_mean
+
+NEEDED = {"field": "3", "maps": "2", "units": "2", "path": '"photos"', "rate": "0.1", "size": "4x4"}
+
+
+def takers(table):
+    """Every argument of a table that takes words, with each of them."""
+    for argument in table.given:
+        if isinstance(argument.type, ArgumentType):
+            for word in argument.type.words:
+                yield table, argument.name, word
+
+
+def called(table, name, word):
+    given = [f"{row.name} = {NEEDED[row.name]}" for row in table.given if row.required]
+    return f"{table.name}({', '.join([*given, f'{name} = {word}'])})"
+
+
+LAYER_WORDS = [t for kind in LAYER_KINDS for t in takers(signature(kind, LAYER_KINDS[kind]))]
+CALL_WORDS = [t for name in CALLS for t in takers(signature(name, CALLS[name]))]
+TRAIN_WORDS = list(takers(TRAIN))
+
+
+def ids(case):
+    return case if isinstance(case, str) else case.name
+
+
+def ops(text, overrides=None):
+    return [layer.op for layer in compile_text(text, overrides).graph.layers]
+
+
+@pytest.mark.parametrize(("table", "name", "word"), LAYER_WORDS, ids=ids)
+def test_a_word_of_a_layer_passes_through(table, name, word):
+    network = "network n {{ image: input(9x9x1); {} }}"
+    expected = ops(network.format(f"f: {called(table, name, word)}"))
+    through = network.format(f"f: {called(table, name, 'w')}")
+    assert ops(f"let w = {word}\n{through}") == expected
+    assert ops(f"let v = {word}; let w = v\n{through}") == expected
+    assert ops(f"let w = 1\n{through}", {"let.w": word}) == expected
+    plan = lnet.compile(lnet.parse(f"let w = 1\n{through}"), set={"let.w": word})
+    assert [layer.op for layer in plan.graph.layers] == expected
+    stage = f"stage s(w = {word}) {{ f: {called(table, name, 'w')} }}\n"
+    assert ops(stage + network.format("f: s()")) == expected
+    assert ops(stage.replace(f"w = {word}", "w", 1) + network.format(f"f: s({word})")) == expected
+
+
+@pytest.mark.parametrize(("table", "name", "word"), CALL_WORDS + TRAIN_WORDS, ids=ids)
+def test_a_word_of_train_passes_through(table, name, word):
+    network = "let w = {}\nnetwork n {{ image: input(9x9x1); learn: l2() }}\ntrain {{ {} }}"
+
+    def training(let, given, overrides=None):
+        if table is TRAIN:
+            setting = f"{name} = {given}"
+        else:
+            setting = f"{'data' if table.name == 'frames' else 'update'} = {called(table, name, given)}"
+        return compile_text(network.format(let, setting), overrides).graph.training
+
+    assert training(word, "w") == training(1, word)
+    assert training(1, "w", {"let.w": word}) == training(1, word)
+
+
+def test_every_word_that_an_argument_takes_is_a_word_of_the_language():
+    assert {"scaled", "full", "folder", "relu", "same"} <= WORDS
+    assert {word for _, _, word in LAYER_WORDS + CALL_WORDS + TRAIN_WORDS} - {"none"} <= WORDS
+
+
+def test_images_pass_through_a_constant():
+    text = 'let d = frames("photos", flip = false)\nlet e = d\n'
+    text += "network n { image: input(5x7x1); learn: l2() }\ntrain { data = e }"
+    data = compile_text(text).graph.training.data
+    assert (data.path, data.flip, str(data.size)) == ("photos", False, "5x7")
+
+
+@pytest.mark.parametrize(
+    ("pad", "extent"),
+    [
+        ("3x0", "50x1x4"),
+        ("size(3, 0)", "50x1x4"),
+        ("(7x1 - 1) // 2", "50x1x4"),
+        ("0x0", "47x1x4"),
+        ("3x0 + 0x2", "50x5x4"),
+        ("p", "50x1x4"),
+    ],
+)
+def test_padding_of_one_axis(pad, extent):
+    text = f"let p = 3x0\nnetwork n {{ x: input(100x1x6); f: local(7x1, 4, pad = {pad}, stride = 2x1); learn: l2() }}"
+    layer = compile_text(text).graph.layer("f")
+    assert str(layer.sheet) == extent
+    columns = layer.op.window.columns
+    assert columns.before == columns.after == (int(extent.split("x")[1]) - 1) // 2
+
+
+# --- names of other frameworks ---------------------------------------------------------------------------
+
+
+def test_case_does_not_count_in_near_misses():
+    assert did_you_mean("ReLU", ["relu", "tanh"]) == ("did you mean 'relu'?",)
+    assert did_you_mean("LOCAL", ["local", "lcn"]) == ("did you mean 'local'?",)
+    assert did_you_mean("v1", ["V1", "V2"]) == ("did you mean 'V1'?",)
+    assert did_you_mean("Poolin", ["pooling"]) == ("did you mean 'pooling'?",)
+    assert did_you_mean("xyz", ["relu"]) == ()
+
+
+def test_no_foreign_name_stands_for_something_that_the_language_has():
+    assert not {*vocabulary.FUNCTIONS} & {*CALLS}
+    assert not {*vocabulary.SETTINGS} & {row.name for row in TRAIN.given}
+    same = {*vocabulary.KINDS} & {*LAYER_KINDS}
+    assert same == {"maxpool", "avgpool"}  # found as MaxPool2d, not as Maxpool
+    for table in (vocabulary.KINDS, vocabulary.FUNCTIONS, vocabulary.SETTINGS, vocabulary.ARGUMENTS):
+        assert all(vocabulary._key(name) == name for name in table), "a key that no name leads to"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("batch", "5", "did you mean 'train.batch'?"),
+        ("k", "5", "did you mean 'let.k'?"),
+        ("lr", "0.1", "update = adam(rate = 0.001)"),
+        ("train.lr", "0.1", "update = adam(rate = 0.001)"),
+        ("train.update.rate", "0.1", "did you mean 'train.update'?"),
+        ("BATCH", "5", "did you mean 'train.batch'?"),
+        ("epochs", "5", "steps = ..."),
+    ],
+)
+def test_hints_for_settings_beside_the_file(name, text, hint):
+    with pytest.raises(LnetError) as caught:
+        compile_text(
+            "let k = 3\nnetwork n { image: input(9x9x1); f: local(k, 2); learn: l2() }", {name: text}
+        )
+    assert hint in str(caught.value)
