@@ -99,6 +99,7 @@ CODES: dict[str, str] = {
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",
     "E763": "a cluster that was lost",
+    "E764": "workers that end again and again",
     # probing
     "E770": "labels that cannot be told from one another",
     "E771": "a source that an image's name does not lead to",

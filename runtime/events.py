@@ -32,6 +32,8 @@ A run on a cluster has these, too; replicas, tiles and shards are numbers, worke
     ages         ages {age: updates}, replicas [{age: updates}]: how many updates were taken between an update's fetch
                  and itself, counted at every shard since the process began
     refused      worker (none: the scheduler), reason, count: messages not taken; the 1st, 2nd, 4th, 8th, ... is logged
+    ended        worker, cause, message: a process of a worker ended, as its nanny or it itself says: over its memory limit,
+                 signal, exit, import error
     left out     worker, versions {name: [expected, found]}
     drained      worker, address: it has no role any more, and may be ended
     left         worker, refused {reason: count}: a process of a run that is over

@@ -11,7 +11,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.run import Run
 
 from .brief import Brief
-from .head import CONTROL
+from .names import CONTROL
 
 QUIET = 2.0
 """Seconds without an event, after which the scheduler is asked whether it still knows the run."""

@@ -21,25 +21,29 @@ from lnet.runtime.checkpoints import step_of
 from lnet.runtime.sharded import commit, opened
 
 from .brief import Brief
-from .host import ORDERS, REPORTS, counted, plugin_name
-from .host import topic as topic_of
+from .host import counted
 from .metrics import scheduler_samples
+from .names import CONTROL, ENDED, ORDERS, REPORTS, plugin_name
+from .names import topic as topic_of
 from .overview import Overview
 from .prometheus import Source, publish, withdraw
 from .protocol import coordinator as machine
 from .protocol import events
 from .protocol import instructions as do
+from .protocol.deaths import told
 from .protocol.manifest import Manifest, SlotRecord
+from .protocol.messages import Ended
 from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
 from .roles import changes, with_short_names
 from .web import serve
 
-CONTROL = "lnet_control"
-
 
 class Head(SchedulerPlugin):
-    """The coordinator of one run, for as long as the client that began it is connected."""
+    """The coordinator of one run, for as long as the client that began it is connected.
+
+    `places`: names of Dask's workers by their addresses; `watched`: the newest worker of each nanny.
+    """
 
     def __init__(self, brief: Brief, client: str) -> None:
         self.brief, self.client = brief, client
@@ -50,6 +54,10 @@ class Head(SchedulerPlugin):
         self.timer: asyncio.TimerHandle | None = None
         self.refused: Counter[str] = Counter()
         self.known: dict[str, Member] = {}
+        self.places: dict[str, str] = {}
+        self.watched: dict[str, str] = {}
+        for address in scheduler.workers:
+            self.add_worker(scheduler, address)
         self.done = False
         self.attended = self.now
         self.orphaned = False
@@ -106,7 +114,7 @@ class Head(SchedulerPlugin):
             self.performers[type(instruction)](instruction)
 
     def _send(self, send: do.Send) -> None:
-        address = send.to.partition("#")[0]
+        address = _address(send.to)
         stream = self.scheduler.stream_comms.get(address)
         if stream is None:
             return
@@ -135,7 +143,7 @@ class Head(SchedulerPlugin):
         elif self.now - self.attended > self.brief.desertion:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
             message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
-            self.log("deserted", message=message)
+            self.log("deserted", message=message, lost=list(told(self.state.deaths)))
             self.attended = self.now
             self._leave()
 
@@ -195,6 +203,16 @@ class Head(SchedulerPlugin):
         if not note.what.startswith("step "):  # a synchronous step, which the log has as such
             self.log("note", message=with_short_names(note.what, self.known))
 
+    def _give_up(self, given_up: do.GiveUp) -> None:
+        self.log(
+            "hopeless",
+            processes=len(given_up.deaths),
+            seconds=round(given_up.seconds),
+            lost=list(told(given_up.deaths)),
+            memory=any(death.cause.kind == "memory" for death in given_up.deaths),
+        )
+        self._leave()
+
     def _drained(self, drained: do.Drained) -> None:
         self.log("drained", worker=with_short_names(drained.worker, self.known), address=drained.worker)
 
@@ -213,15 +231,27 @@ class Head(SchedulerPlugin):
         if self.orphaned and not self.done:
             self.stop()
             self.scheduler.remove_plugin(self.name)
-            self.leaving = self.loop.create_task(self.scheduler.unregister_worker_plugin(None, self.name))
+            self.leaving = self.loop.create_task(self._take_off())
+
+    async def _take_off(self) -> None:
+        await self.scheduler.unregister_worker_plugin(None, self.name)
+        await self.scheduler.unregister_nanny_plugin(None, self.name)
 
     # --- what Dask and people tell it ------------------------------------------------------------------------------
 
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Dask knows a new worker, which is to join."""
+        state = scheduler.workers[worker]
+        self.places[worker] = str(state.name)
+        if state.nanny is not None:
+            self.watched[state.nanny] = worker
+
     def remove_worker(self, scheduler: Scheduler, worker: str, **details: Any) -> None:
         """Dask saw a worker's connection end."""
-        for name in list(self.state.members):
-            if name.partition("#")[0] == worker:
-                self.tell(events.WorkerLost, name)
+        if not any(_address(name) == worker for name in self.known):
+            self.tell(events.WorkerLost, worker, self.places.get(worker, worker))
+        for name in [name for name in self.state.members if _address(name) == worker]:
+            self.tell(events.WorkerLost, name)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
         """Nobody follows the run any more: save what there is, and leave the cluster to others."""
@@ -241,6 +271,21 @@ class Head(SchedulerPlugin):
             self._refuse(do.Refused(f"malformed: {error}", report))
             return
         self.tell(events.Received, getattr(found, "worker", address), found)
+
+    def end(self, ended: Any) -> None:
+        """Somebody says why a process ended."""
+        try:
+            found = unpack(ended, [])
+        except Malformed as error:
+            self._refuse(do.Refused(f"malformed: {error}", ended))
+            return
+        if not isinstance(found, Ended) or found.run != self.brief.run:
+            self._refuse(do.Refused("of another run", found))
+            return
+        address = self.watched.get(found.address, found.address)
+        place = self.places.get(address, found.place)
+        self.log("ended", place=place, cause=str(found.cause), message=f"{place} ended: {found.cause}")
+        self.tell(events.WorkerEnded, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:
         """Say that the run is known, stop it, save a checkpoint, or drain a worker by its name, address or place."""
@@ -274,9 +319,14 @@ class Head(SchedulerPlugin):
             do.DeclareTorn: self._torn,
             do.DeclareLapsed: self._lapsed,
             do.Note: self._note,
+            do.GiveUp: self._give_up,
             do.Drained: self._drained,
             do.Finish: self._finish,
         }
+
+
+def _address(worker: str) -> str:
+    return worker.partition("#")[0]
 
 
 class _Dispatch:
@@ -289,6 +339,7 @@ class _Dispatch:
         """Take what comes for all runs, once on a scheduler."""
         self.scheduler.stream_handlers[REPORTS] = self.report
         self.scheduler.handlers[CONTROL] = self.control
+        self.scheduler.handlers[ENDED] = self.end
         serve(self.scheduler, self.overviews)
 
     def _head(self, run: str) -> Head | None:
@@ -308,3 +359,8 @@ class _Dispatch:
     async def control(self, run: str, what: str, worker: str = "") -> bool:
         head = self._head(run)
         return head is not None and head.control(what, worker)
+
+    async def end(self, run: str, ended: Any) -> None:
+        head = self._head(run)
+        if head is not None:
+            head.end(ended)

@@ -29,6 +29,7 @@ from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
+from .names import ORDERS, REPORTS, plugin_name, topic
 from .numerics import Diverged
 from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
@@ -43,17 +44,6 @@ from .rounding import incoming
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
-
-REPORTS, ORDERS = "lnet-report", "lnet-orders"
-
-
-def plugin_name(run: str) -> str:
-    return f"lnet-{run}"
-
-
-def topic(run: str) -> str:
-    """The name under which a run's events are published."""
-    return f"lnet-{run}"
 
 
 def counted(times: int) -> bool:

@@ -25,17 +25,24 @@ from .brief import Brief, versions
 from .check import check_processes
 from .connect import workers_of
 from .connection import Connection, go_on
+from .entrance import Entrance
 from .head import Head
-from .host import Host, topic
+from .names import topic
 from .protocol.spec import Times
 from .rounding import FLOAT32
 from .steps import Steps
 from .web import page_address
+from .witness import Witness
 
 Event = dict[str, Any]
 
 TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
 """A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
+
+
+SHOWN = 10
+"""Workers that an error names."""
+MEMORY_HINT = "give each worker more memory, or take more workers: lnetc explain says what each holds"
 
 
 def train_on(
@@ -120,13 +127,15 @@ def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
 def _roles(connection: Connection) -> Iterator[None]:
     """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
     client, brief = connection.client, connection.brief
-    head, host = Head(brief, client.id), Host(brief)
+    head, witness, entrance = Head(brief, client.id), Witness(brief.run), Entrance(brief)
     client.register_plugin(head, name=head.name)
     try:
-        client.register_plugin(host, name=host.name)
+        client.register_plugin(witness, name=witness.name)
+        client.register_plugin(entrance, name=entrance.name)
         yield
     finally:
-        connection.release("unregister_worker_plugin", host.name)
+        connection.release("unregister_worker_plugin", entrance.name)
+        connection.release("unregister_nanny_plugin", witness.name)
         connection.release("unregister_scheduler_plugin", head.name)
 
 
@@ -220,16 +229,31 @@ class _Following:
                 raise diverged
             case "deserted":
                 self.log.add("failed", step=self.step, **details)
-                raise refused("E761", details["message"], *self.left_out[:10], hint=go_on(self.run))
+                notes = [*self.left_out, *details["lost"]]
+                raise refused("E761", details["message"], *notes[:SHOWN], hint=go_on(self.run))
+            case "hopeless":
+                hopeless = self._hopeless(details)
+                self.log.add("failed", step=self.step, message=str(hopeless))
+                raise hopeless
             case kind:
                 self.log.add(kind, **details)
                 if kind == "left out":
                     self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
                 elif kind == "rollback":
                     self.steps.go_back(details["step"])
-                if kind in ("note", "warning", "lost", "rollback"):
+                if kind in ("note", "warning", "ended", "lost", "rollback"):
                     self.reporter.said(details.get("message") or f"{kind}: {details}")
         return False
+
+    def _hopeless(self, details: Event) -> LnetError:
+        message = (
+            f"workers end again and again, and no step is finished: "
+            f"{details['processes']:,} processes in {details['seconds']:,} seconds"
+        )
+        lost, more = details["lost"][:SHOWN], len(details["lost"]) - SHOWN
+        notes = [*lost, *([f"and {more:,} more workers"] if more > 0 else [])]
+        hint = MEMORY_HINT if details["memory"] else "find out why they end: what they print says more"
+        return refused("E764", message, *notes, hint=f"{hint}; then {go_on(self.run)}")
 
     def _tile(self, event: Event) -> None:
         step = self.steps.take(event)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import balancing, leasing, saving, servers, staffing
+from . import balancing, deaths, leasing, saving, servers, staffing
 from .events import (
     CheckpointWanted,
     CoordinatorEvent,
@@ -20,9 +20,10 @@ from .events import (
     Received,
     StopWanted,
     Tick,
+    WorkerEnded,
     WorkerLost,
 )
-from .instructions import Drained, Instruction, Note, Refused, Send, SetTimer
+from .instructions import Drained, GiveUp, Instruction, Note, Refused, Send, SetTimer
 from .manifest import Manifest
 from .messages import Orders, PrimaryDuty, Report, ReserveDuty, Restored, StandbyDuty, TileDuty
 from .spec import Spec
@@ -65,13 +66,22 @@ def step(table: Table, event: CoordinatorEvent) -> Step:
         for action in _PASSES:
             table, more = action(table, event.now)
             done += more
-    table = balancing.rested(before, table, event.now)
+    table = balancing.rested(before, deaths.forgotten(before, table), event.now)
+    table, given_up = _give_up(table, event.now)
+    done += given_up
     table, sends = _publish(table, event.now)
     done += sends
     if isinstance(event, Tick):
         table, timer = _set_timer(table, event.now)
         done += timer
     return table, done
+
+
+def _give_up(table: Table, now: float) -> Step:
+    """Say once that nothing but the end of processes happens any more."""
+    if table.finished or table.doomed or not deaths.hopeless(table, now):
+        return table, ()
+    return replace(table, doomed=True), (GiveUp(table.deaths, now - table.deaths[0].at),)
 
 
 def _set_timer(table: Table, now: float) -> Step:
@@ -87,9 +97,13 @@ def _react(table: Table, event: CoordinatorEvent) -> Step:
             return table, (Refused("nothing for a coordinator", message),)
         case Tick(now):
             return _bury_silent(_forgive(table, now), now)
-        case WorkerLost(_, worker):
+        case WorkerLost(now, worker, place):
             table = replace(table, gone=table.gone | {worker})
-            return _bury(table, worker) if worker in table.members else (table, ())
+            if worker in table.members:
+                return _bury(table, worker, now)
+            return deaths.lost(table, worker, place, now) if place else table, ()
+        case WorkerEnded(now, worker, place, cause):
+            return deaths.explained(table, worker, place, cause, now), ()
         case DrainWanted(_, worker) if worker in table.members:
             member = replace(table.members[worker], draining=True)
             return _with_member(staffing.vacate(table, worker), worker, member), ()
@@ -157,15 +171,18 @@ def _bury_silent(table: Table, now: float) -> Step:
     done: tuple[Instruction, ...] = ()
     for worker, member in sorted(table.members.items()):
         if now - member.heard > table.spec.times.silence:
-            table, more = _bury(table, worker)
+            table, more = _bury(table, worker, now)
             done += more
     return table, done
 
 
-def _bury(table: Table, worker: str) -> Step:
+def _bury(table: Table, worker: str, now: float) -> Step:
     """Vacate all roles of a worker that is lost."""
+    member = table.members[worker]
     members = {name: member for name, member in table.members.items() if name != worker}
     table = replace(table, members=members)
+    if not member.draining:
+        table = deaths.lost(table, worker, member.place, now)
     table = staffing.vacate(servers.vacate(table, worker), worker)
     return table, (Note(f"{worker} is lost"),)
 

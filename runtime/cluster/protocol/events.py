@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .deaths import Cause
 from .messages import Books, Message, Payload
 from .seen import Update
 
@@ -107,10 +108,21 @@ class PeerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """To the coordinator: the host saw a worker's process or connection end."""
+    """To the coordinator: the host saw a worker's process or connection end. `place`: the name of one that never joined."""
 
     now: float
     worker: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """To the coordinator: who watches over a worker's process, or it itself, says why it ended. `worker`: its address."""
+
+    now: float
+    worker: str
+    place: str
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +158,5 @@ WorkerEvent = (
     Received | Tick | Installed | Applied | ReadDone | SnapshotTaken | CheckpointSaved | Computed | PeerLost
 )
 CoordinatorEvent = (
-    Received | Tick | WorkerLost | DrainWanted | CheckpointWanted | StopWanted | ManifestWritten
+    Received | Tick | WorkerLost | WorkerEnded | DrainWanted | CheckpointWanted | StopWanted | ManifestWritten
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .deaths import Death
 from .events import Owner
 from .manifest import Manifest
 from .messages import Books, Message, Part, Payload
@@ -198,6 +199,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The run can never go on: processes ended again and again, and no step was finished in `seconds`."""
+
+    deaths: tuple[Death, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """A worker has no role any more and may leave."""
 
@@ -237,6 +246,7 @@ Instruction = (
     | DeclareTorn
     | DeclareLapsed
     | Note
+    | GiveUp
     | Drained
     | Finish
     | Stopped

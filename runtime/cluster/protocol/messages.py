@@ -4,6 +4,7 @@
     tile         -> primary        Push, Pull
     primary      -> tile           Pushed, Params
     primary     <-> standby        Fill, Log, Held
+    nanny        -> coordinator    Ended
 
 Every message carries the run's token and what fences it: the term of the primary, the generation of the replica, the
 filling of the standby, or a number that only rises. Replies go to the worker that a message came from. `Payload` is
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .deaths import Cause
 from .seen import Seen, Update
 
 Payload = object
@@ -314,6 +316,16 @@ class Report:
     capacity: int
     tiles: tuple[TileStatus, ...]
     primaries: tuple[PrimaryStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process ended. Its nanny says so, or it itself before the end: `address` is that of whoever says it."""
+
+    run: str
+    address: str
+    place: str
+    cause: Cause
 
 
 Message = Push | Pushed | Pull | Params | Fill | Log | Held | Orders | Report

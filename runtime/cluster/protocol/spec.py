@@ -22,6 +22,7 @@ class Times:
     retry: float = 0.5  # before a message that was not answered is sent again
     patience: float = 10.0  # with a silent worker that holds the only copy of a shard, before it is given up
     drift: float = 0.02
+    futility: float = 60.0  # in which processes end and no step is finished, before a run is given up
 
     @property
     def until_expired(self) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from .deaths import Death
 from .instructions import Instruction
 from .manifest import Manifest
 from .messages import (
@@ -118,7 +119,8 @@ class Table:
 
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
     since when nobody's roles have changed. `orders`: how many were sent, to anybody. Each is numbered by
-    it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed.
+    it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed. `deaths`: of
+    processes since the last finished step; `doomed`: there were too many.
     """
 
     spec: Spec
@@ -140,6 +142,8 @@ class Table:
     due: float = inf
     settled: float = -inf
     orders: int = 0
+    deaths: tuple[Death, ...] = ()
+    doomed: bool = False
 
     @property
     def complete(self) -> bool:

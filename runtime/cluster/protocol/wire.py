@@ -14,14 +14,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .manifest import Manifest
-from .messages import Books, Fill, Held, Log, Message, Orders, Params, Payload, Pull, Push, Pushed, Report
+from .messages import (
+    Books,
+    Ended,
+    Fill,
+    Held,
+    Log,
+    Message,
+    Orders,
+    Params,
+    Payload,
+    Pull,
+    Push,
+    Pushed,
+    Report,
+)
 
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Push, Pushed, Pull, Params, Fill, Log, Held, Orders, Report, Manifest, Books)
+    for kind in (Push, Pushed, Pull, Params, Fill, Log, Held, Orders, Report, Ended, Manifest, Books)
 }
 
 
@@ -29,7 +43,7 @@ class Malformed(ValueError):
     """Data that is no message; the text begins with the place in it."""
 
 
-def pack(value: Message | Manifest | Books) -> tuple[dict[str, Any], tuple[Payload, ...]]:
+def pack(value: Message | Ended | Manifest | Books) -> tuple[dict[str, Any], tuple[Payload, ...]]:
     """Return a message as JSON data, and its payloads in the order of their numbers in it."""
     payloads: list[Payload] = []
     data = _pack(type(value), value, payloads)
@@ -64,6 +78,8 @@ def _unpack(kind: Any, data: Any, payloads: Sequence[Payload], place: str) -> An
         return _unpack_sequence(kind, data, payloads, place)
     if is_dataclass(kind):
         return _unpack_dataclass(kind, data, payloads, place)
+    if get_origin(kind) is Literal:
+        return _unpack_literal(kind, data, place)
     if kind is float and type(data) is int:
         return float(data)
     if type(data) is not kind or (kind is float and not isfinite(data)):
@@ -94,6 +110,12 @@ def _unpack_named(named: Mapping[str, Any], data: Any, payloads: Sequence[Payloa
         raise Malformed(f"{place}: expected one of {', '.join(named)}")
     rest = {field: value for field, value in data.items() if field != "kind"}
     return _unpack(named[name], rest, payloads, place if place != "message" else name)
+
+
+def _unpack_literal(kind: Any, data: Any, place: str) -> Any:
+    if data not in get_args(kind):
+        raise Malformed(f"{place}: expected one of {', '.join(get_args(kind))}, found {data!r:.40}")
+    return data
 
 
 def _unpack_sequence(kind: Any, data: Any, payloads: Sequence[Payload], place: str) -> Any:

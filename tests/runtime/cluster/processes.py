@@ -49,8 +49,11 @@ def images(count=60, size=16):
 
 
 @contextmanager
-def cluster(workers):
-    """Worker processes `worker-0`, `worker-1`, ... with nannies that start a new process for one that dies."""
+def cluster(workers, **options):
+    """Worker processes `worker-0`, `worker-1`, ... with nannies that start a new process for one that dies.
+
+    `options` are those of Dask's nannies.
+    """
     quiet = {"host": "127.0.0.1", "dashboard": False}
     spec = {
         f"worker-{number}": {
@@ -61,6 +64,7 @@ def cluster(workers):
                 "name": f"worker-{number}",
                 "memory_limit": 0,
                 "silence_logs": 40,
+                **options,
             },
         }
         for number in range(workers)
@@ -84,21 +88,25 @@ def separate_processes(directory, workers, env=None):
             _process("scheduler", "--scheduler-file", file, "--port", 0, "--dashboard-address", ":0", env=env)
         )
 
-        def start(name):
-            arguments = ("--scheduler-file", file, "--nthreads", 1, "--no-nanny", "--name", name)
-            return stack.enter_context(_process("worker", *arguments, env=env))
+        def start(name, *more, nanny=False, group=None):
+            kept = "--nanny" if nanny else "--no-nanny"
+            arguments = ("--scheduler-file", file, "--nthreads", 1, kept, "--name", name, *more)
+            return stack.enter_context(_process("worker", *arguments, env=env, group=group))
 
         processes = {f"worker-{number}": start(f"worker-{number}") for number in range(workers)}
         with Client(scheduler_file=file, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
+            if workers:
+                client.wait_for_workers(workers, timeout=60)
             yield client, scheduler, processes, start
 
 
 @contextmanager
-def _process(kind, *arguments, env=None):
+def _process(kind, *arguments, env=None, group=None):
+    """One of Dask's commands; `group`: the file of a cgroup that its processes are to be in."""
     command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", "127.0.0.1", "--no-dashboard"]
+    into = [] if group is None else ["sh", "-c", f'echo $$ > {group} && exec "$@"', "sh"]
     process = subprocess.Popen(
-        [*command, *map(str, arguments)],
+        [*into, *command, *map(str, arguments)],
         env={**os.environ, **(env or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -62,6 +62,7 @@ class Cluster:
         self.time, self.count, self.heap, self.trace = 0.0, 0, [], []
         self.processes, self.incarnations, self.hosts = {}, 0, workers
         self.files, self.manifests, self.meetings = {}, [], {}
+        self.given_up = None
         self.finished, self.disk_full, self.crash_at_commit, self.runs = None, False, None, 1
         watch.cluster = self
         self.start_coordinator(manifest)
@@ -350,6 +351,9 @@ class Cluster:
 
     def _Note(self, process, note):
         self.watch.notes.append((self.time, note.what))
+
+    def _GiveUp(self, process, given_up):
+        self.given_up = (self.time, given_up)
 
     def _Drained(self, process, drained):
         self.watch.drained.append(drained.worker)

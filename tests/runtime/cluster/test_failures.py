@@ -329,11 +329,12 @@ def read(address):
 
 def test_no_worker_is_left_E761(tmp_path, monkeypatch):
     brief = launch._brief
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=2.0))
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=8.0))
     with separate_processes(tmp_path, 1) as (client, _, processes, _):
         watching = Watching(at={12: processes["worker-0"].kill})
         text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
-    assert text.startswith("error E761: no workers to go on with: none is left for 2 seconds")
+    assert text.startswith("error E761: no workers to go on with: none is left for 8 seconds")
+    assert "worker-0 was lost once: unknown" in text
     assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
 
 

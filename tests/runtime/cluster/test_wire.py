@@ -8,6 +8,8 @@ from properties import Watch
 from simulator import Cluster, spec
 
 from lnet.runtime.cluster.protocol import instructions as do
+from lnet.runtime.cluster.protocol.deaths import Cause
+from lnet.runtime.cluster.protocol.messages import Ended
 from lnet.runtime.cluster.protocol.wire import KINDS, Malformed, pack, unpack
 
 
@@ -34,7 +36,8 @@ def shape(data):
     return [shape(item) for item in data] if isinstance(data, list) else type(data).__name__
 
 
-MESSAGES = [*sent(None), *sent(0)]
+ENDED = Ended("run1", "tcp://10.0.0.1:1", "worker-0", Cause("memory", 2**28))
+MESSAGES = [*sent(None), *sent(0), ENDED]
 
 
 def test_all_kinds_are_there():

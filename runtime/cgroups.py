@@ -1,0 +1,114 @@
+"""What the system says of memory: the machine's, and that of the cgroup (version 1 or 2) that a process is in.
+
+    /proc/self/cgroup     4:memory:/job   ->  /sys/fs/cgroup/memory/job, .../memory      version 1
+                          0::/job         ->  /sys/fs/cgroup/job, /sys/fs/cgroup         version 2
+
+A limit of any group from a process's own up to the root binds it. In a container the paths are those of the machine,
+and only the root can be seen. Nothing here needs another package: nannies import it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+ENDLESS = 2**60
+"""Version 1 says that there is no limit by a number beyond all memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A memory cgroup; `version` is 1 or 2."""
+
+    path: Path
+    version: int
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes that all its processes may hold together; None: as many as there are."""
+        found = _number(self.path / ("memory.limit_in_bytes" if self.version == 1 else "memory.max"))
+        return None if found is None or found >= ENDLESS else found
+
+    @property
+    def used(self) -> int:
+        """Bytes that its processes hold, without files that the system can drop."""
+        held = _number(self.path / ("memory.usage_in_bytes" if self.version == 1 else "memory.current")) or 0
+        kept = "total_inactive_file" if self.version == 1 else "inactive_file"
+        return max(0, held - _entries(self.path / "memory.stat").get(kept, 0))
+
+    @property
+    def kills(self) -> int:
+        """How many of its processes the system has ended for want of memory."""
+        file = "memory.oom_control" if self.version == 1 else "memory.events"
+        return _entries(self.path / file).get("oom_kill", 0)
+
+
+def groups(process: str = "self", root: Path = ROOT) -> Iterator[Group]:
+    """Yield the memory cgroups of a process that can be seen, its own first."""
+    for line in _lines(Path(f"/proc/{process}/cgroup")):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version, top = (1, root / "memory") if controllers else (2, root)
+        own = top / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if (folder / ("memory.usage_in_bytes" if version == 1 else "memory.stat")).is_file():
+                yield Group(folder, version)
+            if folder == top:
+                break
+
+
+def limit() -> int | None:
+    """Return the bytes that this process's cgroups allow, None where they allow all."""
+    return min((group.limit for group in groups() if group.limit is not None), default=None)
+
+
+def free() -> int:
+    """Return the bytes that this process could still take, of its machine and of its cgroups."""
+    machine = _entries(Path("/proc/meminfo"))
+    there = 1024 * (machine.get("MemAvailable", 0) + machine.get("SwapFree", 0)) or memory()
+    return min([there, *(max(0, g.limit - g.used) for g in groups() if g.limit is not None)])
+
+
+def memory() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def kills() -> int:
+    """Return how many processes the system has ended for want of memory, in this process's cgroup or at all."""
+    return max([_entries(Path("/proc/vmstat")).get("oom_kill", 0), *(group.kills for group in groups())])
+
+
+def held() -> int:
+    """Return the bytes of memory that this process holds."""
+    fields = _lines(Path("/proc/self/statm"))
+    return int(fields[0].split()[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
+
+
+def pool() -> str:
+    """Return what tells apart the memory that this process shares with others: its machine's, or a cgroup's of its own."""
+    bound = next((str(group.path) for group in groups() if group.limit is not None), "")
+    return f"{os.uname().nodename}:{bound}"
+
+
+def _entries(file: Path) -> dict[str, int]:
+    """Return the numbers in a file by their names."""
+    pairs = (line.replace(":", " ").split()[:2] for line in _lines(file))
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _number(file: Path) -> int | None:
+    lines = _lines(file)
+    return int(lines[0]) if lines and lines[0].isdigit() else None
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the lines of a file, none if it cannot be read: not every system has it."""
+    with suppress(OSError):
+        return file.read_text().splitlines()
+    return []

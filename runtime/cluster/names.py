@@ -1,0 +1,15 @@
+"""Names under which the processes of a run find each other on a Dask cluster."""
+
+REPORTS, ORDERS = "lnet-report", "lnet-orders"
+"""Streams from workers to the scheduler and back."""
+CONTROL, ENDED = "lnet_control", "lnet_ended"
+"""What the scheduler answers: to people, and to those who know why a process ended."""
+
+
+def plugin_name(run: str) -> str:
+    return f"lnet-{run}"
+
+
+def topic(run: str) -> str:
+    """The name under which a run's events are published."""
+    return f"lnet-{run}"

@@ -1,0 +1,208 @@
+"""Runs that can never go on: processes that really end again and again, each in another way, and what the error says."""
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from processes import Watching, cluster, images, plan_of, separate_processes
+
+import lnet
+from lnet.dsl.diagnostics import LnetError, render_all
+from lnet.runtime import cgroups
+from lnet.runtime.cluster import launch
+
+pytestmark = pytest.mark.slow
+
+FUTILITY = 6.0
+
+PRELOAD = '''
+"""Ends a worker as soon as it is given a role."""
+import os, signal, sys, threading, time
+
+def has_a_role(worker):
+    hosts = [plugin for name, plugin in list(worker.plugins.items()) if name.startswith("lnet-")]
+    states = [host.state for host in hosts if hasattr(host, "state")]
+    return any(state.tiles or state.servers for state in states)
+
+def dask_setup(worker):
+    def watch():
+        while not has_a_role(worker):
+            time.sleep(0.01)
+        {end}
+
+    threading.Thread(target=watch, daemon=True).start()
+'''
+
+
+@pytest.fixture(autouse=True)
+def times(monkeypatch):
+    monkeypatch.setattr(launch, "TIMES", replace(launch.TIMES, futility=FUTILITY))
+
+
+def preload(tmp_path, end):
+    """What ends a worker at its first step, by some lines of Python."""
+    file = tmp_path / "ending.py"
+    file.write_text(PRELOAD.format(end=end.replace("\n", "\n        ")))
+    return str(file)
+
+
+def given_up(tmp_path, client, **asked):
+    """Train, and return what the error says."""
+    watching = Watching()
+    asked = {"workers": 2, "replicas": 2, **asked}
+    with pytest.raises(LnetError) as caught:
+        lnet.train(plan_of(**asked), images(), directory=tmp_path / "run", client=client, reporter=watching)
+    assert watching.logged("failed")
+    return render_all(caught.value.diagnostics, caught.value.source)
+
+
+ENDS = {
+    "signal": ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9 (SIGKILL)"),
+    "exit": ("os._exit(3)", "exit 3"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_workers_that_end_at_their_first_step_E764(tmp_path, kind):
+    end, cause = ENDS[kind]
+    with cluster(2, preload=[preload(tmp_path, end)]) as client:
+        text = given_up(tmp_path, client)
+        assert not [name for name in client.cluster.scheduler.plugins if name.startswith("lnet-")]
+        assert not client.cluster.scheduler.nanny_plugins
+    assert text.startswith("error E764: workers end again and again, and no step is finished: ")
+    for worker in ("worker-0", "worker-1"):
+        (line,) = [line for line in text.splitlines() if f"{worker} was lost " in line]
+        assert cause in line
+        assert "unknown" not in line
+    assert "find out why they end" in text
+
+
+LIMIT = 700 * 2**20
+BALLAST = f"ballast = bytearray(b'x') * {2 * LIMIT}\ntime.sleep(60)"
+
+
+def test_workers_over_the_limit_that_Dask_gives_them_E764(tmp_path):
+    with cluster(2, preload=[preload(tmp_path, BALLAST)], memory_limit=LIMIT) as client:
+        text = given_up(tmp_path, client)
+    for worker in ("worker-0", "worker-1"):
+        (line,) = [line for line in text.splitlines() if f"{worker} was lost " in line]
+        assert "over its memory limit of 734,003,200 bytes" in line
+        assert "unknown" not in line
+        assert "signal" not in line
+    assert "give each worker more memory" in text
+
+
+def test_workers_that_the_system_ends_for_memory_E764(tmp_path):
+    """In a cgroup with a limit, as a container's is: Dask knows of none."""
+    ending = preload(tmp_path, BALLAST)
+    with memory_group(LIMIT) as group, separate_processes(tmp_path, 0) as (client, _, _, start):
+        start("a", "--preload", ending, "--memory-limit", 0, nanny=True, group=group)
+        client.wait_for_workers(1, timeout=60)
+        text = given_up(tmp_path, client)
+    (line,) = [line for line in text.splitlines() if "a was lost " in line]
+    assert "over its memory limit of 734,003,200 bytes" in line
+
+
+def test_workers_without_nannies_say_nothing_E764(tmp_path):
+    """Somebody starts a new one for each that ends; of why it ended nobody but he knows."""
+    ending = preload(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    with (
+        separate_processes(tmp_path, 0) as (client, _, _, start),
+        started_again(lambda name: start(name, "--preload", ending), "a", "b"),
+    ):
+        client.wait_for_workers(2, timeout=60)
+        text = given_up(tmp_path, client)
+    for worker in "ab":
+        (line,) = [line for line in text.splitlines() if f"{worker} was lost " in line]
+        assert line.endswith("times: unknown")
+
+
+BROKEN = """
+broken = {mark!r}
+if os.path.exists(broken):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "optax":
+                raise ImportError("libgomp.so.1: cannot open shared object file")
+    sys.meta_path.insert(0, Broken())
+"""
+
+
+def test_workers_that_can_import_no_more_what_they_need_E764(tmp_path):
+    """A node breaks: the processes that ended are followed by ones that cannot take part."""
+    file = preload(tmp_path, "open(broken, 'w').close()\nos._exit(3)")
+    Path(file).write_text(Path(file).read_text() + BROKEN.format(mark=str(tmp_path / "broken")))
+    with cluster(2, preload=[file]) as client:
+        text = given_up(tmp_path, client)
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3, "they are of use to others"
+    assert "import error: ImportError: libgomp.so.1: cannot open shared object file" in text
+    assert "exit 3" in text
+
+
+def test_a_worker_that_ends_again_and_again_beside_a_sound_one_ends_no_run(tmp_path):
+    ending = preload(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    with separate_processes(tmp_path, 0) as (client, _, _, start):
+        start("sound")
+        client.wait_for_workers(1, timeout=60)
+        with started_again(lambda name: start(name, "--preload", ending), "broken"):
+            client.wait_for_workers(2, timeout=60)
+            watching = Watching(until=lambda: len(watching.logged("worker lost")) >= 4)
+            with pytest.raises(lnet.Interrupted):
+                lnet.train(
+                    plan_of(workers=2, replicas=2, steps=10**6),
+                    images(),
+                    directory=tmp_path / "run",
+                    client=client,
+                    reporter=watching,
+                )
+    assert watching.steps > 100
+
+
+@contextmanager
+def started_again(start, *names):
+    """Processes of some names; one that ends is followed by another."""
+    over = Event()
+
+    def keep(name):
+        while not over.is_set():
+            process = start(name)
+            while process.poll() is None and not over.wait(0.1):
+                pass
+
+    threads = [Thread(target=keep, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def memory_group(limit):
+    """A memory cgroup with a limit; gives the file that a process writes its number to."""
+    (own, *_) = cgroups.groups()
+    group = own.path / f"lnet-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    (group / ("memory.limit_in_bytes" if own.version == 1 else "memory.max")).write_text(str(limit))
+    try:
+        yield group / "cgroup.procs"
+    finally:
+        _remove(group)
+
+
+def _remove(group):
+    deadline = time.monotonic() + 60
+    while (group / "cgroup.procs").read_text():
+        assert time.monotonic() < deadline, "its processes do not end"
+        time.sleep(0.1)
+    group.rmdir()
