@@ -30,12 +30,11 @@ from .prometheus import Source, publish, withdraw
 from .protocol import coordinator as machine
 from .protocol import events
 from .protocol import instructions as do
-from .protocol.deaths import told
 from .protocol.manifest import Manifest, SlotRecord
 from .protocol.messages import Ended
 from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
-from .roles import changes, with_short_names
+from .roles import changes, in_words, lost_workers, with_short_names
 from .web import serve
 
 
@@ -143,7 +142,7 @@ class Head(SchedulerPlugin):
         elif self.now - self.attended > self.brief.desertion:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
             message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
-            self.log("deserted", message=message, lost=list(told(self.state.deaths)))
+            self.log("deserted", message=message, lost=list(lost_workers(self.state.deaths)))
             self.attended = self.now
             self._leave()
 
@@ -208,7 +207,7 @@ class Head(SchedulerPlugin):
             "hopeless",
             processes=len(given_up.deaths),
             seconds=round(given_up.seconds),
-            lost=list(told(given_up.deaths)),
+            lost=list(lost_workers(given_up.deaths)),
             memory=any(death.cause.kind == "memory" for death in given_up.deaths),
         )
         self._leave()
@@ -284,7 +283,8 @@ class Head(SchedulerPlugin):
             return
         address = self.watched.get(found.address, found.address)
         place = self.places.get(address, found.place)
-        self.log("ended", place=place, cause=str(found.cause), message=f"{place} ended: {found.cause}")
+        cause = in_words(found.cause)
+        self.log("ended", place=place, cause=cause, message=f"{place} ended: {cause}")
         self.tell(events.WorkerEnded, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:

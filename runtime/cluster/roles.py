@@ -9,8 +9,10 @@ worker left   worker, which was drained
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from signal import Signals
 from typing import Any
 
+from .protocol.deaths import Cause, Death
 from .protocol.messages import Promoted
 from .protocol.table import Member, Shard, Slot, Table
 
@@ -121,3 +123,35 @@ def _played(table: Table, worker: str) -> Details:
 def _acknowledged(table: Table, index: int) -> int:
     done = [0 if status is None else status.done for status in table.tile_statuses(index)]
     return max(table.slots[index].floor, table.committed, min(done))
+
+
+# --- deaths --------------------------------------------------------------------------------------------------------
+
+
+def in_words(cause: Cause) -> str:
+    """Return why a process ended."""
+    match cause.kind:
+        case "memory":
+            return f"over its memory limit of {cause.number:,} bytes"
+        case "signal":
+            named = {signal.value: f" ({signal.name})" for signal in Signals}
+            return f"signal {cause.number}{named.get(cause.number, '')}"
+        case "exit":
+            return f"exit {cause.number}"
+        case "import":
+            return f"import error: {cause.line}"
+        case "unknown":
+            return "unknown"
+
+
+def lost_workers(deaths: tuple[Death, ...]) -> Iterator[str]:
+    """Yield a line for each worker: how often it was lost, and why."""
+    for place in dict.fromkeys(death.place for death in deaths):
+        causes = [in_words(death.cause) for death in deaths if death.place == place]
+        each = ", ".join(_times(cause, causes.count(cause)) for cause in dict.fromkeys(causes))
+        often = "once" if len(causes) == 1 else f"{len(causes):,} times"
+        yield f"{place} was lost {often}: {each if len(set(causes)) > 1 else causes[0]}"
+
+
+def _times(cause: str, count: int) -> str:
+    return cause if count == 1 else f"{cause} ({count:,} times)"

@@ -8,9 +8,7 @@ A step that is done forgets them all: a process that is killed now and then ends
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from signal import Signals
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -27,20 +25,6 @@ class Cause:
     kind: Literal["memory", "signal", "exit", "import", "unknown"] = "unknown"
     number: int = 0
     line: str = ""
-
-    def __str__(self) -> str:
-        match self.kind:
-            case "memory":
-                return f"over its memory limit of {self.number:,} bytes"
-            case "signal":
-                named = {signal.value: f" ({signal.name})" for signal in Signals}
-                return f"signal {self.number}{named.get(self.number, '')}"
-            case "exit":
-                return f"exit {self.number}"
-            case "import":
-                return f"import error: {self.line}"
-            case "unknown":
-                return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +85,3 @@ def _newest(table: Table, address: str) -> int | None:
 
 def _with_death(table: Table, index: int, death: Death) -> Table:
     return replace(table, deaths=(*table.deaths[:index], death, *table.deaths[index + 1 :]))
-
-
-def told(deaths: tuple[Death, ...]) -> Iterator[str]:
-    """Yield a line for each worker: how often it was lost, and why."""
-    for place in dict.fromkeys(death.place for death in deaths):
-        causes = [str(death.cause) for death in deaths if death.place == place]
-        each = ", ".join(_times(cause, causes.count(cause)) for cause in dict.fromkeys(causes))
-        yield f"{place} was lost {_often(len(causes))}: {each if len(set(causes)) > 1 else causes[0]}"
-
-
-def _times(cause: str, count: int) -> str:
-    return cause if count == 1 else f"{cause} ({count:,} times)"
-
-
-def _often(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"

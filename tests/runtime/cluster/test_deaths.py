@@ -9,6 +9,7 @@ from simulator import TIMES, Cluster, spec
 from lnet.runtime.cluster.protocol import deaths, events
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.table import Pool, Shard, Slot, Table
+from lnet.runtime.cluster.roles import lost_workers
 
 FUTILITY = 8.0
 """Five times the simulator's silence; a run's own is ten times its."""
@@ -159,12 +160,12 @@ def test_a_death_counts_once_whoever_tells_first():
     ],
 )
 def test_causes_in_words(cause, text):
-    assert list(deaths.told((died(0, "w", cause),))) == [f"w was lost once: {text}"]
+    assert list(lost_workers((died(0, "w", cause),))) == [f"w was lost once: {text}"]
 
 
 def test_workers_are_told_one_a_line():
     found = [died(0, "a"), died(1, "b", Cause("exit", 1)), died(2, "a", Cause("exit", 1)), died(3, "a")]
-    assert list(deaths.told(tuple(found))) == [
+    assert list(lost_workers(tuple(found))) == [
         "a was lost 3 times: unknown (2 times), exit 1",
         "b was lost once: exit 1",
     ]
