@@ -44,6 +44,7 @@ OUTSIDE_FILES = {
     **{f"E{number}": "tests/runtime/test_start.py" for number in (749, 750)},
     **{f"E{number}": "tests/runtime/cluster/test_cluster.py" for number in range(760, 763)},
     "E763": "tests/runtime/cluster/test_failures.py",
+    "E764": "tests/runtime/cluster/test_hopeless.py",
     **{f"E{number}": "tests/runtime/test_probe.py" for number in range(770, 775)},
     "E780": "tests/runtime/test_stimulus.py",
     "E781": "tests/lnet/test_pictures.py",
