@@ -8,8 +8,7 @@ as that makes the slowest links carry less. Server i holds the parameters of til
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from lnet.dsl.diagnostics import Diagnostic, LnetError
 
@@ -17,6 +16,9 @@ from .cluster_spec import ClusterSpec
 from .cost import TileCost
 from .partition import BYTES, Partition
 from .placement import Placement
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Shard = tuple[int, int]
 """A tile of a replica: replica, tile."""
@@ -30,7 +32,7 @@ def place(
     """Find a home for every shard; raises `LnetError` where the workers' memory does not suffice."""
     shards = [(replica, tile) for replica in range(replicas) for tile in _back_and_forth(partition)]
     homes = _fill(shards, costs, replicas, cluster)
-    if len({worker.host for worker in cluster.workers}) < len(cluster.workers):
+    if 1 < len({worker.host for worker in cluster.workers}) < len(cluster.workers):
         _refine(homes, traffic(partition, replicas, batch), costs, replicas, cluster)
     tiles = tuple(tuple(homes[r, t] for t in range(partition.count)) for r in range(replicas))
     servers = tuple(tiles[tile % replicas][tile] for tile in range(partition.count))
@@ -39,6 +41,8 @@ def place(
 
 def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[Shard]:
     """Return the graph of shards and the bytes that pass between them in a step."""
+    import networkx as nx  # a third of the time in which a file is checked, and only clusters of hosts need it
+
     graph: nx.Graph[Shard] = nx.Graph()
     for replica in range(replicas):
         graph.add_nodes_from((replica, tile) for tile in range(partition.count))

@@ -15,6 +15,7 @@ from lnet.compiler.layer import Parameter
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
 
+from .cache import keep_programs
 from .evaluate import batch_first, batch_last, layer_values, total_loss
 from .kernels.initial import initial_weight
 
@@ -92,6 +93,7 @@ class Network:
     """
 
     def __init__(self, plan: Plan, params: Mapping[str, ArrayLike] | None = None) -> None:
+        keep_programs()
         self.plan = plan
         self.graph = plan.graph
         if params is None:

@@ -16,6 +16,7 @@ from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import refused
 
+from .cache import keep_programs
 from .checkpoint import Checkpoint
 from .cluster.rounding import FLOAT32, WIRES
 from .data import check_classes, open_frames
@@ -57,6 +58,7 @@ def train(
         raise refused(
             "E751", f"parameters cannot be sent as '{wire}'", hint=f"write one of {', '.join(WIRES)}"
         )
+    keep_programs()
     reporter = reporter or Silent()
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     base = Path(plan.source_name).resolve().parent
@@ -100,6 +102,7 @@ def resume(
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data` is needed only for a run on an
     array, or where the images have moved. Raises as `train` does.
     """
+    keep_programs()
     reporter = reporter or Silent()
     run = open_run(directory)
     if steps is not None:

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -28,12 +26,14 @@ from lnet.compiler.graph import Graph
 from lnet.compiler.plan import Plan
 from lnet.compiler.shapes import Slide
 
+from .cache import cache_folder, keep_programs, own_folder
 from .kernels.choose import Choices, choices, made, predicted
 from .kernels.explain import products
 from .kernels.local import local, local_transpose
 from .kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
 from .run import machine
 
+KIND = "kernels"
 LIKELY = 2.0
 """Choices predicted to take more than this many times the best are not measured."""
 ROUNDS = 5
@@ -41,6 +41,7 @@ ROUNDS = 5
 
 def tune(plan: Plan) -> dict[Product, Choice]:
     """Measure every product of a plan at its batch and keep the fastest choices; raises OSError."""
+    keep_programs()
     found: dict[Product, Choice] = {}
     for _, _, product in products(plan.graph):
         if product not in found and choices(product):
@@ -148,9 +149,12 @@ def _axis(slide: Slide) -> str:
 def kept(graph: Graph) -> dict[Product, Choice]:
     """Return what has been measured on this machine of the products of a graph."""
     found: dict[Product, Choice] = {}
+    folder = cache_folder()
+    if folder is None:
+        return found
     for _, _, product in products(graph):
         try:
-            data = json.loads(_file(product).read_text(encoding="utf-8"))
+            data = json.loads((folder / KIND / _file(product)).read_text(encoding="utf-8"))
             if data["product"] == _name(product) and data["on"] == _here():
                 found |= choices_from(graph, {_name(product): data["choice"]})
         except (OSError, ValueError, KeyError, TypeError):
@@ -159,16 +163,16 @@ def kept(graph: Graph) -> dict[Product, Choice]:
 
 
 def _keep(product: Product, choice: Choice) -> None:
-    path = _file(product)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(KIND)
+    if folder is None:
+        raise OSError("LNET_CACHE is off")
     data = {"product": _name(product), "on": _here(), "choice": _data(choice)}
-    write_aside(path, json.dumps(data, indent=2))
+    write_aside(folder / _file(product), json.dumps(data, indent=2))
 
 
-def _file(product: Product) -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lnet" / "kernels"
+def _file(product: Product) -> str:
     key = json.dumps([_name(product), _here()], sort_keys=True)
-    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 @cache

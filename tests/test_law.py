@@ -54,6 +54,12 @@ def test_the_compiler_runs_without_jax():
     }
 
 
+@pytest.mark.parametrize("command", [["--help"], ["check", "examples/catface/model.lnet"]])
+def test_what_only_looks_at_files_loads_neither_graphs_nor_arrays(command):
+    call = f"import os; os.chdir({str(ROOT)!r}); from lnet.cli import main; main({command}, standalone_mode=False)"
+    assert not loaded(call) & {"networkx", "numpy", "jax", "optax", "dask", "distributed", "llvmlite", "PIL"}
+
+
 def test_the_runtime_runs_without_the_parser():
     assert not loaded("import lnet.runtime.train, lnet.runtime.analysis.report") & {
         "lark",

@@ -142,7 +142,7 @@ def explain(
 def tune_command(file: Path | None, settings: Sequence[str]) -> None:
     """Measure which kernels are fastest here for FILE; runs that begin later use them.
 
-    What is measured is kept in the folder of caches (~/.cache/lnet, or $XDG_CACHE_HOME/lnet).
+    What is measured is kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
     """
     from lnet.runtime.kernels.explain import kernels_text
 

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from distributed import Worker, WorkerPlugin
 
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.cache import keep_programs
 
 from .arrivals import Arrivals
 from .brief import Brief, versions
@@ -61,6 +62,7 @@ class Host(WorkerPlugin):
     # --- beginning and end -----------------------------------------------------------------------------------------
 
     async def setup(self, worker: Worker) -> None:
+        keep_programs()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))

@@ -12,6 +12,8 @@ from threading import Lock
 import jax
 import llvmlite.binding as llvm
 
+from lnet.runtime.cache import OBJECTS
+
 from .llvm_ir import Function
 from .products import Block, Geometry
 
@@ -50,16 +52,26 @@ def target(writer: Writer, geometry: Geometry, block: Block, dtype: str, size: i
 
 
 def _compiled(text: str) -> llvm.ExecutionEngine:
+    """Return a text as code of this processor: compiled, or as it was compiled before."""
+    machine = _machine()
+    code = OBJECTS.get(text)
+    if code is None:
+        code = _code(text, machine)
+        OBJECTS.put(text, code)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
+def _code(text: str, machine: llvm.TargetMachine) -> bytes:
     module = llvm.parse_assembly(text)
     module.verify()
-    machine = _machine()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_unrolling = tuning.loop_vectorization = tuning.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    return engine
+    return bytes(machine.emit_object(module))
 
 
 def _machine() -> llvm.TargetMachine:

@@ -425,3 +425,20 @@ def test_a_cluster_goes_on_past_a_checkpoint_with_a_missing_shard_and_writes_tha
     assert newest.exists()
     assert run.checkpoints.files()[30] != newest
     assert_close(run, trained(tmp_path, name="whole", workers=1, steps=30), run)
+
+
+def test_processes_that_come_later_compile_nothing(tmp_path):
+    """Workers of a second cluster find all that those of the first compiled."""
+    cache = tmp_path / "cache"
+    kept = []
+    for name in ("first", "second"):
+        place = tmp_path / name
+        place.mkdir()
+        with separate_processes(place, 2, {"LNET_CACHE": str(cache), "JAX_COMPILATION_CACHE_DIR": ""}) as (
+            client,
+            *_,
+        ):
+            trained(place, client)
+        kept.append({path.name: path.stat().st_ino for path in cache.rglob("*") if path.is_file()})
+    assert len(kept[0]) > 5
+    assert kept[1] == kept[0], "an entry that was written again is another file"

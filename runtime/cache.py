@@ -1,0 +1,169 @@
+"""What was compiled and measured on this machine, for processes that come later.
+
+    ~/.cache/lnet/programs/    what XLA compiled
+                  objects/     what LLVM compiled (kernels/native/build.py)
+                  kernels/     what `lnetc tune` measured (tune.py)
+
+`LNET_CACHE` names another folder, or is `off`. What is compiled here is run, so a folder that others may write into is not
+used. An entry begins with a digest of its content, its key, this processor and the versions of the compilers: one that is
+damaged, or made for another processor, is compiled again. Entries are written aside and renamed, so that any number of
+processes may write; together they take at most 2 GB, and those that were not used for longest go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import jax
+import llvmlite.binding as llvm
+from jax._src import compilation_cache
+
+from lnet.compiler.files import write_aside
+from lnet.dsl.diagnostics import LnetWarning
+
+from .versions import versions_of
+
+OFF = "off"
+LIMIT = 2_000_000_000
+"""Bytes of all that was compiled."""
+SLACK = LIMIT // 100
+"""Bytes that a process may write until it looks again how many there are."""
+
+
+def cache_folder() -> Path | None:
+    """Return where to keep things, None if nothing is to be kept."""
+    named = os.environ.get("LNET_CACHE")
+    if named == OFF:
+        return None
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lnet"
+
+
+def own_folder(kind: str) -> Path | None:
+    """Return the folder for a kind of entries, which only this user may write into, None if nothing is to be kept.
+
+    Raises OSError if there is none and none can be made.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        raise PermissionError(f"others may write into '{folder}'")
+    inner = folder / kind
+    inner.mkdir(exist_ok=True)
+    return inner
+
+
+@cache
+def here() -> str:
+    """Return what compiled code depends on beside its source: the processor, and the versions of the compilers."""
+    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return repr((versions_of(("jax", "jaxlib", "llvmlite")), *processor))
+
+
+@dataclass
+class Entries:
+    """Compiled code of a kind, by key; `written` counts bytes since it was last seen how many there are."""
+
+    kind: str
+    written: int = field(default=SLACK, init=False)
+    _path: Path = field(default=Path(), init=False)  # jax wants it of a cache
+
+    def get(self, key: str) -> bytes | None:
+        """Return an entry, None if there is none for this processor that is whole."""
+        try:
+            folder = own_folder(self.kind)
+            if folder is None:
+                return None
+            path = folder / self._name(key)
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        value = data[32:]
+        return value if data[:32] == _digest(key, value) else None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep an entry; where it cannot be, that is said once."""
+        try:
+            folder = own_folder(self.kind)
+            if folder is not None:
+                write_aside(folder / self._name(key), _digest(key, value) + value)
+                self._bound(folder.parent, len(value))
+        except OSError as error:
+            _say_once(str(error))
+
+    def _name(self, key: str) -> str:
+        return hashlib.sha256(f"{key}\n{here()}".encode()).hexdigest()
+
+    def _bound(self, folder: Path, size: int) -> None:
+        self.written += size
+        if self.written >= SLACK:
+            self.written = 0
+            drop_oldest([folder / kind for kind in (PROGRAMS.kind, OBJECTS.kind)], LIMIT - SLACK)
+
+
+def _digest(key: str, value: bytes) -> bytes:
+    return hashlib.sha256(f"{key}\n{here()}\n".encode() + value).digest()
+
+
+def drop_oldest(folders: list[Path], limit: int) -> None:
+    """Remove files, those that were not used for longest first, until the others take no more than `limit` bytes."""
+    found = []
+    for folder in folders:
+        with suppress(OSError):
+            found += [(path, path.stat()) for path in folder.iterdir()]
+    total = sum(about.st_size for _, about in found)
+    for path, about in sorted(found, key=lambda each: each[1].st_mtime_ns):
+        if total <= limit:
+            return
+        with suppress(OSError):  # another process may have removed it
+            path.unlink()
+        total -= about.st_size
+
+
+_said: list[str] = []
+
+
+def _say_once(why: str) -> None:
+    if not _said:
+        _said.append(
+            f"what is compiled cannot be kept for later processes: {why} (LNET_CACHE=off: keep nothing)"
+        )
+        warnings.warn(_said[0], LnetWarning, stacklevel=2)
+
+
+PROGRAMS, OBJECTS = Entries("programs"), Entries("objects")
+
+
+@cache
+def keep_programs() -> None:
+    """Let what XLA compiles in this process be kept, unless its user lets jax keep it elsewhere.
+
+    jax's own files are written in place, never replaced where they are damaged, and know no processors, so its programs
+    are entries here: a name of jax that is private, and without which nothing is kept.
+    """
+    folder = cache_folder()
+    if folder is None or jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        return
+    if not hasattr(compilation_cache, "get_file_cache"):
+        return
+    compilation_cache.get_file_cache = lambda path: (PROGRAMS, path)  # type: ignore[assignment, return-value]
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_enable_xla_caches": "none",
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
