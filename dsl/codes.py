@@ -77,6 +77,8 @@ CODES: dict[str, str] = {
     "E708": "an unreadable list of names to exclude",
     "E709": "no program to read videos",
     "E710": "another number of classes",
+    "E711": "compressed images",
+    "E712": "archives where images should be",
     # running
     "E720": "something that the network does not have",
     "E730": "a loss that is not finite",

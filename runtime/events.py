@@ -1,6 +1,9 @@
 """The log of a run, `events.jsonl`: one JSON object a line, each with `event` and `time` (seconds since 1970).
 
     start        steps, images in the data, and all that run.json has
+    data         message (a sentence on all that follows and on passes over the data), path (none: an array), sources
+                 {folder, file, archive, array file or video: how many}, ignored {suffix: files that are no images},
+                 excluded (images)
     step         step (updates done), images (seen), loss, terms {path: value}, objectives {path: sum of its terms},
                  accuracies {"path top-1": share of the images},
                  seconds (of the step), waited (for data)

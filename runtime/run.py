@@ -30,7 +30,8 @@ from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 
 from .checkpoint import Checkpoint
 from .checkpoints import CheckpointFolder, Found, PassedOver, Told
-from .data import Batch, Dataset, open_frames
+from .data import Batch, Dataset, Kept, open_frames
+from .data.sources import FIRST
 from .events import Event, read_events
 from .network import Network
 from .safetensors import Damaged
@@ -58,6 +59,11 @@ class Run:
         """The names of the labels, in the order of their numbers; None where the images had none."""
         classes = self.info["data"]["classes"]
         return None if classes is None else tuple(classes)
+
+    @property
+    def kept(self) -> Kept:
+        """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
+        return Kept(self.info["data"].get("listing", FIRST), self.classes)
 
     def events(self, steps: bool = True) -> list[Event]:
         """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
@@ -145,7 +151,9 @@ class Run:
             raise refused("E747", "the run was trained on an array, so there are no images to read")
         frames = replace(frames, normalize=normalize or frames.normalize)
         sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
-        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed)
+        learned = any(objective.term.needs_labels for objective in self.plan.graph.objectives)
+        kept = self.kept if data is None or learned else replace(self.kept, classes=None)
+        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed, kept=kept)
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

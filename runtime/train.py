@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from lnet.dsl.diagnostics import refused
 from .cache import keep_programs
 from .checkpoint import Checkpoint
 from .cluster.rounding import FLOAT32, WIRES
-from .data import check_classes, open_frames
+from .data import Kept, Readout, check_labels, open_frames, order_classes
 from .data.arrays import ArrayDataset
+from .data.sources import NEWEST
 from .network import initial_params
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, memory, next_directory, open_run
@@ -62,7 +64,8 @@ def train(
     reporter = reporter or Silent()
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     base = Path(plan.source_name).resolve().parent
-    samples = _open(plan, data, base)
+    known = None if start is None else open_run(start).classes
+    samples = _open(plan, data, base, known=known or ())
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     begin = None if start is None else start_from(Path(start), plan)
     run = create_run(
@@ -71,6 +74,7 @@ def train(
         {
             "base": str(base),
             "images": samples.count,
+            "listing": NEWEST,
             "classes": samples.classes,
             "in_memory": isinstance(data, np.ndarray),
         },
@@ -82,7 +86,7 @@ def train(
     for note in () if begin is None else begin.notes:
         reporter.said(note)
     if client is not None:
-        _train_on(client, run, reporter, data, resumed=False)
+        _train_on(client, run, reporter, data, samples, resumed=False)
         return run
     with locked(run):
         step, params, state, _ = _restore(run, rule, reporter)
@@ -108,10 +112,10 @@ def resume(
     if steps is not None:
         run = replace(run, plan=_with_steps(run.plan, steps))
     plan = _with_path(run.plan, data)
-    samples = _open(plan, data, Path(run.info["data"]["base"]))
+    samples = _open(plan, data, Path(run.info["data"]["base"]), run.kept)
     _check_same_data(run, samples)
     if client is not None:
-        _train_on(client, replace(run, plan=plan), reporter, data, resumed=True)
+        _train_on(client, replace(run, plan=plan), reporter, data, samples, resumed=True)
         return run
     with locked(run):
         rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
@@ -123,10 +127,13 @@ def resume(
     return run
 
 
-def _train_on(client: Client, run: Run, reporter: Reporter, data: Images, resumed: bool) -> None:
+def _train_on(
+    client: Client, run: Run, reporter: Reporter, data: Images, samples: Samples, resumed: bool
+) -> None:
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
     from .cluster.launch import origin_of, train_on
 
+    about = samples.contents.event(run.plan, len(run.plan.placement.tiles))
     array = run.directory / "images.npy" if isinstance(data, np.ndarray) else None
     with locked(run), stop_signals() as stopped:
         origin = origin_of(run, reporter)
@@ -134,7 +141,7 @@ def _train_on(client: Client, run: Run, reporter: Reporter, data: Images, resume
         run.checkpoints.clean()
         if array is not None:
             _keep(array, np.asarray(data))
-        if not train_on(client, run, reporter, stopped, array, origin, resumed):
+        if not train_on(client, run, reporter, stopped, array, origin, resumed, about):
             raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
 
 
@@ -162,7 +169,10 @@ def _with_path(plan: Plan, data: Images) -> Plan:
     return replace(plan, graph=replace(plan.graph, training=replace(training, data=frames)))
 
 
-def _open(plan: Plan, data: Images, base: Path) -> Samples:
+def _open(
+    plan: Plan, data: Images, base: Path, kept: Kept | None = None, known: tuple[str, ...] = ()
+) -> Samples:
+    """Open what a plan is trained on: as it is `kept` by a run that goes on, else with classes in the order `known`."""
     training, sheet = plan.graph.training, plan.graph.input.sheet
     needed, there = 4 * training.batch * sheet.values / 2**30, memory() / 2**30
     if needed > there:
@@ -171,6 +181,11 @@ def _open(plan: Plan, data: Images, base: Path) -> Samples:
             f"a batch of {training.batch:,} images takes {needed:,.0f} GiB, this machine has {there:,.0f}",
             hint="begin a run with a smaller one: --set train.batch=100",
         )
+    readouts = [
+        Readout(objective.path, plan.graph.layer(objective.reads[0]).sheet.maps)
+        for objective in plan.graph.objectives
+        if objective.term.needs_labels
+    ]
     samples: Samples
     if isinstance(data, np.ndarray):
         samples = ArrayDataset(data, sheet, training.seed)
@@ -181,10 +196,9 @@ def _open(plan: Plan, data: Images, base: Path) -> Samples:
             hint="add 'data = frames(\"folder\")' to its 'train' block, or name a folder with '--data'",
         )
     else:
-        samples = open_frames(training.data, sheet.maps, base, training.seed)
-    for objective in plan.graph.objectives:
-        if objective.term.needs_labels:
-            check_classes(samples, plan.graph.layer(objective.reads[0]).sheet.maps, objective.path)
+        classes = partial(order_classes, readouts=readouts, known=known)
+        samples = open_frames(training.data, sheet.maps, base, training.seed, kept=kept, classes=classes)
+    check_labels(samples, readouts)
     return samples
 
 

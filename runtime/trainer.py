@@ -21,7 +21,7 @@ from lnet.compiler.graph import Graph
 from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
-from .data import Batch, Dataset, feed
+from .data import Batch, Dataset, feed, skipped
 from .data.arrays import ArrayDataset
 from .evaluate import batch_last, total_loss
 from .events import EventLog, losses
@@ -109,6 +109,9 @@ class Trainer:
             self.log.add("resume", step=self.step, torn=torn)
         else:
             self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)
+        data = self.samples.contents.event(self.run.plan)
+        self.log.add("data", **data)
+        self.reporter.said(data["message"])
         if training.replicas > 1:
             self._warn(f"one process trains one replica; the file asks for {training.replicas}")
         for name in self.samples.unmatched:
@@ -155,10 +158,10 @@ class Trainer:
         self.reporter.stepped(self.step, found["objectives"] | found["accuracies"], batch / seconds)
 
     def _report_skipped(self, known: int) -> int:
-        skipped = list(self.samples.skipped.items())
-        for name, reason in skipped[known:]:
-            self._warn(f"skipped the corrupt image '{name}': {reason}")
-        return len(skipped)
+        found = list(self.samples.skipped.items())
+        for name, reason in found[known:]:
+            self._warn(skipped(name, reason))
+        return len(found)
 
     def _finish(self, stopped: bool) -> None:
         failure = self._checkpoint() if self.saved != self.step else None

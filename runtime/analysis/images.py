@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
-from lnet.runtime.data.sources import ARRAYS
 from lnet.runtime.run import Run
 
 BATCH = 50
@@ -58,18 +57,12 @@ class Images:
 def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     """Open a set of images as the run's network sees them: scaled whole, normalised as in training.
 
-    With `labelled` the name of an image's folder is its label, in an array file what `labels` says. Raises
-    `LnetError`.
+    With `labelled` they have labels: their own, else the names of their folders. Raises `LnetError`.
     """
     graph = run.plan.graph
-    by_folder = labelled and Path(place).suffix.lower() not in ARRAYS
-    frames = replace(
-        graph.frames, path=str(place), crop="resize", exclude=None, labels="folder" if by_folder else None
-    )
-    found = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed)
-    if labelled and found.classes is None:
-        raise refused("E707", f"the images in '{place}' have no labels")
-    return Images(found)
+    labels = "folder" if labelled else None
+    frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
+    return Images(open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed))
 
 
 def own_images(run: Run, samples: int | None = None) -> Images:
@@ -82,5 +75,6 @@ def own_images(run: Run, samples: int | None = None) -> Images:
     if frames is None or run.info["data"]["in_memory"]:
         message = "the run was trained on an array, so there are no images to read"
         raise refused("E747", message, hint="name a folder, an archive or an array file with '--data'")
-    own = open_frames(frames, graph.input.sheet.maps, Path(run.info["data"]["base"]), graph.training.seed)
+    base, seed = Path(run.info["data"]["base"]), graph.training.seed
+    own = open_frames(frames, graph.input.sheet.maps, base, seed, kept=run.kept)
     return Images(own, samples or (max(own.count, SAMPLES) if frames.crop == "random" else own.count))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
+from lnet.runtime.data import Kept
 from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 
@@ -30,7 +31,7 @@ class Brief:
     `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
     the number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers,
     after which the run is given up, or without orders, after which a worker leaves it; `wire`: as what parameters and
-    gradients cross between processes.
+    gradients cross between processes; `kept`: what the run keeps of its images.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Brief:
     times: Times = field(default_factory=Times)
     desertion: float = 60.0
     wire: str = FLOAT32
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def short(self) -> str:

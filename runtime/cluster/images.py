@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lnet.runtime.data import Batch, Dataset, open_frames
+from lnet.runtime.data import Batch, Dataset, open_frames, skipped
 from lnet.runtime.data.arrays import ArrayDataset
 
 from .brief import Brief
@@ -29,6 +29,7 @@ class Images:
         self.expected: dict[Owner, list[int]] = {}
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
         self.kept: dict[int, Future[Batch]] = {}
+        self.told: set[str] = set()
         self.lock = threading.Lock()
 
     @cached_property
@@ -40,7 +41,11 @@ class Images:
             )
         assert graph.training.data is not None, "launch: a run without images is refused"
         return open_frames(
-            graph.training.data, graph.input.sheet.maps, Path(self.brief.base), graph.training.seed
+            graph.training.data,
+            graph.input.sheet.maps,
+            Path(self.brief.base),
+            graph.training.seed,
+            kept=self.brief.kept,
         )
 
     def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
@@ -62,6 +67,13 @@ class Images:
         with self.lock:
             future = self._future(number)
         return future.result()
+
+    def newly_skipped(self) -> list[str]:
+        """Return what is to be said of corrupt images that were met since this was asked before."""
+        with self.lock:
+            found = {name: why for name, why in self.dataset.skipped.items() if name not in self.told}
+            self.told.update(found)
+        return [skipped(name, why) for name, why in found.items()]
 
     def _future(self, number: int) -> Future[Batch]:
         if number not in self.kept:

@@ -53,18 +53,19 @@ def train_on(
     array: Path | None,
     origin: tuple[int, str] | None,
     resumed: bool,
+    data: Event,
 ) -> bool:
     """Train a run on a cluster, from a checkpoint if there is an `origin`; return whether it is complete.
 
-    `array` are images that were given as an array. Raises `LnetError` for workers that cannot take part, and for what
-    fails on them.
+    `array` are images that were given as an array, `data` what the log says of the images. Raises `LnetError` for
+    workers that cannot take part, and for what fails on them.
     """
     brief = _brief(client, run, array, origin)
     check_processes(client, brief)
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
-        following.begin(Account(log, reporter), client, resumed)
+        following.begin(Account(log, reporter), client, resumed, data)
         connection = Connection(client, run, brief)
         with _published(client, brief) as events, _roles(connection):
             page = page_address(client, brief)
@@ -108,6 +109,7 @@ def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str]
         origin=origin,
         times=TIMES,
         wire=run.info.get("wire", FLOAT32),
+        kept=run.kept,
     )
 
 
@@ -149,6 +151,7 @@ class _Following:
     complete: bool = False
     began: float = field(default_factory=time.monotonic)
     left_out: list[str] = field(default_factory=list)
+    warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.steps = Steps(self.brief, self.brief.begun_at)
@@ -158,7 +161,7 @@ class _Following:
         """Steps of the run: each is one of every replica."""
         return self.steps.done // self.brief.spec.replicas
 
-    def begin(self, log: Account, client: Client, resumed: bool) -> None:
+    def begin(self, log: Account, client: Client, resumed: bool, data: Event) -> None:
         """Log how the run begins."""
         self.log = log
         training = self.run.plan.graph.training
@@ -166,6 +169,8 @@ class _Following:
             log.add("resume", step=self.step, torn=self.brief.torn)
         else:
             log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
+        log.add("data", **data)
+        self.reporter.said(data["message"])
         log.add(
             "cluster",
             scheduler=client.scheduler_info(n_workers=0)["address"],
@@ -235,8 +240,11 @@ class _Following:
                 hopeless = self._hopeless(details)
                 self.log.add("failed", step=self.step, message=str(hopeless))
                 raise hopeless
+            case "warning" if details["message"] in self.warned:
+                pass  # several replicas met it
             case kind:
                 self.log.add(kind, **details)
+                self.warned.update([details["message"]] if kind == "warning" else [])
                 if kind == "left out":
                     self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
                 elif kind == "rollback":

@@ -111,6 +111,9 @@ class Tiles:
         """Compute one step, in the role's thread."""
         began = time.perf_counter()
         batch = self.images.batch(compute.batch)
+        if compute.owner.index == 0:  # the other tiles of the replica meet the same images
+            for message in self.images.newly_skipped():
+                self.soon(self.log, "warning", message=message)
         labels = None if batch.labels is None else jnp.asarray(batch.labels)
         step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None

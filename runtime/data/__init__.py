@@ -1,6 +1,19 @@
 """Images: where they lie, how they become batches, and in which order."""
 
-from .dataset import Batch, Dataset, check_classes, open_frames
+from .contents import Contents, skipped
+from .dataset import Batch, Dataset, Kept, check_labels, open_frames
 from .feed import feed
+from .labels import Readout, order_classes
 
-__all__ = ["Batch", "Dataset", "check_classes", "feed", "open_frames"]
+__all__ = [
+    "Batch",
+    "Contents",
+    "Dataset",
+    "Kept",
+    "Readout",
+    "check_labels",
+    "feed",
+    "open_frames",
+    "order_classes",
+    "skipped",
+]

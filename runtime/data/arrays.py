@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lnet.compiler.shapes import Sheet
 from lnet.dsl.diagnostics import refused
 
+from .contents import Contents
 from .dataset import Batch, permutation
 
 
@@ -28,6 +29,7 @@ class ArrayDataset:
             )
         self._images, self._seed = images, seed
         self.skipped: dict[str, str] = {}
+        self.contents = Contents(self.count, None)
 
     @property
     def count(self) -> int:

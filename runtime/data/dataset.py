@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -21,11 +22,15 @@ from numpy.typing import NDArray
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 
-from .find import find_sources
+from .contents import Contents
+from .find import Found, find_sources
+from .labels import LABEL, UNKNOWN, Readout, number_labels, order_classes, unknown_class
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
-from .sources import ImageSource
+from .sources import NEWEST, ImageSource, listing
 
 CACHE_BYTES = 2**30
+Classes = Callable[[Sequence[str], Sequence[str]], tuple[str, ...]]
+"""From the labels of images, and their names, to the classes in the order of their numbers."""
 _CROPS, _ORDERS = 0, 1  # streams of random numbers: one for windows, one for permutations
 
 
@@ -36,6 +41,14 @@ class Batch:
     images: NDArray[np.float32]
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a run keeps of its images, so that it sees the same whenever it goes on: how files are listed, and classes."""
+
+    listing: int = NEWEST
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +65,33 @@ class Dataset:
     """
 
     def __init__(
-        self, frames: Frames, sources: Sequence[ImageSource], seed: int, cache_bytes: int = CACHE_BYTES
+        self,
+        frames: Frames,
+        found: Found,
+        seed: int,
+        cache_bytes: int = CACHE_BYTES,
+        classes: Classes = order_classes,
     ) -> None:
         self.frames, self.seed = frames, seed
         self._corrupt: dict[int, str] = {}
-        entries = [_Entry(s, i, name) for s in sources for i, name in enumerate(s.names)]
+        entries = [_Entry(s, i, name) for s in found.sources for i, name in enumerate(s.names)]
         excluded = _Exclusion.read(frames.exclude)
         self._entries = [entry for entry in entries if not excluded.covers(entry.name)]
         self.unmatched = excluded.unmatched()
         if not self._entries:
             raise refused("E702", f"there are no images in '{frames.path}'", f"{len(entries)} were excluded")
-        self.classes: tuple[str, ...] | None
-        self._labels: NDArray[np.int32] | None
-        self.classes, self._labels = _classes(frames, self._entries)
+        kinds = Counter(source.kind for source in found.sources if len(source.names))
+        self.contents = Contents(
+            self.count, frames.path, kinds, found.ignored, len(entries) - len(self._entries)
+        )
+        self.classes: tuple[str, ...] | None = None
+        self._labels: NDArray[np.int32] | None = None
+        labels = _labels(frames, self._entries)
+        if labels is not None:
+            self.classes = classes(labels, self.names)
+            self._labels = number_labels(labels, self.classes)
+            for unknown in np.flatnonzero(self._labels == UNKNOWN):
+                raise unknown_class(self.names[unknown], labels[unknown], self.classes)
         self._cache: dict[int, Pixels] = {}
         self._room = cache_bytes
         self._lock = threading.Lock()
@@ -198,7 +225,7 @@ def _random(seed: int, number: int, stream: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class _Exclusion:
-    """Names to leave out; an entry covers the whole name or the file name in it."""
+    """Names to leave out; an entry covers a whole name, the file name in it, or that with folders before it."""
 
     entries: frozenset[str]
     used: set[str]
@@ -217,7 +244,8 @@ class _Exclusion:
         return _Exclusion(frozenset(entry for entry in entries if entry), set())
 
     def covers(self, name: str) -> bool:
-        hits = self.entries.intersection((name, name.rpartition("/")[2]))
+        parts = name.split("/")
+        hits = self.entries.intersection("/".join(parts[at:]) for at in range(len(parts)))
         self.used.update(hits)
         return bool(hits)
 
@@ -225,65 +253,75 @@ class _Exclusion:
         return tuple(sorted(self.entries - self.used))
 
 
-def _classes(
-    frames: Frames, entries: list[_Entry]
-) -> tuple[tuple[str, ...] | None, NDArray[np.int32] | None]:
-    """Return the sorted label names and the number of each image's."""
+def _labels(frames: Frames, entries: list[_Entry]) -> list[str] | None:
+    """Return each image's label: its own, else with `labels = folder` the name of its folder; None where some have none."""
+    found = [None if entry.source.labels is None else entry.source.labels[entry.index] for entry in entries]
     if frames.labels == "folder":
-        labels = [_folder_of(entry.name, frames) for entry in entries]
-    elif all(entry.source.labels is not None for entry in entries):
-        labels = [entry.source.labels[entry.index] for entry in entries]  # type: ignore[index]
-    else:
-        return None, None
-    classes = tuple(sorted(set(labels)))
-    numbers = {label: number for number, label in enumerate(classes)}
-    return classes, np.array([numbers[label] for label in labels], np.int32)
+        return [label or _folder_of(entry, frames) for label, entry in zip(found, entries, strict=True)]
+    labels = [label for label in found if label is not None]
+    return labels if len(labels) == len(entries) else None
 
 
-def _folder_of(name: str, frames: Frames) -> str:
-    folder = name.rpartition("/")[0].rpartition("/")[2]
-    if not folder:
-        raise refused(
-            "E707",
-            f"labels are the names of folders, and '{name}' in '{frames.path}' is in none",
-            hint="put the images of each class into a folder with its name",
-        )
-    return folder
+def _folder_of(entry: _Entry, frames: Frames) -> str:
+    name = entry.name
+    if folder := name.rpartition("/")[0].rpartition("/")[2]:
+        return folder
+    if entry.source.kind == "array file":
+        file = name.rpartition("[")[0]
+        hint = f"add an array 'labels': np.savez('{Path(file).stem}.npz', images=images, labels=labels)"
+        raise refused("E707", f"the array in '{file}' has no labels beside it", hint=hint)
+    raise refused(
+        "E707",
+        f"labels are the names of folders, and '{name}' in '{frames.path}' is in none",
+        f"no '{LABEL}' file stands beside it either",
+        hint="put the images of each class into a folder with its name",
+    )
 
 
 def open_frames(
-    frames: Frames, channels: int, base: Path, seed: int, cache_bytes: int = CACHE_BYTES
+    frames: Frames,
+    channels: int,
+    base: Path,
+    seed: int,
+    cache_bytes: int = CACHE_BYTES,
+    kept: Kept | None = None,
+    classes: Classes = order_classes,
 ) -> Dataset:
     """Open the images that a plan names, relative to `base`; raises `LnetError`.
 
-    `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory.
+    `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is what the run that they are
+    of keeps of them; `classes` orders those of a run that begins.
     """
     if channels not in (1, 3):
         raise refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
     if frames.exclude is not None:
         frames = replace(frames, exclude=str(base / frames.exclude))
-    return Dataset(frames, find_sources(frames.path, channels, base), seed, cache_bytes)
+    kept = kept or Kept()
+    found = find_sources(frames.path, channels, base, frames.labels == "folder", listing(kept.listing))
+    if kept.classes is not None:
+        ordered = kept.classes
+        return Dataset(frames, found, seed, cache_bytes, lambda labels, names: ordered)
+    return Dataset(frames, found, seed, cache_bytes, classes)
 
 
 class Labelled(Protocol):
     """What may have labels."""
 
     @property
+    def contents(self) -> Contents: ...
+
+    @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the labels, in the order of their numbers."""
 
 
-def check_classes(dataset: Labelled, units: int, objective: str) -> None:
-    """Raise `LnetError` unless the images have labels, as many classes as the vector that reads them is long."""
-    if dataset.classes is None:
-        raise refused(
-            "E707",
-            f"the objective '{objective}' needs labels, and the images have none",
-            hint="give 'frames' the argument 'labels = folder'",
-        )
-    if len(dataset.classes) != units:
-        raise refused(
-            "E710",
-            f"the objective '{objective}' reads {units} values, but the images have {len(dataset.classes)} classes",
-            "the classes are " + ", ".join(dataset.classes[:20]),
-        )
+def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
+    """Raise `LnetError` where an objective needs labels and the images have none."""
+    if images.classes is not None or not readouts:
+        return
+    if images.contents.sources.keys() <= {"array file"}:
+        hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
+    else:
+        hint = "give 'frames' the argument 'labels = folder'"
+    message = f"the objective '{readouts[0].objective}' needs labels, and the images have none"
+    raise refused("E707", message, hint=hint)

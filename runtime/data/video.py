@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lnet.dsl.diagnostics import refused
@@ -30,9 +32,11 @@ class Video:
     the way come along, so that they need not be decoded again.
     """
 
+    kind = "video"
     labels = None
+    ignored: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, path: Path, channels: int) -> None:
+    def __init__(self, path: Path, name: str, channels: int) -> None:
         self._av = _pyav()
         self.path, self.channels = path, channels
         try:
@@ -42,7 +46,8 @@ class Video:
         except (self._av.error.FFmpegError, OSError, IndexError) as error:
             raise refused("E703", f"'{path}' is no readable video", str(error)) from error
         self._numbers = {time: number for number, time in enumerate(self._times)}
-        self.names = [f"{path.name}[{number}]" for number in range(len(self._times))]
+        self.names = [f"{name}[{number}]" for number in range(len(self._times))]
+        self.sizes = [path.stat().st_size] * len(self.names)
         self._lock = threading.Lock()
 
     def load(self, index: int) -> dict[int, Pixels]:

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from dataclasses import replace
+from functools import partial
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.data import check_classes, feed, open_frames
+from lnet.runtime.data import Readout, check_labels, feed, open_frames, order_classes
 from lnet.runtime.data.dataset import Dataset
 
 PLAIN = Frames("images", Size(6, 6), crop="center", flip=False, normalize="none")
@@ -379,15 +380,21 @@ def test_an_unreadable_list_of_names(tmp_path):
     refused(tmp_path, "E708", "the list of names to exclude", replace(PLAIN, exclude="none.txt"))
 
 
+def learned_by(tmp_path, *readouts, frames=PLAIN):
+    dataset = open_frames(frames, 3, tmp_path, 0, classes=partial(order_classes, readouts=readouts))
+    check_labels(dataset, readouts)
+    return dataset
+
+
 def test_classes_must_be_as_many_as_the_vector_is_long(tmp_path):
     folder_of(tmp_path)
-    check_classes(opened(tmp_path, replace(PLAIN, labels="folder")), 2, "q")
+    learned_by(tmp_path, Readout("q", 2), frames=replace(PLAIN, labels="folder"))
     with pytest.raises(
         LnetError, match="E710: the objective 'q' reads 3 values, but the images have 2 classes"
     ):
-        check_classes(opened(tmp_path, replace(PLAIN, labels="folder")), 3, "q")
+        learned_by(tmp_path, Readout("q", 3), frames=replace(PLAIN, labels="folder"))
     with pytest.raises(LnetError, match="E707: the objective 'q' needs labels"):
-        check_classes(opened(tmp_path), 2, "q")
+        learned_by(tmp_path, Readout("q", 2))
 
 
 def test_errors_while_decoding_reach_the_trainer():

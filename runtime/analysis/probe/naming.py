@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.runtime.data.labels import UNKNOWN, number_labels
 from lnet.runtime.evaluate import TOPS, class_ranks
 from lnet.runtime.run import Run
 
@@ -20,8 +21,6 @@ from .subjects import Neurons, Responses, Weights
 from .testing import Trial
 
 Array = NDArray[Any]
-UNKNOWN = -1
-"""The class of an image whose label the network has not learned."""
 
 
 @dataclass(frozen=True)
@@ -62,5 +61,4 @@ def namings(trial: Trial, run: Run, weights: Weights, name: str = "trained") -> 
 
 def known_classes(images: LabelledSet, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return which of a network's classes each image shows."""
-    numbers = {label: number for number, label in enumerate(classes)}
-    return np.array([numbers.get(label, UNKNOWN) for label in images.classes])[images.labels]
+    return number_labels(images.classes, classes)[images.labels].astype(np.int64)

@@ -1,0 +1,114 @@
+"""Image files, in a folder and the folders in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from lnet.dsl.diagnostics import refused
+
+from .labels import LABEL, label_files, labels_beside
+from .pixels import Corrupt, Pixels, decode_image
+from .sources import Listing, suffix_of
+
+_OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
+"""What the system says of a file that is not to be had; else it speaks of the disk, the network or this process."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files; names are relative to a folder."""
+
+    folder: Path
+    names: Sequence[str]
+    channels: int
+    labels: Sequence[str] | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    kind: str = "folder"
+
+    @cached_property
+    def sizes(self) -> Sequence[int]:
+        return [_size(self.folder / name) for name in self.names]
+
+    def load(self, index: int) -> dict[int, Pixels]:
+        return {index: decode_image(_read(self.folder / self.names[index]), self.channels)}
+
+
+def files_in(root: Path, inside: str, channels: int, listing: Listing, labelled: bool) -> Files:
+    """Return the images of the folder `inside` of `root` and the folders in it, in the order of their names.
+
+    Names are relative to `root`. With `labelled` the labels that stand beside the images are read.
+    """
+    found = sorted(_walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset()))
+    names = [name for name in found if listing.is_image(name)]
+    others = [name for name in found if not listing.is_image(name)]
+    ignored = Counter(suffix_of(name) for name in others)
+    labels = labels_beside(names, others, lambda name: _read(root / name), root) if labelled else None
+    if labels is not None:
+        ignored.pop(LABEL)
+    return Files(root, names, channels, labels, ignored)
+
+
+def files_named(root: Path, names: Sequence[str], channels: int, labelled: bool) -> Files:
+    """Return images of `root` by their names; with `labelled` the labels that stand beside them are read."""
+    labels = None
+    if labelled:
+        beside = {label for name in names for label in label_files(name) if (root / label).is_file()}
+        labels = labels_beside(names, beside, lambda name: _read(root / name), root)
+    return Files(root, names, channels, labels, kind="file")
+
+
+def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Yield the names of the files in a folder; a link to one of the folders `above` leads nowhere new."""
+    try:
+        status = os.stat(folder)
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise refused("E703", f"the folder '{folder}' cannot be read", str(error.strerror)) from error
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if not listing.shows(entry.name):
+            continue
+        if _leads_to_a_folder(entry, listing.unpacked):
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", listing, above | {here})
+        elif _is_file(entry, listing.unpacked):
+            yield prefix + entry.name
+
+
+def _leads_to_a_folder(entry: os.DirEntry[str], links: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=links)
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str], links: bool) -> bool:
+    """Whether an entry is a file, or a link that leads to none: an image that will be missed when it is read."""
+    try:
+        return entry.is_file() or (links and entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return links
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's bytes; raises `Corrupt` where it is not to be had, `LnetError` where nothing else is either."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno in _OF_THE_FILE:
+            raise Corrupt(f"it cannot be read: {error.strerror}") from error
+        raise refused("E703", f"the image '{path}' cannot be read now", str(error.strerror)) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,159 @@
+"""Labels: where an image's own stands, and which number each label has.
+
+Integers keep their value, as in Keras and PyTorch: unit k of the vector that learns them is label k. All others are
+numbered in the order of the text. A run keeps its order: one that lnet 0.1 began has integers in the order of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.dsl.diagnostics import LnetError, refused
+
+from .pixels import Corrupt
+
+LABEL = ".cls"
+"""The suffix of a file that holds the label of the image beside it, as WebDataset has it."""
+UNKNOWN = -1
+"""The number of a label that is none of the classes."""
+_INTEGER = re.compile(r"-?[0-9]+")
+
+
+@dataclass(frozen=True)
+class Readout:
+    """An objective that reads labels, and how many units the vector has that learns them."""
+
+    objective: str
+    units: int
+
+
+def are_integers(labels: Iterable[str]) -> bool:
+    return all(_INTEGER.fullmatch(label) for label in labels)
+
+
+def order_classes(
+    labels: Sequence[str], names: Sequence[str], readouts: Sequence[Readout] = (), known: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return the classes of labels in the order of their numbers; raises `LnetError` if `readouts` cannot learn them.
+
+    `names` are those of the images. Classes that are `known` keep their order, if they are all that there is.
+    """
+    found = set(labels)
+    if known and found <= set(known) and all(len(known) == readout.units for readout in readouts):
+        return known
+    if not are_integers(found):
+        classes = tuple(sorted(found))
+        for readout in readouts:
+            if readout.units != len(classes):
+                raise _other_number(readout, classes)
+        return classes
+    spelled = {int(label): label for label in sorted(found, reverse=True)}
+    if not readouts:
+        return tuple(spelled[value] for value in sorted(spelled))
+    fewest = min(readouts, key=lambda readout: readout.units)
+    for name, label in zip(names, labels, strict=True):
+        if not 0 <= int(label) < fewest.units:
+            raise _no_unit(fewest, int(label), max(spelled), name)
+    most = max(readout.units for readout in readouts)
+    return tuple(spelled.get(value, str(value)) for value in range(most))
+
+
+def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int32]:
+    """Return the number of the class of each label, `UNKNOWN` for one that is none of them.
+
+    Integers are one label however they are spelled: `7` and `007`.
+    """
+    numbers = {name: number for number, name in enumerate(classes)}
+    integers = {int(name): number for number, name in enumerate(classes)} if are_integers(classes) else {}
+
+    def number(label: str) -> int:
+        value = int(label) if integers and _INTEGER.fullmatch(label) else None
+        return numbers.get(label, UNKNOWN if value is None else integers.get(value, UNKNOWN))
+
+    numbered = {label: number(label) for label in set(labels)}
+    return np.array([numbered[label] for label in labels], np.int32)
+
+
+def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
+    """Return the error for an image whose label is none of the classes that were learned."""
+    more = ", ..." if len(classes) > 20 else ""
+    return refused(
+        "E710",
+        f"'{name}' has the label '{label}', which is none of the {len(classes)} classes of the run",
+        f"the classes are {', '.join(classes[:20])}{more}",
+        hint="leave such images out with 'exclude', or begin a run that learns their class",
+    )
+
+
+def label_files(name: str) -> tuple[str, str]:
+    """Return which files may hold the label of an image: `a.left.cls` and `a.cls` that of `a.left.jpg`."""
+    path = PurePosixPath(name)
+    folder = name[: len(name) - len(path.name)]
+    return folder + path.stem + LABEL, folder + path.name.split(".")[0] + LABEL
+
+
+def labels_beside(
+    names: Sequence[str], others: Iterable[str], read: Callable[[str], bytes], place: Path
+) -> list[str] | None:
+    """Return the labels in files beside images; None where there are no such files.
+
+    Raises `LnetError` for images that have none.
+    """
+    found = {name for name in others if name.endswith(LABEL)}
+    if not found:
+        return None
+    labels: dict[str, str] = {}
+
+    def label(name: str) -> str:
+        file = next((file for file in label_files(name) if file in found), None)
+        if file is None:
+            message = f"other images in '{place}' have a '{LABEL}' file beside them, '{name}' has none"
+            hint = f"add '{label_files(name)[0]}', or remove all '{LABEL}' files to take the names of folders"
+            raise refused("E707", message, hint=hint)
+        if file not in labels:
+            labels[file] = _text(read, file, place)
+        return labels[file]
+
+    return [label(name) for name in names]
+
+
+def _text(read: Callable[[str], bytes], name: str, place: Path) -> str:
+    try:
+        text = read(name).decode().strip()
+    except (Corrupt, UnicodeDecodeError) as error:
+        raise refused("E707", f"the label '{name}' in '{place}' is no text", str(error)) from error
+    if not text or "\n" in text:
+        found = "it is empty" if not text else "it has several lines"
+        raise refused("E707", f"'{name}' in '{place}' holds no label", found, hint="write one label into it")
+    return text
+
+
+def _other_number(readout: Readout, classes: tuple[str, ...]) -> LnetError:
+    more = ", ..." if len(classes) > 20 else ""
+    return refused(
+        "E710",
+        f"the objective '{readout.objective}' reads {readout.units} values, "
+        f"but the images have {len(classes)} classes",
+        f"the classes are {', '.join(classes[:20])}{more}",
+        hint=f"'dense({len(classes)})' has a unit for each",
+    )
+
+
+def _no_unit(readout: Readout, label: int, largest: int, name: str) -> LnetError:
+    if label < 0:
+        hint = "leave out images without a label, with 'exclude', or number their class from 0"
+    else:
+        hint = f"'dense({largest + 1})' has a unit for each label from 0 to {largest}"
+    return refused(
+        "E710",
+        f"'{name}' has the label {label}, and the {readout.units} values that the objective "
+        f"'{readout.objective}' reads are for the labels 0 to {readout.units - 1}",
+        "labels that are integers are the numbers of their units",
+        hint=hint,
+    )
