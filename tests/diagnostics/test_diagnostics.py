@@ -37,6 +37,7 @@ OUTSIDE_FILES = {
     "E609": "tests/lnet/test_cli.py",
     "W606": "tests/lnet/test_cli.py",
     "E720": "tests/runtime/test_network.py",
+    **{code: "tests/runtime/test_sources.py" for code in ("E711", "E712")},
     "E732": "tests/runtime/test_unreadable.py",
     **{f"E{number}": "tests/runtime/test_data.py" for number in range(701, 711)},
     **{f"E{number}": "tests/runtime/test_train.py" for number in (730, 731, 746, 747, 748, 751, 752)},
