@@ -72,7 +72,9 @@ class Host(WorkerPlugin):
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally = Tally()
         self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
-        self.post = Post(worker, self.brief, self.me, self.tally, self.tiles.count, self._lose)
+        self.post = Post(
+            worker, self.brief, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
+        )
         self.timer: asyncio.TimerHandle | None = None
         self.done = False
         self.alone, self.ticked = 0.0, self.now
@@ -89,6 +91,7 @@ class Host(WorkerPlugin):
         self.state = state
         publish(self.source)
         self.perform(instructions)
+        self._look_at_peers()
 
     async def teardown(self, worker: Worker) -> None:
         self.stop()
@@ -175,6 +178,20 @@ class Host(WorkerPlugin):
             self.tell(events.Tick)
         else:
             self._desert()
+
+    def _look_at_peers(self) -> None:
+        """Tell the machine who acknowledges nothing, every beat: ticks do not come while there is much to report.
+
+        Then ask those that its roles need, and that have not been sent anything.
+        """
+        if self.done:
+            return
+        unreached = self.post.reach.look(self.now)
+        if unreached != self.state.unreached:
+            self.tell(events.Unreached, unreached)
+        for peer in self.post.reach.quiet(machine.peers(self.state), self.brief.times.beat, self.now):
+            self.post.probe(peer)
+        self.loop.call_later(self.brief.times.beat, self._look_at_peers)
 
     def _desert(self) -> None:
         """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
@@ -289,11 +306,14 @@ class _Dispatch:
         payloads: Any = (),
         address: Any = None,
         arrays: Any = (),
+        probe: bytes = b"",
     ) -> str:
         host = self._host(run)
         if host is None or host.me != receiver:
             return "nobody"
-        if address is not None:
+        if probe:
+            pass  # the answer is all that it is for
+        elif address is not None:
             host.take_arrays(address, list(arrays))
         else:
             host.take(sender, message, list(payloads))

@@ -1,6 +1,7 @@
 """What a process of a run sends to others, over Dask's connections between workers; every byte of arrays is counted.
 
-Nothing here is sure to arrive. The protocol sends its messages again; for arrays of a step there are two attempts.
+Nothing here is sure to arrive. The protocol sends its messages again, so here they are tried twice, in case a connection
+had just been closed; arrays of a step as long as somebody may wait for them. `reach` knows who acknowledges nothing.
 What the run wants rounded is rounded in one thread: messages that overtake each other would be sent again.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
@@ -24,6 +25,7 @@ from .protocol import instructions as do
 from .protocol.events import Owner
 from .protocol.messages import Message, Params, Push, Sender
 from .protocol.wire import pack
+from .reach import PROBE, Reach
 from .rounding import FLOAT32, Arrays, outgoing
 
 DELIVER = "lnet_deliver"
@@ -31,6 +33,8 @@ PATIENCE = 20.0
 """Seconds in which another process must have taken a message, besides those for its bytes."""
 SLOWEST = 10_000_000
 """Bytes in a second: what a connection moves if it is alive."""
+PAUSE = 0.5
+"""Seconds before what a connection refused is sent again."""
 UNREACHED = (OSError, TimeoutError, RuntimeError)
 """What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
 
@@ -38,7 +42,8 @@ UNREACHED = (OSError, TimeoutError, RuntimeError)
 class Post:
     """`sender` is the process's name in the run.
 
-    `pushed` is told of the bytes that a tile sends its server, `lost` of a role whose arrays did not arrive.
+    `pushed` is told of the bytes that a tile sends its server, `wanted` says whether a role still wants its arrays sent,
+    `lost` is told of one whose arrays did not arrive.
     """
 
     def __init__(
@@ -48,10 +53,12 @@ class Post:
         sender: str,
         tally: Tally,
         pushed: Callable[[Sender, int], None],
+        wanted: Callable[[Owner], bool],
         lost: Callable[[Owner], None],
     ) -> None:
         self.worker, self.brief, self.sender, self.tally = worker, brief, sender, tally
-        self.pushed, self.lost = pushed, lost
+        self.pushed, self.wanted, self.lost = pushed, wanted, lost
+        self.reach = Reach(brief.times.doubt)
         self.tasks: set[asyncio.Task[None]] = set()
         self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
 
@@ -66,6 +73,13 @@ class Post:
         """Send what a tile has for another one."""
         self._start(self._send_arrays(owner, to, address, arrays))
 
+    def probe(self, to: str) -> None:
+        """Ask another process for an acknowledgement."""
+        self._start(self._probe(to))
+
+    async def _probe(self, to: str) -> None:
+        await self._taken(to, PROBE, {"probe": bytes(PROBE)})
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
@@ -79,7 +93,11 @@ class Post:
                 return
             size = self._count(send.message, sent)
             arrays = [{name: to_serialize(array) for name, array in payload.items()} for payload in sent]
-            await self._call(send.to, size, message=data, payloads=arrays)
+            content = {"message": data, "payloads": arrays}
+            if not await self._taken(send.to, size, content):
+                await asyncio.sleep(PAUSE)
+                if not send.late(time.monotonic()):
+                    await self._taken(send.to, size, content)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
         if self.brief.wire == FLOAT32 or not isinstance(message, Push | Params):
@@ -99,16 +117,25 @@ class Post:
         size = sum(array.nbytes for array in arrays)
         self.tally.sent["exchange"] += size
         content = {"address": list(astuple(address)), "arrays": [to_serialize(array) for array in arrays]}
-        for _ in range(2):
-            with suppress(*UNREACHED):
-                await self._call(to, size, **content)
+        deadline = time.monotonic() + PATIENCE
+        while self.wanted(owner) and not await self._taken(to, size, content):
+            if time.monotonic() >= deadline:
+                self.lost(owner)
                 return
-        self.lost(owner)
+            await asyncio.sleep(PAUSE)
 
-    async def _call(self, to: str, size: int, **content: Any) -> None:
+    async def _taken(self, to: str, size: int, content: Mapping[str, Any]) -> bool:
+        """Send something once; return whether it was taken."""
         rpc = self.worker.rpc(to.partition("#")[0])
         call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.sender, receiver=to, **content)
-        await asyncio.wait_for(call, PATIENCE + size / SLOWEST)
+        self.reach.begun(to, size, time.monotonic())
+        try:
+            await asyncio.wait_for(call, PATIENCE + size / SLOWEST)
+        except UNREACHED:
+            self.reach.failed(to, size, time.monotonic())
+            return False
+        self.reach.taken(to, size, time.monotonic())
+        return True
 
 
 def bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:

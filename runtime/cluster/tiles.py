@@ -60,6 +60,10 @@ class Tiles:
         """Count bytes that a tile here and a server elsewhere send each other, for the tile's next report."""
         self.traffic[fence.slot, fence.shard] += size
 
+    def busy(self, owner: Owner) -> bool:
+        """Whether a tile computes, so that others may wait for what it sends."""
+        return owner in self.cancelled
+
     def drop(self, owner: Owner) -> None:
         """Free what a tile holds."""
         self._give_up(owner)

@@ -55,11 +55,12 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
     tiles = {name: sum(slot.tiles.count(name) for slot in table.slots) for name in workers}
     for index, slot in enumerate(table.slots):
         for tile, name in enumerate(slot.tiles):
-            place = places.get((index, tile), "")
+            place, needed = places.get((index, tile), ""), (*slot.tiles, table.shards[tile].primary)
             if name not in workers or workers[name].place == place:
                 continue
             for other, member in workers.items():
-                if tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity:
+                room = tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity
+                if room and table.reach(other, needed):
                     yield member.place != place, tiles[other] - tiles[name], index, tile, other
 
 
@@ -80,7 +81,10 @@ def _handovers(table: Table) -> Iterator[Step]:
     for index, shard in enumerate(table.shards):
         beside = any(slot.tiles[index] == shard.standby for slot in table.slots)
         more = primaries.count(shard.primary) - primaries.count(shard.standby)
-        if shard.standby in usable and beside and more >= 2:
+        reached = table.reach(
+            shard.standby or "", (shard.primary, *(slot.tiles[index] for slot in table.slots))
+        )
+        if shard.standby in usable and beside and more >= 2 and reached:
             note = Note(
                 f"the primary of shard {index} is to move to {shard.standby}: work is spread more evenly"
             )

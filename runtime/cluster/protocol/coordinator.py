@@ -1,6 +1,6 @@
 """The coordinator: one for a run. It gives out roles, leases and commits, and computes nothing.
 
-    event --> react --> staffing --> servers --> balancing --> leasing --> saving --> orders to workers for whom they changed
+    event --> react --> links --> staffing --> servers --> balancing --> leasing --> saving --> orders where they changed
 
 Each arrow is a pure function of the whole table that does what has become possible, so that the order in which reports
 come in, or are lost, does not matter.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import balancing, deaths, leasing, saving, servers, staffing
+from . import balancing, deaths, leasing, links, saving, servers, staffing
 from .events import (
     CheckpointWanted,
     CoordinatorEvent,
@@ -25,11 +25,12 @@ from .events import (
 )
 from .instructions import Drained, GiveUp, Instruction, Note, Refused, Send, SetTimer
 from .manifest import Manifest
-from .messages import Orders, PrimaryDuty, Report, ReserveDuty, Restored, StandbyDuty, TileDuty
-from .spec import Spec
+from .messages import MOST_NAMED, Orders, PrimaryDuty, Report, ReserveDuty, Restored, StandbyDuty, TileDuty
+from .spec import Rules, Spec
 from .table import Member, Pool, Shard, Slot, Step, Table
 
 _PASSES: tuple[Callable[[Table, float], Step], ...] = (
+    links.relent,
     staffing.staff,
     servers.repair,
     balancing.balance,
@@ -38,10 +39,10 @@ _PASSES: tuple[Callable[[Table, float], Step], ...] = (
 )
 
 
-def begin(spec: Spec, now: float, manifest: Manifest | None = None) -> Step:
+def begin(spec: Spec, now: float, manifest: Manifest | None = None, rules: Rules | None = None) -> Step:
     """Start a run, or go on from a checkpoint of the same number of replicas and tiles under a new token."""
     vacant = Slot((None,) * spec.tiles)
-    table = Table(spec, (vacant,) * spec.replicas, (Shard(),) * spec.tiles)
+    table = Table(spec, (vacant,) * spec.replicas, (Shard(),) * spec.tiles, rules=rules or Rules())
     if manifest is not None:
         assert len(manifest.slots) == spec.replicas, "a manifest of another shape is to be reshaped first"
         slots = tuple(saving.resumed(record, spec.tiles) for record in manifest.slots)
@@ -125,6 +126,8 @@ def _reported(table: Table, now: float, report: Report) -> Step:
         return table, (Refused("of another run", report),)
     if any(not 0 <= status.shard < table.spec.tiles for status in report.primaries):
         return table, (Refused("of no such shard", report),)
+    if len(report.unreached) > MOST_NAMED:
+        return table, (Refused("of too many workers that are not reached", report),)
     if report.worker in table.gone:
         return table, (Refused("of a worker that is gone", report),)
     known = table.members.get(report.worker)
@@ -139,6 +142,7 @@ def _reported(table: Table, now: float, report: Report) -> Step:
         report.number,
         report.tiles,
         report.primaries,
+        steady=now,
     )
     if known is None:
         return _join(table, report.worker, member)
@@ -148,8 +152,9 @@ def _reported(table: Table, now: float, report: Report) -> Step:
         drained=known.drained,
         ordered=known.ordered,
         answered=known.answered,
+        steady=known.steady if now - known.heard <= table.spec.times.gap else now,
     )
-    return _with_member(table, report.worker, member), ()
+    return links.suspect(_with_member(table, report.worker, member), now, report.worker, report.unreached)
 
 
 def _join(table: Table, worker: str, member: Member) -> Step:

@@ -107,6 +107,14 @@ class PeerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """All `peers` that have acknowledged nothing for `Times.doubt` of what was sent to them, those for longest first."""
+
+    now: float
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """To the coordinator: the host saw a worker's process or connection end. `place`: the name of one that never joined."""
 
@@ -155,7 +163,16 @@ class ManifestWritten:
 
 
 WorkerEvent = (
-    Received | Tick | Installed | Applied | ReadDone | SnapshotTaken | CheckpointSaved | Computed | PeerLost
+    Received
+    | Tick
+    | Installed
+    | Applied
+    | ReadDone
+    | SnapshotTaken
+    | CheckpointSaved
+    | Computed
+    | PeerLost
+    | Unreached
 )
 CoordinatorEvent = (
     Received | Tick | WorkerLost | WorkerEnded | DrainWanted | CheckpointWanted | StopWanted | ManifestWritten

@@ -305,7 +305,10 @@ class PrimaryStatus:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker."""
+    """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker.
+
+    `unreached`: workers that acknowledge nothing, at most `MOST_NAMED`.
+    """
 
     run: str
     worker: str
@@ -316,6 +319,11 @@ class Report:
     capacity: int
     tiles: tuple[TileStatus, ...]
     primaries: tuple[PrimaryStatus, ...]
+    unreached: tuple[str, ...] = ()
+
+
+MOST_NAMED = 8
+"""Workers that a report may name as not reached: those for which the wait has been longest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ from .spec import Rules, Spec
 
 Step = tuple["Tile", tuple[Instruction, ...]]
 
+SOONER = 4
+"""How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
+refuses it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -70,7 +74,7 @@ class Tile:
     @property
     def wakes(self) -> float:
         """When a tick is due."""
-        asked = self.asked + wait(self.retry, self.asks) if self.phase == "fetching" else inf
+        asked = self.asked + wait(self.retry / SOONER, self.asks) if self.phase == "fetching" else inf
         return min((asked, *(push.sent + wait(self.retry, push.doublings) for push in self.outgoing)))
 
     @property
@@ -230,7 +234,9 @@ def _fence(state: Tile) -> Sender | None:
 
 def _resend(state: Tile, now: float, moved: bool = False) -> Step:
     """Send again what has waited too long for an answer; to a primary that has moved, all as if for the first time."""
-    asks = state.phase == "fetching" and (moved or state.asked + wait(state.retry, state.asks) <= now)
+    asks = state.phase == "fetching" and (
+        moved or state.asked + wait(state.retry / SOONER, state.asks) <= now
+    )
     if asks:
         state = replace(state, asked=now, asks=0 if moved else state.asks + 1)
     due = {

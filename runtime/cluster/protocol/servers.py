@@ -5,6 +5,8 @@
     no standby ----------------> chosen, filled in the background, ready when it holds all that was acknowledged
     primary's worker drains ---> with a standby ready the lease is not renewed, then as above; what the old primary
                                  holds stays in reserve until the new one has a standby
+    suspected link to a tile --> the tile moves (staffing.py); with no room for that, as if the primary's worker drained
+              to the standby --> another standby; with none to be had, the primary moves to this one likewise
 
 A lost shard of an asynchronous run is restored alone, and its replicas begin again with what it may lack. Synchronous,
 all shards go back to the checkpoint's step together.
@@ -66,7 +68,7 @@ def _learn(table: Table, index: int) -> Step:
 def _fill_primary(table: Table, index: int, now: float) -> Step:
     shard = table.shards[index]
     if shard.primary is not None:
-        leaves = table.members[shard.primary].draining and shard.ready
+        leaves = shard.ready and (table.members[shard.primary].draining or _cut_off(table, index))
         if leaves and not shard.retiring:
             table = table.with_shard(index, replace(shard, retiring=True))
         if not shard.retiring:
@@ -199,14 +201,14 @@ def _fill_standby(table: Table, index: int) -> Step:
     if shard.standby is not None and table.members[shard.standby].draining:
         shard = replace(shard, standby=None, ready=False, retiring=False)
         table = table.with_shard(index, shard)
-    if shard.primary is None or shard.standby is not None:
+    if shard.primary is None or (shard.standby is not None and not _replaceable(table, index, shard.primary)):
         return table, ()
-    worker = _best_standby(table, shard.primary, _keeper(shard))
+    worker = _best_standby(table, index, shard.primary)
     if worker is None:
         return table, ()
     note = Note(f"the standby of shard {index} is to be filled on {worker}")
     reserve = shard.reserve if worker != _keeper(shard) else None
-    shard = replace(shard, standby=worker, filling=shard.filling + 1, reserve=reserve)
+    shard = replace(shard, standby=worker, ready=False, filling=shard.filling + 1, reserve=reserve)
     return table.with_shard(index, shard), (note,)
 
 
@@ -215,24 +217,84 @@ def _keeper(shard: Shard) -> str | None:
     return shard.reserve[0] if shard.reserve is not None else None
 
 
+# --- suspected links -----------------------------------------------------------------------------------------------
+
+
+def moving(table: Table, slot: int) -> bool:
+    """Tell whether a primary that a tile of this replica does not reach is about to move."""
+    return any(
+        shard.ready
+        and _cut_off(table, tile)
+        and not _reaches(table, shard.primary, table.slots[slot].tiles[tile])
+        for tile, shard in enumerate(table.shards)
+    )
+
+
+def _cut_off(table: Table, index: int) -> bool:
+    """Tell whether a shard would be better off with its standby as the primary."""
+    shard = table.shards[index]
+    if shard.primary is None or shard.standby is None or not table.apart or not table.rules.part_servers:
+        return False
+    now, then = _unserved(table, index, shard.primary), _unserved(table, index, shard.standby)
+    lonely = not _reaches(table, shard.primary, shard.standby) and not _partners(table, index, shard.primary)
+    return then < now or (lonely and then == now and bool(_partners(table, index, shard.standby)))
+
+
+def _replaceable(table: Table, index: int, primary: str) -> bool:
+    """Tell whether a primary does not reach its standby, and would reach another one."""
+    shard = table.shards[index]
+    return (
+        not shard.retiring
+        and not _reaches(table, primary, shard.standby)
+        and bool(_partners(table, index, primary))
+    )
+
+
+def _partners(table: Table, index: int, worker: str) -> list[str]:
+    """Return who else than the present two could be the standby of a primary on a worker."""
+    shard = table.shards[index]
+    others = [name for name, _ in table.usable() if name not in (shard.primary, shard.standby)]
+    return [name for name in others if _reaches(table, worker, name)]
+
+
+def _unserved(table: Table, index: int, worker: str) -> int:
+    """Return how many tiles of a shard a worker does not reach."""
+    return sum(not _reaches(table, worker, slot.tiles[index]) for slot in table.slots)
+
+
+def _reaches(table: Table, worker: str | None, other: str | None) -> bool:
+    return worker is None or not table.rules.part_servers or table.reach(worker, (other,))
+
+
 # --- choosing ------------------------------------------------------------------------------------------------------
 
 
 def _best_primary(table: Table, index: int) -> str | None:
-    """Prefer a worker that has the shard's tile: parameters pass by reference there."""
+    """Prefer a worker that all tiles of the shard reach, then one that has such a tile: parameters pass by reference."""
 
-    def cost(name: str) -> tuple[bool, int, str]:
-        return all(slot.tiles[index] != name for slot in table.slots), _servers(table, name), name
+    def cost(name: str) -> tuple[int, bool, int, str]:
+        beside = any(slot.tiles[index] == name for slot in table.slots)
+        return _unserved(table, index, name), not beside, _servers(table, name), name
 
     return min((name for name, _ in table.usable()), key=cost, default=None)
 
 
-def _best_standby(table: Table, primary: str, keeper: str | None) -> str | None:
-    """Prefer another machine than the primary's, never its process; only at need one that has a copy in reserve."""
-    host = table.members[primary].host
+def _best_standby(table: Table, index: int, primary: str) -> str | None:
+    """Prefer one that the primary reaches, then another machine than the primary's, never its process.
 
-    def cost(name: str) -> tuple[bool, bool, int, str]:
-        return name == keeper, table.members[name].host == host, _servers(table, name), name
+    Only at need one that has a copy in reserve.
+    """
+    host, keeper = table.members[primary].host, _keeper(table.shards[index])
+
+    def cost(name: str) -> tuple[bool, bool, bool, int, int, str]:
+        return (
+            not _reaches(table, primary, name),
+            name == keeper,
+            table.members[name].host == host,
+            _unserved(table, index, name),
+            _servers(table, name),
+            name,
+        )
 
     return min((name for name, _ in table.usable() if name != primary), key=cost, default=None)
 

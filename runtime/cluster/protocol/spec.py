@@ -21,8 +21,19 @@ class Times:
     lease: float = 1.0  # how long a primary may answer after the report that its lease replies to
     retry: float = 0.5  # before a message that was not answered is sent again
     patience: float = 10.0  # with a silent worker that holds the only copy of a shard, before it is given up
+    doubt: float = (
+        3.0  # without an acknowledgement from a peer, after which a worker says that it cannot reach it
+    )
+    suspicion: float = (
+        30.0  # for which roles then keep off the link between the two; twice as long if it comes back
+    )
     drift: float = 0.02
     futility: float = 60.0  # in which processes end and no step is finished, before a run is given up
+
+    @property
+    def gap(self) -> float:
+        """Between two reports of a worker that is heard all the time."""
+        return 3 * self.beat
 
     @property
     def until_expired(self) -> float:
@@ -98,8 +109,15 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What makes the protocol safe. No setting reaches this: tests switch one off to see the properties fail."""
+    """What makes the protocol safe, and lets it go on past links that are cut.
+
+    No setting reaches this: tests switch one off to see the properties fail.
+    """
 
     fence: bool = True  # refuse what carries another term or generation, or comes after the lease
     dedupe: bool = True  # apply an update that was seen already no second time
     standby_ack: bool = True  # acknowledge only what the standby holds
+    hear_both: bool = True  # suspect a link only while both of its ends are heard
+    part_tiles: bool = True  # move tiles off a suspected link
+    part_servers: bool = True  # move primaries and standbys off a suspected link
+    back_off: bool = True  # suspect a link for longer each time that it comes back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -21,14 +21,17 @@ from .messages import (
     Task,
     TileStatus,
 )
-from .spec import Spec
+from .spec import Rules, Spec
 
 Step = tuple["Table", tuple[Instruction, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A worker: its newest report (`number`, `echo` its sending time there, `heard` its coming here), its orders."""
+    """A worker: its newest report (`number`, `echo` its sending time there, `heard` its coming here), its orders.
+
+    `steady`: since when no two of its reports have come far apart.
+    """
 
     host: str
     place: str
@@ -42,6 +45,7 @@ class Member:
     drained: bool = False
     ordered: Orders | None = None
     answered: float = -inf
+    steady: float = -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,22 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A link between two workers is avoided `until` then: for so many `seconds` this time."""
+
+    until: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
     since when nobody's roles have changed. `orders`: how many were sent, to anybody. Each is numbered by
     it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed. `deaths`: of
-    processes since the last finished step; `doomed`: there were too many.
+    processes since the last finished step; `doomed`: there were too many. `suspicions`: by the two ends of a link in
+    order, those just over, too; `apart`: whom each worker does not reach, as far as suspected now.
     """
 
     spec: Spec
@@ -144,6 +157,9 @@ class Table:
     orders: int = 0
     deaths: tuple[Death, ...] = ()
     doomed: bool = False
+    rules: Rules = field(default_factory=Rules)
+    suspicions: Mapping[tuple[str, str], Suspicion] = field(default_factory=dict)
+    apart: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -198,6 +214,10 @@ class Table:
         for name in sorted(self.members):
             if not self.members[name].draining:
                 yield name, self.members[name]
+
+    def reach(self, worker: str, others: Iterable[str | None]) -> bool:
+        """Whether no link between a worker and some others is suspected."""
+        return self.apart.get(worker, frozenset()).isdisjoint(others)
 
     def with_slot(self, index: int, slot: Slot) -> Table:
         return replace(self, slots=(*self.slots[:index], slot, *self.slots[index + 1 :]))

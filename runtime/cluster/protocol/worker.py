@@ -13,9 +13,10 @@ from math import inf
 from . import lead as leading
 from . import replica as computing
 from . import standby as waiting
-from .events import COORDINATOR, Owner, Received, Tick, WorkerEvent
+from .events import COORDINATOR, Owner, Received, Tick, Unreached, WorkerEvent
 from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped
 from .messages import (
+    MOST_NAMED,
     Held,
     Message,
     Orders,
@@ -45,7 +46,10 @@ ServerDuty = PrimaryDuty | StandbyDuty | ReserveDuty
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """`name`: of this incarnation, never used again; `orders`: the newest obeyed; `lives`: roles begun so far."""
+    """`name`: of this incarnation, never used again; `orders`: the newest obeyed; `lives`: roles begun so far.
+
+    `unreached`: peers that acknowledge nothing.
+    """
 
     spec: Spec
     rules: Rules
@@ -57,6 +61,7 @@ class Worker:
     servers: Mapping[int, Server] = field(default_factory=dict)
     orders: int = 0
     lives: int = 0
+    unreached: tuple[str, ...] = ()
     reports: int = 0
     beat: float = -inf
     said: tuple[object, ...] = ()
@@ -88,10 +93,21 @@ def step(state: Worker, event: WorkerEvent) -> Step:
             state, first = _route(state, event, message)
         case Tick():
             state, first = _tick(state, event)
+        case Unreached(_, peers):
+            state, first = replace(state, unreached=peers[:MOST_NAMED]), ()
         case _:
             state, first = _own(state, event, event.owner)
     state, then = _report(state, event.now)
     return state, first + then
+
+
+def peers(state: Worker) -> frozenset[str]:
+    """Return the workers that the roles here send something to."""
+    found = {peer for tile in state.tiles.values() for peer in tile.duty.peers}
+    found |= {tile.duty.server[0] for tile in state.tiles.values() if tile.duty.server is not None}
+    primaries = [server for server in state.servers.values() if isinstance(server, Primary)]
+    found |= {primary.duty.standby[0] for primary in primaries if primary.duty.standby is not None}
+    return frozenset(found - {state.name, ""})
 
 
 # --- routing -------------------------------------------------------------------------------------------------------
@@ -252,12 +268,21 @@ def _report(state: Worker, now: float) -> Step:
     """Report what is new at once, and everything now and then; then see to the timer."""
     tiles = tuple(computing.status(tile) for tile in state.tiles.values())
     primaries = tuple(leading.status(s) for s in state.servers.values() if isinstance(s, Primary))
-    said = (tiles, primaries)
+    said = (tiles, primaries, state.unreached)
     if said == state.said and now < state.beat + state.spec.times.beat:
         return _set_timer(state, now, ())
     number = state.reports + 1
     report = Report(
-        state.spec.run, state.name, number, now, state.host, state.place, state.capacity, tiles, primaries
+        state.spec.run,
+        state.name,
+        number,
+        now,
+        state.host,
+        state.place,
+        state.capacity,
+        tiles,
+        primaries,
+        state.unreached,
     )
     state = replace(state, reports=number, beat=now, said=said)
     return _set_timer(state, now, (Send(COORDINATOR, report),))

@@ -22,6 +22,12 @@ class Watch:
     def _start(self):
         self.acknowledged, self.terms, self.folds, self.restored = {}, {}, {}, set()
 
+    def decided(self, before, after):
+        """The coordinator has come from one table to another."""
+
+    def stepped(self, slot):
+        """A tile of a replica has done a step."""
+
     # --- while it happens ----------------------------------------------------------------------------------------
 
     def replied(self, process, message):

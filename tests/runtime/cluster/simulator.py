@@ -12,20 +12,40 @@ from fake_numerics import ServerState, gradient
 
 from lnet.runtime.cluster.protocol import coordinator, worker
 from lnet.runtime.cluster.protocol import events as on
-from lnet.runtime.cluster.protocol.messages import Params, Pushed
+from lnet.runtime.cluster.protocol.messages import Fill, Log, Params, Push, Pushed
 from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
+from lnet.runtime.cluster.reach import LIGHT, PROBE, Reach
 
-TIMES = Times(beat=0.4, silence=1.6, lease=1.2, retry=0.4, patience=1.0, drift=0.05)
+TIMES = Times(beat=0.4, silence=1.6, lease=1.2, retry=0.4, patience=1.0, doubt=1.5, suspicion=4.0, drift=0.05)
+HEAVY = 10 * LIGHT
+"""Bytes of what has arrays in it."""
 
 
 @dataclass
 class Network:
-    """What happens to messages, in probabilities and seconds; `cut`: one-way connections that swallow all."""
+    """What happens to messages, in probabilities and seconds; `cut`: one-way connections that swallow all.
+
+    `narrow`: those that swallow what is heavy; `closed`: those that refuse all at once.
+    """
 
     loss: float = 0.0
     twice: float = 0.0
     late: float = 0.0
     cut: set = field(default_factory=set)
+    narrow: set = field(default_factory=set)
+    closed: set = field(default_factory=set)
+
+    def passes(self, sender, receiver, size):
+        """Whether something arrives; its acknowledgement, which is light, goes the other way."""
+        way = (sender, receiver)
+        return way not in self.cut | self.closed and not (size > LIGHT and way in self.narrow)
+
+    @property
+    def disturbed(self):
+        return bool(self.cut or self.narrow or self.closed)
+
+    def answers(self, sender, receiver, size):
+        return self.passes(sender, receiver, size) and self.passes(receiver, sender, 0)
 
 
 @dataclass(eq=False)
@@ -42,6 +62,7 @@ class Process:
     wakes: float = 0.0
     freeze: float = 0.0
     timer: int = 0
+    reach: Reach = None
     stores: dict = field(default_factory=dict)
     busy: dict = field(default_factory=dict)
 
@@ -55,7 +76,8 @@ class Process:
 class Cluster:
     """A run under way; `watch` is told of everything that a property needs (properties.py)."""
 
-    def __init__(self, seed, spec, workers, watch, rules=None, network=None, manifest=None):
+    def __init__(self, seed, spec, workers, watch, rules=None, network=None, manifest=None, capacity=2):
+        self.capacity = capacity
         self.random = random.Random(seed)
         self.spec, self.rules, self.watch = spec, rules or Rules(), watch
         self.network = network or Network()
@@ -94,7 +116,7 @@ class Cluster:
 
     def start_coordinator(self, manifest):
         process = self._process(on.COORDINATOR, "head", coordinator)
-        self._begin(process, coordinator.begin(self.spec, process.clock(self.time), manifest))
+        self._begin(process, coordinator.begin(self.spec, process.clock(self.time), manifest, self.rules))
 
     def join(self, index):
         self.incarnations += 1
@@ -103,14 +125,21 @@ class Cluster:
         self._begin(
             process,
             worker.begin(
-                self.spec, name, process.host, process.clock(self.time), capacity=2, rules=self.rules
+                self.spec,
+                name,
+                process.host,
+                process.clock(self.time),
+                capacity=self.capacity,
+                rules=self.rules,
             ),
         )
+        self.look_at_peers(process)
 
     def _process(self, name, host, machine):
         drift = self.spec.times.drift
         rate, offset = 1 + self.random.uniform(-drift, drift), self.random.uniform(0, 1000)
         self.processes[name] = Process(name, host, machine, None, rate, offset)
+        self.processes[name].reach = Reach(self.spec.times.doubt)
         return self.processes[name]
 
     def _begin(self, process, started):
@@ -150,7 +179,10 @@ class Cluster:
             return
         happened = event(process.clock(self.time), *arguments)
         self.trace.append((self.time, process.name, event.__name__))
+        before = process.state
         process.state, instructions = process.machine.step(process.state, happened)
+        if process.name == on.COORDINATOR:
+            self.watch.decided(before, process.state)
         if process.freeze:  # it stops between its decision and its deeds
             process.wakes, process.freeze = self.time + process.freeze, 0.0
             self.after(process.wakes - self.time, self.perform, process, instructions)
@@ -160,6 +192,18 @@ class Cluster:
     def tick(self, process, number):
         if number == process.timer:
             self.tell(process, on.Tick)
+
+    def look_at_peers(self, process):
+        if not process.alive:
+            return
+        if process.wakes <= self.time:
+            unreached = process.reach.look(process.clock(self.time))
+            if unreached != process.state.unreached:
+                self.tell(process, on.Unreached, unreached)
+            clock = process.clock(self.time)
+            for peer in sorted(process.reach.quiet(worker.peers(process.state), self.spec.times.beat, clock)):
+                self._post(process, peer, PROBE, [])
+        self.after(self.spec.times.beat, self.look_at_peers, process)
 
     # --- instructions ------------------------------------------------------------------------------------------
 
@@ -173,9 +217,13 @@ class Cluster:
             return
         if isinstance(send.message, Params | Pushed):
             self.watch.replied(process, send.message)
+        size = HEAVY if isinstance(send.message, Push | Params | Fill | Log) else 0
+        if on.COORDINATOR not in (process.name, send.to):
+            self._post(process, send.to, size, [0.5])
         copies = 1 + (self.random.random() < self.network.twice)
         for _ in range(copies):
-            if (process.name, send.to) in self.network.cut or self.random.random() < self.network.loss:
+            lost = self.random.random() < self.network.loss
+            if lost or not self.network.passes(process.name, send.to, size):
                 continue
             delay = 0.002 + self.random.random() * 0.03
             if self.random.random() < self.network.late:
@@ -185,6 +233,30 @@ class Cluster:
     def _arrive(self, sender, send):
         if send.to in self.processes:
             self.tell(self.processes[send.to], on.Received, sender, send.message)
+
+    # --- acknowledgements: the connection's, not the protocol's --------------------------------------------------
+
+    def _post(self, process, to, size, pauses):
+        """Send something over a connection that tries for a while, as TCP does; after each pause, again if it failed."""
+        process.reach.begun(to, size, process.clock(self.time))
+        self.after(0.01, self._try, process, to, size, pauses, self.time + 20)
+
+    def _try(self, process, to, size, pauses, deadline):
+        receiver = self.processes.get(to)
+        if receiver is None or (process.name, to) in self.network.closed or self.time >= deadline:
+            self._acknowledge(process.reach.failed, process, to, size)
+            for pause in pauses[:1]:
+                self.after(pause, self._post, process, to, size, pauses[1:])
+        elif receiver.wakes > self.time or not self.network.answers(process.name, to, size):
+            self.after(0.2, self._try, process, to, size, pauses, deadline)
+        else:
+            self._acknowledge(process.reach.taken, process, to, size)
+
+    def _acknowledge(self, note, process, to, size):
+        if process.wakes > self.time:
+            self.after(process.wakes - self.time, self._acknowledge, note, process, to, size)
+        else:
+            note(to, size, process.clock(self.time))
 
     def _SetTimer(self, process, timer):
         process.timer += 1
@@ -303,13 +375,28 @@ class Cluster:
         key = (compute.owner.slot, compute.generation, compute.update, compute.index)
         meeting = self.meetings.setdefault(key, {})
         meeting[compute.owner.index] = (process, compute, batches, fold)
-        if len(meeting) == self.spec.tiles:
-            del self.meetings[key]
-            seconds = 0.05 + self.random.random() * 0.15 * (1 + compute.owner.slot)
-            for member in meeting.values():
-                self.after(seconds + self.random.random() * 0.02, self._computed, *member)
+        for peer in set(compute.peers) - {process.name}:
+            self._post(process, peer, HEAVY, [0.5] * 40)
+        self._meet(key)
+
+    def _meet(self, key):
+        """Let the tiles of a step exchange arrays, once all are there, if they reach each other."""
+        meeting = self.meetings.get(key, {})
+        if len(meeting) < self.spec.tiles:
+            return
+        names = {process.name for process, *_ in meeting.values()}
+        ways = [(a, b) for a in names for b in names if a != b] if self.network.disturbed else ()
+        if not all(self.network.answers(a, b, HEAVY) for a, b in ways):
+            self.after(0.2, self._meet, key)
+            return
+        del self.meetings[key]
+        slot = key[0]
+        seconds = 0.05 + self.random.random() * 0.15 * (1 + slot)
+        for member in meeting.values():
+            self.after(seconds + self.random.random() * 0.02, self._computed, *member)
 
     def _computed(self, process, compute, batches, fold):
+        self.watch.stepped(compute.owner.slot)
         params = fold if self.spec.synchronous else compute.generation
         payload = gradient(compute.update, batches, params) if compute.last else None
         self.tell(process, on.Computed, compute.owner, compute.update, compute.index, payload)

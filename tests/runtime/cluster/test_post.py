@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from lnet.runtime.cluster import post
 from lnet.runtime.cluster.mail import Address
@@ -13,6 +14,7 @@ from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import Owner
 from lnet.runtime.cluster.protocol.messages import Pull, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
+from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.rounding import BFLOAT16, FLOAT32
 
 FENCE = Sender("run", 0, 1, 0, 1)
@@ -36,13 +38,13 @@ class Connection:
         self.taken.append(content)
 
 
-def sent(connection, send, wire=FLOAT32):
+def sent(connection, send, wire=FLOAT32, wanted=lambda owner: True):
     """Send something, and return what was counted and which roles lost something."""
     tally, lost = Tally(), []
 
     async def run():
-        brief = SimpleNamespace(run="run", wire=wire)
-        letters = post.Post(connection, brief, "me", tally, lambda fence, size: None, lost.append)
+        brief = SimpleNamespace(run="run", wire=wire, times=Times())
+        letters = post.Post(connection, brief, "me", tally, lambda fence, size: None, wanted, lost.append)
         send(letters)
         await asyncio.gather(*letters.tasks)
 
@@ -62,6 +64,7 @@ def exchange(letters):
 
 def test_large_messages_may_take_longer(monkeypatch):
     monkeypatch.setattr(post, "PATIENCE", 0.05)
+    monkeypatch.setattr(post, "PAUSE", 0.0)
     monkeypatch.setattr(post, "SLOWEST", 1000)
     small, large = Connection(seconds=0.5), Connection(seconds=0.5)
     assert sent(small, lambda letters: letters.send(do.Send("tcp://there#1", Pull(FENCE, 1)))) == ({}, [])
@@ -71,18 +74,30 @@ def test_large_messages_may_take_longer(monkeypatch):
     assert (message["run"], message["sender"], message["receiver"]) == ("run", "me", "tcp://there#1")
 
 
-def test_arrays_of_a_step_are_tried_twice():
-    once, never = Connection(failures=1), Connection(failures=2)
-    assert sent(once, exchange) == ({"exchange": 1000}, [])
-    assert once.taken[0]["address"] == [0, 1, 2, 0, "values 0", 0, 1]
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(post, "PAUSE", 0.01)
+    monkeypatch.setattr(post, "PATIENCE", 0.2)
+
+
+def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty):
+    thrice, never = Connection(failures=3), Connection(failures=10**9)
+    assert sent(thrice, exchange) == ({"exchange": 1000}, [])
+    assert thrice.taken[0]["address"] == [0, 1, 2, 0, "values 0", 0, 1]
+    assert thrice.calls == 4
     assert sent(never, exchange) == ({"exchange": 1000}, [TILE])
-    assert (once.calls, never.calls) == (2, 2)
+    given_up = Connection(failures=10**9)
+    assert sent(given_up, exchange, wanted=lambda owner: given_up.calls < 3) == ({"exchange": 1000}, [])
+    assert given_up.calls == 3
 
 
-def test_a_message_that_does_not_arrive_is_the_protocols():
-    gone = Connection(failures=1)
+def test_a_message_that_does_not_arrive_twice_is_the_protocols(hasty):
+    once, gone = Connection(failures=1), Connection(failures=2)
+    assert sent(once, push) == ({"push": 4000}, [])
     assert sent(gone, push) == ({"push": 4000}, [])
-    assert gone.calls == 1
+    assert (once.calls, gone.calls) == (2, 2)
+    assert once.taken
+    assert not gone.taken
 
 
 def test_gradients_are_rounded_if_the_run_wants_it():

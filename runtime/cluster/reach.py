@@ -1,0 +1,101 @@
+"""Which other processes take what is sent to them: those that acknowledge nothing for a while are named to the coordinator.
+
+    peer    light   sent ------------------------> taken                        it is there
+            heavy   sent -----------------------------------------> 3 s: named  and yet takes nothing large
+    peer    light   sent --> failed   sent again --> failed ------> 3 s: named
+
+Peers that a role needs are asked for an acknowledgement when nothing else was sent to them for a beat (`quiet`), so that all
+broken links are found at once, and not each when those before it are repaired.
+
+What is light fits into one packet, so that a link that drops large ones takes it: an acknowledgement vouches for what is as
+light, or lighter. What failed once may have met a connection that was just closed. No clock is read here: `look` is told
+the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+
+PART = 8 * 2**20
+"""Bytes that are sent and acknowledged at once: what is larger makes progress by so much."""
+LIGHT = 256
+"""Bytes of arrays that fit into one packet together with all that is said about them."""
+PROBE = 2048
+"""Bytes that are sent to ask for an acknowledgement: more than a packet holds."""
+RECALL = 10.0
+"""Seconds after which a failure is forgotten if nothing more is sent there: nobody needs the link any more."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """For one peer to acknowledge anything: `since` when, and when something was `last` begun or ended there."""
+
+    since: float
+    last: float
+    under_way: int = 0
+    failures: int = 0
+
+    @property
+    def serious(self) -> bool:
+        return self.under_way > 0 or self.failures > 1
+
+
+@dataclass
+class Reach:
+    """`doubt`: the seconds without an acknowledgement; `begins`: when something heavy was last sent to each peer."""
+
+    doubt: float
+    begins: dict[str, float] = field(default_factory=dict)
+    waits: dict[tuple[str, bool], Wait] = field(default_factory=dict)
+
+    def begun(self, peer: str, size: int, now: float) -> None:
+        """Something with so many bytes of arrays is on its way to a peer."""
+        if size > LIGHT:
+            self.begins[peer] = now
+        wait = self.waits.setdefault((peer, size > LIGHT), Wait(now, now))
+        if not wait.serious:
+            wait.since = now
+        wait.under_way += 1
+        wait.last = now
+
+    def taken(self, peer: str, size: int, now: float) -> None:
+        """The peer has acknowledged it."""
+        for heavy in {size > LIGHT, False}:
+            wait = self.waits.get((peer, heavy))
+            if wait is not None:
+                wait.since, wait.failures = now, 0
+                self._ended(peer, heavy, wait, now, ended=heavy == (size > LIGHT))
+
+    def failed(self, peer: str, size: int, now: float) -> None:
+        """It was given up, or its connection broke."""
+        wait = self.waits.get((peer, size > LIGHT))
+        if wait is not None:
+            wait.failures += 1
+            self._ended(peer, size > LIGHT, wait, now)
+
+    def _ended(self, peer: str, heavy: bool, wait: Wait, now: float, ended: bool = True) -> None:
+        wait.under_way, wait.last = wait.under_way - ended, now
+        if not wait.under_way and not wait.failures:
+            del self.waits[peer, heavy]
+
+    def quiet(self, peers: Iterable[str], beat: float, now: float) -> list[str]:
+        """Return those of the peers that a role needs to whom nothing heavy is on its way, or went within a beat."""
+        self.begins = {peer: self.begins.get(peer, -inf) for peer in peers}
+        return [
+            peer
+            for peer, begun in self.begins.items()
+            if begun < now - beat and not ((wait := self.waits.get((peer, True))) and wait.under_way)
+        ]
+
+    def look(self, now: float) -> tuple[str, ...]:
+        """Return the peers that have acknowledged nothing for too long, those for longest first."""
+        for key, wait in list(self.waits.items()):
+            if not wait.under_way and now - wait.last > RECALL:
+                del self.waits[key]
+        late: dict[str, float] = {}
+        for (peer, _), wait in self.waits.items():
+            if wait.serious and now - wait.since >= self.doubt:
+                late[peer] = min(wait.since, late.get(peer, wait.since))
+        return tuple(sorted(late, key=lambda peer: (late[peer], peer)))

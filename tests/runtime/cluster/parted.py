@@ -1,0 +1,122 @@
+"""Links between workers that are cut while both ends reach the coordinator, and what must hold meanwhile."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+from properties import Watch
+from simulator import Cluster, Network, spec
+
+from lnet.runtime.cluster.protocol.spec import Rules, Times
+
+TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
+"""Those of a run."""
+BOUND = 10.0
+"""Seconds in which each replica must make a step, whatever links are cut."""
+MOVES = 3
+"""How often a role may move for the sake of links."""
+WAYS = ("both", "one", "narrow", "closed")
+"""What happens to a link: it swallows all, or all one way, or what is heavy, or refuses."""
+
+
+class Parting(Watch):
+    """Notes when replicas step and which roles move; `suspected`: links that the coordinator has ever suspected."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.steps, self.moves, self.suspected, self.since = defaultdict(list), Counter(), set(), 0.0
+
+    def stepped(self, slot):
+        self.steps[slot].append(self.cluster.time)
+
+    def decided(self, before, after):
+        self.suspected |= set(after.suspicions)
+        if self.cluster.time < self.since:
+            return
+        old, new = self._roles(before), self._roles(after)
+        self.moves.update(role for role in old if old[role] != new[role] and old[role] is not None)
+
+    def _roles(self, table):
+        tiles = {(s, t): name for s, slot in enumerate(table.slots) for t, name in enumerate(slot.tiles)}
+        primaries = {("primary", i): shard.primary for i, shard in enumerate(table.shards)}
+        standbys = {("standby", i): shard.standby for i, shard in enumerate(table.shards)}
+        return tiles | primaries | standbys
+
+    def check_steps(self, since, until):
+        """All replicas step within the bound, all the time."""
+        for slot in range(self.cluster.spec.replicas):
+            times = [since, *(time for time in self.steps[slot] if since <= time <= until), until]
+            gap, begun = max((b - a, a) for a, b in pairwise(times))
+            assert gap <= BOUND, f"replica {slot} stood still for {gap:.1f} s from {begun:.1f} s on"
+
+    def check_moves(self):
+        moved = {role: count for role, count in self.moves.items() if count > MOVES}
+        assert not moved, f"roles moved too often: {moved}"
+
+    def check_suspicions(self, links):
+        """No other link is suspected than those that are cut."""
+        false = self.suspected - {tuple(sorted(link)) for link in links}
+        assert not false, f"suspected without a reason: {sorted(false)}"
+
+
+def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **settings):
+    """Cut some links of a run at a time when it has settled, and check what must hold; return the watch and the links."""
+    watch = Parting()
+    settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": TIMES, **settings}
+    tiles = settings["replicas"] * settings["tiles"]
+    workers = workers or max(3, tiles + links)
+    settings = {"workers": workers, **settings}
+    cluster = Cluster(seed, spec(**settings), workers, watch, rules or Rules(), Network(), capacity=tiles)
+    cluster.run(10.0)
+    cut = cut_links(cluster, links, way or WAYS[seed % len(WAYS)])
+    watch.since = cluster.time
+    cluster.run(until)
+    watch.check_steps(10.0, until)
+    watch.check_moves()
+    watch.check_suspicions(cut)
+    return watch, cut
+
+
+def cut_links(cluster, count, way):
+    """Cut links between workers, most of them where roles need them."""
+    random, network, needed = cluster.random, cluster.network, sorted(needed_links(cluster.table))
+    names = [process.name for process in cluster.workers()]
+    every = [(a, b) for a in names for b in names if a < b]
+    chosen = set()
+    while len(chosen) < min(count, len(every)):
+        left = [link for link in needed if link not in chosen]
+        chosen.add(random.choice(left if left and random.random() < 0.8 else every))
+    for a, b in sorted(chosen):
+        one = [random.choice([(a, b), (b, a)])]
+        match way:
+            case "both":
+                network.cut |= {(a, b), (b, a)}
+            case "one":
+                network.cut |= set(one)
+            case "narrow":
+                network.narrow |= set(one)
+            case "closed":
+                network.closed |= {(a, b), (b, a)}
+    return chosen
+
+
+def needed_links(table):
+    """The links that roles need: of a replica's tiles, of a tile and its primary, of a primary and its standby."""
+    links = set()
+    for slot in table.slots:
+        links |= {(a, b) for a in slot.tiles for b in slot.tiles}
+        links |= {(name, shard.primary) for name, shard in zip(slot.tiles, table.shards, strict=True)}
+    links |= {(shard.primary, shard.standby) for shard in table.shards}
+    return {tuple(sorted(link)) for link in links if None not in link and link[0] != link[1]}
+
+
+def halted(seed, rules=None, **settings):
+    """Stop a worker for less than it takes to count as lost, with no link cut: none is suspected."""
+    watch = Parting()
+    settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": TIMES, "workers": 4, **settings}
+    cluster = Cluster(seed, spec(**settings), 4, watch, rules or Rules(), Network(), capacity=4)
+    cluster.run(10.0)
+    victim = cluster.random.choice(cluster.workers())
+    victim.wakes = cluster.time + cluster.random.uniform(3.2, 5.8)
+    cluster.run(20.0)
+    watch.check_suspicions(())
+    return watch

@@ -1,0 +1,116 @@
+"""Links between workers that are cut in the simulator: no replica stands still for long, and roles hardly move."""
+
+import re
+
+import pytest
+from parted import halted, parted
+
+from lnet.runtime.cluster import reach
+from lnet.runtime.cluster.protocol.spec import Rules
+from lnet.runtime.cluster.reach import Reach
+
+
+def settings_of(seed):
+    """How a seed's run goes together, and how many of its links are cut."""
+    return {"staleness": (None, 0, 4)[seed // 4 % 3], "links": 1 + seed // 12 % 3}
+
+
+def check(seed, run=parted, **settings):
+    try:
+        return run(seed, **settings)
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("first", range(0, 24, 4))
+def test_each_replica_steps_whatever_links_are_cut(first):
+    for seed in range(first, first + 4):
+        check(seed, until=45.0, **settings_of(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(24, 144, 12))
+def test_each_replica_steps_in_many_runs(first):
+    for seed in range(first, first + 12):
+        check(seed, **settings_of(seed))
+
+
+def test_a_worker_that_stands_still_makes_no_link_suspect():
+    for seed in range(12):
+        check(seed, halted)
+
+
+# Each takes away what lets replicas go on: some seed has to show it.
+
+
+@pytest.mark.parametrize(
+    ("rules", "run", "found"),
+    [
+        (Rules(part_tiles=False), parted, "stood still"),
+        (Rules(part_servers=False), parted, "stood still"),
+        (Rules(hear_both=False), halted, "suspected without a reason"),
+    ],
+)
+def test_without_it_a_property_fails(rules, run, found):
+    assert any(re.search(found, failure(seed, run, rules=rules)) for seed in range(40))
+
+
+def test_without_sizes_a_link_that_drops_large_packets_is_not_noticed(monkeypatch):
+    monkeypatch.setattr(reach, "LIGHT", 10**9)
+    assert any("stood still" in failure(seed, way="narrow", until=30.0) for seed in range(10))
+
+
+def failure(seed, run=parted, **settings):
+    """Return what a seed's run violates, or nothing."""
+    try:
+        run(seed, **settings)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+# --- what a process says of its peers ------------------------------------------------------------------------------
+
+
+def test_a_peer_that_takes_nothing_is_named_after_a_while():
+    found = Reach(3.0)
+    found.begun("a", 10_000, 0.0)
+    found.begun("b", 10_000, 1.0)
+    assert found.look(2.9) == ()
+    assert found.look(3.0) == ("a",)
+    assert found.look(4.0) == ("a", "b")
+    found.taken("a", 10_000, 4.1)
+    assert found.look(4.2) == ("b",)
+
+
+def test_what_is_taken_vouches_for_what_is_as_light():
+    found = Reach(3.0)
+    found.begun("a", 10_000, 0.0)
+    found.begun("a", 0, 2.0)
+    found.taken("a", 0, 2.1)
+    assert found.look(3.0) == ("a",)
+    found.begun("a", 0, 3.0)
+    found.begun("a", 20_000, 3.0)
+    found.taken("a", 20_000, 4.0)
+    assert found.look(6.9) == ()
+
+
+def test_one_failure_may_be_a_closed_connection():
+    found = Reach(3.0)
+    found.begun("a", 0, 0.0)
+    found.failed("a", 0, 0.1)
+    assert found.look(5.0) == ()
+    found.begun("a", 0, 5.0)
+    assert found.look(5.1) == ()
+    found.failed("a", 0, 5.2)
+    assert found.look(8.1) == ("a",)
+    assert found.look(15.3) == ()
+
+
+def test_a_wait_begins_anew_with_every_part_that_is_taken():
+    found = Reach(3.0)
+    found.begun("a", 10_000, 0.0)
+    for second in range(1, 20):
+        found.begun("a", 10_000, second)
+        found.taken("a", 10_000, second)
+        assert found.look(second + 0.5) == ()
