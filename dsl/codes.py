@@ -102,6 +102,7 @@ CODES: dict[str, str] = {
     "E762": "a failure on a worker",
     "E763": "a cluster that was lost",
     "E764": "workers that end again and again",
+    "E765": "a run that another coordinator has taken over",
     # probing
     "E770": "labels that cannot be told from one another",
     "E771": "a source that an image's name does not lead to",

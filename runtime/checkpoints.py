@@ -19,6 +19,7 @@ from lnet.compiler.files import unreadable
 from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint, certainly, check_checkpoint, flush, read_checkpoint, write_checkpoint
+from .owner import Owner, TakenOver
 from .safetensors import Damaged
 from .sharded import ASIDE, SUFFIX, ShardedCheckpoint, drop, read_sharded
 
@@ -103,19 +104,27 @@ class CheckpointFolder:
         except OSError as error:
             raise unreadable(path, error) from error
 
-    def save(self, checkpoint: Checkpoint, renamed: Callable[[], None] = lambda: None) -> Path:
+    def save(
+        self,
+        checkpoint: Checkpoint,
+        owner: Owner | None = None,
+        renamed: Callable[[], None] = lambda: None,
+    ) -> Path:
         """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
 
-        `renamed` is called between the two, for tests that stop there.
+        `owner`: who trains the run, if it is under way; raises `TakenOver` if that is another one by now. `renamed` is
+        called between the two, for tests that stop there.
         """
+        _check(owner)
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / f"step-{checkpoint.step:08d}.safetensors"
-        aside = target.with_name(target.name + ASIDE)
+        aside = target.with_name(f"{target.name}{'' if owner is None else '.' + owner.short}{ASIDE}")
         try:
             write_checkpoint(aside, checkpoint)
+            _check(owner)
             os.replace(aside, target)
             flush(self.path)
-        except OSError:
+        except (OSError, TakenOver):
             aside.unlink(missing_ok=True)
             raise
         renamed()
@@ -151,7 +160,10 @@ class CheckpointFolder:
         return None
 
     def clean(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove what was left half written: of a process that was killed, or that owned the run before.
+
+        Folders lose their names first, so that a coordinator that wakes up has none that it could give another name.
+        """
         for path in [*self.path.glob(f"*{ASIDE}"), *self.path.glob(f".*{ASIDE}")]:
             _remove(path)
 
@@ -168,6 +180,11 @@ def _is_checkpoint(name: str) -> bool:
     with suppress(ValueError):
         return step_of(Path(name)) >= 0
     return False
+
+
+def _check(owner: Owner | None) -> None:
+    if owner is not None:
+        owner.check()
 
 
 def _written(path: Path) -> int:

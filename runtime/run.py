@@ -1,6 +1,7 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
 plan.json        the plan, with the source text that it was compiled from
+owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
 checkpoints/     the newest states (checkpoint.py)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ from lnet.compiler.files import write_aside
 from lnet.compiler.shapes import Interval, Region, Size, whole
 
 from .checkpoint import Checkpoint, check_format, flush
+from .owner import Owner
 from .safetensors import Damaged, open_arrays, write_arrays
 
 FORMAT = "1"
@@ -94,16 +96,27 @@ def _file_name(shard: int, digest: str) -> str:
     return f"shard-{shard}-{digest[:16]}.safetensors"
 
 
-def aside(folder: Path, id: int) -> Path:
-    """Return where the shards of a checkpoint are gathered until it is committed."""
-    return folder / f".{id}{ASIDE}"
+def aside(folder: Path, owner: Owner, id: int) -> Path:
+    """Return where the shards of an owner's checkpoint are gathered until it is committed."""
+    return folder / f".{id}-{owner.short}{ASIDE}"
 
 
 def save_shard(
-    folder: Path, id: int, shard: int, regions: Regions, params: Arrays, update: Arrays, note: Any = None
+    folder: Path,
+    owner: Owner,
+    id: int,
+    shard: int,
+    regions: Regions,
+    params: Arrays,
+    update: Arrays,
+    note: Any = None,
 ) -> str:
-    """Write what a server holds aside, with a note in plain data, and return its digest; raises OSError."""
-    into = aside(folder, id)
+    """Write what a server holds aside, with a note in plain data, and return its digest.
+
+    Raises OSError, and `TakenOver` if the run has another owner by now.
+    """
+    owner.check()
+    into = aside(folder, owner, id)
     into.mkdir(parents=True, exist_ok=True)
     arrays = {f"params/{name}": np.ascontiguousarray(array) for name, array in params.items()}
     arrays |= {f"update/{name}": np.ascontiguousarray(array) for name, array in update.items()}
@@ -121,12 +134,17 @@ def save_shard(
     return digest
 
 
-def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: int) -> Path:
-    """Make a gathered checkpoint count, and drop those that are too many; raises OSError."""
-    target = folder / f"step-{step:08d}-{id}{SUFFIX}"
-    write_aside(aside(folder, id) / MANIFEST, json.dumps({"format": MANIFEST_FORMAT, **manifest}))
-    flush(aside(folder, id))
-    os.replace(aside(folder, id), target)
+def commit(folder: Path, owner: Owner, id: int, step: int, manifest: Mapping[str, Any], keep: int) -> Path:
+    """Make a gathered checkpoint count, and drop those that are too many.
+
+    Raises OSError, and `TakenOver` if the run has another owner by now.
+    """
+    target, gathered = folder / f"step-{step:08d}-{id}{SUFFIX}", aside(folder, owner, id)
+    owner.check()
+    write_aside(gathered / MANIFEST, json.dumps({"format": MANIFEST_FORMAT, **manifest}))
+    flush(gathered)
+    owner.check()
+    os.replace(gathered, target)
     flush(folder)
     for old in committed(folder)[:-keep]:
         drop(old)
@@ -135,7 +153,7 @@ def commit(folder: Path, id: int, step: int, manifest: Mapping[str, Any], keep: 
 
 def drop(path: Path) -> None:
     """Remove a checkpoint, at once for whoever reads it; what cannot be removed stays."""
-    gone = path.with_name(f".{path.name}{ASIDE}")
+    gone = path.with_name(f".{path.name}-{secrets.token_hex(4)}{ASIDE}")
     with suppress(OSError):
         os.replace(path, gone)
         shutil.rmtree(gone)

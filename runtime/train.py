@@ -24,6 +24,7 @@ from .data import Kept, Readout, check_labels, open_frames, order_classes
 from .data.arrays import ArrayDataset
 from .data.sources import NEWEST
 from .network import initial_params
+from .owner import new_token, own
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, memory, next_directory, open_run
 from .start import frozen, start_from
@@ -89,8 +90,9 @@ def train(
         _train_on(client, run, reporter, data, samples, resumed=False)
         return run
     with locked(run):
+        owner = own(run.directory, new_token())
         step, params, state, _ = _restore(run, rule, reporter)
-        Trainer(run, samples, reporter, rule, step, params, state).go(resumed=False)
+        Trainer(run, owner, samples, reporter, rule, step, params, state).go(resumed=False)
     return run
 
 
@@ -118,12 +120,13 @@ def resume(
         _train_on(client, replace(run, plan=plan), reporter, data, samples, resumed=True)
         return run
     with locked(run):
+        owner = own(run.directory, new_token())
+        run.checkpoints.clean()
         rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
         step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
-        run.checkpoints.clean()
-        Trainer(run, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
+        Trainer(run, owner, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
     return run
 
 
@@ -131,17 +134,14 @@ def _train_on(
     client: Client, run: Run, reporter: Reporter, data: Images, samples: Samples, resumed: bool
 ) -> None:
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
-    from .cluster.launch import origin_of, train_on
+    from .cluster.launch import train_on
 
     about = samples.contents.event(run.plan, len(run.plan.placement.tiles))
     array = run.directory / "images.npy" if isinstance(data, np.ndarray) else None
     with locked(run), stop_signals() as stopped:
-        origin = origin_of(run, reporter)
-        run.plan.save(run.directory / "plan.json")
-        run.checkpoints.clean()
         if array is not None:
             _keep(array, np.asarray(data))
-        if not train_on(client, run, reporter, stopped, array, origin, resumed, about):
+        if not train_on(client, run, reporter, stopped, array, resumed, about):
             raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
 
 

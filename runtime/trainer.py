@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +27,7 @@ from .evaluate import batch_last, total_loss
 from .events import EventLog, losses
 from .failure import explain_failure
 from .kernels.choose import Choices, made
+from .owner import EVERY, Owner
 from .progress import Reporter
 from .run import Run
 from .tune import choices_from
@@ -80,6 +81,7 @@ class Trainer:
     """A run under way."""
 
     run: Run
+    owner: Owner
     samples: Samples
     reporter: Reporter
     rule: optax.GradientTransformation
@@ -87,6 +89,7 @@ class Trainer:
     params: Params
     state: Any
     saved: int = -1
+    checked: float = field(default_factory=time.monotonic)
 
     def go(self, resumed: bool, torn: int = 0) -> None:
         training = self.run.plan.graph.training
@@ -143,6 +146,7 @@ class Trainer:
                 known_bad = self._report_skipped(known_bad)
             if self.step % training.checkpoint == 0:
                 self._checkpoint()
+            self._check_owner()
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
@@ -175,11 +179,19 @@ class Trainer:
             raise Interrupted(self.run.directory, self.step)
         self.log.add("done", step=self.step)
 
+    def _check_owner(self) -> None:
+        """Raise `TakenOver` if another process trains this run by now, however rare checkpoints are."""
+        if time.monotonic() - self.checked < EVERY:
+            return
+        with suppress(OSError):  # it is asked again
+            self.owner.check()
+        self.checked = time.monotonic()
+
     def _checkpoint(self) -> OSError | None:
         """Write a checkpoint; one that cannot be written is reported, and training goes on."""
         checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
         try:
-            path = self.run.checkpoints.save(checkpoint)
+            path = self.run.checkpoints.save(checkpoint, self.owner)
         except OSError as error:
             self._warn(f"the checkpoint at step {self.step:,} could not be written: {error}")
             return error

@@ -15,7 +15,7 @@ import click
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean
 
-RUN_FAILED = ("E73", "E762", "E763", "E764")
+RUN_FAILED = ("E73", "E762", "E763", "E764", "E765")
 """The codes, or what they begin with, of a run that failed: what it was given may be right."""
 
 

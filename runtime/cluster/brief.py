@@ -9,6 +9,7 @@ from pathlib import Path
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.data import Kept
+from lnet.runtime.owner import Owner
 from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 
@@ -117,6 +118,10 @@ class Brief:
         """Updates that some shards of the checkpoint hold that the run goes on from, and others do not."""
         found = None if self.origin is None else opened(Path(self.origin[1]))
         return int(found.manifest["torn"]) if isinstance(found, ShardedCheckpoint) else 0
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(Path(self.directory), self.run)
 
     @property
     def checkpoints(self) -> Path:

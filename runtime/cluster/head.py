@@ -18,6 +18,7 @@ from distributed import Scheduler, SchedulerPlugin
 from distributed.comm.core import CommClosedError
 
 from lnet.runtime.checkpoints import step_of
+from lnet.runtime.owner import EVERY, TakenOver
 from lnet.runtime.sharded import commit, opened
 
 from .brief import Brief
@@ -58,7 +59,7 @@ class Head(SchedulerPlugin):
         for address in scheduler.workers:
             self.add_worker(scheduler, address)
         self.done = False
-        self.attended = self.now
+        self.attended = self.checked = self.now
         self.orphaned = False
         self.overview = Overview(self.brief)
         self.source = Source(self.brief, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
@@ -132,6 +133,22 @@ class Head(SchedulerPlugin):
             return
         self.tell(events.Tick)
         self._look_around()
+        if self.now - self.checked > EVERY and not self.done:
+            self.checked = self.now
+            self.checking = self.loop.create_task(self._check_owner())
+
+    async def _check_owner(self) -> None:
+        """End if another one has begun to train the run, however rare checkpoints are."""
+        try:
+            await asyncio.to_thread(self.brief.owner.check)
+        except TakenOver as error:
+            self._give_way(error)
+        except OSError:  # it is asked again, and before each checkpoint
+            pass
+
+    def _give_way(self, error: TakenOver) -> None:
+        if not self.done:
+            self.log("taken over", by=error.by)  # of which this one is told, too
 
     def _look_around(self) -> None:
         """Give the run up if it has had too few workers to begin, or none to go on, for too long."""
@@ -164,9 +181,14 @@ class Head(SchedulerPlugin):
             "layout": self.brief.layout,
             "torn": manifest.torn,
         }
-        keep = self.brief.plan.graph.training.keep
+        brief, keep = self.brief, self.brief.plan.graph.training.keep
         try:
-            path = await asyncio.to_thread(commit, self.brief.checkpoints, manifest.id, step, content, keep)
+            path = await asyncio.to_thread(
+                commit, brief.checkpoints, brief.owner, manifest.id, step, content, keep
+            )
+        except TakenOver as error:
+            self._give_way(error)
+            return
         except OSError as error:
             self.log("warning", message=f"the checkpoint at step {step:,} could not be written: {error}")
             self.tell(events.ManifestWritten, manifest.id, str(error))
@@ -228,9 +250,12 @@ class Head(SchedulerPlugin):
     def _leave(self) -> None:
         """Take the run off the cluster, if there is no client any more that would."""
         if self.orphaned and not self.done:
-            self.stop()
-            self.scheduler.remove_plugin(self.name)
-            self.leaving = self.loop.create_task(self._take_off())
+            self._end()
+
+    def _end(self) -> None:
+        self.stop()
+        self.scheduler.remove_plugin(self.name)
+        self.leaving = self.loop.create_task(self._take_off())
 
     async def _take_off(self) -> None:
         await self.scheduler.unregister_worker_plugin(None, self.name)
@@ -260,8 +285,11 @@ class Head(SchedulerPlugin):
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Somebody published an event."""
-        if topic == topic_of(self.brief.run):
-            self.overview.take(msg, time.time())
+        if topic != topic_of(self.brief.run):
+            return
+        self.overview.take(msg, time.time())
+        if msg["event"] == "taken over" and not self.done:  # from then on nothing of it may be written
+            self._end()
 
     def take(self, address: str, report: Any) -> None:
         try:

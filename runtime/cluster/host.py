@@ -25,6 +25,7 @@ from distributed import Worker, WorkerPlugin
 
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.cache import keep_programs
+from lnet.runtime.owner import TakenOver
 
 from .arrivals import Arrivals
 from .brief import Brief, versions
@@ -137,7 +138,10 @@ class Host(WorkerPlugin):
     def _fail(self, error: Exception) -> None:
         if self.done:  # what a process that leaves has taken from its threads is no failure of the run
             return
-        if isinstance(error, Diverged):
+        if isinstance(error, TakenOver):
+            self.log("taken over", by=error.by)
+            self._leave()
+        elif isinstance(error, Diverged):
             self.log("diverged", **asdict(error))
         elif isinstance(error, LnetError):
             first = error.diagnostics[0]
@@ -197,6 +201,9 @@ class Host(WorkerPlugin):
         """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
         waited = f"{self.brief.desertion:g} seconds"
         self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
+        self._leave()
+
+    def _leave(self) -> None:
         self.stop()
         self.state = replace(self.state, tiles={}, servers={}, stopped=True)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import queue
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from distributed import Client
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.events import EventLog
 from lnet.runtime.failure import explain_divergence
+from lnet.runtime.owner import TakenOver, new_token, own
 from lnet.runtime.progress import Reporter
 from lnet.runtime.run import Run
 from lnet.runtime.sharded import committed, number_of
@@ -28,6 +28,7 @@ from .connection import Connection, go_on
 from .entrance import Entrance
 from .head import Head
 from .names import topic
+from .predecessor import await_predecessor
 from .protocol.spec import Times
 from .rounding import FLOAT32
 from .steps import Steps
@@ -51,17 +52,23 @@ def train_on(
     reporter: Reporter,
     stopped: Callable[[], bool],
     array: Path | None,
-    origin: tuple[int, str] | None,
     resumed: bool,
     data: Event,
 ) -> bool:
-    """Train a run on a cluster, from a checkpoint if there is an `origin`; return whether it is complete.
+    """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
 
     `array` are images that were given as an array, `data` what the log says of the images. Raises `LnetError` for
     workers that cannot take part, and for what fails on them.
     """
-    brief = _brief(client, run, array, origin)
+    brief = _brief(client, run, array)
     check_processes(client, brief)
+    await_predecessor(client, run, reporter.said, stopped)
+    if stopped():
+        return False
+    own(run.directory, brief.run)
+    run.checkpoints.clean()
+    brief = replace(brief, origin=_origin(run, reporter))
+    run.plan.save(run.directory / "plan.json")
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
@@ -78,7 +85,7 @@ def train_on(
     return following.complete
 
 
-def origin_of(run: Run, reporter: Reporter) -> tuple[int, str] | None:
+def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
     """Return the path of the newest whole checkpoint, and a number for it after which those to come are numbered.
 
     It is that of the last folder of shards if it is that one, and one more if it is a file, or others were passed over.
@@ -91,13 +98,14 @@ def origin_of(run: Run, reporter: Reporter) -> tuple[int, str] | None:
     return (last if folders and folders[-1] == newest else last + 1), str(newest.resolve())
 
 
-def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str] | None) -> Brief:
+def _brief(client: Client, run: Run, array: Path | None) -> Brief:
+    """Return what a run is, but for where it goes on from."""
     workers = workers_of(client)
     if not workers:
         raise refused("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
     hosts = {details["host"] for details in workers.values()}
     return Brief(
-        secrets.token_hex(16),
+        new_token(),
         run.plan.to_json(),
         str(run.directory.resolve()),
         run.info["data"]["base"],
@@ -106,7 +114,6 @@ def _brief(client: Client, run: Run, array: Path | None, origin: tuple[int, str]
         capacity=len(run.plan.placement.tiles) * run.plan.partition.count,
         durability="standby" if len(hosts) > 1 else "single",
         versions=versions(),
-        origin=origin,
         times=TIMES,
         wire=run.info.get("wire", FLOAT32),
         kept=run.kept,
@@ -232,6 +239,8 @@ class _Following:
                 diverged = explain_divergence(self.run.plan, event)
                 self.log.add("failed", step=self.step, message=str(diverged))
                 raise diverged
+            case "taken over":
+                raise TakenOver(self.run.directory, details["by"])
             case "deserted":
                 self.log.add("failed", step=self.step, **details)
                 notes = [*self.left_out, *details["lost"]]

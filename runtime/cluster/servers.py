@@ -10,6 +10,7 @@ from typing import Any
 from lnet.compiler.files import unreadable
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.checkpoint import certainly
+from lnet.runtime.owner import TakenOver
 from lnet.runtime.safetensors import Damaged
 from lnet.runtime.sharded import opened, read_regions, save_shard
 
@@ -113,13 +114,23 @@ class Servers:
 
     def _save_shard(self, save: do.SaveShard) -> None:
         server, owner = self._server(save.owner), save.owner
-        folder = self.brief.checkpoints
-
+        brief = self.brief
         books, _ = pack(save.books)
 
         def write(params: Arrays, update: Arrays) -> None:
             try:
-                digest = save_shard(folder, save.id, owner.index, server.regions, params, update, books)
+                digest = save_shard(
+                    brief.checkpoints,
+                    brief.owner,
+                    save.id,
+                    owner.index,
+                    server.regions,
+                    params,
+                    update,
+                    books,
+                )
+            except TakenOver as error:
+                self.threads.failed(error)
             except OSError as error:
                 self.threads.tell(events.CheckpointSaved, owner, save.id, None, str(error))
             else:

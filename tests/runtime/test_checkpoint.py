@@ -8,6 +8,7 @@ from lnet.compiler.shapes import Interval, Region
 from lnet.runtime import checkpoints
 from lnet.runtime.checkpoint import Checkpoint, read_checkpoint
 from lnet.runtime.checkpoints import CheckpointFolder
+from lnet.runtime.owner import own
 from lnet.runtime.safetensors import Damaged, open_arrays, write_arrays
 from lnet.runtime.sharded import commit, save_shard
 
@@ -106,9 +107,11 @@ def test_an_empty_folder_has_none(folder):
 
 def sharded(folder, id, step, shards=2):
     """A checkpoint of a cluster: each shard has some columns of one parameter."""
+    owner = own(folder.path.parent, "token")
     digests = [
         save_shard(
             folder.path,
+            owner,
             id,
             shard,
             {"V.weight": Region(Interval(0, 2), Interval(shard, shard + 1))},
@@ -117,7 +120,7 @@ def sharded(folder, id, step, shards=2):
         )
         for shard in range(shards)
     ]
-    return commit(folder.path, id, step, {"digests": digests, "torn": 0, "manifest": {}}, keep=9)
+    return commit(folder.path, owner, id, step, {"digests": digests, "torn": 0, "manifest": {}}, keep=9)
 
 
 @pytest.fixture

@@ -225,11 +225,11 @@ def write(path, state):
 checkpoints.write_checkpoint = write
 
 real_save = checkpoints.CheckpointFolder.save
-def save(self, state):
+def save(self, state, owner):
     def renamed():
         if moment == "before old ones go" and state.step == at:
             die()
-    return real_save(self, state, renamed)
+    return real_save(self, state, owner, renamed)
 checkpoints.CheckpointFolder.save = save
 
 class Reporter:

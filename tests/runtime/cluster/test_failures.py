@@ -32,6 +32,8 @@ from lnet.runtime.cluster.head import Head
 from lnet.runtime.cluster.host import Host
 from lnet.runtime.cluster.post import DELIVER
 from lnet.runtime.cluster.protocol.spec import Times
+from lnet.runtime.owner import owner_of
+from lnet.runtime.sharded import aside
 
 pytestmark = pytest.mark.slow
 
@@ -379,11 +381,12 @@ class Spoiling(Watching):
 
     def __init__(self, run, number):
         super().__init__()
-        self.file = run / "checkpoints" / f".{number}.writing"
+        self.run, self.number = run, number
 
     def started(self, step, steps):
-        self.file.parent.mkdir(exist_ok=True)
-        self.file.touch()
+        file = aside(self.run / "checkpoints", owner_of(self.run), self.number)
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, client, expected):

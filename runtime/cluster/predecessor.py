@@ -1,0 +1,56 @@
+"""The coordinator that had a run before, on the same scheduler: whoever begins next lets it save what it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from distributed import Client, Scheduler
+
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.owner import owner_of
+from lnet.runtime.run import Run
+
+from .head import Head
+from .names import plugin_name
+
+PATIENCE = 45.0
+"""Seconds in which it must have ended: a machine that is gone without a word is noticed after 30."""
+ASKED = 0.5
+"""Seconds between two questions."""
+
+Standing = Literal["gone", "leaving", "followed"]
+"""Of a coordinator: not there any more, without a command that would follow it, or with one."""
+
+
+def await_predecessor(
+    client: Client, run: Run, said: Callable[[str], None], stopped: Callable[[], bool]
+) -> None:
+    """Return once the scheduler has no coordinator of the run any more, or when this command is to stop.
+
+    Raises `LnetError` if another command follows it.
+
+    A coordinator whose command is gone saves a last checkpoint, which would be lost if the run were taken from it before.
+    """
+    owner = owner_of(run.directory)
+    if owner is None:
+        return
+    deadline, told = time.monotonic() + PATIENCE, False
+    while not stopped() and (found := client.run_on_scheduler(standing, token=owner.token)) != "gone":
+        if time.monotonic() > deadline:
+            if found == "leaving":
+                return  # it takes too long: it will find that it is not the owner any more
+            raise refused("E745", f"another command is training '{run.directory}' on this cluster")
+        if not told:
+            said("waiting for the last checkpoint of the run's coordinator, whose command is gone")
+            told = True
+        time.sleep(ASKED)
+
+
+def standing(token: str, dask_scheduler: Scheduler) -> Standing:
+    """Return what has become of a coordinator, in the scheduler's process."""
+    head = dask_scheduler.plugins.get(plugin_name(token))
+    if not isinstance(head, Head) or head.done:
+        return "gone"
+    return "leaving" if head.orphaned else "followed"
