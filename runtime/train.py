@@ -199,6 +199,7 @@ def _open(
         classes = partial(order_classes, readouts=readouts, known=known)
         samples = open_frames(training.data, sheet.maps, base, training.seed, kept=kept, classes=classes)
     check_labels(samples, readouts)
+    samples.batch(0, 1)  # if no image can be decoded, that is said before there is a run
     return samples
 
 

@@ -47,11 +47,7 @@ class Images:
             found = True
             yield batch
         if not found:
-            name, reason = next(iter(self.skipped.items()))
-            message = (
-                f"none of the {self.dataset.count} images in '{self.dataset.frames.path}' can be decoded"
-            )
-            raise refused("E706", message, f"'{name}': {reason}")
+            raise self.dataset.undecodable(self.dataset.count)
 
 
 def open_set(run: Run, place: Place, labelled: bool = False) -> Images:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -117,7 +118,7 @@ class Tiles:
         batch = self.images.batch(compute.batch)
         if compute.owner.index == 0:  # the other tiles of the replica meet the same images
             for message in self.images.newly_skipped():
-                self.soon(self.log, "warning", message=message)
+                self.soon(partial(self.log, "warning", message=message))
         labels = None if batch.labels is None else jnp.asarray(batch.labels)
         step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None

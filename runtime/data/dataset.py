@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.settings import Frames
-from lnet.dsl.diagnostics import refused
+from lnet.dsl.diagnostics import LnetError, refused
 
 from .contents import Contents
 from .find import Found, find_sources
@@ -31,6 +31,8 @@ from .sources import NEWEST, ImageSource, listing
 CACHE_BYTES = 2**30
 Classes = Callable[[Sequence[str], Sequence[str]], tuple[str, ...]]
 """From the labels of images, and their names, to the classes in the order of their numbers."""
+ENOUGH = 100
+"""So many images in a row whose values are unclear say that the others will be, too."""
 _CROPS, _ORDERS = 0, 1  # streams of random numbers: one for windows, one for permutations
 
 
@@ -73,7 +75,7 @@ class Dataset:
         classes: Classes = order_classes,
     ) -> None:
         self.frames, self.seed = frames, seed
-        self._corrupt: dict[int, str] = {}
+        self._corrupt: dict[int, Corrupt] = {}
         entries = [_Entry(s, i, name) for s in found.sources for i, name in enumerate(s.names)]
         excluded = _Exclusion.read(frames.exclude)
         self._entries = [entry for entry in entries if not excluded.covers(entry.name)]
@@ -113,7 +115,7 @@ class Dataset:
         found: dict[str, str] = {}
         for place, reason in list(self._corrupt.items()):
             name = self._entries[place].name
-            found[name if name not in found else f"{name} (image {place + 1:,})"] = reason
+            found[name if name not in found else f"{name} (image {place + 1:,})"] = str(reason)
         return found
 
     @property
@@ -127,7 +129,7 @@ class Dataset:
         try:
             return entry.source.load(entry.index)[entry.index]
         except Corrupt as error:
-            self._corrupt[place] = str(error)
+            self._corrupt[place] = error
             return None
 
     def batch(self, first: int, count: int) -> Batch:
@@ -156,7 +158,9 @@ class Dataset:
         if pixels is None:
             name = self._entries[place].name
             raise refused(
-                "E706", f"the image '{name}' in '{self.frames.path}' cannot be decoded", self._corrupt[place]
+                "E706",
+                f"the image '{name}' in '{self.frames.path}' cannot be decoded",
+                str(self._corrupt[place]),
             )
         return window(pixels, self.frames.size, None, mirrored=False)
 
@@ -169,16 +173,26 @@ class Dataset:
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first in the pass's order, from its own on, that can be decoded."""
         order = permutation(self.seed, number // self.count, self.count)
+        unclear = 0
         for offset in range(self.count):
             place = int(order[(number + offset) % self.count])
             pixels = self._pixels(place)
             if pixels is not None:
                 return place, pixels
-        name, reason = next(iter(self.skipped.items()))
-        raise refused(
-            "E706",
-            f"none of the {self.count} images in '{self.frames.path}' can be decoded",
-            f"'{name}': {reason}",
+            unclear += self._corrupt[place].unclear
+            if unclear == ENOUGH:
+                break
+        raise self.undecodable(self.count)
+
+    def undecodable(self, count: int) -> LnetError:
+        """Return the error for so many images of which none can be decoded, those that were met."""
+        place, reason = next(iter(self._corrupt.items()))
+        met = len(self._corrupt)
+        which = f"none of the {count}" if met >= count else f"none of the first {met} of {count}"
+        return refused(
+            "E704" if reason.unclear else "E706",
+            f"{which} images in '{self.frames.path}' can be decoded",
+            f"'{self._entries[place].name}': {reason}",
         )
 
     def _pixels(self, place: int) -> Pixels | None:
@@ -191,7 +205,7 @@ class Dataset:
         try:
             decoded = entry.source.load(entry.index)
         except Corrupt as error:
-            self._corrupt[place] = str(error)
+            self._corrupt[place] = error
             return None
         for index, pixels in decoded.items():
             self._keep(self._places.get((id(entry.source), index)), prepare(pixels, self.frames))

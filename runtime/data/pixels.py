@@ -17,6 +17,8 @@ from PIL import Image, ImageOps
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Size
 
+from .depth import Samples, Unclear
+
 Pixels = NDArray[Any]
 
 
@@ -25,34 +27,42 @@ _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 
 
 class Corrupt(Exception):
-    """An image that cannot be decoded; the message says why."""
+    """An image that cannot be decoded; the message says why.
+
+    `unclear`: it is whole, but what its values mean is not known.
+    """
+
+    unclear = False
 
 
 def decode_image(data: bytes, channels: int) -> Pixels:
-    """Return the pixels of an encoded image: RGB or grey, upright, transparency over black."""
+    """Return the pixels of an encoded image: RGB or grey, upright, transparency over black.
+
+    Of an animation and of a file of several pages it is the first image; colour profiles are not applied.
+    """
     try:
         with Image.open(BytesIO(data)) as image:
+            samples = Samples.of(image)
+            samples.check()
             image.load()
-            return _to_array(ImageOps.exif_transpose(image), channels)
+            return _to_array(ImageOps.exif_transpose(image), samples, channels)
     except Exception as error:  # a damaged file makes Pillow raise almost anything
-        raise Corrupt(_AT.sub("", str(error)) or type(error).__name__) from error
+        corrupt = Corrupt(_AT.sub("", str(error)) or type(error).__name__)
+        corrupt.unclear = isinstance(error, Unclear)
+        raise corrupt from error
 
 
-def _to_array(image: Image.Image, channels: int) -> Pixels:
-    if image.mode.startswith("I") or image.mode == "F":
-        return with_channels(_deep_grey(image), channels)
+def _to_array(image: Image.Image, samples: Samples, channels: int) -> Pixels:
+    if samples.grey:
+        return with_channels(samples.greys(image)[..., None], channels)
+    samples.check_colours(image)
+    if image.mode in ("LAB", "HSV"):  # which become grey by way of colour alone
+        image = image.convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
     pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _deep_grey(image: Image.Image) -> Pixels:
-    """Return grey values of more than eight bits in 0..1."""
-    values = np.asarray(image).astype(np.float32)
-    scaled = values if image.mode == "F" else values / 65535
-    return np.clip(scaled, 0, 1)[..., None]
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:

@@ -58,8 +58,7 @@ class LabelledSet:
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="lnet-decode") as pool:
             kept = np.array(list(pool.map(dataset.decodable, self.places.tolist())))
         if not kept.any():
-            name, reason = next(iter(dataset.skipped.items()))
-            raise refused("E706", f"no image in '{self.path}' can be decoded", f"'{name}': {reason}")
+            raise dataset.undecodable(self.count)
         of_images = ("places", "positive", "sources", "labels")
         return replace(self, **{name: getattr(self, name)[kept] for name in of_images})
 

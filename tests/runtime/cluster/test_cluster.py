@@ -354,6 +354,29 @@ def test_progress_is_reported(tmp_path, client):
     assert not any("tcp://" in message for message in watching.messages)
 
 
+def test_what_it_trains_on_and_corrupt_images_are_said_once(tmp_path, client):
+    """Two replicas of two tiles meet the same corrupt image in every pass."""
+    (tmp_path / "pics").mkdir()
+    for number, image in enumerate(images(8)):
+        pixels = (127 + 40 * image[..., 0]).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pics" / f"{number}.png")
+    (tmp_path / "pics" / "5.png").write_bytes(b"nothing")
+    (tmp_path / "pics" / "notes.txt").write_text("no image")
+    watching, plan = Watching(), plan_of(workers=4, replicas=2, steps=8)
+    where = {"directory": tmp_path / "run", "client": client, "reporter": watching}
+    run = lnet.train(plan, tmp_path / "pics", **where)
+    line = (
+        f"small.lnet: 8 images in '{tmp_path / 'pics'}' (1 file ignored: 1 .txt), "
+        "4 a step of each of 2 replicas, 8 passes"
+    )
+    assert watching.messages[0] == line
+    (data,) = [event for event in run.events() if event["event"] == "data"]
+    assert (data["message"], data["ignored"]) == (line, {".txt": 1})
+    corrupt = "skipped the corrupt image '5.png': cannot identify image file"
+    assert watching.messages.count(corrupt) == 1
+    assert [e["message"] for e in run.events() if e["event"] == "warning"].count(corrupt) == 1
+
+
 def test_roles_are_logged_as_they_change(tmp_path, client):
     run = trained(tmp_path, client, workers=2, steps=3)
     first, *_, last = [event for event in run.events() if event["event"] == "roles"]
