@@ -114,16 +114,25 @@ def read_events(path: Path, steps: bool = True) -> list[Event]:
 
     Raises `LnetError` if the log is there and cannot be read.
     """
-    kept: list[tuple[Event, int]] = []  # with how many replicas its process counted the steps of
-    replicas = 1
-    for event in _lines(path, steps):
+    return list(stream_events(path, steps))
+
+
+def stream_events(path: Path, steps: bool = True) -> Iterator[Event]:
+    """Yield what `read_events` returns, one by one: the log is read twice, and never held as a whole."""
+    resumed = [
+        event["step"]
+        for event in _lines(path, lambda line: b'"resume"' in line)
+        if event["event"] == "resume"
+    ]
+    replicas = 1  # whose steps the process counted that logged what comes next
+    for event in _lines(path, lambda line: steps or not line.startswith(STEP)):
         if event["event"] == "resume":
-            kept = [(e, n) for e, n in kept if not _is_void(e, n, event["step"])]
+            resumed = resumed[1:]
             replicas = 1
         elif event["event"] == "cluster":
             replicas = event["replicas"]
-        kept.append((event, replicas))
-    return [event for event, _ in kept]
+        if not any(_is_void(event, replicas, step) for step in resumed):
+            yield event
 
 
 def _is_void(event: Event, replicas: int, step: int) -> bool:
@@ -133,19 +142,24 @@ def _is_void(event: Event, replicas: int, step: int) -> bool:
     return event["event"] in ("checkpoint", "done") and event["step"] > step
 
 
-def _lines(path: Path, steps: bool) -> Iterator[Event]:
+def _lines(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Event]:
+    """Yield the wanted events that are whole."""
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            for line in file:
+                event = _event(line) if wanted(line) else None
+                if event is not None:
+                    yield event
     except FileNotFoundError:
         return
     except OSError as error:
         raise unreadable(path, error) from error
-    for line in text.splitlines():
-        if not steps and line.startswith(STEP):
-            continue
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # cut off by a crash
-        if isinstance(event, dict) and "event" in event:
-            yield event
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line, None for one that a crash cut off."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

@@ -15,6 +15,8 @@ import fcntl
 import json
 import os
 import platform
+import shlex
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +35,7 @@ from .checkpoint import Checkpoint
 from .checkpoints import CheckpointFolder, Found, PassedOver, Told
 from .data import Batch, Dataset, Kept, open_frames
 from .data.sources import FIRST
-from .events import Event, read_events
+from .events import Event, read_events, stream_events
 from .network import Network
 from .safetensors import Damaged
 from .versions import versions_of
@@ -69,6 +71,10 @@ class Run:
     def events(self, steps: bool = True) -> list[Event]:
         """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
         return read_events(self.directory / "events.jsonl", steps)
+
+    def stream_events(self) -> Iterator[Event]:
+        """Yield what `events` returns, one by one; raises `LnetError`."""
+        return stream_events(self.directory / "events.jsonl")
 
     def network(self, step: int | None = None) -> Network:
         """Return the network with the parameters of the newest whole checkpoint, or of the one at `step`.
@@ -240,10 +246,11 @@ def next_directory(name: str) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Return the versions and the machine that a run is trained with."""
+    """Return the command, the versions and the machine that a run is trained with."""
     return {
         "versions": versions_of(("lnet", "jax", "jaxlib", "numpy", "optax"))
         | {"python": platform.python_version()},
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "machine": {
             "system": platform.platform(),
             "devices": [device.device_kind for device in jax.devices()],

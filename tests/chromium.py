@@ -18,13 +18,12 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1200,1600",
     "--virtual-time-budget=5000",
 ]
 
 
-def open_page(path: Path, script: str = "") -> str:
-    """Open a page, run a script in it, and return the document as it stands then."""
+def open_page(path: Path, script: str = "", width: int = 1200, dark: bool = False) -> str:
+    """Open a page so wide, run a script in it, and return the document as it stands then."""
     with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as folder:
         page = path
         if script:
@@ -32,12 +31,14 @@ def open_page(path: Path, script: str = "") -> str:
             text = path.read_text(encoding="utf-8")
             assert "</body>" in text
             page.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-        return open_address(page.as_uri())
+        return open_address(page.as_uri(), width, dark)
 
 
-def open_address(address: str) -> str:
+def open_address(address: str, width: int = 1200, dark: bool = False) -> str:
     """Open what is at an address, and return the document as it stands when five seconds have passed in it."""
     with tempfile.TemporaryDirectory(prefix="lnet-chromium-") as profile:
-        command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", address]
+        own = [f"--user-data-dir={profile}", f"--window-size={width},1600"]
+        own += ["--blink-settings=preferredColorScheme=0"] if dark else []
+        command = [str(BROWSER), *FLAGS, *own, "--dump-dom", address]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout

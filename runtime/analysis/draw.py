@@ -113,6 +113,7 @@ def _kept(
     about: dict[str, Any],
 ) -> Drawing:
     figures = about | {
+        "run": run.directory.name,
         "neuron": str(neuron),
         "norm": optimal.norm,
         "optimal": optimal.response,
@@ -120,9 +121,17 @@ def _kept(
         "likely": None if likely is None else likely.response,
         "top": [{"image": liked.name, "response": liked.response} for liked in top],
     }
-    files = {"optimal.png": stimulus_picture(optimal), "top.png": top_picture(top)}
+    whose = f"{run.directory.name}: {neuron}"
+
+    def named(picture: Pixels, what: str, response: float) -> Pixels:
+        return captioned(picture, (whose, f"{what}: {response:.3g}, at step {about['step']:,}"))
+
+    files = {
+        "optimal.png": named(stimulus_picture(optimal), "optimal stimulus", optimal.response),
+        "top.png": named(top_picture(top), "best real images", top[0].response),
+    }
     if likely is not None:
-        files = {"likely.png": stimulus_picture(likely)} | files
+        files = {"likely.png": named(stimulus_picture(likely), "likely stimulus", likely.response)} | files
     return Drawing(neuron, top, optimal, likely, keep(run, KIND, neuron.file_name, figures, files))
 
 
@@ -146,5 +155,6 @@ def side_by_side(drawings: Sequence[Drawing]) -> Pixels:
             found.insert(0, (likely, stimulus_picture(drawing.likely)))
         found.append((f"best real image: {drawing.top[0].response:.3g}", top_picture(drawing.top)))
         pictures = [captioned(picture, [line]) for line, picture in found]
-        columns.append(captioned(beside(pictures, down=True), [str(drawing.neuron)]))
+        whose = f"{drawing.record.figures['run']}: {drawing.neuron}"
+        columns.append(captioned(beside(pictures, down=True), [whose]))
     return beside(columns)

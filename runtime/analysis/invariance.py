@@ -8,13 +8,12 @@ change would lower it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -29,6 +28,7 @@ from .gallery import Record, keep
 from .images import Images, Place, open_set
 from .labels import sought_label
 from .neurons import Array, Neuron, find_neurons, respond
+from .plots import literal, to_png
 
 KIND = "invariance"
 STEPS = np.arange(-6, 7)
@@ -126,7 +126,7 @@ def invariance(
         KIND,
         f"{found.file_name}.{quote(os.fsencode(positive), safe='')}",
         figures,
-        {"png": plot(curves)},
+        {"png": to_png(invariance_figure(curves, f"{run.directory.name}: {found}, images of '{positive}'"))},
     )
     return Invariance(found, positive, names, undistorted, distractor, curves, record)
 
@@ -170,10 +170,15 @@ def _curve_data(curve: Curve) -> dict[str, Any]:
     }
 
 
-def plot(curves: tuple[Curve, ...]) -> bytes:
-    """Return the curves side by side as a PNG file: the mean, and a band of one standard error on each side."""
-    figure = Figure(figsize=(9.6, 2.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+def curve_from(data: Mapping[str, Any]) -> Curve:
+    """Return the curve that a record keeps."""
+    responses = np.array(data["responses"])
+    return Curve(data["distortion"], data["unit"], tuple(data["amounts"]), responses)
+
+
+def invariance_figure(curves: Sequence[Curve], title: str = "") -> Figure:
+    """Return a figure of the curves side by side: the mean, and a band of one standard error on each side."""
+    figure = Figure(figsize=(9.6, 2.4 + (0.3 if title else 0)), dpi=100, layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True)
     for axes, curve in zip(panels, curves, strict=True):
         spread = curve.responses.std(1) / np.sqrt(max(1, curve.responses.shape[1] - 1))
@@ -184,6 +189,6 @@ def plot(curves: tuple[Curve, ...]) -> bytes:
         axes.set_xlabel(f"{curve.distortion}, {curve.unit}")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("response")
-    file = BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    if title:
+        figure.suptitle(literal(title), fontsize="medium")
+    return figure

@@ -26,7 +26,8 @@ from .gratings import (
 from .images import Place, open_set
 from .neighbours import Resemblance, resemblance
 from .neurons import Array, find_layer, values_of
-from .sheet_picture import class_picture, orientation_picture
+from .plots import to_png
+from .sheet_picture import class_figure, orientation_figure
 
 KIND = "sheet"
 
@@ -105,7 +106,7 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
         "skipped": {} if images is None else images.skipped,
         "classes": None if classes is None else classes.shares,
     }
-    record = keep(run, KIND, path, figures, _files(preference, classes))
+    record = keep(run, KIND, path, figures, _files(preference, classes, f"{run.directory.name}: {path}"))
     return SheetView(path, by, preference, classes, alike, record)
 
 
@@ -144,12 +145,12 @@ def class_preference(
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _files(preference: Preference, classes: ClassPreference | None) -> dict[str, bytes]:
+def _files(preference: Preference, classes: ClassPreference | None, title: str) -> dict[str, bytes]:
     arrays: dict[str, Any] = {
         "orientation": preference.orientation.astype(np.float32),
         "selectivity": preference.selectivity.astype(np.float32),
     }
-    files = {"orientation.png": orientation_picture(preference)}
+    files = {"orientation.png": to_png(orientation_figure(preference, title))}
     if classes is not None:
         arrays |= {
             "classes": np.array(classes.classes),
@@ -157,7 +158,8 @@ def _files(preference: Preference, classes: ClassPreference | None) -> dict[str,
             "preferred": classes.preferred,
             "strength": classes.strength.astype(np.float32),
         }
-        files["classes.png"] = class_picture(classes.classes, classes.preferred, classes.strength)
+        figure = class_figure(classes.classes, classes.preferred, classes.strength, title)
+        files["classes.png"] = to_png(figure)
     return files | {"npz": _npz(arrays)}
 
 

@@ -19,8 +19,8 @@ from lnet.runtime.analysis.report.cluster import (
     cluster_section,
     failures,
     moved,
-    running_times,
 )
+from lnet.runtime.analysis.report.history import history_of, running_times
 from lnet.runtime.analysis.report.timeline import shares
 from lnet.runtime.events import read_events
 
@@ -78,7 +78,7 @@ def test_the_page_counts_all_replicas(run):
 
 
 def test_bytes_are_those_that_the_plan_says(run):
-    figures = dict(moved(run.plan, run.events()))
+    figures = dict(moved(run.plan, history_of(run.events())))
     assert figures["planned between tiles, a step"] == figures["sent between tiles, a step"] == "8,960 bytes"
 
 
@@ -87,7 +87,10 @@ def test_bytes_to_and_from_servers_are_those_of_the_wire(run):
         {**event, "traffic": 100, "wire": "bfloat16"} if event["event"] in ("cluster", "step") else event
         for event in run.events()
     ]
-    exact, rounded = dict(moved(run.plan, run.events())), dict(moved(run.plan, events))
+    exact, rounded = (
+        dict(moved(run.plan, history_of(run.events()))),
+        dict(moved(run.plan, history_of(events))),
+    )
     planned = "planned to and from servers, a step"
     assert bytes_of(exact[planned]) == 2 * bytes_of(rounded[planned]) > 0
     assert rounded["sent to and from servers elsewhere, a step"] == "100 bytes"
@@ -121,7 +124,7 @@ def event(kind, time, **details):
 
 
 def rows(*events):
-    return [(row.at, row.what, row.lost, row.still) for row in failures(running_times(events))]
+    return [(row.at, row.what, row.lost, row.still) for row in failures(tuple(running_times(events)))]
 
 
 def test_a_replica_that_was_not_repaired():
@@ -176,19 +179,15 @@ def test_ages_of_a_resumed_run_add_up():
 # --- the time line -------------------------------------------------------------------------------------------------
 
 
-def timed(end, seconds, waited, exchanged):
-    return end, {"slowest": {"seconds": seconds, "waited": waited, "exchanged": exchanged}}
-
-
 def test_shares_of_time():
-    steps = [timed(2.0, 2.0, 1.0, 0.5), timed(4.0, 1.0, 0.0, 0.0)]
-    found = shares(steps, np.array([0.0, 2.0, 3.0, 4.0, 6.0]))
+    ends, seconds, waited, exchanged = np.array([[2.0, 2.0, 1.0, 0.5], [4.0, 1.0, 0.0, 0.0]]).T
+    found = shares(ends, seconds, waited, exchanged, np.array([0.0, 2.0, 3.0, 4.0, 6.0]))
     np.testing.assert_allclose(found.T, [[0.5, 0.25, 0.25, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
 def test_shares_never_exceed_the_time():
-    steps = [timed(2.0, 2.0, 0.0, 0.0), timed(2.5, 2.0, 1.0, 1.0), timed(2.5, 1.0, 0.0, 0.0)]
-    found = shares(steps, np.linspace(0.0, 4.0, 9))
+    steps = np.array([[2.0, 2.0, 0.0, 0.0], [2.5, 2.0, 1.0, 1.0], [2.5, 1.0, 0.0, 0.0]])
+    found = shares(*steps.T, np.linspace(0.0, 4.0, 9))
     np.testing.assert_allclose(found.sum(0), 1)
     assert (found >= 0).all()
 
@@ -222,11 +221,10 @@ def test_a_resume_voids_the_steps_of_all_replicas_after_it(tmp_path):
 
 def test_what_was_computed_more_than_once_is_counted(run):
     more = [{"event": "torn"}, {"event": "lapsed", "batches": 3}, {"event": "lapsed", "batches": 0}]
-    summary = cluster_section(run.plan, [*read_events(RECORDED), *({"time": 0.0} | event for event in more)])[
-        "summary"
-    ]
+    events = [*read_events(RECORDED), *({"time": 0.0} | event for event in more)]
+    summary = cluster_section(run.plan, history_of(events))["summary"]
     assert summary.endswith(
         "; 1 update torn: shards have different attempts of them; "
         "given back by lapsed replicas: 3 batches, which shards may have twice"
     )
-    assert "torn" not in cluster_section(run.plan, read_events(RECORDED))["summary"]
+    assert "torn" not in cluster_section(run.plan, history_of(read_events(RECORDED)))["summary"]

@@ -333,7 +333,7 @@ def test_a_report_shows_what_was_found(run, place, tmp_path):
     shown = {(cells[0], cells[2]): cells for cells in seen["rows"]}
     assert shown["first stage", "V1.filter[2, 3, 1]"][3] == "90.0"
     assert shown["random weights, mean of 5", "V2.filter"]
-    assert len(seen["pictures"]) == 3
+    assert len(seen["pictures"]) == 2 + 2
     assert min(seen["pictures"]) > 100
     assert "response of V1.filter[2, 3, 1]" in seen["words"]
     assert {"face", "$x_$", "trained, V2.filter"} <= set(seen["words"])

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from datetime import UTC, datetime
+from html import escape
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from PIL import Image
 import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
 from lnet.runtime.analysis.reconstruction import reconstructions
-from lnet.runtime.analysis.report import write_report
+from lnet.runtime.analysis.report import _filters, write_report
+from lnet.runtime.analysis.report.settings import settings
 
 TEXT = """stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3); learn: rica(sparsity = 0.1) }
 network eyes { image: input(12x12x3); V1: sense(3); V2: sense(2); both: concat([V2, V2.pool]); q: l1(weight = 0.01) }
@@ -40,16 +43,21 @@ document.body.dataset.seen = JSON.stringify({
   curves: document.querySelectorAll('.curve svg path').length,
   drawn: [...document.querySelectorAll('.diagram .name')].map(t => t.textContent),
   height: document.querySelector('.diagram').getBoundingClientRect().height,
+  contents: [...document.querySelectorAll('nav a')].map(a => document.querySelector(a.getAttribute('href')).textContent),
   requests: performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith('data:')),
 });
 """
 
 
+def seen_in(dom):
+    return json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))
+
+
 @needs_browser
 def test_the_page_in_a_browser(run):
     page = write_report(run)
-    dom = open_page(page, REPORT_ON_ITSELF)
-    seen = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))
+    seen = seen_in(open_page(page, REPORT_ON_ITSELF))
+    assert seen["contents"] == seen["headings"]
     assert seen["headings"] == [
         "Network",
         "Losses",
@@ -65,6 +73,102 @@ def test_the_page_in_a_browser(run):
     assert seen["drawn"] == ["image", "filter", "pool", "norm", "filter", "pool", "norm", "both"]
     assert seen["height"] > 100
     assert seen["requests"] == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [400, 1920])
+def test_the_page_is_no_wider_than_its_window(run, width):
+    """No window of Chromium's is 400 pixels wide, so the page is put into a part of one that is."""
+    script = f"""
+        document.documentElement.style.overflow = 'hidden';
+        Object.assign(document.body.style, {{ width: '{width}px', overflowX: 'auto' }});
+        document.body.dataset.seen = JSON.stringify([document.body.clientWidth, document.body.scrollWidth]);
+    """
+    shown, needed = seen_in(open_page(write_report(run), script, max(width, 500)))
+    assert shown == min(width, 1120)
+    assert needed == shown
+
+
+COLOURS = """
+const colour = (node, name) => getComputedStyle(node)[name];
+document.body.dataset.seen = JSON.stringify({
+  page: colour(document.body, 'backgroundColor'),
+  ink: colour(document.body, 'color'),
+  texts: [...new Set([...document.querySelectorAll('.curve svg text')].map(node => colour(node, 'fill')))],
+  ticks: [...new Set([...document.querySelectorAll('.curve svg use')].map(node => colour(node, 'stroke')))],
+  grounds: [...document.querySelectorAll('.curve svg #patch_1 path')].map(node => colour(node, 'fill')),
+});
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_plots_have_the_colours_of_the_page(run, dark):
+    seen = seen_in(open_page(write_report(run), COLOURS, dark=dark))
+    assert (seen["page"] == "rgb(255, 255, 255)") != dark
+    assert seen["texts"] == [seen["ink"]]
+    assert seen["ticks"] == [seen["ink"]]
+    assert set(seen["grounds"]) == {"none"}
+
+
+def test_when_and_how_it_was_made(run):
+    text = write_report(run).read_text()
+    begun = run.events()[0]["time"]
+    assert f"begun {datetime.fromtimestamp(begun, UTC):%Y-%m-%d %H:%M} UTC, trained for " in text
+    assert escape(run.info["command"], quote=True).replace("&#x27;", "&#39;") in text
+    assert f"lnet {lnet.__version__}, jax " in text
+
+
+def test_settings_are_in_the_words_of_the_language(run):
+    rows = dict(settings(run))
+    assert rows["update"] == "adam(rate = 0.02, schedule = constant, stale = full)"
+    assert rows["data"] == (
+        'frames(path = "images <&>", size = 12x12, crop = random, flip = true, normalize = image, labels = none, '
+        "exclude = none)"
+    )
+    assert rows["staleness"] == "none"
+    page = write_report(run).read_text()
+    assert not re.findall(r"<td>[^<]*(?:None|True|False)\b", page)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said", "shown"),
+    [
+        (
+            "local(3, 2)",
+            "10x10 positions, each with filters of its own, drawn where they stand. All are shown.",
+            2,
+        ),
+        (
+            "local(3, 9, share = all)",
+            "10x10 positions, which share their filters. Shown: maps 0 to 7 of 9.",
+            8,
+        ),
+        ("local(3, 1, share = tile(2))", "10x10 positions, which share 2x2 sets of filters in turn. All", 1),
+        (
+            "local(12, 3)",
+            "1x1 positions, each with filters of its own, drawn where they stand. All are shown.",
+            3,
+        ),
+    ],
+)
+def test_the_caption_says_which_filters_are_shown(layer, said, shown):
+    found = _filters(*network_of(f"network n {{ a: input(12x12x3); f: {layer}; q: l1() }}"))
+    assert said in found["caption"]
+    assert len(found["urls"]) == shown
+
+
+def test_of_many_positions_evenly_spaced_ones_are_shown():
+    found = _filters(*network_of("network n { a: input(140x12x2); f: local(3x3, 1); q: l1() }"))
+    assert (
+        "130x10 of 138x10 positions, evenly spaced; of 2 channels the strongest of each filter"
+        in found["caption"]
+    )
+
+
+def network_of(text):
+    plan = lnet.compile(lnet.parse(text))
+    return plan.graph, lnet.Network(plan)
 
 
 def test_the_page_needs_nothing_else(run):
@@ -180,6 +284,6 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
     for path in lnet.open_run(copy).checkpoints.files().values():
         path.write_bytes(b"")
     page = write_report(lnet.open_run(copy)).read_text()
-    assert "There is no trained network to show: the checkpoints of" in page
+    assert "There is no trained network to show: no checkpoint of" in page
     assert "There is no trained network to reconstruct with." in page
     assert "filters of map" not in page

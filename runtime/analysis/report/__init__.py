@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,26 @@ from lnet.compiler.ops import Local
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.analysis.reconstruction import Reconstruction, reconstructions
-from lnet.runtime.events import Event
 from lnet.runtime.network import Network
 from lnet.runtime.run import Run
 
-from .cluster import cluster_section, running_times
+from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve
 from .diagram import diagram
 from .drawn import drawn_sections
+from .history import History, Steps, history_of
 from .pictures import data_url, sheet_picture
 from .probe import probe_sections
+from .settings import origin, settings
 
 Data = str | os.PathLike[str] | None
 SAMPLES = 128
 """Images that reconstruction errors are taken over."""
 SHOWN = 8
 MOSAICS = 8
-RECENT = 50
-"""Steps at the end that last losses are averaged over."""
+"""Maps whose filters are shown."""
+ACROSS = 520
+"""Pixels that a picture of filters has across, at most; of small ones pixels are enlarged to half of that."""
 
 
 def write_report(run: Run, path: Path | None = None, data: str | os.PathLike[str] | None = None) -> Path:
@@ -62,33 +65,50 @@ def _template() -> jinja2.Template:
 
 def _content(run: Run, data: Data) -> dict[str, Any]:
     plan, graph = run.plan, run.plan.graph
-    events = run.events()
-    steps = [event for event in events if event["event"] == "step"]
+    history = history_of(run.stream_events())
+    steps = history.steps
     network, no_network = _network(run)
     accuracies = accuracy_curves(steps)
-    visible = [layer_cost(graph, layer) for layer in graph.visible]
-    return {
+    drawn = drawn_sections(run)
+    content = {
         "name": graph.name,
         "summary": _summary(run, steps),
-        "tiles": _tiles(run, events, steps),
-        "failures": [event["message"] for event in events if event["event"] == "failed"],
+        "made": _made(run, history),
+        "tiles": _tiles(run, steps),
+        "failures": history.messages("failed"),
         "diagram": Markup(diagram(graph)),
-        "layers": visible,
-        "losses": Markup(loss_curves(steps)) if steps else None,
+        "layers": [layer_cost(graph, layer) for layer in graph.visible],
+        "losses": Markup(loss_curves(steps)) if len(steps) else None,
         "accuracies": Markup(accuracies) if accuracies else None,
-        "objectives": _objectives(steps),
+        "objectives": [
+            {"name": name, "first": _figure(first), "last": _figure(steps.last[name])}
+            for name, first in steps.first.items()
+        ],
         "no_network": no_network,
         "filters": None if network is None else _filters(graph, network),
-        "drawn": drawn_sections(run),
+        "drawn": drawn,
         **_reconstructions(run, network, data),
         "probes": probe_sections(run),
-        "throughput": Markup(throughput_curve(steps, graph.training.batch)) if steps else None,
-        "cluster": cluster_section(plan, events),
-        "settings": _settings(run),
-        "warnings": [event["message"] for event in events if event["event"] == "warning"],
+        "throughput": Markup(throughput_curve(steps, graph.training.batch)) if len(steps) else None,
+        "cluster": cluster_section(plan, history),
+        "settings": settings(run),
+        "origin": origin(run),
+        "warnings": history.messages("warning"),
         "source_name": plan.source_name,
         "source": plan.source_text,
     }
+    return content | {"headings": _headings(content)}
+
+
+def _headings(content: dict[str, Any]) -> dict[str, str]:
+    """Return the headings of the page by their anchors, without those of sections that have nothing to show."""
+    headings = {"network": "Network", "losses": "Losses", "filters": "First-layer filters"}
+    headings |= {section.id: section.title for section in content["drawn"]}
+    headings |= {"reconstructions": "Reconstructions"}
+    headings |= {"probes": "Probes"} if content["probes"] else {}
+    headings |= {"throughput": "Throughput"}
+    headings |= {"cluster": "Cluster"} if content["cluster"] else {}
+    return headings | {"configuration": "Configuration"}
 
 
 @dataclass(frozen=True)
@@ -97,56 +117,64 @@ class _Tile:
     what: str
 
 
-def _summary(run: Run, steps: list[Event]) -> str:
-    last = steps[-1]["step"] if steps else 0
-    all_steps = run.plan.graph.training.steps * _replicas(run, steps)
+def _summary(run: Run, steps: Steps) -> str:
+    last = int(steps["step"][-1]) if len(steps) else 0
+    all_steps = run.plan.graph.training.steps * (len(run.plan.placement.tiles) if steps.on_cluster else 1)
     return f"{run.directory.name}: {last:,} of {all_steps:,} steps, from {run.plan.source_name}"
 
 
-def _replicas(run: Run, steps: list[Event]) -> int:
-    """Return how many replicas the steps are counted over: in one process there is one."""
-    return len(run.plan.placement.tiles) if steps and "replica" in steps[-1] else 1
+def _made(run: Run, history: History) -> list[str]:
+    """Return when the run was trained and for how long, by which command, with which versions."""
+    versions = run.info["versions"]
+    lines = [
+        run.info.get("command", ""),
+        ", ".join(f"{name} {versions[name]}" for name in ("lnet", "jax", "python") if name in versions),
+    ]
+    if history.events:
+        begun = [event["time"] for event in history.events if event["event"] in ("start", "resume")]
+        seconds = max(history.timed[-1][0], float(history.steps["at"][-1]) if len(history.steps) else 0.0)
+        sessions = f", in {len(begun)} sessions" if len(begun) > 1 else ""
+        lines.insert(
+            0, f"begun {_date(history.events[0]['time'])}, trained for {_duration(seconds)}{sessions}"
+        )
+    return [line for line in lines if line]
 
 
-def _tiles(run: Run, events: list[Event], steps: list[Event]) -> list[_Tile]:
+def _date(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def _tiles(run: Run, steps: Steps) -> list[_Tile]:
     graph = run.plan.graph
     sums = totals(graph, run.plan.partition)
     tiles = [
         _Tile(f"{sums.encoding_weights:,}", "encoding weights"),
         _Tile(f"{sums.parameters:,}", "parameters"),
     ]
-    if steps:
-        seconds = sum(event["seconds"] for event in steps)
-        waited = sum(event["waited"] for event in steps)
+    if len(steps):
+        seconds = float(steps["seconds"].sum())
         images = len(steps) * graph.training.batch
-        elapsed = _elapsed(events) if "replica" in steps[-1] else seconds
+        elapsed = _elapsed(steps) if steps.on_cluster else seconds
+        waited = steps["waited"].sum() / max(seconds, 1e-9)
+        awaited = "images and other tiles" if steps.on_cluster else "images"
         tiles += [
-            _Tile(f"{steps[-1]['images']:,}", "images seen"),
+            _Tile(f"{steps['images'][-1]:,.0f}", "images seen"),
             _Tile(f"{images / max(elapsed, 1e-9):,.0f}", "images per second"),
-            _Tile(f"{waited / max(seconds, 1e-9):.1%}", f"of the time waited for {_awaited(steps)}"),
+            _Tile(f"{waited:.1%}", f"of the time waited for {awaited}"),
         ]
     return tiles
 
 
-def _elapsed(events: list[Event]) -> float:
+def _elapsed(steps: Steps) -> float:
     """Return the seconds from the first step's beginning to the last one's end: replicas compute side by side."""
-    steps = [(at, event) for at, event in running_times(events) if event["event"] == "step"]
-    return steps[-1][0] - steps[0][0] + float(steps[0][1]["seconds"])
-
-
-def _awaited(steps: list[Event]) -> str:
-    return "images and other tiles" if "replica" in steps[-1] else "images"
-
-
-def _objectives(steps: list[Event]) -> list[dict[str, str]]:
-    names = dict.fromkeys(name for event in steps for name in event["objectives"])
-    rows = []
-    for name in names:
-        values = [event["objectives"][name] for event in steps if name in event["objectives"]]
-        rows.append(
-            {"name": name, "first": _figure(values[0]), "last": _figure(float(np.mean(values[-RECENT:])))}
-        )
-    return rows
+    return float(steps["at"][-1] - steps["at"][0] + steps["seconds"][0])
 
 
 def _figure(value: float) -> str:
@@ -157,15 +185,44 @@ def _filters(graph: Graph, network: Network) -> dict[str, Any] | None:
     first = next((layer for layer in graph.layers if isinstance(layer.op, Local)), None)
     if first is None:
         return None
+    assert isinstance(first.op, Local)
     weight = network.params[_weight(first)]
     share, threshold = oriented_fraction(flat(weight))
-    caption = (
-        f"{first.path}: {weight.shape[0]}x{weight.shape[1]} positions, each with filters of its own, drawn where they "
-        f"stand and scaled by their largest weight. {share:.0%} keep to one orientation "
-        f"(resultant over {threshold:.2f}, which 1% of random filters reach)."
-    )
-    shown = range(min(MOSAICS, weight.shape[-1]))
-    return {"caption": caption, "urls": [data_url(mosaic(weight, map_), 2) for map_ in shown]}
+    maps = range(min(MOSAICS, weight.shape[-1]))
+    most = max(1, ACROSS // (max(weight.shape[2:4]) + 1))
+    pictures = [mosaic(weight, map_, most) for map_ in maps]
+    scale = max(1, ACROSS // 2 // max(pictures[0].shape[:2]))
+    return {
+        "caption": f"{first.path}: {_positions(first.op)} {_excerpt(weight.shape, most)} Each filter is scaled by its "
+        f"largest weight: grey is 0. Of all filters {share:.0%} keep to one orientation (resultant over "
+        f"{threshold:.2f}, which 1% of random filters reach).",
+        "urls": [data_url(picture, scale) for picture in pictures],
+    }
+
+
+def _positions(local: Local) -> str:
+    """Say which positions have which filters."""
+    rows, columns = local.window.outputs.rows, local.window.outputs.columns
+    sets = local.sets
+    if not local.shared:
+        return f"{rows}x{columns} positions, each with filters of its own, drawn where they stand."
+    if (sets.rows, sets.columns) == (1, 1):
+        return f"{rows}x{columns} positions, which share their filters."
+    return f"{rows}x{columns} positions, which share {sets.rows}x{sets.columns} sets of filters in turn."
+
+
+def _excerpt(shape: tuple[int, ...], most: int) -> str:
+    """Say what is shown of weights `[kr, kc, field rows, field columns, channels, maps]`."""
+    rows, columns, channels, maps = *shape[:2], *shape[4:]
+    shown = (min(rows, most), min(columns, most))
+    parts = []
+    if shown != (rows, columns):
+        parts.append(f"{shown[0]}x{shown[1]} of {rows}x{columns} positions, evenly spaced")
+    if maps > MOSAICS:
+        parts.append(f"maps 0 to {MOSAICS - 1} of {maps}")
+    if channels != 3 and channels > 1:
+        parts.append(f"of {channels} channels the strongest of each filter")
+    return f"Shown: {'; '.join(parts)}." if parts else "All are shown."
 
 
 def _weight(layer: Layer) -> str:
@@ -221,28 +278,3 @@ def _pairs(reconstruction: Reconstruction) -> dict[str, Any]:
             }
         )
     return {"objective": reconstruction.objective, "of": reconstruction.of, "pairs": pairs}
-
-
-def _settings(run: Run) -> list[tuple[str, str]]:
-    training, info = run.plan.graph.training, run.info
-    rows = [(field.name, _shown(getattr(training, field.name))) for field in fields(training)]
-    rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
-    rows.append(("images", f"{info['data']['images']:,}"))
-    if info.get("start"):
-        rows.append(("begins with", f"step {info['start']['step']:,} of {info['start']['run']}"))
-    if run.plan.graph.frozen:
-        rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
-    rows += [(f"version of {name}", version) for name, version in info["versions"].items()]
-    machine = info["machine"]
-    rows.append(
-        ("machine", f"{machine['system']}, {machine['cores']} cores, {machine['memory'] / 2**30:,.0f} GiB")
-    )
-    rows.append(("plan", run.plan.digest))
-    return rows
-
-
-def _shown(value: object) -> str:
-    if hasattr(value, "__dataclass_fields__"):
-        inside = ((f.name, getattr(value, f.name)) for f in fields(value))  # type: ignore[arg-type]
-        return ", ".join(f"{name} = {_shown(v)}" for name, v in inside)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

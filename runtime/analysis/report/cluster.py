@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from lnet.compiler.cost import tile_costs
@@ -15,6 +16,7 @@ from lnet.compiler.plan import Plan
 from lnet.runtime.cluster.rounding import FLOAT32, WIRES
 from lnet.runtime.events import Event
 
+from .history import History
 from .timeline import Loss, staleness_picture, timeline_picture
 
 ENDS = ("done", "interrupted", "failed")
@@ -30,21 +32,21 @@ class Failure:
     still: str
 
 
-def cluster_section(plan: Plan, events: Sequence[Event]) -> dict[str, Any] | None:
+def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
     """Return what the section shows, None for a run that was never on a cluster."""
+    events = history.events
     begun = [event for event in events if event["event"] == "cluster"]
     if not begun:
         return None
-    timed = running_times(events)
-    steps = [(at, e) for at, e in timed if e["event"] == "step" and "replica" in e]
-    losses = [Loss(at, e["worker"]) for at, e in timed if e["event"] == "worker lost"]
+    losses = [Loss(at, event["worker"]) for at, event in history.timed if event["event"] == "worker lost"]
     ages = ages_by_replica(events)
+    spread = len(history.steps) and not np.isnan(history.steps["replica"]).all()
     return {
         "summary": _summary(begun[-1]) + _repeated(events),
-        "failures": failures(timed),
+        "failures": failures(history.timed),
         "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
-        "timeline": Markup(timeline_picture(steps, losses)) if steps else None,
-        "bytes": moved(plan, events),
+        "timeline": Markup(timeline_picture(history.steps, losses)) if spread else None,
+        "bytes": moved(plan, history),
     }
 
 
@@ -63,18 +65,6 @@ def _repeated(events: Sequence[Event]) -> str:
     return text + (
         f"; given back by lapsed replicas: {back:,} batches, which shards may have twice" if back else ""
     )
-
-
-def running_times(events: Sequence[Event]) -> list[tuple[float, Event]]:
-    """Return every event with the seconds that the run had been running, without the time before a resume."""
-    timed: list[tuple[float, Event]] = []
-    running, last = 0.0, None
-    for event in events:
-        if last is not None and event["event"] != "resume":
-            running += max(0.0, event["time"] - last)
-        last = event["time"]
-        timed.append((running, event))
-    return timed
 
 
 # --- failures ------------------------------------------------------------------------------------------------------
@@ -163,29 +153,30 @@ def _padded(counts: list[Counter[int]], length: int) -> list[Counter[int]]:
 # --- bytes ---------------------------------------------------------------------------------------------------------
 
 
-def moved(plan: Plan, events: Sequence[Event]) -> list[tuple[str, str]]:
+def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
     """Return what tiles and servers sent since the run was last started, beside what the plan says.
 
     A server beside its tile is sent nothing.
     """
-    last = max(number for number, event in enumerate(events) if event["event"] == "cluster")
-    steps = [event for event in events[last:] if event["event"] == "step"]
-    value = WIRES[events[last].get("wire", FLOAT32)]
+    begun, made = [
+        (event, made)
+        for event, made in zip(history.events, history.made, strict=True)
+        if event["event"] == "cluster"
+    ][-1]
     costs = tile_costs(plan.graph, plan.partition)
     planned = sum(cost.halo + cost.reduction for cost in costs)
     rows = [("planned between tiles, a step", f"{planned:,} bytes")]
-    if steps:
-        total = sum(event["bytes"] for event in steps)
+    sent = history.steps["bytes"][made:]
+    if len(sent):
         rows += [
-            ("sent between tiles, a step", f"{total / len(steps):,.0f} bytes"),
-            (f"sent in {_count(len(steps), 'step')}", f"{total:,} bytes"),
+            ("sent between tiles, a step", f"{sent.mean():,.0f} bytes"),
+            (f"sent in {_count(len(sent), 'step')}", f"{sent.sum():,.0f} bytes"),
         ]
-    traffic = sum(cost.traffic for cost in costs) * value / BYTES
+    traffic = sum(cost.traffic for cost in costs) * WIRES[begun.get("wire", FLOAT32)] / BYTES
     rows += [("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
-    crossed = [event["traffic"] for event in steps if "traffic" in event]
-    if crossed:
-        mean = sum(crossed) / len(crossed)
-        rows += [("sent to and from servers elsewhere, a step", f"{mean:,.0f} bytes")]
+    crossed = history.steps["traffic"][made:]
+    if not np.isnan(crossed).all():
+        rows += [("sent to and from servers elsewhere, a step", f"{np.nanmean(crossed):,.0f} bytes")]
     return rows
 
 

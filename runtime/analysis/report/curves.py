@@ -1,56 +1,51 @@
-"""Curves of a run: losses and throughput, as SVG."""
+"""Curves of a run: losses, accuracies and throughput, as SVG in the colours of the page that they stand in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lnet.compiler.files import readable
-from lnet.runtime.events import Event
+from lnet.runtime.analysis.plots import literal, to_svg
 
-POINTS = 600
-"""A curve of more steps is averaged into this many points, so that a long run's page stays small."""
+from .history import Steps, Values
+
+WIDTH = 7.2
+"""Inches across a figure."""
+ACROSS = 13
+"""Characters of a legend that an inch holds."""
+ENTRY, LINE = 8, 0.19
+"""What the sign of a curve takes of a legend's line, in characters, and the height of the line, in inches."""
+DASHES = ("-", "--", ":", "-.")
 
 
-def literal(text: str) -> str:
-    """Return a text that matplotlib shows as it is, dollars and names that are no UTF-8 too."""
-    return readable(text).replace("$", r"\$")
-
-
-def loss_curves(steps: Sequence[Event]) -> str:
+def loss_curves(steps: Steps) -> str:
     """Return the loss of every objective over the steps, logarithmic where all are positive."""
-    names = list(dict.fromkeys(name for event in steps for name in event["objectives"]))
-    curves = {name: np.array([event["objectives"].get(name, np.nan) for event in steps]) for name in names}
+    curves = steps.objectives.curves()
     return _draw(steps, curves, "loss", logarithmic=all((curve > 0).all() for curve in curves.values()))
 
 
-def accuracy_curves(steps: Sequence[Event]) -> str | None:
+def accuracy_curves(steps: Steps) -> str | None:
     """Return the share of the images whose class was among the likeliest, None for a network without classes."""
-    found = [event.get("accuracies", {}) for event in steps]
-    names = list(dict.fromkeys(name for accuracies in found for name in accuracies))
-    if not names:
-        return None
-    curves = {name: np.array([accuracies.get(name, np.nan) for accuracies in found]) for name in names}
-    return _draw(steps, curves, "share of the images", logarithmic=False)
+    curves = steps.accuracies.curves()
+    return _draw(steps, curves, "share of the images", logarithmic=False) if curves else None
 
 
-def throughput_curve(steps: Sequence[Event], batch: int) -> str:
+def throughput_curve(steps: Steps, batch: int) -> str:
     """Return images per second over the steps."""
-    rate = np.array([batch / max(event["seconds"], 1e-9) for event in steps])
+    rate = batch / np.maximum(steps.numbers.curves()["seconds"], 1e-9)
     return _draw(steps, {"": rate}, "images per second", logarithmic=False)
 
 
-def _draw(steps: Sequence[Event], curves: Mapping[str, np.ndarray], label: str, logarithmic: bool) -> str:
-    numbers = np.array([event["step"] for event in steps])
-    figure = new_figure(2.7)
+def _draw(steps: Steps, curves: Mapping[str, Values], label: str, logarithmic: bool) -> str:
+    numbers = steps.numbers.curves()["step"]
+    figure = new_figure(2.7, curves if len(curves) > 1 else ())
     axes = figure.subplots()
-    for name, curve in curves.items():
-        axes.plot(_averaged(numbers), _averaged(curve), label=name, linewidth=1.4)
+    for number, (name, curve) in enumerate(curves.items()):
+        axes.plot(numbers, curve, label=literal(name), linewidth=1.4, **style(number))
     axes.set_xlabel("step")
     axes.set_ylabel(label)
     if logarithmic:
@@ -58,31 +53,43 @@ def _draw(steps: Sequence[Event], curves: Mapping[str, np.ndarray], label: str, 
     else:
         axes.set_ylim(bottom=min(0.0, *(float(np.nanmin(curve)) for curve in curves.values())))
     axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    finish(axes)
     if len(curves) > 1:
-        axes.legend(frameon=False)
+        add_legend(figure)
     return to_svg(figure, label)
 
 
-def new_figure(height: float) -> Figure:
-    """Return an empty figure of the page's width; `height` in inches."""
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    return figure
+def style(number: int) -> dict[str, Any]:
+    """Return how the curve of a number is told from others: ten colours, then the same dashed, dotted, both."""
+    return {"color": f"C{number % 10}", "linestyle": DASHES[number // 10 % len(DASHES)]}
 
 
-def to_svg(figure: Figure, salt: str) -> str:
-    """Return a figure as SVG, the same text for the same figure; `salt` keeps the names in it apart on one page."""
-    text = StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+def new_figure(height: float, names: Iterable[str] = (), width: float = WIDTH) -> Figure:
+    """Return an empty figure; `height` and `width` in inches. A legend of `names` below it makes it higher."""
+    names = tuple(names)
+    rows = -(-len(names) // _legend_columns(names, width)) if names else 0
+    return Figure(figsize=(width, height + LINE * rows), layout="constrained")
 
 
-def _averaged(values: np.ndarray) -> np.ndarray:
-    """Return the means of runs of equal length, POINTS at most."""
-    length = -(-len(values) // POINTS)
-    whole = len(values) // length * length
-    means: np.ndarray = values[:whole].reshape(-1, length).mean(1)
-    return means if whole == len(values) else np.append(means, values[whole:].mean())
+def add_legend(figure: Figure) -> None:
+    """Put the names of all curves below them, in as many columns as there is room for."""
+    found = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if not found:
+        return
+    columns = _legend_columns(tuple(found), figure.get_figwidth())
+    figure.legend(
+        found.values(), found, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+    )
+
+
+def _legend_columns(names: tuple[str, ...], width: float) -> int:
+    return min(len(names), max(1, int(ACROSS * width) // (max(map(len, names)) + ENTRY)))
+
+
+def finish(axes: Axes) -> None:
+    """Leave the axes that are read."""
+    axes.spines[["top", "right"]].set_visible(False)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from markupsafe import Markup
+
 from lnet.compiler.files import unreadable
 from lnet.runtime.analysis.gallery import Record, kept
+from lnet.runtime.analysis.gratings import Preference
+from lnet.runtime.analysis.invariance import curve_from, invariance_figure
 from lnet.runtime.analysis.neighbours import Resemblance
+from lnet.runtime.analysis.plots import to_svg
+from lnet.runtime.analysis.sheet_picture import class_figure, orientation_figure
 from lnet.runtime.run import Run
 
 from .pictures import png_url
 
 Figures = Any
+Pictures = tuple[str | Markup, ...]
+"""URLs of pictures, or pictures as SVG."""
 MOST = 32
 """Records that a section shows; the gallery has them all."""
 
@@ -24,7 +34,7 @@ class Item:
     """Pictures of one record over its name and a few lines."""
 
     title: str
-    urls: tuple[str, ...]
+    pictures: Pictures
     lines: tuple[str, ...]
 
 
@@ -46,6 +56,7 @@ class Kind:
     title: str
     note: str
     item: Callable[[Figures], tuple[str, tuple[str, ...]]]
+    pictures: Callable[[Record], Pictures]
 
 
 def _stimuli(figures: Figures) -> tuple[str, tuple[str, ...]]:
@@ -79,6 +90,26 @@ def _sheet(figures: Figures) -> tuple[str, tuple[str, ...]]:
     return figures["layer"], tuple(lines)
 
 
+def _files(record: Record) -> Pictures:
+    return tuple(png_url(_content(path)) for path in record.files.values() if path.suffix == ".png")
+
+
+def _curves(record: Record) -> Pictures:
+    figure = invariance_figure([curve_from(curve) for curve in record.figures["curves"]])
+    return (Markup(to_svg(figure, f"invariance {record.name}")),)
+
+
+def _maps(record: Record) -> Pictures:
+    """Draw what a record's arrays say."""
+    with np.load(BytesIO(_content(record.files["npz"])), allow_pickle=False) as arrays:
+        preference = Preference(arrays["orientation"], arrays["selectivity"])
+        figures = {"orientation": orientation_figure(preference)}
+        if "classes" in arrays:
+            names = arrays["classes"].tolist()
+            figures["classes"] = class_figure(names, arrays["preferred"], arrays["strength"])
+    return tuple(Markup(to_svg(figure, f"{name} {record.name}")) for name, figure in figures.items())
+
+
 KINDS = (
     Kind(
         "stimuli",
@@ -87,6 +118,7 @@ KINDS = (
         "made of the photographs' principal components, then the optimal one, among all images with the mean norm of real "
         "ones. Below the real images with the highest responses, best first.",
         _stimuli,
+        _files,
     ),
     Kind(
         "invariance",
@@ -94,13 +126,15 @@ KINDS = (
         "Mean response to images moved, scaled and turned: 1 as they are, 0 for the mean distractor; the band is one "
         "standard error on each side.",
         _invariance,
+        _curves,
     ),
     Kind(
         "sheet",
         "Sheets",
         "What neurons prefer where they stand: the orientation of bars, the class that excites them most. The weaker a "
-        "preference, the greyer.",
+        "preference, the greyer. Colour-blind readers can tell the colours apart.",
         _sheet,
+        _maps,
     ),
 )
 
@@ -125,10 +159,9 @@ def _item(kind: Kind, record: Record) -> Item | None:
     """Return what is shown of a record, None if its figures are not those of its kind."""
     try:
         title, lines = kind.item(record.figures)
+        return Item(title, kind.pictures(record), lines)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return None
-    pictures = [path for path in record.files.values() if path.suffix == ".png"]
-    return Item(title, tuple(png_url(_content(path)) for path in pictures), lines)
 
 
 def _content(path: Path) -> bytes:

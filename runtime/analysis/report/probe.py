@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ from markupsafe import Markup
 
 from lnet.compiler.files import Unreadable
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.analysis.plots import literal, to_svg
 from lnet.runtime.analysis.probe import Histogram, Probe, Row
 from lnet.runtime.analysis.probe.result import probe_files, read_probe
 from lnet.runtime.analysis.probe.table import COLUMNS, LEGEND, cells, heading
 from lnet.runtime.run import Run
 
-from .curves import literal, new_figure, to_svg
+from .curves import add_legend, finish, new_figure, style
 
 POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
+HALF = 5.0
+"""Inches across a picture of which two stand side by side."""
+MARGIN = 2.0
+"""Percent that a picture of accuracies shows beyond the neurons that there are."""
 
 
 def probe_sections(run: Run) -> list[dict[str, Any]]:
@@ -41,61 +47,82 @@ def _section(path: Path) -> dict[str, Any]:
         "rows": [cells(row) for row in probe.rows],
         "legend": LEGEND,
         "accuracies": Markup(accuracies_picture(probe, name)),
-        "responses": Markup(responses_picture(probe, name)),
+        "responses": [Markup(picture) for picture in responses_pictures(probe, name)],
         "sparseness": Markup(sparseness_picture(probe, name)),
     }
 
 
 def accuracies_picture(probe: Probe, name: str) -> str:
     """Return how the accuracies of all neurons are distributed, layer by layer: untrained ones are dashed."""
-    figure = new_figure(2.7)
-    axes = figure.subplots()
     guess = max(probe.positives, probe.negatives) / (probe.positives + probe.negatives)
     shown = [row for row in probe.rows if row.layer and row.distribution and "best of" not in row.name]
-    for number, row in enumerate(shown):
+    figure = new_figure(2.7, tuple(map(_label, shown)))
+    axes = figure.subplots()
+    for row, look in zip(shown, _styles(shown), strict=True):
         counts = np.array(row.distribution)
         edges = np.linspace(0, 100, len(counts) + 1)
-        label = literal(f"{row.name}, {row.layer}")
-        dashed = "--" if row.name.startswith("random") else "-"
-        axes.stairs(100 * counts / counts.sum(), edges, label=label, linestyle=dashed, color=f"C{number}")
+        axes.stairs(100 * counts / counts.sum(), edges, label=_label(row), **look)
     axes.axvline(100 * guess, color=PLAIN, linewidth=1, linestyle=":")
-    filled = np.flatnonzero(np.sum([row.distribution for row in shown], 0))
-    axes.set_xlim(max(0, filled[0] - 2), min(100, filled[-1] + 3))
+    filled = edges_of([row.distribution or () for row in shown])
+    axes.set_xlim(max(0, filled[0] - MARGIN), min(100, filled[1] + MARGIN))
     axes.set(xlabel="accuracy of a neuron in %; dotted: the more frequent class", ylabel="% of neurons")
-    axes.legend(frameon=False, fontsize="small")
-    axes.spines[["top", "right"]].set_visible(False)
+    add_legend(figure)
+    finish(axes)
     return to_svg(figure, f"accuracies {name}")
+
+
+def edges_of(distributions: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return from which percentage to which there is anything in distributions over equal parts of 0 to 100."""
+    filled = np.flatnonzero(np.sum(distributions, 0))
+    width = 100 / len(distributions[0])
+    return float(filled[0] * width), float((filled[-1] + 1) * width)
 
 
 def sparseness_picture(probe: Probe, name: str) -> str:
     """Return how the lifetime sparseness of all neurons of the trained network is distributed, layer by layer."""
-    figure = new_figure(2.3)
+    shown = [row for row in probe.rows if row.sparseness]
+    figure = new_figure(2.3, tuple(map(_label, shown)))
     axes = figure.subplots()
-    for row in probe.rows:
-        if row.sparseness:
-            edges = np.linspace(0, 1, len(row.sparseness) + 1)
-            share = 100 * np.array(row.sparseness) / max(1, sum(row.sparseness))
-            axes.stairs(share, edges, label=literal(f"{row.name}, {row.layer}"))
+    for row, look in zip(shown, _styles(shown), strict=True):
+        counts = np.array(row.sparseness)
+        edges = np.linspace(0, 1, len(counts) + 1)
+        axes.stairs(100 * counts / max(1, counts.sum()), edges, label=_label(row), **look)
     axes.set(xlabel="lifetime sparseness", ylabel="% of neurons")
-    axes.legend(frameon=False, fontsize="small")
-    axes.spines[["top", "right"]].set_visible(False)
+    add_legend(figure)
+    finish(axes)
     return to_svg(figure, f"sparseness {name}")
 
 
-def responses_picture(probe: Probe, name: str) -> str:
+def responses_pictures(probe: Probe, name: str) -> list[str]:
     """Return the responses of the best neuron of each layer of the trained network to positives and to negatives."""
     shown = [row for row in probe.rows if row.layer and row.responses and not row.name.startswith("random")]
-    figure = new_figure(2.3 * len(shown))
-    for axes, row in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
-        assert row.responses is not None
-        for counts, label, colour in _kinds(row.responses, probe):
-            edges = np.linspace(row.responses.low, row.responses.high, len(counts) + 1)
-            share = 100 * np.array(counts) / max(1, sum(counts))
-            axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=literal(label))
-        axes.set(xlabel=f"response of {_best(row)}", ylabel="% of images")
-        axes.legend(frameon=False, fontsize="small", title=literal(row.name))
-        axes.spines[["top", "right"]].set_visible(False)
-    return to_svg(figure, f"responses {name}")
+    return [_responses(probe, row, f"responses {name} {number}") for number, row in enumerate(shown)]
+
+
+def _responses(probe: Probe, row: Row, salt: str) -> str:
+    assert row.responses is not None
+    figure = new_figure(2.1, (probe.against, probe.label), HALF)
+    axes = figure.subplots()
+    for counts, label, colour in _kinds(row.responses, probe):
+        edges = np.linspace(row.responses.low, row.responses.high, len(counts) + 1)
+        share = 100 * np.array(counts) / max(1, sum(counts))
+        axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=literal(label))
+    axes.set(xlabel=f"response of {_best(row)}", ylabel="% of images", title=literal(row.name))
+    finish(axes)
+    add_legend(figure)
+    return to_svg(figure, salt)
+
+
+def _label(row: Row) -> str:
+    return literal(f"{row.name}, {row.layer}")
+
+
+def _styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Yield a colour for each layer; curves of random weights are dashed."""
+    layers = list(dict.fromkeys(row.layer for row in rows))
+    for row in rows:
+        dash = "--" if row.name.startswith("random") else "-"
+        yield {"color": style(layers.index(row.layer))["color"], "linestyle": dash}
 
 
 def _kinds(responses: Histogram, probe: Probe) -> tuple[tuple[tuple[int, ...], str, str], ...]:

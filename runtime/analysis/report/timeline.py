@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from lnet.runtime.events import Event
+from lnet.runtime.analysis.plots import to_svg
 
-from .curves import new_figure, to_svg
+from .curves import add_legend, finish, new_figure
+from .history import SLOWEST, Steps, Values
 
-Values = NDArray[np.float64]
 BINS, BARS = 150, 40
 PARTS = {
     "compute": "#5b8c5a",
@@ -40,17 +39,14 @@ class Loss:
     worker: str
 
 
-def shares(steps: Sequence[tuple[float, Event]], edges: Values) -> Values:
+def shares(ends: Values, seconds: Values, waited: Values, exchanged: Values, edges: Values) -> Values:
     """Return the shares of time `[part, bin]` that one replica spent on each of PARTS, between edges in seconds.
 
-    `steps`: those of the replica, each with the second in which it was done.
+    Of each of its steps: when it was done, and of its slowest tile how long it took, how much of that it waited, and
+    how much of that for other tiles.
     """
-    ends = np.array([at for at, _ in steps])
-    tiles = [event["slowest"] for _, event in steps]
-    seconds = np.array([tile["seconds"] for tile in tiles])
     begins = np.maximum(ends - seconds, np.concatenate([[-np.inf], ends[:-1]]))
-    messages = np.array([tile["exchanged"] for tile in tiles])
-    images = np.array([tile["waited"] for tile in tiles]) - messages
+    messages, images = exchanged, waited - exchanged
     kept = (ends - begins) / np.maximum(
         seconds, 1e-9
     )  # steps that are logged late overlap: each counts for its part
@@ -68,26 +64,24 @@ def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values
     return np.diff(np.interp(edges, times, sums)) / np.diff(edges)
 
 
-def timeline_picture(steps: Sequence[tuple[float, Event]], losses: Sequence[Loss]) -> str:
+def timeline_picture(steps: Steps, losses: Sequence[Loss]) -> str:
     """Return the shares of every replica's time over the run, one above the other; losses are dashed lines."""
-    replicas = sorted({event["replica"] for _, event in steps})
-    edges = np.linspace(0.0, max(steps[-1][0], 1e-3), BINS + 1)
-    figure = new_figure(0.9 + 0.8 * len(replicas))
+    of = steps["replica"]
+    replicas = np.unique(of[~np.isnan(of)])
+    edges = np.linspace(0.0, max(steps["at"][~np.isnan(of)][-1], 1e-3), BINS + 1)
+    figure = new_figure(0.9 + 0.8 * len(replicas), tuple(PARTS))
     rows = figure.subplots(len(replicas), 1, sharex=True, squeeze=False)[:, 0]
     for axes, replica in zip(rows, replicas, strict=True):
-        own = [(at, event) for at, event in steps if event["replica"] == replica]
-        axes.stackplot(
-            edges[:-1], shares(own, edges), colors=PARTS.values(), labels=PARTS, step="post", linewidth=0
-        )
+        own = of == replica
+        seconds, waited, exchanged = (steps[f"slowest {name}"][own] for name in SLOWEST)
+        parts = shares(steps["at"][own], seconds, waited, exchanged, edges)
+        axes.stackplot(edges[:-1], parts, colors=PARTS.values(), labels=PARTS, step="post", linewidth=0)
         for loss in losses:
             axes.axvline(loss.at, color="#a3262a", linestyle="--", linewidth=1)
-        axes.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), yticks=[], ylabel=f"replica {replica}")
+        axes.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), yticks=[], ylabel=f"replica {replica:.0f}")
         axes.spines[["top", "right", "left"]].set_visible(False)
     rows[-1].set_xlabel("seconds")
-    handles, labels = rows[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize="small"
-    )
+    add_legend(figure)
     return to_svg(figure, "time line")
 
 
@@ -96,17 +90,17 @@ def staleness_picture(ages: Sequence[Counter[int]]) -> str:
     oldest = max(max(counts, default=0) for counts in ages)
     width = oldest // BARS + 1
     edges = np.arange(0, oldest + width + 1, width) - 0.5
-    figure = new_figure(2.4)
+    names = tuple(f"replica {replica}" for replica in range(len(ages)))
+    figure = new_figure(2.4, names)
     axes = figure.subplots()
     bottom = np.zeros(len(edges) - 1)
     for replica, counts in enumerate(ages):
         heights, _ = np.histogram(list(counts), edges, weights=list(counts.values()))
-        axes.bar(edges[:-1] + width / 2, heights, 0.9 * width, bottom, label=f"replica {replica}")
+        axes.bar(edges[:-1] + width / 2, heights, 0.9 * width, bottom, label=names[replica])
         bottom += heights
     axes.set_xlabel("updates taken since the fetch")
     axes.set_ylabel("updates")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(ages) > 1:
-        axes.legend(frameon=False)
+    finish(axes)
+    add_legend(figure)
     return to_svg(figure, "staleness")

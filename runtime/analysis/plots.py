@@ -1,0 +1,34 @@
+"""Figures as files and as parts of a page."""
+
+from __future__ import annotations
+
+from io import BytesIO, StringIO
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from lnet.compiler.files import readable
+
+
+def literal(text: str) -> str:
+    """Return a text that matplotlib shows as it is, dollars and names that are no UTF-8 too."""
+    return readable(text).replace("$", r"\$")
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file on white, the same bytes for the same figure."""
+    file = BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as SVG, the same text for the same figure; `salt` keeps the names in it apart on one page.
+
+    It has no ground, and what matplotlib draws black has the page's colour of text, in dark mode too.
+    """
+    text = StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace("#000000", "currentColor")

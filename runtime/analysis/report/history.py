@@ -1,0 +1,153 @@
+"""What a run's log says, for its page: steps as columns and averaged curves, all other events as they are.
+
+A log of half a million steps is read line by line and never held as a whole: a step leaves a number in each column, and
+adds its losses to means over equally many steps.
+
+    losses    4.1 3.9 | 3.6 3.5 | 3.3 3.2 | ...      means of 1, 2, 4, ... steps, at most POINTS of them
+    columns   step, at, seconds, waited, ...         a number for every step
+    timed     (0.0, start), (12.5, worker lost), ... all other events, with the second of the run
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.runtime.events import Event
+
+Values = NDArray[np.float64]
+POINTS = 600
+"""A curve of more steps is averaged into at most this many points, so that a long run's page stays small."""
+RECENT = 50
+"""Steps at the end that last losses are averaged over."""
+SLOWEST = ("seconds", "waited", "exchanged")
+"""What is kept of the slowest tile of a step on a cluster."""
+COLUMNS = (
+    "step",
+    "images",
+    "at",
+    "seconds",
+    "waited",
+    "bytes",
+    "traffic",
+    "replica",
+    *(f"slowest {n}" for n in SLOWEST),
+)
+
+
+class Means:
+    """Means of named values over runs of equally many steps: runs double where there would be more than POINTS."""
+
+    def __init__(self) -> None:
+        self.length, self.added = 1, 0
+        self._sums: dict[str, Values] = {}
+        self._counts: dict[str, Values] = {}
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take the values of a step; one that has no value of a name counts for nothing there."""
+        if self.added == self.length * POINTS:
+            self.length *= 2
+            for table in (self._sums, self._counts):
+                table.update({name: _halved(bins) for name, bins in table.items()})
+        bin_ = self.added // self.length
+        for name, value in values.items():
+            if name not in self._sums:
+                self._sums[name], self._counts[name] = np.zeros(POINTS), np.zeros(POINTS)
+            self._sums[name][bin_] += value
+            self._counts[name][bin_] += 1
+        self.added += 1
+
+    def curves(self) -> dict[str, Values]:
+        """Return the means of each name: nan where no step had it."""
+        used = -(-self.added // self.length)
+        with np.errstate(invalid="ignore"):
+            return {name: (self._sums[name] / self._counts[name])[:used] for name in self._sums}
+
+
+def _halved(bins: Values) -> Values:
+    return np.concatenate([bins.reshape(-1, 2).sum(1), np.zeros(POINTS // 2)])
+
+
+@dataclass
+class Steps:
+    """The steps of a run: a number of each in every column, and means of their losses and accuracies."""
+
+    columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    objectives: Means = field(default_factory=Means)
+    accuracies: Means = field(default_factory=Means)
+    numbers: Means = field(default_factory=Means)
+    first: dict[str, float] = field(default_factory=dict)
+    recent: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def __len__(self) -> int:
+        return len(self.columns["step"])
+
+    def __getitem__(self, name: str) -> Values:
+        """Return a column: nan where a step has no such number."""
+        return np.frombuffer(self.columns[name])
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether the last step was one of a cluster, which counts those of all replicas."""
+        return bool(len(self)) and not np.isnan(self["replica"][-1])
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The mean of each objective over the last steps."""
+        return {name: float(np.mean([step.get(name, np.nan) for step in self.recent])) for name in self.first}
+
+    def add(self, at: float, event: Event) -> None:
+        slowest = {f"slowest {name}": value for name, value in event.get("slowest", {}).items()}
+        known = event | slowest | {"at": at}
+        for name, column in self.columns.items():
+            column.append(known.get(name, np.nan))
+        self.objectives.add(event["objectives"])
+        self.accuracies.add(event.get("accuracies", {}))
+        self.numbers.add({"step": event["step"], "seconds": event["seconds"]})
+        for name, value in event["objectives"].items():
+            self.first.setdefault(name, value)
+        self.recent.append(event["objectives"])
+
+
+@dataclass(frozen=True)
+class History:
+    """`timed`: every event that is no step, with the seconds that the run had been running; `made`: steps before it."""
+
+    steps: Steps
+    timed: tuple[tuple[float, Event], ...]
+    made: tuple[int, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return tuple(event for _, event in self.timed)
+
+    def messages(self, kind: str) -> list[str]:
+        """Return what the events of a kind say."""
+        return [event["message"] for event in self.events if event["event"] == kind]
+
+
+def history_of(events: Iterable[Event]) -> History:
+    """Return what a log says, whose events come one by one."""
+    steps, timed, made = Steps(), [], []
+    for at, event in running_times(events):
+        if event["event"] == "step":
+            steps.add(at, event)
+        else:
+            timed.append((at, event))
+            made.append(len(steps))
+    return History(steps, tuple(timed), tuple(made))
+
+
+def running_times(events: Iterable[Event]) -> Iterator[tuple[float, Event]]:
+    """Yield every event with the seconds that the run had been running, without the time before a resume."""
+    running, last = 0.0, None
+    for event in events:
+        if last is not None and event["event"] != "resume":
+            running += max(0.0, event["time"] - last)
+        last = event["time"]
+        yield running, event

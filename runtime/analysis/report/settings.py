@@ -1,0 +1,63 @@
+"""How a run was configured, in the words of the language, and what it was made with."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from inspect import signature
+from typing import Any
+
+from lnet.compiler.arguments import OptionalText, Text
+from lnet.compiler.settings import CALLS, Frames, Update
+from lnet.runtime.run import Run
+
+
+def settings(run: Run) -> list[tuple[str, str]]:
+    """Return what the run was trained by: every setting of `train` as it is written, and what the command added."""
+    training, info = run.plan.graph.training, run.info
+    rows = [(field.name, written(getattr(training, field.name))) for field in fields(training)]
+    rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
+    rows.append(("images", f"{info['data']['images']:,}"))
+    if info.get("start"):
+        rows.append(("begins with", f"step {info['start']['step']:,} of {info['start']['run']}"))
+    if run.plan.graph.frozen:
+        rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
+    return rows
+
+
+def origin(run: Run) -> list[tuple[str, str]]:
+    """Return what the run was made with: command, versions, machine, plan."""
+    info, machine = run.info, run.info["machine"]
+    rows = [("command", info["command"])] if "command" in info else []
+    rows += [(f"version of {name}", version) for name, version in info["versions"].items()]
+    rows.append(
+        ("machine", f"{machine['system']}, {machine['cores']} cores, {machine['memory'] / 2**30:,.0f} GiB")
+    )
+    return [*rows, ("plan", run.plan.digest)]
+
+
+def written(value: object) -> str:
+    """Return a value as the language has it: `none`, `true`, `64x64`, `adam(rate = 0.002, schedule = cosine)`."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case Frames():
+            return _called("frames", value)
+        case Update():
+            return _called(value.rule, value)
+        case _:
+            return str(value)
+
+
+def _called(name: str, value: Any) -> str:
+    """Return the call that makes a value: each argument is the field of its name."""
+    arguments = []
+    for parameter in signature(CALLS[name], eval_str=True).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            found = getattr(value, parameter.name)
+            is_text = parameter.annotation in (Text, OptionalText) and found is not None
+            arguments.append(
+                f'{parameter.name} = "{found}"' if is_text else f"{parameter.name} = {written(found)}"
+            )
+    return f"{name}({', '.join(arguments)})"

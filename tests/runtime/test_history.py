@@ -1,0 +1,84 @@
+"""What the report reads of a log: means, columns, and no more memory than they take."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from lnet.runtime.analysis.report.history import POINTS, Means, history_of
+from lnet.runtime.events import read_events, stream_events
+
+
+@pytest.mark.parametrize("count", [0, 1, POINTS - 1, POINTS, POINTS + 1, 2 * POINTS + 3, 5000])
+def test_means_are_over_runs_of_equally_many_steps(count):
+    values = np.random.default_rng(0).random(count)
+    means = Means()
+    for value in values:
+        means.add({"a": value})
+    length = means.length
+    assert length == 1 or count / length >= POINTS / 2
+    assert count <= POINTS * length
+    expected = [values[i : i + length].mean() for i in range(0, count, length)]
+    np.testing.assert_allclose(means.curves().get("a", []), expected)
+
+
+def test_what_a_step_does_not_have_counts_for_nothing():
+    means = Means()
+    for number in range(2 * POINTS):
+        means.add({"a": 1.0} if number % 4 == 0 else {"b": 2.0} if number == 1 else {})
+    curves = means.curves()
+    np.testing.assert_array_equal(curves["a"][::2], 1)
+    assert np.isnan(curves["a"][1::2]).all()
+    assert curves["b"][0] == 2
+
+
+def test_a_loss_that_is_not_finite_is_no_number():
+    means = Means()
+    means.add({"a": float("nan")})
+    assert np.isnan(means.curves()["a"]).all()
+
+
+def step(number, **more):
+    losses = {f"V{stage}.learn": 1 / (number + stage) for stage in range(12)}
+    return {"event": "step", "time": 10.0 + number, "step": number, "images": number, "objectives": losses,
+            "terms": losses, "accuracies": {}, "seconds": 0.5, "waited": 0.1, **more}  # fmt: skip
+
+
+def write(path, events):
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return path
+
+
+def test_steps_take_a_number_a_column_in_memory(tmp_path):
+    """As lists of events the log of a long run takes gigabytes."""
+    count = 20_000
+    path = write(tmp_path / "events.jsonl", (step(number) for number in range(1, count + 1)))
+    tracemalloc.start()
+    history = history_of(stream_events(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(history.steps) == count
+    assert peak < 200 * count + 1_000_000
+    assert history.steps.last["V0.learn"] == pytest.approx(np.mean(1 / np.arange(count - 49, count + 1)))
+    assert history.steps.first["V0.learn"] == 1
+
+
+def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
+    events = [{"event": "start", "time": 9}, *map(step, range(1, 8)), {"event": "resume", "time": 99.0, "step": 4},
+              *map(step, range(5, 9)), {"event": "checkpoint", "time": 100.0, "step": 9, "file": "x"},
+              {"event": "resume", "time": 200.0, "step": 6}, step(7), {"event": "done", "time": 300.0, "step": 7}]  # fmt: skip
+    path = write(tmp_path / "events.jsonl", events)
+    with path.open("a") as file:
+        file.write('{"event": "step", "ti')
+    assert [event["step"] for event in read_events(path) if event["event"] == "step"] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event["event"] for event in read_events(path, steps=False)] == [
+        "start",
+        "resume",
+        "resume",
+        "done",
+    ]
+    history = history_of(stream_events(path))
+    assert history.made == (0, 4, 6, 7)
+    np.testing.assert_array_equal(history.steps["step"], [1, 2, 3, 4, 5, 6, 7])
+    assert not history.steps.on_cluster
