@@ -11,8 +11,8 @@ A stage that nothing instantiates is elaborated with unknown values, so that its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lnet.dsl import nodes
@@ -38,15 +38,19 @@ from .graph import Graph
 from .layer import Layer, Parameter, parameters_of
 from .objectives import OBJECTIVE_KINDS, Objective
 from .ops import LAYER_KINDS, Decode, Input
-from .scope import Entry, Instance, Scope, layer_of
+from .scope import Entry, Instance, Place, Scope, layer_of
 from .settings import Training
+from .untrained import warn_untrained
 from .values import UNKNOWN, Unknown, Value
 
 MOST_PARAMETERS = 2**40
 
 
-def elaborate(module: nodes.Module, collector: Collector) -> Graph | None:
-    """Return the graph of a module; None where errors, all of them in `collector`, leave none."""
+def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
+    """Return the graph of a module; None where errors, all of them in `collector`, leave none.
+
+    `freeze`: layers and stages that are to stay as they are, so that nobody is warned that nothing trains them.
+    """
     evaluator = Evaluator(collector)
     declarations = collect_declarations(module, evaluator)
     network = single_network(declarations, evaluator)
@@ -65,6 +69,7 @@ def elaborate(module: nodes.Module, collector: Collector) -> Graph | None:
     )
     _check_size(graph, network, evaluator)
     _warn_unread(graph, builder.also_read, evaluator)
+    warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph
 
 
@@ -79,6 +84,7 @@ class _Builder:
     layers: list[Layer] = field(default_factory=list)
     objectives: list[Objective] = field(default_factory=list)
     stages: list[tuple[str, str]] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
     also_read: set[str] = field(default_factory=set)
     instantiated: set[str] = field(default_factory=set)
     checked: set[str] = field(default_factory=set)
@@ -161,7 +167,9 @@ class _Builder:
     # --- items -------------------------------------------------------------------------------------------
 
     def item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
-        with self.evaluator.noting(place=scope.place(scope.child_path(item.name.text))):
+        path = scope.child_path(item.name.text)
+        place = self.places[path] = Place(item.span, scope.note(path))
+        with self.evaluator.noting(place=place.note):
             return self._item(item, scope, first_input)
 
     def _item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
@@ -226,7 +234,7 @@ class _Builder:
         path, calls = scope.child_path(item.name.text), (self.evaluator.line(item.span), *scope.calls)
         inner = Scope(self._stage_values(stage, bound), path, calls)
         inner.above = inner.items["input"] = bound["of"]
-        with self.evaluator.noting(place=inner.place(path)):
+        with self.evaluator.noting(place=inner.note(path)):
             return self._unroll(stage, inner)
 
     def _unroll(self, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:

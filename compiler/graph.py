@@ -56,6 +56,14 @@ class Graph:
     def __contains__(self, path: str) -> bool:
         return path in self._by_path
 
+    def place(self, path: str) -> int:
+        """Return where in `layers` a layer stands, by its path."""
+        return self._places[self.layer(path).path]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {layer.path: number for number, layer in enumerate(self.layers)}
+
     def layer(self, path: str) -> Layer:
         """Return a layer by its path; a stage instance stands for its last layer."""
         return self._by_path[path]
@@ -96,4 +104,4 @@ class Graph:
     @cached_property
     def trained_views(self) -> dict[str, tuple[str, ...]]:
         """The views in which gradients come back to each layer's values."""
-        return {layer.path: trained_views(self, layer) for layer in self.layers}
+        return trained_views(self)

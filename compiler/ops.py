@@ -33,6 +33,7 @@ from .arguments import (
     slide_over,
 )
 from .layer import Layer, Op, Weights
+from .pool import AvgPool, L2Pool, MaxPool, avgpool, l2pool, maxpool
 from .shapes import Region, Sheet, Size, Window, whole
 from .values import Extents
 
@@ -190,68 +191,6 @@ def decoder_of(encode: Layer, tied: bool) -> Decode:
     op = encode.op
     assert isinstance(op, Local), "decoder_of: the caller checks that it gets a local layer"
     return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied)
-
-
-@dataclass(frozen=True, slots=True)
-class Pool(Op):
-    """What the pools share: a window over each map alone."""
-
-    window: Window
-    maps: int
-
-    @property
-    def sheet(self) -> Sheet:
-        return Sheet(self.window.outputs.rows, self.window.outputs.columns, self.maps)
-
-    def needs(self, region: Region) -> Region:
-        return self.window.reads(region)
-
-    def part(self, region: Region) -> Pool:
-        return replace(self, window=self.window.part(region))
-
-    def multiply_adds(self) -> int:
-        return self.sheet.values * (self.window.field.rows + self.window.field.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class L2Pool(Pool):
-    """`sqrt(eps + sum of squares over the field)`."""
-
-    kind: ClassVar[str] = "l2pool"
-    eps: float
-
-
-@dataclass(frozen=True, slots=True)
-class MaxPool(Pool):
-    """The largest value of the field."""
-
-    kind: ClassVar[str] = "maxpool"
-
-
-@dataclass(frozen=True, slots=True)
-class AvgPool(Pool):
-    """The mean of the field."""
-
-    kind: ClassVar[str] = "avgpool"
-
-
-def l2pool(
-    field: Extent,
-    stride: Extent = ONE,
-    pad: Pad = UNPADDED,
-    eps: Positive = 1e-3,
-    *,
-    of: Reads,
-) -> L2Pool:
-    return L2Pool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps, eps)
-
-
-def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> MaxPool:
-    return MaxPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
-
-
-def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> AvgPool:
-    return AvgPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,4 +435,4 @@ OPS: dict[str, type[Op]] = {
 }
 """What the runtime has a kernel for."""
 
-__all__ = ["LAYER_KINDS", "OPS", "Extents", "Input", "Local", "Decode", "Pool", "LCN", "Dense", "decoder_of"]
+__all__ = ["LAYER_KINDS", "OPS", "Extents", "Input", "Local", "Decode", "LCN", "Dense", "decoder_of"]

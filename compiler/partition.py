@@ -33,7 +33,8 @@ from math import sqrt
 from .graph import Graph
 from .layer import Layer
 from .objectives import SquaredError
-from .ops import Decode, Dense, Input, Local, Pool
+from .ops import Decode, Dense, Input, Local
+from .pool import Pool
 from .shapes import Interval, Region, Size, Slide, Window
 
 BYTES = 4

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Collector, refused
+from lnet.dsl.diagnostics import Collector, LnetWarning, refused, render
 from lnet.dsl.parser import parse_source
 from lnet.dsl.printer import format_module
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
+from .changed import keep_pooling, warn_changed
 from .cluster_spec import ClusterSpec, read_cluster_spec
 from .cost import tile_costs
 from .dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
@@ -32,10 +34,23 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def build_graph(source: Source, overrides: Mapping[str, str], collector: Collector) -> Graph:
-    """Source -> Module -> Graph; raises `LnetError` with everything that is wrong."""
+def build_graph(
+    source: Source,
+    overrides: Mapping[str, str],
+    collector: Collector,
+    before: Graph | None = None,
+    freeze: Sequence[str] = (),
+) -> Graph:
+    """Source -> Module -> Graph; raises `LnetError` with everything that is wrong.
+
+    `before`: what an earlier plan had, whose pooling stays; `freeze`: layers and stages that will not be trained.
+    """
     module = apply_overrides(parse_source(collector), overrides)
-    graph = elaborate(module, collector)
+    graph = elaborate(module, collector, freeze)
+    if graph is not None and before is not None:
+        graph = keep_pooling(graph, before)
+    if graph is not None and module.version is not None:
+        warn_changed(graph, collector)
     _note_overrides(collector, overridden(module, overrides))
     collector.raise_errors()
     assert graph is not None, "elaborate: no graph and no error"
@@ -108,9 +123,11 @@ def compile_source(
     overrides: Mapping[str, str],
     collector: Collector,
     layout: Layout = Layout(),
+    before: Graph | None = None,
+    freeze: Sequence[str] = (),
 ) -> Plan:
     """Source -> Graph -> Partition -> Placement -> Plan; raises `LnetError`."""
-    graph = run_passes(build_graph(source, overrides, collector))
+    graph = run_passes(build_graph(source, overrides, collector, before, freeze))
     cut, placement = lay_out(graph, layout)
     return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
 
@@ -134,14 +151,18 @@ def compile_plan(
 
     `workers` counts all of them: each replica gets `workers // replicas` tiles, and the servers live on the same
     workers. `tiles` ("2x3") and `cluster_spec` (a TOML file) say more; `set` gives settings in place of the file's,
-    `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong.
+    `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong; warns as `lnetc check` does.
     """
     text = (
         Source(format_module(source), "<module>") if isinstance(source, nodes.Module) else read_source(source)
     )
     overrides = {name: as_text(value) for name, value in (set or {}).items()}
     layout = layout_from(workers, replicas, tiles, cluster_spec)
-    return compile_source(text, overrides, Collector(text), layout)
+    collector = Collector(text)
+    plan = compile_source(text, overrides, collector, layout)
+    for warning in collector.warnings:
+        warnings.warn(render(warning, text), LnetWarning, stacklevel=2)
+    return plan
 
 
 def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: str) -> str:

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.source import Source, Span
@@ -19,7 +20,9 @@ from .graph import Graph
 from .partition import Partition
 from .placement import Placement
 
-FORMAT = 3
+FORMAT = 4
+BEFORE = 3
+"""The format of version 0.1, whose max pools counted padding as zeros."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in the plan."""
-        return hashlib.sha256(_canonical(encode(self)).encode()).hexdigest()
+        return _digest(encode(self))
 
     def line(self, span: Span) -> int:
         """Return the line of the `.lnet` file that something came from."""
@@ -124,15 +127,28 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
         raise _refused(name, "is no plan", f"it is no JSON: {error}") from error
     if not isinstance(data, dict) or "lnet plan" not in data:
         raise _refused(name, "is no plan", "it has no field 'lnet plan'")
-    if data["lnet plan"] != FORMAT:
-        raise _refused(name, f"has format {data['lnet plan']!r}", f"this program reads format {FORMAT}")
+    found = data.get("plan")
+    if data["lnet plan"] not in (BEFORE, FORMAT):
+        raise _refused(
+            name, f"has format {data['lnet plan']!r}", f"this program reads formats {BEFORE} and {FORMAT}"
+        )
     try:
-        plan = decode(Plan, data.get("plan"))
+        plan = decode(Plan, _counting_padding(found) if data["lnet plan"] == BEFORE else found)
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
-    if plan.digest != data.get("digest"):
+    if _digest(found) != data.get("digest"):
         raise _refused(name, "is damaged", "its digest does not match what it holds")
     return plan
+
+
+def _counting_padding(data: Any) -> Any:
+    """Return a plan of version 0.1 in today's format: its max pools count padding as zeros."""
+    if isinstance(data, list):
+        return [_counting_padding(item) for item in data]
+    if isinstance(data, dict):
+        zeros = {"zeros": True} if data.get("kind") == "maxpool" else {}
+        return {key: _counting_padding(value) for key, value in data.items()} | zeros
+    return data
 
 
 def _refused(path: object, what: str, note: str) -> LnetError:
@@ -143,5 +159,6 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _canonical(data: object) -> str:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def _digest(data: object) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lnet.dsl import nodes
+from lnet.dsl.source import Span
 
 from .layer import Layer
 from .objectives import Objective
-from .ops import Local, Pool
+from .ops import Local
+from .pool import Pool
 from .values import UNKNOWN, Unknown, Value
 
 
@@ -20,6 +22,14 @@ class Instance:
 
     items: Mapping[str, Entry]
     value: Layer | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item of a network is written, with a note on what calls for the stage in which it is."""
+
+    span: Span
+    note: str
 
 
 Entry = Layer | Objective | Instance | Unknown
@@ -44,7 +54,7 @@ class Scope:
     def child_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    def place(self, path: str) -> str:
+    def note(self, path: str) -> str:
         """Return a note that says where in the network something in a stage is; empty outside of instances."""
         return (
             f"in '{path}', called in line {', from line '.join(map(str, self.calls))}" if self.calls else ""

@@ -11,10 +11,12 @@ as objectives do not stand inside one another's instances, every layer has one v
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from .layer import Layer
-from .objectives import Objective
+from .objectives import Objective, Smooth
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -48,20 +50,41 @@ def views_of(graph: Graph, layer: Layer) -> tuple[str, ...]:
     return tuple(view for view in views(graph) if inside(block, view))
 
 
-def trained_views(graph: Graph, layer: Layer) -> tuple[str, ...]:
-    """Return the views in which gradients come back to a layer's values."""
-    return tuple(view for view in views_of(graph, layer) if _reaches_objective(graph, layer, view))
+def trained_views(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return the views in which gradients come back to the values of each layer."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys((layer.path for layer in graph.layers), ())
+    for view, layer in _reached(graph, graph.objectives):
+        found[layer.path] += (view,)
+    return found
 
 
-def _reaches_objective(graph: Graph, layer: Layer, view: str) -> bool:
-    reached = {layer.path}
-    for reader in graph.layers:
-        read = {graph.layer(path).path for path in reader.reads}
-        if read & reached and inside(graph.block(reader.path), view):
-            reached.add(reader.path)
-    return any(
-        graph.layer(path).path in reached
-        for objective in graph.objectives
-        if view_of(graph, objective) == view
-        for path in objective.reads
-    )
+def trained_parameters(graph: Graph) -> frozenset[str]:
+    """Return the parameters that objectives train, without frozen ones; `smooth` trains the weights that it compares."""
+    weighty = [objective for objective in graph.objectives if objective.weight]
+    compare = [objective for objective in weighty if isinstance(objective.term, Smooth)]
+    trained: set[str] = set()
+    for _, layer in _reached(graph, [objective for objective in weighty if objective not in compare]):
+        trained.update(parameter.name for parameter in layer.parameters)
+    for objective in compare:
+        layer = graph.layer(objective.reads[0])
+        if inside(graph.block(layer.path), view_of(graph, objective)):
+            trained.update(parameter.name for parameter in layer.parameters if parameter.role == "weight")
+    return frozenset(name for name in trained if not graph.is_frozen(name))
+
+
+def _reached(graph: Graph, objectives: Iterable[Objective]) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers whose values objectives train, with the view, in each view from the last to the first."""
+    read: dict[str, set[int]] = {}
+    for objective in objectives:
+        places = (graph.place(path) for path in objective.reads)
+        read.setdefault(view_of(graph, objective), set()).update(places)
+    for view, seen in read.items():
+        waiting = [-place for place in seen]
+        heapify(waiting)
+        while waiting:
+            layer = graph.layers[-heappop(waiting)]
+            if inside(graph.block(layer.path), view):
+                yield view, layer
+                for place in {graph.place(path) for path in layer.reads} - seen:
+                    seen.add(place)
+                    heappush(waiting, -place)

@@ -57,6 +57,8 @@ CODES: dict[str, str] = {
     "E511": "something that cannot be set",
     "E512": "another size than the input's",
     "E513": "settings that contradict each other",
+    "E514": "nothing to learn",
+    "E515": "a window of padding alone",
     # limits and plans
     "E601": "too many layers",
     "E602": "too many parameters",
@@ -115,5 +117,8 @@ CODES: dict[str, str] = {
     "E782": "a file of a kind that is not written",
     # warnings
     "W201": "a layer that nothing reads",
+    "W501": "a network without an objective",
+    "W502": "weights that no objective trains",
     "W606": "a plan older than its file",
+    "W608": "a value that has changed since version 0.1",
 }

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.plan import Plan
+from lnet.compiler.views import trained_parameters
 from lnet.dsl.diagnostics import did_you_mean, refused
 
 from .network import Network, initial_params
@@ -72,3 +73,28 @@ def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
             hints = did_you_mean(path, known)
             raise refused("E750", f"there is no layer or stage '{path}' to freeze", hint=hints)
     return replace(plan, graph=replace(plan.graph, frozen=(*plan.graph.frozen, *paths)))
+
+
+def check_learns(plan: Plan) -> None:
+    """Raise `LnetError` for a plan of which no weights would be trained."""
+    graph = plan.graph
+    if not graph.objectives:
+        raise refused(
+            "E514",
+            f"the network '{graph.name}' has no objective, so there is nothing to learn",
+            hint="add one, such as 'learn: rica()' in a stage, or 'learn: cross_entropy()' as the last item",
+        )
+    if trained_parameters(graph):
+        return
+    if trained_parameters(replace(graph, frozen=())):
+        kept = ", ".join(f"'{path}'" for path in graph.frozen)
+        raise refused(
+            "E514",
+            f"everything that an objective trains is frozen, so there is nothing to learn: {kept}",
+            hint="freeze fewer layers and stages",
+        )
+    raise refused(
+        "E514",
+        "no objective trains any weights, so there is nothing to learn",
+        hint="'lnetc check' names the layers and stages that no objective trains",
+    )

@@ -27,7 +27,7 @@ from .network import initial_params
 from .owner import new_token, own
 from .progress import Reporter, Silent
 from .run import Run, create_run, locked, memory, next_directory, open_run
-from .start import frozen, start_from
+from .start import check_learns, frozen, start_from
 from .trainer import Interrupted, Params, Samples, Trainer, stop_signals
 from .tune import choices_data, kept
 from .updates import named_state, state_from_names, update_rule
@@ -64,6 +64,7 @@ def train(
     keep_programs()
     reporter = reporter or Silent()
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
+    check_learns(plan)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else open_run(start).classes
     samples = _open(plan, data, base, known=known or ())

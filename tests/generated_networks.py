@@ -23,7 +23,9 @@ def windows(draw, field=4):
     if draw(st.booleans()):
         given.append(f"stride = {draw(sizes(3))}")
     if draw(st.booleans()):
-        given.append(f"pad = {draw(st.sampled_from(['valid', 'same', '0', '1', '2x1']))}")
+        given.append(
+            f"pad = {draw(st.sampled_from(['valid', 'same', '0', '1', '2x1', '0x2', 'size(1, 0)']))}"
+        )
     return ", ".join(given)
 
 

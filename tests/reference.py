@@ -31,7 +31,7 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
             case "l2pool":
                 value = pool(operands[0], op.window, lambda p, eps=op.eps: np.sqrt(eps + (p**2).sum((1, 2))))
             case "maxpool":
-                value = pool(operands[0], op.window, lambda p: p.max((1, 2)))
+                value = pool(operands[0], op.window, lambda p: p.max((1, 2)), 0.0 if op.zeros else -np.inf)
             case "avgpool":
                 value = pool(operands[0], op.window, lambda p: p.mean((1, 2)))
             case "lcn":
@@ -59,15 +59,16 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
     return result
 
 
-def padded(x: np.ndarray, window: Window) -> np.ndarray:
+def padded(x: np.ndarray, window: Window, value: float) -> np.ndarray:
     rows, columns = window.rows, window.columns
-    return np.pad(x, ((0, 0), (rows.before, rows.after), (columns.before, columns.after), (0, 0)))
+    around = ((0, 0), (rows.before, rows.after), (columns.before, columns.after), (0, 0))
+    return np.pad(x, around, constant_values=value)
 
 
-def patches(x: np.ndarray, window: Window):
-    """Yield output position and the field it sees, zeros included."""
+def patches(x: np.ndarray, window: Window, padding: float = 0.0):
+    """Yield output position and the field it sees, padding included."""
     rows, columns = window.rows, window.columns
-    p = padded(x, window)
+    p = padded(x, window, padding)
     for i in range((p.shape[1] - rows.field) // rows.stride + 1):
         for j in range((p.shape[2] - columns.field) // columns.stride + 1):
             top, left = i * rows.stride, j * columns.stride
@@ -100,9 +101,9 @@ def bias(values: np.ndarray, extent: tuple[int, int]) -> np.ndarray:
     return values[np.arange(extent[0]) % kr][:, np.arange(extent[1]) % kc]
 
 
-def pool(x: np.ndarray, window: Window, reduce) -> np.ndarray:
+def pool(x: np.ndarray, window: Window, reduce, padding: float = 0.0) -> np.ndarray:
     h = np.zeros((len(x), window.outputs.rows, window.outputs.columns, x.shape[3]))
-    for i, j, patch in patches(x, window):
+    for i, j, patch in patches(x, window, padding):
         h[:, i, j] = reduce(patch)
     return h
 

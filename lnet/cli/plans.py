@@ -11,6 +11,7 @@ import click
 
 import lnet
 from lnet.compiler.cluster_spec import ClusterSpec
+from lnet.compiler.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
@@ -21,27 +22,37 @@ from .options import Existing, json_option, layout_options, overrides_from, set_
 from .program import main
 
 
-def compiled(source: Source, overrides: dict[str, str], layout: Layout) -> Plan:
-    """Compile a source and print its warnings."""
+def compiled(
+    source: Source,
+    overrides: dict[str, str],
+    layout: Layout,
+    before: Graph | None = None,
+    freeze: Sequence[str] = (),
+) -> Plan:
+    """Compile a source, anew if it was a plan `before`, and print its warnings."""
     collector = Collector(source)
-    plan = compile_source(source, overrides, collector, layout)
+    plan = compile_source(source, overrides, collector, layout, before, freeze)
     if collector.warnings:
         click.echo(render_all(collector.warnings, source), err=True)
     return plan
 
 
-def plan_of(path: Path | None, settings: Sequence[str], layout: Layout) -> Plan:
-    """Return the plan that a command is about: of a `.lnet` file, of a plan, or of the only one in this folder."""
+def plan_of(path: Path | None, settings: Sequence[str], layout: Layout, freeze: Sequence[str] = ()) -> Plan:
+    """Return the plan that a command is about: of a `.lnet` file, of a plan, or of the only one in this folder.
+
+    What the command is to `freeze` needs no objective.
+    """
     if path is None:
         plans = sorted(Path().glob("*.plan"))
         path = the_only("*.plan", "plan") if plans else the_only("*.lnet", ".lnet file")
     overrides = overrides_from(settings)
     if path.suffix != ".plan":
-        return compiled(read_source(path), overrides, layout)
+        return compiled(read_source(path), overrides, layout, freeze=freeze)
     plan = load_plan(path)
     _warn_if_stale(plan, path)
     if overrides or layout != Layout():
-        return compiled(plan.source, dict(plan.overrides) | overrides, _layout_of(plan, overrides, layout))
+        settings_now, layout_now = dict(plan.overrides) | overrides, _layout_of(plan, overrides, layout)
+        return compiled(plan.source, settings_now, layout_now, plan.graph, freeze)
     return plan
 
 

@@ -51,7 +51,7 @@ def run(
     """
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
-    plan = plan_of(file, settings, Layout())
+    plan = plan_of(file, settings, Layout(), freeze)
     with client_of(cluster, plan) as client:
         _train(
             lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze, wire),

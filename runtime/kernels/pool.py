@@ -27,9 +27,10 @@ def avgpool(x: jax.Array, window: Window) -> jax.Array:
     return _sum(x, window) / (window.rows.field * window.columns.field)
 
 
-def maxpool(x: jax.Array, window: Window) -> jax.Array:
-    """The largest value of the field, zeros of the padding included."""
-    return _largest(_largest(x, window.rows, 0), window.columns, 1)
+def maxpool(x: jax.Array, window: Window, zeros: bool = False) -> jax.Array:
+    """The largest value of the field, padding ignored; `zeros`: padding counts as zeros."""
+    padding = 0.0 if zeros else -jnp.inf
+    return _largest(_largest(x, window.rows, 0, padding), window.columns, 1, padding)
 
 
 def _sum(x: jax.Array, window: Window) -> jax.Array:
@@ -57,16 +58,16 @@ def _total_backward(slide: Slide, axis: int, _: None, slopes: jax.Array) -> tupl
 _total.defvjp(_total_forward, _total_backward)
 
 
-def _largest(x: jax.Array, slide: Slide, axis: int) -> jax.Array:
-    padded = _pad(x, axis, slide.before, slide.after)
+def _largest(x: jax.Array, slide: Slide, axis: int, padding: float) -> jax.Array:
+    padded = _pad(x, axis, slide.before, slide.after, value=padding)
     return _slide(padded, slide.field, slide.outputs, slide.stride, axis, jnp.maximum)
 
 
-def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0) -> jax.Array:
-    """Put zeros around and between the values of one axis; less than none takes values away."""
+def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0, value: float = 0.0) -> jax.Array:
+    """Put zeros, or another value, around and between those of one axis; less than none takes values away."""
     padding = [(0, 0, 0)] * x.ndim
     padding[axis] = (before, after, between)
-    return lax.pad(x, jnp.zeros((), x.dtype), padding)
+    return lax.pad(x, jnp.array(value, x.dtype), padding)
 
 
 def _slide(

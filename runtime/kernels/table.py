@@ -46,7 +46,7 @@ LAYER_KERNELS: dict[str, LayerKernel] = {
     "local": _local,
     "decode": _decode,
     "l2pool": lambda op, values, params, precision: l2pool(values[0], op.window, op.eps),
-    "maxpool": lambda op, values, params, precision: maxpool(values[0], op.window),
+    "maxpool": lambda op, values, params, precision: maxpool(values[0], op.window, op.zeros),
     "avgpool": lambda op, values, params, precision: avgpool(values[0], op.window),
     "lcn": lambda op, values, params, precision: lcn(
         values[0], op.field, op.sigma, op.across, op.floor, op.within

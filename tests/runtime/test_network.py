@@ -45,6 +45,8 @@ NETWORKS = {
     "c: crop(2x3); t: relu(of = c); q: l2(t); h: lcn(15, of = a); z: l1(h, weight = 0.1); w: l1(g) }",
     "joint decoder": "network n { image: input(7x7x1); a: local(3, 2); y: decode(tied = true); d: local(3, 2, of = y)\n"
     "e: squared_error(y, target = image); q: l2(d) }",
+    "padded pools": "network n { image: input(7x8x1); f: local(3, 2); a: maxpool(3x2, stride = 2x1, pad = 1x0)\n"
+    "b: maxpool(2, stride = 2, pad = same, of = f); c: maxpool(3, pad = 2, of = b); q: l2(a); r: l2(c) }",
     "per stage": STAGES + "train { gradients = stage }",
 }
 

@@ -59,6 +59,16 @@ network n {
     q: cross_entropy(d)
 }
 """
+PADDED_POOLS = """
+network n {
+    image: input(9x10x1)
+    f: local(3, 2, pad = 1x0)
+    a: maxpool(3x2, stride = 2x1, pad = 2x0)
+    b: maxpool(4, stride = 3, pad = same, of = f)
+    c: maxpool(3, pad = 2, of = b)
+    p: l2(a); q: l2(c); r: l1(f)
+}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +140,9 @@ def test_stages(rows, columns, gradients):
 
 
 @pytest.mark.parametrize(
-    "text", [EVERYTHING_SHARED, READ_DECODER, LABELLED], ids=["shared", "decoder", "labels"]
+    "text",
+    [EVERYTHING_SHARED, READ_DECODER, LABELLED, PADDED_POOLS],
+    ids=["shared", "decoder", "labels", "pools"],
 )
 @pytest.mark.parametrize("grid", [Size(2, 1), Size(2, 3)], ids=str)
 def test_every_way_of_exchange(text, grid):

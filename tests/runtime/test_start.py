@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from commands import lnetc
 from PIL import Image
 
 import lnet
-from lnet.dsl.diagnostics import LnetError, render_all
+from lnet.dsl.diagnostics import LnetError, LnetWarning, render_all
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.progress import Silent
 
@@ -158,3 +159,53 @@ def test_a_run_that_lost_what_it_began_from_does_not_begin_with_other_weights(fo
     text = refusal(lambda: lnet.resume(run.directory, steps=6))
     assert text.startswith(f"error E732: no checkpoint of '{run.directory}' is whole")
     assert f"lnetc run --from {(folder / 'alone').resolve()}" in text
+
+
+# --- what would learn nothing -------------------------------------------------------------------------------------
+
+NOTHING = "network n { image: input(10x10x1); %s } train { data = frames('images'); batch = 2; steps = 1 }"
+
+
+@pytest.mark.parametrize(
+    ("items", "freeze", "reason"),
+    [
+        ("f: local(3, 2)", [], "the network 'n' has no objective"),
+        ("f: local(3, 2); q: l2(image)", [], "no objective trains any weights"),
+        ("f: local(3, 2); q: l2(weight = 0)", [], "no objective trains any weights"),
+        ("p: l2pool(2); q: l2()", [], "no objective trains any weights"),
+        ("f: local(3, 2); g: local(2, 2); q: l2(f)", ["f"], "everything that an objective trains is frozen"),
+        ("f: local(3, 2); q: l2()", ["f"], "so there is nothing to learn: 'f'"),
+    ],
+)
+def test_a_run_that_would_learn_nothing_is_refused(folder, tmp_path, items, freeze, reason):
+    (folder / "n.lnet").write_text((NOTHING % items).replace("'", '"'))
+    options = [f"--freeze={path}" for path in freeze]
+    output = lnetc("run", folder / "n.lnet", "-d", tmp_path / "run", *options, status=1).output
+    assert "error E514: " in output
+    assert reason in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_frozen_needs_no_objective(folder, tmp_path):
+    items = "f: local(3, 2); top: dense(7, of = image); q: cross_entropy()"
+    text = (NOTHING % items).replace("'images'", "'images', labels = folder").replace("'", '"')
+    (folder / "idle.lnet").write_text(text)
+    said = "no objective trains the weights of 'f'"
+    assert said in lnetc("check", folder / "idle.lnet").output
+    with pytest.warns(LnetWarning, match=said):
+        plan = lnet.compile(folder / "idle.lnet")
+    lnetc("compile", folder / "idle.lnet", "-o", tmp_path / "idle.plan")
+    assert said in lnetc("explain", folder / "idle.lnet").output
+    assert said in lnetc("run", folder / "idle.lnet", "-d", tmp_path / "a").output
+    assert said not in lnetc("run", folder / "idle.lnet", "-d", tmp_path / "b", "--freeze", "f").output
+    assert lnet.Network(plan)(np.zeros((1, 10, 10, 1)))["f"].shape == (1, 8, 8, 2)
+
+
+def test_a_network_without_objectives_is_of_use_nevertheless(tmp_path):
+    file = tmp_path / "n.lnet"
+    file.write_text("network n { image: input(6x6x1); f: local(3, 2) }")
+    assert "warning W501" in lnetc("check", file).output
+    with pytest.warns(LnetWarning, match="W501"):
+        network = lnet.Network(lnet.compile(file))
+    lnet.export(network, tmp_path / "n.npz")
+    assert "f.weight" in np.load(tmp_path / "n.npz")

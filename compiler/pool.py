@@ -1,0 +1,85 @@
+"""Pools: a window over each map alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from .arguments import ONE, UNPADDED, Extent, Pad, Positive, Reads, Refused, slide_over
+from .layer import Op
+from .shapes import Region, Sheet, Size, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Op):
+    """What the pools share: a window over each map alone."""
+
+    window: Window
+    maps: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(self.window.outputs.rows, self.window.outputs.columns, self.maps)
+
+    def needs(self, region: Region) -> Region:
+        return self.window.reads(region)
+
+    def part(self, region: Region) -> Pool:
+        return replace(self, window=self.window.part(region))
+
+    def multiply_adds(self) -> int:
+        return self.sheet.values * (self.window.field.rows + self.window.field.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class L2Pool(Pool):
+    """`sqrt(eps + sum of squares over the field)`."""
+
+    kind: ClassVar[str] = "l2pool"
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Pool):
+    """The largest value of the field; padding does not count, unless `zeros` says so.
+
+    It did count in plans of before; they keep their pooling.
+    """
+
+    kind: ClassVar[str] = "maxpool"
+    zeros: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Pool):
+    """The mean of the field."""
+
+    kind: ClassVar[str] = "avgpool"
+
+
+def l2pool(
+    field: Extent,
+    stride: Extent = ONE,
+    pad: Pad = UNPADDED,
+    eps: Positive = 1e-3,
+    *,
+    of: Reads,
+) -> L2Pool:
+    return L2Pool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps, eps)
+
+
+def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> MaxPool:
+    window = slide_over(of.sheet.size, field, stride, pad)
+    before, size = Size(window.rows.before, window.columns.before), window.field
+    if before.rows >= size.rows or before.columns >= size.columns:
+        raise Refused(
+            "E515",
+            f"a window would hold padding alone, which 'maxpool' ignores: its field is {size}, its padding {before}",
+            argument="pad",
+            hints=("take a padding below the field, in rows and in columns",),
+        )
+    return MaxPool(window, of.sheet.maps)
+
+
+def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> AvgPool:
+    return AvgPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
