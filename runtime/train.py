@@ -20,9 +20,9 @@ from lnet.dsl.diagnostics import refused
 from .cache import keep_programs
 from .checkpoint import Checkpoint
 from .cluster.rounding import FLOAT32, WIRES
-from .data import Kept, Readout, check_labels, open_frames, order_classes
+from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.arrays import ArrayDataset
-from .data.sources import NEWEST
+from .data.sources import FIRST, NEWEST
 from .network import initial_params
 from .owner import new_token, own
 from .progress import Reporter, Silent
@@ -87,6 +87,8 @@ def train(
     )
     for note in () if begin is None else begin.notes:
         reporter.said(note)
+    if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
+        reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
     if client is not None:
         _train_on(client, run, reporter, data, samples, resumed=False)
         return run
@@ -206,11 +208,14 @@ def _open(
 
 def _check_same_data(run: Run, samples: Samples) -> None:
     was = run.info["data"]
-    if (was["images"], run.classes) != (samples.count, samples.classes):
+    classes = samples.classes
+    if isinstance(samples, Dataset) and run.kept.listing == FIRST:
+        classes = samples.shown  # that of lnet 0.1 were those that had images
+    if (was["images"], run.classes) != (samples.count, classes):
         raise refused(
             "E748",
             f"the run was started on {was['images']:,} images, and now there are {samples.count:,}",
-            f"its classes were {run.classes}, and now they are {samples.classes}",
+            f"its classes were {run.classes}, and now they are {classes}",
             hint="give back the images that it was started on: resuming on others would not be the same run",
         )
 

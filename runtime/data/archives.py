@@ -18,7 +18,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 
 from .labels import LABEL, labels_beside
 from .pixels import Corrupt, Pixels, decode_image
-from .sources import Listing, suffix_of
+from .sources import Listing, cannot_be_read, suffix_of
 
 _BLOCK = 512
 _LINKS = 40
@@ -82,8 +82,11 @@ class Tar(Archive):
     """An uncompressed tar archive."""
 
     def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
-        members = _stored(path, rules)
-        self._file = open(path, "rb")  # noqa: SIM115 (kept open: members are read as they are asked for)
+        try:
+            members = _stored(path, rules)
+            self._file = open(path, "rb")  # noqa: SIM115 (kept open: members are read as they are asked for)
+        except OSError as error:
+            raise cannot_be_read(path, error) from error
         super().__init__(path, members, channels, rules, labelled)
 
     def read(self, member: _Member) -> bytes:
@@ -92,7 +95,10 @@ class Tar(Archive):
             raise Corrupt("it is a link to a file that is not in the archive")
         found = bytearray(member.size)
         for start, offset, size in member.pieces:
-            data = os.pread(self._file.fileno(), size, offset)
+            try:
+                data = os.pread(self._file.fileno(), size, offset)
+            except OSError as error:
+                raise cannot_be_read(self.path, error) from error
             if len(data) < size:
                 raise Corrupt("the archive ends before it")
             found[start : start + size] = data
@@ -107,7 +113,7 @@ def _stored(path: Path, rules: Listing) -> list[_Stored]:
             end = archive.offset
         if rules.unpacked:
             _check_end(path, end)
-    except (OSError, tarfile.TarError) as error:
+    except tarfile.TarError as error:
         if "end of data" in str(error) or "truncated" in str(error):
             raise _ends_early(path) from error
         raise refused("E703", f"'{path}' is no readable tar archive", str(error), hint=_AGAIN) from error
@@ -200,11 +206,12 @@ class Zip(Archive):
     def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            with open(path, "rb") as file:
-                if file.read(2) == b"PK":
-                    raise _ends_early(path) from error
-            raise refused("E703", f"'{path}' is no readable zip archive", str(error)) from error
+        except OSError as error:
+            raise cannot_be_read(path, error) from error
+        except zipfile.BadZipFile as error:
+            if path.read_bytes()[:2] == b"PK":
+                raise _ends_early(path) from error
+            raise refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN) from error
         infos = {normpath(info.filename): info for info in self._zip.infolist() if not info.is_dir()}
         locked = [i.filename for i in infos.values() if i.flag_bits & 1 and rules.is_image(i.filename)]
         if locked:
@@ -224,5 +231,7 @@ class Zip(Archive):
         assert isinstance(member, _Zipped)
         try:
             return self._zip.read(member.info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        except OSError as error:
+            raise cannot_be_read(self.path, error) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise Corrupt(str(error) or type(error).__name__) from error

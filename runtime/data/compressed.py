@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .sources import suffix_of
+from .sources import cannot_be_read, suffix_of
 
 COMPRESSED = {
     ".gz": "gunzip",
@@ -28,8 +28,11 @@ def check_compression(path: Path) -> None:
     if suffix in COMPRESSED:
         unpacked = path.with_suffix(".tar" if suffix.startswith(".t") else "")
         raise _refused(path, f"{COMPRESSED[suffix]} --keep '{path}'", unpacked.name)
-    with open(path, "rb") as file:
-        first = file.read(6)
+    try:
+        with open(path, "rb") as file:
+            first = file.read(6)
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
     for beginning, kind in _BEGINNINGS.items():
         if first.startswith(beginning):
             named = f"{path}{kind}"

@@ -110,6 +110,11 @@ class Dataset:
         return tuple(entry.name for entry in self._entries)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """The bytes of each image as it is stored, in the order of the names."""
+        return tuple(entry.source.sizes[entry.index] for entry in self._entries)
+
+    @property
     def skipped(self) -> dict[str, str]:
         """Why images were skipped, by name; of several with one name the later ones are numbered."""
         found: dict[str, str] = {}
@@ -122,6 +127,13 @@ class Dataset:
     def labels(self) -> NDArray[np.int32] | None:
         """The number of each image's class, where there are labels."""
         return self._labels
+
+    @property
+    def shown(self) -> tuple[str, ...] | None:
+        """The classes that have images."""
+        if self.classes is None or self._labels is None:
+            return None
+        return tuple(self.classes[number] for number in np.unique(self._labels))
 
     def original(self, place: int) -> Pixels | None:
         """Return an image as it was decoded, neither scaled nor cropped; None if it is corrupt."""
@@ -204,12 +216,12 @@ class Dataset:
             return self._cache[place]
         try:
             decoded = entry.source.load(entry.index)
+            for index, pixels in decoded.items():
+                self._keep(self._places.get((id(entry.source), index)), prepare(pixels, self.frames))
+            return prepare(decoded[entry.index], self.frames)
         except Corrupt as error:
             self._corrupt[place] = error
             return None
-        for index, pixels in decoded.items():
-            self._keep(self._places.get((id(entry.source), index)), prepare(pixels, self.frames))
-        return prepare(decoded[entry.index], self.frames)
 
     def _keep(self, place: int | None, pixels: Pixels) -> None:
         with self._lock:

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from lnet.dsl.diagnostics import refused
-
 from .labels import LABEL, label_files, labels_beside
 from .pixels import Corrupt, Pixels, decode_image
-from .sources import Listing, suffix_of
+from .sources import Listing, cannot_be_read, suffix_of
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 """What the system says of a file that is not to be had; else it speaks of the disk, the network or this process."""
@@ -69,7 +67,7 @@ def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[in
         status = os.stat(folder)
         entries = list(os.scandir(folder))
     except OSError as error:
-        raise refused("E703", f"the folder '{folder}' cannot be read", str(error.strerror)) from error
+        raise cannot_be_read(folder, error) from error
     here = (status.st_dev, status.st_ino)
     if here in above:
         return
@@ -104,7 +102,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         if error.errno in _OF_THE_FILE:
             raise Corrupt(f"it cannot be read: {error.strerror}") from error
-        raise refused("E703", f"the image '{path}' cannot be read now", str(error.strerror)) from error
+        raise cannot_be_read(path, error) from error
 
 
 def _size(path: Path) -> int:

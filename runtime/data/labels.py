@@ -141,7 +141,16 @@ def _other_number(readout: Readout, classes: tuple[str, ...]) -> LnetError:
         f"the objective '{readout.objective}' reads {readout.units} values, "
         f"but the images have {len(classes)} classes",
         f"the classes are {', '.join(classes[:20])}{more}",
-        hint=f"'dense({len(classes)})' has a unit for each",
+        hint=(f"'dense({len(classes)})' has a unit for each", *_fewer(readout, classes)),
+    )
+
+
+def _fewer(readout: Readout, classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(classes) > readout.units:
+        return ()
+    return (
+        f"which of {readout.units} classes these are, labels say that are integers from 0, "
+        "or a run that learned them all: '--from RUN'",
     )
 
 

@@ -22,6 +22,8 @@ from .depth import Samples, Unclear
 Pixels = NDArray[Any]
 
 
+MOST = 2**27
+"""No image is enlarged to more pixels than this: a line of them is none."""
 _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 """What Pillow calls a file that it reads from memory."""
 
@@ -76,7 +78,7 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def prepare(pixels: Pixels, frames: Frames) -> Pixels:
-    """Scale an image so that it covers the window; with `crop = resize` its short side fits."""
+    """Scale an image so that it covers the window; with `crop = resize` its short side fits. Raises `Corrupt`."""
     height, width = pixels.shape[:2]
     scale = max(frames.size.rows / height, frames.size.columns / width)
     if scale <= 1 and frames.crop != "resize":
@@ -84,6 +86,10 @@ def prepare(pixels: Pixels, frames: Frames) -> Pixels:
     target = Size(
         max(frames.size.rows, round(height * scale)), max(frames.size.columns, round(width * scale))
     )
+    if scale > 1 and target.rows * target.columns > MOST:
+        raise Corrupt(
+            f"its {height:,}x{width:,} pixels would be enlarged to {target.rows:,}x{target.columns:,}"
+        )
     return pixels if target == Size(height, width) else _resize(pixels, target)
 
 

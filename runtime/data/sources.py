@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from PIL import Image
+
+from lnet.dsl.diagnostics import LnetError, refused
 
 from .pixels import Pixels
 
@@ -74,6 +76,11 @@ def listing(number: int = NEWEST) -> Listing:
     if number == FIRST:
         return Listing(_ALWAYS, hidden=True, unpacked=False)
     return Listing(_ALWAYS | (_WHERE_PILLOW_READS_THEM & Image.registered_extensions().keys()))
+
+
+def cannot_be_read(path: Path, error: OSError) -> LnetError:
+    """Return the error for a file that is there, and that the system does not let this process read."""
+    return refused("E703", f"'{path}' cannot be read", error.strerror or str(error))
 
 
 def _is_hidden(part: str) -> bool:

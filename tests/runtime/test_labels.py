@@ -16,6 +16,7 @@ from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, Readout, check_labels, open_frames, order_classes
 from lnet.runtime.data.labels import UNKNOWN, number_labels
+from lnet.runtime.progress import Silent
 
 BEGUN_BEFORE = Path(__file__).parent / "run_of_0_1"
 TWELVE = """
@@ -152,6 +153,39 @@ def test_a_run_that_begins_with_another_has_the_order_of_its_classes(tmp_path):
     assert run.classes == ("a", "b", "c")
     batch = run.samples(2)
     assert dict(zip(batch.names, batch.labels.tolist(), strict=True)) == {"a/0.png": 0, "c/0.png": 2}
+
+
+def test_a_run_that_begins_with_another_of_other_classes_says_so(tmp_path):
+    text = (
+        "network n { image: input(4x4x1); class: dense(2); learn: cross_entropy() }"
+        'train { data = frames("%s", labels = folder); batch = 2; steps = 1 }'
+    )
+    for name, classes in (("one", "ab"), ("other", "bc")):
+        pictures(tmp_path, [f"{name}/{label}/0.png" for label in classes])
+        (tmp_path / f"{name}.lnet").write_text(text % name)
+    lnet.train(lnet.compile(tmp_path / "one.lnet"), directory=tmp_path / "first")
+    heard = []
+    reporter = Silent()
+    reporter.said = heard.append
+    run = lnet.train(
+        lnet.compile(tmp_path / "other.lnet"),
+        directory=tmp_path / "next",
+        start=tmp_path / "first",
+        reporter=reporter,
+    )
+    assert run.classes == ("b", "c")
+    assert (
+        f"the classes are others than those of '{tmp_path / 'first'}': units from there stood for those"
+        in heard
+    )
+
+
+def test_a_run_that_began_before_misses_a_class_that_has_gone(tmp_path):
+    shutil.copytree(BEGUN_BEFORE, tmp_path / "run")
+    twelve(tmp_path, np.arange(24) % 11)
+    error = refusal(lnet.resume, tmp_path / "run", data=tmp_path / "twelve.npz")
+    assert "E748: the run was started on 24 images, and now there are 24" in error
+    assert "its classes were ('0', '1', '10', '11', '2'" in error
 
 
 def test_an_image_of_a_class_that_a_run_does_not_know(tmp_path):

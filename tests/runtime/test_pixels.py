@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,6 +262,15 @@ def test_of_images_of_which_none_is_clear_the_values_are_named(tmp_path):
     error = str(caught.value)
     assert "E704: none of the first 100 of 120 images in 'pics' can be decoded" in error
     assert "which 12 bits hold" in error
+
+
+def test_a_line_of_pixels_that_would_fill_the_memory_is_passed_over(tmp_path):
+    (tmp_path / "pics").mkdir()
+    Image.new("L", (60_000, 1), 90).save(tmp_path / "pics" / "a.png")
+    Image.new("L", (9, 9), 90).save(tmp_path / "pics" / "b.png")
+    dataset = open_frames(replace(PLAIN, size=Size(200, 200)), 1, tmp_path, 0)
+    assert [dataset.decodable(place) for place in range(2)] == [False, True]
+    assert dataset.skipped == {"a.png": "its 1x60,000 pixels would be enlarged to 200x12,000,000"}
 
 
 def test_a_single_pixel_and_a_line_of_them_are_enlarged(tmp_path):

@@ -163,7 +163,7 @@ def test_what_cannot_be_read_now_is_no_corrupt_image(tmp_path, monkeypatch):
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", failing)
-    with pytest.raises(LnetError, match=r"E703: the image '.*1\.png' cannot be read now") as caught:
+    with pytest.raises(LnetError, match=r"E703: '.*1\.png' cannot be read") as caught:
         dataset.batch(0, 2)
     assert os.strerror(errno.EMFILE) in str(caught.value)
     assert dataset.skipped == {}
@@ -179,6 +179,28 @@ def test_names_that_are_no_text(tmp_path):
     for path in ("pics", "a.tar"):
         dataset = opened(tmp_path, path)
         assert [dataset.decodable(place) for place in range(2)] == [True, False]
+
+
+def test_a_place_with_the_characters_of_patterns_in_its_name(tmp_path):
+    write(tmp_path, "[x]*/pics/0.png", "[x]*/pics/1.png")
+    assert opened(tmp_path / "[x]*", "pics/*.png").count == 2
+    assert opened(tmp_path, "[x]*/pics").count == 2
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.zip", "a.npy", "a.mp4", "pics"])
+def test_what_the_system_does_not_let_a_process_read_is_not_damaged(tmp_path, name, monkeypatch):
+    archive_of(tmp_path / "a.tar")
+    write(tmp_path, "a.zip", "a.npy", "a.mp4", "pics/0.png")
+
+    def denied(path, *how, **named):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("builtins.open", denied)
+    monkeypatch.setattr("os.scandir", denied)
+    error = refusal(tmp_path, name)
+    monkeypatch.undo()
+    assert f"E703: '{tmp_path / name}' cannot be read" in error
+    assert os.strerror(errno.EACCES) in error
 
 
 # --- archives --------------------------------------------------------------------------------------------
