@@ -50,16 +50,19 @@ def write(path, events):
     return path
 
 
-def test_steps_take_a_number_a_column_in_memory(tmp_path):
+@pytest.mark.parametrize(
+    ("more", "bytes_a_step"), [({}, 0), ({"replica": 0, "bytes": 3, "slowest": {}}, 100)]
+)
+def test_steps_take_no_memory_but_their_columns(tmp_path, more, bytes_a_step):
     """As lists of events the log of a long run takes gigabytes."""
     count = 20_000
-    path = write(tmp_path / "events.jsonl", (step(number) for number in range(1, count + 1)))
+    path = write(tmp_path / "events.jsonl", (step(number, **more) for number in range(1, count + 1)))
     tracemalloc.start()
     history = history_of(stream_events(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(history.steps) == count
-    assert peak < 200 * count + 1_000_000
+    assert peak < bytes_a_step * count + 1_000_000
     assert history.steps.last["V0.learn"] == pytest.approx(np.mean(1 / np.arange(count - 49, count + 1)))
     assert history.steps.first["V0.learn"] == 1
 
@@ -79,6 +82,6 @@ def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
         "done",
     ]
     history = history_of(stream_events(path))
-    assert history.made == (0, 4, 6, 7)
-    np.testing.assert_array_equal(history.steps["step"], [1, 2, 3, 4, 5, 6, 7])
+    assert history.made == (0, 0, 0, 0)
+    assert (len(history.steps), history.steps.newest["step"]) == (7, 7)
     assert not history.steps.on_cluster

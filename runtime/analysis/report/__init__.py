@@ -118,7 +118,7 @@ class _Tile:
 
 
 def _summary(run: Run, steps: Steps) -> str:
-    last = int(steps["step"][-1]) if len(steps) else 0
+    last = steps.newest["step"] if len(steps) else 0
     all_steps = run.plan.graph.training.steps * (len(run.plan.placement.tiles) if steps.on_cluster else 1)
     return f"{run.directory.name}: {last:,} of {all_steps:,} steps, from {run.plan.source_name}"
 
@@ -132,7 +132,7 @@ def _made(run: Run, history: History) -> list[str]:
     ]
     if history.events:
         begun = [event["time"] for event in history.events if event["event"] in ("start", "resume")]
-        seconds = max(history.timed[-1][0], float(history.steps["at"][-1]) if len(history.steps) else 0.0)
+        seconds = max(history.timed[-1][0], history.steps.ended)
         sessions = f", in {len(begun)} sessions" if len(begun) > 1 else ""
         lines.insert(
             0, f"begun {_date(history.events[0]['time'])}, trained for {_duration(seconds)}{sessions}"
@@ -159,22 +159,16 @@ def _tiles(run: Run, steps: Steps) -> list[_Tile]:
         _Tile(f"{sums.parameters:,}", "parameters"),
     ]
     if len(steps):
-        seconds = float(steps["seconds"].sum())
         images = len(steps) * graph.training.batch
-        elapsed = _elapsed(steps) if steps.on_cluster else seconds
-        waited = steps["waited"].sum() / max(seconds, 1e-9)
+        elapsed = steps.ended - steps.began if steps.on_cluster else steps.seconds
+        waited = steps.waited / max(steps.seconds, 1e-9)
         awaited = "images and other tiles" if steps.on_cluster else "images"
         tiles += [
-            _Tile(f"{steps['images'][-1]:,.0f}", "images seen"),
+            _Tile(f"{steps.newest['images']:,}", "images seen"),
             _Tile(f"{images / max(elapsed, 1e-9):,.0f}", "images per second"),
             _Tile(f"{waited:.1%}", f"of the time waited for {awaited}"),
         ]
     return tiles
-
-
-def _elapsed(steps: Steps) -> float:
-    """Return the seconds from the first step's beginning to the last one's end: replicas compute side by side."""
-    return float(steps["at"][-1] - steps["at"][0] + steps["seconds"][0])
 
 
 def _figure(value: float) -> str:

@@ -40,12 +40,11 @@ def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
         return None
     losses = [Loss(at, event["worker"]) for at, event in history.timed if event["event"] == "worker lost"]
     ages = ages_by_replica(events)
-    spread = len(history.steps) and not np.isnan(history.steps["replica"]).all()
     return {
         "summary": _summary(begun[-1]) + _repeated(events),
         "failures": failures(history.timed),
         "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
-        "timeline": Markup(timeline_picture(history.steps, losses)) if spread else None,
+        "timeline": Markup(timeline_picture(history.steps, losses)) if history.steps.spread else None,
         "bytes": moved(plan, history),
     }
 

@@ -1,10 +1,10 @@
-"""What a run's log says, for its page: steps as columns and averaged curves, all other events as they are.
+"""What a run's log says, for its page: steps as averaged curves and columns, all other events as they are.
 
-A log of half a million steps is read line by line and never held as a whole: a step leaves a number in each column, and
-adds its losses to means over equally many steps.
+A log of half a million steps is read line by line and never held as a whole: a step adds to sums and means, and one on
+a cluster leaves a number in each column.
 
     losses    4.1 3.9 | 3.6 3.5 | 3.3 3.2 | ...      means of 1, 2, 4, ... steps, at most POINTS of them
-    columns   step, at, seconds, waited, ...         a number for every step
+    columns   at, replica, bytes, ...                a number for every step on a cluster
     timed     (0.0, start), (12.5, worker lost), ... all other events, with the second of the run
 """
 
@@ -27,17 +27,8 @@ RECENT = 50
 """Steps at the end that last losses are averaged over."""
 SLOWEST = ("seconds", "waited", "exchanged")
 """What is kept of the slowest tile of a step on a cluster."""
-COLUMNS = (
-    "step",
-    "images",
-    "at",
-    "seconds",
-    "waited",
-    "bytes",
-    "traffic",
-    "replica",
-    *(f"slowest {n}" for n in SLOWEST),
-)
+COLUMNS = ("at", "replica", "bytes", "traffic", *(f"slowest {name}" for name in SLOWEST))
+"""What is kept of each step on a cluster: its second of the run, and what the log says of it."""
 
 
 class Means:
@@ -75,26 +66,37 @@ def _halved(bins: Values) -> Values:
 
 @dataclass
 class Steps:
-    """The steps of a run: a number of each in every column, and means of their losses and accuracies."""
+    """The steps of a run: how many, the `newest`, sums and means; `columns` has numbers of each step on a cluster."""
 
-    columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    count: int = 0
+    newest: Event = field(default_factory=dict)
+    seconds: float = 0.0
+    waited: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
     objectives: Means = field(default_factory=Means)
     accuracies: Means = field(default_factory=Means)
     numbers: Means = field(default_factory=Means)
     first: dict[str, float] = field(default_factory=dict)
     recent: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
 
     def __len__(self) -> int:
-        return len(self.columns["step"])
+        return self.count
 
     def __getitem__(self, name: str) -> Values:
         """Return a column: nan where a step has no such number."""
         return np.frombuffer(self.columns[name])
 
     @property
+    def spread(self) -> int:
+        """How many of them were made on a cluster."""
+        return len(self.columns["at"])
+
+    @property
     def on_cluster(self) -> bool:
         """Whether the last step was one of a cluster, which counts those of all replicas."""
-        return bool(len(self)) and not np.isnan(self["replica"][-1])
+        return "replica" in self.newest
 
     @property
     def last(self) -> dict[str, float]:
@@ -102,21 +104,28 @@ class Steps:
         return {name: float(np.mean([step.get(name, np.nan) for step in self.recent])) for name in self.first}
 
     def add(self, at: float, event: Event) -> None:
-        slowest = {f"slowest {name}": value for name, value in event.get("slowest", {}).items()}
-        known = event | slowest | {"at": at}
-        for name, column in self.columns.items():
-            column.append(known.get(name, np.nan))
+        """Take a step that was done at this second of the run."""
+        if not self.count:
+            self.began = at - event["seconds"]
+        self.count, self.newest, self.ended = self.count + 1, event, at
+        self.seconds += event["seconds"]
+        self.waited += event["waited"]
         self.objectives.add(event["objectives"])
         self.accuracies.add(event.get("accuracies", {}))
         self.numbers.add({"step": event["step"], "seconds": event["seconds"]})
         for name, value in event["objectives"].items():
             self.first.setdefault(name, value)
         self.recent.append(event["objectives"])
+        if "replica" in event:
+            slowest = {f"slowest {name}": value for name, value in event.get("slowest", {}).items()}
+            known = event | slowest | {"at": at}
+            for name, column in self.columns.items():
+                column.append(known.get(name, np.nan))
 
 
 @dataclass(frozen=True)
 class History:
-    """`timed`: every event that is no step, with the seconds that the run had been running; `made`: steps before it."""
+    """`timed`: all events but steps, with the seconds that the run had been running; `made`: steps on a cluster before."""
 
     steps: Steps
     timed: tuple[tuple[float, Event], ...]
@@ -139,7 +148,7 @@ def history_of(events: Iterable[Event]) -> History:
             steps.add(at, event)
         else:
             timed.append((at, event))
-            made.append(len(steps))
+            made.append(steps.spread)
     return History(steps, tuple(timed), tuple(made))
 
 

@@ -67,8 +67,8 @@ def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values
 def timeline_picture(steps: Steps, losses: Sequence[Loss]) -> str:
     """Return the shares of every replica's time over the run, one above the other; losses are dashed lines."""
     of = steps["replica"]
-    replicas = np.unique(of[~np.isnan(of)])
-    edges = np.linspace(0.0, max(steps["at"][~np.isnan(of)][-1], 1e-3), BINS + 1)
+    replicas = np.unique(of)
+    edges = np.linspace(0.0, max(steps["at"][-1], 1e-3), BINS + 1)
     figure = new_figure(0.9 + 0.8 * len(replicas), tuple(PARTS))
     rows = figure.subplots(len(replicas), 1, sharex=True, squeeze=False)[:, 0]
     for axes, replica in zip(rows, replicas, strict=True):
