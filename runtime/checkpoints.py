@@ -18,7 +18,15 @@ from typing import TypeVar
 from lnet.compiler.files import unreadable
 from lnet.dsl.diagnostics import refused
 
-from .checkpoint import Checkpoint, certainly, check_checkpoint, flush, read_checkpoint, write_checkpoint
+from .checkpoint import (
+    Checkpoint,
+    certainly,
+    check_checkpoint,
+    date_last,
+    flush,
+    read_checkpoint,
+    write_checkpoint,
+)
 from .owner import Owner, TakenOver
 from .safetensors import Damaged
 from .sharded import ASIDE, SUFFIX, ShardedCheckpoint, drop, read_sharded
@@ -121,6 +129,7 @@ class CheckpointFolder:
         aside = target.with_name(f"{target.name}{'' if owner is None else '.' + owner.short}{ASIDE}")
         try:
             write_checkpoint(aside, checkpoint)
+            date_last(aside, self.path, checkpoint.step)
             _check(owner)
             os.replace(aside, target)
             flush(self.path)

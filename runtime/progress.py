@@ -52,6 +52,11 @@ def _losses(objectives: Mapping[str, float]) -> str:
     return "  ".join(f"{path} {value:.4g}" for path, value in objectives.items())
 
 
+def progress(step: int, steps: int, images_per_second: float, objectives: Mapping[str, float]) -> str:
+    """Return a line about a step."""
+    return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
+
+
 class Lines:
     """Prints a line every few seconds: for logs."""
 
@@ -64,9 +69,7 @@ class Lines:
         self._console.print(f"training from step {step:,} to {steps:,}", highlight=False)
 
     def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
-        self._last = (
-            f"step {step:,}/{self._steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
-        )
+        self._last = progress(step, self._steps, images_per_second, objectives)
         if time.monotonic() >= self._next or step == self._steps:
             self._next = time.monotonic() + self._every
             self._console.print(self._last, highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ import numpy as np
 from lnet.compiler.files import write_aside
 from lnet.compiler.shapes import Interval, Region, Size, whole
 
-from .checkpoint import Checkpoint, check_format, flush
+from .checkpoint import Checkpoint, check_format, date_last, flush
 from .owner import Owner
 from .safetensors import Damaged, open_arrays, write_arrays
 
@@ -143,6 +143,7 @@ def commit(folder: Path, owner: Owner, id: int, step: int, manifest: Mapping[str
     owner.check()
     write_aside(gathered / MANIFEST, json.dumps({"format": MANIFEST_FORMAT, **manifest}))
     flush(gathered)
+    date_last(gathered, folder, step)
     owner.check()
     os.replace(gathered, target)
     flush(folder)

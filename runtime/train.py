@@ -23,6 +23,7 @@ from .cluster.rounding import FLOAT32, WIRES
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.arrays import ArrayDataset
 from .data.sources import FIRST, NEWEST
+from .logged import Logged
 from .network import initial_params
 from .owner import new_token, own
 from .progress import Reporter, Silent
@@ -54,7 +55,8 @@ def train(
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
     the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters it begins with, matched by name;
     `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a cluster's replicas fetch and
-    push, rounded to within 2^-8 of each value. Raises `LnetError` for what is wrong with plan, data or
+    push, rounded to within 2^-8 of each value. What `lnetc run` prints of a run on a cluster goes to `reporter` and to
+    `logging` (logger `lnet`). Raises `LnetError` for what is wrong with plan, data or
     directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
     """
     if wire not in WIRES:
@@ -62,7 +64,7 @@ def train(
             "E751", f"parameters cannot be sent as '{wire}'", hint=f"write one of {', '.join(WIRES)}"
         )
     keep_programs()
-    reporter = reporter or Silent()
+    reporter = _told(reporter, client)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
@@ -112,7 +114,7 @@ def resume(
     array, or where the images have moved. Raises as `train` does.
     """
     keep_programs()
-    reporter = reporter or Silent()
+    reporter = _told(reporter, client)
     run = open_run(directory)
     if steps is not None:
         run = replace(run, plan=_with_steps(run.plan, steps))
@@ -131,6 +133,12 @@ def resume(
             run.plan.save(run.directory / "plan.json")
         Trainer(run, owner, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
     return run
+
+
+def _told(reporter: Reporter | None, client: Client | None) -> Reporter:
+    """Return who is told how a run goes; one on a cluster is logged, too."""
+    reporter = reporter or Silent()
+    return reporter if client is None else Logged(reporter)
 
 
 def _train_on(

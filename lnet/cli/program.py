@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -57,6 +58,7 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         _pass_names_on()
+        logging.getLogger("lnet").addHandler(logging.NullHandler())  # it is printed as it is told
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show(warnings.showwarning)

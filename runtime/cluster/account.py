@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any
 
 from lnet.runtime.events import EventLog
 from lnet.runtime.progress import Reporter
 
+from . import clock
 from .outages import Outages
 
 Event = dict[str, Any]
@@ -26,13 +26,13 @@ class Account:
         """Take an event of a process, before it is decided whether it is logged."""
         match event["event"]:
             case "tile":
-                self.outages.take(event, time.time())
+                self.outages.take(event, clock.now())
             case "update":
                 self.ages.setdefault(event["slot"], Counter())[event["age"]] += 1
                 self.reporter.happened(event)
 
     def add(self, event: str, **details: Any) -> None:
-        for told in self.outages.take(named({"event": event, **details}), time.time()):
+        for told in self.outages.take(named({"event": event, **details}), clock.now()):
             self.log.add(**told)
             self.reporter.happened(told)
             if told["event"] == "repaired":

@@ -17,12 +17,14 @@ LOCAL = "local"
 ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 LASTING = {
     "distributed.deploy.lost-worker-timeout": "1 day",
+    "distributed.scheduler.worker-ttl": None,
     f"{ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": None,
     f"{ENVIRONMENT}.GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 """For clusters of this machine. Dask closes the nanny of a worker that is not back after 15 s, for good; on a busy machine
-one takes longer to start. And it has workers give freed memory back at once, which every step then takes again, a third of
-its time; what is taken comes in large pages, which the system clears several times faster.
+one takes longer to start. It ends workers of which nothing was heard for five minutes, by a wall clock that may be set.
+And it has workers give freed memory back at once, which every step then takes again, a third of its time; what is taken
+comes in large pages, which the system clears several times faster.
 """
 
 

@@ -6,7 +6,6 @@ It moves no arrays: reports come in and orders go out over the scheduler's own s
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from lnet.runtime.checkpoints import step_of
 from lnet.runtime.owner import EVERY, TakenOver
 from lnet.runtime.sharded import commit, opened
 
+from . import clock
 from .brief import Brief
 from .host import counted
 from .metrics import scheduler_samples
@@ -59,7 +59,8 @@ class Head(SchedulerPlugin):
         for address in scheduler.workers:
             self.add_worker(scheduler, address)
         self.done = False
-        self.attended = self.checked = self.now
+        self.deserted, self.ticked = 0.0, self.now
+        self.checked = self.now
         self.orphaned = False
         self.overview = Overview(self.brief)
         self.source = Source(self.brief, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
@@ -92,7 +93,7 @@ class Head(SchedulerPlugin):
 
     @property
     def now(self) -> float:
-        return time.monotonic()
+        return clock.now()
 
     def log(self, event: str, **details: Any) -> None:
         self.scheduler.log_event(topic_of(self.brief.run), {"event": event, **details})
@@ -151,16 +152,23 @@ class Head(SchedulerPlugin):
             self.log("taken over", by=error.by)  # of which this one is told, too
 
     def _look_around(self) -> None:
-        """Give the run up if it has had too few workers to begin, or none to go on, for too long."""
+        """Give the run up if it has had too few workers to begin, or none to go on, for too long.
+
+        A process that stood still, or slept, has not waited: of the time between two ticks no more than a beat counts.
+        """
+        waited = min(self.now - self.ticked, 2 * self.brief.times.beat)
+        self.ticked = self.now
         enough = 1 if self.state.begun else self.brief.spec.workers
         found = len(self.state.members)
         if found >= enough or self.state.finished:
-            self.attended = self.now
-        elif self.now - self.attended > self.brief.desertion:
+            self.deserted = 0.0
+            return
+        self.deserted += waited
+        if self.deserted > self.brief.desertion:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
             message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
             self.log("deserted", message=message, lost=list(lost_workers(self.state.deaths)))
-            self.attended = self.now
+            self.deserted = 0.0
             self._leave()
 
     def _refuse(self, refused: do.Refused) -> None:
@@ -287,7 +295,7 @@ class Head(SchedulerPlugin):
         """Somebody published an event."""
         if topic != topic_of(self.brief.run):
             return
-        self.overview.take(msg, time.time())
+        self.overview.take(msg, self.now)
         if msg["event"] == "taken over" and not self.done:  # from then on nothing of it may be written
             self._end()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +26,7 @@ from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.cache import keep_programs
 from lnet.runtime.owner import TakenOver
 
+from . import clock
 from .arrivals import Arrivals
 from .brief import Brief, versions
 from .mail import Address, address_from
@@ -110,7 +110,7 @@ class Host(WorkerPlugin):
 
     @property
     def now(self) -> float:
-        return time.monotonic()
+        return clock.now()
 
     def log(self, event: str, **details: Any) -> None:
         """Count and publish an event of the run; Dask adds the address as 'worker'."""

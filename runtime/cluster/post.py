@@ -8,7 +8,6 @@ What the run wants rounded is rounded in one thread: messages that overtake each
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 from distributed import Worker
 from distributed.protocol.serialize import to_serialize
 
+from . import clock
 from .brief import Brief
 from .mail import Address
 from .metrics import Tally
@@ -89,14 +89,14 @@ class Post:
         data, payloads = pack(send.message)
         with suppress(*UNREACHED):
             sent = [await self._outgoing(send.message, payload) for payload in payloads]
-            if send.late(time.monotonic()):
+            if send.late(clock.now()):
                 return
             size = self._count(send.message, sent)
             arrays = [{name: to_serialize(array) for name, array in payload.items()} for payload in sent]
             content = {"message": data, "payloads": arrays}
             if not await self._taken(send.to, size, content):
                 await asyncio.sleep(PAUSE)
-                if not send.late(time.monotonic()):
+                if not send.late(clock.now()):
                     await self._taken(send.to, size, content)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
@@ -117,9 +117,9 @@ class Post:
         size = sum(array.nbytes for array in arrays)
         self.tally.sent["exchange"] += size
         content = {"address": list(astuple(address)), "arrays": [to_serialize(array) for array in arrays]}
-        deadline = time.monotonic() + PATIENCE
+        deadline = clock.now() + PATIENCE
         while self.wanted(owner) and not await self._taken(to, size, content):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 self.lost(owner)
                 return
             await asyncio.sleep(PAUSE)
@@ -128,13 +128,13 @@ class Post:
         """Send something once; return whether it was taken."""
         rpc = self.worker.rpc(to.partition("#")[0])
         call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.sender, receiver=to, **content)
-        self.reach.begun(to, size, time.monotonic())
+        self.reach.begun(to, size, clock.now())
         try:
             await asyncio.wait_for(call, PATIENCE + size / SLOWEST)
         except UNREACHED:
-            self.reach.failed(to, size, time.monotonic())
+            self.reach.failed(to, size, clock.now())
             return False
-        self.reach.taken(to, size, time.monotonic())
+        self.reach.taken(to, size, clock.now())
         return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .clock import now as present
 from .view import ClusterView, ReplicaView, ShardView, rate
 
 STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waiting": "yellow"}
@@ -26,7 +26,7 @@ class LiveTable:
 
     def _drawn(self) -> Group:
         with self._lock:
-            return drawn(self._view, time.time())
+            return drawn(self._view, present())
 
     def started(self, step: int, steps: int) -> None:
         with self._lock:
@@ -35,7 +35,7 @@ class LiveTable:
 
     def happened(self, event: Mapping[str, Any]) -> None:
         with self._lock:
-            self._view.take(event, time.time())
+            self._view.take(event, present())
 
     def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
         pass

@@ -10,7 +10,6 @@ later, and takes none away: they find no run when there is none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
@@ -20,6 +19,7 @@ import jinja2
 from distributed import Client, Scheduler
 from tornado.web import HTTPError, RequestHandler
 
+from . import clock
 from .brief import Brief
 from .overview import Overview
 
@@ -62,12 +62,12 @@ class _Handler(RequestHandler):
         overview = self.runs().get(short)
         if overview is None:
             raise HTTPError(404)
-        return overview.state(time.time())
+        return overview.state(clock.now())
 
 
 class _List(_Handler):
     def get(self) -> None:
-        now = time.time()
+        now = clock.now()
         self.render_page("runs.html", runs=[overview.state(now) for overview in self.runs().values()])
 
 

@@ -166,6 +166,24 @@ def test_the_newest_path_is_that_of_the_newest(shards):
     assert shards.newest_path().name == "step-00000010-1.shards"
 
 
+HOUR = 3600 * 10**9
+
+
+def of_the_future(path):
+    """Date a checkpoint as if it was written before the wall clock was set back."""
+    date = path.stat().st_mtime_ns + HOUR
+    os.utime(path, ns=(date, date))
+
+
+def test_of_two_at_one_step_the_later_one_counts_whatever_the_clock_says(shards):
+    of_the_future(sharded(shards, 1, 10))
+    later = shards.save(Checkpoint(10, {"V.weight": np.zeros((2, 2, 3), np.float32)}, {}))
+    assert shards.newest_path() == later
+    latest = sharded(shards, 2, 10)
+    assert shards.newest_path() == latest
+    assert shards.files() == {10: latest}
+
+
 def test_a_damaged_one_is_set_aside_and_makes_way_for_the_next(tmp_path):
     folder = CheckpointFolder(tmp_path / "checkpoints", keep=1)
     folder.save(checkpoint(1))

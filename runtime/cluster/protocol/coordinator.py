@@ -169,7 +169,7 @@ def _forgive(table: Table, now: float) -> Table:
     if late < table.spec.times.beat:
         return table
     members = {name: replace(member, heard=member.heard + late) for name, member in table.members.items()}
-    return replace(table, members=members)
+    return deaths.postponed(replace(table, members=members), late)
 
 
 def _bury_silent(table: Table, now: float) -> Step:

@@ -63,6 +63,11 @@ def forgotten(before: Table, after: Table) -> Table:
     return replace(after, deaths=()) if done and after.deaths else after
 
 
+def postponed(table: Table, late: float) -> Table:
+    """Let the time not count in which the coordinator itself stood still."""
+    return replace(table, deaths=tuple(replace(death, at=death.at + late) for death in table.deaths))
+
+
 def hopeless(table: Table, now: float) -> bool:
     """Tell whether the run can never go on: processes still end, or none is left that computes.
 

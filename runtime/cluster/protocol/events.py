@@ -1,6 +1,6 @@
 """What a host tells a machine.
 
-Every event carries `now`, the host's monotonic clock at the moment when the machine is told.
+Every event carries `now`, the host's clock (clock.py) at the moment when the machine is told.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ Durability = Literal["standby", "single"]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds, each by the monotonic clock of whoever counts them.
+    """Seconds, each by the clock of whoever counts them, which never jumps, and goes on while its machine sleeps.
 
     `drift` bounds how much faster or slower any clock runs than true time; leases are safe as long as it holds.
     """

@@ -13,7 +13,7 @@ CALM, END = 5.0, 90.0
 class Disorder:
     """Faults for one cluster until `CALM`. `one_at_a_time`: the next one waits until the last one is repaired."""
 
-    def __init__(self, cluster, faults, one_at_a_time, whole_cluster=False):
+    def __init__(self, cluster, faults, one_at_a_time, whole_cluster=False, kinds=()):
         self.cluster, self.random = cluster, cluster.random
         self.one_at_a_time = one_at_a_time
         self.kinds = [
@@ -28,6 +28,8 @@ class Disorder:
             self.disk,
             self.ask,
         ]
+        if kinds:
+            self.kinds = [getattr(self, kind) for kind in kinds]
         if whole_cluster:
             self.kinds += [self.commit, self.everything]
         for _ in range(faults):
@@ -75,11 +77,13 @@ class Disorder:
 
     def stop(self, victim):
         """SIGSTOP, half of the time between a decision and what follows from it."""
-        seconds = self.random.uniform(0.3, 3.5)
-        if self.random.random() < 0.5:
-            victim.freeze = seconds
-        else:
-            victim.wakes = self.cluster.time + seconds
+        self.cluster.stop(victim, self.random.uniform(0.3, 3.5))
+
+    def sleep(self, victim):
+        """Its machine is suspended; at times the coordinator's."""
+        head = self.cluster.processes[on.COORDINATOR]
+        seconds = 0.1 * 600 ** self.random.random()
+        self.cluster.stop(head if self.random.random() < 0.2 else victim, seconds, asleep=True)
 
     def stand_still(self, victim):
         self.stop(self.cluster.processes[on.COORDINATOR])
@@ -157,6 +161,17 @@ def disturbed(seed, rules=None, looks_at_standby=True, **settings):
     cluster = Cluster(seed, spec(**settings), 4, watch, rules or Rules(), network)
     Disorder(cluster, 4, one_at_a_time, whole_cluster=seed % 5 == 0 and not one_at_a_time)
     cluster.run(END)
+    return watch, watch.check_end()
+
+
+def slept(seed, counts_sleep=True, **settings):
+    """Run one seed in which machines sleep for 0.1 to 60 s, and processes end; check all properties."""
+    watch = Watch()
+    settings = {"workers": 3, **settings_of(seed), **settings}
+    network = Network(loss=0.03, twice=0.05, late=0.04)
+    cluster = Cluster(seed, spec(**settings), 4, watch, Rules(), network, counts_sleep=counts_sleep)
+    Disorder(cluster, 5, one_at_a_time=False, kinds=("sleep", "sleep", "sleep", "crash"))
+    cluster.run(END + 60)
     return watch, watch.check_end()
 
 

@@ -61,6 +61,7 @@ class Process:
     alive: bool = True
     wakes: float = 0.0
     freeze: float = 0.0
+    asleep: bool = False
     timer: int = 0
     reach: Reach = None
     stores: dict = field(default_factory=dict)
@@ -76,8 +77,19 @@ class Process:
 class Cluster:
     """A run under way; `watch` is told of everything that a property needs (properties.py)."""
 
-    def __init__(self, seed, spec, workers, watch, rules=None, network=None, manifest=None, capacity=2):
-        self.capacity = capacity
+    def __init__(
+        self,
+        seed,
+        spec,
+        workers,
+        watch,
+        rules=None,
+        network=None,
+        manifest=None,
+        capacity=2,
+        counts_sleep=True,
+    ):
+        self.capacity, self.counts_sleep = capacity, counts_sleep
         self.random = random.Random(seed)
         self.spec, self.rules, self.watch = spec, rules or Rules(), watch
         self.network = network or Network()
@@ -184,10 +196,21 @@ class Cluster:
         if process.name == on.COORDINATOR:
             self.watch.decided(before, process.state)
         if process.freeze:  # it stops between its decision and its deeds
-            process.wakes, process.freeze = self.time + process.freeze, 0.0
+            self._stand_still(process)
             self.after(process.wakes - self.time, self.perform, process, instructions)
         else:
             self.perform(process, instructions)
+
+    def stop(self, process, seconds, asleep=False):
+        """Stop a process, half of the time between a decision and what follows from it; `asleep`: its machine, too."""
+        process.freeze, process.asleep = seconds, asleep
+        if self.random.random() < 0.5:
+            self._stand_still(process)
+
+    def _stand_still(self, process):
+        if process.asleep and not self.counts_sleep:  # a clock that stands still in suspend
+            process.offset -= process.freeze * process.rate
+        process.wakes, process.freeze = self.time + process.freeze, 0.0
 
     def tick(self, process, number):
         if number == process.timer:

@@ -1,7 +1,10 @@
 """What is logged when a worker is lost, and when its roles are filled again."""
 
 import json
+import time
 from dataclasses import replace
+
+import pytest
 
 from lnet.runtime.cluster.account import Account
 from lnet.runtime.cluster.outages import Outages
@@ -267,3 +270,20 @@ def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(tmp_path):
     log.add("refused", worker="tcp://10.0.0.1:9", place="worker-3", reason="malformed", count=1)
     log.add("refused", worker="tcp://10.0.0.1:9", place="tcp://10.0.0.1:9", reason="malformed", count=1)
     assert [event["worker"] for event in logged(tmp_path)] == ["worker-3", "10.0.0.1:9"]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_how_long_a_replica_stood_still_is_not_counted_by_the_wall_clock(tmp_path, monkeypatch, hours):
+    log = EventLog(tmp_path / "events.jsonl")
+    account = Account(log, Silent())
+    roles = {"replicas": [{"workers": ["b"], "generation": 2}], "shards": [{"primary": "b"}]}
+    played = {"replicas": [{"replica": 0, "tiles": [0], "acknowledged": 0}], "primaries": [], "standbys": []}
+    account.add("step", replica=0, generation=1)
+    account.add("worker lost", worker="a", **played)
+    monkeypatch.setattr(time, "time", lambda: time.clock_gettime(time.CLOCK_REALTIME) + 3600 * hours)
+    account.add("roles", **roles)
+    account.add("step", replica=0, generation=2)
+    log.close()
+    found = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    (repaired,) = [event for event in found if event["event"] == "repaired"]
+    assert 0 <= repaired["still"] < 600

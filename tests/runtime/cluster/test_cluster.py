@@ -465,3 +465,25 @@ def test_processes_that_come_later_compile_nothing(tmp_path):
         kept.append({path.name: path.stat().st_ino for path in cache.rglob("*") if path.is_file()})
     assert len(kept[0]) > 5
     assert kept[1] == kept[0], "an entry that was written again is another file"
+
+
+def test_a_run_by_the_client_is_logged_as_the_command_would_tell_it(tmp_path, client, caplog):
+    caplog.set_level("INFO", logger="lnet")
+    watching = Watching(at={10: lambda: os.kill(process_of(client, "worker-0"), signal.SIGKILL)})
+    lnet.train(
+        plan_of(workers=3, steps=60),
+        images(),
+        directory=tmp_path / "run",
+        client=client,
+        reporter=watching,
+    )
+    logged = {
+        level: [r.getMessage() for r in caplog.records if r.levelname == level and r.name == "lnet"]
+        for level in ("INFO", "WARNING")
+    }
+    assert "training from step 0 to 60" in logged["INFO"]
+    assert any(message.startswith("step 60/60  ") for message in logged["INFO"])
+    assert "worker-0 is lost" in logged["WARNING"]
+    assert "worker-0 ended: signal 9 (SIGKILL)" in logged["WARNING"]
+    assert set(watching.messages) <= {*logged["INFO"], *logged["WARNING"]}
+    client.wait_for_workers(3, timeout=60)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from disorder import END, Disorder, disturbed, undisturbed_steps
+from disorder import END, Disorder, disturbed, slept, undisturbed_steps
 from properties import Watch
 from simulator import Cluster, Network, spec
 
@@ -90,6 +90,34 @@ def test_a_seed_gives_the_same_trace():
 )
 def test_without_it_a_property_fails(rules, looks, found):
     assert any(re.search(found, failure(seed, rules, looks_at_standby=looks)) for seed in range(300))
+
+
+def asleep(seed, counts_sleep=True):
+    """Return what the run of a seed violates in which machines sleep, or nothing."""
+    try:
+        watch, states = slept(seed, counts_sleep)
+        if watch.cluster.spec.synchronous:
+            expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
+            assert [state.fold for state in states] == [expected] * watch.cluster.spec.tiles
+    except AssertionError as error:
+        return f"seed {seed}: {error}"
+    return ""
+
+
+def test_properties_hold_where_machines_sleep():
+    for seed in range(60):
+        assert not asleep(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(60, 560, 100))
+def test_properties_hold_in_many_runs_where_machines_sleep(first):
+    for seed in range(first, first + 100):
+        assert not asleep(seed)
+
+
+def test_with_a_clock_that_stands_still_in_suspend_a_property_fails():
+    assert any("answers after term" in asleep(seed, counts_sleep=False) for seed in range(300))
 
 
 def failure(seed, rules, **settings):

@@ -144,6 +144,21 @@ def test_a_worker_that_ends_loses_nothing(tmp_path, client, expected, how, blow)
     assert_nothing_lost(run, expected, how)
 
 
+def test_a_wall_clock_that_is_set_changes_time_stamps_alone(tmp_path, client, monkeypatch):
+    """That of scheduler and command, between the loss of a worker and its repair."""
+
+    def strike_and_set():
+        strike(client, watching.servers[0][0])
+        monkeypatch.setattr(time, "time", lambda: time.clock_gettime(time.CLOCK_REALTIME) + 3600)
+
+    watching = Striking(strike_and_set, until=lambda: watching.logged("repaired"))
+    run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
+    assert run.events()[-1]["event"] == "interrupted"
+    assert all(0 < event["still"] < 600 for event in watching.logged("repaired"))
+    stamps = [event["time"] for event in run.events()]
+    assert 3000 < stamps[-1] - stamps[0] < 4200
+
+
 def test_two_failures_in_a_row(tmp_path, client, expected):
     watching = Striking(
         *[lambda shard=shard: strike(client, watching.servers[shard][0]) for shard in (0, 1)],

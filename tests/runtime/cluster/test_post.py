@@ -1,13 +1,12 @@
 """How long what is sent may take, what is counted, and what is said of what does not arrive."""
 
 import asyncio
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lnet.runtime.cluster import post
+from lnet.runtime.cluster import clock, post
 from lnet.runtime.cluster.mail import Address
 from lnet.runtime.cluster.metrics import Tally
 from lnet.runtime.cluster.protocol import instructions as do
@@ -109,5 +108,5 @@ def test_gradients_are_rounded_if_the_run_wants_it():
 
 def test_what_is_late_is_neither_sent_nor_counted():
     connection = Connection()
-    assert sent(connection, lambda letters: push(letters, time.monotonic()), BFLOAT16) == ({}, [])
+    assert sent(connection, lambda letters: push(letters, clock.now()), BFLOAT16) == ({}, [])
     assert connection.calls == 0
