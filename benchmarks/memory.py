@@ -1,7 +1,7 @@
 """What a training step holds at its peak, against what it needs: python benchmarks/memory.py
 
-The bound: weights, optimiser state, gradients, and three times the activations. XLA's own figure for the compiled step,
-and for the first rule what the process held while it took three of them.
+What `lnetc explain` says, and a bound: weights, optimiser state, gradients, and three times the activations. XLA's own
+figure for the compiled step, and for the first rule what the process held while it took three of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def bound_line(plan: Plan) -> str:
     bound = 2 * sums.parameter_bytes + sums.state_bytes + 3 * sums.activation_bytes
     return (
         f"  weights and gradients {2 * sums.parameter_bytes / 1e9:.2f} GB, optimiser state"
-        f" {sums.state_bytes / 1e9:.2f} GB, activations {sums.activation_bytes / 1e9:.2f} GB: bound {bound / 1e9:.2f} GB"
+        f" {sums.state_bytes / 1e9:.2f} GB, activations {sums.activation_bytes / 1e9:.2f} GB: bound {bound / 1e9:.2f} GB,"
+        f" explain {sums.training_bytes / 1e9:.2f} GB"
     )
 
 

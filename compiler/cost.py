@@ -18,6 +18,13 @@ from .settings import Update
 from .shapes import Sheet, Size
 from .weights import owned_parameters, weight_messages
 
+PASSES = 2
+"""How many times its activations a training step holds at most: all of them once, and what follows from some of them."""
+PROCESS = 100_000_000
+"""Bytes that compiling a step takes, and the threads that run it."""
+BATCHES = 5
+"""Batches of images that one process holds beside the step: those that are decoded ahead, and the one that is taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
@@ -37,7 +44,11 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The whole plan; weights as published (without decoders), parameters with them."""
+    """The whole plan; weights as published (without decoders), parameters with them.
+
+    `batch_bytes`: what one process that trains a replica holds for a batch, activations, their gradients and images;
+    `training_bytes`: all that it holds.
+    """
 
     encoding_weights: int
     parameters: int
@@ -45,6 +56,8 @@ class Totals:
     parameter_bytes: int
     state_bytes: int
     activation_bytes: int
+    batch_bytes: int
+    training_bytes: int
     halo: int
     halo_ratio: float
 
@@ -55,13 +68,22 @@ def totals(graph: Graph, partition: Partition) -> Totals:
     tiles = tile_costs(graph, partition)
     parameters = sum(parameter.size for parameter in graph.parameters)
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
+    parameter_bytes, state_bytes = (
+        parameters * BYTES,
+        parameters * BYTES * state_slots(graph.training.update),
+    )
+    activation_bytes = sum(layer.activation_bytes for layer in layers)
+    images = layer_cost(graph, graph.input).activation_bytes
+    batch_bytes = PASSES * activation_bytes + BATCHES * images
     return Totals(
         encoding_weights(graph),
         parameters,
         sum(layer.multiply_adds for layer in layers),
-        parameters * BYTES,
-        parameters * BYTES * state_slots(graph.training.update),
-        sum(layer.activation_bytes for layer in layers),
+        parameter_bytes,
+        state_bytes,
+        activation_bytes,
+        batch_bytes,
+        2 * parameter_bytes + state_bytes + batch_bytes + PROCESS,
         halo,
         halo / bound if bound else 1.0,
     )

@@ -59,7 +59,7 @@ def _layers(plan: Plan) -> Table:
             str(cost.field or ""),
             str(cost.receptive_field),
             *map(_count, (cost.weights, cost.multiply_adds)),
-            *map(_bytes, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
+            *map(size_text, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
         )
     return table
 
@@ -73,32 +73,33 @@ def _workers(plan: Plan) -> Table:
     for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
         held = [costs[tile] for _, tile in tiles]
         names = " ".join(f"{replica}:{tile}" for replica, tile in tiles) or "spare"
-        table.add_row(name, host, names, _bytes(memory), *_exchange(held))
+        table.add_row(name, host, names, size_text(memory), *_exchange(held))
     return table
 
 
 def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
     return (
-        _bytes(sum(tile.input for tile in tiles)),
+        size_text(sum(tile.input for tile in tiles)),
         _count(sum(tile.messages for tile in tiles)),
-        _bytes(halo),
+        size_text(halo),
         f"{halo / bound:.2f}" if bound else "-",
-        _bytes(sum(tile.reduction for tile in tiles)),
-        _bytes(round(sum(tile.traffic for tile in tiles))),
+        size_text(sum(tile.reduction for tile in tiles)),
+        size_text(round(sum(tile.traffic for tile in tiles))),
     )
 
 
 def _sums(plan: Plan) -> list[str]:
     sums = totals(plan.graph, plan.partition)
     halos = (
-        f"; {_bytes(sums.halo)} of halos in a step of one replica, {sums.halo_ratio:.2f} x the lower bound"
+        f"; {size_text(sums.halo)} of halos in a step of one replica, {sums.halo_ratio:.2f} x the lower bound"
     )
     return [
         f"{sums.encoding_weights:,} encoding weights; {sums.parameters:,} parameters with decoders and biases",
         f"{sums.multiply_adds:,} multiply-adds forward for one image",
-        f"{_bytes(sums.parameter_bytes)} of parameters, {_bytes(sums.state_bytes)} of optimiser state, "
-        f"{_bytes(sums.activation_bytes)} of activations in each replica",
+        f"{size_text(sums.parameter_bytes)} of parameters, {size_text(sums.state_bytes)} of optimiser state, "
+        f"{size_text(sums.activation_bytes)} of activations in each replica; "
+        f"{size_text(sums.training_bytes)} to train one in one process",
         plan.summary().partition("; ")[2] + (halos if sums.halo else ""),
     ]
 
@@ -116,7 +117,7 @@ def _count(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def _bytes(number: int) -> str:
+def size_text(number: int) -> str:
     """Return a number of bytes to three figures, in decimal units."""
     if not number:
         return "-"

@@ -98,7 +98,7 @@ CODES: dict[str, str] = {
     "E749": "a run to begin with that has nothing in common",
     "E750": "nothing to freeze",
     "E751": "a precision that cannot be",
-    "E752": "a batch that memory does not hold",
+    "E753": "memory that the machine does not have",
     "E760": "no cluster",
     "E761": "workers that cannot take part",
     "E762": "a failure on a worker",

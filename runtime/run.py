@@ -31,6 +31,7 @@ from lnet.compiler.files import unreadable, write_aside
 from lnet.compiler.plan import Plan, load_plan
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 
+from . import cgroups
 from .checkpoint import Checkpoint
 from .checkpoints import CheckpointFolder, Found, PassedOver, Told
 from .data import Batch, Dataset, Kept, open_frames
@@ -255,14 +256,9 @@ def machine() -> dict[str, Any]:
             "system": platform.platform(),
             "devices": [device.device_kind for device in jax.devices()],
             "cores": os.cpu_count(),
-            "memory": memory(),
+            "memory": cgroups.memory(),
         },
     }
-
-
-def memory() -> int:
-    """Return the bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextmanager

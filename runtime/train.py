@@ -22,12 +22,14 @@ from .checkpoint import Checkpoint
 from .cluster.rounding import FLOAT32, WIRES
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.arrays import ArrayDataset
+from .data.dataset import CACHE_BYTES
 from .data.sources import FIRST, NEWEST
 from .logged import Logged
+from .memory import memory_left
 from .network import initial_params
 from .owner import new_token, own
 from .progress import Reporter, Silent
-from .run import Run, create_run, locked, memory, next_directory, open_run
+from .run import Run, create_run, locked, next_directory, open_run
 from .start import check_learns, frozen, start_from
 from .trainer import Interrupted, Params, Samples, Trainer, stop_signals
 from .tune import choices_data, kept
@@ -49,15 +51,16 @@ def train(
     start: str | os.PathLike[str] | None = None,
     freeze: Sequence[str] = (),
     wire: str = FLOAT32,
+    force: bool = False,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
     the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters it begins with, matched by name;
     `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a cluster's replicas fetch and
-    push, rounded to within 2^-8 of each value. What `lnetc run` prints of a run on a cluster goes to `reporter` and to
-    `logging` (logger `lnet`). Raises `LnetError` for what is wrong with plan, data or
-    directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
+    push, rounded to within 2^-8 of each value; `force`: begin even if this machine has less memory free than that takes.
+    What `lnetc run` prints of a run on a cluster goes to `reporter` and to `logging` (logger `lnet`). Raises `LnetError`
+    for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
     """
     if wire not in WIRES:
         raise refused(
@@ -69,7 +72,8 @@ def train(
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else open_run(start).classes
-    samples = _open(plan, data, base, known=known or ())
+    room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
+    samples = _open(plan, data, base, room, known=known or ())
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     begin = None if start is None else start_from(Path(start), plan)
     run = create_run(
@@ -107,11 +111,12 @@ def resume(
     steps: int | None = None,
     reporter: Reporter | None = None,
     client: Client | None = None,
+    force: bool = False,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data` is needed only for a run on an
-    array, or where the images have moved. Raises as `train` does.
+    array, or where the images have moved; `force` as in `train`. Raises as `train` does.
     """
     keep_programs()
     reporter = _told(reporter, client)
@@ -119,7 +124,8 @@ def resume(
     if steps is not None:
         run = replace(run, plan=_with_steps(run.plan, steps))
     plan = _with_path(run.plan, data)
-    samples = _open(plan, data, Path(run.info["data"]["base"]), run.kept)
+    room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
+    samples = _open(plan, data, Path(run.info["data"]["base"]), room, run.kept)
     _check_same_data(run, samples)
     if client is not None:
         _train_on(client, replace(run, plan=plan), reporter, data, samples, resumed=True)
@@ -181,17 +187,18 @@ def _with_path(plan: Plan, data: Images) -> Plan:
 
 
 def _open(
-    plan: Plan, data: Images, base: Path, kept: Kept | None = None, known: tuple[str, ...] = ()
+    plan: Plan,
+    data: Images,
+    base: Path,
+    room: int,
+    kept: Kept | None = None,
+    known: tuple[str, ...] = (),
 ) -> Samples:
-    """Open what a plan is trained on: as it is `kept` by a run that goes on, else with classes in the order `known`."""
+    """Open what a plan is trained on: as it is `kept` by a run that goes on, else with classes in the order `known`.
+
+    Decoded images are kept in half of `room`, the bytes that are free beside the training.
+    """
     training, sheet = plan.graph.training, plan.graph.input.sheet
-    needed, there = 4 * training.batch * sheet.values / 2**30, memory() / 2**30
-    if needed > there:
-        raise refused(
-            "E752",
-            f"a batch of {training.batch:,} images takes {needed:,.0f} GiB, this machine has {there:,.0f}",
-            hint="begin a run with a smaller one: --set train.batch=100",
-        )
     readouts = [
         Readout(objective.path, plan.graph.layer(objective.reads[0]).sheet.maps)
         for objective in plan.graph.objectives
@@ -208,7 +215,10 @@ def _open(
         )
     else:
         classes = partial(order_classes, readouts=readouts, known=known)
-        samples = open_frames(training.data, sheet.maps, base, training.seed, kept=kept, classes=classes)
+        cache = min(CACHE_BYTES, max(0, room // 2))
+        samples = open_frames(
+            training.data, sheet.maps, base, training.seed, cache, kept=kept, classes=classes
+        )
     check_labels(samples, readouts)
     samples.batch(0, 1)  # if no image can be decoded, that is said before there is a run
     return samples

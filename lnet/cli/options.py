@@ -37,7 +37,9 @@ cluster_option = click.option(
     help="Train on a Dask cluster: at tcp://HOST:PORT, tls://HOST:PORT or where a scheduler file says; without an "
     "address, on processes of this machine, one for each worker of the plan.",
 )
-
+force_option = click.option(
+    "--force", is_flag=True, help="Begin even if this machine has less memory free than that takes."
+)
 wire_option = click.option(
     "--wire",
     type=click.Choice(["float32", "bfloat16"]),

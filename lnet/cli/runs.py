@@ -13,7 +13,15 @@ from rich.console import Console
 import lnet
 from lnet.compiler.pipeline import Layout
 
-from .options import Existing, cluster_option, data_option, set_option, steps_option, wire_option
+from .options import (
+    Existing,
+    cluster_option,
+    data_option,
+    force_option,
+    set_option,
+    steps_option,
+    wire_option,
+)
 from .plans import plan_of
 from .program import main
 
@@ -33,6 +41,7 @@ from .program import main
     "--freeze", multiple=True, metavar="PATH", help="Keep a stage or layer as it is; may be repeated."
 )
 @wire_option
+@force_option
 @set_option
 def run(
     file: Path | None,
@@ -43,6 +52,7 @@ def run(
     start: Path | None,
     freeze: tuple[str, ...],
     wire: str,
+    force: bool,
     settings: Sequence[str],
 ) -> None:
     """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
@@ -54,7 +64,9 @@ def run(
     plan = plan_of(file, settings, Layout(), freeze)
     with client_of(cluster, plan) as client:
         _train(
-            lambda reporter: lnet.train(plan, data, steps, directory, reporter, client, start, freeze, wire),
+            lambda reporter: lnet.train(
+                plan, data, steps, directory, reporter, client, start, freeze, wire, force
+            ),
             cluster is not None,
         )
 
@@ -64,13 +76,16 @@ def run(
 @data_option
 @steps_option
 @cluster_option
-def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None) -> None:
+@force_option
+def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None, force: bool) -> None:
     """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped.
 
     In this process or on a cluster, whichever it ran on before.
     """
     with client_of(cluster, lnet.open_run(directory).plan) as client:
-        _train(lambda reporter: lnet.resume(directory, data, steps, reporter, client), cluster is not None)
+        _train(
+            lambda reporter: lnet.resume(directory, data, steps, reporter, client, force), cluster is not None
+        )
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:

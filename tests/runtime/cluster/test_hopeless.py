@@ -1,18 +1,16 @@
 """Runs that can never go on: processes that really end again and again, each in another way, and what the error says."""
 
-import os
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from memory import memory_group
 from processes import Watching, cluster, images, plan_of, separate_processes
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime import cgroups
 from lnet.runtime.cluster import launch
 
 pytestmark = pytest.mark.slow
@@ -182,27 +180,3 @@ def started_again(start, *names):
         over.set()
         for thread in threads:
             thread.join()
-
-
-@contextmanager
-def memory_group(limit):
-    """A memory cgroup with a limit; gives the file that a process writes its number to."""
-    (own, *_) = cgroups.groups()
-    group = own.path / f"lnet-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no cgroup can be made here: {error}")
-    (group / ("memory.limit_in_bytes" if own.version == 1 else "memory.max")).write_text(str(limit))
-    try:
-        yield group / "cgroup.procs"
-    finally:
-        _remove(group)
-
-
-def _remove(group):
-    deadline = time.monotonic() + 60
-    while (group / "cgroup.procs").read_text():
-        assert time.monotonic() < deadline, "its processes do not end"
-        time.sleep(0.1)
-    group.rmdir()
