@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
 from .codec import Malformed, decode, encode
@@ -56,6 +57,15 @@ class Plan:
     def line(self, span: Span) -> int:
         """Return the line of the `.lnet` file that something came from."""
         return self.source.position(span.start)[0]
+
+    def changed_source(self, folder: Path | None = None) -> Path | None:
+        """Return the file that the plan was compiled from, if it has changed since; `folder`: where it stood then."""
+        path = Path(self.source_name)
+        path = path if folder is None else folder / path.name
+        try:
+            return None if read_source(path).text == self.source_text else path
+        except LnetError:
+            return path if path.is_file() else None
 
     def summary(self) -> str:
         """Return one line about the plan."""

@@ -59,6 +59,7 @@ CODES: dict[str, str] = {
     "E513": "settings that contradict each other",
     "E514": "nothing to learn",
     "E515": "a window of padding alone",
+    "E516": "a choice of layers without images",
     # limits and plans
     "E601": "too many layers",
     "E602": "too many parameters",

@@ -65,13 +65,19 @@ def export(
     """Write the parameters, and responses to `images` if given, into a `.npz` or `.safetensors` file with named axes.
 
     Responses are those of `layers` (default: all), `[image, row, column, map]`. Nothing is pickled. Raises `LnetError` for
-    another suffix, a layer that is not there, or a file that cannot be written.
+    another suffix, a layer that is not there, layers without images, or a file that cannot be written.
     """
     target = Path(path)
     if target.suffix not in WRITERS:
         known = " or ".join(f"'{suffix}'" for suffix in WRITERS)
         raise refused("E782", f"expected a file that ends in {known}, found '{target.name}'")
     paths = [find_layer(network.graph, layer) for layer in layers]
+    if layers and images is None:
+        raise refused(
+            "E516",
+            "layers say whose responses are written, and there are no images to respond to",
+            hint="give images",
+        )
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
             arrays, names = dict(parameters(network)), None

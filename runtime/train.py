@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ import optax
 
 from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
-from lnet.dsl.diagnostics import refused
+from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .cache import keep_programs
 from .checkpoint import Checkpoint
@@ -116,13 +117,16 @@ def resume(
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data` is needed only for a run on an
-    array, or where the images have moved; `force` as in `train`. Raises as `train` does.
+    array, or where the images have moved; `force` as in `train`. Warns of a `.lnet` file that has changed: the run has the
+    network that it began with. Raises as `train` does.
     """
     keep_programs()
     reporter = _told(reporter, client)
-    run = open_run(directory)
-    if steps is not None:
-        run = replace(run, plan=_with_steps(run.plan, steps))
+    run = _up_to(open_run(directory), steps)
+    changed = run.plan.changed_source(Path(run.info["data"]["base"]))
+    if changed is not None:
+        message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
+        warnings.warn(message, LnetWarning, stacklevel=2)
     plan = _with_path(run.plan, data)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
     samples = _open(plan, data, Path(run.info["data"]["base"]), room, run.kept)
@@ -168,6 +172,20 @@ def _keep(path: Path, images: np.ndarray[Any, Any]) -> None:
             np.save(file, images)
     except OSError as error:
         raise refused("E744", f"'{path}' cannot be written", str(error)) from error
+
+
+def _up_to(run: Run, steps: int | None) -> Run:
+    """Return the run with another number of steps; raises `LnetError` if it has taken more of them already."""
+    if steps is None:
+        return run
+    taken = max(run.checkpoints.files(), default=0)
+    if 1 <= steps < taken:
+        raise refused(
+            "E746",
+            f"the run '{run.directory}' has taken {taken:,} steps already, so it cannot end at {steps:,}",
+            hint=f"name more than {taken:,} steps, or none to go on to step {run.plan.graph.training.steps:,}",
+        )
+    return replace(run, plan=_with_steps(run.plan, steps))
 
 
 def _with_steps(plan: Plan, steps: int | None) -> Plan:

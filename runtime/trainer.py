@@ -31,6 +31,7 @@ from .owner import EVERY, Owner
 from .progress import Reporter
 from .run import Run
 from .tune import choices_from
+from .unused import unused_settings
 from .updates import named_state, updated
 
 Params = dict[str, jax.Array]
@@ -115,8 +116,8 @@ class Trainer:
         data = self.samples.contents.event(self.run.plan)
         self.log.add("data", **data)
         self.reporter.said(data["message"])
-        if training.replicas > 1:
-            self._warn(f"one process trains one replica; the file asks for {training.replicas}")
+        for note in unused_settings(self.run):
+            self._warn(note)
         for name in self.samples.unmatched:
             self._warn(f"'{name}' is to be excluded, but there is no such image")
         if self.step >= training.steps:

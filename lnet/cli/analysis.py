@@ -90,6 +90,9 @@ def probe(
     from lnet.compiler.codec import encode
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
 
+    if no_baselines and (templates is not None or data is not None):
+        unused = "--templates" if templates is not None else "--data"
+        raise click.UsageError(f"'{unused}' is for baselines: leave it out, or '--no-baselines'")
     run = lnet.open_run(directory)
     with client_of(cluster, run.plan) as client:
         found = lnet.probe(

@@ -45,6 +45,8 @@ def export(
         raise click.UsageError("nothing to write: name a file with '-o' or '--stablehlo'")
     if activations is not None and output is None:
         raise click.UsageError("'--activations' needs a file to write into: name one with '-o'")
+    if layers and activations is None:
+        raise click.UsageError("'--layer' chooses among responses: name a set of images with '--activations'")
     run = lnet.open_run(directory)
     network = run.network()
     if output is not None:

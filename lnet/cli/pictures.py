@@ -59,6 +59,8 @@ def draw(
     from lnet.runtime.analysis.contact import png
     from lnet.runtime.analysis.draw import side_by_side
 
+    if data is not None and samples is not None:
+        raise click.UsageError("'--samples' counts the run's own images: leave it out, or '--data'")
     if output is not None:
         check_place(output)
     drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)

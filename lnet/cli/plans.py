@@ -76,10 +76,8 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:
     """Say so when the file that a plan was compiled from has changed since."""
-    source = Path(plan.source_name)
-    if not source.is_file():
-        return
-    if read_source(source).text != plan.source_text:
+    source = plan.changed_source()
+    if source is not None:
         note = f"the plan '{path}' is older than '{source}', which has changed since"
         hint = "compile it again with 'lnetc compile'"
         click.echo(render_all([Diagnostic("W606", note, hints=(hint,))], None), err=True)
@@ -103,6 +101,8 @@ def compile_command(
     """Compile FILE, or the only .lnet file of this folder, into a plan."""
     path = file if file is not None else the_only("*.lnet", ".lnet file")
     layout = layout_from(**options)
+    if emit is not None and output is not None:
+        raise click.UsageError("'--emit' prints and writes nothing: leave '-o' out")
     if emit is not None:
         click.echo(dump(read_source(path), overrides_from(settings), layout, emit), nl=False)
         return
@@ -137,7 +137,10 @@ def explain(
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.tune import kept
 
-    plan = plan_of(file, settings, layout_from(**options))
+    layout = layout_from(**options)
+    if kernels and layout != Layout():
+        raise click.UsageError("'--kernels' shows one process: leave workers, replicas and tiles out")
+    plan = plan_of(file, settings, layout)
     if svg is not None:
         write_file(svg, to_svg(plan))
     if as_json:

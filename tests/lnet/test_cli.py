@@ -304,6 +304,44 @@ def test_compile_then_run_then_resume(folder):
     assert list(lnet.open_run("runs/small-1").checkpoints.files()) == [6, 8]
 
 
+def test_a_run_cannot_end_before_where_it_is(folder):
+    lnetc("run", "-d", "a")
+    plan = Path("a/plan.json").read_text()
+    result = lnetc("resume", "a", "--steps", 2, status=1)
+    assert "E746: the run 'a' has taken 6 steps already, so it cannot end at 2" in result.stderr
+    assert "training from" not in result.output
+    assert Path("a/plan.json").read_text() == plan
+    assert "the run is complete: 6 of 6 steps" in lnetc("resume", "a", "--steps", 6).stdout
+    assert "training from step 6 to 7" in lnetc("resume", "a", "--steps", 7).stdout
+
+
+def test_resume_says_that_the_file_has_changed(folder, monkeypatch):
+    lnetc("run", "-d", "a")
+    said = "small.lnet' has changed since the run began: it goes on with the network that it has"
+    assert said not in lnetc("resume", "a", "--steps", 7).output
+    file = Path("small.lnet")
+    file.write_text(file.read_text() + "# more\n")
+    monkeypatch.chdir("images")
+    assert said in lnetc("resume", "../a", "--steps", 8).stderr
+    file = Path("../small.lnet")
+    file.unlink()
+    assert said not in lnetc("resume", "../a", "--steps", 9).output
+
+
+def test_settings_that_a_command_would_not_use_are_refused(folder):
+    lnetc("run", "-d", "a")
+    for arguments, reason in (
+        (["export", "a", "-o", "a.npz", "--layer", "V1"], "name a set of images with '--activations'"),
+        (["compile", "--emit", "graph", "-o", "x.plan"], "'--emit' prints and writes nothing"),
+        (["probe", "a", "images", "--no-baselines", "--templates", 3], "'--templates' is for baselines"),
+        (["probe", "a", "images", "--no-baselines", "--data", "images"], "'--data' is for baselines"),
+        (["draw", "a", "V1.filter[0, 0, 0]", "--data", "images", "--samples", 3], "'--samples' counts"),
+        (["explain", "--kernels", "--workers", 3], "'--kernels' shows one process"),
+    ):
+        assert reason in lnetc(*arguments, status=2).stderr
+    assert not Path("a.npz").exists()
+
+
 def test_run_a_file_with_settings(folder):
     lnetc("run", "small.lnet", "-d", "a", "--steps", 2, "--data", "images/0.png", "--set", "train.batch=3")
     run = lnet.open_run("a")

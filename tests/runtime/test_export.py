@@ -156,3 +156,9 @@ def test_a_program_knows_its_arguments(net, tmp_path):
     assert "stablehlo" in program.mlir_module()
     with pytest.raises(ValueError):
         program.call(dict(net.params), images(2)[:, :5])
+
+
+def test_layers_without_images_are_refused(net, tmp_path):
+    with pytest.raises(lnet.LnetError, match="E516"):
+        lnet.export(net, tmp_path / "n.npz", layers=["out"])
+    assert not (tmp_path / "n.npz").exists()

@@ -113,7 +113,20 @@ def test_gradients_per_stage_learn_too(folder):
 
 def test_one_process_trains_one_replica_and_says_so(folder):
     run = lnet.train(plan_of(folder, replicas=3, steps=1), directory=folder / "a")
-    assert "one process trains one replica; the file asks for 3" in [e.get("message") for e in run.events()]
+    said = "one process trains one replica, and the plan has 3: '--cluster' trains them all"
+    assert said in [e.get("message") for e in run.events()]
+    laid_out = lnet.compile(folder / "small.lnet", replicas=3, set={"train.steps": 1})
+    run = lnet.train(laid_out, directory=folder / "b")
+    assert said in [e.get("message") for e in run.events()]
+
+
+def test_settings_for_replicas_on_a_cluster_are_not_used_here_which_is_said(folder):
+    settings = {"fetch": 2, "push": 2, "warmup": 3, "update": "sgd(0.001, stale = scaled)", "steps": 1}
+    run = lnet.train(plan_of(folder, **settings), directory=folder / "a", wire="bfloat16")
+    said = "not used in one process, but by replicas on a cluster: fetch, push, warmup, stale, wire"
+    assert said in [e.get("message") for e in run.events()]
+    run = lnet.train(plan_of(folder, steps=1), directory=folder / "b")
+    assert not [e for e in run.events() if e["event"] == "warning"]
 
 
 def test_half_precision_learns_about_the_same(folder):
