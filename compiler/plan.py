@@ -23,7 +23,7 @@ from .placement import Placement
 
 FORMAT = 4
 BEFORE = 3
-"""The format of version 0.1, whose max pools counted padding as zeros."""
+"""The format of version 0.1, whose max pools counted padding as zeros, and whose images had no list of classes."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
             name, f"has format {data['lnet plan']!r}", f"this program reads formats {BEFORE} and {FORMAT}"
         )
     try:
-        plan = decode(Plan, _counting_padding(found) if data["lnet plan"] == BEFORE else found)
+        plan = decode(Plan, _in_format(found) if data["lnet plan"] == BEFORE else found)
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     if _digest(found) != data.get("digest"):
@@ -151,13 +151,14 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     return plan
 
 
-def _counting_padding(data: Any) -> Any:
-    """Return a plan of version 0.1 in today's format: its max pools count padding as zeros."""
+def _in_format(data: Any) -> Any:
+    """Return a plan of version 0.1 in today's format: its max pools count padding, its images have no list of classes."""
     if isinstance(data, list):
-        return [_counting_padding(item) for item in data]
+        return [_in_format(item) for item in data]
     if isinstance(data, dict):
         zeros = {"zeros": True} if data.get("kind") == "maxpool" else {}
-        return {key: _counting_padding(value) for key, value in data.items()} | zeros
+        classes = {"classes": None} if "exclude" in data else {}
+        return {key: _in_format(value) for key, value in data.items()} | zeros | classes
     return data
 
 

@@ -42,6 +42,7 @@ class Frames:
     normalize: str = "image"  # image | none
     labels: str | None = None  # None | "folder"
     exclude: str | None = None
+    classes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def frames(
     normalize: Normalize = "image",
     labels: Labels = None,
     exclude: OptionalText = None,
+    classes: OptionalText = None,
     *,
     input: InputSheet,
 ) -> Frames:
@@ -134,7 +136,7 @@ def frames(
             argument="size",
             hints=("leave 'size' out: it is the input's unless given",),
         )
-    return Frames(path, input.size, crop, flip, normalize, labels, exclude)
+    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
 
 
 def adagrad(

@@ -82,6 +82,7 @@ CODES: dict[str, str] = {
     "E710": "another number of classes",
     "E711": "compressed images",
     "E712": "archives where images should be",
+    "E713": "an unreadable list of classes",
     # running
     "E720": "something that the network does not have",
     "E730": "a loss that is not finite",

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -24,12 +24,12 @@ from lnet.dsl.diagnostics import LnetError, refused
 
 from .contents import Contents
 from .find import Found, find_sources
-from .labels import LABEL, UNKNOWN, Readout, number_labels, order_classes, unknown_class
+from .labels import LABEL, UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .sources import NEWEST, ImageSource, listing
 
 CACHE_BYTES = 2**30
-Classes = Callable[[Sequence[str], Sequence[str]], tuple[str, ...]]
+Classes = Callable[..., tuple[str, ...]]
 """From the labels of images, and their names, to the classes in the order of their numbers."""
 ENOUGH = 100
 """So many images in a row whose values are unclear say that the others will be, too."""
@@ -325,8 +325,9 @@ def open_frames(
     kept = kept or Kept()
     found = find_sources(frames.path, channels, base, frames.labels == "folder", listing(kept.listing))
     if kept.classes is not None:
-        ordered = kept.classes
-        return Dataset(frames, found, seed, cache_bytes, lambda labels, names: ordered)
+        classes = partial(order_classes, listed=kept.classes)
+    elif frames.classes is not None:
+        classes = partial(classes, listed=read_classes(base / frames.classes))
     return Dataset(frames, found, seed, cache_bytes, classes)
 
 

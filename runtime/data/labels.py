@@ -7,6 +7,7 @@ numbered in the order of the text. A run keeps its order: one that lnet 0.1 bega
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,21 +39,24 @@ def are_integers(labels: Iterable[str]) -> bool:
 
 
 def order_classes(
-    labels: Sequence[str], names: Sequence[str], readouts: Sequence[Readout] = (), known: tuple[str, ...] = ()
+    labels: Sequence[str],
+    names: Sequence[str],
+    readouts: Sequence[Readout] = (),
+    known: tuple[str, ...] = (),
+    listed: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Return the classes of labels in the order of their numbers; raises `LnetError` if `readouts` cannot learn them.
 
-    `names` are those of the images. Classes that are `known` keep their order, if they are all that there is.
+    `names` are those of the images. Classes that are `listed` are all that there may be; those that are `known` keep
+    their order, if they are all that there is.
     """
+    if listed:
+        return _as_many(listed, readouts)
     found = set(labels)
     if known and found <= set(known) and all(len(known) == readout.units for readout in readouts):
         return known
     if not are_integers(found):
-        classes = tuple(sorted(found))
-        for readout in readouts:
-            if readout.units != len(classes):
-                raise _other_number(readout, classes)
-        return classes
+        return _as_many(tuple(sorted(found)), readouts)
     spelled = {int(label): label for label in sorted(found, reverse=True)}
     if not readouts:
         return tuple(spelled[value] for value in sorted(spelled))
@@ -62,6 +66,14 @@ def order_classes(
             raise _no_unit(fewest, int(label), max(spelled), name)
     most = max(readout.units for readout in readouts)
     return tuple(spelled.get(value, str(value)) for value in range(most))
+
+
+def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str, ...]:
+    """Return classes of which there are as many as units."""
+    for readout in readouts:
+        if readout.units != len(classes):
+            raise _other_number(readout, classes)
+    return classes
 
 
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int32]:
@@ -80,14 +92,28 @@ def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.i
     return np.array([numbered[label] for label in labels], np.int32)
 
 
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that a text file lists, one a line, in the order of their numbers; raises `LnetError`."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused("E713", f"the list of classes, '{path}', cannot be read", str(error)) from error
+    classes = tuple(line.strip() for line in lines if line.strip())
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice or not classes:
+        found = f"'{twice[0]}' is there twice" if twice else "it is empty"
+        raise refused("E713", f"the list of classes, '{path}', is none", found, hint="write a class a line")
+    return classes
+
+
 def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
     """Return the error for an image whose label is none of the classes that were learned."""
     more = ", ..." if len(classes) > 20 else ""
     return refused(
         "E710",
-        f"'{name}' has the label '{label}', which is none of the {len(classes)} classes of the run",
+        f"'{name}' has the label '{label}', which is none of the {len(classes)} classes",
         f"the classes are {', '.join(classes[:20])}{more}",
-        hint="leave such images out with 'exclude', or begin a run that learns their class",
+        hint="leave such images out with 'exclude', or train on a list of classes that has theirs",
     )
 
 
@@ -149,8 +175,8 @@ def _fewer(readout: Readout, classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(classes) > readout.units:
         return ()
     return (
-        f"which of {readout.units} classes these are, labels say that are integers from 0, "
-        "or a run that learned them all: '--from RUN'",
+        f"to learn some of {readout.units} classes, list all of them in a file, one a line: "
+        'frames(..., classes = "classes.txt")',
     )
 
 

@@ -40,6 +40,7 @@ OUTSIDE_FILES = {
     "W606": "tests/lnet/test_cli.py",
     "E720": "tests/runtime/test_network.py",
     **dict.fromkeys(("E711", "E712"), "tests/runtime/test_sources.py"),
+    "E713": "tests/runtime/test_labels.py",
     "E732": "tests/runtime/test_unreadable.py",
     **{f"E{number}": "tests/runtime/test_data.py" for number in range(701, 711)},
     **{f"E{number}": "tests/runtime/test_train.py" for number in (730, 731, 746, 747, 748, 751)},

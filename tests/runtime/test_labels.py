@@ -135,6 +135,45 @@ def test_fewer_classes_than_units_need_names(tmp_path):
     error = refusal(opened, tmp_path, "set", classes=learned_by(5))
     assert "E710: the objective 'q0' reads 5 values, but the images have 2 classes" in error
     assert "hint: 'dense(2)' has a unit for each" in error
+    assert "list all of them in a file" in error
+
+
+CLASSES = (
+    "network n { image: input(4x4x1); class: dense(%d); learn: cross_entropy() }"
+    'train { data = frames("set", labels = folder, classes = "classes.txt"); batch = 2; steps = 2 }'
+)
+
+
+def test_a_list_of_classes_names_those_without_images(tmp_path):
+    pictures(tmp_path, ["set/dog/0.png", "set/cat/0.png"])
+    (tmp_path / "classes.txt").write_text("zebra\ndog\n\ncat\n")
+    (tmp_path / "n.lnet").write_text(CLASSES % 3)
+    run = lnet.train(lnet.compile(tmp_path / "n.lnet"), directory=tmp_path / "run")
+    assert run.classes == ("zebra", "dog", "cat")
+    batch = run.samples(2)
+    assert dict(zip(batch.names, batch.labels.tolist(), strict=True)) == {"dog/0.png": 1, "cat/0.png": 2}
+    (tmp_path / "classes.txt").unlink()  # the run has its own
+    assert lnet.resume(tmp_path / "run", steps=3).classes == run.classes
+
+
+@pytest.mark.parametrize(
+    ("text", "units", "code", "message"),
+    [
+        ("dog\ncat\n", 3, "E710", "reads 3 values, but the images have 2 classes"),
+        ("dog\nzebra\n", 2, "E710", "'cat/0.png' has the label 'cat', which is none of the 2 classes"),
+        ("dog\ncat\ndog\n", 3, "E713", "'dog' is there twice"),
+        ("\n", 3, "E713", "it is empty"),
+        (None, 3, "E713", "cannot be read"),
+    ],
+)
+def test_a_list_of_classes_that_does_not_fit(tmp_path, text, units, code, message):
+    pictures(tmp_path, ["set/dog/0.png", "set/cat/0.png"])
+    if text is not None:
+        (tmp_path / "classes.txt").write_text(text)
+    (tmp_path / "n.lnet").write_text(CLASSES % units)
+    error = refusal(lnet.train, lnet.compile(tmp_path / "n.lnet"), directory=tmp_path / "run")
+    assert f"error {code}: " in error
+    assert message in error
 
 
 def test_a_run_that_begins_with_another_has_the_order_of_its_classes(tmp_path):
@@ -191,7 +230,7 @@ def test_a_run_that_began_before_misses_a_class_that_has_gone(tmp_path):
 def test_an_image_of_a_class_that_a_run_does_not_know(tmp_path):
     pictures(tmp_path, ["set/a/0.png", "set/b/0.png"])
     error = refusal(opened, tmp_path, "set", kept=Kept(classes=("b", "c")))
-    assert "E710: 'a/0.png' has the label 'a', which is none of the 2 classes of the run" in error
+    assert "E710: 'a/0.png' has the label 'a', which is none of the 2 classes" in error
     assert opened(tmp_path, "set", kept=Kept(classes=("b", "a"))).labels.tolist() == [1, 0]
 
 
