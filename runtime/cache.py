@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import stat
 import warnings
 from contextlib import suppress
@@ -25,7 +26,6 @@ import jax
 import llvmlite.binding as llvm
 from jax._src import compilation_cache
 
-from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import LnetWarning
 
 from .versions import versions_of
@@ -98,7 +98,7 @@ class Entries:
         try:
             folder = own_folder(self.kind)
             if folder is not None:
-                write_aside(folder / self._name(key), _digest(key, value) + value)
+                _write(folder / self._name(key), _digest(key, value) + value)
                 self._bound(folder.parent, len(value))
         except OSError as error:
             _say_once(str(error))
@@ -111,6 +111,17 @@ class Entries:
         if self.written >= SLACK:
             self.written = 0
             drop_oldest([folder / kind for kind in (PROGRAMS.kind, OBJECTS.kind)], LIMIT - SLACK)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file aside, then rename it; the disk need not be waited for, since half of it has another digest."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _digest(key: str, value: bytes) -> bytes:

@@ -15,7 +15,7 @@ from lnet.compiler.cost import totals
 from lnet.compiler.explain import size_text
 from lnet.compiler.pipeline import compile_text
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime import cgroups
+from lnet.runtime import cgroups, memory
 from lnet.runtime.cgroups import Group
 
 LARGE = """
@@ -83,6 +83,20 @@ def test_what_a_smaller_batch_would_do(folder, monkeypatch, free, hint):
     allow(monkeypatch, free or sums.training_bytes - sums.batch_bytes + 1)
     with pytest.raises(LnetError, match=hint):
         lnet.train(plan, directory=folder / "a")
+
+
+def test_on_an_accelerator_its_own_memory_counts(folder, monkeypatch):
+    class Device:
+        device_kind = "H1"
+
+        def memory_stats(self):
+            return {"bytes_limit": 5000, "bytes_in_use": 2000}
+
+    monkeypatch.setattr(memory.jax, "local_devices", lambda: [Device()])
+    with pytest.raises(LnetError) as caught:
+        lnet.train(plan_of(folder), directory=folder / "a")
+    assert "and 3 kB are free" in str(caught.value)
+    assert "= note: jax may use 5 kB of H1; the rest is in use" in str(caught.value)
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------
