@@ -124,7 +124,7 @@ def test_settings_are_in_the_words_of_the_language(run):
     assert rows["update"] == "adam(rate = 0.02, schedule = constant, stale = full)"
     assert rows["data"] == (
         'frames(path = "images <&>", size = 12x12, crop = random, flip = true, normalize = image, labels = none, '
-        "exclude = none)"
+        "exclude = none, classes = none)"
     )
     assert rows["staleness"] == "none"
     page = write_report(run).read_text()
