@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.export import export, export_program
-    from lnet.runtime.network import Network
+    from lnet.runtime.network import Network, prepare
     from lnet.runtime.run import Run, open_run
     from lnet.runtime.train import resume, train
     from lnet.runtime.trainer import Interrupted
@@ -49,6 +49,7 @@ _PLACES = {
     "open_run": "lnet.runtime.run:open_run",
     "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
     "parse": "lnet.dsl.parser:parse",
+    "prepare": "lnet.runtime.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
     "resume": "lnet.runtime.train:resume",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
@@ -74,6 +75,7 @@ __all__ = [
     "open_run",
     "optimal_stimulus",
     "parse",
+    "prepare",
     "probe",
     "resume",
     "sheet_view",

@@ -17,6 +17,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
 
 from .cache import keep_programs
 from .evaluate import batch_first, batch_last, layer_values, total_loss
+from .inputs import Images, Inputs, checked, checked_labels, prepared
 from .kernels.initial import initial_weight
 
 Array = NDArray[np.floating]
@@ -87,14 +88,19 @@ _gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
 class Network:
     """A network that a plan describes, with parameters.
 
-    `params` are arrays by name (None: the initial values that follow from the plan's seed). Images are
-    `[batch, row, column, channel]`, already normalised; values come back as `[batch, row, column, map]`.
-    Raises `LnetError` for arrays of the wrong shape and names that the network does not have.
+    `params` are arrays by name (None: the initial values that follow from the plan's seed), `inputs` says what the
+    images were like that it was trained on. Images are `[batch, row, column, channel]`, prepared as in training:
+    `lnet.prepare(images, network)` makes them so. Values come back as `[batch, row, column, map]`.
+    Raises `LnetError` for arrays of the wrong shape and names that the network does not have; warns of images that are
+    not prepared.
     """
 
-    def __init__(self, plan: Plan, params: Mapping[str, ArrayLike] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, params: Mapping[str, ArrayLike] | None = None, inputs: Inputs | None = None
+    ) -> None:
         keep_programs()
         self.plan = plan
+        self.inputs = inputs
         self.graph = plan.graph
         if params is None:
             self.params = Parameters(self.graph, initial_params(self.graph, self.graph.training.seed))
@@ -116,11 +122,11 @@ class Network:
 
     def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
         """Return the loss: the sum of all objectives, each a mean over the batch."""
-        return float(_loss(self.graph, self.params.arrays, self._images(images), self._labels(labels)))
+        return float(_loss(self.graph, self.params.arrays, *self._batch(images, labels)))
 
     def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
         """Return the gradient of the loss by parameter name, as `train.gradients` says."""
-        gradients = _gradients(self.graph, self.params.arrays, self._images(images), self._labels(labels))
+        gradients = _gradients(self.graph, self.params.arrays, *self._batch(images, labels))
         return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
@@ -138,23 +144,34 @@ class Network:
         values = _values(self.graph, self.params.arrays, self._images(images), self.graph.layers)
         return {path: np.asarray(batch_first(value)) for path, value in values.items()}
 
-    def _images(self, images: ArrayLike) -> jax.Array:
-        array = jnp.asarray(images, dtype=float)
-        sheet = self.graph.input.sheet
-        expected = (sheet.height, sheet.width, sheet.maps)
-        if array.ndim != 4 or array.shape[1:] != expected or not array.shape[0]:
-            raise _refused(
-                f"expected images [batch, {sheet.height}, {sheet.width}, {sheet.maps}], found {list(array.shape)}"
-            )
-        return batch_last(array)
+    def _images(self, images: ArrayLike, callers: int = 1) -> jax.Array:
+        found = checked(images, self.graph.input.sheet, self.inputs, callers + 1)
+        return batch_last(jnp.asarray(found, dtype=float))
 
-    def _labels(self, labels: ArrayLike | None) -> jax.Array | None:
-        if labels is not None:
-            return jnp.asarray(labels)
-        supervised = [o.path for o in self.graph.objectives if o.term.needs_labels]
-        if supervised:
-            raise _refused(f"the objective '{supervised[0]}' needs labels")
-        return None
+    def _batch(self, images: ArrayLike, labels: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:
+        """Return images and labels as the loss takes them."""
+        taken = self._images(images, 2)
+        units = {
+            objective.path: self.graph.layer(objective.reads[0]).sheet.maps
+            for objective in self.graph.objectives
+            if objective.term.needs_labels
+        }
+        if not units:
+            return taken, None
+        if labels is None:
+            raise refused(
+                "E716", f"the objective '{next(iter(units))}' needs labels: net.loss(images, labels)"
+            )
+        return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units))
+
+
+def prepare(images: Images, network: Network) -> NDArray[np.float32]:
+    """Return images as `network` takes them: scaled to cover its input, their middle cut out, normalised as in training.
+
+    `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size, or a list of images
+    `[rows, columns, channels]`. Returns `[n, row, column, channel]`. Raises `LnetError` for what is no image.
+    """
+    return prepared(images, network.graph)
 
 
 _NEURON = re.compile(r"\s*([A-Za-z0-9_.]+)\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*")

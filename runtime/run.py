@@ -37,10 +37,12 @@ from .checkpoints import CheckpointFolder, Found, PassedOver, Told
 from .data import Batch, Dataset, Kept, open_frames
 from .data.sources import FIRST
 from .events import Event, read_events, stream_events
+from .inputs import Inputs, inputs_from
 from .network import Network
 from .safetensors import Damaged
 from .versions import versions_of
 
+MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
 NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
 """What `run.json` cannot do without."""
 
@@ -69,6 +71,11 @@ class Run:
         """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
         return Kept(self.info["data"].get("listing", FIRST), self.classes)
 
+    @property
+    def inputs(self) -> Inputs | None:
+        """What its images are like, prepared; None if lnet 0.1 began it."""
+        return inputs_from(self.info["data"])
+
     def events(self, steps: bool = True) -> list[Event]:
         """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
         return read_events(self.directory / "events.jsonl", steps)
@@ -82,7 +89,7 @@ class Run:
 
         Raises `LnetError` if there is none.
         """
-        return Network(self.plan, self.checkpoint(step).params)
+        return Network(self.plan, self.checkpoint(step).params, self.inputs)
 
     def checkpoint(self, step: int | None = None) -> Checkpoint:
         """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none.
@@ -161,7 +168,8 @@ class Run:
         sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
         learned = any(objective.term.needs_labels for objective in self.plan.graph.objectives)
         kept = self.kept if data is None or learned else replace(self.kept, classes=None)
-        return open_frames(frames, sheet.maps, Path(self.info["data"]["base"]), seed, kept=kept)
+        base, hint = Path(self.info["data"]["base"]), MOVED if data is None else None
+        return open_frames(frames, sheet.maps, base, seed, kept=kept, hint=hint)
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import numpy as np
 import optax
+from numpy.typing import ArrayLike
 
-from lnet.compiler.files import written_aside
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import LnetWarning, refused
 
@@ -22,24 +21,24 @@ from .cache import keep_programs
 from .checkpoint import Checkpoint
 from .cluster.rounding import FLOAT32, WIRES
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
-from .data.arrays import ArrayDataset
 from .data.dataset import CACHE_BYTES
-from .data.sources import FIRST, NEWEST
+from .data.sources import NEWEST
+from .events import EventLog
+from .in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at
 from .logged import Logged
 from .memory import memory_left
 from .network import initial_params
 from .owner import new_token, own
 from .progress import Reporter, Silent
-from .run import Run, create_run, locked, next_directory, open_run
+from .provenance import accept, compared, keep_inventory, remembered
+from .run import MOVED, Run, create_run, locked, next_directory, open_run
 from .start import check_learns, frozen, start_from
-from .trainer import Interrupted, Params, Samples, Trainer, stop_signals
+from .trainer import Interrupted, Params, Trainer, stop_signals
 from .tune import choices_data, kept
 from .updates import named_state, state_from_names, update_rule
 
 if TYPE_CHECKING:
     from distributed import Client
-
-Images = str | os.PathLike[str] | np.ndarray[Any, Any] | None
 
 
 def train(
@@ -53,15 +52,19 @@ def train(
     freeze: Sequence[str] = (),
     wire: str = FLOAT32,
     force: bool = False,
+    labels: ArrayLike | None = None,
+    prepared: bool = False,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
-    `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]`; `directory`: where
-    the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters it begins with, matched by name;
-    `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a cluster's replicas fetch and
-    push, rounded to within 2^-8 of each value; `force`: begin even if this machine has less memory free than that takes.
-    What `lnetc run` prints of a run on a cluster goes to `reporter` and to `logging` (logger `lnet`). Raises `LnetError`
-    for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted` on SIGINT or SIGTERM.
+    `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
+    are cut out, mirrored and normalised as the same array in a file is; `prepared`: the array is taken as it is, and may
+    hold any values. `directory`: where the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters
+    it begins with, matched by name; `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a
+    cluster's replicas fetch and push, rounded to within 2^-8 of each value; `force`: begin even if this machine has less
+    memory free than that takes. What `lnetc run` prints of a run on a cluster goes to `reporter` and to `logging` (logger
+    `lnet`). Raises `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite,
+    `Interrupted` on SIGINT or SIGTERM.
     """
     if wire not in WIRES:
         raise refused(
@@ -69,12 +72,13 @@ def train(
         )
     keep_programs()
     reporter = _told(reporter, client)
+    given = in_memory(data, labels, prepared)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else open_run(start).classes
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
-    samples = _open(plan, data, base, room, known=known or ())
+    samples = _open(plan, given, base, room, known=known or ())
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     begin = None if start is None else start_from(Path(start), plan)
     run = create_run(
@@ -82,22 +86,24 @@ def train(
         plan,
         {
             "base": str(base),
-            "images": samples.count,
             "listing": NEWEST,
+            "in_memory": given is not None,
+            "prepared": prepared,
             "classes": samples.classes,
-            "in_memory": isinstance(data, np.ndarray),
+            **remembered(samples),
         },
         choices_data(plan.graph, kept(plan.graph)),
         None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
         wire,
         None if begin is None else begin.source,
     )
+    keep_inventory(run, samples)
     for note in () if begin is None else begin.notes:
         reporter.said(note)
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
         reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
     if client is not None:
-        _train_on(client, run, reporter, data, samples, resumed=False)
+        _train_on(client, run, reporter, samples, given, resumed=False)
         return run
     with locked(run):
         owner = own(run.directory, new_token())
@@ -113,12 +119,15 @@ def resume(
     reporter: Reporter | None = None,
     client: Client | None = None,
     force: bool = False,
+    labels: ArrayLike | None = None,
+    other_images: bool = False,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
-    `steps` may be raised; a cosine schedule then reaches zero at the new end. `data` is needed only for a run on an
-    array, or where the images have moved; `force` as in `train`. Warns of a `.lnet` file that has changed: the run has the
-    network that it began with. Raises as `train` does.
+    `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
+    a run on an array, or where the images have moved; `force` as in `train`. Images that were added, removed or changed
+    since are refused, unless `other_images` says that the run is to go on with them, which run.json then says. Warns of a
+    `.lnet` file that has changed: the run has the network that it began with. Raises as `train` does.
     """
     keep_programs()
     reporter = _told(reporter, client)
@@ -127,12 +136,19 @@ def resume(
     if changed is not None:
         message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
         warnings.warn(message, LnetWarning, stacklevel=2)
+    given = in_memory(data, labels, False)
+    if given is not None:
+        given = replace(given, prepared=is_prepared(run.info["data"]))
+    elif data is None and run.info["data"]["in_memory"]:
+        given = _kept_array(run)
     plan = _with_path(run.plan, data)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
-    samples = _open(plan, data, Path(run.info["data"]["base"]), room, run.kept)
-    _check_same_data(run, samples)
+    samples = _open(plan, given, Path(run.info["data"]["base"]), room, run.kept)
+    with locked(run):
+        run, notes = _compared(run, samples, other_images)
+        _log(run, reporter, notes)
     if client is not None:
-        _train_on(client, replace(run, plan=plan), reporter, data, samples, resumed=True)
+        _train_on(client, replace(run, plan=plan), reporter, samples, given, resumed=True)
         return run
     with locked(run):
         owner = own(run.directory, new_token())
@@ -151,27 +167,47 @@ def _told(reporter: Reporter | None, client: Client | None) -> Reporter:
     return reporter if client is None else Logged(reporter)
 
 
+def _kept_array(run: Run) -> InMemory:
+    kept = run.directory / IMAGES
+    if not kept.exists():
+        raise refused(
+            "E747",
+            f"the run '{run.directory}' was trained on an array, and it is needed again",
+            hint="give it in Python: lnet.resume(directory, data=images)",
+        )
+    return kept_at(kept, is_prepared(run.info["data"]))
+
+
+def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, ...]]:
+    """Return a run that may go on with images, and what there is to say of them; raises `LnetError`."""
+    if other:
+        run, message = accept(run, samples, max(run.checkpoints.files(), default=0))
+        return run, (message,)
+    return compared(run, samples)
+
+
+def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
+    """Say what there is to say of a run's images, in its log too."""
+    log = EventLog(run.directory / "events.jsonl", reporter.said)
+    try:
+        for note in notes:
+            log.add("warning", message=note)
+            reporter.said(note)
+    finally:
+        log.close()
+
+
 def _train_on(
-    client: Client, run: Run, reporter: Reporter, data: Images, samples: Samples, resumed: bool
+    client: Client, run: Run, reporter: Reporter, samples: Dataset, given: InMemory | None, resumed: bool
 ) -> None:
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
     from .cluster.launch import train_on
 
     about = samples.contents.event(run.plan, len(run.plan.placement.tiles))
-    array = run.directory / "images.npy" if isinstance(data, np.ndarray) else None
     with locked(run), stop_signals() as stopped:
-        if array is not None:
-            _keep(array, np.asarray(data))
-        if not train_on(client, run, reporter, stopped, array, resumed, about):
+        array = None if given is None else given.keep(run.directory)
+        if not train_on(client, run, reporter, stopped, samples, array, resumed, about):
             raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
-
-
-def _keep(path: Path, images: np.ndarray[Any, Any]) -> None:
-    try:
-        with written_aside(path) as file:
-            np.save(file, images)
-    except OSError as error:
-        raise refused("E744", f"'{path}' cannot be written", str(error)) from error
 
 
 def _up_to(run: Run, steps: int | None) -> Run:
@@ -197,21 +233,20 @@ def _with_steps(plan: Plan, steps: int | None) -> Plan:
 
 
 def _with_path(plan: Plan, data: Images) -> Plan:
-    training = plan.graph.training
-    if data is None or isinstance(data, np.ndarray):
+    if not isinstance(data, str | os.PathLike):
         return plan
     frames = replace(plan.graph.frames, path=str(Path(data).resolve()))
-    return replace(plan, graph=replace(plan.graph, training=replace(training, data=frames)))
+    return replace(plan, graph=replace(plan.graph, training=replace(plan.graph.training, data=frames)))
 
 
 def _open(
     plan: Plan,
-    data: Images,
+    given: InMemory | None,
     base: Path,
     room: int,
     kept: Kept | None = None,
     known: tuple[str, ...] = (),
-) -> Samples:
+) -> Dataset:
     """Open what a plan is trained on: as it is `kept` by a run that goes on, else with classes in the order `known`.
 
     Decoded images are kept in half of `room`, the bytes that are free beside the training.
@@ -222,9 +257,9 @@ def _open(
         for objective in plan.graph.objectives
         if objective.term.needs_labels
     ]
-    samples: Samples
-    if isinstance(data, np.ndarray):
-        samples = ArrayDataset(data, sheet, training.seed)
+    classes = partial(order_classes, readouts=readouts, known=known)
+    if given is not None:
+        samples = given.open(plan.graph, base, kept, classes)
     elif training.data is None:
         raise refused(
             "E747",
@@ -232,28 +267,14 @@ def _open(
             hint="add 'data = frames(\"folder\")' to its 'train' block, or name a folder with '--data'",
         )
     else:
-        classes = partial(order_classes, readouts=readouts, known=known)
         cache = min(CACHE_BYTES, max(0, room // 2))
+        hint = None if kept is None else MOVED
         samples = open_frames(
-            training.data, sheet.maps, base, training.seed, cache, kept=kept, classes=classes
+            training.data, sheet.maps, base, training.seed, cache, kept=kept, classes=classes, hint=hint
         )
     check_labels(samples, readouts)
     samples.batch(0, 1)  # if no image can be decoded, that is said before there is a run
     return samples
-
-
-def _check_same_data(run: Run, samples: Samples) -> None:
-    was = run.info["data"]
-    classes = samples.classes
-    if isinstance(samples, Dataset) and run.kept.listing == FIRST:
-        classes = samples.shown  # that of lnet 0.1 were those that had images
-    if (was["images"], run.classes) != (samples.count, classes):
-        raise refused(
-            "E748",
-            f"the run was started on {was['images']:,} images, and now there are {samples.count:,}",
-            f"its classes were {run.classes}, and now they are {classes}",
-            hint="give back the images that it was started on: resuming on others would not be the same run",
-        )
 
 
 def _restore(

@@ -21,8 +21,7 @@ from lnet.compiler.graph import Graph
 from lnet.dsl.diagnostics import refused
 
 from .checkpoint import Checkpoint
-from .data import Batch, Dataset, feed, skipped
-from .data.arrays import ArrayDataset
+from .data import Batch, Dataset, checksums, feed, skipped
 from .evaluate import batch_last, total_loss
 from .events import EventLog, losses
 from .failure import explain_failure
@@ -35,7 +34,6 @@ from .unused import unused_settings
 from .updates import named_state, updated
 
 Params = dict[str, jax.Array]
-Samples = Dataset | ArrayDataset
 
 
 class Interrupted(Exception):
@@ -83,7 +81,7 @@ class Trainer:
 
     run: Run
     owner: Owner
-    samples: Samples
+    samples: Dataset
     reporter: Reporter
     rule: optax.GradientTransformation
     step: int
@@ -192,6 +190,7 @@ class Trainer:
         """Write a checkpoint; one that cannot be written is reported, and training goes on."""
         checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
         try:
+            checksums.keep(self.run.directory, self.samples.checksums.take_fresh())
             path = self.run.checkpoints.save(checkpoint, self.owner)
         except OSError as error:
             self._warn(f"the checkpoint at step {self.step:,} could not be written: {error}")

@@ -77,14 +77,29 @@ def run(
 @steps_option
 @cluster_option
 @force_option
-def resume(directory: Path, data: str | None, steps: int | None, cluster: str | None, force: bool) -> None:
+@click.option(
+    "--other-images",
+    is_flag=True,
+    help="Go on although images were added, removed or changed; run.json keeps it.",
+)
+def resume(
+    directory: Path,
+    data: str | None,
+    steps: int | None,
+    cluster: str | None,
+    force: bool,
+    other_images: bool,
+) -> None:
     """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped.
 
     In this process or on a cluster, whichever it ran on before.
     """
     with client_of(cluster, lnet.open_run(directory).plan) as client:
         _train(
-            lambda reporter: lnet.resume(directory, data, steps, reporter, client, force), cluster is not None
+            lambda reporter: lnet.resume(
+                directory, data, steps, reporter, client, force, other_images=other_images
+            ),
+            cluster is not None,
         )
 
 

@@ -63,7 +63,7 @@ def draw(
     trained on (of `data` where they cannot be read; 0: none is drawn). Raises `LnetError`. (Le et al. 2012, section 4.4.)
     """
     checkpoint = run.checkpoint()
-    network = Network(run.plan, checkpoint.params)
+    network = Network(run.plan, checkpoint.params, run.inputs)
     images = own_images(run, samples) if data is None else open_set(run, data)
     survey = top_stimuli(network, neurons, images, count)
     about: dict[str, Any] = {

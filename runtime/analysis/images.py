@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
-from lnet.runtime.run import Run
+from lnet.runtime.run import MOVED, Run
 
 BATCH = 50
 SAMPLES = 1000
@@ -72,5 +72,5 @@ def own_images(run: Run, samples: int | None = None) -> Images:
         message = "the run was trained on an array, so there are no images to read"
         raise refused("E747", message, hint="name a folder, an archive or an array file with '--data'")
     base, seed = Path(run.info["data"]["base"]), graph.training.seed
-    own = open_frames(frames, graph.input.sheet.maps, base, seed, kept=run.kept)
+    own = open_frames(frames, graph.input.sheet.maps, base, seed, kept=run.kept, hint=MOVED)
     return Images(own, samples or (max(own.count, SAMPLES) if frames.crop == "random" else own.count))

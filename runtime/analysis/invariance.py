@@ -80,7 +80,7 @@ def invariance(
     if count < 1:
         raise refused("E780", f"the number of positives must be positive, found {count}")
     checkpoint = run.checkpoint()
-    network = Network(run.plan, checkpoint.params)
+    network = Network(run.plan, checkpoint.params, run.inputs)
     (found,) = find_neurons(network.graph, [neuron])
     images = open_set(run, data, labelled=True)
     positive = sought_label(images.dataset, label)

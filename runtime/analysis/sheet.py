@@ -82,7 +82,7 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
     `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2023, arXiv:2308.09431.)
     """
     checkpoint = run.checkpoint()
-    network = Network(run.plan, checkpoint.params)
+    network = Network(run.plan, checkpoint.params, run.inputs)
     path = find_layer(network.graph, layer)
     frames = run.plan.graph.training.data
     tuned = tuning(network, path, frames.normalize if frames is not None else "image")

@@ -10,6 +10,7 @@ from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.data import Kept
 from lnet.runtime.owner import Owner
+from lnet.runtime.provenance import Expected
 from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 
@@ -29,10 +30,11 @@ def versions() -> tuple[tuple[str, str], ...]:
 class Brief:
     """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
 
-    `directory`, `base` and `array` (images that were given as an array) are paths that all processes see; `origin` is
-    the number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers,
-    after which the run is given up, or without orders, after which a worker leaves it; `wire`: as what parameters and
-    gradients cross between processes; `kept`: what the run keeps of its images.
+    `directory`, `base` and `array` (images that were given as an array, taken as they are if `prepared`) are paths that
+    all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `origin` is the
+    number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers, after
+    which the run is given up, or without orders, after which a worker leaves it; `wire`: as what parameters and
+    gradients cross between processes.
     """
 
     run: str
@@ -49,6 +51,8 @@ class Brief:
     desertion: float = 60.0
     wire: str = FLOAT32
     kept: Kept = field(default_factory=Kept)
+    expected: Expected | None = None
+    prepared: bool = False
 
     @property
     def short(self) -> str:

@@ -9,16 +9,25 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from lnet.runtime.data import Batch, Dataset, open_frames, skipped
-from lnet.runtime.data.arrays import ArrayDataset
+from lnet.runtime.in_memory import kept_at
 
 from .brief import Brief
 from .protocol.events import Owner
 
 AHEAD = 3
 """Batches that are decoded for a role: the one that it computes, and the next ones."""
+
+
+def opened(brief: Brief) -> Dataset:
+    """Return the images of a run; raises `LnetError`."""
+    graph, base = brief.plan.graph, Path(brief.base)
+    if brief.array is not None:
+        return kept_at(Path(brief.array), brief.prepared).open(graph, base, brief.kept)
+    assert graph.training.data is not None, "launch: a run without images is refused"
+    return open_frames(
+        graph.training.data, graph.input.sheet.maps, base, graph.training.seed, kept=brief.kept
+    )
 
 
 class Images:
@@ -33,20 +42,15 @@ class Images:
         self.lock = threading.Lock()
 
     @cached_property
-    def dataset(self) -> Dataset | ArrayDataset:
-        graph = self.brief.plan.graph
-        if self.brief.array is not None:
-            return ArrayDataset(
-                np.load(self.brief.array, mmap_mode="r"), graph.input.sheet, graph.training.seed
-            )
-        assert graph.training.data is not None, "launch: a run without images is refused"
-        return open_frames(
-            graph.training.data,
-            graph.input.sheet.maps,
-            Path(self.brief.base),
-            graph.training.seed,
-            kept=self.brief.kept,
-        )
+    def dataset(self) -> Dataset:
+        return opened(self.brief)
+
+    def open(self) -> Future[tuple[str, ...]]:
+        """Open the images ahead of their turn; the result is what could not be compared, or `LnetError` for others."""
+        return self.pool.submit(self._open)
+
+    def _open(self) -> tuple[str, ...]:
+        return () if self.brief.expected is None else self.brief.expected.check(self.dataset)
 
     def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
         """Begin to decode the batches that a role needs next; those that none needs any more are dropped."""

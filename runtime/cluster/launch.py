@@ -13,10 +13,13 @@ from typing import Any
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.data import Dataset
 from lnet.runtime.events import EventLog
 from lnet.runtime.failure import explain_divergence
+from lnet.runtime.in_memory import is_prepared
 from lnet.runtime.owner import TakenOver, new_token, own
 from lnet.runtime.progress import Reporter
+from lnet.runtime.provenance import expected
 from lnet.runtime.run import Run
 from lnet.runtime.sharded import committed, number_of
 
@@ -51,14 +54,15 @@ def train_on(
     run: Run,
     reporter: Reporter,
     stopped: Callable[[], bool],
+    samples: Dataset,
     array: Path | None,
     resumed: bool,
     data: Event,
 ) -> bool:
     """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
 
-    `array` are images that were given as an array, `data` what the log says of the images. Raises `LnetError` for
-    workers that cannot take part, and for what fails on them.
+    `samples` are the images as this process sees them, `array` where they are kept if they were given as one.
+    Raises `LnetError` for workers that cannot take part, and for what fails on them.
     """
     brief = _brief(client, run, array)
     check_processes(client, brief)
@@ -117,6 +121,8 @@ def _brief(client: Client, run: Run, array: Path | None) -> Brief:
         times=TIMES,
         wire=run.info.get("wire", FLOAT32),
         kept=run.kept,
+        expected=expected(run),
+        prepared=is_prepared(run.info["data"]),
     )
 
 

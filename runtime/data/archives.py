@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .labels import LABEL, labels_beside
-from .pixels import Corrupt, Pixels, decode_image
-from .sources import Listing, cannot_be_read, suffix_of
+from .pixels import Corrupt, Loaded, load_image
+from .sources import Listing, cannot_be_read, stat_of, suffix_of
 
 _BLOCK = 512
 _LINKS = 40
@@ -46,7 +46,8 @@ class Archive:
         self._members = sorted((m for m in shown if rules.is_image(m.name)), key=lambda member: member.name)
         others = {m.name: m for m in shown if not rules.is_image(m.name)}
         self.names = [member.name for member in self._members]
-        self.sizes = [member.size for member in self._members]
+        changed = stat_of(path)[1]
+        self.stats = [(member.size, changed) for member in self._members]
         self.ignored = Counter(map(suffix_of, others))
         self.labels: list[str] | None = None
         if labelled:
@@ -54,8 +55,8 @@ class Archive:
         if self.labels is not None:
             self.ignored.pop(LABEL)
 
-    def load(self, index: int) -> dict[int, Pixels]:
-        return {index: decode_image(self.read(self._members[index]), self.channels)}
+    def load(self, index: int) -> dict[int, Loaded]:
+        return {index: load_image(self.read(self._members[index]), self.channels)}
 
     def read(self, member: _Member) -> bytes:
         """Return the bytes of a file in the archive; raises `Corrupt`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,9 @@ import numpy as np
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .pixels import Pixels, with_channels
+from .checksums import checksum
+from .pixels import Loaded, with_channels
+from .sources import stat_of
 
 _EXPECTED = "expected [n, rows, columns, channels] with 1 or 3 channels, uint8 or float in 0..1"
 
@@ -21,33 +23,40 @@ _EXPECTED = "expected [n, rows, columns, channels] with 1 or 3 channels, uint8 o
 class Arrays:
     """Images `[n, rows, columns, channels]`: uint8, float in 0..1 or bool, and the label of each, if there are any.
 
-    `name` is what an image's name begins with, `place` what messages call the array. Raises `LnetError`.
+    `name` is what an image's name begins with, `place` what messages call the array, `changed` when its file was last
+    changed; with `as_they_are` images may have any values. Raises `LnetError`.
     """
 
     kind = "array file"
     ignored: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, images: Any, labels: Any, channels: int, name: str, place: str) -> None:
-        self.channels = channels
-        self.images = _checked(images, place)
+    def __init__(
+        self,
+        images: Any,
+        labels: Any,
+        channels: int,
+        name: str,
+        place: str,
+        changed: int = 0,
+        as_they_are: bool = False,
+    ) -> None:
+        self.channels, self.as_they_are = channels, as_they_are
+        self.images = images if as_they_are else _checked(images, place)
         self.names = [f"{name}[{i}]" for i in range(len(self.images))]
+        self.stats = [(images[:1].nbytes, changed)] * len(self.images)
         self.labels = None if labels is None else label_texts(labels, len(self.images), place)
 
-    @property
-    def sizes(self) -> Sequence[int]:
-        return [self.images[:1].nbytes] * len(self.images)
-
-    def load(self, index: int) -> dict[int, Pixels]:
-        pixels = np.asarray(self.images[index])
-        if pixels.dtype != np.uint8:
-            pixels = pixels.astype(np.float32)
-        return {index: with_channels(pixels, self.channels)}
+    def load(self, index: int) -> dict[int, Loaded]:
+        stored = np.ascontiguousarray(self.images[index])
+        in_bytes = stored.dtype == np.uint8 and not self.as_they_are
+        pixels = stored if in_bytes else stored.astype(np.float32, copy=False)
+        return {index: Loaded(with_channels(pixels, self.channels), checksum(stored))}
 
 
 def open_arrays(path: Path, name: str, channels: int) -> Arrays:
     """Open a `.npy` or `.npz` file; raises `LnetError`."""
     images, labels = _read_arrays(path)
-    return Arrays(images, labels, channels, name, f"'{path}'")
+    return Arrays(images, labels, channels, name, f"'{path}'", stat_of(path)[1])
 
 
 def _read_arrays(path: Path) -> tuple[Any, Any]:

@@ -11,10 +11,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
+from .array_files import Arrays
+from .checksums import UNREADABLE, Checksums, sum_of
 from .contents import Contents
 from .find import Found, find_sources
+from .inventory import Inventory
 from .labels import LABEL, UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .sources import NEWEST, ImageSource, listing
@@ -43,6 +46,8 @@ class Batch:
     images: NDArray[np.float32]
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
+    sum: int = 0
+    """What it was made of, in 64 bits: batches of the same images have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Dataset:
             raise refused("E702", f"there are no images in '{frames.path}'", f"{len(entries)} were excluded")
         kinds = Counter(source.kind for source in found.sources if len(source.names))
         self.contents = Contents(
-            self.count, frames.path, kinds, found.ignored, len(entries) - len(self._entries)
+            self.count, frames.path or None, kinds, found.ignored, len(entries) - len(self._entries)
         )
         self.classes: tuple[str, ...] | None = None
         self._labels: NDArray[np.int32] | None = None
@@ -98,6 +103,7 @@ class Dataset:
         self._room = cache_bytes
         self._lock = threading.Lock()
         self._places = {(id(entry.source), entry.index): place for place, entry in enumerate(self._entries)}
+        self.checksums = Checksums(self.count)
 
     @property
     def count(self) -> int:
@@ -109,10 +115,16 @@ class Dataset:
         """The names of the images, in the order of the files."""
         return tuple(entry.name for entry in self._entries)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The bytes of each image as it is stored, in the order of the names."""
-        return tuple(entry.source.sizes[entry.index] for entry in self._entries)
+    @cached_property
+    def inventory(self) -> Inventory:
+        """What there is; the images of a single array go by their numbers alone, wherever it lies."""
+        only = {id(entry.source): entry.source for entry in self._entries}
+        alone = len(only) == 1 and isinstance(self._entries[0].source, Arrays)
+        names = [f"[{entry.index}]" for entry in self._entries] if alone else self.names
+        stats = {number: source.stats for number, source in only.items()}
+        return Inventory(
+            names, [stats[id(entry.source)][entry.index] for entry in self._entries], self._labels
+        )
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -139,7 +151,7 @@ class Dataset:
         """Return an image as it was decoded, neither scaled nor cropped; None if it is corrupt."""
         entry = self._entries[place]
         try:
-            return entry.source.load(entry.index)[entry.index]
+            return entry.source.load(entry.index)[entry.index].pixels
         except Corrupt as error:
             self._corrupt[place] = error
             return None
@@ -169,11 +181,8 @@ class Dataset:
         pixels = self._pixels(place)
         if pixels is None:
             name = self._entries[place].name
-            raise refused(
-                "E706",
-                f"the image '{name}' in '{self.frames.path}' cannot be decoded",
-                str(self._corrupt[place]),
-            )
+            reason = str(self._corrupt[place])
+            raise refused("E706", f"the image '{name}' {self._where} cannot be decoded", reason)
         return window(pixels, self.frames.size, None, mirrored=False)
 
     def _sample(self, number: int) -> tuple[int, Pixels]:
@@ -203,7 +212,7 @@ class Dataset:
         which = f"none of the {count}" if met >= count else f"none of the first {met} of {count}"
         return refused(
             "E704" if reason.unclear else "E706",
-            f"{which} images in '{self.frames.path}' can be decoded",
+            f"{which} images {self._where} can be decoded",
             f"'{self._entries[place].name}': {reason}",
         )
 
@@ -216,16 +225,46 @@ class Dataset:
             return self._cache[place]
         try:
             decoded = entry.source.load(entry.index)
-            for index, pixels in decoded.items():
-                self._keep(self._places.get((id(entry.source), index)), prepare(pixels, self.frames))
-            return prepare(decoded[entry.index], self.frames)
+        except Corrupt as error:
+            self._check(place, error.checksum, str(error))
+            self._corrupt[place] = error
+            return None
+        places = {self._places.get((id(entry.source), index)): loaded for index, loaded in decoded.items()}
+        try:
+            for at, loaded in places.items():
+                if at is not None:
+                    self._check(at, loaded.checksum)
+                    self._keep(at, prepare(loaded.pixels, self.frames))
+            return prepare(places[place].pixels, self.frames)
         except Corrupt as error:
             self._corrupt[place] = error
             return None
 
-    def _keep(self, place: int | None, pixels: Pixels) -> None:
+    def check(self, place: int) -> None:
+        """Read an image; raises `LnetError` if it is not what it was when it was read before."""
+        entry = self._entries[place]
+        try:
+            self._check(place, entry.source.load(entry.index)[entry.index].checksum)
+        except Corrupt as error:
+            self._check(place, error.checksum, str(error))
+
+    @property
+    def _where(self) -> str:
+        return f"in '{self.frames.path}'" if self.frames.path else "in memory"
+
+    def _check(self, place: int, found: int, *notes: str) -> None:
+        if self.checksums.agrees(place, found):
+            return
+        name = f"the image '{self._entries[place].name}' {self._where}"
+        if self.checksums[place] == UNREADABLE:
+            raise other_images(f"{name} could not be read when the run met it first, and now it can", *notes)
+        if found == UNREADABLE:
+            raise other_images(f"{name} was read before, and now it cannot be", *notes)
+        raise other_images(f"{name} is another one than when it was read first", *notes)
+
+    def _keep(self, place: int, pixels: Pixels) -> None:
         with self._lock:
-            if place is not None and place not in self._cache and pixels.nbytes <= self._room:
+            if place not in self._cache and pixels.nbytes <= self._room:
                 self._cache[place] = pixels
                 self._room -= pixels.nbytes
 
@@ -234,7 +273,8 @@ class Dataset:
         places = [place for place, _ in samples]
         labels = None if self._labels is None else self._labels[places]
         names = tuple(self._entries[place].name for place in places)
-        return Batch(normalize(images, self.frames.normalize), labels, names)
+        sum = sum_of(self.checksums.at(places), labels)
+        return Batch(normalize(images, self.frames.normalize), labels, names, sum)
 
 
 @lru_cache(maxsize=4)
@@ -312,23 +352,76 @@ def open_frames(
     cache_bytes: int = CACHE_BYTES,
     kept: Kept | None = None,
     classes: Classes = order_classes,
+    hint: str | None = None,
 ) -> Dataset:
     """Open the images that a plan names, relative to `base`; raises `LnetError`.
 
     `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is what the run that they are
-    of keeps of them; `classes` orders those of a run that begins.
+    of keeps of them; `classes` orders those of a run that begins. `hint`: what to do if there is nothing of that name.
     """
     if channels not in (1, 3):
-        raise refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
+        raise _no_image(channels)
     if frames.exclude is not None:
         frames = replace(frames, exclude=str(base / frames.exclude))
     kept = kept or Kept()
-    found = find_sources(frames.path, channels, base, frames.labels == "folder", listing(kept.listing))
+    rules = listing(kept.listing)
+    found = find_sources(frames.path, channels, base, frames.labels == "folder", rules, hint)
+    return Dataset(frames, found, seed, cache_bytes, _ordering(kept, classes, frames, base))
+
+
+def open_array(
+    images: Any,
+    labels: Any,
+    frames: Frames,
+    channels: int,
+    base: Path,
+    seed: int,
+    prepared: bool = False,
+    kept: Kept | None = None,
+    classes: Classes = order_classes,
+) -> Dataset:
+    """Return images in memory, `[n, rows, columns, channels]`, as the same array in a file; raises `LnetError`.
+
+    Those that are `prepared` are taken as they are: of the input's size, of any values and any number of channels.
+    """
+    frames = replace(frames, path="", labels=None, exclude=None)
+    if prepared:
+        expected = (frames.size.rows, frames.size.columns, channels)
+        if images.ndim != 4 or images.shape[1:] != expected or not len(images):
+            shape = ", ".join(map(str, expected))
+            raise refused("E704", f"expected prepared images [n, {shape}], found {list(images.shape)}")
+        frames = replace(frames, crop="center", flip=False, normalize="none")
+    elif channels not in (1, 3):
+        raise _no_image(channels)
+    source = Arrays(images, labels, channels, "", "'data'", as_they_are=prepared)
+    order = _ordering(kept or Kept(), classes, frames, base)
+    return Dataset(frames, Found((source,), Counter()), seed, classes=order)
+
+
+def _ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Classes:
+    """Return how classes are ordered: as a run keeps them or a list has them, else as `classes` says."""
     if kept.classes is not None:
-        classes = partial(order_classes, listed=kept.classes)
-    elif frames.classes is not None:
-        classes = partial(classes, listed=read_classes(base / frames.classes))
-    return Dataset(frames, found, seed, cache_bytes, classes)
+        return partial(order_classes, listed=kept.classes)
+    if frames.classes is not None:
+        return partial(classes, listed=read_classes(base / frames.classes))
+    return classes
+
+
+def _no_image(channels: int) -> LnetError:
+    return refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
+
+
+def other_images(message: str, *notes: str) -> LnetError:
+    """Return the error for images that are not those of the run."""
+    return refused(
+        "E748",
+        message,
+        *notes,
+        hint=(
+            "give back the images that the run began with; '--data PATH' says where they are (in Python: data=...)",
+            "or go on with the images as they are now: lnetc resume RUN --other-images",
+        ),
+    )
 
 
 class Labelled(Protocol):
@@ -346,7 +439,9 @@ def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
     """Raise `LnetError` where an objective needs labels and the images have none."""
     if images.classes is not None or not readouts:
         return
-    if images.contents.sources.keys() <= {"array file"}:
+    if images.contents.path is None:
+        hint = "give them beside the images: lnet.train(plan, data=images, labels=labels)"
+    elif images.contents.sources.keys() <= {"array file"}:
         hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
     else:
         hint = "give 'frames' the argument 'labels = folder'"

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from .labels import LABEL, label_files, labels_beside
-from .pixels import Corrupt, Pixels, decode_image
-from .sources import Listing, cannot_be_read, suffix_of
+from .pixels import Corrupt, Loaded, load_image
+from .sources import Listing, cannot_be_read, stat_of, suffix_of
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 """What the system says of a file that is not to be had; else it speaks of the disk, the network or this process."""
@@ -30,11 +30,11 @@ class Files:
     kind: str = "folder"
 
     @cached_property
-    def sizes(self) -> Sequence[int]:
-        return [_size(self.folder / name) for name in self.names]
+    def stats(self) -> Sequence[tuple[int, int]]:
+        return [stat_of(self.folder / name) for name in self.names]
 
-    def load(self, index: int) -> dict[int, Pixels]:
-        return {index: decode_image(_read(self.folder / self.names[index]), self.channels)}
+    def load(self, index: int) -> dict[int, Loaded]:
+        return {index: load_image(_read(self.folder / self.names[index]), self.channels)}
 
 
 def files_in(root: Path, inside: str, channels: int, listing: Listing, labelled: bool) -> Files:
@@ -103,10 +103,3 @@ def _read(path: Path) -> bytes:
         if error.errno in _OF_THE_FILE:
             raise Corrupt(f"it cannot be read: {error.strerror}") from error
         raise cannot_be_read(path, error) from error
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -29,14 +29,20 @@ class Found:
 
 
 def find_sources(
-    path: str, channels: int, base: Path, labelled: bool = False, rules: Listing | None = None
+    path: str,
+    channels: int,
+    base: Path,
+    labelled: bool = False,
+    rules: Listing | None = None,
+    hint: str | None = None,
 ) -> Found:
     """Return the sources that a path or pattern, relative to `base`, names; raises `LnetError`.
 
-    With `labelled` the labels that stand beside images are read; `rules` say which files count as images.
+    With `labelled` the labels that stand beside images are read; `rules` say which files count as images, `hint` what to
+    do if there is nothing of that name.
     """
     opening = _Opening(channels, labelled, rules or listing())
-    root, names = _matches(path, base)
+    root, names = _matches(path, base, hint)
     known = [name for name in names if opening.knows(root / name)]
     if not known and root / names[0] == base / path:
         message = f"'{root / names[0]}' is neither a folder nor an image, archive, array or video file"
@@ -50,7 +56,7 @@ def find_sources(
     return Found(sources, ignored)
 
 
-def _matches(path: str, base: Path) -> tuple[Path, list[str]]:
+def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
     """Return a folder, and what a path or pattern names in it; what lies in a folder that is named counts once."""
     place = base / path
     if place.is_dir():
@@ -64,14 +70,17 @@ def _matches(path: str, base: Path) -> tuple[Path, list[str]]:
             "E701",
             f"there is no file or folder '{path}'",
             f"looked for in '{base}'",
-            hint="a path in a .lnet file is relative to that file, one of a command to the current folder",
+            hint=hint
+            or "a path in a .lnet file is relative to that file, one of a command to the current folder",
         )
     root = base.joinpath(*fixed)
     pattern = str(Path(*parts[len(fixed) :]))
     found = {PurePosixPath(match) for match in glob.glob(pattern, root_dir=root, recursive=True)}
     names = [str(name) for name in found if not found.intersection(name.parents)]
     if not names:
-        raise refused("E701", f"nothing matches the pattern '{path}'", f"looked for in '{base}'")
+        raise refused(
+            "E701", f"nothing matches the pattern '{path}'", f"looked for in '{base}'", hint=hint or ()
+        )
     return root, sorted(names)
 
 

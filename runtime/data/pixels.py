@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Size
 
+from .checksums import UNREADABLE, checksum
 from .depth import Samples, Unclear
 
 Pixels = NDArray[Any]
@@ -28,13 +30,32 @@ _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 """What Pillow calls a file that it reads from memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An image's pixels, and the checksum of the bytes that it was decoded from."""
+
+    pixels: Pixels
+    checksum: int
+
+
 class Corrupt(Exception):
     """An image that cannot be decoded; the message says why.
 
-    `unclear`: it is whole, but what its values mean is not known.
+    `unclear`: it is whole, but what its values mean is not known; `checksum`: what its bytes were, if they could be read.
     """
 
     unclear = False
+    checksum = UNREADABLE
+
+
+def load_image(data: bytes, channels: int) -> Loaded:
+    """Decode an image as `decode_image` does, with its checksum."""
+    found = checksum(data)
+    try:
+        return Loaded(decode_image(data, channels), found)
+    except Corrupt as error:
+        error.checksum = found
+        raise
 
 
 def decode_image(data: bytes, channels: int) -> Pixels:

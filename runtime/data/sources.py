@@ -12,7 +12,7 @@ from PIL import Image
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .pixels import Pixels
+from .pixels import Loaded
 
 ARCHIVES = frozenset((".tar", ".zip"))
 ARRAYS = frozenset((".npy", ".npz"))
@@ -32,8 +32,8 @@ class ImageSource(Protocol):
     def names(self) -> Sequence[str]: ...
 
     @property
-    def sizes(self) -> Sequence[int]:
-        """The bytes of each image as it is stored: what mostly changes when another takes its place."""
+    def stats(self) -> Sequence[tuple[int, int]]:
+        """The bytes of each image as it is stored, and when its file was last changed, in nanoseconds; 0: in none."""
 
     @property
     def labels(self) -> Sequence[str] | None:
@@ -43,8 +43,8 @@ class ImageSource(Protocol):
     def ignored(self) -> Mapping[str, int]:
         """How many files among the images are none, by suffix."""
 
-    def load(self, index: int) -> dict[int, Pixels]:
-        """Return the pixels of an image, and of those that were decoded on the way; raises `Corrupt`."""
+    def load(self, index: int) -> dict[int, Loaded]:
+        """Return an image, and those that were decoded on the way; raises `Corrupt`."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,12 @@ def _is_hidden(part: str) -> bool:
 def suffix_of(name: str) -> str:
     """Return a file's suffix in small letters, with its dot."""
     return PurePosixPath(name).suffix.lower()
+
+
+def stat_of(path: Path) -> tuple[int, int]:
+    """Return a file's bytes and when it was last changed, in nanoseconds; -1 and 0 if the system does not say."""
+    try:
+        found = path.stat()
+    except OSError:
+        return -1, 0
+    return found.st_size, found.st_mtime_ns

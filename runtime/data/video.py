@@ -10,7 +10,9 @@ from typing import Any
 
 from lnet.dsl.diagnostics import refused
 
-from .pixels import Corrupt, Pixels, with_channels
+from .checksums import checksum
+from .pixels import Corrupt, Loaded, with_channels
+from .sources import stat_of
 
 
 def _pyav() -> Any:
@@ -47,25 +49,26 @@ class Video:
             raise refused("E703", f"'{path}' is no readable video", str(error)) from error
         self._numbers = {time: number for number, time in enumerate(self._times)}
         self.names = [f"{name}[{number}]" for number in range(len(self._times))]
-        self.sizes = [path.stat().st_size] * len(self.names)
+        self.stats = [stat_of(path)] * len(self.names)
         self._lock = threading.Lock()
 
-    def load(self, index: int) -> dict[int, Pixels]:
+    def load(self, index: int) -> dict[int, Loaded]:
         try:
             with self._lock, self._av.open(str(self.path)) as container:
                 return self._decode(container, index)
         except self._av.error.FFmpegError as error:
             raise Corrupt(str(error)) from error
 
-    def _decode(self, container: Any, index: int) -> dict[int, Pixels]:
+    def _decode(self, container: Any, index: int) -> dict[int, Loaded]:
         target = self._times[index]
         stream = container.streams.video[0]
         container.seek(target, stream=stream)
-        passed: dict[int, Pixels] = {}
+        passed: dict[int, Loaded] = {}
         for frame in container.decode(stream):
             number = self._numbers.get(frame.pts)
             if number is not None:
-                passed[number] = with_channels(frame.to_ndarray(format="rgb24"), self.channels)
+                colours = frame.to_ndarray(format="rgb24")
+                passed[number] = Loaded(with_channels(colours, self.channels), checksum(colours))
             if frame.pts is not None and frame.pts >= target:
                 break
         if index not in passed:

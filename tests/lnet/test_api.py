@@ -33,7 +33,7 @@ def test_errors_carry_diagnostics():
 
 def test_compile_train_open_and_look(tmp_path):
     plan = lnet.compile(lnet.parse(TEXT), set={"train.steps": 3, "train.batch": 4})
-    images = np.random.default_rng(0).normal(size=(12, 9, 9, 1)).astype(np.float32)
+    images = np.random.default_rng(0).random((12, 9, 9, 1), np.float32)
     run = lnet.train(plan, data=images, directory=tmp_path / "a")
     net = lnet.open_run(tmp_path / "a").network()
     values = net(images[:2])

@@ -148,7 +148,7 @@ def test_draw_twice_gives_the_same_files(folder):
 
 
 def test_a_run_on_an_array_has_no_images(folder):
-    images = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype(np.float32)
+    images = np.random.default_rng(0).random((6, 8, 8, 3), np.float32)
     lnet.train(lnet.compile("small.lnet"), data=images, steps=1, directory="array")
     result = lnetc("draw", "array", "pool[0,0,0]", status=1)
     assert "error E747: the run was trained on an array" in result.stderr

@@ -181,7 +181,10 @@ def test_one_neuron() -> None:
         ),
         (lambda n: n["V1.nrm[0, 0, 0]"], "E720: there is no layer 'V1.nrm'"),
         (lambda n: n["V1.norm"], "expected a neuron such as 'V1.pool[4, 7, 2]', found 'V1.norm'"),
-        (lambda n: n(np.zeros((2, 9, 9, 2))), "expected images [batch, 9, 10, 2], found [2, 9, 9, 2]"),
+        (
+            lambda n: n(np.zeros((2, 9, 9, 2))),
+            "E716: expected images [batch, 9, 10, 2], prepared as in training, found [2, 9, 9, 2]",
+        ),
         (lambda n: n.params["V1.weight"], "there is no parameter 'V1.weight'"),
         (
             lambda n: n.params.update({"V1.filter.weight": np.zeros(3)}),

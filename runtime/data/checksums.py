@@ -1,0 +1,100 @@
+"""What the bytes of each image were when they were first read, in 64 bits.
+
+Names and sizes do not show that an image was replaced by another of the same size, and times of files change when
+they are copied. Every image is read in the first pass over the data anyway, and its checksum kept: whenever it is read
+again, in a later pass or after the run was resumed, it must be the same.
+
+    checksums.bin     number of the image, checksum: two unsigned integers of 64 bits for each image that was read
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = "checksums.bin"
+UNREAD, UNREADABLE = 0, 1
+"""In place of a checksum: of an image that was not read yet, and of one that could not be."""
+
+Read = tuple[int, int]
+"""The number of an image, and its checksum."""
+
+
+def checksum(data: Any) -> int:
+    """Return the checksum of bytes, or of an array's."""
+    found = int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+    return max(found, UNREADABLE + 1)
+
+
+def sum_of(checksums: NDArray[np.uint64], labels: NDArray[np.int32] | None) -> int:
+    """Return what a batch was made of, in 64 bits: which images in which order, with which labels."""
+    return checksum(checksums.tobytes() + (b"" if labels is None else labels.tobytes()))
+
+
+class Checksums:
+    """Those of a data set, by the number of the image; may be used by several threads."""
+
+    def __init__(self, count: int) -> None:
+        self._known = np.zeros(count, np.uint64)
+        self._fresh: list[Read] = []
+        self._lock = threading.Lock()
+
+    def __getitem__(self, place: int) -> int:
+        return int(self._known[place])
+
+    def at(self, places: list[int]) -> NDArray[np.uint64]:
+        """Return those of some images."""
+        return self._known[places]
+
+    def agrees(self, place: int, found: int) -> bool:
+        """Take the checksum of an image that was read; return whether it is the one that it had, if it was read before."""
+        with self._lock:
+            known = self[place]
+            if known == UNREAD:
+                self._known[place] = found
+                self._fresh.append((place, found))
+            return known in (UNREAD, found)
+
+    def know(self, read: Iterable[Read]) -> Read | None:
+        """Take checksums that others found; return the first that is not what was found here."""
+        with self._lock:
+            for place, found in read:
+                if self[place] not in (UNREAD, found):
+                    return place, found
+                self._known[place] = found
+        return None
+
+    def take_fresh(self) -> list[Read]:
+        """Return those of images that were read since it was last asked for."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def recall(self, folder: Path) -> None:
+        """Know what a run's directory knows; raises OSError."""
+        try:
+            data = (folder / FILE).read_bytes()
+        except FileNotFoundError:
+            return
+        pairs = np.frombuffer(data, "<u8", 2 * (len(data) // 16)).reshape(-1, 2)
+        pairs = pairs[pairs[:, 0] < len(self._known)]
+        self._known[pairs[:, 0].astype(np.int64)] = pairs[:, 1]
+
+
+def keep(folder: Path, read: Iterable[Read]) -> None:
+    """Add checksums to those in a run's directory; raises OSError."""
+    data = np.array(list(read), "<u8").tobytes()
+    if not data:
+        return
+    with open(folder / FILE, "ab") as file:
+        file.truncate(file.tell() // 16 * 16)  # a process that was killed may have left half of one
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
