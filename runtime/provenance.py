@@ -140,7 +140,7 @@ def other_classes(run: Run, samples: Dataset) -> LnetError:
     return refused(
         "E748",
         "the images have other classes than those that the run was started on",
-        f"its classes were {run.classes}, and now they are {samples.classes}",
+        f"its classes were {run.classes}, and now they are {_classes(run, samples)}",
         hint="begin a run with the parameters of this one: lnetc run --from RUN",
     )
 
