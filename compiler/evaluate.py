@@ -400,6 +400,8 @@ def _found(expr: nodes.Expr, value: Value) -> str:
 def _mismatch_hints(value: Value, wanted: ArgumentType) -> tuple[str, ...]:
     if isinstance(value, Word):
         return did_you_mean(value.text, _words_of(wanted))
+    if isinstance(value, str) and value in _words_of(wanted):
+        return (f"a word stands without quotes: {value}",)
     if isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value):
         return (f"a size is written {'x'.join(map(str, value))}",)
     return ()

@@ -16,7 +16,7 @@ names = words.map(lambda word: nodes.Name(HERE, word))
 integers = st.integers(0, 10**18 - 1).map(str)
 decimals = st.from_regex(r"[0-9]{1,4}\.[0-9]{1,4}(e[+-]?[0-9]{1,2})?|[0-9]{1,3}e-?[0-9]{1,2}", fullmatch=True)
 numbers = (integers | decimals).map(lambda text: nodes.Number(HERE, text))
-sizes = st.lists(st.integers(1, 999), min_size=2, max_size=3).map(
+sizes = st.lists(st.integers(0, 999), min_size=2, max_size=3).map(
     lambda extents: nodes.SizeWord(HERE, "x".join(map(str, extents)))
 )
 strings = st.text(
