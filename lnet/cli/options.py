@@ -40,6 +40,34 @@ cluster_option = click.option(
 force_option = click.option(
     "--force", is_flag=True, help="Begin even if this machine has less memory free than that takes."
 )
+
+
+class Minutes(click.ParamType):  # type: ignore[type-arg]
+    """A number of minutes, or none for as long as it takes."""
+
+    name = "minutes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            minutes = float(value)
+        except ValueError:
+            minutes = 0.0
+        if not minutes > 0:
+            hint = f"write '--wait=5', or '{value}' before it"
+            self.fail(f"expected a number of minutes, found '{value}'; {hint}", param, ctx)
+        return minutes
+
+
+wait_option = click.option(
+    "--wait",
+    is_flag=False,
+    flag_value="inf",
+    type=Minutes(),
+    metavar="[MINUTES]",
+    help="Wait for the cluster at ADDRESS, and go on from the newest checkpoint whenever it was lost and is back; "
+    "give up after MINUTES without it.",
+)
+
 wire_option = click.option(
     "--wire",
     type=click.Choice(["float32", "bfloat16"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ from .options import (
     force_option,
     set_option,
     steps_option,
+    wait_option,
     wire_option,
 )
 from .plans import plan_of
 from .program import main
+
+Begin = Callable[[Any, Any], "lnet.Run"]
+"""Trains as a reporter is told, on the cluster of a client or, without one, in this process."""
 
 
 @main.command()
@@ -34,6 +39,7 @@ from .program import main
 @data_option
 @steps_option
 @cluster_option
+@wait_option
 @click.option(
     "--from", "start", type=Existing, metavar="RUN", help="Begin with the parameters of another run, by name."
 )
@@ -49,6 +55,7 @@ def run(
     data: str | None,
     steps: int | None,
     cluster: str | None,
+    wait: float | None,
     start: Path | None,
     freeze: tuple[str, ...],
     wire: str,
@@ -61,14 +68,18 @@ def run(
     """
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
+    from lnet.runtime.run import next_directory
+
     plan = plan_of(file, settings, Layout(), freeze)
-    with client_of(cluster, plan) as client:
-        _train(
-            lambda reporter: lnet.train(
-                plan, data, steps, directory, reporter, client, start, freeze, wire, force
-            ),
-            cluster is not None,
-        )
+    where = directory or next_directory(plan.graph.name)
+
+    def begin(reporter: Any, client: Any) -> lnet.Run:
+        return lnet.train(plan, data, steps, where, reporter, client, start, freeze, wire, force)
+
+    def go_on(reporter: Any, client: Any) -> lnet.Run:
+        return lnet.resume(where, reporter=reporter, client=client)
+
+    _train(Training(plan, cluster, wait, where), begin, go_on)
 
 
 @main.command()
@@ -76,6 +87,7 @@ def run(
 @data_option
 @steps_option
 @cluster_option
+@wait_option
 @force_option
 @click.option(
     "--other-images",
@@ -87,6 +99,7 @@ def resume(
     data: str | None,
     steps: int | None,
     cluster: str | None,
+    wait: float | None,
     force: bool,
     other_images: bool,
 ) -> None:
@@ -94,13 +107,14 @@ def resume(
 
     In this process or on a cluster, whichever it ran on before.
     """
-    with client_of(cluster, lnet.open_run(directory).plan) as client:
-        _train(
-            lambda reporter: lnet.resume(
-                directory, data, steps, reporter, client, force, other_images=other_images
-            ),
-            cluster is not None,
-        )
+
+    def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:
+        return lnet.resume(directory, data, steps, reporter, client, force, other_images=other_images)
+
+    def go_on(reporter: Any, client: Any) -> lnet.Run:
+        return begin(reporter, client, other_images=False)
+
+    _train(Training(lnet.open_run(directory).plan, cluster, wait, directory), begin, go_on)
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
@@ -112,12 +126,47 @@ def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[An
     return connected(cluster, plan)
 
 
-def _train(begin: Callable[[Any], lnet.Run], cluster: bool) -> None:
-    from lnet.runtime.progress import reporter_for
+@dataclass(frozen=True)
+class Training:
+    """Where a plan is trained: in this process or on a cluster, for which to `wait` so many minutes, in a directory."""
 
+    plan: lnet.Plan
+    cluster: str | None
+    wait: float | None
+    directory: Path
+
+    def __post_init__(self) -> None:
+        if self.wait is not None and self.cluster in (None, "local"):
+            raise click.UsageError("'--wait' is for a cluster at an address: --cluster ADDRESS --wait")
+
+    def attempt(self, begin: Begin, go_on: Begin) -> lnet.Run:
+        """Train, again and again if there is a cluster to wait for."""
+        from lnet.runtime.progress import reporter_for
+
+        console = Console()
+        if self.cluster is None or self.wait is None:
+            with client_of(self.cluster, self.plan) as client:
+                return begin(reporter_for(console, self.cluster is not None), client)
+        from lnet.runtime.cluster.waiting import Waiting, persistently
+
+        waiting = Waiting(self.cluster, 60 * self.wait, len(self.plan.placement.cluster.workers), console)
+        try:
+            return persistently(
+                waiting,
+                lambda client: begin(reporter_for(console, cluster=True), client),
+                lambda client: go_on(reporter_for(console, cluster=True), client),
+            )
+        except KeyboardInterrupt:
+            if (self.directory / "run.json").exists():
+                resume = f"lnetc resume {self.directory} --cluster {self.cluster} --wait"
+                click.echo(f"stopped; go on with: {resume}", err=True)
+            raise
+
+
+def _train(training: Training, begin: Begin, go_on: Begin) -> None:
     context = click.get_current_context()
     try:
-        finished = begin(reporter_for(Console(), cluster))
+        finished = training.attempt(begin, go_on)
     except lnet.Interrupted as interrupted:
         click.echo(str(interrupted), err=True)
         context.exit(130)

@@ -14,6 +14,7 @@ from lnet.runtime.sharded import files_of
 
 from .brief import Brief, versions
 from .connect import workers_of
+from .connection import lost
 
 PATIENCE = 60.0
 """Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""
@@ -102,6 +103,6 @@ def _unanswered(failed: Mapping[str, BaseException]) -> LnetError:
     if silent:
         notes = [f"{name} does not answer: {error or 'it takes too long'}" for name, error in silent.items()]
         hint = "end what hangs, or wait until Dask has noticed that it is gone"
-        return refused("E761", "not all of the cluster answers", *notes[:SHOWN], hint=hint)
+        return lost("E761", "not all of the cluster answers", *notes[:SHOWN], hint=hint)
     notes = [f"{name}: {error}" for name, error in failed.items()]
     return refused("E761", "lnet is not installed in all of the cluster", *notes[:SHOWN])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.utils import silence_logging_cmgr
 
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import refused
+
+from .connection import PATIENCE, lost
 
 LOCAL = "local"
 ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
@@ -35,20 +39,24 @@ def connected(where: str, plan: Plan) -> Iterator[Client]:
 
     Certificates for TLS are those of Dask's configuration (`distributed.comm.tls`).
     """
-    if where == LOCAL:
-        with dask.config.set(LASTING), _local(plan) as cluster, Client(cluster) as client:
+    with silence_logging_cmgr(logging.CRITICAL):
+        if where == LOCAL:
+            with dask.config.set(LASTING), _local(plan) as cluster, Client(cluster) as client:
+                yield client
+            return
+        with client_at(where, 20) as client:
             yield client
-        return
+
+
+def client_at(where: str, seconds: float) -> Client:
+    """Return a client of the cluster at an address or of a scheduler file; raises `LnetError` if nobody answers there."""
     try:
-        client = (
-            Client(where, timeout=20) if "://" in where else Client(scheduler_file=_file(where), timeout=20)
-        )
-    except (OSError, TimeoutError, ValueError) as error:
-        raise refused(
-            "E760", f"no cluster answers at '{where}'", str(error), hint="start one: dask scheduler"
-        ) from error
-    with client:
-        yield client
+        if "://" in where:
+            return Client(where, timeout=seconds)
+        return Client(scheduler_file=_file(where), timeout=seconds)
+    except (OSError, ValueError) as error:
+        hint = "start one: dask scheduler; or wait for it: --wait"
+        raise refused("E760", f"no cluster answers at '{where}'", str(error), hint=hint) from error
 
 
 def workers_of(client: Client) -> dict[str, Any]:
@@ -59,9 +67,10 @@ def workers_of(client: Client) -> dict[str, Any]:
     if client.scheduler is None:
         raise refused("E760", "the client has no connection to a cluster")
     try:
-        workers: dict[str, Any] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+        identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=PATIENCE)
     except OSError as error:
-        raise refused("E760", "the cluster does not answer", str(error)) from error
+        raise lost("E760", "the cluster does not answer", str(error), hint="wait for it: --wait") from error
+    workers: dict[str, Any] = identity["workers"]
     return workers
 
 
@@ -82,8 +91,16 @@ def _local(plan: Plan) -> SpecCluster:
     workers = {
         worker.name: {
             "cls": Nanny,
-            "options": {**quiet, "nthreads": 1, "name": worker.name, "memory_limit": 0, "silence_logs": 40},
+            "options": {
+                **quiet,
+                "nthreads": 1,
+                "name": worker.name,
+                "memory_limit": 0,
+                "silence_logs": logging.CRITICAL,
+            },
         }
         for worker in plan.placement.cluster.workers
     }
-    return SpecCluster(workers=workers, scheduler=scheduler, asynchronous=False, silence_logs=40, name="lnet")
+    return SpecCluster(
+        workers=workers, scheduler=scheduler, asynchronous=False, silence_logs=logging.CRITICAL, name="lnet"
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from contextlib import suppress
+from asyncio import CancelledError
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from distributed import Client
 
@@ -24,12 +27,50 @@ def go_on(run: Run) -> str:
     return f"go on from the newest checkpoint: lnetc resume {run.directory} --cluster ..."
 
 
+class ClusterLost(LnetError):
+    """A cluster that a run was on, or was to begin on, and that may come back."""
+
+
+def lost(code: str, message: str, *notes: str, hint: str) -> ClusterLost:
+    """Return the error for a cluster that may come back."""
+    return ClusterLost(refused(code, message, *notes, hint=hint).diagnostics)
+
+
+@contextmanager
+def reached(run: Run) -> Iterator[None]:
+    """Turn what Dask raises for a scheduler that is gone into `ClusterLost`."""
+    try:
+        yield
+    except OSError as error:
+        why = str(error) or "its scheduler does not answer"
+        raise lost("E763", "the cluster was lost", why, hint=go_on(run)) from error
+
+
+class _Told(logging.Filter):
+    """Drops what Dask's client logs of a scheduler that is gone: `ClusterLost` says it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (
+            isinstance(error, OSError | CancelledError) or str(record.msg).startswith("Failed to reconnect")
+        )
+
+
+_TOLD = _Told()
+
+
+def hush() -> None:
+    """Let nobody but `ClusterLost` tell of a scheduler that is gone: Dask's client would when it is closed, at length."""
+    for name in ("client", "batched"):
+        logging.getLogger(f"distributed.{name}").addFilter(_TOLD)
+
+
 class Connection:
     """Dask's client connects anew by itself, but what was published in between, and to whom, is lost."""
 
     def __init__(self, client: Client, run: Run, brief: Brief) -> None:
         self.client, self.run, self.brief = client, run, brief
-        self.stream, self.heard = client.scheduler_comm, time.monotonic()
+        self.stream, self.heard, self.lost = client.scheduler_comm, time.monotonic(), False
 
     def hear(self) -> None:
         """Note that something came from the scheduler."""
@@ -49,16 +90,24 @@ class Connection:
             raise self._lost("its scheduler does not know the run any more")
         self.hear()
 
-    def control(self, what: str) -> bool:
+    def control(self, what: str, patience: float | None = None) -> bool:
         """Ask something of the coordinator; raises `LnetError` if it cannot be reached."""
+        seconds = PATIENCE if patience is None else patience
         call = getattr(self.client.scheduler, CONTROL)
         try:
-            return bool(self.client.sync(call, run=self.brief.run, what=what, callback_timeout=PATIENCE))
+            return bool(self.client.sync(call, run=self.brief.run, what=what, callback_timeout=seconds))
         except Exception as error:  # whatever Dask raises for a scheduler that is gone or another
             raise self._lost(str(error) or "its scheduler does not answer") from error
 
-    def _lost(self, why: str) -> LnetError:
-        return refused("E763", "the cluster was lost", why, hint=go_on(self.run))
+    def _lost(self, why: str) -> ClusterLost:
+        self.lost = True
+        return lost("E763", "the cluster was lost", why, hint=go_on(self.run))
+
+    def abandon(self) -> None:
+        """Let the coordinator save what it has and leave, even if its scheduler wakes up only later."""
+        if not self.broken:
+            with suppress(LnetError):
+                self.control("abandon", PATIENCE / 6)
 
     def release(self, how: str, name: str) -> None:
         """Take a plugin off the cluster, if it is still there; a worker that stands still is not waited for long."""

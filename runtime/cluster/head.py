@@ -288,8 +288,11 @@ class Head(SchedulerPlugin):
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
         """Nobody follows the run any more: save what there is, and leave the cluster to others."""
         if client == self.client and not self.done:
-            self.orphaned = True
-            self.tell(events.StopWanted)
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self.orphaned = True
+        self.tell(events.StopWanted)
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Somebody published an event."""
@@ -324,12 +327,14 @@ class Head(SchedulerPlugin):
         self.tell(events.WorkerEnded, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:
-        """Say that the run is known, stop it, save a checkpoint, or drain a worker by its name, address or place."""
+        """Say that the run is known, stop or abandon it, save a checkpoint, or drain a worker by name, address or place."""
         match what:
             case "known":
                 return True
             case "stop":
                 self.tell(events.StopWanted)
+            case "abandon":
+                self._abandon()
             case "checkpoint":
                 self.tell(events.CheckpointWanted)
             case "drain":

@@ -27,7 +27,7 @@ from .account import Account
 from .brief import Brief, versions
 from .check import check_processes
 from .connect import workers_of
-from .connection import Connection, go_on
+from .connection import Connection, go_on, hush, lost, reached
 from .entrance import Entrance
 from .head import Head
 from .names import topic
@@ -64,9 +64,11 @@ def train_on(
     `samples` are the images as this process sees them, `array` where they are kept if they were given as one.
     Raises `LnetError` for workers that cannot take part, and for what fails on them.
     """
+    hush()
     brief = _brief(client, run, array)
     check_processes(client, brief)
-    await_predecessor(client, run, reporter.said, stopped)
+    with reached(run):
+        await_predecessor(client, run, reporter.said, stopped)
     if stopped():
         return False
     own(run.directory, brief.run)
@@ -106,7 +108,7 @@ def _brief(client: Client, run: Run, array: Path | None) -> Brief:
     """Return what a run is, but for where it goes on from."""
     workers = workers_of(client)
     if not workers:
-        raise refused("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
+        raise lost("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
     hosts = {details["host"] for details in workers.values()}
     return Brief(
         new_token(),
@@ -143,15 +145,20 @@ def _roles(connection: Connection) -> Iterator[None]:
     """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
     client, brief = connection.client, connection.brief
     head, witness, entrance = Head(brief, client.id), Witness(brief.run), Entrance(brief)
-    client.register_plugin(head, name=head.name)
+    with reached(connection.run):
+        client.register_plugin(head, name=head.name)
     try:
-        client.register_plugin(witness, name=witness.name)
-        client.register_plugin(entrance, name=entrance.name)
+        with reached(connection.run):
+            client.register_plugin(witness, name=witness.name)
+            client.register_plugin(entrance, name=entrance.name)
         yield
     finally:
-        connection.release("unregister_worker_plugin", entrance.name)
-        connection.release("unregister_nanny_plugin", witness.name)
-        connection.release("unregister_scheduler_plugin", head.name)
+        if connection.lost:
+            connection.abandon()
+        else:
+            connection.release("unregister_worker_plugin", entrance.name)
+            connection.release("unregister_nanny_plugin", witness.name)
+            connection.release("unregister_scheduler_plugin", head.name)
 
 
 @dataclass
@@ -250,7 +257,8 @@ class _Following:
             case "deserted":
                 self.log.add("failed", step=self.step, **details)
                 notes = [*self.left_out, *details["lost"]]
-                raise refused("E761", details["message"], *notes[:SHOWN], hint=go_on(self.run))
+                error = refused if self.left_out else lost
+                raise error("E761", details["message"], *notes[:SHOWN], hint=go_on(self.run))
             case "hopeless":
                 hopeless = self._hopeless(details)
                 self.log.add("failed", step=self.step, message=str(hopeless))

@@ -1,6 +1,11 @@
 """The files of examples/cluster are what Dask, SLURM and Kubernetes take; draining is done to real workers."""
 
 import importlib.util
+import shlex
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
 from pathlib import Path
 from threading import Thread
 
@@ -8,10 +13,12 @@ import dask
 import pytest
 import yaml
 from distributed import Client
+from distributed.cli import dask_scheduler, dask_worker
 from distributed.security import Security
 from processes import Watching, cluster, images, plan_of
 
 import lnet
+from lnet.cli import main
 from lnet.runtime.cluster.connect import workers_of
 
 FILES = Path(__file__).parents[3] / "examples" / "cluster"
@@ -52,6 +59,60 @@ def test_kubernetes_runs_one_image_on_one_volume():
     assert len({pod["volumes"][0]["persistentVolumeClaim"]["claimName"] for pod in pods}) == 1
     assert all(isinstance(word, str) for container in containers for word in container["args"])
     assert f"tcp://{made['metadata']['name']}-scheduler:8786" in containers[2]["args"][0]
+
+
+# --- systemd -------------------------------------------------------------------------------------------------------
+
+UNITS = ["lnet-scheduler.service", "lnet-worker@.service", "lnet-run@.service"]
+
+
+def service(name):
+    """The section of a unit that says what is started and when again, for the instance 'one'."""
+    unit = ConfigParser(interpolation=None, delimiters=("=",))
+    unit.optionxform = str
+    unit.read_string((FILES / name).read_text().replace("\\\n", "").replace("%i", "one"))
+    return dict(unit["Service"])
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_takes_the_units(tmp_path, name):
+    unit = tmp_path / name
+    programs = Path(sys.executable).parent
+    unit.write_text((FILES / name).read_text().replace("/opt/lnet/bin", str(programs)))
+    assert service(name)["User"] == "lnet"
+    if shutil.which("systemd-analyze") is not None:
+        done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+        assert name.partition("@")[0].removesuffix(".service") not in done.stderr
+        assert done.returncode == 0, done.stderr
+
+
+def test_services_of_dask_are_started_again_whatever_their_end():
+    started = {name: service(name) for name in UNITS[:2]}
+    assert [unit["Restart"] for unit in started.values()] == ["always", "always"]
+    for program, unit in zip((dask_scheduler.main, dask_worker.main), started.values(), strict=True):
+        _, _, *arguments = shlex.split(unit["ExecStart"])
+        program.make_context("dask", arguments)  # every option is one of Dask's
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_service_of_a_run_goes_on_with_what_there_is(tmp_path, begun):
+    """What its shell is given, with a program in lnetc's place that prints what it is asked."""
+    unit = service("lnet-run@.service")
+    assert (unit["Restart"], unit["SuccessExitStatus"]) == ("on-abnormal", "130")
+    program = tmp_path / "bin" / "lnetc"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    if begun:
+        (tmp_path / "runs" / "one").mkdir(parents=True)
+        (tmp_path / "runs" / "one" / "run.json").touch()
+    line = unit["ExecStart"].replace("/opt/lnet/bin", str(program.parent)).replace("/shared", str(tmp_path))
+    command = shlex.split(line.replace("${LNET_SCHEDULER}", "tcp://head:8786"))
+    asked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    context = main.commands[asked[0]].make_context("lnetc", asked[1:])
+    assert asked[0] == ("resume" if begun else "run")
+    assert context.params["directory"] == tmp_path / "runs" / "one"
+    assert (context.params["cluster"], context.params["wait"]) == ("tcp://head:8786", float("inf"))
 
 
 @pytest.mark.parametrize("name", ["slurm.py", "drain.py"])
