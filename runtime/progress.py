@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
 class Reporter(Protocol):
@@ -48,13 +56,20 @@ class Silent:
         pass
 
 
-def _losses(objectives: Mapping[str, float]) -> str:
-    return "  ".join(f"{path} {value:.4g}" for path, value in objectives.items())
+def losses_within(objectives: Mapping[str, float], width: int | None = None) -> str:
+    """Return objectives with their values, as many as fit into a width, and how many are left out."""
+    shown = [f"{path} {value:.4g}" for path, value in objectives.items()]
+    text = "  ".join(shown)
+    for count in range(len(shown) - 1, -1, -1):
+        if width is None or len(text) <= width:
+            break
+        text = "  ".join((*shown[:count], f"and {len(shown) - count} more"))
+    return text
 
 
 def progress(step: int, steps: int, images_per_second: float, objectives: Mapping[str, float]) -> str:
     """Return a line about a step."""
-    return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {_losses(objectives)}"
+    return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {losses_within(objectives)}"
 
 
 class Lines:
@@ -84,19 +99,31 @@ class Lines:
         pass
 
 
+class _Progress(Progress):
+    """A bar over a line of losses."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            yield Text(losses_within(task.fields["losses"], self.console.width))
+
+
 class Bar:
-    """Draws a progress bar: for terminals."""
+    """Draws a progress bar, for terminals: how far and how fast, and below that as many losses as fit on a line."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            BarColumn(bar_width=24),
+        self._progress = _Progress(
+            TextColumn("step"),
             MofNCompleteColumn(),
+            TaskProgressColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
+            TextColumn("left"),
             console=console,
+            expand=True,
         )
-        self._task = self._progress.add_task("", rate="", losses="", total=None)
+        self._task = self._progress.add_task("", rate="", losses={}, total=None)
 
     def started(self, step: int, steps: int) -> None:
         self._progress.update(self._task, completed=step, total=steps)
@@ -104,7 +131,7 @@ class Bar:
 
     def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
         rate = f"{images_per_second:,.0f} images/s"
-        self._progress.update(self._task, completed=step, rate=rate, losses=_losses(objectives))
+        self._progress.update(self._task, completed=step, rate=rate, losses=objectives)
 
     def said(self, message: str) -> None:
         self._progress.console.print(message, highlight=False, markup=False)

@@ -9,6 +9,7 @@ import click
 
 import lnet
 
+from .bar import bar
 from .options import Existing, json_option
 from .program import main
 from .runs import client_of
@@ -24,7 +25,9 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     """Write one HTML page about the run in DIRECTORY: network, losses, filters, reconstructions, configuration."""
     from lnet.runtime.analysis.report import write_report
 
-    click.echo(str(write_report(lnet.open_run(directory), output, data)))
+    with bar():
+        page = write_report(lnet.open_run(directory), output, data)
+    click.echo(str(page))
 
 
 @main.command()
@@ -94,7 +97,7 @@ def probe(
         unused = "--templates" if templates is not None else "--data"
         raise click.UsageError(f"'{unused}' is for baselines: leave it out, or '--no-baselines'")
     run = lnet.open_run(directory)
-    with client_of(cluster, run.plan) as client:
+    with client_of(cluster, run.plan) as client, bar():
         found = lnet.probe(
             run,
             images,

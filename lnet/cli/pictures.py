@@ -9,6 +9,7 @@ import click
 
 import lnet
 
+from .bar import bar
 from .options import Existing, check_place, json_option, say_skipped, write_file
 from .program import main
 
@@ -63,7 +64,8 @@ def draw(
         raise click.UsageError("'--samples' counts the run's own images: leave it out, or '--data'")
     if output is not None:
         check_place(output)
-    drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)
+    with bar():
+        drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)
     say_skipped(drawings[0].record.figures["skipped"])
     if output is not None:
         write_file(output, png(side_by_side(drawings)))
@@ -94,7 +96,8 @@ def invariance(
     SET has its labels as folder names. The mean response to positives drawn by lot is scaled: 1 undistorted, 0 for the
     mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
     """
-    found = lnet.invariance(lnet.open_run(directory), neuron, data, label, count, seed)
+    with bar():
+        found = lnet.invariance(lnet.open_run(directory), neuron, data, label, count, seed)
     say_skipped(found.record.figures["skipped"])
     if as_json:
         click.echo(json.dumps(found.record.figures, indent=2))

@@ -9,6 +9,7 @@ import click
 
 import lnet
 
+from .bar import bar
 from .options import Existing, json_option, say_skipped
 from .pictures import seed_option
 from .program import main
@@ -26,7 +27,8 @@ def sheet(directory: Path, layer: str, data: str | None, seed: int, as_json: boo
     The orientation of filters or gratings, and of the classes of SET, if given, the one that excites a neuron most. Arrays
     and pictures are kept in the run in DIRECTORY; its report shows them.
     """
-    view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)
+    with bar():
+        view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)
     say_skipped(view.record.figures["skipped"])
     if as_json:
         click.echo(json.dumps(view.record.figures, indent=2))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.counted import counted
 from lnet.runtime.network import Network
 from lnet.runtime.run import Run
 
@@ -83,7 +84,7 @@ def draw(
             "data": source,
         }
     drawings = []
-    for neuron, top in survey.top.items():
+    for neuron, top in counted("neurons", survey.top.items(), len(survey.top)):
         optimal = optimal_stimulus(network, str(neuron), survey.norm, starts, seed=seed)
         best = None
         if likely is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.counted import counted
 from lnet.runtime.data import Batch, Dataset, open_frames
 from lnet.runtime.run import MOVED, Run
 
@@ -35,11 +36,13 @@ class Images:
         return self.dataset.skipped
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.samples is None:
-            yield from self._each_once()
-            return
-        for first in range(0, self.samples, BATCH):
-            yield self.dataset.batch(first, min(BATCH, self.samples - first))
+        count = self.dataset.count if self.samples is None else self.samples
+        batches = self._each_once() if self.samples is None else self._samples(self.samples)
+        return counted("batches of images", batches, -(-count // BATCH))
+
+    def _samples(self, count: int) -> Iterator[Batch]:
+        for first in range(0, count, BATCH):
+            yield self.dataset.batch(first, min(BATCH, count - first))
 
     def _each_once(self) -> Iterator[Batch]:
         found = False

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.counted import counted
 from lnet.runtime.data import Dataset
 from lnet.runtime.data.pixels import Pixels, as_seen
 from lnet.runtime.network import Network
@@ -99,7 +100,10 @@ def invariance(
         raise refused("E781", message, hint="choose a neuron that tells them apart")
 
     def curve(name: str, unit: str, argument: str, amounts: Array) -> Curve:
-        rows = [responses(replace(Distortion(), **{argument: amount})) for amount in amounts]
+        rows = [
+            responses(replace(Distortion(), **{argument: amount}))
+            for amount in counted(f"images {name}", amounts, len(amounts))
+        ]
         return Curve(name, unit, tuple(amounts.tolist()), (np.stack(rows) - distractor) / apart)
 
     size = network.graph.input.sheet.size

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from lnet.runtime.progress import losses_within
 
 from .clock import now as present
 from .view import ClusterView, ReplicaView, ShardView, rate
@@ -21,12 +23,12 @@ class LiveTable:
     """A reporter. Events come from one thread and the screen is drawn by another."""
 
     def __init__(self, console: Console) -> None:
-        self._view, self._lock = ClusterView(), threading.Lock()
+        self._console, self._view, self._lock = console, ClusterView(), threading.Lock()
         self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=4)
 
     def _drawn(self) -> Group:
         with self._lock:
-            return drawn(self._view, present())
+            return drawn(self._view, present(), self._console.width)
 
     def started(self, step: int, steps: int) -> None:
         with self._lock:
@@ -47,9 +49,10 @@ class LiveTable:
         self._live.stop()
 
 
-def drawn(view: ClusterView, now: float) -> Group:
-    """Draw what is seen at a moment."""
-    return Group(_replicas(view, now), _shards(view), *(Text(line) for line in totals(view, now)))
+def drawn(view: ClusterView, now: float, width: int) -> Group:
+    """Draw what is seen at a moment; names of workers are folded to a width."""
+    lines = (Text(line, overflow="fold") for line in totals(view, now, width))
+    return Group(*lines, _replicas(view, now), *_tiles(view), _shards(view))
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -62,9 +65,7 @@ def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _replicas(view: ClusterView, now: float) -> Table:
-    table = _table(
-        ("replica", "state", "tiles"), ("steps", "steps/s", "staleness", "largest", "bytes/s", "waited")
-    )
+    table = _table(("replica", "state"), ("steps", "steps/s", "staleness", "largest", "bytes/s", "waited"))
     for index, replica in sorted(view.replicas.items()):
         table.add_row(*_replica(index, replica, now))
     return table
@@ -74,7 +75,6 @@ def _replica(index: int, replica: ReplicaView, now: float) -> tuple[str | Text, 
     return (
         str(index),
         Text(replica.state, STYLES.get(replica.state, "")),
-        Text(" ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(replica.workers))),
         f"{replica.steps:,}",
         f"{rate(replica.recent, now):.1f}",
         f"{replica.mean_age:.1f}" if replica.ages else "-",
@@ -82,6 +82,13 @@ def _replica(index: int, replica: ReplicaView, now: float) -> tuple[str | Text, 
         size(replica.bytes_per_second(now)),
         f"{replica.waited:.0%}",
     )
+
+
+def _tiles(view: ClusterView) -> Iterator[Text]:
+    """Draw who computes the tiles of each replica."""
+    for index, replica in sorted(view.replicas.items()):
+        names = " ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(replica.workers))
+        yield Text(f"tiles of replica {index}: {names}", overflow="fold")
 
 
 def _shards(view: ClusterView) -> Table:
@@ -100,16 +107,16 @@ def _standby(shard: ShardView) -> Text:
     return Text("ready") if shard.ready else Text("being filled", "yellow")
 
 
-def totals(view: ClusterView, now: float) -> tuple[str, ...]:
-    """Return what holds for all replicas together."""
+def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
+    """Return what holds for all replicas together, the losses cut to a width."""
     left = view.seconds_left(now)
-    losses = "  ".join(f"{name} {value:.4g}" for name, value in view.losses.items())
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
     lost += f", {view.torn:,} torn" if view.torn else ""
     lost += f", {view.given_back:,} batches given back" if view.given_back else ""
     return (
-        f"step {view.step:,}/{view.steps:,}  {view.images_per_second(now):,.0f} images/s  "
-        f"{'' if left is None else clock(left) + ' left  '}{losses}",
+        f"step {view.step:,}/{view.steps:,}  {view.step / max(view.steps, 1):.0%}  "
+        f"{view.images_per_second(now):,.0f} images/s" + ("" if left is None else f"  {clock(left)} left"),
+        *([losses_within(view.losses, width)] if view.losses else []),
         f"{view.workers} workers  durability {view.durability or '-'}  failures {view.failures}{lost}  "
         f"refused messages {sum(view.refused.values())}",
     )

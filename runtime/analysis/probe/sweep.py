@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from lnet.compiler.shapes import Sheet
+from lnet.runtime.counted import counted
 from lnet.runtime.data import Dataset, feed
 
 from .labelled import LabelledSet
@@ -72,7 +73,11 @@ def look_at(gallery: Gallery, subject: Subject, look: Pass[T], batch: int, share
     pictures = Pictures(gallery.images, gallery.dataset(subject.sheet))
     with feed(pictures, share.start, share.stop, batch) as parts:
         return reduce(
-            look.join, (look.look(subject.respond(filled(found, batch)), numbers) for numbers, found in parts)
+            look.join,
+            (
+                look.look(subject.respond(filled(found, batch)), numbers)
+                for numbers, found in counted("batches of images", parts, len(share))
+            ),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lnet.compiler.ops import Local
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.analysis.reconstruction import Reconstruction, reconstructions
+from lnet.runtime.counted import counted
 from lnet.runtime.network import Network
 from lnet.runtime.run import Run
 
@@ -63,41 +65,101 @@ def _template() -> jinja2.Template:
     return environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
 
 
+@dataclass(frozen=True)
+class Material:
+    """What the page is made of; each part is read when it is first asked for."""
+
+    run: Run
+    data: Data
+
+    @cached_property
+    def history(self) -> History:
+        return history_of(self.run.stream_events())
+
+    @cached_property
+    def network(self) -> tuple[Network | None, str]:
+        """The trained network, or why there is none; raises `LnetError` for one that cannot be read."""
+        try:
+            return self.run.network(), ""
+        except Unreadable:
+            raise
+        except LnetError as error:
+            (diagnostic,) = error.diagnostics
+            return None, "; ".join((diagnostic.message, *diagnostic.notes))
+
+
 def _content(run: Run, data: Data) -> dict[str, Any]:
-    plan, graph = run.plan, run.plan.graph
-    history = history_of(run.stream_events())
-    steps = history.steps
-    network, no_network = _network(run)
-    accuracies = accuracy_curves(steps)
-    drawn = drawn_sections(run)
-    content = {
-        "name": graph.name,
-        "summary": _summary(run, steps),
+    material, content = Material(run, data), dict[str, Any]()
+    for part in counted("parts of the report", PARTS, len(PARTS)):
+        content |= part(material)
+    return content | {"headings": _headings(content)}
+
+
+def _head(material: Material) -> dict[str, Any]:
+    run, history = material.run, material.history
+    return {
+        "name": run.plan.graph.name,
+        "summary": _summary(run, history.steps),
         "made": _made(run, history),
-        "tiles": _tiles(run, steps),
+        "tiles": _tiles(run, history.steps),
         "failures": history.messages("failed"),
+    }
+
+
+def _network(material: Material) -> dict[str, Any]:
+    graph = material.run.plan.graph
+    return {
         "diagram": Markup(diagram(graph)),
         "layers": [layer_cost(graph, layer) for layer in graph.visible],
+    }
+
+
+def _learned(material: Material) -> dict[str, Any]:
+    steps, batch = material.history.steps, material.run.plan.graph.training.batch
+    accuracies = accuracy_curves(steps)
+    return {
         "losses": Markup(loss_curves(steps)) if len(steps) else None,
         "accuracies": Markup(accuracies) if accuracies else None,
         "objectives": [
             {"name": name, "first": _figure(first), "last": _figure(steps.last[name])}
             for name, first in steps.first.items()
         ],
-        "no_network": no_network,
-        "filters": None if network is None else _filters(graph, network),
-        "drawn": drawn,
-        **_reconstructions(run, network, data),
-        "probes": probe_sections(run),
-        "throughput": Markup(throughput_curve(steps, graph.training.batch)) if len(steps) else None,
-        "cluster": cluster_section(plan, history),
+        "throughput": Markup(throughput_curve(steps, batch)) if len(steps) else None,
+    }
+
+
+def _trained(material: Material) -> dict[str, Any]:
+    network, missing = material.network
+    filters = None if network is None else _filters(material.run.plan.graph, network)
+    return {"no_network": missing, "filters": filters}
+
+
+def _looked_at(material: Material) -> dict[str, Any]:
+    return {"drawn": drawn_sections(material.run)}
+
+
+def _reconstructed(material: Material) -> dict[str, Any]:
+    return _reconstructions(material.run, material.network[0], material.data)
+
+
+def _probed(material: Material) -> dict[str, Any]:
+    return {"probes": probe_sections(material.run)}
+
+
+def _configured(material: Material) -> dict[str, Any]:
+    run = material.run
+    return {
+        "cluster": cluster_section(run.plan, material.history),
         "settings": settings(run),
         "origin": origin(run),
-        "warnings": history.messages("warning"),
-        "source_name": plan.source_name,
-        "source": plan.source_text,
+        "warnings": material.history.messages("warning"),
+        "source_name": run.plan.source_name,
+        "source": run.plan.source_text,
     }
-    return content | {"headings": _headings(content)}
+
+
+PARTS = (_head, _network, _learned, _trained, _looked_at, _reconstructed, _probed, _configured)
+"""What makes the parts of the page."""
 
 
 def _headings(content: dict[str, Any]) -> dict[str, str]:
@@ -221,17 +283,6 @@ def _excerpt(shape: tuple[int, ...], most: int) -> str:
 
 def _weight(layer: Layer) -> str:
     return next(parameter.name for parameter in layer.parameters if parameter.role == "weight")
-
-
-def _network(run: Run) -> tuple[Network | None, str]:
-    """Return the trained network, or why there is none; raises `LnetError` for one that cannot be read."""
-    try:
-        return run.network(), ""
-    except Unreadable:
-        raise
-    except LnetError as error:
-        (diagnostic,) = error.diagnostics
-        return None, "; ".join((diagnostic.message, *diagnostic.notes))
 
 
 def _reconstructions(run: Run, network: Network | None, data: Data) -> dict[str, Any]:

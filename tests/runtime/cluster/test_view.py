@@ -43,9 +43,9 @@ def update(slot, age, shard=0):
     return {"event": "update", "slot": slot, "shard": shard, "number": 0, "age": age}
 
 
-def shown(view, now, width=110):
+def shown(view, now, width=80):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(drawn(view, now))
+    console.print(drawn(view, now, width))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
@@ -80,15 +80,19 @@ def test_every_replica_and_every_shard_has_a_row():
     view.take({"event": "refused", "worker": "left", "reason": "malformed", "count": 4}, 13)
     view.take({"event": "refused", "reason": "malformed", "count": 1}, 13)
     assert shown(view, 12.5) == [
-        "replica  state      tiles           steps  steps/s  staleness  largest  bytes/s  waited",
-        "0        computing  0:left 1:right      5      2.0        2.0        5    6 KiB     20%",
-        "1        lapsed     0:- 1:-             0      0.0          -        -      0 B      0%",
+        "step 5/40  12%  8 images/s  0:00:18 left",
+        "V1.learn 6",
+        "2 workers  durability standby  failures 1, 3 batches given back  refused",
+        "messages 5",
+        "replica  state      steps  steps/s  staleness  largest  bytes/s  waited",
+        "0        computing      5      2.0        2.0        5    6 KiB     20%",
+        "1        lapsed         0      0.0          -        -      0 B      0%",
+        "tiles of replica 0: 0:left 1:right",
+        "tiles of replica 1: 0:- 1:-",
         "shard  primary  standby                term  updates",
         "0      left     right    ready            1        3",
         "1      right    left     being filled     3        0",
         "2      -        -        none             4        0",
-        "step 5/40  8 images/s  0:00:18 left  V1.learn 6",
-        "2 workers  durability standby  failures 1, 3 batches given back  refused messages 5",
     ]
 
 
@@ -118,15 +122,15 @@ def test_figures_are_of_recent_steps():
 def test_nothing_is_known_before_the_first_step():
     view = seen({"event": "cluster", "workers": 2, "durability": "single"}, steps=10)
     assert view.seconds_left(5.0) is None
-    assert shown(view, 5.0)[-2:] == [
-        "step 0/10  0 images/s",
+    assert shown(view, 5.0)[:2] == [
+        "step 0/10  0%  0 images/s",
         "2 workers  durability single  failures 0  refused messages 0",
     ]
 
 
 def test_lost_updates_are_shown():
     view = seen({"event": "lost", "shard": 1, "checkpoint": 2, "updates": 1200})
-    assert "failures 0, 1,200 acknowledged updates lost" in shown(view, 0.0)[-1]
+    assert "failures 0, 1,200 acknowledged updates lost" in shown(view, 0.0)[1]
 
 
 def test_a_recorded_run_can_be_seen_again():
@@ -135,9 +139,10 @@ def test_a_recorded_run_can_be_seen_again():
     for event in events:
         view.take(event, event["time"])
     lines = shown(view, events[-1]["time"])
-    assert lines[1].startswith("0        done   0:worker-0 1:worker-2")
-    assert lines[5].startswith("1      worker-0  worker-2  ready     2")
-    assert "failures 1" in lines[-1]
+    assert lines[4].startswith("0        done  ")
+    assert lines[6] == "tiles of replica 0: 0:worker-0 1:worker-2"
+    assert lines[10].startswith("1      worker-0  worker-2  ready     2")
+    assert "failures 1" in lines[2]
     assert sum(replica.steps for replica in view.replicas.values()) == view.step
 
 
