@@ -56,6 +56,21 @@ class Arrivals:
 
     def check_exchange(self, address: Address, arrays: Sequence[Any]) -> None:
         """Check the arrays of a step that another tile sends."""
+        expected = self._expected(address)
+        if [_kind(array) for array in arrays] != [(shape, np.dtype(np.float32)) for shape in expected]:
+            raise Malformed(
+                f"'{address.exchange}' of tile {address.sender} must be float32 "
+                f"{', '.join(str(list(shape)) for shape in expected)}"
+            )
+
+    def most(self, address: Address | None) -> int:
+        """Return the bytes that an array may have: one of an exchange, or of a payload."""
+        if address is None:
+            return self.largest
+        return max(4 * prod(shape) for shape in self._expected(address))
+
+    def _expected(self, address: Address) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of what a tile sends another one in an exchange."""
         if not (
             0 <= address.slot < self.brief.spec.replicas and 0 <= address.receiver < self.brief.spec.tiles
         ):
@@ -63,11 +78,7 @@ class Arrivals:
         expected = self._exchanges(address.receiver).get((address.sender, address.exchange))
         if expected is None:
             raise Malformed("no such exchange")
-        if [_kind(array) for array in arrays] != [(shape, np.dtype(np.float32)) for shape in expected]:
-            raise Malformed(
-                f"'{address.exchange}' of tile {address.sender} must be float32 "
-                f"{', '.join(str(list(shape)) for shape in expected)}"
-            )
+        return expected
 
     def _check_parts(self, shard: int, parts: Sequence[Part | None]) -> None:
         for part in parts:

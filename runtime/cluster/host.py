@@ -33,6 +33,7 @@ from .mail import Address, address_from
 from .metrics import Tally, worker_samples
 from .names import ORDERS, REPORTS, plugin_name, topic
 from .numerics import Diverged
+from .parcels import Parcels
 from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
 from .protocol import events
@@ -69,6 +70,7 @@ class Host(WorkerPlugin):
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
         self.servers = Servers(self.brief, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.brief, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
+        self.parcels = Parcels()
         self.arrivals = Arrivals(self.brief, self.tiles.programme)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally = Tally()
@@ -239,6 +241,7 @@ class Host(WorkerPlugin):
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
         """Take a message in, if it is one."""
         try:
+            payloads = [self.parcels.opened(sender, payload) for payload in payloads]
             self.arrivals.weigh(payloads)
             found = unpack(message, [incoming(payload) for payload in payloads])
             self.arrivals.check(found)
@@ -262,10 +265,19 @@ class Host(WorkerPlugin):
     def _lose(self, owner: Owner) -> None:
         self.tell(events.PeerLost, owner)
 
-    def take_arrays(self, address: Any, arrays: list[Any]) -> None:
+    def take_part(self, sender: str, numbers: Any, address: Any, arrays: list[Any]) -> None:
+        """Take a part of an array: of one for an address, or of a payload."""
+        try:
+            found = None if address is None else address_from(address)
+            self.parcels.put(sender, numbers, arrays, self.arrivals.most(found))
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
+
+    def take_arrays(self, sender: str, address: Any, arrays: list[Any]) -> None:
         """Take what another tile sent for a step."""
         try:
             found = address_from(address)
+            arrays = self.parcels.opened(sender, arrays)
             self.arrivals.check_exchange(found, arrays)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
@@ -313,6 +325,7 @@ class _Dispatch:
         payloads: Any = (),
         address: Any = None,
         arrays: Any = (),
+        part: Any = None,
         probe: bytes = b"",
     ) -> str:
         host = self._host(run)
@@ -320,8 +333,10 @@ class _Dispatch:
             return "nobody"
         if probe:
             pass  # the answer is all that it is for
+        elif part is not None:
+            host.take_part(sender, part, address, list(arrays))
         elif address is not None:
-            host.take_arrays(address, list(arrays))
+            host.take_arrays(sender, address, list(arrays))
         else:
             host.take(sender, message, list(payloads))
         return "taken"

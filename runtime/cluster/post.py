@@ -8,10 +8,11 @@ What the run wants rounded is rounded in one thread: messages that overtake each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from distributed import Worker
@@ -21,6 +22,7 @@ from . import clock
 from .brief import Brief
 from .mail import Address
 from .metrics import Tally
+from .parcels import INLINE, PART, Parcel
 from .protocol import instructions as do
 from .protocol.events import Owner
 from .protocol.messages import Message, Params, Push, Sender
@@ -59,6 +61,7 @@ class Post:
         self.worker, self.brief, self.sender, self.tally = worker, brief, sender, tally
         self.pushed, self.wanted, self.lost = pushed, wanted, lost
         self.reach = Reach(brief.times.doubt)
+        self.parcels = itertools.count()
         self.tasks: set[asyncio.Task[None]] = set()
         self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
 
@@ -91,13 +94,11 @@ class Post:
             sent = [await self._outgoing(send.message, payload) for payload in payloads]
             if send.late(clock.now()):
                 return
-            size = self._count(send.message, sent)
-            arrays = [{name: to_serialize(array) for name, array in payload.items()} for payload in sent]
-            content = {"message": data, "payloads": arrays}
-            if not await self._taken(send.to, size, content):
+            self._count(send.message, sent)
+            letter = _Letter({"message": data}, sent, lambda: not send.late(clock.now()))
+            if not await self._deliver(send.to, letter):
                 await asyncio.sleep(PAUSE)
-                if not send.late(clock.now()):
-                    await self._taken(send.to, size, content)
+                await self._deliver(send.to, letter)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
         if self.brief.wire == FLOAT32 or not isinstance(message, Push | Params):
@@ -114,15 +115,28 @@ class Post:
         return size
 
     async def _send_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
-        size = sum(array.nbytes for array in arrays)
-        self.tally.sent["exchange"] += size
-        content = {"address": list(astuple(address)), "arrays": [to_serialize(array) for array in arrays]}
+        self.tally.sent["exchange"] += sum(array.nbytes for array in arrays)
+        named = {str(index): array for index, array in enumerate(arrays)}
+        letter = _Letter({"address": list(astuple(address))}, [named], lambda: self.wanted(owner))
         deadline = clock.now() + PATIENCE
-        while self.wanted(owner) and not await self._taken(to, size, content):
+        while self.wanted(owner) and not await self._deliver(to, letter):
             if clock.now() >= deadline:
                 self.lost(owner)
                 return
             await asyncio.sleep(PAUSE)
+
+    async def _deliver(self, to: str, letter: _Letter) -> bool:
+        """Send a letter, the large arrays of a large one ahead; return whether it was taken, or is not wanted any more."""
+        stubs = dict[int, dict[str, Any]]()
+        for array in letter.ahead:
+            parcel = Parcel(next(self.parcels), array)
+            for numbers, part in parcel.parts():
+                content = {**letter.about, "part": numbers, "arrays": [to_serialize(part)]}
+                if letter.wanted() and not await self._taken(to, part.nbytes, content):
+                    return False
+            stubs[id(array)] = parcel.stub
+        rest = letter.size - sum(array.nbytes for array in letter.ahead)
+        return not letter.wanted() or await self._taken(to, rest, letter.content(stubs))
 
     async def _taken(self, to: str, size: int, content: Mapping[str, Any]) -> bool:
         """Send something once; return whether it was taken."""
@@ -136,6 +150,35 @@ class Post:
             return False
         self.reach.taken(to, size, clock.now())
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message with its payloads, or what a tile has for another one at an address; `wanted`: whether it still is."""
+
+    about: Mapping[str, Any]
+    payloads: Sequence[Arrays]
+    wanted: Callable[[], bool]
+
+    @property
+    def size(self) -> int:
+        return sum(array.nbytes for payload in self.payloads for array in payload.values())
+
+    @property
+    def ahead(self) -> list[Any]:
+        """The arrays that are sent in parts."""
+        arrays = [array for payload in self.payloads for array in payload.values()]
+        return [array for array in arrays if array.nbytes > INLINE] if self.size > PART else []
+
+    def content(self, stubs: Mapping[int, Any]) -> dict[str, Any]:
+        """Return all of it, with stubs in place of some arrays (by their `id`)."""
+        ready = [
+            {name: stubs.get(id(array)) or to_serialize(array) for name, array in payload.items()}
+            for payload in self.payloads
+        ]
+        if "address" in self.about:
+            return {**self.about, "arrays": list(ready[0].values())}
+        return {**self.about, "payloads": ready}
 
 
 def bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:

@@ -8,8 +8,8 @@ Peers that a role needs are asked for an acknowledgement when nothing else was s
 broken links are found at once, and not each when those before it are repaired.
 
 What is light fits into one packet, so that a link that drops large ones takes it: an acknowledgement vouches for what is as
-light, or lighter. What failed once may have met a connection that was just closed. No clock is read here: `look` is told
-the time.
+light, or lighter. What is large is sent in parts (parcels.py), and each is acknowledged. What failed once may have met a
+connection that was just closed. No clock is read here: `look` is told the time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
-PART = 8 * 2**20
-"""Bytes that are sent and acknowledged at once: what is larger makes progress by so much."""
 LIGHT = 256
 """Bytes of arrays that fit into one packet together with all that is said about them."""
 PROBE = 2048

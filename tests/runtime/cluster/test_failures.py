@@ -26,7 +26,7 @@ from processes import (
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime.cluster import connection, launch
+from lnet.runtime.cluster import connection, launch, parcels, post
 from lnet.runtime.cluster.connect import workers_of
 from lnet.runtime.cluster.head import Head
 from lnet.runtime.cluster.host import Host
@@ -431,6 +431,29 @@ def test_replies_that_are_lost(tmp_path, client, expected):
     finally:
         client.run(_lose_no_more)
     assert_nothing_lost(run, expected)
+
+
+def test_messages_in_small_parts(tmp_path, client, expected):
+    client.run(_cut_messages, 2_000, 100)
+    try:
+        watching = Striking(
+            lambda: strike(client, watching.servers[0][0]), until=lambda: watching.told("is promoted")
+        )
+        run = trained(tmp_path, client, watching, **ASKED["synchronous"])
+        assert sum(client.run(_parts_taken).values()) > 100
+    finally:
+        client.run(_cut_messages, parcels.PART, parcels.INLINE)
+    assert_nothing_lost(run, expected, "synchronous")
+
+
+def _cut_messages(part, inline):
+    parcels.PART = post.PART = part
+    post.INLINE = inline
+
+
+def _parts_taken(dask_worker):
+    hosts = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
+    return sum(next(host.post.parcels) for host in hosts)
 
 
 def test_connections_that_are_closed(tmp_path, client, expected):

@@ -21,7 +21,7 @@ BOUND = 20.0
 
 @contextmanager
 def training(tmp_path, workers):
-    with mesh(workers) as net, Training(net, tmp_path).begun(workers, replicas=2, tiles="1x2") as run:
+    with mesh(workers) as net, Training(net, tmp_path).begun(workers=workers, replicas=2, tiles="1x2") as run:
         yield net, run
 
 
