@@ -14,6 +14,7 @@ all shards go back to the checkpoint's step together.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from .instructions import DeclareLost, DeclareRollback, Instruction, Note
@@ -68,7 +69,7 @@ def _learn(table: Table, index: int) -> Step:
 def _fill_primary(table: Table, index: int, now: float) -> Step:
     shard = table.shards[index]
     if shard.primary is not None:
-        leaves = shard.ready and (table.members[shard.primary].draining or _cut_off(table, index))
+        leaves = shard.ready and (table.members[shard.primary].draining or _lonely(table, index))
         if leaves and not shard.retiring:
             table = table.with_shard(index, replace(shard, retiring=True))
         if not shard.retiring:
@@ -220,24 +221,26 @@ def _keeper(shard: Shard) -> str | None:
 # --- suspected links -----------------------------------------------------------------------------------------------
 
 
-def moving(table: Table, slot: int) -> bool:
-    """Tell whether a primary that a tile of this replica does not reach is about to move."""
-    return any(
-        shard.ready
-        and _cut_off(table, tile)
-        and not _reaches(table, shard.primary, table.slots[slot].tiles[tile])
-        for tile, shard in enumerate(table.shards)
-    )
+def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> Step:
+    """Let primaries move to their standbys that keep tiles from finding room, because few reach them."""
+    done: tuple[Instruction, ...] = ()
+    for index in shards if table.rules.part_servers else ():
+        shard = table.shards[index]
+        if shard.primary is None or shard.standby is None or not shard.ready or shard.retiring:
+            continue
+        reaches_more = _unserved(table, index, shard.standby) < _unserved(table, index, shard.primary)
+        if reaches_more or (shard.primary in avoided and shard.standby not in avoided):
+            table = table.with_shard(index, replace(shard, retiring=True))
+            done += (Note(f"the primary of shard {index} is to move to {shard.standby}, which more reach"),)
+    return table, done
 
 
-def _cut_off(table: Table, index: int) -> bool:
-    """Tell whether a shard would be better off with its standby as the primary."""
+def _lonely(table: Table, index: int) -> bool:
+    """Tell whether a primary reaches neither its standby nor another one, and the standby would."""
     shard = table.shards[index]
-    if shard.primary is None or shard.standby is None or not table.apart or not table.rules.part_servers:
+    if shard.primary is None or shard.standby is None or _reaches(table, shard.primary, shard.standby):
         return False
-    now, then = _unserved(table, index, shard.primary), _unserved(table, index, shard.standby)
-    lonely = not _reaches(table, shard.primary, shard.standby) and not _partners(table, index, shard.primary)
-    return then < now or (lonely and then == now and bool(_partners(table, index, shard.standby)))
+    return not _partners(table, index, shard.primary) and bool(_partners(table, index, shard.standby))
 
 
 def _replaceable(table: Table, index: int, primary: str) -> bool:

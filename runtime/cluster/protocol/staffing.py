@@ -4,6 +4,9 @@ a tile's worker is lost --+-- a worker has room ---> takes the tile; generation 
                           +-- none ----------------> the replica lapses: its leases go back, its workers are free
 a tile cannot reach another --+-- suspected link ---> one of the two moves, or the primary that it needs (servers.py)
                               +-- a lost exchange --> generation rises, same workers
+
+Of the two ends of a suspected link one is avoided: it gets no tiles, and at need gives its own away. Only if there is no
+other room it is taken, too, where it reaches all whom a tile needs; at last all tiles of the replica are placed anew.
 """
 
 from __future__ import annotations
@@ -43,18 +46,24 @@ def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Step:
     tiles = _parted(table, slot, avoided)
     if slot.staffed and tiles == slot.tiles:
         return _begin_again(table, index, slot)
-    filled = _placed(table, index, tiles, avoided)
-    if (
-        filled is None
-        and slot.staffed
-        and (servers.moving(table, index) or not _others_compute(table, index))
-    ):
-        return _begin_again(table, index, slot)
+    filled, vacant = _fill(table, index, tiles, avoided), [i for i, name in enumerate(tiles) if name is None]
+    handed: tuple[Instruction, ...] = ()
+    if filled is None and avoided:
+        table, handed = servers.hand_over(table, vacant, avoided)
+    awaited = bool(avoided) and any(table.shards[tile].retiring for tile in vacant)
+    if filled is None and avoided and not awaited:
+        nobody = (None,) * len(tiles)
+        choices = ((_without(tiles, avoided), avoided), (tiles, ()), (nobody, ()))
+        fillings = (_fill(table, index, kept, excluded) for kept, excluded in choices)
+        filled = next((filling for filling in fillings if filling is not None), None)
     if filled is not None:
         note = Note(f"replica {index} is computed by {', '.join(name or '' for name in filled)}")
         return table.with_slot(index, replace(slot, tiles=filled, generation=slot.generation + 1)), (note,)
-    if slot.tiles.count(None) == len(slot.tiles) and not slot.active:
-        return table, ()
+    if slot.staffed and (awaited or not _others_compute(table, index)):
+        table, again = _begin_again(table, index, slot)
+        return table, handed + again
+    if awaited or (slot.tiles.count(None) == len(slot.tiles) and not slot.active):
+        return table, handed
     return _lapse(table, index, slot)
 
 
@@ -94,34 +103,15 @@ def _without(tiles: Tiles, workers: tuple[str, ...]) -> Tiles:
     return tuple(None if name in workers else name for name in tiles)
 
 
-def _placed(table: Table, index: int, tiles: Tiles, avoided: tuple[str, ...]) -> Tiles | None:
-    """Return workers for all tiles of a replica, None if there is no room.
-
-    Those that are to be avoided get none, and at need give theirs away. Only then they are taken, too, unless a primary
-    will move soon that they keep from the others.
-    """
-    choices = [(tiles, avoided)]
-    if avoided and not servers.moving(table, index):
-        choices += [(_without(tiles, avoided), avoided), (tiles, ())]
-    for kept, excluded in choices:
-        slot = replace(table.slots[index], tiles=kept)
-        if (filled := _fill(table.with_slot(index, slot), index, excluded)) is not None:
-            return filled
-    return None
-
-
-def _fill(table: Table, index: int, excluded: tuple[str, ...]) -> Tiles | None:
-    """Return workers for all tiles of a replica beside those that it has, None if there is no room."""
-    for tile, name in enumerate(table.slots[index].tiles):
-        if name is not None:
-            continue
+def _fill(table: Table, index: int, tiles: Tiles, excluded: tuple[str, ...]) -> Tiles | None:
+    """Return workers for all tiles of a replica, those that it has and others; None if there is no room."""
+    for tile in [i for i, name in enumerate(tiles) if name is None]:
+        table = table.with_slot(index, replace(table.slots[index], tiles=tiles))
         worker = _best(table, index, tile, excluded)
         if worker is None:
             return None
-        tiles = list(table.slots[index].tiles)
-        tiles[tile] = worker
-        table = table.with_slot(index, replace(table.slots[index], tiles=tuple(tiles)))
-    return table.slots[index].tiles
+        tiles = (*tiles[:tile], worker, *tiles[tile + 1 :])
+    return tiles
 
 
 def _best(table: Table, slot: int, tile: int, excluded: tuple[str, ...]) -> str | None:
