@@ -3,78 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from io import StringIO
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from .cost import TileCost, layer_cost, tile_costs, totals
 from .plan import Plan
+from .text_table import WIDE, TextTable, printed
 
 SHOWN_WORKERS = 24
 """Workers in the table for people; `--json` has all of them."""
 
 
-def explain_text(plan: Plan) -> str:
-    """Return tables of layers, workers and sums."""
+def explain_text(plan: Plan, width: int = WIDE) -> str:
+    """Return tables of layers, workers and sums, which fold where there are fewer columns of text."""
     graph, batch = plan.graph, plan.graph.training.batch
-    out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
-    out.print(f"network {graph.name} from {plan.source_name}", soft_wrap=True)
-    out.print()
-    out.print(_layers(plan))
-    out.print(
-        f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'"
-    )
-    out.print()
-    out.print(_workers(plan))
     hidden = len(plan.workers) - SHOWN_WORKERS
-    if hidden > 0:
-        out.print(f"... and {hidden:,} workers more: 'lnetc explain --json' lists them all")
-    out.print(
-        "messages and bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of parameters"
+    return printed(
+        (
+            f"network {graph.name} from {plan.source_name}",
+            "",
+            _layers(plan),
+            f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'",
+            "",
+            _workers(plan),
+            *(
+                [f"... and {hidden:,} workers more: 'lnetc explain --json' lists them all"]
+                if hidden > 0
+                else []
+            ),
+            "messages and bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of "
+            "parameters",
+            "x bound: halo over the fewest bytes that tiles of this area can do with",
+            "",
+            *_sums(plan),
+        ),
+        width,
     )
-    out.print("x bound: halo over the fewest bytes that tiles of this area can do with")
-    out.print()
-    for line in _sums(plan):
-        out.print(line)
-    assert isinstance(out.file, StringIO)
-    return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
 
 
-def _layers(plan: Plan) -> Table:
-    words = (
+def _layers(plan: Plan) -> TextTable:
+    costs = [layer_cost(plan.graph, layer) for layer in plan.graph.layers]
+    return TextTable(
         ("layer", "kind", "value"),
         ("field", "sees", "weights", "multiply-adds", "parameters", "state", "activations"),
+        tuple(
+            (
+                cost.path,
+                cost.kind,
+                str(cost.sheet),
+                str(cost.field or ""),
+                str(cost.receptive_field),
+                *map(_count, (cost.weights, cost.multiply_adds)),
+                *map(size_text, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
+            )
+            for cost in costs
+        ),
     )
-    table = _table(*words)
-    graph = plan.graph
-    for layer in graph.layers:
-        cost = layer_cost(graph, layer)
-        table.add_row(
-            cost.path,
-            cost.kind,
-            str(cost.sheet),
-            str(cost.field or ""),
-            str(cost.receptive_field),
-            *map(_count, (cost.weights, cost.multiply_adds)),
-            *map(size_text, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
-        )
-    return table
 
 
-def _workers(plan: Plan) -> Table:
-    table = _table(
-        ("worker", "host", "tiles"),
-        ("memory", "input", "messages", "halo", "x bound", "reduce", "push, fetch"),
-    )
+def _workers(plan: Plan) -> TextTable:
     costs = tile_costs(plan.graph, plan.partition)
+    rows = []
     for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
         held = [costs[tile] for _, tile in tiles]
         names = " ".join(f"{replica}:{tile}" for replica, tile in tiles) or "spare"
-        table.add_row(name, host, names, size_text(memory), *_exchange(held))
-    return table
+        rows.append((name, host, names, size_text(memory), *_exchange(held)))
+    return TextTable(
+        ("worker", "host", "tiles"),
+        ("memory", "input", "messages", "halo", "x bound", "reduce", "push, fetch"),
+        tuple(rows),
+    )
 
 
 def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
@@ -102,15 +99,6 @@ def _sums(plan: Plan) -> list[str]:
         f"{size_text(sums.training_bytes)} to train one in one process",
         plan.summary().partition("; ")[2] + (halos if sums.halo else ""),
     ]
-
-
-def _table(words: tuple[str, ...], figures: tuple[str, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for word in words:
-        table.add_column(word)
-    for figure in figures:
-        table.add_column(figure, justify="right")
-    return table
 
 
 def _count(number: int) -> str:

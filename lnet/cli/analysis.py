@@ -91,6 +91,7 @@ def probe(
 ) -> None:
     """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
     from lnet.compiler.codec import encode
+    from lnet.compiler.text_table import terminal_width
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
 
     if no_baselines and (templates is not None or data is not None):
@@ -113,7 +114,7 @@ def probe(
             data=data,
             client=client,
         )
-    click.echo(json.dumps(encode(found), indent=2) if as_json else probe_text(found))
+    click.echo(json.dumps(encode(found), indent=2) if as_json else probe_text(found, terminal_width()))
     kept = save_probe(run, found, free_name(run, found))
     if not as_json:
         click.echo(str(kept))

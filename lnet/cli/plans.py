@@ -134,6 +134,7 @@ def explain(
     """Say what a .lnet file or a plan computes, what it costs, and how it is cut up."""
     from lnet.compiler.explain import explain_data, explain_text
     from lnet.compiler.picture import to_svg
+    from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.tune import kept
 
@@ -146,8 +147,10 @@ def explain(
     if as_json:
         tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
         click.echo(json.dumps(explain_data(plan) | tables, indent=2))
+    elif kernels:
+        click.echo(kernels_text(plan.graph, kept(plan.graph), terminal_width()))
     else:
-        click.echo(kernels_text(plan.graph, kept(plan.graph)) if kernels else explain_text(plan))
+        click.echo(explain_text(plan, terminal_width()))
 
 
 @main.command("tune")
@@ -158,6 +161,7 @@ def tune_command(file: Path | None, settings: Sequence[str]) -> None:
 
     What is measured is kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
     """
+    from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_text
 
     plan = plan_of(file, settings, Layout())
@@ -165,4 +169,4 @@ def tune_command(file: Path | None, settings: Sequence[str]) -> None:
         measured = lnet.tune(plan)
     except OSError as error:
         raise refused("E608", "what was measured cannot be kept", str(error)) from error
-    click.echo(kernels_text(plan.graph, measured))
+    click.echo(kernels_text(plan.graph, measured, terminal_width()))

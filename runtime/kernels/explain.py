@@ -7,6 +7,7 @@ from typing import Any
 
 from lnet.compiler.graph import Graph
 from lnet.compiler.ops import Decode, Local
+from lnet.compiler.text_table import WIDE, TextTable, printed
 
 from .choose import Choices, choices, predicted
 from .products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
@@ -46,21 +47,24 @@ def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
     ]
 
 
-def kernels_text(graph: Graph, measured: Choices) -> str:
-    """Return the products as a table."""
+def kernels_text(graph: Graph, measured: Choices, width: int = WIDE) -> str:
+    """Return the products as a table, which folds where there are fewer columns of text."""
     chosen = list(_chosen(graph, measured))
-    rows = [("layer", "gives", "product", "shape", "ms", "known")]
-    for layer, gives, choice in chosen:
-        shape = "x".join(map(str, choice.shape))
-        known = "measured" if choice.measured else "predicted"
-        rows.append((layer, gives, choice.form, shape, f"{choice.milliseconds:,.1f}", known))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    rows = tuple(
+        (
+            layer,
+            gives,
+            choice.form,
+            "x".join(map(str, choice.shape)),
+            f"{choice.milliseconds:,.1f}",
+            "measured" if choice.measured else "predicted",
+        )
+        for layer, gives, choice in chosen
+    )
     total = sum(choice.milliseconds for _, _, choice in chosen)
-    lines.append(f"{total:,.0f} ms in all at a batch of {graph.training.batch:,}; {_source(chosen)}")
-    return "\n".join(lines)
+    table = TextTable(("layer", "gives", "product", "shape"), ("ms", "known"), rows, left=("known",))
+    said = f"{total:,.0f} ms in all at a batch of {graph.training.batch:,}; {_source(chosen)}"
+    return printed((table, said), width)
 
 
 def _chosen(graph: Graph, measured: Choices) -> Iterator[tuple[str, str, Choice]]:

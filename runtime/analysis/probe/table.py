@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from lnet.compiler.text_table import WIDE, TextTable, printed
 
 from .result import Choice, Naming, Probe, Row
 
@@ -26,23 +21,11 @@ COLUMNS = (
 )
 
 
-def probe_text(probe: Probe) -> str:
-    """Return the table, and what its columns are."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("row")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "best" else "right")
-    for row in probe.rows:
-        table.add_row(*map(escape, cells(row)))
-    out = Console(file=StringIO(), width=240, color_system=None, highlight=False)
-    for line in heading(probe):
-        out.print(line, soft_wrap=True, markup=False)
-    out.print()
-    out.print(table)
-    for line in LEGEND:
-        out.print(line, soft_wrap=True, markup=False)
-    assert isinstance(out.file, StringIO)
-    return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
+def probe_text(probe: Probe, width: int = WIDE) -> str:
+    """Return the table, which folds where there are fewer columns of text, and what its columns are."""
+    rows = tuple(cells(row) + ("",) * (len(COLUMNS) + 1 - len(cells(row))) for row in probe.rows)
+    table = TextTable(("row",), COLUMNS, rows, left=("best",))
+    return printed((*heading(probe), "", table, *LEGEND), width)
 
 
 LEGEND = (
