@@ -28,11 +28,9 @@ Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 def check_processes(client: Client, brief: Brief) -> None:
     """Raise `LnetError` unless scheduler and workers answer, have this process's versions, and see the run.
 
-    The scheduler need not see the images; all must be let read the checkpoint that the run goes on from.
+    The scheduler need not see the images.
     """
-    workers = workers_of(client)
-    names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
-    answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, brief)
+    answers = _ask(client, (brief.directory,), (brief.directory, brief.base))
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
     failed = {name: answer for name, answer in answers.items() if isinstance(answer, BaseException)}
     if failed:
@@ -49,6 +47,22 @@ def check_processes(client: Client, brief: Brief) -> None:
     if notes:
         hint = "put the run (-d) and the images where all machines see them under the same path"
         raise refused("E761", "not all of the cluster sees the files of this run", *notes[:SHOWN], hint=hint)
+    _check_allowed(found)
+
+
+def check_origin(client: Client, brief: Brief) -> None:
+    """Raise `LnetError` unless scheduler and workers can open the checkpoint that the run goes on from, if any.
+
+    Those that do not answer are no concern here: the run will do without them.
+    """
+    if brief.origin is not None:
+        files = tuple(str(path) for path in files_of(Path(brief.origin[1])))
+        answers = _ask(client, files, files)
+        _check_allowed({n: answer for n, answer in answers.items() if not isinstance(answer, BaseException)})
+
+
+def _check_allowed(found: Mapping[str, Found]) -> None:
+    """Raise `LnetError` if a process may not read what it sees."""
     notes = [f"{name}: {said}" for name, (_, _, forbidden) in found.items() for said in forbidden]
     if notes:
         hint = "nothing was changed: when they can be read, give the same command again"
@@ -78,18 +92,25 @@ def _touch(path: Path) -> None:
         path.open("rb").close()
 
 
-async def _ask_all(
-    client: Client, names: Mapping[str, str], brief: Brief
+def _ask(
+    client: Client, of_scheduler: tuple[str, ...], of_workers: tuple[str, ...]
 ) -> dict[str, Found | BaseException]:
-    """Return what each process answers, or what came of asking it."""
-    origin = [] if brief.origin is None else [str(path) for path in files_of(Path(brief.origin[1]))]
+    """Return what each process answers when it is asked for paths, or what came of asking it."""
+    workers = workers_of(client)
+    names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
+    answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, of_scheduler, of_workers)
+    return answers
 
+
+async def _ask_all(
+    client: Client, names: Mapping[str, str], of_scheduler: tuple[str, ...], of_workers: tuple[str, ...]
+) -> dict[str, Found | BaseException]:
     async def ask(address: str) -> Found:
-        answers = await client.run(look, (brief.directory, brief.base, *origin), workers=[address])
+        answers = await client.run(look, of_workers, workers=[address])
         found: Found = answers[address]
         return found
 
-    asked = {"the scheduler": client.run_on_scheduler(look, (brief.directory, *origin))}
+    asked = {"the scheduler": client.run_on_scheduler(look, of_scheduler)}
     asked |= {name: ask(address) for address, name in names.items()}
     answers = await asyncio.gather(
         *(asyncio.wait_for(answer, PATIENCE) for answer in asked.values()), return_exceptions=True

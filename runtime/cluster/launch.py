@@ -25,7 +25,7 @@ from lnet.runtime.sharded import committed, number_of
 
 from .account import Account
 from .brief import Brief, versions
-from .check import check_processes
+from .check import check_origin, check_processes
 from .connect import workers_of
 from .connection import Connection, go_on, hush, lost, reached
 from .entrance import Entrance
@@ -74,6 +74,7 @@ def train_on(
     own(run.directory, brief.run)
     run.checkpoints.clean()
     brief = replace(brief, origin=_origin(run, reporter))
+    check_origin(client, brief)
     run.plan.save(run.directory / "plan.json")
     following = _Following(run, brief, reporter)
     log = EventLog(run.directory / "events.jsonl", reporter.said)
@@ -247,6 +248,7 @@ class _Following:
                     code if code.startswith("E73") else "E762",
                     f"a worker failed: {details['message']}",
                     *details.get("notes", ()),
+                    f"it was '{details['place']}'",
                 )
             case "diverged":
                 diverged = explain_divergence(self.run.plan, event)
