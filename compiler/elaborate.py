@@ -68,7 +68,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
         network.name.text, tuple(builder.layers), tuple(builder.objectives), training, tuple(builder.stages)
     )
     _check_size(graph, network, evaluator)
-    _warn_unread(graph, builder.also_read, evaluator)
+    _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph
 
@@ -363,10 +363,12 @@ def _check_size(graph: Graph, network: nodes.Network, evaluator: Evaluator) -> N
     )
 
 
-def _warn_unread(graph: Graph, also_read: set[str], evaluator: Evaluator) -> None:
+def _warn_unread(graph: Graph, builder: _Builder, collector: Collector) -> None:
     """Warn of layers that neither a layer, nor an objective, nor the output reads."""
-    read = {path for layer in graph.layers for path in layer.reads} | also_read | {graph.output.path}
+    read = {path for layer in graph.layers for path in layer.reads} | builder.also_read | {graph.output.path}
     read.update(path for objective in graph.objectives for path in objective.reads)
     for layer in graph.layers:
         if layer.path not in read:
-            evaluator.collector.add(Diagnostic("W201", f"nothing reads the layer '{layer.path}'", layer.span))
+            note = builder.places[layer.path].note
+            message = f"nothing reads the layer '{layer.path}'"
+            collector.add(Diagnostic("W201", message, layer.span, notes=(note,) if note else ()))
