@@ -2,13 +2,14 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from commands import lnetc
 from processes import PROGRAM, _process, images
 
 import lnet
+from lnet.runtime import run
+from lnet.runtime.cluster import launch, predecessor
 
 ADDRESS = "tcp://127.0.0.1"
 NOISE = re.compile(r"Traceback|distributed\.|CommClosed|asyncio|tornado|Error\b.*:", re.IGNORECASE)
@@ -125,17 +128,17 @@ def test_a_scheduler_that_is_killed_twice_is_waited_for(folder):
         command.until("is committed", times=command.said.count("is committed") + 1)
         assert command.interrupt() == 130
     assert not NOISE.findall(command.said), command.said
-    run = lnet.open_run(folder / "run")
-    resumed = [event["step"] for event in run.events() if event["event"] == "resume"]
+    trained = lnet.open_run(folder / "run")
+    resumed = [event["step"] for event in trained.events() if event["event"] == "resume"]
     assert len(resumed) == 2
     assert after == resumed[0] < resumed[1] < newest(folder)
     expected = lnet.train(
         lnet.compile(folder / "small.lnet"), steps=newest(folder), directory=folder / "expected"
     )
-    start = lnet.Network(run.plan).params
+    start = lnet.Network(trained.plan).params
     for name, value in expected.network().params.items():
         moved = np.linalg.norm(value - start[name])
-        assert np.linalg.norm(run.network().params[name] - value) < 1e-3 * moved, name
+        assert np.linalg.norm(trained.network().params[name] - value) < 1e-3 * moved, name
 
 
 def newest(folder):
@@ -180,6 +183,85 @@ def test_a_scheduler_file_that_comes_later(folder):
         services.work("worker-0")
         assert command.process.wait(timeout=240) == 0, command.said
     assert command.said.endswith("trained: runs/small-1\n")
+
+
+# --- the coordinator that there is still -----------------------------------------------------------------------------
+
+
+@slow
+def test_a_command_that_is_killed_is_followed_by_one_that_loses_nothing(folder):
+    """The coordinator of the first saves a last checkpoint, for which the second waits on the same cluster."""
+    with Services() as services:
+        services.start("worker-0")
+        asked = ["--cluster", services.address]
+        with Command(folder, "run", "small.lnet", "-d", "run", *asked) as command:
+            command.until("checkpoint 1 is committed")
+            command.process.kill()
+            command.process.wait()
+        reached = max(event["step"] for event in steps(folder))
+        with Command(folder, "resume", "run", *asked) as command:
+            command.until("training from step")
+            assert command.interrupt() == 130
+    (resumed,) = [e["step"] for e in lnet.open_run(folder / "run").events() if e["event"] == "resume"]
+    assert resumed >= reached
+
+
+@slow
+def test_another_command_on_the_same_cluster_is_refused_E745(folder, monkeypatch):
+    """From a second machine, whose lock is another's."""
+    monkeypatch.setattr(predecessor, "PATIENCE", 2.0)
+    monkeypatch.setattr(run.fcntl, "flock", lambda *arguments: None)
+    with Services() as services:
+        services.start("worker-0")
+        asked = ["--cluster", services.address]
+        with Command(folder, "run", "small.lnet", "-d", "run", *asked) as command:
+            command.until("checkpoint 1 is committed")
+            owner = (folder / "run" / "owner.json").read_bytes()
+            monkeypatch.chdir(folder)
+            result = lnetc("resume", "run", *asked, status=1)
+            assert "error E745: another command is training 'run' on this cluster" in result.output
+            assert (folder / "run" / "owner.json").read_bytes() == owner
+            command.until("is committed", times=command.said.count("is committed") + 1)
+            assert command.interrupt() == 130
+
+
+@slow
+def test_workers_of_another_version_are_not_waited_for_E761(folder, monkeypatch):
+    monkeypatch.setattr(launch, "versions", lambda: (("numpy", "0.1"),))
+    with Services() as services:
+        services.start("worker-0")
+        monkeypatch.chdir(folder)
+        result = lnetc("run", "small.lnet", "--cluster", services.address, "--wait", status=1)
+    assert "error E761: the cluster has other versions than this process" in result.output
+
+
+@slow
+def test_the_wait_is_shown_in_one_line_of_a_terminal(folder):
+    """It counts the seconds; Ctrl-C, as a terminal sends it, ends it."""
+    leader, follower = pty.openpty()
+    program = [sys.executable, "-c", "from lnet.cli import main; main()", "run", "small.lnet"]
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *program, "--cluster", f"{ADDRESS}:9", "--wait"],
+        cwd=folder,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(follower)
+    shown = b""
+    while b"0:00:03" not in shown:
+        shown += os.read(leader, 1000)
+    os.write(leader, b"\x03")
+    while process.poll() is None:
+        with suppress(OSError):
+            shown += os.read(leader, 1000)
+    os.close(leader)
+    assert process.returncode == 130
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert {f"0:00:0{second}" for second in range(1, 4)} <= set(re.findall(r"\d:\d\d:\d\d", text))
+    assert text.count("\n") <= 4, text
+    assert not NOISE.findall(text), text
 
 
 # --- no cluster comes ----------------------------------------------------------------------------------------------
