@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from lnet.compiler.cost import tile_costs
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.data import Kept
@@ -14,7 +15,7 @@ from lnet.runtime.provenance import Expected
 from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 
-from .protocol.spec import Durability, Spec, Times
+from .protocol.spec import Durability, Need, Spec, Times
 from .rounding import FLOAT32
 
 CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
@@ -116,6 +117,12 @@ class Brief:
         if self.origin is not None and self.origin[0] == id:
             return Path(self.origin[1])
         return next(path for path in committed(self.checkpoints) if number_of(path) == id)
+
+    @cached_property
+    def needs(self) -> tuple[Need, ...]:
+        """The plan's bytes for each tile and its shard."""
+        costs = tile_costs(self.plan.graph, self.plan.partition)
+        return tuple(Need(cost.memory, cost.server) for cost in costs)
 
     @property
     def torn(self) -> int:

@@ -29,10 +29,11 @@ from .names import topic as topic_of
 from .overview import Overview
 from .prometheus import Source, publish, withdraw
 from .protocol import coordinator as machine
-from .protocol import events
+from .protocol import events, room
 from .protocol import instructions as do
 from .protocol.manifest import Manifest, SlotRecord
 from .protocol.messages import Ended
+from .protocol.spec import Spec
 from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
 from .roles import changes, in_words, lost_workers, with_short_names
@@ -67,7 +68,7 @@ class Head(SchedulerPlugin):
         self.performers = self._performers()
         if CONTROL not in scheduler.handlers:
             _Dispatch(scheduler).begin()
-        self.state, instructions = machine.begin(self.brief.spec, self.now, self._manifest())
+        self.state, instructions = machine.begin(self._spec(), self.now, self._manifest())
         publish(self.source)
         self.perform(instructions)
 
@@ -79,6 +80,10 @@ class Head(SchedulerPlugin):
         withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
+
+    def _spec(self) -> Spec:
+        """Return what the run is asked to do, with what its roles need: only the coordinator has to know that."""
+        return replace(self.brief.spec, needs=self.brief.needs)
 
     def _manifest(self) -> Manifest | None:
         if self.brief.origin is None:
@@ -159,15 +164,19 @@ class Head(SchedulerPlugin):
         waited = min(self.now - self.ticked, 2 * self.brief.times.beat)
         self.ticked = self.now
         enough = 1 if self.state.begun else self.brief.spec.workers
-        found = len(self.state.members)
-        if found >= enough or self.state.finished:
+        found, short = len(self.state.members), room.short(self.state)
+        if (found >= enough and not short) or self.state.finished:
             self.deserted = 0.0
             return
         self.deserted += waited
         if self.deserted > self.brief.desertion:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
+            if short:
+                missing = f"{short:,} bytes of memory are missing"
             message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
-            self.log("deserted", message=message, lost=list(lost_workers(self.state.deaths)))
+            rooms = [f"{place} has {there:,} bytes for its roles" for place, there in room.rooms(self.state)]
+            lost = [*lost_workers(self.state.deaths), *(rooms if short else ())]
+            self.log("deserted", message=message, lost=lost)
             self.deserted = 0.0
             self._leave()
 
@@ -224,6 +233,8 @@ class Head(SchedulerPlugin):
 
     def _lapsed(self, lapsed: do.DeclareLapsed) -> None:
         message = f"replica {lapsed.slot} lapses: no worker has room for its lost tiles"
+        if lapsed.missing:
+            message += f", {lapsed.missing:,} bytes of memory are missing"
         if lapsed.batches:
             message += f"; {len(lapsed.batches):,} batches are computed again"
         self.log("lapsed", replica=lapsed.slot, batches=len(lapsed.batches), message=message)

@@ -29,6 +29,7 @@ from lnet.runtime.owner import TakenOver
 from . import clock
 from .arrivals import Arrivals
 from .brief import Brief, versions
+from .gauge import Gauge
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
 from .names import ORDERS, REPORTS, plugin_name, topic
@@ -73,7 +74,7 @@ class Host(WorkerPlugin):
         self.parcels = Parcels()
         self.arrivals = Arrivals(self.brief, self.tiles.programme)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
-        self.tally = Tally()
+        self.tally, self.gauge = Tally(), Gauge(worker)
         self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
         self.post = Post(
             worker, self.brief, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
@@ -89,12 +90,18 @@ class Host(WorkerPlugin):
             self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
             return
         state, instructions = machine.begin(
-            self.brief.spec, self.me, socket.gethostname(), self.now, str(worker.name), self.brief.capacity
+            self.brief.spec,
+            self.me,
+            socket.gethostname(),
+            self.now,
+            str(worker.name),
+            self.brief.capacity,
+            memory=self.gauge.read(),
         )
         self.state = state
         publish(self.source)
         self.perform(instructions)
-        self._look_at_peers()
+        self._look_around()
 
     async def teardown(self, worker: Worker) -> None:
         self.stop()
@@ -185,19 +192,21 @@ class Host(WorkerPlugin):
         else:
             self._desert()
 
-    def _look_at_peers(self) -> None:
-        """Tell the machine who acknowledges nothing, every beat: ticks do not come while there is much to report.
+    def _look_around(self) -> None:
+        """Tell the machine what memory there is and who acknowledges nothing, every beat: ticks do not come while there
+        is much to report.
 
         Then ask those that its roles need, and that have not been sent anything.
         """
         if self.done:
             return
+        self.tell(events.Measured, self.gauge.read())
         unreached = self.post.reach.look(self.now)
         if unreached != self.state.unreached:
             self.tell(events.Unreached, unreached)
         for peer in self.post.reach.quiet(machine.peers(self.state), self.brief.times.beat, self.now):
             self.post.probe(peer)
-        self.loop.call_later(self.brief.times.beat, self._look_at_peers)
+        self.loop.call_later(self.brief.times.beat, self._look_around)
 
     def _desert(self) -> None:
         """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from . import room
 from .instructions import Note
 from .table import Step, Table
 
@@ -59,8 +60,9 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
             if name not in workers or workers[name].place == place:
                 continue
             for other, member in workers.items():
-                room = tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity
-                if room and table.reach(other, needed):
+                spare = tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity
+                roomy = not room.missing(table, other, room.for_tile(table, tile))
+                if spare and roomy and table.reach(other, needed):
                     yield member.place != place, tiles[other] - tiles[name], index, tile, other
 
 

@@ -143,6 +143,7 @@ def _reported(table: Table, now: float, report: Report) -> Step:
         report.tiles,
         report.primaries,
         steady=now,
+        memory=report.memory,
     )
     if known is None:
         return _join(table, report.worker, member)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .deaths import Cause
-from .messages import Books, Message, Payload
+from .messages import Books, Memory, Message, Payload
 from .seen import Update
 
 COORDINATOR = "coordinator"
@@ -115,6 +115,14 @@ class Unreached:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What memory there is for a worker's roles now."""
+
+    now: float
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """To the coordinator: the host saw a worker's process or connection end. `place`: the name of one that never joined."""
 
@@ -173,6 +181,7 @@ WorkerEvent = (
     | Computed
     | PeerLost
     | Unreached
+    | Measured
 )
 CoordinatorEvent = (
     Received | Tick | WorkerLost | WorkerEnded | DrainWanted | CheckpointWanted | StopWanted | ManifestWritten

@@ -182,13 +182,16 @@ class DeclareTorn:
 
 @dataclass(frozen=True, slots=True)
 class DeclareLapsed:
-    """No worker has room for the lost tiles of replica `slot`; asynchronous: it gives `batches` back.
+    """No worker has room for the lost tiles of replica `slot`: `missing` bytes, or it is not memory that they lack.
+
+    Asynchronous: it gives `batches` back.
 
     Others compute them under other numbers, so shards that had already taken their updates take them a second time.
     """
 
     slot: int
     batches: tuple[int, ...]
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,10 +304,22 @@ class PrimaryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What a worker can hold, in bytes. `free`: what is left now of what it shares with others, `held`: what it took of
+    it since it joined; `pool` tells apart what is shared (a machine, a cgroup). `limit`: of its own, for its roles.
+    """
+
+    pool: str
+    free: int
+    held: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker.
 
-    `unreached`: workers that acknowledge nothing, at most `MOST_NAMED`.
+    `unreached`: workers that acknowledge nothing, at most `MOST_NAMED`. `memory` None: it is not known.
     """
 
     run: str
@@ -320,6 +332,7 @@ class Report:
     tiles: tuple[TileStatus, ...]
     primaries: tuple[PrimaryStatus, ...]
     unreached: tuple[str, ...] = ()
+    memory: Memory | None = None
 
 
 MOST_NAMED = 8

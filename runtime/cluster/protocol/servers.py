@@ -14,9 +14,10 @@ all shards go back to the checkpoint's step together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
+from . import room
 from .instructions import DeclareLost, DeclareRollback, Instruction, Note
 from .messages import Promoted, Reinstated, Restored
 from .seen import Seen, Update
@@ -279,7 +280,7 @@ def _best_primary(table: Table, index: int) -> str | None:
         beside = any(slot.tiles[index] == name for slot in table.slots)
         return _unserved(table, index, name), not beside, _servers(table, name), name
 
-    return min((name for name, _ in table.usable()), key=cost, default=None)
+    return min(_roomy(table, index), key=cost, default=None)
 
 
 def _best_standby(table: Table, index: int, primary: str) -> str | None:
@@ -299,7 +300,13 @@ def _best_standby(table: Table, index: int, primary: str) -> str | None:
             name,
         )
 
-    return min((name for name, _ in table.usable() if name != primary), key=cost, default=None)
+    return min((name for name in _roomy(table, index) if name != primary), key=cost, default=None)
+
+
+def _roomy(table: Table, index: int) -> Iterator[str]:
+    """Yield the workers that have memory for a shard."""
+    need = room.for_server(table, index)
+    return (name for name, _ in table.usable() if not room.missing(table, name, need))
 
 
 def _servers(table: Table, worker: str) -> int:

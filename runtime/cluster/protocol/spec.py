@@ -42,6 +42,14 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes of memory that the plan counts for a tile, and for the primary or standby of its shard."""
+
+    tile: int
+    server: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A run: `run` is its token, carried by every message; raises ValueError for what could never go on.
 
@@ -63,6 +71,7 @@ class Spec:
     window: int = 2  # updates of a tile that may be under way
     checkpoint: int = 0  # batches between two checkpoints; 0: only at the end and when asked
     prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
+    needs: tuple[Need, ...] = ()  # by tile; none: memory is not asked about
     times: Times = field(default_factory=Times)
 
     def __post_init__(self) -> None:

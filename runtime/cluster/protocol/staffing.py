@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import servers
+from . import room, servers
 from .instructions import DeclareLapsed, Instruction, Note
 from .links import shunned
 from .table import Slot, Step, Table
@@ -29,7 +29,9 @@ def staff(table: Table, now: float) -> Step:
     for index in order:
         table, more = _staff_slot(table, index, avoided)
         done += more
-    return table.enrolled(), done
+    table, lapsed = _make_room(table)
+    table, said = room.said(table)
+    return table.enrolled(), (*done, *lapsed, *said)
 
 
 def vacate(table: Table, worker: str) -> Table:
@@ -65,6 +67,14 @@ def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Step:
     if awaited or (slot.tiles.count(None) == len(slot.tiles) and not slot.active):
         return table, handed
     return _lapse(table, index, slot)
+
+
+def _make_room(table: Table) -> Step:
+    """Let a replica lapse, if others compute, where no memory is left for a server that all wait for."""
+    staffed = [index for index, slot in enumerate(table.slots) if slot.staffed]
+    if len(staffed) < 2 or not room.short_of_server(table):
+        return table, ()
+    return _lapse(table, staffed[-1], table.slots[staffed[-1]])
 
 
 def _begin_again(table: Table, index: int, slot: Slot) -> Step:
@@ -122,8 +132,9 @@ def _best(table: Table, slot: int, tile: int, excluded: tuple[str, ...]) -> str 
     def cost(name: str) -> tuple[bool, int, str]:
         return table.members[name].place != places.get((slot, tile)), _tiles(table, name), name
 
-    room = (name for name, member in table.usable() if _tiles(table, name) < member.capacity)
-    able = (name for name in room if name not in excluded and table.reach(name, needed))
+    spare = (name for name, member in table.usable() if _tiles(table, name) < member.capacity)
+    roomy = (name for name in spare if not room.missing(table, name, room.for_tile(table, tile)))
+    able = (name for name in roomy if name not in excluded and table.reach(name, needed))
     return min(able, key=cost, default=None)
 
 
@@ -137,6 +148,7 @@ def _lapse(table: Table, index: int, slot: Slot) -> Step:
         given_back = tuple(batch for task in slot.leases for batch in task.batches)
         returned = tuple(sorted((*table.pool.returned, *given_back)))
         table = replace(table, pool=replace(table.pool, returned=returned))
+    missing = room.short_of_replica(table, index)
     vacant = (None,) * len(slot.tiles)
-    table = table.with_slot(index, replace(slot, tiles=vacant, active=False, leases=()))
-    return table, (DeclareLapsed(index, given_back),)
+    table = table.with_slot(index, replace(slot, tiles=vacant, active=False, leases=(), short=missing))
+    return table, (DeclareLapsed(index, given_back, missing),)

@@ -11,6 +11,7 @@ from .instructions import Instruction
 from .manifest import Manifest
 from .messages import (
     Live,
+    Memory,
     Orders,
     PrimaryStatus,
     Promoted,
@@ -46,6 +47,7 @@ class Member:
     ordered: Orders | None = None
     answered: float = -inf
     steady: float = -inf
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Slot:
     Updates below `floor` are acknowledged by all shards, `leases` are under way, `next` has never been given out.
     `kept`: leases that were done while a checkpoint is made. `active`: counts for staleness from `start` on, which all
     shards know once their roster is at `since` (`confirmed`). `skipped`: numbers that were never given out.
+    `short`: bytes of memory that lack for its vacant tiles.
     """
 
     tiles: tuple[str | None, ...]
@@ -68,6 +71,7 @@ class Slot:
     since: int = 0
     confirmed: bool = False
     skipped: tuple[tuple[int, int], ...] = ()
+    short: int = 0
 
     @property
     def staffed(self) -> bool:

@@ -13,11 +13,12 @@ from math import inf
 from . import lead as leading
 from . import replica as computing
 from . import standby as waiting
-from .events import COORDINATOR, Owner, Received, Tick, Unreached, WorkerEvent
+from .events import COORDINATOR, Measured, Owner, Received, Tick, Unreached, WorkerEvent
 from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped
 from .messages import (
     MOST_NAMED,
     Held,
+    Memory,
     Message,
     Orders,
     Pair,
@@ -67,6 +68,7 @@ class Worker:
     said: tuple[object, ...] = ()
     timer: float = inf
     stopped: bool = False
+    memory: Memory | None = None
 
 
 def begin(
@@ -77,9 +79,10 @@ def begin(
     place: str = "",
     capacity: int = 1,
     rules: Rules | None = None,
+    memory: Memory | None = None,
 ) -> Step:
     """Join a run; `capacity`: how many tiles the process can hold."""
-    return _report(Worker(spec, rules or Rules(), name, host, place or name, capacity), now)
+    return _report(Worker(spec, rules or Rules(), name, host, place or name, capacity, memory=memory), now)
 
 
 def step(state: Worker, event: WorkerEvent) -> Step:
@@ -93,6 +96,8 @@ def step(state: Worker, event: WorkerEvent) -> Step:
             state, first = _route(state, event, message)
         case Tick():
             state, first = _tick(state, event)
+        case Measured(_, memory):
+            state, first = replace(state, memory=memory), ()
         case Unreached(_, peers):
             state, first = replace(state, unreached=peers[:MOST_NAMED]), ()
         case _:
@@ -283,6 +288,7 @@ def _report(state: Worker, now: float) -> Step:
         tiles,
         primaries,
         state.unreached,
+        state.memory,
     )
     state = replace(state, reports=number, beat=now, said=said)
     return _set_timer(state, now, (Send(COORDINATOR, report),))

@@ -88,7 +88,9 @@ class Cluster:
         manifest=None,
         capacity=2,
         counts_sleep=True,
+        memory=None,
     ):
+        self.memory = memory
         self.capacity, self.counts_sleep = capacity, counts_sleep
         self.random = random.Random(seed)
         self.spec, self.rules, self.watch = spec, rules or Rules(), watch
@@ -96,7 +98,7 @@ class Cluster:
         self.time, self.count, self.heap, self.trace = 0.0, 0, [], []
         self.processes, self.incarnations, self.hosts = {}, 0, workers
         self.files, self.manifests, self.meetings = {}, [], {}
-        self.given_up = None
+        self.given_up, self.lapsed = None, []
         self.finished, self.disk_full, self.crash_at_commit, self.runs = None, False, None, 1
         watch.cluster = self
         self.start_coordinator(manifest)
@@ -143,6 +145,7 @@ class Cluster:
                 process.clock(self.time),
                 capacity=self.capacity,
                 rules=self.rules,
+                memory=self.memory,
             ),
         )
         self.look_at_peers(process)
@@ -457,6 +460,7 @@ class Cluster:
         self.watch.torn.add(declared.update)
 
     def _DeclareLapsed(self, process, declared):
+        self.lapsed.append(declared)
         self.watch.given_back.update(declared.batches)
 
     def _Note(self, process, note):

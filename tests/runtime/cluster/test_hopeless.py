@@ -1,5 +1,8 @@
 """Runs that can never go on: processes that really end again and again, each in another way, and what the error says."""
 
+import os
+import re
+import signal
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +10,14 @@ from threading import Event, Thread
 
 import pytest
 from memory import memory_group
-from processes import Watching, cluster, images, plan_of, separate_processes
+from processes import Striking, Watching, cluster, images, plan_of, process_of, separate_processes
 
 import lnet
+from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.protocol.spec import Need
 
 pytestmark = pytest.mark.slow
 
@@ -180,3 +186,59 @@ def started_again(start, *names):
         over.set()
         for thread in threads:
             thread.join()
+
+
+# --- memory that is not there ----------------------------------------------------------------------------------------
+
+
+def test_workers_without_memory_for_the_plan_are_given_no_roles_E761(tmp_path, monkeypatch):
+    needs = (Need(10**15, 10**6),)
+    monkeypatch.setattr(Brief, "needs", property(lambda self: needs))  # the scheduler is in this process
+    brief = launch._brief
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=20.0))
+    watching = Watching()
+    with cluster(2, memory_limit=8 * 2**30) as client, pytest.raises(LnetError) as caught:
+        lnet.train(
+            plan_of(workers=2, replicas=2, tiles=Size(1, 1)),
+            images(),
+            directory=tmp_path / "run",
+            client=client,
+            reporter=watching,
+        )
+    text = render_all(caught.value.diagnostics, caught.value.source)
+    assert re.match(
+        r"error E761: no workers to go on with: 999,99\d,\d{3},\d{3},\d{3} bytes of memory are missing", text
+    )
+    rooms = [
+        int(found.replace(",", "")) for found in re.findall(r"worker-\d has (\S+) bytes for its roles", text)
+    ]
+    assert len(rooms) == 2
+    assert all(0 < there < 0.9 * 0.95 * 8 * 2**30 for there in rooms)
+    assert watching.told("replica 0 waits: ") == watching.told("replica 1 waits: ") == 1
+
+
+def test_a_worker_without_room_does_not_take_what_another_lost(tmp_path, monkeypatch):
+    """Each has room for one replica: the other one lapses, and goes on when there is a worker again."""
+    limit = 8 * 2**30
+    needs = (Need(limit // 2, 10**6),)
+    monkeypatch.setattr(Brief, "needs", property(lambda self: needs))
+    watching = Striking(
+        lambda: os.kill(process_of(client, "worker-1"), signal.SIGKILL),
+        until=lambda: watching.told("bytes of memory are missing") and computed().count("worker-1") >= 2,
+    )
+
+    def computed():
+        said = [re.findall(r"is computed by (.*)", message) for message in watching.messages]
+        return [name for found in said for names in found for name in names.split(", ")]
+
+    with cluster(2, memory_limit=limit) as client, pytest.raises(lnet.Interrupted):
+        lnet.train(
+            plan_of(workers=2, replicas=2, tiles=Size(1, 1), steps=10**6),
+            images(),
+            directory=tmp_path / "run",
+            client=client,
+            reporter=watching,
+        )
+    roles = [event["replicas"] for event in watching.logged("roles")]
+    computing = [[replica["workers"][0] for replica in each if replica["workers"][0]] for each in roles]
+    assert all(len(set(names)) == len(names) for names in computing)
