@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +114,9 @@ def _stored(path: Path, rules: Listing) -> list[_Stored]:
             end = archive.offset
         if rules.unpacked:
             _check_end(path, end)
-    except tarfile.TarError as error:
+    except (OSError, LnetError):
+        raise
+    except Exception as error:  # a damaged archive makes its reader raise almost anything
         if "end of data" in str(error) or "truncated" in str(error):
             raise _ends_early(path) from error
         raise refused("E703", f"'{path}' is no readable tar archive", str(error), hint=_AGAIN) from error
@@ -206,33 +208,48 @@ class Zip(Archive):
 
     def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
+            self.path, self._zip = path, zipfile.ZipFile(path)
         except OSError as error:
             raise cannot_be_read(path, error) from error
-        except zipfile.BadZipFile as error:
-            if path.read_bytes()[:2] == b"PK":
-                raise _ends_early(path) from error
-            raise refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN) from error
-        infos = {normpath(info.filename): info for info in self._zip.infolist() if not info.is_dir()}
-        locked = [i.filename for i in infos.values() if i.flag_bits & 1 and rules.is_image(i.filename)]
+        except Exception as error:  # a damaged archive makes its reader raise almost anything
+            raise _no_zip(path, error) from error
+        infos = {
+            normpath(info.filename): info for info in self._zip.infolist() if not info.filename.endswith("/")
+        }
+        locked = [info.filename for info in infos.values() if info.flag_bits & 1]
         if locked:
             message = f"the archive '{path}' is encrypted"
             raise refused("E703", message, f"first '{locked[0]}'", hint="unpack it, and name the folder")
-        links = {name: info for name, info in infos.items() if stat.S_ISLNK(info.external_attr >> 16)}
-        led = {
-            name: (info.filename, join(dirname(name), self._zip.read(info).decode(errors="replace")))
-            for name, info in links.items()
+        links = {
+            name: (info.filename, join(dirname(name), self._target(info)))
+            for name, info in infos.items()
+            if stat.S_ISLNK(info.external_attr >> 16)
         }
         members = [
-            _Zipped(info.filename, infos.get(_end_of(name, led), info)) for name, info in infos.items()
+            _Zipped(info.filename, infos.get(_end_of(name, links), info)) for name, info in infos.items()
         ]
         super().__init__(path, members, channels, rules, labelled)
+
+    def _target(self, info: zipfile.ZipInfo) -> str:
+        try:
+            return self.read(_Zipped(info.filename, info)).decode(errors="replace")
+        except Corrupt:
+            return ""
 
     def read(self, member: _Member) -> bytes:
         assert isinstance(member, _Zipped)
         try:
             return self._zip.read(member.info)
-        except OSError as error:
-            raise cannot_be_read(self.path, error) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except Exception as error:
+            if (
+                isinstance(error, OSError) and error.errno != errno.EINVAL
+            ):  # that is a place before the file's begin
+                raise cannot_be_read(self.path, error) from error
             raise Corrupt(str(error) or type(error).__name__) from error
+
+
+def _no_zip(path: Path, error: Exception) -> LnetError:
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":
+            return _ends_early(path)
+    return refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -76,7 +74,9 @@ def _read_arrays(path: Path) -> tuple[Any, Any]:
                 hint=f"np.savez('{path.name}', images=..., labels=...)",
             )
         return loaded[names[0]], loaded["labels"] if "labels" in loaded.files else None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except LnetError:
+        raise
+    except Exception as error:  # a damaged file makes its reader raise almost anything
         hint: str | tuple[str, ...] = ()
         if "allow_pickle" in str(error):
             hint = "it holds Python objects, which are never read: np.stack makes one array of images of one size"

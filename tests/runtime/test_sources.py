@@ -8,6 +8,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -436,3 +437,22 @@ def test_the_frames_of_a_video_are_frames(tmp_path):
             container.mux(stream.encode())
     assert str(opened(tmp_path, "a.mp4").contents) == "4 frames in 'a.mp4'"
     assert str(opened(tmp_path, "?.mp4").contents) == "8 frames in '?.mp4' (2 videos)"
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "npz"])
+def test_a_damaged_file_costs_a_message_whatever_its_reader_makes_of_it(tmp_path, kind):
+    write(tmp_path / "pics", "a/0.png", "a/1.png")
+    if kind == "npz":
+        np.savez(tmp_path / "pics.npz", images=np.zeros((2, 4, 4, 1), np.uint8), labels=np.arange(2))
+    else:
+        pack(tmp_path / "pics", kind)
+    path = tmp_path / f"pics.{kind}"
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(150):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 4):
+            data[at] = rng.choice([0, 32, 48, 255])
+        path.write_bytes(data)
+        with suppress(LnetError):
+            dataset = open_frames(replace(PLAIN, path=path.name, labels="folder"), 1, tmp_path, 0)
+            assert sum(map(dataset.decodable, range(dataset.count))) + len(dataset.skipped) == dataset.count
