@@ -1,10 +1,13 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from unreadable import failures, is_a_folder
 
 from lnet.compiler.shapes import Interval, Region
+from lnet.dsl.diagnostics import LnetError
 from lnet.runtime import checkpoints
 from lnet.runtime.checkpoint import Checkpoint, read_checkpoint
 from lnet.runtime.checkpoints import CheckpointFolder
@@ -253,6 +256,31 @@ def test_only_what_is_wrong_twice_is_damaged(folder, monkeypatch):
     passed_over = []
     assert folder.newest_path(passed_over.append) == path
     assert (len(reads), passed_over) == (2, [])
+
+
+@failures
+@pytest.mark.parametrize("part", ["manifest.json", "shard-0-*", "shard-1-*", ""])
+def test_a_part_of_a_clusters_checkpoint_that_cannot_be_read(shards, fail, part):
+    """Nothing is passed over for its manifest, a shard, or the folder itself, where something else is in its place."""
+    sharded(shards, 1, 10)
+    folder, newest = shards, sharded(shards, 2, 20)
+    if part:
+        (path,) = newest.glob(part)
+    else:
+        path = newest
+        shutil.rmtree(newest)
+        newest.touch()
+    if part or fail is not is_a_folder:
+        fail(path)
+    for read in (folder.newest, folder.newest_path):
+        passed_over = []
+        with pytest.raises(LnetError) as caught:
+            read(passed_over.append)
+        assert "error E732: " in str(caught.value)
+        assert str(newest) in str(caught.value)
+        assert passed_over == []
+    assert os.path.lexists(path)
+    assert folder.read(folder.files()[10]).step == 10
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

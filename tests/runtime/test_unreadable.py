@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 from commands import lnetc
-from other_user import another_user, lnetc_restricted, shared_folder
 from small_run import furnish, plan_of
+from unreadable import FAILURES, another_user, failures, is_a_folder, lnetc_restricted, shared_folder
 
 import lnet
 from lnet.dsl.diagnostics import LnetError
@@ -31,30 +31,6 @@ def run(trained):
     shutil.copytree(trained / "whole", directory)
     yield lnet.open_run(directory)
     shutil.rmtree(directory)
-
-
-def is_a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-def leads_to_itself(path):
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def cannot_be_read_through(path):
-    """The system opens it and fails to read it: EIO, as from a broken disk."""
-    path.unlink()
-    path.symlink_to("/proc/self/mem")
-
-
-FAILURES = {
-    is_a_folder: errno.EISDIR,
-    leads_to_itself: errno.ELOOP,
-    cannot_be_read_through: errno.EIO,
-}
-failures = pytest.mark.parametrize("fail", FAILURES, ids=lambda fail: fail.__name__)
 
 
 def all_files(run):

@@ -16,7 +16,6 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client
-from other_user import act_as_another_user, act_as_before, shared_folder
 from PIL import Image
 from processes import (
     Watching,
@@ -27,6 +26,7 @@ from processes import (
     process_of,
     separate_processes,
 )
+from unreadable import act_as_another_user, act_as_before, shared_folder
 
 import lnet
 from lnet.compiler.cost import tile_costs

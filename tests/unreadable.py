@@ -1,5 +1,6 @@
-"""What a process may not read: permissions that bind this one, which may be root."""
+"""What a process cannot read: files that fail for anybody, and permissions that bind this process, which may be root."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
+
+import pytest
 
 NOBODY = 65534
 
@@ -44,6 +47,7 @@ def another_user():
 
 COMMAND = """
 import os, resource, sys
+import encodings.ascii, encodings.idna, encodings.utf_8_sig  # Python itself may lie where others may not look
 import lnet.cli, lnet.runtime.train, lnet.runtime.analysis.report
 from lnet.runtime.kernels.native import build
 how, *arguments = sys.argv[1:]
@@ -65,3 +69,27 @@ def lnetc_restricted(how, *arguments):
         text=True,
         timeout=300,
     )
+
+
+def is_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def leads_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def cannot_be_read_through(path):
+    """The system opens it and fails to read it: EIO, as from a broken disk."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+FAILURES = {
+    is_a_folder: errno.EISDIR,
+    leads_to_itself: errno.ELOOP,
+    cannot_be_read_through: errno.EIO,
+}
+failures = pytest.mark.parametrize("fail", FAILURES, ids=lambda fail: fail.__name__)
