@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export JAX_PLATFORMS ?= cpu
+# What depends on the versions of other packages: kernels, training, files, the command line.
+NUMBERS := $(addprefix tests/runtime/test_, kernels.py network.py shard.py train.py checkpoint.py export.py data.py) tests/lnet/test_cli.py
 
-.PHONY: help setup demo test smoke search check format clean
+.PHONY: help setup demo test oldest newest smoke search check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,17 @@ demo: $(READY) ## train on photographs for about two minutes and write a report 
 
 test: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+oldest: ## run the tests of numbers with the oldest packages that pyproject.toml admits
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(PYTHON) .ci/oldest.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt --editable '.[dev]'
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
+
+newest: ## run them with the newest packages there are, for PYTHON=...
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -190,7 +190,7 @@ def test_explain(folder):
 def test_explain_kernels(folder):
     lines = lnetc("explain", "--kernels").stdout.splitlines()
     assert lines[0].split() == ["layer", "gives", "product", "shape", "ms", "known"]
-    assert [line.split()[0] for line in lines[1:-1]] == ["filter"] * 3 + ["learn.decode"] * 3
+    assert [line.split()[0] for line in lines[2:-1]] == ["filter"] * 3 + ["learn.decode"] * 3
     data = json.loads(lnetc("explain", "--kernels", "--json").stdout)["kernels"]
     assert [entry["gives"] for entry in data[:3]] == ["value", "input gradient", "weight gradient"]
     assert all(entry["milliseconds"] > 0 and not entry["measured"] for entry in data)
@@ -199,7 +199,7 @@ def test_explain_kernels(folder):
 def test_tune_measures_and_explain_says_so(folder, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     table = lnetc("tune").stdout
-    assert [line.split()[-1] for line in table.splitlines()[1:-1]] == ["measured"] * 6
+    assert [line.split()[-1] for line in table.splitlines()[2:-1]] == ["measured"] * 6
     assert table.endswith("; measured on this machine\n")
     assert lnetc("explain", "--kernels").stdout == table
     other = lnetc("explain", "--kernels", "--set", "train.batch=5").stdout
@@ -413,7 +413,7 @@ def test_a_written_file_has_the_usual_permissions(folder):
         (["compile", "--lr=0.1"], "update = adam(rate = 0.001)"),
         (["run", "--batch-size", "5"], "did you mean 'batch'?"),
         (["run", "--epochs", "5"], "write 'steps = ...'"),
-        (["run", "--stepz", "5"], "'--steps'"),
+        (["run", "--stepz", "5"], "--steps"),
     ],
 )
 def test_commands_and_options_of_other_programs(arguments, hint):
