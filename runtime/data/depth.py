@@ -73,9 +73,9 @@ class Samples:
     def check_colours(self, image: Image.Image) -> None:
         """Raise `Unclear` for colours of 16 bits, read as eight, that have 14 bits or fewer."""
         if self.deep:
-            colours = np.asarray(image)
-            colours = colours[..., :3] if colours.ndim == 3 else colours
-            if 0 < (highest := int(colours.max())) <= LOWEST >> 8:
+            colours = [band for band in image.getbands() if band not in ("A", "a")]
+            highest = max(int(np.asarray(image.getchannel(band)).max()) for band in colours)
+            if 0 < highest <= LOWEST >> 8:
                 raise _of_fewer_bits(highest << 8)
 
     def greys(self, image: Image.Image) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def png16(array, transparent=None):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     rows, columns = array.shape[:2]
-    kind = {2: 0, 3: 2}[array.ndim] if array.ndim == 2 or array.shape[2] == 3 else 6
+    kind = 0 if array.ndim == 2 else {2: 4, 3: 2, 4: 6}[array.shape[2]]
     header = struct.pack(">IIBBBBB", columns, rows, 16, kind, 0, 0, 0)
     raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
     extra = b"" if transparent is None else chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))
@@ -183,6 +183,10 @@ UNCLEAR = {
     "12 bits in a PNG of 16": (png16(GREY.astype(np.uint16) * 16), "which 12 bits hold"),
     "colour of 12 bits in 16": (tiff(COLOUR.astype(np.uint16) * 16), "which 12 bits hold"),
     "colour of 12 bits in a PNG": (png16(COLOUR.astype(np.uint16) * 16), "which 12 bits hold"),
+    "12 bits and transparency in a PNG": (
+        png16(np.dstack([GREY.astype(np.uint16) * 16, np.full_like(GREY, 65535, np.uint16)])),
+        "which 12 bits hold",
+    ),
     "more than its white": (
         tiff(GREY.astype(np.uint16) * 16, more={281: (3, (1023,))}.items()),
         "integers from 320 to 3,744",

@@ -137,6 +137,14 @@ def test_a_run_that_began_before_lists_files_as_it_did(tmp_path):
     assert opened(tmp_path, "a.tar", kept=Kept(listing=1)).count == 2
 
 
+def test_an_excluded_name_may_have_some_of_its_folders(tmp_path):
+    write(tmp_path, *(f"pics/{name}" for name in ("x/cat/0.png", "x/dog/0.png", "y/cat/1.png")))
+    (tmp_path / "bad.txt").write_text("cat/0.png\nx/dog/0.png\nog/0.png\n")
+    dataset = open_frames(replace(PLAIN, exclude="bad.txt"), 1, tmp_path, 0)
+    assert (dataset.names, dataset.unmatched) == (("y/cat/1.png",), ("og/0.png",))
+    assert dataset.contents.excluded == 2
+
+
 # --- folders ---------------------------------------------------------------------------------------------
 
 
@@ -437,6 +445,12 @@ def test_the_frames_of_a_video_are_frames(tmp_path):
             container.mux(stream.encode())
     assert str(opened(tmp_path, "a.mp4").contents) == "4 frames in 'a.mp4'"
     assert str(opened(tmp_path, "?.mp4").contents) == "8 frames in '?.mp4' (2 videos)"
+    for name, kind in (("a", "cat"), ("b", "dog")):
+        (tmp_path / kind).mkdir()
+        (tmp_path / f"{name}.mp4").rename(tmp_path / kind / f"{name}.mp4")
+    dataset = open_frames(replace(PLAIN, path="*/*.mp4", labels="folder"), 1, tmp_path, 0)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.labels.tolist() == [0] * 4 + [1] * 4
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip", "npz"])
