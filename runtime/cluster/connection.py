@@ -24,7 +24,14 @@ PATIENCE = 30.0
 
 def go_on(run: Run) -> str:
     """Return what to do about a run that ended before its time."""
-    return f"go on from the newest checkpoint: lnetc resume {run.directory} --cluster ..."
+    command = f"lnetc resume {run.directory} --cluster ..."
+    try:
+        steps = run.checkpoints.files()
+    except LnetError:  # what ended the run is what is to be said
+        return f"go on: {command}"
+    if not steps:
+        return f"begin again, for no checkpoint was written: {command}"
+    return f"go on from the checkpoint at step {max(steps):,}: {command}"
 
 
 class ClusterLost(LnetError):

@@ -288,8 +288,8 @@ def test_the_scheduler_is_killed_E763(tmp_path, expected):
         for process in processes.values():
             process.wait(timeout=60)
     assert text.startswith("error E763: the cluster was lost")
-    assert f"lnetc resume {tmp_path / 'run'} --cluster" in text
     begun = saved(lnet.open_run(tmp_path / "run"))
+    assert f"go on from the checkpoint at step {begun:,}: lnetc resume {tmp_path / 'run'} --cluster" in text
     run = lnet.resume(tmp_path / "run", images(), steps=begun + 30)
     resumed = next(event for event in run.events() if event["event"] == "resume")
     assert resumed["step"] == begun >= 10

@@ -83,6 +83,7 @@ def test_workers_that_end_at_their_first_step_E764(tmp_path, kind):
         assert cause in line
         assert "unknown" not in line
     assert "find out why they end" in text
+    assert f"begin again, for no checkpoint was written: lnetc resume {tmp_path / 'run'}" in text
 
 
 LIMIT = 700 * 2**20
