@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lnet.compiler.files import write_aside
+from lnet.compiler.files import unreadable, write_aside
 from lnet.dsl.diagnostics import LnetError, refused
 
 FILE = "owner.json"
@@ -79,11 +79,13 @@ def own(directory: Path, token: str) -> Owner:
 
 
 def owner_of(directory: Path) -> Owner | None:
-    """Return who began last to train a run, None if nobody has yet; raises OSError."""
+    """Return who began last to train a run, None if nobody has yet; raises `LnetError` if it cannot be read."""
     try:
         token = _read(directory).get("token")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise unreadable(directory / FILE, error) from error
     return Owner(directory, token) if token else None
 
 

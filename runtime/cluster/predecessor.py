@@ -16,12 +16,20 @@ from .head import Head
 from .names import plugin_name
 
 PATIENCE = 45.0
-"""Seconds in which it must have ended: a machine that is gone without a word is noticed after 30."""
+"""Seconds in which its command must be gone: a machine that ends without a word is noticed after 30."""
+SAVING = 600.0
+"""Seconds that it has for its last checkpoint from then on."""
 ASKED = 0.5
 """Seconds between two questions."""
 
 Standing = Literal["gone", "leaving", "followed"]
 """Of a coordinator: not there any more, without a command that would follow it, or with one."""
+
+
+_SAID = {
+    "followed": "the run is on this cluster already: waiting for the end of its command",
+    "leaving": "the run is on this cluster still, without its command: waiting for its last checkpoint",
+}
 
 
 def await_predecessor(
@@ -36,15 +44,16 @@ def await_predecessor(
     owner = owner_of(run.directory)
     if owner is None:
         return
-    deadline, told = time.monotonic() + PATIENCE, False
+    before, since = "gone", time.monotonic()
     while not stopped() and (found := client.run_on_scheduler(standing, token=owner.token)) != "gone":
-        if time.monotonic() > deadline:
-            if found == "leaving":
-                return  # it takes too long: it will find that it is not the owner any more
+        if found != before:
+            said(_SAID[found])
+            before, since = found, time.monotonic()
+        waited = time.monotonic() - since
+        if found == "followed" and waited > PATIENCE:
             raise refused("E745", f"another command is training '{run.directory}' on this cluster")
-        if not told:
-            said("waiting for the last checkpoint of the run's coordinator, whose command is gone")
-            told = True
+        if waited > SAVING:
+            return  # it will find that it is not the owner any more
         time.sleep(ASKED)
 
 

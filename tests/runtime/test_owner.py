@@ -196,3 +196,9 @@ def test_a_file_that_is_no_owners(tmp_path, content):
 def test_a_directory_that_cannot_be_owned_E744(tmp_path):
     with pytest.raises(LnetError, match="E744"):
         own(tmp_path / "none", WAS)
+
+
+def test_an_owner_that_cannot_be_read_E732(tmp_path):
+    (tmp_path / owner.FILE).mkdir()
+    with pytest.raises(LnetError, match="E732"):
+        owner_of(tmp_path)
