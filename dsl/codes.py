@@ -83,6 +83,7 @@ CODES: dict[str, str] = {
     "E711": "compressed images",
     "E712": "archives where images should be",
     "E713": "an unreadable list of classes",
+    "E715": "tiles that read different images",
     "E716": "an array that is not what the network expects",
     # running
     "E720": "something that the network does not have",

@@ -37,7 +37,7 @@ A run on a cluster has these, too; replicas, tiles and shards are numbers, worke
     refused      worker (none: the scheduler), reason, count: messages not taken; the 1st, 2nd, 4th, 8th, ... is logged
     ended        worker, cause, message: a process of a worker ended, as its nanny or it itself says: over its memory limit,
                  signal, exit, import error
-    left out     worker, versions {name: [expected, found]}
+    left out     worker, versions {name: [expected, found]}, or message and notes where it sees other images
     drained      worker, address: it has no role any more, and may be ended
     left         worker, refused {reason: count}: a process of a run that is over
     note         message

@@ -61,6 +61,6 @@ def _text(event: Mapping[str, Any]) -> str:
         case "worker lost":
             return f"{event['worker']} is lost"
         case "left out":
-            return f"{event['worker']} is left out: it has other versions"
+            return f"{event['worker']} is left out: {event.get('message') or 'it has other versions'}"
         case _:
             return str(event["message"])

@@ -10,8 +10,8 @@ from lnet.compiler.cost import tile_costs
 from lnet.compiler.plan import Plan, plan_from_json
 from lnet.runtime.checkpoints import step_of
 from lnet.runtime.data import Kept
+from lnet.runtime.data.expected import Expected
 from lnet.runtime.owner import Owner
-from lnet.runtime.provenance import Expected
 from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
 from lnet.runtime.versions import versions_of
 

@@ -310,6 +310,8 @@ class Head(SchedulerPlugin):
         if topic != topic_of(self.brief.run):
             return
         self.overview.take(msg, self.now)
+        if msg["event"] == "opening":
+            self.deserted = 0.0
         if msg["event"] == "taken over" and not self.done:  # from then on nothing of it may be written
             self._end()
 

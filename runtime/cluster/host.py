@@ -33,7 +33,7 @@ from .gauge import Gauge
 from .mail import Address, address_from
 from .metrics import Tally, worker_samples
 from .names import ORDERS, REPORTS, plugin_name, topic
-from .numerics import Diverged
+from .numerics import Differs, Diverged
 from .parcels import Parcels
 from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
@@ -48,6 +48,9 @@ from .rounding import incoming
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
+
+OPENING = 10.0
+"""Seconds after which a process says again that it still opens its images."""
 
 
 def counted(times: int) -> bool:
@@ -80,7 +83,7 @@ class Host(WorkerPlugin):
             worker, self.brief, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done = False
+        self.done, self.joined = False, False
         self.alone, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
         worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
@@ -89,12 +92,34 @@ class Host(WorkerPlugin):
             expected = dict(self.brief.versions)
             self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
             return
+        self.joining = self.loop.create_task(self._join())
+
+    async def _join(self) -> None:
+        """Take part once the images are open, if they are those of the run."""
+        opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open()))
+        while not (await asyncio.wait([opening], timeout=OPENING))[0]:
+            self.log("opening")
+        try:
+            notes = opening.result()
+        except LnetError as error:
+            first = error.diagnostics[0]
+            self.log("left out", message=first.message, notes=list(first.notes))
+            self.stop()
+            return
+        except Exception as error:  # what nobody foresaw ends the run
+            self._fail(error)
+            return
+        if self.done:
+            return
+        for note in notes:
+            self.log("warning", message=f"{self.worker.name}: {note}")
+        self.joined = True
         state, instructions = machine.begin(
             self.brief.spec,
             self.me,
             socket.gethostname(),
             self.now,
-            str(worker.name),
+            str(self.worker.name),
             self.brief.capacity,
             memory=self.gauge.read(),
         )
@@ -152,6 +177,8 @@ class Host(WorkerPlugin):
             self._leave()
         elif isinstance(error, Diverged):
             self.log("diverged", **asdict(error))
+        elif isinstance(error, Differs):
+            self.log("other images", **asdict(error))
         elif isinstance(error, LnetError):
             first = error.diagnostics[0]
             self.log(
@@ -323,7 +350,7 @@ class _Dispatch:
 
     def _host(self, run: str) -> Host | None:
         found = self.worker.plugins.get(plugin_name(run))
-        return found if isinstance(found, Host) and not found.done else None
+        return found if isinstance(found, Host) and found.joined and not found.done else None
 
     async def deliver(
         self,

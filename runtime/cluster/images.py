@@ -79,6 +79,10 @@ class Images:
             self.told.update(found)
         return [skipped(name, why) for name, why in found.items()]
 
+    def newly_read(self) -> list[list[int]]:
+        """Return number and checksum of each image that was read since this was asked before, and never before that."""
+        return [list(read) for read in self.dataset.checksums.take_fresh()]
+
     def _future(self, number: int) -> Future[Batch]:
         if number not in self.kept:
             self.kept[number] = self.pool.submit(self._decode, number)

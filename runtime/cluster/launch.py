@@ -13,7 +13,7 @@ from typing import Any
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.data import Dataset
+from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.events import EventLog
 from lnet.runtime.failure import explain_divergence
 from lnet.runtime.in_memory import is_prepared
@@ -34,6 +34,7 @@ from .names import topic
 from .predecessor import await_predecessor
 from .protocol.spec import Times
 from .rounding import FLOAT32
+from .seen import SeenImages
 from .steps import Steps
 from .web import page_address
 from .witness import Witness
@@ -76,7 +77,7 @@ def train_on(
     brief = replace(brief, origin=_origin(run, reporter))
     check_origin(client, brief)
     run.plan.save(run.directory / "plan.json")
-    following = _Following(run, brief, reporter)
+    following = _Following(run, brief, reporter, samples)
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
         following.begin(Account(log, reporter), client, resumed, data)
@@ -87,6 +88,7 @@ def train_on(
                 reporter.said(f"to watch it: {page}")
             following.follow(events, stopped, connection)
     finally:
+        following.keep_checksums()
         reporter.finished()
         log.close()
     return following.complete
@@ -169,13 +171,16 @@ class _Following:
     run: Run
     brief: Brief
     reporter: Reporter
+    samples: Dataset
     complete: bool = False
     began: float = field(default_factory=time.monotonic)
     left_out: list[str] = field(default_factory=list)
+    begun: bool = False
     warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.steps = Steps(self.brief, self.brief.begun_at)
+        self.seen = SeenImages(self.samples)
 
     @property
     def step(self) -> int:
@@ -236,8 +241,12 @@ class _Following:
         match event["event"]:
             case "tile":
                 self._tile(event)
-            case "update":
+            case "update" | "opening":
                 pass
+            case "other images":
+                raise self._ended(self.seen.explain(event, self.run.plan.graph.training.batch))
+            case "left out":
+                self._leave_out(event, details)
             case "finished":
                 self._finished(details)
                 return True
@@ -270,9 +279,9 @@ class _Following:
             case kind:
                 self.log.add(kind, **details)
                 self.warned.update([details["message"]] if kind == "warning" else [])
-                if kind == "left out":
-                    self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
-                elif kind == "rollback":
+                if kind == "checkpoint":
+                    self.keep_checksums()
+                if kind == "rollback":
                     self.steps.go_back(details["step"])
                 if kind in ("note", "warning", "ended", "lost", "rollback"):
                     self.reporter.said(details.get("message") or f"{kind}: {details}")
@@ -288,7 +297,37 @@ class _Following:
         hint = MEMORY_HINT if details["memory"] else "find out why they end: what they print says more"
         return refused("E764", message, *notes, hint=f"{hint}; then {go_on(self.run)}")
 
+    def _ended(self, error: LnetError) -> LnetError:
+        self.log.add("failed", step=self.step, message=str(error))
+        return error
+
+    def _leave_out(self, event: Event, details: Event) -> None:
+        """Say which worker does not take part; raises `LnetError` if it is missing from the beginning."""
+        self.log.add("left out", **details)
+        if "versions" in details:
+            self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
+            return
+        name = f"{details['place']} ({details['worker']})"
+        reasons = [details["message"], *details["notes"]]
+        if self.begun:
+            self.left_out.append(f"{name} is left out: {'; '.join(reasons)}")
+            self.reporter.said(self.left_out[-1])
+            return
+        hint = "put the images where all machines see the same under the same path"
+        raise self._ended(refused("E761", f"{name} cannot open the images of the run", *reasons, hint=hint))
+
+    def keep_checksums(self) -> None:
+        """Keep what is known of the bytes of images; if the disk has no room, say so."""
+        try:
+            checksums.keep(self.run.directory, self.samples.checksums.take_fresh())
+        except OSError as error:
+            self.reporter.said(f"checksums of images could not be kept: {error}")
+
     def _tile(self, event: Event) -> None:
+        self.begun = True
+        differs = self.seen.take(event)
+        if differs is not None:
+            raise self._ended(differs)
         step = self.steps.take(event)
         if step is None:
             return

@@ -203,6 +203,18 @@ class Diverged(Exception):
     gradients: list[str]
 
 
+@dataclass(eq=False)
+class Differs(Exception):
+    """A step of a tile whose images are not those of another tile of its replica: names, and checksums in hex."""
+
+    replica: int
+    batch: int
+    tile: int
+    other: int
+    names: list[str]
+    checksums: list[str]
+
+
 def infinite(arrays: Mapping[str, jax.Array]) -> list[str]:
     """Return the names of the arrays that are not finite."""
     return [name for name, array in arrays.items() if not jnp.isfinite(array).all()]

@@ -13,14 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from lnet.compiler.schedule import Programme
+from lnet.runtime.data import Batch
 from lnet.runtime.evaluate import batch_last
 from lnet.runtime.shard import Receive, Shard
 from lnet.runtime.shard import Send as SendTile
 
 from .brief import Brief
 from .images import Images
-from .mail import Address, Mailbox
-from .numerics import Diverged, Replica, finite, infinite
+from .mail import Address, Mailbox, OtherImages
+from .numerics import Differs, Diverged, Replica, finite, infinite
 from .protocol import events
 from .protocol import instructions as do
 from .protocol.events import Owner
@@ -119,7 +120,7 @@ class Tiles:
         if compute.owner.index == 0:  # the other tiles of the replica meet the same images
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, "warning", message=message))
-        labels = None if batch.labels is None else jnp.asarray(batch.labels)
+        labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
         step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
         while True:
@@ -129,11 +130,11 @@ class Tiles:
                 gradients, terms = end.value
                 break
             if isinstance(want, SendTile):
-                sent += self._send_arrays(compute, want)
+                sent += self._send_arrays(compute, want, images)
                 answer = None
             else:
                 before = time.perf_counter()
-                answer = self._receive_arrays(compute, want, cancelled)
+                answer = self._receive_arrays(compute, want, batch, images, cancelled)
                 exchanged += time.perf_counter() - before
         if not finite(gradients, terms):
             number = compute.update.number * self.brief.spec.push + compute.index + 1
@@ -141,7 +142,7 @@ class Tiles:
                 number, compute.update.slot, compute.owner.index, infinite(terms), infinite(gradients)
             )
         replica.add(gradients, compute.first, compute.onward)
-        self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent)
+        self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent, images)
         return (
             events.Computed,
             compute.owner,
@@ -150,27 +151,48 @@ class Tiles:
             replica.take() if compute.last else None,
         )
 
-    def _address(self, compute: do.Compute, exchange: str, sender: int, receiver: int) -> Address:
+    def _address(
+        self, compute: do.Compute, exchange: str, sender: int, receiver: int, images: int
+    ) -> Address:
         slot, update = compute.owner.slot, compute.update
-        return Address(slot, compute.generation, update.number, compute.index, exchange, sender, receiver)
+        return Address(
+            slot, compute.generation, update.number, compute.index, exchange, sender, receiver, images
+        )
 
-    def _send_arrays(self, compute: do.Compute, send: SendTile) -> int:
+    def _send_arrays(self, compute: do.Compute, send: SendTile, images: int) -> int:
         arrays = [np.asarray(array) for array in send.arrays]
-        address = self._address(compute, send.exchange, compute.owner.index, send.receiver)
+        address = self._address(compute, send.exchange, compute.owner.index, send.receiver, images)
         to = compute.peers[send.receiver]
         self.soon(self.post, compute.owner, to, address, arrays)
         return sum(array.nbytes for array in arrays)
 
-    def _receive_arrays(self, compute: do.Compute, want: Receive, cancelled: threading.Event) -> Any:
-        address = self._address(compute, want.exchange, want.sender, compute.owner.index)
-        return [jnp.asarray(array) for array in self.mail.take(address, cancelled.is_set)]
+    def _receive_arrays(
+        self, compute: do.Compute, want: Receive, batch: Batch, images: int, cancelled: threading.Event
+    ) -> Any:
+        slot, tile = compute.owner.slot, compute.owner.index
+        address = self._address(compute, want.exchange, want.sender, tile, images)
+        try:
+            arrays = self.mail.take(address, cancelled.is_set)
+        except OtherImages as error:
+            checksums = [] if batch.checksums is None else batch.checksums.tolist()
+            hexes = [f"{found:016x}" for found in checksums]
+            raise Differs(slot, compute.batch, tile, want.sender, list(batch.names), hexes) from error
+        return [jnp.asarray(array) for array in arrays]
 
     def _report_step(
-        self, compute: do.Compute, terms: Any, seconds: float, loaded: float, exchanged: float, sent: int
+        self,
+        compute: do.Compute,
+        terms: Any,
+        seconds: float,
+        loaded: float,
+        exchanged: float,
+        sent: int,
+        images: int,
     ) -> None:
         """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`).
 
-        `bytes`: to other tiles; `traffic`: to and from a server elsewhere since the step before.
+        `bytes`: to other tiles; `traffic`: to and from a server elsewhere since the step before; `images`: the sum of its
+        batch; `read`: of the first tile, the checksums of images that its process had not read before.
         """
         details = {
             "replica": compute.owner.slot,
@@ -185,6 +207,8 @@ class Tiles:
             "waited": round(loaded + exchanged, 6),
             "exchanged": round(exchanged, 6),
             "bytes": sent,
+            "images": f"{images:016x}",
+            "read": self.images.newly_read() if compute.owner.index == 0 else [],
         }
 
         def report() -> None:

@@ -66,13 +66,16 @@ class Checksums:
         """Take checksums that others found; return the first that is not what was found here."""
         with self._lock:
             for place, found in read:
-                if self[place] not in (UNREAD, found):
+                known = self[place]
+                if known not in (UNREAD, found):
                     return place, found
-                self._known[place] = found
+                if known == UNREAD:
+                    self._known[place] = found
+                    self._fresh.append((place, found))
         return None
 
     def take_fresh(self) -> list[Read]:
-        """Return those of images that were read since it was last asked for."""
+        """Return those that were not known when it was last asked for."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
         return fresh

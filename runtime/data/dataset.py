@@ -46,8 +46,12 @@ class Batch:
     images: NDArray[np.float32]
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
-    sum: int = 0
-    """What it was made of, in 64 bits: batches of the same images have the same."""
+    checksums: NDArray[np.uint64] | None = None
+
+    @property
+    def sum(self) -> int:
+        """What it was made of, in 64 bits: batches of the same images and labels have the same."""
+        return 0 if self.checksums is None else sum_of(self.checksums, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +277,8 @@ class Dataset:
         places = [place for place, _ in samples]
         labels = None if self._labels is None else self._labels[places]
         names = tuple(self._entries[place].name for place in places)
-        sum = sum_of(self.checksums.at(places), labels)
-        return Batch(normalize(images, self.frames.normalize), labels, names, sum)
+        checksums = self.checksums.at(places)
+        return Batch(normalize(images, self.frames.normalize), labels, names, checksums)
 
 
 @lru_cache(maxsize=4)

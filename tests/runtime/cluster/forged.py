@@ -109,7 +109,7 @@ class Forger:
     def exchange(self, *arrays, generation=1, name="values 0"):
         """To both tiles."""
         for tile in (0, 1):
-            self.deliver(address=[0, generation, STEP, 0, name, 1 - tile, tile], arrays=list(arrays))
+            self.deliver(address=[0, generation, STEP, 0, name, 1 - tile, tile, 0], arrays=list(arrays))
 
     def deliver(self, message=None, payloads=(), token=None, **details):
         content = {

@@ -1,0 +1,65 @@
+"""Whether the tiles of a run read the same images, and the same as before: as the command hears of it.
+
+Tiles that exchange arrays compare the sums of their batches before they use them (mail.py). Those that have nothing to
+exchange, and a replica that computes a batch of another one again, are compared here, one step late. The checksums of
+images that are read for the first time come with a replica's first tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.data import Dataset, other_images
+
+RECENT = 1000
+"""Batches whose sums are known."""
+HINT = "give all machines the same images under the same path, then go on: lnetc resume RUN"
+
+
+class SeenImages:
+    """`samples`: the images as the command sees them, with all checksums that are known."""
+
+    def __init__(self, samples: Dataset) -> None:
+        self.samples = samples
+        self.sums: dict[int, tuple[str, str]] = {}
+
+    def take(self, tile: Mapping[str, Any]) -> LnetError | None:
+        """Take what a tile says of its images; return an error if they are others than they were."""
+        number, images, name = tile["batch"], tile["images"], _tile(tile)
+        known, who = self.sums.setdefault(number, (images, name))
+        while len(self.sums) > RECENT:
+            del self.sums[next(iter(self.sums))]
+        if known != images:
+            return refused("E715", f"{who} and {name} read different images in batch {number:,}", hint=HINT)
+        place = self.samples.checksums.know((place, found) for place, found in tile["read"])
+        if place is None:
+            return None
+        return other_images(
+            f"the image '{self.samples.names[place[0]]}' is another one than when it was read first"
+        )
+
+    def explain(self, event: Mapping[str, Any], batch: int) -> LnetError:
+        """Return the error for a tile whose images are not those of another one, with the first that differs, and where."""
+        number = event["batch"]
+        mine = self.samples.batch(number * batch, batch)
+        tile = f"tile {event['tile']} of replica {event['replica']} on {event['place']}"
+        message = f"{tile} and tile {event['other']} read different images in batch {number:,}"
+        assert mine.checksums is not None, "a data set knows the checksums of its images"
+        own = [f"{found:016x}" for found in mine.checksums.tolist()]
+        for mine_name, name, mine_sum, found in zip(
+            mine.names, event["names"], own, event["checksums"], strict=True
+        ):
+            if mine_name != name:
+                note = f"the first that differs: {event['place']} reads '{name}', this command '{mine_name}'"
+                return refused("E715", message, note, hint=HINT)
+            if mine_sum != found:
+                note = f"the first that differs: '{name}' on {event['place']} is not what this command reads"
+                return refused("E715", message, note, hint=HINT)
+        note = f"{event['place']} reads what this command reads, so it is tile {event['other']} whose images differ"
+        return refused("E715", message, note, hint=HINT)
+
+
+def _tile(event: Mapping[str, Any]) -> str:
+    return f"tile {event['tile']} of replica {event['replica']} on {event['place']}"

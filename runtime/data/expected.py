@@ -1,0 +1,78 @@
+"""What is known of a run's images before they are opened: whoever opens them, on whatever machine, compares.
+
+An image whose file was changed since is read at once, so that nobody waits until its turn comes; one that was changed
+before anybody had read it cannot be told from another of its size, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lnet.compiler.files import unreadable
+from lnet.dsl.diagnostics import LnetError
+
+from .checksums import UNREAD
+from .dataset import Dataset, other_images
+from .inventory import read_inventory
+
+AT_ONCE = 1000
+"""So many images with files of another time are read before a run goes on, the others when their turn comes."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a run's images before they are opened: digests are None for a run that lnet 0.1 began."""
+
+    directory: str
+    images: int
+    digest: str | None = None
+    times: str | None = None
+
+    def check(self, samples: Dataset) -> tuple[str, ...]:
+        """Raise `LnetError` unless images are those of the run; return what could not be compared."""
+        inventory, folder = samples.inventory, Path(self.directory)
+        if self.images != samples.count or self.digest not in (None, inventory.digest):
+            raise self._differing(samples)
+        if self.digest is None:
+            return ("the run keeps no digest of its images: nothing but their number could be compared",)
+        try:
+            samples.checksums.recall(folder)
+            return () if self.times == inventory.times else _check_changed(samples, folder)
+        except OSError as error:
+            raise unreadable(Path(str(error.filename)), error) from error
+        except ValueError as error:
+            return (f"the run's list of images is damaged, so times could not be compared: {error}",)
+
+    def _differing(self, samples: Dataset) -> LnetError:
+        try:
+            first = samples.inventory.difference(read_inventory(Path(self.directory)))
+        except (OSError, ValueError):  # lnet 0.1 kept no list
+            first = None
+        now = f"{samples.count:,}" if samples.count != self.images else "others"
+        message = f"the run was started on {self.images:,} images, and now there are {now}"
+        return other_images(message, *([] if first is None else [f"the first that differs: {first}"]))
+
+
+def _check_changed(samples: Dataset, folder: Path) -> tuple[str, ...]:
+    """Read the images whose files have other times than they had; return what is said of those that nobody had read."""
+    changed = [
+        place
+        for place, (now, was) in enumerate(zip(samples.inventory, read_inventory(folder), strict=False))
+        if now.time != was.time
+    ]
+    read = [place for place in changed if samples.checksums[place] != UNREAD]
+    for place in read[:AT_ONCE]:
+        samples.check(place)
+    return _unread(samples, [place for place in changed if samples.checksums[place] == UNREAD])
+
+
+def _unread(samples: Dataset, places: Sequence[int]) -> tuple[str, ...]:
+    if not places:
+        return ()
+    first, many = samples.names[places[0]], len(places) > 1
+    return (
+        f"{len(places):,} image{'s' * many} that the run had not read yet {'have' if many else 'has'} another time of "
+        f"change, '{first}'{' first' * many}: whether it was copied or replaced cannot be told",
+    )
