@@ -4,7 +4,9 @@
                             V1.filter.weight.axes     "row", "column", "field row", ...
                             activations/V1.filter     its responses to a set of images
                             activations/names         which images
-    weights.safetensors     the same arrays; axes and names are JSON in the file's metadata
+                            inputs/mean               of the prepared images that it was trained on, where that is known
+                            inputs/deviation
+    weights.safetensors     the same arrays; axes, names and numbers are JSON in the file's metadata
 
 Activations of many images may be larger than the memory: they are spooled to files, which are then copied through.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +24,7 @@ from typing import Any, BinaryIO
 import jax
 import numpy as np
 from jax import export as jax_export
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lnet.compiler.files import write_aside, written_aside
 from lnet.dsl.diagnostics import refused
@@ -45,6 +47,7 @@ AXES = {
 }
 """The axes of every parameter by the kind of its layer and its role; `row` and `column` count sets of weights."""
 VALUE = ("image", "row", "column", "map")
+BATCH = 50
 PLATFORMS = ("cpu", "cuda")
 
 
@@ -59,13 +62,14 @@ class Named:
 def export(
     network: Network,
     path: str | os.PathLike[str],
-    images: Iterable[Batch] | None = None,
+    images: Iterable[Batch] | ArrayLike | None = None,
     layers: Sequence[str] = (),
 ) -> None:
     """Write the parameters, and responses to `images` if given, into a `.npz` or `.safetensors` file with named axes.
 
-    Responses are those of `layers` (default: all), `[image, row, column, map]`. Nothing is pickled. Raises `LnetError` for
-    another suffix, a layer that is not there, layers without images, or a file that cannot be written.
+    `images` are batches, or an array as `network` takes it. Responses are those of `layers` (default: all),
+    `[image, row, column, map]`. Nothing is pickled. Raises `LnetError` for another suffix, a layer that is not there,
+    layers without images, images of another shape, or a file that cannot be written.
     """
     target = Path(path)
     if target.suffix not in WRITERS:
@@ -80,14 +84,21 @@ def export(
         )
     try:
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
-            arrays, names = dict(parameters(network)), None
+            arrays, facts = dict(parameters(network)), _facts(network)
             if images is not None:
-                found, names = _spooled(network, images, paths, Path(spool))
+                found, facts["activations/names"] = _spooled(network, _batches(images), paths, Path(spool))
                 arrays |= found
             with written_aside(target) as file:
-                WRITERS[target.suffix](file, arrays, names)
+                WRITERS[target.suffix](file, arrays, facts)
     except OSError as error:
         raise refused("E608", f"'{target}' cannot be written", str(error)) from error
+
+
+def _facts(network: Network) -> dict[str, Any]:
+    """Return what there is to say of a network beside its arrays."""
+    if network.inputs is None:
+        return {}
+    return {"inputs/mean": network.inputs.mean, "inputs/deviation": network.inputs.deviation}
 
 
 def parameters(network: Network) -> dict[str, Named]:
@@ -101,6 +112,20 @@ def parameters(network: Network) -> dict[str, Named]:
 
 
 # --- activations -----------------------------------------------------------------------------------------
+
+
+def _batches(images: Any) -> Iterator[Batch]:
+    """Yield images in batches; raises `LnetError` for what is neither batches nor an array."""
+    if hasattr(images, "__array__"):
+        array = np.atleast_1d(images)
+        for first in range(0, max(len(array), 1), BATCH):
+            part = array[first : first + BATCH]
+            yield Batch(part, None, tuple(f"[{first + number}]" for number in range(len(part))))
+        return
+    for batch in images:
+        if not isinstance(batch, Batch):
+            raise refused("E716", f"expected batches or an array of images, found {type(batch).__name__}")
+        yield batch
 
 
 def _spooled(
@@ -129,19 +154,17 @@ def _spooled(
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _write_npz(file: BinaryIO, arrays: Mapping[str, Named], names: Sequence[str] | None) -> None:
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Named], facts: Mapping[str, Any]) -> None:
     members: dict[str, Array] = {}
     for name, named in arrays.items():
         members |= {name: named.array, f"{name}.axes": np.array(named.axes)}
-    if names is not None:
-        members["activations/names"] = np.array(names)
+    members |= {name: np.array(value) for name, value in facts.items()}
     np.savez(file, allow_pickle=False, **members)
 
 
-def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Named], names: Sequence[str] | None) -> None:
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, Named], facts: Mapping[str, Any]) -> None:
     metadata = {f"{name}.axes": json.dumps(named.axes) for name, named in arrays.items()}
-    if names is not None:
-        metadata["activations/names"] = json.dumps(names)
+    metadata |= {name: json.dumps(value) for name, value in facts.items()}
     write_arrays(file, {name: named.array for name, named in arrays.items()}, metadata)
 
 

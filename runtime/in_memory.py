@@ -106,6 +106,17 @@ def in_memory(data: Images, labels: ArrayLike | None, prepared: bool) -> InMemor
     return InMemory(images, None if labels is None else _labels(labels), prepared)
 
 
+def path_of(place: Any) -> str:
+    """Return the path of a set of images; raises `LnetError` for an array, whose name a run could not keep."""
+    if isinstance(place, str | os.PathLike):
+        return str(place)
+    raise refused(
+        "E716",
+        f"expected the path of a set of images, found {type(place).__name__}",
+        hint="write an array into a file first: np.savez('set.npz', images=images, labels=labels)",
+    )
+
+
 def as_array(value: ArrayLike, name: str, expected: str) -> NDArray[Any]:
     """Return a value as an array of numbers; raises `LnetError`."""
     try:

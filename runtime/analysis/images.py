@@ -10,6 +10,7 @@ from pathlib import Path
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.counted import counted
 from lnet.runtime.data import Batch, Dataset, open_frames
+from lnet.runtime.in_memory import path_of
 from lnet.runtime.run import MOVED, Run
 
 BATCH = 50
@@ -58,7 +59,7 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
 
     With `labelled` they have labels: their own, else the names of their folders. Raises `LnetError`.
     """
-    graph = run.plan.graph
+    graph, place = run.plan.graph, path_of(place)
     labels = "folder" if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
     return Images(open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed))

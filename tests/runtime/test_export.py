@@ -16,6 +16,7 @@ from lnet.compiler.layer import Op
 from lnet.compiler.ops import OPS
 from lnet.runtime.data import Batch
 from lnet.runtime.export import AXES, parameters
+from lnet.runtime.inputs import Inputs
 
 TEXT = """stage sense(maps) { filter: local(3, maps, bias = true); pool: l2pool(2); norm: lcn(3); learn: rica() }
 network n {
@@ -89,6 +90,28 @@ def test_safetensors(net, tmp_path):
     assert json.loads(metadata["out.weight.axes"]) == ["input", "unit"]
     assert json.loads(metadata["activations/names"])[9] == "é9.png"
     assert set(metadata) == {f"{n}.axes" for n in {*net.params, *activations}} | {"activations/names"}
+
+
+def test_an_array_is_taken_as_the_network_takes_it(net, tmp_path):
+    lnet.export(net, tmp_path / "a.npz", images(60), layers=["out"])
+    with np.load(tmp_path / "a.npz") as file:
+        assert file["activations/names"].tolist() == [f"[{n}]" for n in range(60)]
+        np.testing.assert_allclose(file["activations/out"], net(images(60))["out"], rtol=1e-4, atol=1e-5)
+    mistakes = ((images(3)[0], "E716: expected images"), (images(0), "E716"), ([images(3)], "found ndarray"))
+    for wrong, message in mistakes:
+        with pytest.raises(lnet.LnetError, match=message):
+            lnet.export(net, tmp_path / "b.npz", wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_what_a_network_was_trained_on_goes_with_it(net, tmp_path):
+    trained = lnet.Network(net.plan, dict(net.params), Inputs(0.25, 1.5))
+    lnet.export(trained, tmp_path / "a.npz")
+    lnet.export(trained, tmp_path / "a.safetensors")
+    with np.load(tmp_path / "a.npz") as file:
+        assert (file["inputs/mean"], file["inputs/deviation"]) == (0.25, 1.5)
+    with safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
+        assert json.loads(file.metadata()["inputs/deviation"]) == 1.5
 
 
 def test_weights_alone(net, tmp_path):

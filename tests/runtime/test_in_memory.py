@@ -245,3 +245,15 @@ def test_mistakes_say_what_is_expected_and_what_was_found(ask, message):
     with pytest.raises(LnetError) as caught:
         ask(network(LABELLED))
     assert message in str(caught.value)
+
+
+def test_sets_that_a_run_keeps_the_name_of_are_paths(folder):
+    run = lnet.train(plan_of(folder), steps=1, directory="a")
+    asked = (
+        lambda: lnet.draw(run, ["V1.pool[0,0,0]"], data=pixels()),
+        lambda: lnet.probe(run, pixels()),
+        lambda: lnet.invariance(run, "V1.pool[0,0,0]", pixels()),
+    )
+    for ask in asked:
+        with pytest.raises(LnetError, match="E716: expected the path of a set of images, found ndarray"):
+            ask()

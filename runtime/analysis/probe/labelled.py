@@ -26,6 +26,7 @@ from lnet.compiler.shapes import Sheet, Size
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.labels import sought_label
 from lnet.runtime.data import Dataset, open_frames
+from lnet.runtime.in_memory import path_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def open_set(
               group, or the whole match), each applied to what the one before made. Without, each image is its own.
     """
     base = Path().resolve()
-    images = _labelled(str(path), base)
+    images = _labelled(path_of(path), base)
     assert images.classes is not None, "images without labels are refused"
     assert images.labels is not None
     sought = sought_label(images, label, against)

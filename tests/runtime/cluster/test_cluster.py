@@ -331,14 +331,18 @@ def test_a_cluster_without_lnet_E761(tmp_path):
 
 
 def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client, monkeypatch):
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), array=str(tmp_path)))
+    (tmp_path / "no.npy").write_bytes(b"no array")
+    other = {"array": str(tmp_path / "no.npy"), "expected": None}
+    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), **other))
     text = refusal(lambda: trained(tmp_path, client))
-    assert text.startswith("error E762: a worker failed: [Errno 21] Is a directory")
+    assert text.startswith(f"error E762: a worker failed: '{tmp_path}/no.npy' is no readable array file")
 
 
 def test_a_loss_that_is_not_finite_E730(tmp_path, client):
     bad = np.full((8, 16, 16, 1), np.inf, np.float32)
-    text = refusal(lambda: lnet.train(plan_of(), bad, directory=tmp_path / "run", client=client))
+    text = refusal(
+        lambda: lnet.train(plan_of(), bad, directory=tmp_path / "run", client=client, prepared=True)
+    )
     assert text.startswith("small.lnet:6:5: error E730: step 1 of replica 0, tile ")
     assert ": the objective 'V1.learn' is not finite\n" in text
     assert "the gradient of 'V1.filter.weight' is not finite" in text

@@ -82,7 +82,7 @@ def hasty(monkeypatch):
 def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty):
     thrice, never = Connection(failures=3), Connection(failures=10**9)
     assert sent(thrice, exchange) == ({"exchange": 1000}, [])
-    assert thrice.taken[0]["address"] == [0, 1, 2, 0, "values 0", 0, 1]
+    assert thrice.taken[0]["address"] == [0, 1, 2, 0, "values 0", 0, 1, 0]
     assert thrice.calls == 4
     assert sent(never, exchange) == ({"exchange": 1000}, [TILE])
     given_up = Connection(failures=10**9)
