@@ -188,6 +188,8 @@ def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, 
 
 def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
     """Say what there is to say of a run's images, in its log too."""
+    if not notes:
+        return
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
         for note in notes:
