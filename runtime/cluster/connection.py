@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import CancelledError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from distributed import Client
+from distributed.protocol.pickle import dumps
 
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.run import Run
 
 from .brief import Brief
 from .names import CONTROL
+from .witness import Witness
 
 QUIET = 2.0
 """Seconds without an event, after which the scheduler is asked whether it still knows the run."""
@@ -115,6 +118,15 @@ class Connection:
         if not self.broken:
             with suppress(LnetError):
                 self.control("abandon", PATIENCE / 6)
+
+    def watch(self, witness: Witness, told: Callable[[str], None]) -> None:
+        """Have nannies tell why workers end. The run needs none that cannot, or that stands still: it is said."""
+        scheduler: Any = self.client.scheduler
+        plugin = {"plugin": dumps(witness), "name": witness.name, "idempotent": False}
+        try:
+            self.client.sync(scheduler.register_nanny_plugin, **plugin, callback_timeout=PATIENCE)
+        except Exception as error:  # whatever a nanny answers
+            told(f"why workers end will not be told by all nannies: {error or type(error).__name__}")
 
     def release(self, how: str, name: str) -> None:
         """Take a plugin off the cluster, if it is still there; a worker that stands still is not waited for long."""

@@ -82,7 +82,7 @@ def train_on(
     try:
         following.begin(Account(log, reporter), client, resumed, data)
         connection = Connection(client, run, brief)
-        with _published(client, brief) as events, _roles(connection):
+        with _published(client, brief) as events, _roles(connection, reporter.said):
             page = page_address(client, brief)
             if page is not None:
                 reporter.said(f"to watch it: {page}")
@@ -144,7 +144,7 @@ def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
 
 
 @contextmanager
-def _roles(connection: Connection) -> Iterator[None]:
+def _roles(connection: Connection, told: Callable[[str], None]) -> Iterator[None]:
     """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
     client, brief = connection.client, connection.brief
     head, witness, entrance = Head(brief, client.id), Witness(brief.run), Entrance(brief)
@@ -152,7 +152,7 @@ def _roles(connection: Connection) -> Iterator[None]:
         client.register_plugin(head, name=head.name)
     try:
         with reached(connection.run):
-            client.register_plugin(witness, name=witness.name)
+            connection.watch(witness, told)
             client.register_plugin(entrance, name=entrance.name)
         yield
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from distributed import Nanny
 from memory import memory_group
 from processes import Striking, Watching, cluster, images, plan_of, process_of, separate_processes
 
@@ -243,3 +244,20 @@ def test_a_worker_without_room_does_not_take_what_another_lost(tmp_path, monkeyp
     roles = [event["replicas"] for event in watching.logged("roles")]
     computing = [[replica["workers"][0] for replica in each if replica["workers"][0]] for each in roles]
     assert all(len(set(names)) == len(names) for names in computing)
+
+
+def test_a_nanny_that_cannot_tell_is_said_and_keeps_no_run_from_beginning(tmp_path, monkeypatch):
+    def add(self, plugin=None, name=None):
+        raise ImportError("this nanny has no such package")
+
+    monkeypatch.setattr(Nanny, "plugin_add", add)
+    watching = Watching()
+    with cluster(1) as client:
+        lnet.train(
+            plan_of(workers=1, steps=3),
+            images(),
+            directory=tmp_path / "run",
+            client=client,
+            reporter=watching,
+        )
+    assert watching.told("why workers end will not be told by all nannies: ") == 1
