@@ -54,6 +54,7 @@ class Head(SchedulerPlugin):
         self.scheduler, self.loop = scheduler, asyncio.get_running_loop()
         self.timer: asyncio.TimerHandle | None = None
         self.refused: Counter[str] = Counter()
+        self.addresses: dict[str, str] = {}
         self.known: dict[str, Member] = {}
         self.places: dict[str, str] = {}
         self.watched: dict[str, str] = {}
@@ -120,8 +121,7 @@ class Head(SchedulerPlugin):
             self.performers[type(instruction)](instruction)
 
     def _send(self, send: do.Send) -> None:
-        address = _address(send.to)
-        stream = self.scheduler.stream_comms.get(address)
+        stream = self.scheduler.stream_comms.get(self._address(send.to))
         if stream is None:
             return
         data, _ = pack(send.message)
@@ -291,9 +291,9 @@ class Head(SchedulerPlugin):
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **details: Any) -> None:
         """Dask saw a worker's connection end."""
-        if not any(_address(name) == worker for name in self.known):
+        if not any(self._address(name) == worker for name in self.known):
             self.tell(events.WorkerLost, worker, self.places.get(worker, worker))
-        for name in [name for name in self.state.members if _address(name) == worker]:
+        for name in [name for name in self.state.members if self._address(name) == worker]:
             self.tell(events.WorkerLost, name)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
@@ -321,7 +321,13 @@ class Head(SchedulerPlugin):
         except Malformed as error:
             self._refuse(do.Refused(f"malformed: {error}", report))
             return
-        self.tell(events.Received, getattr(found, "worker", address), found)
+        name = getattr(found, "worker", address)
+        self.addresses[name] = address
+        self.tell(events.Received, name, found)
+
+    def _address(self, worker: str) -> str:
+        """Return by what address Dask knows a worker: a host that calls itself by a name is known by its number."""
+        return self.addresses.get(worker, worker.partition("#")[0])
 
     def end(self, ended: Any) -> None:
         """Somebody says why a process ended."""
@@ -377,10 +383,6 @@ class Head(SchedulerPlugin):
             do.Drained: self._drained,
             do.Finish: self._finish,
         }
-
-
-def _address(worker: str) -> str:
-    return worker.partition("#")[0]
 
 
 class _Dispatch:

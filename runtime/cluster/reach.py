@@ -79,12 +79,16 @@ class Reach:
             del self.waits[peer, heavy]
 
     def quiet(self, peers: Iterable[str], beat: float, now: float) -> list[str]:
-        """Return those of the peers that a role needs to whom nothing heavy is on its way, or went within a beat."""
+        """Return those of the peers that a role needs to whom nothing heavy went within a beat.
+
+        Where something is on its way for longer, its connection alone may be broken: they are asked over another one, too.
+        """
         self.begins = {peer: self.begins.get(peer, -inf) for peer in peers}
+        busy = {peer for (peer, heavy), wait in self.waits.items() if heavy and wait.under_way}
         return [
             peer
             for peer, begun in self.begins.items()
-            if begun < now - beat and not ((wait := self.waits.get((peer, True))) and wait.under_way)
+            if begun < now - (self.doubt / 2 if peer in busy else beat)
         ]
 
     def look(self, now: float) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -80,9 +81,16 @@ class Mesh:
         batch = ["ip", "-n", self.space(name), "-batch", "-"]
         subprocess.run(batch, input="\n".join(commands), text=True, check=True, stdout=subprocess.DEVNULL)
 
+    def hosts(self, name):
+        """The file of names that a machine knows: `ip netns exec` puts it in place of /etc/hosts."""
+        return Path("/etc/netns") / self.space(name) / "hosts"
+
     def begin(self):
+        known = "".join(f"{self.address(name)} {name}.mesh\n" for name in self.names)
         for name in self.names:
             subprocess.run(["ip", "netns", "add", self.space(name)], check=True)
+            self.hosts(name).parent.mkdir(parents=True)
+            self.hosts(name).write_text(f"127.0.0.1 localhost\n{known}")
             self.ip(name, "link set lo up", f"addr add {self.address(name)}/32 dev lo")
         for a, b in combinations(self.names, 2):
             self.ip(a, f"link add to-{b} type veth peer name to-{a} netns {self.space(b)}")
@@ -100,6 +108,7 @@ class Mesh:
     def end(self):
         for name in self.names:
             subprocess.run(["ip", "netns", "del", self.space(name)], capture_output=True)
+            shutil.rmtree(self.hosts(name).parent, ignore_errors=True)
 
     def start(self, name, *command, **settings):
         """Start a process on a machine; `ip netns exec` becomes it."""
@@ -127,6 +136,11 @@ class Mesh:
         self.ip(a, self._route(a, b, over=NOBODY))
         self.ip(b, self._route(b, a, over=NOBODY))
 
+    def forget(self, a, b):
+        """`a` finds no address for the name of `b` any more."""
+        names = self.hosts(a).read_text().splitlines(keepends=True)
+        self.hosts(a).write_text("".join(line for line in names if f" {b}.mesh" not in line))
+
     def mend(self, a, b):
         """Let a link be as it was."""
         for here, there in ((a, b), (b, a)):
@@ -151,8 +165,8 @@ def mesh(workers):
 class Training:
     """A run on a mesh: a scheduler, workers and the command, and what its log says."""
 
-    def __init__(self, net, folder):
-        self.net, self.folder = net, folder
+    def __init__(self, net, folder, by_name=False):
+        self.net, self.folder, self.by_name = net, folder, by_name
         self.log, self.events = folder / "run" / "events.jsonl", []
 
     @contextmanager
@@ -186,7 +200,15 @@ class Training:
         processes.enter_context(self._process("head", *dask))
         for name in self.net.workers:
             command = [python, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", 1, "--no-nanny"]
-            more = ["--name", name, "--host", self.net.address(name), "--no-dashboard"]
+            where = ["--host", self.net.address(name)]
+            if self.by_name:
+                where = [
+                    "--listen-address",
+                    "tcp://0.0.0.0:9000",
+                    "--contact-address",
+                    f"tcp://{name}.mesh:9000",
+                ]
+            more = ["--name", name, "--no-dashboard", *where]
             processes.enter_context(self._process(name, *command, *more))
         count = len(self.net.workers)
         assert self.net.start("head", python, "-c", WAIT, scheduler, count).wait(240) == 0

@@ -1,6 +1,7 @@
 """Links between workers that are cut while both ends reach the coordinator, and what must hold meanwhile."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 from properties import Watch
@@ -119,4 +120,21 @@ def halted(seed, rules=None, **settings):
     victim.wakes = cluster.time + cluster.random.uniform(3.2, 5.8)
     cluster.run(20.0)
     watch.check_suspicions(())
+    return watch
+
+
+def tried(seed, rules=None, until=90.0, most=5):
+    """Cut a link for good where roles go back to it as soon as they may: it is tried ever more seldom."""
+    watch = Parting()
+    eager = replace(TIMES, patience=1.0, suspicion=4.0)
+    settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": eager, "workers": 3}
+    cluster = Cluster(seed, spec(**settings), 3, watch, rules or Rules(), Network(), capacity=4)
+    cluster.run(10.0)
+    a, b = cluster.table.slots[0].tiles
+    cluster.network.cut |= {(a, b), (b, a)}
+    cluster.run(until)
+    trials = sum("do not reach each other" in what for _, what in watch.notes)
+    assert trials > 1, "it was never tried again"
+    assert trials <= most, f"the link was tried {trials} times"
+    watch.check_steps(10.0, until)
     return watch

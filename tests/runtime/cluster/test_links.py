@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from parted import halted, parted
+from parted import halted, parted, tried
 
 from lnet.runtime.cluster import reach
 from lnet.runtime.cluster.protocol.spec import Rules
@@ -35,6 +35,17 @@ def test_each_replica_steps_in_many_runs(first):
         check(seed, **settings_of(seed))
 
 
+@pytest.mark.slow
+def test_each_replica_steps_among_forty_workers():
+    for seed in range(4):
+        check(seed, workers=40, replicas=5, tiles=6, links=4, until=24.0)
+
+
+def test_a_link_that_stays_cut_is_tried_ever_more_seldom():
+    for seed in range(2):
+        check(seed, tried, until=60.0)
+
+
 def test_a_worker_that_stands_still_makes_no_link_suspect():
     for seed in range(12):
         check(seed, halted)
@@ -49,6 +60,7 @@ def test_a_worker_that_stands_still_makes_no_link_suspect():
         (Rules(part_tiles=False), parted, "stood still"),
         (Rules(part_servers=False), parted, "stood still"),
         (Rules(hear_both=False), halted, "suspected without a reason"),
+        (Rules(back_off=False), tried, "the link was tried"),
     ],
 )
 def test_without_it_a_property_fails(rules, run, found):
@@ -105,6 +117,18 @@ def test_one_failure_may_be_a_closed_connection():
     found.failed("a", 0, 5.2)
     assert found.look(8.1) == ("a",)
     assert found.look(15.3) == ()
+
+
+def test_peers_that_are_needed_are_asked_after_a_beat_of_silence():
+    found = Reach(3.0)
+    assert found.quiet(["a", "b"], 0.5, 0.0) == ["a", "b"]
+    found.begun("a", 10_000, 0.0)
+    found.taken("a", 10_000, 0.1)
+    found.begun("b", 10_000, 0.0)
+    assert found.quiet(["a", "b"], 0.5, 0.4) == []
+    assert found.quiet(["a", "b"], 0.5, 0.6) == ["a"]
+    assert found.quiet(["a", "b"], 0.5, 1.6) == ["a", "b"]
+    assert found.quiet(["b"], 0.5, 1.7) == ["b"]
 
 
 def test_a_wait_begins_anew_with_every_part_that_is_taken():

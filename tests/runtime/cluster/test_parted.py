@@ -20,8 +20,9 @@ BOUND = 20.0
 
 
 @contextmanager
-def training(tmp_path, workers):
-    with mesh(workers) as net, Training(net, tmp_path).begun(workers=workers, replicas=2, tiles="1x2") as run:
+def training(tmp_path, workers, **settings):
+    layout = {"workers": workers, "replicas": 2, "tiles": "1x2"}
+    with mesh(workers) as net, Training(net, tmp_path, **settings).begun(**layout) as run:
         yield net, run
 
 
@@ -77,6 +78,22 @@ def test_roles_keep_off_a_link_that_is_cut(tmp_path, how, whose):
         (noted,) = run.noted("do not reach each other", cut)
         assert {a, b} == set(noted.split(" do not")[0].split(" and "))
         assert not run.noted("is lost", cut)
+
+
+def test_a_name_that_stops_resolving(tmp_path):
+    """Connections that there are last, so they are reset, for less than it takes to suspect a link."""
+    with training(tmp_path, 3, by_name=True) as (net, run):
+        a, b = tile_and_tile(run.roles())
+        net.forget(a, b)
+        net.reset(a, b)
+        cut = time.time()
+        time.sleep(2.0)
+        net.mend(a, b)
+        assert not run.noted("do not reach each other", cut)
+        run.wait(lambda: run.noted("do not reach each other", cut), 60)
+        run.wait(lambda: not together(run.roles(), a, b), 60)
+        time.sleep(BOUND / 2)
+        assert longest_wait(run, cut) < BOUND
 
 
 def test_a_worker_is_used_again_when_its_link_is_mended(tmp_path):
