@@ -118,33 +118,36 @@ class Post:
         self.tally.sent["exchange"] += sum(array.nbytes for array in arrays)
         named = {str(index): array for index, array in enumerate(arrays)}
         letter = _Letter({"address": list(astuple(address))}, [named], lambda: self.wanted(owner))
-        deadline = clock.now() + PATIENCE
-        while self.wanted(owner) and not await self._deliver(to, letter):
+        deadline, patience = clock.now() + PATIENCE, self.brief.times.doubt
+        while self.wanted(owner) and not await self._deliver(to, letter, patience):
             if clock.now() >= deadline:
                 self.lost(owner)
                 return
+            patience = min(2 * patience, PATIENCE)  # the connection alone may be broken, or slow
             await asyncio.sleep(PAUSE)
 
-    async def _deliver(self, to: str, letter: _Letter) -> bool:
+    async def _deliver(self, to: str, letter: _Letter, patience: float | None = None) -> bool:
         """Send a letter, the large arrays of a large one ahead; return whether it was taken, or is not wanted any more."""
         stubs = dict[int, dict[str, Any]]()
         for array in letter.ahead:
             parcel = Parcel(next(self.parcels), array)
             for numbers, part in parcel.parts():
                 content = {**letter.about, "part": numbers, "arrays": [to_serialize(part)]}
-                if letter.wanted() and not await self._taken(to, part.nbytes, content):
+                if letter.wanted() and not await self._taken(to, part.nbytes, content, patience):
                     return False
             stubs[id(array)] = parcel.stub
         rest = letter.size - sum(array.nbytes for array in letter.ahead)
-        return not letter.wanted() or await self._taken(to, rest, letter.content(stubs))
+        return not letter.wanted() or await self._taken(to, rest, letter.content(stubs), patience)
 
-    async def _taken(self, to: str, size: int, content: Mapping[str, Any]) -> bool:
+    async def _taken(
+        self, to: str, size: int, content: Mapping[str, Any], patience: float | None = None
+    ) -> bool:
         """Send something once; return whether it was taken."""
         rpc = self.worker.rpc(to.partition("#")[0])
         call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.sender, receiver=to, **content)
         self.reach.begun(to, size, clock.now())
         try:
-            await asyncio.wait_for(call, PATIENCE + size / SLOWEST)
+            await asyncio.wait_for(call, (PATIENCE if patience is None else patience) + size / SLOWEST)
         except UNREACHED:
             self.reach.failed(to, size, clock.now())
             return False

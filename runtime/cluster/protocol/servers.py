@@ -257,7 +257,7 @@ def _replaceable(table: Table, index: int, primary: str) -> bool:
 def _partners(table: Table, index: int, worker: str) -> list[str]:
     """Return who else than the present two could be the standby of a primary on a worker."""
     shard = table.shards[index]
-    others = [name for name, _ in table.usable() if name not in (shard.primary, shard.standby)]
+    others = [name for name in _roomy(table, index) if name not in (shard.primary, shard.standby)]
     return [name for name in others if _reaches(table, worker, name)]
 
 

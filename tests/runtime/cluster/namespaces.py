@@ -44,6 +44,16 @@ import sys
 from distributed import Client
 Client(sys.argv[1], timeout=120).wait_for_workers(int(sys.argv[2]), 120)
 """
+CLOSE = """
+import sys
+from distributed import Client
+async def close(dask_worker):
+    pool = dask_worker.rpc
+    for comm in [comm for found in (*pool.available.values(), *pool.occupied.values()) for comm in found]:
+        if comm.peer_address != dask_worker.scheduler.address:
+            comm.abort()
+Client(sys.argv[1], timeout=120).run(close)
+"""
 NOWHERE = "02:00:00:00:de:ad"
 """A network card that nobody has."""
 NOBODY = "nobody"
@@ -193,13 +203,28 @@ class Training:
         command = [sys.executable, "-m", "lnet", "compile", "small.lnet", *map(str, layout)]
         subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
 
+    @property
+    def scheduler(self):
+        return f"tcp://{self.net.address('head')}:8786"
+
+    def close_connections(self):
+        """Close all connections between workers."""
+        assert self.net.start("head", sys.executable, "-c", CLOSE, self.scheduler).wait(120) == 0
+
     def _start(self, processes):
         python, here = sys.executable, ["--host", self.net.address("head")]
-        scheduler = f"tcp://{self.net.address('head')}:8786"
         dask = [python, "-m", "distributed.cli.dask_scheduler", *here, "--dashboard-address", ":0"]
         processes.enter_context(self._process("head", *dask))
         for name in self.net.workers:
-            command = [python, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", 1, "--no-nanny"]
+            command = [
+                python,
+                "-m",
+                "distributed.cli.dask_worker",
+                self.scheduler,
+                "--nthreads",
+                1,
+                "--no-nanny",
+            ]
             where = ["--host", self.net.address(name)]
             if self.by_name:
                 where = [
@@ -211,8 +236,8 @@ class Training:
             more = ["--name", name, "--no-dashboard", *where]
             processes.enter_context(self._process(name, *command, *more))
         count = len(self.net.workers)
-        assert self.net.start("head", python, "-c", WAIT, scheduler, count).wait(240) == 0
-        run = [python, "-m", "lnet", "run", "small.plan", "-d", "run", "--cluster", scheduler]
+        assert self.net.start("head", python, "-c", WAIT, self.scheduler, count).wait(240) == 0
+        run = [python, "-m", "lnet", "run", "small.plan", "-d", "run", "--cluster", self.scheduler]
         self.command = processes.enter_context(self._process("head", *run, quiet=False))
 
     @contextmanager

@@ -80,16 +80,18 @@ def test_roles_keep_off_a_link_that_is_cut(tmp_path, how, whose):
         assert not run.noted("is lost", cut)
 
 
-def test_a_name_that_stops_resolving(tmp_path):
-    """Connections that there are last, so they are reset, for less than it takes to suspect a link."""
+def test_workers_that_are_reached_by_a_name(tmp_path):
+    with training(tmp_path, 2, by_name=True) as (_, run):
+        assert set(run.roles()["replicas"][0]["workers"]) == {"w0", "w1"}
+
+
+def test_a_name_that_is_not_found_any_more(tmp_path):
+    """Connections that there are would last, so they are closed."""
     with training(tmp_path, 3, by_name=True) as (net, run):
         a, b = tile_and_tile(run.roles())
         net.forget(a, b)
-        net.reset(a, b)
+        run.close_connections()
         cut = time.time()
-        time.sleep(2.0)
-        net.mend(a, b)
-        assert not run.noted("do not reach each other", cut)
         run.wait(lambda: run.noted("do not reach each other", cut), 60)
         run.wait(lambda: not together(run.roles(), a, b), 60)
         time.sleep(BOUND / 2)

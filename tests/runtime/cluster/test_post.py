@@ -37,6 +37,14 @@ class Connection:
         self.taken.append(content)
 
 
+class Hanging(Connection):
+    """Never answers the first time."""
+
+    async def lnet_deliver(self, **content):
+        self.seconds = 0.0 if self.calls else 100.0
+        await super().lnet_deliver(**content)
+
+
 def sent(connection, send, wire=FLOAT32, wanted=lambda owner: True):
     """Send something, and return what was counted and which roles lost something."""
     tally, lost = Tally(), []
@@ -88,6 +96,13 @@ def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty)
     given_up = Connection(failures=10**9)
     assert sent(given_up, exchange, wanted=lambda owner: given_up.calls < 3) == ({"exchange": 1000}, [])
     assert given_up.calls == 3
+
+
+def test_arrays_whose_reply_is_lost_go_over_another_connection():
+    """A connection that hangs is left after `doubt`, long before the tile is given up."""
+    hanging = Hanging()
+    assert sent(hanging, exchange) == ({"exchange": 1000}, [])
+    assert (hanging.calls, len(hanging.taken)) == (2, 1)
 
 
 def test_a_message_that_does_not_arrive_twice_is_the_protocols(hasty):
