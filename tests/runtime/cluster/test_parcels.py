@@ -54,7 +54,7 @@ def test_so_does_a_large_exchange():
     sent(connection, exchange)
     (array,) = put_together(connection.taken)
     np.testing.assert_array_equal(array, np.ones(250, np.float32))
-    assert all(content["address"] == [0, 1, 2, 0, "values 0", 0, 1] for content in connection.taken)
+    assert all(content["address"][:7] == [0, 1, 2, 0, "values 0", 0, 1] for content in connection.taken)
 
 
 def test_after_a_failure_all_of_it_is_sent_again():
