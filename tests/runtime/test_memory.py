@@ -205,7 +205,7 @@ from memory import peak
 import lnet.runtime.train
 plan = lnet.compile("large.lnet")
 before = peak()
-lnet.train(plan, np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype(np.float32), steps=2, directory="a")
+lnet.train(plan, np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype(np.float32), steps=2, directory="a", prepared=True)
 print(peak() - before)
 """
 
