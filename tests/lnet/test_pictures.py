@@ -336,7 +336,7 @@ def test_export(folder):
         (["--stablehlo", "b", "--activations", "set"], 2, "needs a file to write into"),
         (["-o", "a.txt"], 1, "error E782: expected a file that ends in '.npz' or '.safetensors'"),
         (["-o", "a.npz", "--activations", "none"], 1, "error E701"),
-        (["-o", "a.npz", "--layer", "pol"], 1, "error E720: there is no layer 'pol'"),
+        (["-o", "a.npz", "--layer", "pol", "--activations", "set"], 1, "error E720: there is no layer 'pol'"),
     ],
 )
 def test_export_says_what_is_wrong(folder, arguments, status, message):
