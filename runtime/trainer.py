@@ -95,12 +95,10 @@ class Trainer:
         self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said)
         try:
             self._begin(resumed, torn)
-            with (
-                stop_signals() as stopped,
-                feed(self.samples, self.step, training.steps, training.batch) as batches,
-            ):
-                self._loop(batches, stopped)
-            self._finish(stopped())
+            with stop_signals() as stopped:
+                with feed(self.samples, self.step, training.steps, training.batch) as batches:
+                    self._loop(batches, stopped)
+                self._finish(stopped())
         finally:
             self.reporter.finished()
             self.log.close()
@@ -213,18 +211,20 @@ class Trainer:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an orderly stop; the second one stops at once."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into an orderly stop; the second one stops at once."""
     stopped = threading.Event()
 
     def stop(number: int, frame: Any) -> None:
-        if stopped.is_set():
+        if stopped.is_set() and number != signal.SIGHUP:  # of which a closed terminal sends several
             raise KeyboardInterrupt
         stopped.set()
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped.is_set
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield stopped.is_set
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +86,27 @@ def _file(where: str) -> str:
     return where
 
 
+class Sheltered(Nanny):
+    """Starts a worker of this machine's own, which does not hear what is meant for the command.
+
+    A terminal sends Ctrl-C to all processes of its foreground group, systemd SIGTERM to all of a service; workers that
+    end by it could not save what they hold.
+    """
+
+    async def instantiate(self) -> Any:
+        """Block the signals in this thread, whose mask is that of all threads and processes that it starts."""
+        resource_tracker.ensure_running()  # unblocks some of them when it starts its own process
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        return await super().instantiate()
+
+
 def _local(plan: Plan) -> SpecCluster:
     """Return a cluster of processes on this machine, named and as many as the plan's workers."""
     quiet = {"host": "127.0.0.1", "dashboard": False}
     scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
     workers = {
         worker.name: {
-            "cls": Nanny,
+            "cls": Sheltered,
             "options": {
                 **quiet,
                 "nthreads": 1,
