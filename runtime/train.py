@@ -209,7 +209,7 @@ def _train_on(
     with locked(run), stop_signals() as stopped:
         array = None if given is None else given.keep(run.directory)
         if not train_on(client, run, reporter, stopped, samples, array, resumed, about):
-            raise Interrupted(run.directory, max(run.checkpoints.files(), default=0))
+            raise Interrupted(run.directory, max(run.checkpoints.files(), default=None))
 
 
 def _up_to(run: Run, steps: int | None) -> Run:

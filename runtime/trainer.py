@@ -39,8 +39,12 @@ Params = dict[str, jax.Array]
 class Interrupted(Exception):
     """Training was stopped from outside, after a checkpoint."""
 
-    def __init__(self, directory: Path, step: int) -> None:
-        super().__init__(f"stopped at step {step:,}; go on with: lnetc resume {directory}")
+    def __init__(self, directory: Path, step: int | None) -> None:
+        if step is None:
+            text = f"stopped; there is no checkpoint, so begin anew with: lnetc resume {directory}"
+        else:
+            text = f"stopped at step {step:,}; go on with: lnetc resume {directory}"
+        super().__init__(text)
         self.directory, self.step = directory, step
 
 

@@ -49,6 +49,9 @@ SHOWN = 10
 """Workers that an error names."""
 MEMORY_HINT = "give each worker more memory, or take more workers: lnetc explain says what each holds"
 
+GRACE = 30.0
+"""Seconds that a run that is to stop has for its checkpoint."""
+
 
 def train_on(
     client: Client,
@@ -208,16 +211,29 @@ class _Following:
         )
         self.reporter.started(self.steps.done, self.brief.spec.batches)
 
+    def _grace(self) -> float:
+        """Say what a run that is to stop waits for, and return for how many seconds: without a step there is nothing."""
+        if self.steps.done == self.brief.begun_at:
+            self.reporter.said("stopping: no step was finished, so there is nothing to save")
+            return 0.0
+        self.reporter.said(
+            f"stopping: a checkpoint is waited for, {GRACE:g} s at most; a second Ctrl-C does not wait"
+        )
+        return GRACE
+
     def follow(self, events: queue.Queue[Event], stopped: Callable[[], bool], connection: Connection) -> None:
         """Take events until the run has ended; ask for its end when it is to stop.
 
         Raises `LnetError` if the cluster is lost, or something fails on it that ends the run.
         """
-        asked = False
+        asked, until = False, 0.0
         while True:
             if stopped() and not asked:
+                asked, until = True, time.monotonic() + self._grace()
                 connection.control("stop")
-                asked = True
+            if asked and time.monotonic() >= until:
+                self.log.add("interrupted", step=self.step)
+                return
             try:
                 event = events.get(timeout=0.2)
             except queue.Empty:

@@ -61,6 +61,7 @@ def test_ctrl_c_with_workers_of_this_machine_saves_a_checkpoint(folder):
     terminal.press()
     assert terminal.status() == 130, terminal.text
     step = max(lnet.open_run("a").checkpoints.files())
+    assert "stopping: a checkpoint is waited for, 30 s at most" in terminal.text
     assert f"stopped at step {step:,}; go on with: lnetc resume a" in terminal.text
     assert "Traceback" not in terminal.text
 
