@@ -72,3 +72,12 @@ def test_a_closed_terminal_is_no_loss(folder):
     os.kill(terminal.pid, signal.SIGHUP)
     assert terminal.status() == 130, terminal.text
     assert lnet.open_run("a").events()[-1]["event"] == "interrupted"
+
+
+def test_ctrl_c_before_the_first_step_says_that_there_is_no_checkpoint(folder):
+    terminal = Terminal("run", "small.lnet", "--cluster", "-d", "a", "--steps", 1000000)
+    terminal.read(lambda text: Path("a/events.jsonl").exists())
+    terminal.press()
+    assert terminal.status() == 130, terminal.text
+    assert list(lnet.open_run("a").checkpoints.files()) or "there is no checkpoint" in terminal.text
+    assert "Traceback" not in terminal.text
