@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from lnet.runtime.export import export, export_program
     from lnet.runtime.network import Network, prepare
     from lnet.runtime.run import Run, open_run
+    from lnet.runtime.stopping import Interrupted
     from lnet.runtime.train import resume, train
-    from lnet.runtime.trainer import Interrupted
     from lnet.runtime.tune import tune
 
 __version__ = _version("lnetc")
 
 _PLACES = {
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
-    "Interrupted": "lnet.runtime.trainer:Interrupted",
+    "Interrupted": "lnet.runtime.stopping:Interrupted",
     "LnetError": "lnet.dsl.diagnostics:LnetError",
     "Network": "lnet.runtime.network:Network",
     "Plan": "lnet.compiler.plan:Plan",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,8 @@ from .progress import Reporter, Silent
 from .provenance import accept, compared, keep_inventory, remembered
 from .run import MOVED, Run, create_run, locked, next_directory, open_run
 from .start import check_learns, frozen, start_from
-from .trainer import Interrupted, Params, Trainer, stop_signals
+from .stopping import GRACE, Interrupted, Stop, stopping
+from .trainer import Params, Trainer
 from .tune import choices_data, kept
 from .updates import named_state, state_from_names, update_rule
 
@@ -54,6 +56,7 @@ def train(
     force: bool = False,
     labels: ArrayLike | None = None,
     prepared: bool = False,
+    grace: float = GRACE,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
@@ -63,8 +66,8 @@ def train(
     it begins with, matched by name; `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a
     cluster's replicas fetch and push, rounded to within 2^-8 of each value; `force`: begin even if this machine has less
     memory free than that takes. What `lnetc run` prints of a run on a cluster goes to `reporter` and to `logging` (logger
-    `lnet`). Raises `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite,
-    `Interrupted` on SIGINT or SIGTERM.
+    `lnet`). SIGINT, SIGTERM and SIGHUP stop it: `grace` are the seconds that its last checkpoint may take. Raises
+    `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     if wire not in WIRES:
         raise refused(
@@ -102,13 +105,13 @@ def train(
         reporter.said(note)
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
         reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
-    if client is not None:
-        _train_on(client, run, reporter, samples, given, resumed=False)
-        return run
-    with locked(run):
+    with _stoppable(run, reporter, grace) as stop, locked(run):
+        if client is not None:
+            _train_on(client, run, reporter, samples, given, stop, resumed=False)
+            return run
         owner = own(run.directory, new_token())
         step, params, state, _ = _restore(run, rule, reporter)
-        Trainer(run, owner, samples, reporter, rule, step, params, state).go(resumed=False)
+        Trainer(run, owner, samples, reporter, rule, step, params, state, stop).go(resumed=False)
     return run
 
 
@@ -121,13 +124,14 @@ def resume(
     force: bool = False,
     labels: ArrayLike | None = None,
     other_images: bool = False,
+    grace: float = GRACE,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
     a run on an array, or where the images have moved; `force` as in `train`. Images that were added, removed or changed
     since are refused, unless `other_images` says that the run is to go on with them, which run.json then says. Warns of a
-    `.lnet` file that has changed: the run has the network that it began with. Raises as `train` does.
+    `.lnet` file that has changed: the run has the network that it began with. Is stopped, and raises, as `train`.
     """
     keep_programs()
     reporter = _told(reporter, client)
@@ -147,18 +151,33 @@ def resume(
     with locked(run):
         run, notes = _compared(run, samples, other_images)
         _log(run, reporter, notes)
-    if client is not None:
-        _train_on(client, replace(run, plan=plan), reporter, samples, given, resumed=True)
-        return run
-    with locked(run):
+    with _stoppable(run, reporter, grace) as stop, locked(run):
+        if client is not None:
+            _train_on(client, replace(run, plan=plan), reporter, samples, given, stop, resumed=True)
+            return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
         rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
         step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
-        Trainer(run, owner, samples, reporter, rule, step, params, state).go(resumed=True, torn=torn)
+        Trainer(run, owner, samples, reporter, rule, step, params, state, stop).go(resumed=True, torn=torn)
     return run
+
+
+@contextmanager
+def _stoppable(run: Run, reporter: Reporter, grace: float) -> Iterator[Stop]:
+    """Let signals stop a run; one that could not save what it had is interrupted, too."""
+
+    def hurried() -> Interrupted:
+        return Interrupted(run.directory, run.checkpoints.files(), saved=False)
+
+    stop = Stop(grace=grace, say=reporter.said, words=lambda: str(hurried()))
+    try:
+        with stopping(stop):
+            yield stop
+    except KeyboardInterrupt:
+        raise hurried() from None
 
 
 def _told(reporter: Reporter | None, client: Client | None) -> Reporter:
@@ -200,16 +219,21 @@ def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
 
 
 def _train_on(
-    client: Client, run: Run, reporter: Reporter, samples: Dataset, given: InMemory | None, resumed: bool
+    client: Client,
+    run: Run,
+    reporter: Reporter,
+    samples: Dataset,
+    given: InMemory | None,
+    stop: Stop,
+    resumed: bool,
 ) -> None:
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
     from .cluster.launch import train_on
 
     about = samples.contents.event(run.plan, len(run.plan.placement.tiles))
-    with locked(run), stop_signals() as stopped:
-        array = None if given is None else given.keep(run.directory)
-        if not train_on(client, run, reporter, stopped, samples, array, resumed, about):
-            raise Interrupted(run.directory, max(run.checkpoints.files(), default=None))
+    array = None if given is None else given.keep(run.directory)
+    if not train_on(client, run, reporter, stop, samples, array, resumed, about):
+        raise Interrupted(run.directory, run.checkpoints.files(), saved=True)
 
 
 def _up_to(run: Run, steps: int | None) -> Run:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -29,23 +26,12 @@ from .kernels.choose import Choices, made
 from .owner import EVERY, Owner
 from .progress import Reporter
 from .run import Run
+from .stopping import Interrupted, Stop
 from .tune import choices_from
 from .unused import unused_settings
 from .updates import named_state, updated
 
 Params = dict[str, jax.Array]
-
-
-class Interrupted(Exception):
-    """Training was stopped from outside, after a checkpoint."""
-
-    def __init__(self, directory: Path, step: int | None) -> None:
-        if step is None:
-            text = f"stopped; there is no checkpoint, so begin anew with: lnetc resume {directory}"
-        else:
-            text = f"stopped at step {step:,}; go on with: lnetc resume {directory}"
-        super().__init__(text)
-        self.directory, self.step = directory, step
 
 
 Step = Callable[
@@ -81,7 +67,7 @@ def training_step(
 
 @dataclass
 class Trainer:
-    """A run under way."""
+    """A run under way; `stop` is the wish that it ends before its time."""
 
     run: Run
     owner: Owner
@@ -91,18 +77,31 @@ class Trainer:
     step: int
     params: Params
     state: Any
-    saved: int = -1
+    stop: Stop
     checked: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.saved = self.step
+        self.stop.awaits = self._awaited
+
+    def _awaited(self) -> str | None:
+        """Return what is waited for before the run stops: without a step of its own there is nothing to save."""
+        if self.step == self.saved:
+            return None
+        return f"a checkpoint of step {self.step:,} or the one under way"
 
     def go(self, resumed: bool, torn: int = 0) -> None:
         training = self.run.plan.graph.training
         self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said)
         try:
             self._begin(resumed, torn)
-            with stop_signals() as stopped:
-                with feed(self.samples, self.step, training.steps, training.batch) as batches:
-                    self._loop(batches, stopped)
-                self._finish(stopped())
+            decoded = feed(self.samples, self.step, training.steps, training.batch, lambda: self.stop.asked)
+            with decoded as batches:
+                self._loop(batches)
+                self._finish()
+        except KeyboardInterrupt:
+            self.log.add("interrupted", step=self.step)
+            raise
         finally:
             self.reporter.finished()
             self.log.close()
@@ -124,12 +123,12 @@ class Trainer:
             self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")
         self.reporter.started(self.step, training.steps)
 
-    def _loop(self, batches: Iterator[Batch], stopped: Callable[[], bool]) -> None:
+    def _loop(self, batches: Iterator[Batch]) -> None:
         graph = self.run.plan.graph
         step = training_step(graph, self.rule, choices_from(graph, self.run.info.get("kernels", {})))
         training = self.run.plan.graph.training
         known_bad = 0
-        while not stopped():
+        while not self.stop.asked:
             began = time.perf_counter()
             batch = next(batches, None)
             if batch is None:
@@ -168,16 +167,16 @@ class Trainer:
             self._warn(skipped(name, reason))
         return len(found)
 
-    def _finish(self, stopped: bool) -> None:
+    def _finish(self) -> None:
         failure = self._checkpoint() if self.saved != self.step else None
         if failure is not None:
             self.log.add("failed", step=self.step, message=str(failure))
             raise refused(
                 "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
             )
-        if stopped and self.step < self.run.plan.graph.training.steps:
+        if self.step < self.run.plan.graph.training.steps:
             self.log.add("interrupted", step=self.step)
-            raise Interrupted(self.run.directory, self.step)
+            raise Interrupted(self.run.directory, self.run.checkpoints.files(), saved=True)
         self.log.add("done", step=self.step)
 
     def _check_owner(self) -> None:
@@ -211,27 +210,3 @@ class Trainer:
     def _warn(self, message: str) -> None:
         self.log.add("warning", message=message)
         self.reporter.said(message)
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into an orderly stop; the second one stops at once."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: Any) -> None:
-        if stopped.is_set() and number != signal.SIGHUP:  # of which a closed terminal sends several
-            raise KeyboardInterrupt
-        stopped.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped.is_set
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield stopped.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,6 +11,7 @@ import click
 
 from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.stopping import GRACE
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Existing = click.Path(path_type=Path)
@@ -66,6 +67,15 @@ wait_option = click.option(
     metavar="[MINUTES]",
     help="Wait for the cluster at ADDRESS, and go on from the newest checkpoint whenever it was lost and is back; "
     "give up after MINUTES without it.",
+)
+
+grace_option = click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=GRACE,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that a checkpoint may take after Ctrl-C, SIGTERM or SIGHUP.",
 )
 
 wire_option = click.option(

@@ -15,6 +15,7 @@ import click
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean
+from lnet.runtime.stopping import leave
 
 RUN_FAILED = ("E73", "E762", "E763", "E764", "E765")
 """The codes, or what they begin with, of a run that failed: what it was given may be right."""
@@ -69,7 +70,7 @@ class Program(click.Group):
             click.echo(str(error), err=True)
             ctx.exit(3 if any(d.code.startswith(RUN_FAILED) for d in error.diagnostics) else 1)
         except KeyboardInterrupt:
-            _leave()
+            leave()
         except BrokenPipeError:  # `lnetc explain | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
@@ -91,13 +92,6 @@ def _pass_names_on() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
-
-
-def _leave() -> None:
-    """End this process after Ctrl-C: one that is taken apart while XLA compiles in other threads may crash."""
-    click.echo("interrupted", err=True)
-    sys.stdout.flush()
-    os._exit(130)
 
 
 def _show(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 from rich.console import Console
 
 import lnet
 from lnet.compiler.pipeline import Layout
+from lnet.runtime.stopping import INTERRUPTED, say_last
 
 from .options import (
     Existing,
     cluster_option,
     data_option,
     force_option,
+    grace_option,
     set_option,
     steps_option,
     wait_option,
@@ -48,6 +52,7 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 )
 @wire_option
 @force_option
+@grace_option
 @set_option
 def run(
     file: Path | None,
@@ -60,6 +65,7 @@ def run(
     freeze: tuple[str, ...],
     wire: str,
     force: bool,
+    grace: float,
     settings: Sequence[str],
 ) -> None:
     """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
@@ -74,10 +80,10 @@ def run(
     where = directory or next_directory(plan.graph.name)
 
     def begin(reporter: Any, client: Any) -> lnet.Run:
-        return lnet.train(plan, data, steps, where, reporter, client, start, freeze, wire, force)
+        return lnet.train(plan, data, steps, where, reporter, client, start, freeze, wire, force, grace=grace)
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
-        return lnet.resume(where, reporter=reporter, client=client)
+        return lnet.resume(where, reporter=reporter, client=client, grace=grace)
 
     _train(Training(plan, cluster, wait, where), begin, go_on)
 
@@ -89,6 +95,7 @@ def run(
 @cluster_option
 @wait_option
 @force_option
+@grace_option
 @click.option(
     "--other-images",
     is_flag=True,
@@ -101,6 +108,7 @@ def resume(
     cluster: str | None,
     wait: float | None,
     force: bool,
+    grace: float,
     other_images: bool,
 ) -> None:
     """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped.
@@ -109,7 +117,9 @@ def resume(
     """
 
     def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:
-        return lnet.resume(directory, data, steps, reporter, client, force, other_images=other_images)
+        return lnet.resume(
+            directory, data, steps, reporter, client, force, other_images=other_images, grace=grace
+        )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return begin(reporter, client, other_images=False)
@@ -124,6 +134,32 @@ def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[An
     from lnet.runtime.cluster.connect import connected
 
     return connected(cluster, plan)
+
+
+class Lasting:
+    """A stream whose reader may go away, a pipe or a terminal: a run goes on, and what it prints is lost."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._drop(len(text))
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop(0)
+
+    def _drop(self, written: int) -> int:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @dataclass(frozen=True)
@@ -143,7 +179,7 @@ class Training:
         """Train, again and again if there is a cluster to wait for."""
         from lnet.runtime.progress import reporter_for
 
-        console = Console()
+        console = Console(file=cast(IO[str], Lasting(sys.stdout)))
         if self.cluster is None or self.wait is None:
             with client_of(self.cluster, self.plan) as client:
                 return begin(reporter_for(console, self.cluster is not None), client)
@@ -168,6 +204,6 @@ def _train(training: Training, begin: Begin, go_on: Begin) -> None:
     try:
         finished = training.attempt(begin, go_on)
     except lnet.Interrupted as interrupted:
-        click.echo(str(interrupted), err=True)
-        context.exit(130)
+        say_last(str(interrupted))
+        context.exit(INTERRUPTED)
     click.echo(f"trained: {finished.directory}")

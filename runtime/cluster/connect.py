@@ -16,6 +16,7 @@ from distributed.utils import silence_logging_cmgr
 
 from lnet.compiler.plan import Plan
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.stopping import SIGNALS
 
 from .connection import PATIENCE, lost
 
@@ -96,7 +97,7 @@ class Sheltered(Nanny):
     async def instantiate(self) -> Any:
         """Block the signals in this thread, whose mask is that of all threads and processes that it starts."""
         resource_tracker.ensure_running()  # unblocks some of them when it starts its own process
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         return await super().instantiate()
 
 

@@ -22,6 +22,7 @@ from lnet.runtime.progress import Reporter
 from lnet.runtime.provenance import expected
 from lnet.runtime.run import Run
 from lnet.runtime.sharded import committed, number_of
+from lnet.runtime.stopping import Stop
 
 from .account import Account
 from .brief import Brief, versions
@@ -49,15 +50,12 @@ SHOWN = 10
 """Workers that an error names."""
 MEMORY_HINT = "give each worker more memory, or take more workers: lnetc explain says what each holds"
 
-GRACE = 30.0
-"""Seconds that a run that is to stop has for its checkpoint."""
-
 
 def train_on(
     client: Client,
     run: Run,
     reporter: Reporter,
-    stopped: Callable[[], bool],
+    stop: Stop,
     samples: Dataset,
     array: Path | None,
     resumed: bool,
@@ -72,8 +70,8 @@ def train_on(
     brief = _brief(client, run, array)
     check_processes(client, brief)
     with reached(run):
-        await_predecessor(client, run, reporter.said, stopped)
-    if stopped():
+        await_predecessor(client, run, reporter.said, lambda: stop.asked)
+    if stop.asked:
         return False
     own(run.directory, brief.run)
     run.checkpoints.clean()
@@ -81,6 +79,7 @@ def train_on(
     check_origin(client, brief)
     run.plan.save(run.directory / "plan.json")
     following = _Following(run, brief, reporter, samples)
+    stop.awaits = following.awaited
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
         following.begin(Account(log, reporter), client, resumed, data)
@@ -89,7 +88,10 @@ def train_on(
             page = page_address(client, brief)
             if page is not None:
                 reporter.said(f"to watch it: {page}")
-            following.follow(events, stopped, connection)
+            following.follow(events, stop, connection)
+    except KeyboardInterrupt:
+        log.add("interrupted", step=following.step)
+        raise
     finally:
         following.keep_checksums()
         reporter.finished()
@@ -148,8 +150,12 @@ def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
 
 @contextmanager
 def _roles(connection: Connection, told: Callable[[str], None]) -> Iterator[None]:
-    """Put a coordinator on the scheduler and a host on every worker, those that join later too."""
+    """Put a coordinator on the scheduler and a host on every worker, those that join later too.
+
+    If whoever follows the run is in a hurry, they save what there is and take themselves off.
+    """
     client, brief = connection.client, connection.brief
+    hurried = False
     head, witness, entrance = Head(brief, client.id), Witness(brief.run), Entrance(brief)
     with reached(connection.run):
         client.register_plugin(head, name=head.name)
@@ -158,8 +164,11 @@ def _roles(connection: Connection, told: Callable[[str], None]) -> Iterator[None
             connection.watch(witness, told)
             client.register_plugin(entrance, name=entrance.name)
         yield
+    except KeyboardInterrupt:
+        hurried = True
+        raise
     finally:
-        if connection.lost:
+        if connection.lost or hurried:
             connection.abandon()
         else:
             connection.release("unregister_worker_plugin", entrance.name)
@@ -211,29 +220,20 @@ class _Following:
         )
         self.reporter.started(self.steps.done, self.brief.spec.batches)
 
-    def _grace(self) -> float:
-        """Say what a run that is to stop waits for, and return for how many seconds: without a step there is nothing."""
-        if self.steps.done == self.brief.begun_at:
-            self.reporter.said("stopping: no step was finished, so there is nothing to save")
-            return 0.0
-        self.reporter.said(
-            f"stopping: a checkpoint is waited for, {GRACE:g} s at most; a second Ctrl-C does not wait"
-        )
-        return GRACE
+    def awaited(self) -> str | None:
+        """Return what is waited for before the run stops; without a step there is nothing to save."""
+        return "a checkpoint" if self.steps.done > self.brief.begun_at else None
 
-    def follow(self, events: queue.Queue[Event], stopped: Callable[[], bool], connection: Connection) -> None:
+    def follow(self, events: queue.Queue[Event], stop: Stop, connection: Connection) -> None:
         """Take events until the run has ended; ask for its end when it is to stop.
 
         Raises `LnetError` if the cluster is lost, or something fails on it that ends the run.
         """
-        asked, until = False, 0.0
+        asked = False
         while True:
-            if stopped() and not asked:
-                asked, until = True, time.monotonic() + self._grace()
+            if stop.asked and not asked:
+                asked = True
                 connection.control("stop")
-            if asked and time.monotonic() >= until:
-                self.log.add("interrupted", step=self.step)
-                return
             try:
                 event = events.get(timeout=0.2)
             except queue.Empty:

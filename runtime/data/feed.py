@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -23,23 +23,41 @@ class Batches(Protocol[Made]):
 
 
 @contextmanager
-def feed(dataset: Batches[T], first_step: int, steps: int, batch: int) -> Iterator[Iterator[T]]:
+def feed(
+    dataset: Batches[T],
+    first_step: int,
+    steps: int,
+    batch: int,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Iterator[T]]:
     """Give the batches of steps `first_step` to `steps`, decoded ahead by two threads.
 
-    What goes wrong while decoding is raised where the batch is taken.
+    There are no more of them once `stopped()`, and none is waited for. What goes wrong while decoding is raised where
+    the batch is taken.
     """
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lnet-decode")
     try:
-        yield _batches(pool, dataset, range(first_step * batch, steps * batch, batch), batch)
+        firsts = range(first_step * batch, steps * batch, batch)
+        yield _taken(_decoding(pool, dataset, firsts, batch), stopped)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=not stopped(), cancel_futures=True)
 
 
-def _batches(pool: ThreadPoolExecutor, dataset: Batches[T], firsts: range, batch: int) -> Iterator[T]:
+def _decoding(
+    pool: ThreadPoolExecutor, dataset: Batches[T], firsts: range, batch: int
+) -> Iterator[Future[T]]:
     waiting: deque[Future[T]] = deque()
     for first in firsts:
         waiting.append(pool.submit(dataset.batch, first, batch))
         if len(waiting) > AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _taken(decoding: Iterator[Future[T]], stopped: Callable[[], bool]) -> Iterator[T]:
+    for future in decoding:
+        while not future.done():
+            if stopped():
+                return
+            wait([future], timeout=0.1)
+        yield future.result()

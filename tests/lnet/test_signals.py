@@ -2,12 +2,15 @@
 
 import os
 import pty
+import re
 import select
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from small_run import furnish
 
@@ -23,13 +26,16 @@ def folder(tmp_path, monkeypatch):
 
 
 class Terminal:
-    """`lnetc` in a pseudo-terminal of its own."""
+    """`lnetc` in a pseudo-terminal of its own; `first` is Python that is run before it."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, first=""):
         self.text = ""
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "lnet", *map(str, arguments)])
+            command = (
+                ["-m", "lnet"] if not first else ["-c", f"{first}\nfrom lnet.__main__ import main\nmain()"]
+            )
+            os.execv(sys.executable, [sys.executable, *command, *map(str, arguments)])
 
     def read(self, until=lambda text: False, seconds=120):
         """Read until something is on the screen, or the command has ended."""
@@ -41,6 +47,15 @@ class Terminal:
                 except OSError:  # nobody has it open any more
                     return
         assert until(self.text) or time.monotonic() < deadline, self.text
+
+    @property
+    def words(self):
+        """What it said, whatever lines and colours it is in."""
+        return " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text).split())
+
+    def seen(self, part):
+        self.read(lambda text: part in self.words)
+        assert part in self.words
 
     def press(self, keys=b"\x03"):
         os.write(self.screen, keys)
@@ -81,3 +96,131 @@ def test_ctrl_c_before_the_first_step_says_that_there_is_no_checkpoint(folder):
     assert terminal.status() == 130, terminal.text
     assert list(lnet.open_run("a").checkpoints.files()) or "there is no checkpoint" in terminal.text
     assert "Traceback" not in terminal.text
+
+
+# --- what does not end by itself -----------------------------------------------------------------------------------
+
+STUCK = """
+import ctypes
+def stand_still():
+    "Wait for ever in the C library, as XLA may for minutes: no handler of Python's runs meanwhile."
+    mutex = ctypes.create_string_buffer(256)
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+"""
+COMPILING = f"""{STUCK}
+import lnet.runtime.trainer as trainer
+trainer.training_step = lambda *about: lambda *arguments: stand_still()
+"""
+SAVING = f"""{STUCK}
+import lnet.runtime.checkpoints as checkpoints
+write = checkpoints.write_checkpoint
+checkpoints.write_checkpoint = lambda path, one: write(path, one) if one.step <= 5 else stand_still()
+"""
+
+
+def test_ctrl_c_saves_a_checkpoint_in_one_process(folder):
+    terminal = Terminal("run", "small.lnet", "-d", "a", "--steps", 1000000)
+    terminal.read(lambda text: stepped())
+    terminal.press()
+    assert terminal.status() == 130, terminal.text
+    step = max(lnet.open_run("a").checkpoints.files())
+    assert f"stopped at step {step:,}; go on with: lnetc resume a" in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+def test_ctrl_c_while_xla_compiles(folder):
+    terminal = Terminal("run", "small.lnet", "-d", "a", first=COMPILING)
+    terminal.read(lambda text: Path("a/events.jsonl").exists())
+    time.sleep(1)
+    terminal.press()
+    terminal.seen("stopping: there is nothing to save")
+    assert terminal.status() == 130, terminal.text
+    assert "stopped; there is no checkpoint, so begin anew with: lnetc resume a" in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_checkpoint(folder):
+    terminal = Terminal("run", "small.lnet", "-d", "a", "--grace", 600, first=SAVING)
+    terminal.read(lambda text: '"step": 9,' in Path("a/events.jsonl").read_text() if stepped() else False)
+    terminal.press()
+    terminal.seen("is waited for, 600 s at most; a second Ctrl-C does not wait")
+    time.sleep(0.5)
+    terminal.press()
+    time.sleep(0.5)
+    terminal.press()
+    assert terminal.status() == 130, terminal.text
+    assert max(lnet.open_run("a").checkpoints.files()) == 5
+    assert "stopped; the newest checkpoint is that of step 5; go on with: lnetc resume a" in terminal.words
+    assert "Traceback" not in terminal.text
+
+
+def test_a_checkpoint_has_its_grace_and_no_more(folder):
+    terminal = Terminal("run", "small.lnet", "-d", "a", "--grace", 1, first=SAVING)
+    terminal.read(lambda text: '"step": 9,' in Path("a/events.jsonl").read_text() if stepped() else False)
+    terminal.press()
+    assert terminal.status() == 130, terminal.text
+    assert "is waited for, 1 s at most" in terminal.words
+    assert "the newest checkpoint is that of step 5" in terminal.words
+
+
+def test_a_second_ctrl_c_with_workers_of_this_machine(folder):
+    terminal = Terminal("run", "small.lnet", "--cluster", "-d", "a", "--steps", 1000000)
+    terminal.read(lambda text: stepped())
+    workers = psutil.Process(terminal.pid).children(recursive=True)
+    terminal.press()
+    terminal.seen("stopping: ")
+    terminal.press()
+    assert terminal.status() == 130, terminal.text
+    assert "Traceback" not in terminal.text
+    assert len(workers) > 1
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+
+
+def test_workers_of_a_command_that_is_killed_end(folder):
+    terminal = Terminal("run", "small.lnet", "--cluster", "-d", "a", "--steps", 1000000)
+    terminal.read(lambda text: stepped())
+    workers = psutil.Process(terminal.pid).children(recursive=True)
+    os.kill(terminal.pid, signal.SIGKILL)
+    assert terminal.status() == -signal.SIGKILL
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_prints(folder):
+    command = [sys.executable, "-m", "lnet", "run", "small.lnet", "-d", "a"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.close()
+        said = run.stderr.read()
+    assert run.returncode == 0
+    assert said == ""
+    assert lnet.open_run("a").events()[-1]["event"] == "done"
+
+
+def test_a_run_goes_on_in_a_terminal_that_is_gone(folder):
+    terminal = Terminal(
+        "run", "small.lnet", "-d", "a", first="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    )
+    terminal.read(lambda text: "training" in text or Path("a/events.jsonl").exists())
+    os.close(terminal.screen)
+    assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
+    assert lnet.open_run("a").events()[-1]["event"] == "done"
+
+
+def test_a_program_that_trains_is_interrupted_and_goes_on(folder):
+    code = """
+import lnet, signal
+before = signal.getsignal(signal.SIGINT)
+try:
+    lnet.train(lnet.compile("small.lnet"), directory="a", steps=1000000)
+except lnet.Interrupted as stopped:
+    print("checkpoint:", stopped.step, stopped.checkpoint, signal.getsignal(signal.SIGINT) is before)
+"""
+    Path("program.py").write_text(code)
+    with subprocess.Popen([sys.executable, "program.py"], stdout=subprocess.PIPE, text=True) as program:
+        while not stepped():
+            time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        said = program.communicate(timeout=120)[0]
+    step = max(lnet.open_run("a").checkpoints.files())
+    assert said == f"checkpoint: {step} a/checkpoints/step-{step:08d}.safetensors True\n"
+    assert program.returncode == 0

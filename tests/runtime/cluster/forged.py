@@ -72,7 +72,7 @@ class Forger:
         self.deliver("no message")
         self.deliver(address=[0, 1], arrays=[])
         self.deliver(address=["0", None, 1, 0, "e", 1, 0], arrays=[])
-        self.deliver(address=[0, 1, STEP, 0, "values 0", 0, 7], arrays=[])
+        self.deliver(address=[0, 1, STEP, 0, "values 0", 0, 7, 0], arrays=[])
 
     def exchanges(self):
         right = np.ones(self.shape_of_values(), np.float32)

@@ -1,0 +1,303 @@
+"""How a process ends when it is asked to: by Ctrl-C, by SIGTERM, or by SIGHUP, which a terminal that is closed sends.
+
+Python calls the handler of a signal in its main thread, and not before that has come back from what it is in: XLA may
+compile for minutes, a disk may hang. So the system also writes every signal into a pipe, and a thread reads it there,
+the watch. It answers at once, and sees to it that the process ends in time:
+
+                     a run with something to save            all else
+    first signal     an answer, then a checkpoint            KeyboardInterrupt
+    second, or when  KeyboardInterrupt, which the run        a command ends
+    the grace ends   turns into `Interrupted`
+    third            a command ends
+
+A command also ends when it has not done so by itself a few seconds after KeyboardInterrupt. A program that calls
+`lnet.train` is never ended: it gets `Interrupted` as soon as its main thread runs Python again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 30.0
+"""Seconds that a run has for its checkpoint, by default."""
+PROMPT = 1.0
+"""Seconds that a run has to end by itself where there is nothing to save."""
+UNWINDING = 3.0
+"""Seconds that a command has to end by itself after KeyboardInterrupt, or after its run has stopped."""
+TOGETHER = 0.1
+"""Seconds within which signals are one wish: `timeout` sends SIGTERM to its child, and again to the child's group."""
+INTERRUPTED = 130
+"""The exit status."""
+KICK = signal.SIGURG
+"""Has the main thread call the handler; otherwise ignored, so that it harms nobody."""
+OVER, STOPPED, CLOSE = 253, 254, 255
+"""What the main thread writes into the pipe: a run is over, a run was stopped, there is nothing more to watch."""
+
+
+class Interrupted(Exception):
+    """Training was stopped from outside.
+
+    `checkpoint` is the newest one of the run and `step` the step that it was written at; None where there is none.
+    """
+
+    def __init__(self, directory: Path, checkpoints: Mapping[int, Path], saved: bool) -> None:
+        self.directory, self.step = directory, max(checkpoints, default=None)
+        self.checkpoint = None if self.step is None else checkpoints[self.step]
+        resume = f"lnetc resume {shlex.quote(str(directory))}"
+        if self.step is None:
+            text = f"stopped; there is no checkpoint, so begin anew with: {resume}"
+        elif saved:
+            text = f"stopped at step {self.step:,}; go on with: {resume}"
+        else:
+            text = f"stopped; the newest checkpoint is that of step {self.step:,}; go on with: {resume}"
+        super().__init__(text)
+
+
+@dataclass
+class Stop:
+    """The wish that something stops, and what that says to it.
+
+    `in_order`: it looks at `asked` and ends by itself. Then `say` takes the answer to the first signal, and `awaits` gives
+    what is waited for; None where there is nothing to save. `words` are the last that a command says.
+    """
+
+    in_order: bool = True
+    grace: float = GRACE
+    say: Callable[[str], None] = lambda message: None
+    words: Callable[[], str] = lambda: "interrupted"
+    awaits: Callable[[], str | None] = lambda: None
+    asked: bool = False
+
+
+@contextmanager
+def stopping(stop: Stop) -> Iterator[None]:
+    """Let signals stop what is done here; elsewhere than in the main thread, which alone gets them, they do not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+    elif _command is not None:
+        with _command.on(stop):
+            yield
+    else:
+        watch = Watch(ends=False)
+        watch.begin()
+        try:
+            with watch.on(stop):
+                yield
+        finally:
+            watch.end()
+
+
+@contextmanager
+def command() -> Iterator[None]:
+    """Let signals end this process, in order where a run stops in order, and with the exit status of Ctrl-C."""
+    global _command
+    _command = Watch(ends=True)
+    _command.begin()
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            leave()
+        raise
+    finally:
+        _command.end()
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        _command = None
+
+
+def leave() -> NoReturn:
+    """End this process after a signal: one that is taken apart while XLA compiles in other threads may crash."""
+    if _command is not None:
+        _command.say_last(_command.stop.words)
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(INTERRUPTED)
+
+
+def say_last(words: str) -> None:
+    """Print the last words of a command that a signal ends, unless the watch has said them."""
+    if _command is not None:
+        _command.say_last(lambda: words)
+    else:
+        _print(words)
+
+
+def _print(words: str) -> None:
+    with suppress(OSError):  # a terminal that is closed
+        print(words, file=sys.stderr, flush=True)
+
+
+_command: Watch | None = None
+
+
+class Phase(Enum):
+    CALM = auto()
+    WAITING = auto()
+    """for something to stop in order"""
+    ENDING = auto()
+    """after KeyboardInterrupt"""
+
+
+class Watch:
+    """Takes the signals of this process; `ends`: whether it may end the process."""
+
+    def __init__(self, ends: bool) -> None:
+        self.ends, self.stop = ends, Stop(in_order=False)
+        self._hurried: Stop | None = None
+        self._phase, self._deadline, self._last = Phase.CALM, math.inf, -math.inf
+        self._speaking, self._spoken = threading.Lock(), threading.Event()
+
+    # --- in the main thread ------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._pipe = os.pipe()
+        for end in self._pipe:
+            os.set_blocking(end, False)
+        self._thread = threading.Thread(target=self._watch, name="lnet-signals", daemon=True)
+        self._thread.start()
+        self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        self._before = {number: _handler(number) for number in (KICK, *SIGNALS)}
+        for number, before in self._before.items():
+            if before is not None:
+                signal.signal(number, self._handle)
+
+    def end(self) -> None:
+        for number, before in self._before.items():
+            if before is not None:
+                signal.signal(number, before)
+        signal.set_wakeup_fd(self._wakeup)
+        self._tell(CLOSE)
+        self._thread.join()
+        for end in self._pipe:
+            os.close(end)
+
+    @contextmanager
+    def on(self, stop: Stop) -> Iterator[None]:
+        before, self.stop, how = self.stop, stop, OVER
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt):
+            before.words, how = stop.words, STOPPED
+            raise
+        finally:
+            self.stop = before
+            self._tell(how)
+
+    def _tell(self, what: int) -> None:
+        os.write(self._pipe[1], bytes([what]))
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if number != KICK:
+            self.stop.asked = True
+        elif self._hurried is self.stop:
+            self._hurried = None
+            raise KeyboardInterrupt
+
+    # --- in the watch's own thread -----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._pipe[0], select.POLLIN)
+        while True:
+            left = self._deadline - time.monotonic()
+            ready = poll.poll(None if left == math.inf else max(0.0, 1000 * left))
+            for what in os.read(self._pipe[0], 64) if ready else b"":
+                if what == CLOSE:
+                    return
+                self._take(what)
+            if time.monotonic() >= self._deadline:
+                self._late()
+
+    def _take(self, what: int) -> None:
+        if what == OVER:
+            self._enter(Phase.CALM)
+        elif what == STOPPED:
+            self._enter(Phase.ENDING, UNWINDING)
+        elif what in SIGNALS:
+            now = time.monotonic()
+            together, self._last = now - self._last < TOGETHER, now
+            if self._phase is Phase.CALM:
+                self._first(self.stop)
+            elif not together and what != signal.SIGHUP:  # of which a closed terminal sends several
+                self._again()
+
+    def _first(self, stop: Stop) -> None:
+        if not stop.in_order:
+            self._hurry(stop)
+            self.say_last(stop.words)
+            return
+        stop.asked, awaited = True, stop.awaits()
+        self._enter(Phase.WAITING, PROMPT if awaited is None else stop.grace)
+        if awaited is None:
+            answer = "stopping: there is nothing to save"
+        else:
+            answer = (
+                f"stopping: {awaited} is waited for, {stop.grace:g} s at most; a second Ctrl-C does not wait"
+            )
+        _aside(lambda: stop.say(answer))
+
+    def _again(self) -> None:
+        if self._phase is Phase.WAITING or not self.ends:
+            self._hurry(self.stop)
+        else:
+            self._leave()
+
+    def _late(self) -> None:
+        if self._phase is Phase.WAITING:
+            self._hurry(self.stop)
+        elif self.ends:
+            self._leave()
+        else:
+            self._deadline = math.inf
+
+    def _hurry(self, stop: Stop) -> None:
+        """Raise KeyboardInterrupt in the main thread, if that is still about what is to stop."""
+        self._enter(Phase.ENDING, UNWINDING)
+        self._hurried = stop
+        signal.pthread_kill(threading.main_thread().ident or 0, KICK)
+
+    def _enter(self, phase: Phase, seconds: float = math.inf) -> None:
+        self._phase, self._deadline = phase, time.monotonic() + seconds
+
+    def _leave(self) -> NoReturn:
+        self.say_last(self.stop.words)
+        os._exit(INTERRUPTED)
+
+    # --- in both -----------------------------------------------------------------------------------------------------
+
+    def say_last(self, words: Callable[[], str]) -> None:
+        """Print the last words, if that has not been done."""
+        if self._speaking.acquire(blocking=False):
+            _aside(lambda: _print(words())).join(timeout=1.0)
+            self._spoken.set()
+        self._spoken.wait(timeout=1.0)
+
+
+def _handler(number: int) -> Any:
+    """Return what handles a signal, if that may be replaced: what is not Python's cannot be put back, and `nohup` holds."""
+    handler = signal.getsignal(number)
+    return None if number == signal.SIGHUP and handler == signal.SIG_IGN else handler
+
+
+def _aside(say: Callable[[], None]) -> threading.Thread:
+    """Say something without being held up by a terminal, or a disk, that stands still."""
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    return thread
