@@ -207,7 +207,8 @@ class Cluster:
     def stop(self, process, seconds, asleep=False):
         """Stop a process, half of the time between a decision and what follows from it; `asleep`: its machine, too."""
         process.freeze, process.asleep = seconds, asleep
-        if self.random.random() < 0.5:
+        at_once = self.random.random() < 0.5
+        if at_once == asleep:  # which half it is decides what seeds draw: those of sleep came later
             self._stand_still(process)
 
     def _stand_still(self, process):
