@@ -124,5 +124,6 @@ CODES: dict[str, str] = {
     "W501": "a network without an objective",
     "W502": "weights that no objective trains",
     "W606": "a plan older than its file",
+    "W607": "a grace that is too short for a checkpoint",
     "W608": "a value that has changed since version 0.1",
 }

@@ -16,6 +16,7 @@ import optax
 from numpy.typing import ArrayLike
 
 from lnet.compiler.plan import Plan
+from lnet.compiler.saving import warn_of_grace
 from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .cache import keep_programs
@@ -105,7 +106,7 @@ def train(
         reporter.said(note)
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
         reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
-    with _stoppable(run, reporter, grace) as stop, locked(run):
+    with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
             _train_on(client, run, reporter, samples, given, stop, resumed=False)
             return run
@@ -151,7 +152,7 @@ def resume(
     with locked(run):
         run, notes = _compared(run, samples, other_images)
         _log(run, reporter, notes)
-    with _stoppable(run, reporter, grace) as stop, locked(run):
+    with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
             _train_on(client, replace(run, plan=plan), reporter, samples, given, stop, resumed=True)
             return run
@@ -166,8 +167,14 @@ def resume(
 
 
 @contextmanager
-def _stoppable(run: Run, reporter: Reporter, grace: float) -> Iterator[Stop]:
-    """Let signals stop a run; one that could not save what it had is interrupted, too."""
+def _stoppable(run: Run, reporter: Reporter, grace: float, client: Client | None) -> Iterator[Stop]:
+    """Let signals stop a run; one that could not save what it had is interrupted, too.
+
+    Warns where `grace` is too short for a checkpoint.
+    """
+    late = warn_of_grace(run.plan, grace, client is not None)
+    if late is not None:
+        warnings.warn(f"{late.code}: {late.message}; {late.hints[0]}", LnetWarning, stacklevel=5)
 
     def hurried() -> Interrupted:
         return Interrupted(run.directory, run.checkpoints.files(), saved=False)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
@@ -79,6 +80,7 @@ class Trainer:
     state: Any
     stop: Stop
     checked: float = field(default_factory=time.monotonic)
+    slowest: float = 0.0
 
     def __post_init__(self) -> None:
         self.saved = self.step
@@ -192,13 +194,24 @@ class Trainer:
         checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
         try:
             checksums.keep(self.run.directory, self.samples.checksums.take_fresh())
+            began = time.monotonic()
             path = self.run.checkpoints.save(checkpoint, self.owner)
         except OSError as error:
             self._warn(f"the checkpoint at step {self.step:,} could not be written: {error}")
             return error
+        self._time_checkpoint(time.monotonic() - began)
         self.saved = self.step
         self.log.add("checkpoint", step=self.step, file=path.name)
         return None
+
+    def _time_checkpoint(self, seconds: float) -> None:
+        """Warn once where a checkpoint takes longer than it may take after Ctrl-C."""
+        if self.slowest <= self.stop.grace < seconds:
+            self._warn(
+                f"the checkpoint of step {self.step:,} took {seconds:.1f} s, and after Ctrl-C it has "
+                f"{self.stop.grace:g} s: --grace {ceil(seconds)}"
+            )
+        self.slowest = max(self.slowest, seconds)
 
     def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
         """Keep the last finite parameters and say where the first value that is not finite came from."""

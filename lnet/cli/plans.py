@@ -18,7 +18,16 @@ from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
 
-from .options import Existing, json_option, layout_options, overrides_from, set_option, the_only, write_file
+from .options import (
+    Existing,
+    grace_option,
+    json_option,
+    layout_options,
+    overrides_from,
+    set_option,
+    the_only,
+    write_file,
+)
 from .program import main
 
 
@@ -121,6 +130,7 @@ def compile_command(
     help="Show which kernels one process runs, and their times, predicted or measured.",
 )
 @json_option
+@grace_option
 @layout_options
 @set_option
 def explain(
@@ -128,12 +138,14 @@ def explain(
     svg: Path | None,
     kernels: bool,
     as_json: bool,
+    grace: float,
     settings: Sequence[str],
     **options: Any,
 ) -> None:
     """Say what a .lnet file or a plan computes, what it costs, and how it is cut up."""
     from lnet.compiler.explain import explain_data, explain_text
     from lnet.compiler.picture import to_svg
+    from lnet.compiler.saving import warn_of_grace
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.tune import kept
@@ -151,6 +163,9 @@ def explain(
         click.echo(kernels_text(plan.graph, kept(plan.graph), terminal_width()))
     else:
         click.echo(explain_text(plan, terminal_width()))
+    late = warn_of_grace(plan, grace, cluster=len(plan.workers) > 1)
+    if late is not None:
+        click.echo(render_all([late], None), err=True)
 
 
 @main.command("tune")

@@ -187,6 +187,27 @@ def test_explain(folder):
     assert not list(folder.glob("*.plan"))
 
 
+def test_a_grace_that_is_too_short(folder):
+    large = TEXT.replace("network small", "network large").replace("local(3, 2)", "local(10, 41)")
+    (folder / "large.lnet").write_text(large.replace("input(8x8x1)", "input(512x512x3)"))
+    assert "W607" not in lnetc("explain", "small.lnet").stderr
+    warned = lnetc("explain", "large.lnet").stderr
+    data = json.loads(lnetc("explain", "large.lnet", "--json").stdout)["totals"]
+    assert data["parameter_bytes"] + data["state_bytes"] == 2 * 24_896_085_600
+    assert "warning W607: a checkpoint of 'large' has 49.8 GB: a disk that takes 100 MB a second" in warned
+    assert "needs 498 s for it, and after Ctrl-C a run has 30 s\n = hint: --grace 498 " in warned
+    assert "W607" not in lnetc("explain", "large.lnet", "--grace", 498).stderr
+    halves = lnetc("explain", "large.lnet", "--workers", 2, "--replicas", 1).stderr
+    assert "has 49.8 GB, 24.9 GB of them one worker's" in halves
+    assert "--grace 250 " in halves
+
+
+def test_a_run_says_that_its_grace_is_too_short(folder):
+    assert "W607: a checkpoint of 'small'" in lnetc("run", "small.lnet", "-d", "a", "--grace", 0).stderr
+    assert "W607" in lnetc("resume", "a", "--steps", 7, "--grace", 0).stderr
+    assert "W607" not in lnetc("resume", "a", "--steps", 8).stderr
+
+
 def test_explain_kernels(folder):
     lines = lnetc("explain", "--kernels").stdout.splitlines()
     assert lines[0].split() == ["layer", "gives", "product", "shape", "ms", "known"]

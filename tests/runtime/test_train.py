@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from small_run import TEXT, furnish, plan_of
 
 import lnet
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime import checkpoints
 from lnet.runtime.network import initial_params
 
 
@@ -302,6 +304,21 @@ def test_killed_at_random_moments(folder):
         process.wait()
     resumed = lnet.resume(folder / "b")
     assert_equal(weights(whole), weights(resumed))
+
+
+def test_a_checkpoint_that_takes_longer_than_its_grace_is_said_once(folder, monkeypatch):
+    real_write = checkpoints.write_checkpoint
+
+    def slowly(*arguments):
+        time.sleep(0.3)
+        real_write(*arguments)
+
+    monkeypatch.setattr(checkpoints, "write_checkpoint", slowly)
+    run = lnet.train(plan_of(folder, steps=9, checkpoint=3), directory=folder / "a", grace=0.2)
+    (message,) = [event["message"] for event in run.events() if event["event"] == "warning"]
+    assert re.fullmatch(
+        r"the checkpoint of step 3 took \d+\.\d s, and after Ctrl-C it has 0\.2 s: --grace \d+", message
+    )
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------
