@@ -14,6 +14,7 @@ class Times:
     """Seconds, each by the clock of whoever counts them, which never jumps, and goes on while its machine sleeps.
 
     `drift` bounds how much faster or slower any clock runs than true time; leases are safe as long as it holds.
+    Raises ValueError for a `doubt` that short pauses of a worker could fill.
     """
 
     beat: float = 0.25  # between two reports of a worker
@@ -30,10 +31,16 @@ class Times:
     drift: float = 0.02
     futility: float = 60.0  # in which processes end and no step is finished, before a run is given up
 
+    def __post_init__(self) -> None:
+        if self.doubt < 3 * self.gap:
+            raise ValueError(
+                "a worker that stands still twice in a row would be taken for one that is cut off"
+            )
+
     @property
     def gap(self) -> float:
-        """Between two reports of a worker that is heard all the time."""
-        return 3 * self.beat
+        """Between two reports of a worker that is heard all the time, at most."""
+        return 2 * self.beat
 
     @property
     def until_expired(self) -> float:
