@@ -8,7 +8,6 @@ values = lnet.open_run("runs/a").network()(images)
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from lnet.runtime.train import resume, train
     from lnet.runtime.tune import tune
 
-__version__ = _version("lnetc")
+__version__: str
 
 _PLACES = {
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
@@ -85,7 +84,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: checking a file must not wait for jax."""
+    """Import a public name when it is first asked for: checking a file must not wait for jax, nor a signal for anything."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("lnetc")
     if name not in _PLACES:
         raise AttributeError(f"module 'lnet' has no attribute '{name}'")
     module, _, attribute = _PLACES[name].partition(":")

@@ -1,10 +1,17 @@
 """`lnetc`, and `python -m lnet`."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # no traceback out of the imports: there is nothing yet to end in order
+
 from lnet.runtime.stopping import command
 
 
 def main() -> None:
-    """Run the command that the arguments name; signals end it in order from the first import on."""
+    """Run the command that the arguments name; signals end it in order from here on."""
     with command():
         from lnet.cli import main as lnetc
 

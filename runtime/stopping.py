@@ -118,7 +118,8 @@ def command() -> Iterator[None]:
     finally:
         _command.end()
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            if _handler(number) is not None:
+                signal.signal(number, signal.SIG_DFL)
         _command = None
 
 
@@ -291,9 +292,12 @@ class Watch:
 
 
 def _handler(number: int) -> Any:
-    """Return what handles a signal, if that may be replaced: what is not Python's cannot be put back, and `nohup` holds."""
+    """Return what handles a signal, if that may be replaced: what is not Python's cannot be put back.
+
+    One that is ignored stays so: `nohup` asks for that, and a shell script for what it starts with `&`.
+    """
     handler = signal.getsignal(number)
-    return None if number == signal.SIGHUP and handler == signal.SIG_IGN else handler
+    return None if number in SIGNALS and handler == signal.SIG_IGN else handler
 
 
 def _aside(say: Callable[[], None]) -> threading.Thread:

@@ -25,6 +25,9 @@ def folder(tmp_path, monkeypatch):
     return furnish(tmp_path)
 
 
+HELD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
 class Terminal:
     """`lnetc` in a pseudo-terminal of its own; `first` is Python that is run before it."""
 
@@ -96,6 +99,36 @@ def test_ctrl_c_before_the_first_step_says_that_there_is_no_checkpoint(folder):
     assert terminal.status() == 130, terminal.text
     assert list(lnet.open_run("a").checkpoints.files()) or "there is no checkpoint" in terminal.text
     assert "Traceback" not in terminal.text
+
+
+IMPORTED = """
+import os, signal, sys
+class Finder:
+    "Sends SIGINT when a module is looked for."
+    def find_spec(self, name, *place):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("lnet.runtime.stopping", -signal.SIGINT), ("lnet.cli.runs", 130), ("rich", 130)]
+)
+def test_ctrl_c_while_python_imports_prints_no_traceback(folder, module, status):
+    terminal = Terminal("run", "small.lnet", "-d", "a", first=IMPORTED.format(module=module))
+    assert terminal.status() == status, terminal.text
+    assert "Traceback" not in terminal.text
+    assert not Path("a").exists()
+
+
+def test_a_command_that_a_script_starts_in_the_background_is_not_stopped(folder):
+    """A shell has it ignore SIGINT, which the terminal sends to the whole script."""
+    terminal = Terminal("run", "small.lnet", "-d", "a", "--steps", 1000, first=HELD)
+    terminal.read(lambda text: stepped())
+    terminal.press()
+    assert terminal.status() == 0, terminal.text
+    assert lnet.open_run("a").events()[-1]["event"] == "done"
 
 
 # --- what does not end by itself -----------------------------------------------------------------------------------
