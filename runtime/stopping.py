@@ -125,8 +125,7 @@ def command() -> Iterator[None]:
 
 def leave() -> NoReturn:
     """End this process after a signal: one that is taken apart while XLA compiles in other threads may crash."""
-    if _command is not None:
-        _command.say_last(_command.stop.words)
+    say_last("interrupted" if _command is None else _command.stop.words())
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(INTERRUPTED)

@@ -55,6 +55,7 @@ def begin(spec: Spec, now: float, manifest: Manifest | None = None, rules: Rules
             manifest=manifest,
             checkpoints=manifest.id,
             marked=manifest.used,
+            reached=manifest.used,
         ).enrolled()
     return _set_timer(table, now)
 
@@ -79,10 +80,18 @@ def step(table: Table, event: CoordinatorEvent) -> Step:
 
 
 def _give_up(table: Table, now: float) -> Step:
-    """Say once that nothing but the end of processes happens any more."""
-    if table.finished or table.doomed or not deaths.hopeless(table, now):
+    """Save what there is once nothing but the end of processes happens any more, then say so, once."""
+    if table.finished or table.given_up:
         return table, ()
-    return replace(table, doomed=True), (GiveUp(table.deaths, now - table.deaths[0].at),)
+    if table.doomed is None:
+        if not deaths.hopeless(table, now):
+            return table, ()
+        table = saving.begin_last(replace(table, doomed=now))
+    assert table.doomed is not None
+    if table.pending is not None and now - table.doomed <= table.spec.times.patience:
+        return table, ()
+    found = (*table.undoing, *table.deaths)
+    return replace(table, given_up=True), (GiveUp(found, table.doomed - found[0].at, table.undone),)
 
 
 def _set_timer(table: Table, now: float) -> Step:

@@ -1,9 +1,10 @@
 """Processes that end without a finished step between them: a run in which nothing else happens is given up.
 
-    step done    death    death    death   ...    death --> given up
+    step done    death    death    death   ...    death --> a checkpoint of what there is --> given up
                    |<-------- Times.futility ------->|      three or more, over that long, and no step since the first
 
-A step that is done forgets them all: a process that is killed now and then ends no run.
+A step that is done forgets them all: a process that is killed now and then ends no run. A synchronous run may lose its
+steps, too, and compute them again; one that has lost them ten times and never come further than once is given up as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 3
 """Deaths without a finished step between them before a run is given up."""
+RETRIES = 10
+"""Times that steps are computed again without any further one before a run is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,18 @@ def explained(table: Table, address: str, place: str, cause: Cause, now: float) 
     return replace(table, deaths=(*table.deaths, Death(address, place, now, cause, noticed=False)))
 
 
+def undone(table: Table) -> Table:
+    """Note that the deaths since the last step have undone steps before it."""
+    return replace(table, undoing=(*table.undoing, *table.deaths), undone=table.undone + 1)
+
+
 def forgotten(before: Table, after: Table) -> Table:
-    """Forget the deaths before a step that is done."""
-    done = after.pool.used > before.pool.used or after.committed > before.committed
-    return replace(after, deaths=()) if done and after.deaths else after
+    """Forget the deaths before a step that is done, and what they have undone once a run comes further than before."""
+    if after.pool.used > before.pool.used and after.deaths:
+        after = replace(after, deaths=())
+    if after.pool.used > after.reached:
+        after = replace(after, reached=after.pool.used, undoing=(), undone=0)
+    return after
 
 
 def postponed(table: Table, late: float) -> Table:
@@ -73,6 +84,8 @@ def hopeless(table: Table, now: float) -> bool:
 
     A death counts once its cause is told, at the latest ten beats after it.
     """
+    if table.undone >= RETRIES:
+        return True
     told_by = now - 10 * table.spec.times.beat
     found = [death.at for death in table.deaths if death.at <= told_by or death.cause.kind != "unknown"]
     if len(found) < ENOUGH:

@@ -203,10 +203,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The run can never go on: processes ended again and again, and no step was finished in `seconds`."""
+    """The run can never go on: processes ended again and again, and no step was finished in `seconds`.
+
+    `undone`: how many times steps were computed and lost again, if there were any.
+    """
 
     deaths: tuple[Death, ...]
     seconds: float
+    undone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 
 A crash anywhere before the rename leaves the last checkpoint as it was. Synchronous, all shards save at the same step.
 Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest. The last one
-of a run that is stopped waits until there are none.
+of a run that is stopped waits until there are none, that of a run that is given up (deaths.py) for nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ def save(table: Table, now: float) -> Step:
     if table.pending is None:
         return (_begin(table), ()) if _due(table) else (table, ())
     return _gather(table, table.pending)
+
+
+def begin_last(table: Table) -> Table:
+    """Begin a checkpoint of a run in which no step is done any more: of what all shards have already."""
+    if not table.begun or table.pool.used == (table.manifest.used if table.manifest is not None else 0):
+        return table
+    if table.pending is not None and table.pending.at in (None, table.committed):
+        return table
+    return _begun(_forget(table), table.committed if table.spec.synchronous else None)
 
 
 def written(table: Table, event: ManifestWritten) -> Step:
@@ -101,14 +110,17 @@ def _due(table: Table) -> bool:
     periodic = every > 0 and used - table.marked >= every
     # With all steps committed only the last checkpoint, which ends the run, is still to come.
     over = table.spec.synchronous and table.committed == table.spec.steps
-    return table.ending or (not over and (table.wanted or periodic))
+    return table.doomed is None and (table.ending or (not over and (table.wanted or periodic)))
 
 
 def _begin(table: Table) -> Table:
-    at = table.committed + (not table.ending) if table.spec.synchronous else None
-    id = table.checkpoints + 1
+    return _begun(table, table.committed + (not table.ending) if table.spec.synchronous else None)
+
+
+def _begun(table: Table, at: int | None) -> Table:
+    id, final = table.checkpoints + 1, table.ending
     return replace(
-        table, pending=Pending(id, at, table.ending), checkpoints=id, wanted=False, marked=table.pool.used
+        table, pending=Pending(id, at, final), checkpoints=id, wanted=False, marked=table.pool.used
     )
 
 

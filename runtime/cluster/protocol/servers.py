@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from . import room
+from .deaths import undone
 from .instructions import DeclareLost, DeclareRollback, Instruction, Note
 from .messages import Promoted, Reinstated, Restored
 from .seen import Seen, Update
@@ -173,8 +174,10 @@ def _roll_back(table: Table, index: int) -> Step:
     )
     slots = tuple(replace(slot, generation=slot.generation + 1, leases=()) for slot in table.slots)
     declared = DeclareRollback(index, checkpoint, step, table.committed)
-    table = replace(table, shards=shards, slots=slots, committed=step, pending=None)
-    return table.enrolled(), (declared,)
+    used = step * len(slots)
+    pool = replace(table.pool, used=used)
+    table = replace(table, shards=shards, slots=slots, committed=step, pool=pool, marked=used, pending=None)
+    return undone(table.enrolled()), (declared,)
 
 
 def _declare(table: Table, index: int) -> Step:

@@ -24,7 +24,7 @@ def dying(seed=0, workers=2, after=0.3, back=0.5, until=lambda cluster: False, *
         for worker in cluster.workers():
             if worker.state.tiles and worker.name not in doomed and not until(cluster):
                 doomed.add(worker.name)
-                cluster.after(after * cluster.random.random(), end, worker)
+                cluster.after(after * cluster.random.uniform(0.5, 1), end, worker)
         cluster.after(0.05, watch)
 
     def end(worker):
@@ -57,6 +57,50 @@ def test_one_that_had_steps_and_can_make_none_any_more_is_given_up():
     at, _ = cluster.given_up
     assert cluster.table.pool.used > 10
     assert 8 + 0.9 * FUTILITY <= at < 8 + 3 * FUTILITY  # by a clock that may run slower or faster
+
+
+@pytest.mark.parametrize("staleness", [None, 0, 1])
+def test_what_there_is_is_saved_before_a_run_is_given_up(staleness):
+    """From 7 s on no step is done, and who has the tile ends after 2 to 4 s: there is time for another copy of the shard."""
+    for seed in range(4):
+        settings = {"batches": 10**6, "replicas": 1, "tiles": 1, "staleness": staleness}
+        cluster = dying(seed, workers=4, after=4.0, until=lambda cluster: cluster.time < 7, **settings)
+        cluster.after(7.0, setattr, cluster, "_meet", lambda key: None)
+        cluster.run(60)
+        assert cluster.given_up is not None, f"seed {seed}"
+        assert not cluster.watch.losses
+        assert not cluster.watch.rollbacks
+        manifest = cluster.manifests[-1]
+        assert manifest.used == cluster.table.pool.used > 10, f"seed {seed}"
+        assert manifest.step == (cluster.table.committed if staleness == 0 else None)
+
+
+def test_without_a_copy_left_a_run_is_given_up_too():
+    """The only worker ends: there is nobody who could save anything."""
+    cluster = dying(workers=1, replicas=1, after=0.02, batches=10**6, until=lambda cluster: cluster.time < 7)
+    cluster.run(60)
+    assert cluster.given_up is not None
+
+
+@pytest.mark.parametrize("every", [0, 4])
+def test_steps_that_are_always_lost_before_a_checkpoint_are_no_progress(every):
+    """A synchronous run whose workers all end every few seconds: computed anew, the same steps forget nothing."""
+    times = replace(TIMES, futility=FUTILITY)
+    settings = {"workers": 2, "batches": 10**6, "staleness": 0, "checkpoint": every}
+    cluster = Cluster(0, spec(times=times, **settings), 2, Watch())
+
+    def strike():
+        for worker in cluster.workers():
+            cluster.crash(worker, noticed=True)
+            cluster.after(0.3, cluster.join, int(worker.host.removeprefix("host")))
+        cluster.after(3.0, strike)
+
+    cluster.after(3.0, strike)
+    cluster.run(20 * FUTILITY)
+    assert (cluster.given_up is None) == bool(cluster.manifests), (
+        "it is given up where no checkpoint saves its steps"
+    )
+    assert bool(cluster.manifests) == bool(every)
 
 
 def test_workers_that_end_for_less_time_than_that_are_forgiven():
@@ -132,10 +176,13 @@ def test_a_death_whose_cause_is_not_told_counts_a_little_later():
 
 
 def test_a_finished_step_forgets_them_and_one_that_is_computed_again_does_not():
-    before = table(died(0), committed=3)
-    assert deaths.forgotten(before, replace(before, pool=Pool(used=1))).deaths == ()
-    assert deaths.forgotten(before, replace(before, committed=4)).deaths == ()
-    assert deaths.forgotten(before, replace(before, committed=0)).deaths == before.deaths
+    before = deaths.undone(table(died(0), reached=3, pool=Pool(used=1)))
+    again = deaths.forgotten(before, replace(before, pool=Pool(used=2)))
+    assert (again.deaths, again.undoing, again.undone) == ((), (died(0),), 1)
+    further = deaths.forgotten(before, replace(before, pool=Pool(used=4)))
+    assert (further.deaths, further.undoing, further.undone, further.reached) == ((), (), 0, 4)
+    less = replace(before, pool=Pool(used=0))
+    assert deaths.forgotten(before, less) == less
 
 
 def test_a_death_counts_once_whoever_tells_first():
