@@ -8,7 +8,7 @@ export JAX_PLATFORMS ?= cpu
 # What depends on the versions of other packages: kernels, training, files, the command line.
 NUMBERS := $(addprefix tests/runtime/test_, kernels.py network.py shard.py train.py checkpoint.py export.py data.py) tests/lnet/test_cli.py
 
-.PHONY: help setup demo test oldest newest smoke search check format clean
+.PHONY: help setup demo test oldest newest smoke search seeds check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ smoke: $(READY) ## run the tests that take seconds
 
 search: $(READY) ## run the tests on examples drawn anew, until one fails
 	while HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m 'not slow' -x -q; do :; done
+
+seeds: $(READY) ## run the protocol's simulator with twenty times as many seeds
+	LNET_SEEDS=20 $(BIN)/python -m pytest -n 2 -m slow tests/runtime/cluster/test_disorder.py tests/runtime/cluster/test_links.py
 
 check: $(READY) ## lint, format check, strict types
 	$(BIN)/ruff check .

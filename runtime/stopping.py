@@ -125,7 +125,10 @@ def command() -> Iterator[None]:
 
 def leave() -> NoReturn:
     """End this process after a signal: one that is taken apart while XLA compiles in other threads may crash."""
-    say_last("interrupted" if _command is None else _command.stop.words())
+    if _command is not None:
+        _command.say_last(_command.stop.words)
+    else:
+        _print("interrupted")
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(INTERRUPTED)

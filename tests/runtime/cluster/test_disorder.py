@@ -5,6 +5,7 @@ import re
 import pytest
 from disorder import END, Disorder, disturbed, slept, undisturbed_steps
 from properties import Watch
+from seeds import blocks
 from simulator import Cluster, Network, spec
 
 from lnet.runtime.cluster.protocol.events import COORDINATOR, StopWanted
@@ -30,7 +31,7 @@ def test_properties_hold(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(100, 2000, 100))
+@pytest.mark.parametrize("first", blocks(100, 600, 100))
 def test_properties_hold_in_many_runs(first):
     for seed in range(first, first + 100):
         check(seed)
@@ -110,7 +111,7 @@ def test_properties_hold_where_machines_sleep():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(60, 560, 100))
+@pytest.mark.parametrize("first", blocks(60, 260, 100))
 def test_properties_hold_in_many_runs_where_machines_sleep(first):
     for seed in range(first, first + 100):
         assert not asleep(seed)
