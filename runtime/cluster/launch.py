@@ -299,8 +299,8 @@ class _Following:
                     self.keep_checksums()
                 if kind == "rollback":
                     self.steps.go_back(details["step"])
-                if kind in ("note", "warning", "ended", "lost", "rollback"):
-                    self.reporter.said(details.get("message") or f"{kind}: {details}")
+                if "message" in details:
+                    self.reporter.said(details["message"])
         return False
 
     def _hopeless(self, details: Event) -> LnetError:

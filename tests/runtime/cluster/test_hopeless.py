@@ -226,7 +226,7 @@ def test_a_worker_without_room_does_not_take_what_another_lost(tmp_path, monkeyp
     monkeypatch.setattr(Brief, "needs", property(lambda self: needs))
     watching = Striking(
         lambda: os.kill(process_of(client, "worker-1"), signal.SIGKILL),
-        until=lambda: watching.told("bytes of memory are missing") and computed().count("worker-1") >= 2,
+        until=lambda: watching.told(" lapses: ") and computed().count("worker-1") >= 2,
     )
 
     def computed():
