@@ -139,9 +139,9 @@ class Run:
             f"no checkpoint of '{self.directory}' is whole, and it does not begin anew by itself",
             *notes,
             hint=(
-                f"put back a copy of a checkpoint, then: lnetc resume {self.directory}",
+                f"put back a copy of a checkpoint, then: lnetc resume {shlex.quote(str(self.directory))}",
                 "or begin anew in another directory: lnetc run"
-                + (f" --from {start['run']}" if start else ""),
+                + (f" --from {shlex.quote(start['run'])}" if start else ""),
             ),
         )
 

@@ -75,7 +75,7 @@ def train(
             "E751", f"parameters cannot be sent as '{wire}'", hint=f"write one of {', '.join(WIRES)}"
         )
     keep_programs()
-    reporter = _told(reporter, client)
+    reporter = _told(reporter, client, force)
     given = in_memory(data, labels, prepared)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
@@ -135,7 +135,7 @@ def resume(
     `.lnet` file that has changed: the run has the network that it began with. Is stopped, and raises, as `train`.
     """
     keep_programs()
-    reporter = _told(reporter, client)
+    reporter = _told(reporter, client, force)
     run = _up_to(open_run(directory), steps)
     changed = run.plan.changed_source(Path(run.info["data"]["base"]))
     if changed is not None:
@@ -187,10 +187,16 @@ def _stoppable(run: Run, reporter: Reporter, grace: float, client: Client | None
         raise hurried() from None
 
 
-def _told(reporter: Reporter | None, client: Client | None) -> Reporter:
+def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Reporter:
     """Return who is told how a run goes; one on a cluster is logged, too."""
     reporter = reporter or Silent()
-    return reporter if client is None else Logged(reporter)
+    if client is None:
+        return reporter
+    if force:
+        reporter.said(
+            "to force changes nothing on a cluster: roles are given only where their memory is free"
+        )
+    return Logged(reporter)
 
 
 def _kept_array(run: Run) -> InMemory:

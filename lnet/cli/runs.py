@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -75,8 +76,10 @@ def run(
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     from lnet.runtime.run import next_directory
+    from lnet.runtime.start import check_learns, frozen
 
     plan = plan_of(file, settings, Layout(), freeze)
+    check_learns(frozen(plan, freeze))  # before any worker is started
     where = directory or next_directory(plan.graph.name)
 
     def begin(reporter: Any, client: Any) -> lnet.Run:
@@ -194,7 +197,7 @@ class Training:
             )
         except KeyboardInterrupt:
             if (self.directory / "run.json").exists():
-                resume = f"lnetc resume {self.directory} --cluster {self.cluster} --wait"
+                resume = f"lnetc resume {shlex.quote(str(self.directory))} --cluster {shlex.quote(self.cluster)} --wait"
                 click.echo(f"stopped; go on with: {resume}", err=True)
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ PATIENCE = 30.0
 
 def go_on(run: Run) -> str:
     """Return what to do about a run that ended before its time."""
-    command = f"lnetc resume {run.directory} --cluster ..."
+    command = f"lnetc resume {shlex.quote(str(run.directory))} --cluster ..."
     try:
         steps = run.checkpoints.files()
     except LnetError:  # what ended the run is what is to be said

@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ class _Member(Protocol):
     def size(self) -> int: ...
 
 
-class Archive:
+class Archive(ABC):
     """The images in an archive, in the order of their names, and the labels beside them if they are asked for."""
 
     kind = "archive"
@@ -58,9 +59,9 @@ class Archive:
     def load(self, index: int) -> dict[int, Loaded]:
         return {index: load_image(self.read(self._members[index]), self.channels)}
 
+    @abstractmethod
     def read(self, member: _Member) -> bytes:
         """Return the bytes of a file in the archive; raises `Corrupt`."""
-        raise NotImplementedError
 
 
 # --- tar -----------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def _give_up(table: Table, now: float) -> Step:
     assert table.doomed is not None
     if table.pending is not None and now - table.doomed <= table.spec.times.patience:
         return table, ()
-    found = (*table.undoing, *table.deaths)
+    found = (*table.undoing, *deaths.counted(table, now))
     return replace(table, given_up=True), (GiveUp(found, table.doomed - found[0].at, table.undone),)
 
 

@@ -80,19 +80,20 @@ def postponed(table: Table, late: float) -> Table:
 
 
 def hopeless(table: Table, now: float) -> bool:
-    """Tell whether the run can never go on: processes still end, or none is left that computes.
-
-    A death counts once its cause is told, at the latest ten beats after it.
-    """
+    """Tell whether the run can never go on: processes still end, or none is left that computes."""
     if table.undone >= RETRIES:
         return True
-    told_by = now - 10 * table.spec.times.beat
-    found = [death.at for death in table.deaths if death.at <= told_by or death.cause.kind != "unknown"]
+    found = counted(table, now)
     if len(found) < ENOUGH:
         return False
-    first, last = found[0], found[-1]
     idle = not any(slot.staffed for slot in table.slots)
-    return (now if idle else last) - first >= table.spec.times.futility
+    return (now if idle else found[-1].at) - found[0].at >= table.spec.times.futility
+
+
+def counted(table: Table, now: float) -> tuple[Death, ...]:
+    """Return the deaths since the last step that count: each once its cause is told, at the latest ten beats after it."""
+    told_by = now - 10 * table.spec.times.beat
+    return tuple(death for death in table.deaths if death.at <= told_by or death.cause.kind != "unknown")
 
 
 def _newest(table: Table, address: str) -> int | None:
