@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
@@ -171,8 +171,12 @@ def made_by(expected: str, made: type, *calls: str) -> ArgumentType:
 
 
 def _alternatives(words: tuple[str, ...]) -> str:
-    quoted = [f"'{word}'" for word in words]
-    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]
+    return listed([f"'{word}'" for word in words], "or")
+
+
+def listed(texts: Sequence[str], last: str) -> str:
+    """Return texts as a sentence lists them; `last` is the word before the last one."""
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + f" {last} " + texts[-1]
 
 
 class _None:

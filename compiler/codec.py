@@ -95,7 +95,11 @@ def _decode_dataclass(expected: Any, data: Any, place: str) -> Any:
     hints = _hints(expected)
     if not isinstance(data, dict) or set(data) != set(hints):
         raise Malformed(f"{place}: expected the fields {', '.join(hints)} of {expected.__name__}")
-    return expected(**{name: _decode(hint, data[name], f"{place}.{name}") for name, hint in hints.items()})
+    values = {name: _decode(hint, data[name], f"{place}.{name}") for name, hint in hints.items()}
+    try:
+        return expected(**values)
+    except ValueError as error:  # what its own checks refuse
+        raise Malformed(f"{place}: {error}") from error
 
 
 @cache

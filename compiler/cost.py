@@ -13,8 +13,8 @@ from .partition import (
     lower_bound,
 )
 from .receptive_field import receptive_field
+from .rules import state_slots
 from .schedule import message_counts
-from .settings import Update
 from .shapes import Sheet, Size
 from .weights import owned_parameters, weight_messages
 
@@ -87,11 +87,6 @@ def totals(graph: Graph, partition: Partition) -> Totals:
         halo,
         halo / bound if bound else 1.0,
     )
-
-
-def state_slots(update: Update) -> int:
-    """Return how many arrays of a parameter's shape an update rule keeps."""
-    return {"adagrad": 1, "adam": 2}.get(update.rule, 1 if update.momentum else 0)
 
 
 def layer_cost(graph: Graph, layer: Layer) -> LayerCost:

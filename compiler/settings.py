@@ -12,13 +12,10 @@ from .arguments import (
     Count,
     Extent,
     Flag,
-    Momentum,
     Natural,
-    NonNegative,
     OptionalExtent,
     OptionalNatural,
     OptionalText,
-    Positive,
     Refused,
     Seed,
     Sharing,
@@ -27,6 +24,7 @@ from .arguments import (
     none_or,
     one_of,
 )
+from .rules import RULES, Update, UpdateRule
 from .shapes import Sheet, Size
 from .values import Extents
 
@@ -45,26 +43,7 @@ class Frames:
     classes: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """An update rule with its numbers: `adagrad(rate = 0.01)`.
-
-    `stale`: whether a gradient that is `a` updates old takes the full rate, or that divided by max(1, a) (Zhang et al.,
-    Staleness-aware Async-SGD, 2016).
-    """
-
-    rule: str = "adagrad"  # sgd | adagrad | adam
-    rate: float = 0.01
-    momentum: float = 0.0
-    initial: float = 0.1
-    schedule: str = "constant"  # constant | cosine
-    stale: str = "full"  # full | scaled
-
-
 Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, "frames")]
-Rule = Annotated[
-    Update, made_by("an update rule: adagrad(...), sgd(...) or adam(...)", Update, "adagrad", "sgd", "adam")
-]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 
@@ -76,7 +55,7 @@ class Training:
     data: Data = None
     batch: Count = 100
     steps: Count = 1000
-    update: Rule = field(default_factory=Update)
+    update: UpdateRule = field(default_factory=Update)
     gradients: Gradients = "joint"
     precision: Precision = "float32"
     replicas: Count = 1
@@ -112,8 +91,6 @@ class Training:
 Crop = Annotated[str, one_of("random", "center", "resize")]
 Normalize = Annotated[str, one_of("image", "none")]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
-Schedule = Annotated[str, one_of("constant", "cosine")]
-Stale = Annotated[str, one_of("full", "scaled")]
 InputSheet = Annotated[Sheet, Context("input")]
 
 
@@ -139,22 +116,6 @@ def frames(
     return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
 
 
-def adagrad(
-    rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant", stale: Stale = "full"
-) -> Update:
-    return Update("adagrad", rate=rate, initial=initial, schedule=schedule, stale=stale)
-
-
-def sgd(
-    rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant", stale: Stale = "full"
-) -> Update:
-    return Update("sgd", rate=rate, momentum=momentum, schedule=schedule, stale=stale)
-
-
-def adam(rate: Positive, schedule: Schedule = "constant", stale: Stale = "full") -> Update:
-    return Update("adam", rate=rate, schedule=schedule, stale=stale)
-
-
 def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:
     return Extents((rows, columns) if maps is None else (rows, columns, maps))
 
@@ -167,10 +128,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "size": size,
     "tile": tile,
     "frames": frames,
-    "adagrad": adagrad,
-    "sgd": sgd,
-    "adam": adam,
+    **{name: rule.call for name, rule in RULES.items()},
 }
 """What an expression can call."""
-
-__all__ = ["CALLS", "Frames", "Training", "Update"]

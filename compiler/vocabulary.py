@@ -11,9 +11,10 @@ from typing import Any
 
 from lnet.dsl.diagnostics import did_you_mean
 
-from .arguments import ArgumentType, Signature, signature
+from .arguments import ArgumentType, Signature, listed, signature
 from .objectives import OBJECTIVE_KINDS
 from .ops import LAYER_KINDS
+from .rules import RULES
 from .settings import CALLS, Training
 
 TRAIN = signature("train", Training)
@@ -231,7 +232,7 @@ SETTINGS = _named(
     ),
     (
         "optimizer optimiser optim solver rule",
-        "write 'update = adam(rate = 0.001)': the update rules are 'adagrad', 'sgd' and 'adam'",
+        f"write 'update = adam(rate = 0.001)': the update rules are {listed(list(map(repr, RULES)), 'and')}",
     ),
     (
         "epochs epoch numepochs nepochs maxepochs passes",

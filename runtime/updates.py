@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import optax
 
-from lnet.compiler.settings import Update
+from lnet.compiler.rules import RULES, Rate, Update
 
 Params = dict[str, jax.Array]
-Rate = float | Callable[[Any], Any]
 
 
 def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
@@ -19,13 +18,7 @@ def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
     rate: Rate = update.rate
     if update.schedule == "cosine":
         rate = optax.cosine_decay_schedule(update.rate, steps)
-    match update.rule:
-        case "sgd":
-            return optax.sgd(rate, momentum=update.momentum or None)
-        case "adam":
-            return optax.adam(rate)
-        case _:
-            return optax.adagrad(rate, initial_accumulator_value=update.initial)
+    return RULES[update.rule].transformation(update, rate)
 
 
 def updated(

@@ -55,6 +55,10 @@ def damaged(change):
         (damaged(lambda d: d["plan"]["graph"]["layers"][1].update(reads=3)), "is damaged"),
         (damaged(lambda d: d["plan"]["graph"]["training"].update(batch="9")), "is damaged"),
         (damaged(lambda d: d["plan"]["partition"].update(pieces=[[1]])), "is damaged"),
+        (
+            damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(rule="rmsprop")),
+            "graph.training.update: no such update rule: 'rmsprop'; there are adagrad, sgd, adam",
+        ),
     ],
 )
 def test_what_is_no_plan(text, message):

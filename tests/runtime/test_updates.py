@@ -1,11 +1,15 @@
 """Update rules are optax's; what a step keeps when something is not finite, and what memory it takes."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from lnet.compiler import rules
 from lnet.compiler.cost import totals
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.network import initial_params
@@ -53,6 +57,25 @@ def test_a_rule_is_that_of_optax(update):
         expected = optax.apply_updates(expected, changes)
         params, state = updated(rule, params, state, gradients)
         jax.tree.map(np.testing.assert_array_equal, (params, state), (expected, their_state))
+
+
+def test_every_rule_is_compared_with_optax_and_is_in_the_reference():
+    assert {update.partition("(")[0] for update in RULES} == set(rules.RULES)
+    reference = (Path(__file__).parents[2] / "docs/language.md").read_text()
+    (row,) = [line for line in reference.splitlines() if line.startswith("| `update` |")]
+    assert set(re.findall(r"([a-z]+)\(rate", row)) == set(rules.RULES)
+
+
+@pytest.mark.parametrize("update", RULES)
+def test_a_rule_keeps_as_many_arrays_as_it_says(update):
+    params = {"a": jnp.zeros((3, 2))}
+    kept = [array for array in jax.tree.leaves(rule_of(update).init(params)) if array.shape == (3, 2)]
+    assert len(kept) == rules.state_slots(plan_of(20, 3, 1, 1, update).graph.training.update)
+
+
+def test_a_rule_that_there_is_not_cannot_be_built():
+    with pytest.raises(ValueError, match="no such update rule: 'rmsprop'"):
+        rules.Update("rmsprop")
 
 
 @pytest.mark.parametrize("update", ["adam(rate = 0.1, schedule = cosine)", "sgd(rate = 0.1, momentum = 0.9)"])

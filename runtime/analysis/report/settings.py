@@ -7,7 +7,8 @@ from inspect import signature
 from typing import Any
 
 from lnet.compiler.arguments import OptionalText, Text
-from lnet.compiler.settings import CALLS, Frames, Update
+from lnet.compiler.rules import Update
+from lnet.compiler.settings import CALLS, Frames
 from lnet.runtime.run import Run
 
 
