@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from lnet.dsl import nodes
@@ -23,15 +24,12 @@ from .elaborate import elaborate
 from .graph import Graph
 from .overrides import apply_overrides, as_text, overridden
 from .partition import Partition, best_tiles, partition
-from .passes.expand_rica import expand_rica
+from .passes import PASSES
 from .place import place
 from .placement import Placement
 from .plan import Plan
 from .shapes import Size
-
-PASSES: tuple[Callable[[Graph], Graph], ...] = (
-    expand_rica,  # no `rica` left: decoders and terms
-)
+from .verify import demand, graph_faults, partition_faults
 
 
 def build_graph(
@@ -64,11 +62,14 @@ def _note_overrides(collector: Collector, places: Mapping[Span, str]) -> None:
     ]
 
 
-def run_passes(graph: Graph) -> Graph:
-    """Graph -> Graph, by every pass in turn."""
-    for transform in PASSES:
-        graph = transform(graph)
-    return graph
+def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """Graph -> Graph, by every pass in turn; yield the name of each stage and what came of it."""
+    demand("graph", graph_faults(graph))
+    yield "graph", graph
+    for each in PASSES:
+        stage, graph = f"graph:{each.name}", each.run(graph)
+        demand(stage, chain(graph_faults(graph), each.faults(graph)))
+        yield stage, graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def lay_out(graph: Graph, layout: Layout) -> tuple[Partition, Placement]:
         raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(known.workers):,}")
     tiles = layout.tiles or best_tiles(graph, workers // replicas)
     cut = partition(graph, tiles)
+    demand("partition", partition_faults(graph, cut))
     cluster = known or ClusterSpec.uniform(workers)
     return cut, place(cut, tile_costs(graph, cut), replicas, graph.training.batch, cluster)
 
@@ -127,7 +129,7 @@ def compile_source(
     freeze: Sequence[str] = (),
 ) -> Plan:
     """Source -> Graph -> Partition -> Placement -> Plan; raises `LnetError`."""
-    graph = run_passes(build_graph(source, overrides, collector, before, freeze))
+    *_, (_, graph) = run_passes(build_graph(source, overrides, collector, before, freeze))
     cut, placement = lay_out(graph, layout)
     return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
 
@@ -172,13 +174,9 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         module = parse_source(collector)
         collector.raise_errors()
         return dump_module(module)
-    graph = build_graph(source, overrides, collector)
-    if stage == "graph":
-        return dump_graph(graph)
-    for transform in PASSES:
-        graph = transform(graph)
-        if stage == f"graph:{transform.__name__}":
-            return dump_graph(graph)
+    *_, (_, graph) = graphs = list(run_passes(build_graph(source, overrides, collector)))
+    if stage in dict(graphs):
+        return dump_graph(dict(graphs)[stage])
     cut, placement = lay_out(graph, layout)
     match stage:
         case "partition":
@@ -190,13 +188,5 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         case "plan":
             plan = Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
             return plan.to_json() + "\n"
-    stages = [
-        "ast",
-        "graph",
-        *(f"graph:{t.__name__}" for t in PASSES),
-        "partition",
-        "schedule",
-        "placement",
-        "plan",
-    ]
+    stages = ["ast", *dict(graphs), "partition", "schedule", "placement", "plan"]
     raise refused("E609", f"there is no stage '{stage}'", f"the stages are {', '.join(stages)}")

@@ -1,22 +1,25 @@
-"""What must hold after each stage of the compiler, whatever the file says. Tests run these after every pass."""
+"""What must hold after each stage of the compiler, whatever the file says: the compiler asks after every one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from .graph import Graph
-from .objectives import Rica
 from .ops import Decode
 from .partition import Partition
 from .shapes import Region, whole
 
 
-def verify_graph(graph: Graph, passed: bool = True) -> list[str]:
-    """Return what is wrong with a graph; `passed`: all passes have run."""
-    return list(_graph_faults(graph, passed))
+def demand(stage: str, faults: Iterable[str]) -> None:
+    """Raise AssertionError if a stage of the compiler left faults: never a user's mistake."""
+    found = list(faults)
+    if found:
+        raise AssertionError(f"after {stage}: {'; '.join(found)}")
 
 
-def _graph_faults(graph: Graph, passed: bool) -> Iterator[str]:
+def graph_faults(graph: Graph) -> Iterator[str]:
+    """Yield what is wrong with a graph."""
     seen: set[str] = set()
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in graph.layers:
@@ -38,13 +41,12 @@ def _graph_faults(graph: Graph, passed: bool) -> Iterator[str]:
     yield from (f"the stage {stage} has no layer {path}" for stage, path in graph.stages if path not in seen)
     for objective in graph.objectives:
         yield from (f"{objective.path} reads {path}" for path in objective.reads if path not in graph)
-        if passed and isinstance(objective.term, Rica):
-            yield f"{objective.path} was not expanded"
 
 
-def verify_partition(graph: Graph, partition: Partition) -> list[str]:
-    """Return what is wrong with a partition."""
-    return [*_ownership_faults(graph, partition), *_need_faults(graph, partition)]
+def partition_faults(graph: Graph, partition: Partition) -> Iterator[str]:
+    """Yield what is wrong with a partition."""
+    yield from _ownership_faults(graph, partition)
+    yield from _need_faults(graph, partition)
 
 
 def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
@@ -66,6 +68,10 @@ def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
 
 def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
     """What a tile computes is made of what it holds, and what it holds it computes or is sent, once."""
+    sent: Counter[tuple[int, str]] = Counter()
+    for message in partition.messages:
+        if message.kind == "forward":
+            sent[message.receiver, message.layer] += message.region.area
     for tile, pieces in enumerate(partition.pieces):
         held = {piece.layer: piece for piece in pieces}
         for piece in pieces:
@@ -78,12 +84,8 @@ def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
                     needed = layer.op.needs(piece.computed).clip(operand.sheet.size)
                 if not _covers(held[operand.path].held, needed):
                     yield f"tile {tile} computes {layer.path} without all of {path}"
-            sent = sum(
-                m.region.area
-                for m in partition.messages
-                if m.kind == "forward" and m.receiver == tile and m.layer == layer.path
-            )
-            if not isinstance(layer.op, Decode) and sent != piece.held.area - piece.computed.area:
+            missing = piece.held.area - piece.computed.area
+            if not isinstance(layer.op, Decode) and sent[tile, layer.path] != missing:
                 yield f"tile {tile} holds {piece.held} of {layer.path}, but computes and gets other than that"
 
 

@@ -10,6 +10,7 @@ partition, kernels and costs know nothing of `rica`), and that the sum of the te
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from lnet.compiler.graph import Graph
@@ -34,6 +35,11 @@ def expand_rica(graph: Graph) -> Graph:
         objectives=tuple(objectives),
         derived=graph.derived | {decoder.path for decoder in decoders},
     )
+
+
+def rica_left(graph: Graph) -> Iterator[str]:
+    """Yield the objectives that were not expanded."""
+    yield from (f"{o.path} was not expanded" for o in graph.objectives if isinstance(o.term, Rica))
 
 
 def _decoder(objective: Objective, rica: Rica, graph: Graph) -> Layer:

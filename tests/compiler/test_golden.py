@@ -7,8 +7,10 @@ import pytest
 from commands import lnetc
 from pinned import pinned
 
+from lnet.compiler.passes import PASSES
+
 GOLDEN = Path(__file__).parent / "golden"
-STAGES = ["ast", "graph", "graph:expand_rica", "partition", "schedule", "placement"]
+STAGES = ["ast", "graph", *(f"graph:{each.name}" for each in PASSES), "partition", "schedule", "placement"]
 
 
 def emit(stage, monkeypatch):
