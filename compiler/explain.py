@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cost import TileCost, layer_cost, tile_costs, totals
-from .plan import Plan
 from .text_table import WIDE, TextTable, printed
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 SHOWN_WORKERS = 24
 """Workers in the table for people; `--json` has all of them."""

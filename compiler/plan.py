@@ -16,6 +16,7 @@ from lnet.dsl.source import Source, Span
 
 from .codec import Malformed, decode, encode
 from .cost import tile_costs
+from .explain import explain_text
 from .files import write_aside
 from .graph import Graph
 from .partition import Partition
@@ -95,8 +96,6 @@ class Plan:
 
     def explain(self) -> str:
         """Return what the network computes, what it costs and how it is cut up, as tables."""
-        from .explain import explain_text
-
         return explain_text(self)
 
     def to_json(self) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,48 @@ def test_nothing_is_imported_upward(path):
         if parts[0] == "lnet":
             assert len(parts) > 1, "the facade stands above everything"
             assert parts[1] not in (*ABOVE[package], "cli"), name
+
+
+def modules():
+    """Every module by its name, and the file that it is in; `lnet` is a folder of links beside its own files."""
+    own = sorted((ROOT / "lnet").glob("*.py")) + sorted((ROOT / "lnet/cli").glob("*.py"))
+    found = {}
+    for path in (*FILES, *own):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts if parts[0] == "lnet" else ("lnet", *parts))
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imported(name, path, known):
+    """Yield the modules that one imports anywhere, functions too, but not for types alone."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if ast.unparse(block.test) == "TYPE_CHECKING":
+            block.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                yield from [inner] if inner in known else [module] if module in known else []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """An import inside a function only hides a cycle."""
+    known = modules()
+    graph = networkx.DiGraph(
+        (name, other)
+        for name, path in known.items()
+        for other in imported(name, path, known)
+        if name != other and not (path.name == "__init__.py" and other.startswith(f"{name}."))
+    )
+    assert graph.has_edge("lnet.runtime.train", "lnet.runtime.cluster.launch"), "it is inside a function"
+    assert [sorted(cycle) for cycle in networkx.simple_cycles(graph)] == []
 
 
 def loaded(statement):

@@ -24,9 +24,9 @@ from rich.console import Console
 from tables import markdown
 
 import lnet
+from lnet.cli.progress import reporter_for
 from lnet.compiler.files import write_aside
 from lnet.runtime.analysis.probe import read_probes, save_probe
-from lnet.runtime.progress import reporter_for
 
 HERE = Path(__file__).parent
 RARE = 0.03

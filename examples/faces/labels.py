@@ -24,7 +24,7 @@ from continued import found
 from rich.console import Console
 
 import lnet
-from lnet.runtime.progress import reporter_for
+from lnet.cli.progress import reporter_for
 
 HERE = Path(__file__).parent
 HELD = 400

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 import lnet
+from lnet.cli.progress import reporter_for
 from lnet.runtime.analysis.filters import flat, oriented_fraction
 from lnet.runtime.analysis.reconstruction import reconstructions
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.progress import reporter_for
 
 HERE = Path(__file__).parent
 PATCHES = 500

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 import lnet
+from lnet.cli.progress import reporter_for
 from lnet.runtime.analysis.filters import flat, oriented_fraction
 from lnet.runtime.analysis.neighbours import neighbour_similarity
-from lnet.runtime.progress import reporter_for
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "photographs"))

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 import lnet
-from lnet.runtime.progress import reporter_for
+from lnet.cli.progress import reporter_for
 
 HERE = Path(__file__).parent
 CLASSES = ("brick", "grass", "gravel")

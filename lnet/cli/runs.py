@@ -180,7 +180,7 @@ class Training:
 
     def attempt(self, begin: Begin, go_on: Begin) -> lnet.Run:
         """Train, again and again if there is a cluster to wait for."""
-        from lnet.runtime.progress import reporter_for
+        from .progress import reporter_for
 
         console = Console(file=cast(IO[str], Lasting(sys.stdout)))
         if self.cluster is None or self.wait is None:

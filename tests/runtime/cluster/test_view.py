@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lnet.runtime.cluster.terminal import LiveTable, clock, drawn, size
+from lnet.cli.cluster_table import LiveTable, clock, drawn, size
+from lnet.cli.progress import Bar, Lines, reporter_for
 from lnet.runtime.cluster.view import RECENT, ClusterView
 from lnet.runtime.events import read_events
-from lnet.runtime.progress import Bar, Lines, reporter_for
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
 ROLES = {

@@ -11,10 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lnet.runtime.cluster.clock import now as present
+from lnet.runtime.cluster.view import ClusterView, ReplicaView, ShardView, rate
 from lnet.runtime.progress import losses_within
-
-from .clock import now as present
-from .view import ClusterView, ReplicaView, ShardView, rate
 
 STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waiting": "yellow"}
 
