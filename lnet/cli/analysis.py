@@ -18,11 +18,14 @@ from .runs import client_of
 @main.command()
 @click.argument("directory", type=Existing)
 @click.option(
-    "-o", "--output", type=Existing, metavar="PAGE", help="Where to write it (default: in the run)."
+    "-o", "--output", type=Existing, metavar="PAGE", help="File to write (default: report.html in the run)."
 )
-@click.option("--data", metavar="PATH", help="Images to reconstruct, in place of those it was trained on.")
+@click.option("--data", metavar="PATH", help="Images to reconstruct, instead of the training images.")
 def report(directory: Path, output: Path | None, data: str | None) -> None:
-    """Write one HTML page about the run in DIRECTORY: network, losses, filters, reconstructions, configuration."""
+    """Write an HTML report about a run.
+
+    One file with the network, losses, filters, reconstructions, analyses and settings of the run in DIRECTORY.
+    """
     from lnet.runtime.analysis.report import write_report
 
     with bar():
@@ -33,8 +36,8 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
 @main.command()
 @click.argument("directory", metavar="RUN", type=Existing)
 @click.argument("images", metavar="SET")
-@click.option("--label", help="What is sought (default: of two labels the one that is not 'distractor').")
-@click.option("--against", metavar="LABEL", help="What it is told from (default: all other labels).")
+@click.option("--label", help="Positive label (default: of two labels the one that is not 'distractor').")
+@click.option("--against", metavar="LABEL", help="Negative label (default: all other labels).")
 @click.option(
     "--sources",
     multiple=True,
@@ -49,28 +52,34 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     help="Layers to probe (default: the last of each stage with weights).",
 )
 @click.option("--step", type=int, help="The checkpoint to probe (default: the newest).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Halves the sources.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the split into two halves.",
+)
 @click.option(
     "--baseline",
     "compare",
     multiple=True,
     metavar="NAME=RUN",
-    help="Another run, probed like this one; may be repeated.",
+    help="Another run to compare with; may be repeated.",
 )
-@click.option("--no-baselines", is_flag=True, help="Probe the network alone.")
+@click.option("--no-baselines", is_flag=True, help="Leave out the baselines.")
 @click.option(
     "--templates",
     type=click.IntRange(1),
     metavar="N",
-    help="Patches and centroids to compare with (default: as many as the last layer has neurons).",
+    help="Number of patches and of centroids in the baselines (default: the neurons of the last layer).",
 )
-@click.option("--data", metavar="PATH", help="Where the training images are, if they have moved.")
+@click.option("--data", metavar="PATH", help="Path of the training images, if they have moved.")
 @click.option(
     "--cluster",
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Spread the images over a Dask cluster, as in 'lnetc run'; the figures are the same.",
+    help="Distribute the images over a Dask cluster, as in 'lnetc run'; the results are the same.",
 )
 @json_option
 def probe(
@@ -89,7 +98,11 @@ def probe(
     cluster: str | None,
     as_json: bool,
 ) -> None:
-    """Test which neurons of the RUN tell a label that they never saw, on the labelled images of SET."""
+    """Test how well single neurons detect a label.
+
+    SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
+    sources and tested on the other.
+    """
     from lnet.compiler.codec import encode
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe

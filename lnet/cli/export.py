@@ -14,18 +14,16 @@ from .program import main
 
 @main.command()
 @click.argument("directory", type=Existing)
+@click.option("-o", "--output", type=Existing, metavar="FILE", help="Weights: a .npz or .safetensors file.")
+@click.option("--activations", metavar="SET", help="Also write the responses to a set of images into FILE.")
 @click.option(
-    "-o", "--output", type=Existing, metavar="FILE", help="Write weights: a .npz or .safetensors file."
-)
-@click.option("--activations", metavar="SET", help="Write responses to a set of images into FILE too.")
-@click.option(
-    "--layer", "layers", multiple=True, metavar="LAYER", help="Only responses of LAYER; may be repeated."
+    "--layer", "layers", multiple=True, metavar="LAYER", help="Only the responses of LAYER; may be repeated."
 )
 @click.option(
     "--stablehlo",
     type=Existing,
     metavar="PROGRAM",
-    help="Write what the network computes: a jax.export file.",
+    help="The computation: a jax.export file.",
 )
 def export(
     directory: Path,
@@ -34,10 +32,10 @@ def export(
     layers: tuple[str, ...],
     stablehlo: Path | None,
 ) -> None:
-    """Write the network of the run in DIRECTORY for programs that know nothing of lnet.
+    """Export a run's weights, responses or computation.
 
-    Arrays have named axes, and nothing is pickled. A program takes the weights by name and images [batch, row, column,
-    channel], for batches of any size on CPU and CUDA.
+    Arrays have named axes, and nothing is pickled. The computation takes weights by name and images [batch, row, column,
+    channel] in batches of any size, on CPU and CUDA.
     """
     from lnet.runtime.analysis.images import open_set
 

@@ -23,7 +23,7 @@ from .program import main
 @click.argument("files", nargs=-1, required=True, type=Existing)
 @json_option
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Report everything that is wrong with .lnet files; write nothing."""
+    """Report all errors in .lnet files; write nothing."""
     diagnostics = []
     failed = False
     for path in files:
@@ -68,10 +68,13 @@ def _as_data(diagnostic: Diagnostic, source: Source | None, path: Path) -> dict[
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=Existing)
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with status 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
 def fmt(files: tuple[Path, ...], check: bool, diff: bool) -> None:
-    """Bring .lnet files into the standard layout; comments and the spelling of numbers stay."""
+    """Format .lnet files in place.
+
+    Comments and the spelling of numbers stay.
+    """
     changed = failed = False
     for path in files:
         try:

@@ -25,22 +25,18 @@ set_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 data_option = click.option(
-    "--data", metavar="PATH", help="Images to train on, in place of those that the file names."
+    "--data", metavar="PATH", help="Training images, instead of those that the file names."
 )
-steps_option = click.option(
-    "--steps", type=click.IntRange(1), help="Number of steps, in place of the file's."
-)
+steps_option = click.option("--steps", type=click.IntRange(1), help="Number of steps, instead of the file's.")
 cluster_option = click.option(
     "--cluster",
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Train on a Dask cluster: at tcp://HOST:PORT, tls://HOST:PORT or where a scheduler file says; without an "
-    "address, on processes of this machine, one for each worker of the plan.",
+    help="Train on the Dask cluster at tcp://HOST:PORT or tls://HOST:PORT, or that a scheduler file names; without "
+    "ADDRESS on processes of this machine, one for each worker of the plan.",
 )
-force_option = click.option(
-    "--force", is_flag=True, help="Begin even if this machine has less memory free than that takes."
-)
+force_option = click.option("--force", is_flag=True, help="Start even if there is not enough free memory.")
 
 
 class Minutes(click.ParamType):  # type: ignore[type-arg]
@@ -65,7 +61,7 @@ wait_option = click.option(
     flag_value="inf",
     type=Minutes(),
     metavar="[MINUTES]",
-    help="Wait for the cluster at ADDRESS, and go on from the newest checkpoint whenever it was lost and is back; "
+    help="Wait for the cluster at ADDRESS, and continue from the newest checkpoint whenever it was lost and is back; "
     "give up after MINUTES without it.",
 )
 
@@ -75,7 +71,7 @@ grace_option = click.option(
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
-    help="Time that a checkpoint may take after Ctrl-C, SIGTERM or SIGHUP.",
+    help="Time limit for the last checkpoint after Ctrl-C, SIGTERM or SIGHUP.",
 )
 
 wire_option = click.option(
@@ -83,7 +79,7 @@ wire_option = click.option(
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="As what replicas on a cluster fetch parameters and push gradients; bfloat16 is half the bytes.",
+    help="Data type on the wire for a cluster's parameters and gradients; bfloat16 halves the bytes.",
 )
 
 
@@ -91,11 +87,24 @@ def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what the plan is laid out for."""
     options: list[Decorator] = [
         click.option(
-            "--workers", type=click.IntRange(1), help="Workers in all (default: one for each replica)."
+            "--workers",
+            type=click.IntRange(1),
+            help="Number of workers in all (default: one for each replica).",
         ),
-        click.option("--replicas", type=click.IntRange(1), help="Copies of the model (default: the file's)."),
-        click.option("--tiles", metavar="PxQ", help="Tiles of a replica, rows x columns (default: found)."),
-        click.option("--cluster-spec", type=Existing, metavar="FILE.toml", help="Workers, hosts and links."),
+        click.option(
+            "--replicas", type=click.IntRange(1), help="Replicas of the model (default: the file's)."
+        ),
+        click.option(
+            "--tiles",
+            metavar="PxQ",
+            help="Tiles of a replica, rows x columns (default: chosen from the workers).",
+        ),
+        click.option(
+            "--cluster-spec",
+            type=Existing,
+            metavar="FILE.toml",
+            help="Description of the cluster: workers, hosts and links.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)

@@ -13,31 +13,39 @@ from .bar import bar
 from .options import Existing, check_place, json_option, say_skipped, write_file
 from .program import main
 
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Of all that is drawn by lot.")
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 
 
 @main.command()
 @click.argument("directory", type=Existing)
 @click.argument("neurons", nargs=-1, required=True, metavar="NEURON...")
-@click.option("--data", metavar="SET", help="Real images to choose from, in place of the run's own.")
+@click.option("--data", metavar="SET", help="Images to choose from, instead of the run's own.")
 @click.option(
     "--samples",
     type=click.IntRange(1),
-    help="Choose from so many samples of the run's images (default: one pass).",
+    help="Number of samples of the run's images to choose from (default: one pass).",
 )
-@click.option("--top", type=click.IntRange(1), default=16, show_default=True, help="Real images to show.")
 @click.option(
-    "--starts", type=click.IntRange(1), default=8, show_default=True, help="Starts of the optimal stimulus."
+    "--top", type=click.IntRange(1), default=16, show_default=True, help="Number of real images to show."
+)
+@click.option(
+    "--starts",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Random starts of the gradient ascent.",
 )
 @click.option(
     "--components",
     type=click.IntRange(0),
     default=300,
     show_default=True,
-    help="Principal components of the run's images that the likely stimulus is made of; 0: none is drawn.",
+    help="Principal components of the likely stimulus; 0: leave it out.",
 )
 @seed_option
-@click.option("-o", "--output", type=Existing, metavar="PICTURE", help="Draw all side by side into one PNG.")
+@click.option(
+    "-o", "--output", type=Existing, metavar="PICTURE", help="One PNG with all pictures side by side."
+)
 @json_option
 def draw(
     directory: Path,
@@ -51,9 +59,11 @@ def draw(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Draw what each NEURON of the run in DIRECTORY likes: 'V3.norm[4, 7, 2]' is layer, row, column, map.
+    """Draw the images that neurons respond to most.
 
-    The real images that it answers to most, and what it answers to most, found by gradient ascent: of images that are as
+    A NEURON is a layer, row, column and map: 'V3.norm[4, 7, 2]'.
+
+    The real images with the strongest responses, and stimuli found by gradient ascent: among images that are as
     likely as those the run was trained on (the likely stimulus), and of all images with the mean norm of real ones (the
     optimal stimulus). Pictures are kept in the run and shown in its report.
     """
@@ -82,19 +92,23 @@ def draw(
 @click.argument("directory", type=Existing)
 @click.argument("neuron")
 @click.argument("data", metavar="SET")
-@click.option("--label", help="The positives (default: of two labels the one that is not 'distractor').")
+@click.option("--label", help="Positive label (default: of two labels the one that is not 'distractor').")
 @click.option(
-    "--count", type=click.IntRange(1), default=10, show_default=True, help="Positives to average over."
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of positives to average over.",
 )
 @seed_option
 @json_option
 def invariance(
     directory: Path, neuron: str, data: str, label: str | None, count: int, seed: int, as_json: bool
 ) -> None:
-    """Measure how NEURON's response changes when images of SET are moved, scaled and turned.
+    """Measure a neuron's invariance to shifts, scale and rotation.
 
-    SET has its labels as folder names. The mean response to positives drawn by lot is scaled: 1 undistorted, 0 for the
-    mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
+    SET has its labels as folder names. The mean response to random positives is normalised: 1 for undistorted images, 0 for
+    the mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
     """
     with bar():
         found = lnet.invariance(lnet.open_run(directory), neuron, data, label, count, seed)

@@ -107,7 +107,10 @@ def _warn_if_stale(plan: Plan, path: Path) -> None:
 def compile_command(
     file: Path | None, output: Path | None, emit: str | None, settings: Sequence[str], **options: Any
 ) -> None:
-    """Compile FILE, or the only .lnet file of this folder, into a plan."""
+    """Compile a .lnet file into a plan.
+
+    Without FILE the only .lnet file in this folder.
+    """
     path = file if file is not None else the_only("*.lnet", ".lnet file")
     layout = layout_from(**options)
     if emit is not None and output is not None:
@@ -142,7 +145,10 @@ def explain(
     settings: Sequence[str],
     **options: Any,
 ) -> None:
-    """Say what a .lnet file or a plan computes, what it costs, and how it is cut up."""
+    """Show a network's layers, cost, and partition into tiles.
+
+    FILE is a .lnet file or a plan; without FILE the only one in this folder.
+    """
     from lnet.compiler.explain import explain_data, explain_text
     from lnet.compiler.picture import to_svg
     from lnet.compiler.saving import warn_of_grace
@@ -172,9 +178,9 @@ def explain(
 @click.argument("file", required=False, type=Existing)
 @set_option
 def tune_command(file: Path | None, settings: Sequence[str]) -> None:
-    """Measure which kernels are fastest here for FILE; runs that begin later use them.
+    """Measure which kernels are fastest on this machine.
 
-    What is measured is kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
+    Later runs of FILE use them. Measurements are kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
     """
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_text

@@ -39,17 +39,21 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @main.command()
 @click.argument("file", required=False, type=Existing)
 @click.option(
-    "-d", "--directory", type=Existing, help="Where to keep the run (default: runs/NETWORK-1, -2, ...)."
+    "-d", "--directory", type=Existing, help="Directory of the run (default: runs/NETWORK-1, -2, ...)."
 )
 @data_option
 @steps_option
 @cluster_option
 @wait_option
 @click.option(
-    "--from", "start", type=Existing, metavar="RUN", help="Begin with the parameters of another run, by name."
+    "--from",
+    "start",
+    type=Existing,
+    metavar="RUN",
+    help="Start from the parameters of another run, matched by name.",
 )
 @click.option(
-    "--freeze", multiple=True, metavar="PATH", help="Keep a stage or layer as it is; may be repeated."
+    "--freeze", multiple=True, metavar="PATH", help="Do not train this stage or layer; may be repeated."
 )
 @wire_option
 @force_option
@@ -69,9 +73,10 @@ def run(
     grace: float,
     settings: Sequence[str],
 ) -> None:
-    """Train FILE, a .lnet file or a plan; without FILE the plan in this folder.
+    """Train a .lnet file or a plan.
 
-    In this process, or on a cluster. A cluster's machines must see the run (-d) and the images under the same path.
+    Without FILE the plan in this folder. Trains in this process, or on a cluster, whose machines must see the run's
+    directory (-d) and the images under the same paths.
     """
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
@@ -102,7 +107,7 @@ def run(
 @click.option(
     "--other-images",
     is_flag=True,
-    help="Go on although images were added, removed or changed; run.json keeps it.",
+    help="Continue although images were added, removed or changed; recorded in run.json.",
 )
 def resume(
     directory: Path,
@@ -114,9 +119,10 @@ def resume(
     grace: float,
     other_images: bool,
 ) -> None:
-    """Go on with the run in DIRECTORY from its newest checkpoint, as if it had not stopped.
+    """Continue a run from its newest checkpoint.
 
-    In this process or on a cluster, whichever it ran on before.
+    The result is the same as if the run had not stopped. It may continue in this process or on a cluster, wherever it ran
+    before.
     """
 
     def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:

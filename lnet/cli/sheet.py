@@ -22,10 +22,10 @@ from .program import main
 @seed_option
 @json_option
 def sheet(directory: Path, layer: str, data: str | None, seed: int, as_json: bool) -> None:
-    """Map what the neurons of LAYER prefer at their positions, and how much neighbours resemble each other.
+    """Map the preferences of a layer's neurons over the sheet.
 
-    The orientation of filters or gratings, and of the classes of SET, if given, the one that excites a neuron most. Arrays
-    and pictures are kept in the run in DIRECTORY; its report shows them.
+    The preferred orientation, of filters or of gratings, and the preferred class of SET, if given; how similar neighbours
+    are. Arrays and pictures are kept in the run in DIRECTORY and shown in its report.
     """
     with bar():
         view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)

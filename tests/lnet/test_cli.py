@@ -298,6 +298,12 @@ def test_help_of_every_command(folder):
         assert main.commands[name].help
 
 
+def test_the_list_of_commands_cuts_no_description_short(folder):
+    listed = lnetc("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in listed)
+
+
 def test_a_reader_that_goes_away(folder):
     """`lnetc explain | head` ends quietly."""
     command = f"{sys.executable} -m lnet explain small.lnet --workers 36 | head -1"
