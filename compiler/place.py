@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import Diagnostic, LnetError, error_of
 
 from .cluster_spec import ClusterSpec
 from .cost import TileCost
@@ -109,7 +109,7 @@ def _too_little(
 ) -> LnetError:
     total = sum(_need(shard, costs, replicas) for shard in shards)
     there = sum(worker.memory or 0 for worker in cluster.workers)
-    return LnetError(
+    return error_of(
         [
             Diagnostic(
                 "E603",

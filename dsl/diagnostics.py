@@ -42,9 +42,60 @@ class LnetError(Exception):
         return render_all(self.diagnostics, self.source)
 
 
+class InputError(LnetError):
+    """A file, a plan, an option or an argument is wrong."""
+
+
+class DataError(LnetError):
+    """Images, labels or arrays cannot be used, or are others than those of a run."""
+
+
+class RunError(LnetError):
+    """A run cannot begin, go on or be read."""
+
+
+class Diverged(RunError):
+    """A loss, or its gradient, is not finite."""
+
+
+class ClusterError(RunError):
+    """A cluster is not there, was lost, or has workers that cannot go on."""
+
+
+CLASSES: dict[str, type[LnetError]] = {
+    "E": InputError,
+    "E70": DataError,
+    "E71": DataError,
+    "E73": RunError,
+    "E730": Diverged,
+    "E74": RunError,
+    "E747": DataError,
+    "E748": DataError,
+    "E75": RunError,
+    "E76": ClusterError,
+    "E770": DataError,
+    "E771": DataError,
+    "E772": DataError,
+    "E773": RunError,
+    "E774": RunError,
+}
+"""The class of an error by what its code begins with; the longest beginning counts."""
+
+
+def class_of(code: str) -> type[LnetError]:
+    """Return the class of errors with a code."""
+    return CLASSES[max((start for start in CLASSES if code.startswith(start)), key=len)]
+
+
+def error_of(diagnostics: Iterable[Diagnostic], source: Source | None = None) -> LnetError:
+    """Return the error for some diagnostics; the first that is no warning says of which class it is."""
+    found = tuple(diagnostics)
+    return class_of(next(d.code for d in found if not d.is_warning))(found, source)
+
+
 def refused(code: str, message: str, *notes: str, hint: str | tuple[str, ...] = ()) -> LnetError:
     """Return the error for a single mistake that is in no text, with one hint or several."""
-    return LnetError(
+    return error_of(
         [Diagnostic(code, message, notes=notes, hints=(hint,) if isinstance(hint, str) else hint)]
     )
 
@@ -86,7 +137,7 @@ class Collector:
     def raise_errors(self) -> None:
         """Raise `LnetError` with all that was gathered, in source order, if any of it is an error."""
         if self.failed:
-            raise LnetError(sorted(self.diagnostics, key=_source_order), self.source)
+            raise error_of(sorted(self.diagnostics, key=_source_order), self.source)
 
 
 def _source_order(diagnostic: Diagnostic) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .diagnostics import Diagnostic, LnetError, refused
+from .diagnostics import Diagnostic, error_of, refused
 from .source import Source, Span
 
 
@@ -34,10 +34,10 @@ def decode_source(data: bytes, name: str) -> Source:
         place = len(before.replace("\r\n", "\n"))
         message = f"expected UTF-8 text, found the byte 0x{data[error.start]:02x}"
         hint = "save the file as UTF-8"
-        raise LnetError(
+        raise error_of(
             [Diagnostic("E003", message, Span(place, place + 1), hints=(hint,))], readable
         ) from error
     source = Source(text.replace("\r\n", "\n"), name)
     if not text.strip():
-        raise LnetError([Diagnostic("E004", "expected a network, found an empty file", Span(0, 0))], source)
+        raise error_of([Diagnostic("E004", "expected a network, found an empty file", Span(0, 0))], source)
     return source

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lnet.compiler.pipeline import compile_plan as compile
     from lnet.compiler.plan import Plan, load_plan
-    from lnet.dsl.diagnostics import Diagnostic, LnetError
+    from lnet.dsl.diagnostics import (
+        ClusterError,
+        DataError,
+        Diagnostic,
+        Diverged,
+        InputError,
+        LnetError,
+        RunError,
+    )
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
     from lnet.runtime.analysis.draw import draw
@@ -31,13 +39,18 @@ if TYPE_CHECKING:
 __version__: str
 
 _PLACES = {
+    "ClusterError": "lnet.dsl.diagnostics:ClusterError",
+    "DataError": "lnet.dsl.diagnostics:DataError",
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
+    "Diverged": "lnet.dsl.diagnostics:Diverged",
+    "InputError": "lnet.dsl.diagnostics:InputError",
     "Interrupted": "lnet.runtime.stopping:Interrupted",
     "LnetError": "lnet.dsl.diagnostics:LnetError",
     "Network": "lnet.runtime.network:Network",
     "Plan": "lnet.compiler.plan:Plan",
     "Probe": "lnet.runtime.analysis.probe:Probe",
     "Run": "lnet.runtime.run:Run",
+    "RunError": "lnet.dsl.diagnostics:RunError",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
     "export": "lnet.runtime.export:export",
@@ -57,13 +70,18 @@ _PLACES = {
 }
 
 __all__ = [
+    "ClusterError",
+    "DataError",
     "Diagnostic",
+    "Diverged",
+    "InputError",
     "Interrupted",
     "LnetError",
     "Network",
     "Plan",
     "Probe",
     "Run",
+    "RunError",
     "compile",
     "draw",
     "export",

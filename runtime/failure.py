@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lnet.compiler.plan import Plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError
+from lnet.dsl.diagnostics import Diagnostic, LnetError, error_of
 from lnet.dsl.source import Span
 
 from .data import Batch
@@ -48,7 +48,7 @@ def explain_divergence(plan: Plan, event: Mapping[str, Any]) -> LnetError:
 
 def _error(plan: Plan, message: str, span: Span | None, *notes: str) -> LnetError:
     hint = "a lower 'rate' in 'train.update', or a larger 'floor' of 'lcn', often helps"
-    return LnetError([Diagnostic("E730", message, span, notes=notes, hints=(hint,))], plan.source)
+    return error_of([Diagnostic("E730", message, span, notes=notes, hints=(hint,))], plan.source)
 
 
 def _origin(

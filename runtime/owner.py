@@ -24,14 +24,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lnet.compiler.files import unreadable, write_aside
-from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.diagnostics import ClusterError, refused
 
 FILE = "owner.json"
 EVERY = 5.0
 """Seconds after which whoever writes no checkpoint looks all the same."""
 
 
-class TakenOver(LnetError):
+class TakenOver(ClusterError):
     """Another process or coordinator has begun to train a run."""
 
     def __init__(self, directory: Path | str, by: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from distributed import Client
 from distributed.protocol.pickle import dumps
 
-from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.diagnostics import ClusterError, LnetError, refused
 from lnet.runtime.run import Run
 
 from .brief import Brief
@@ -38,7 +38,7 @@ def go_on(run: Run) -> str:
     return f"go on from the checkpoint at step {max(steps):,}: {command}"
 
 
-class ClusterLost(LnetError):
+class ClusterLost(ClusterError):
     """A cluster that a run was on, or was to begin on, and that may come back."""
 
 

@@ -1,5 +1,6 @@
 """Every wrong program beside this file is reported as the text beside it says; `UPDATE=1` writes the texts anew."""
 
+import pickle
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from commands import lnetc
 from pinned import pinned
 
 from lnet.dsl.codes import CODES
+from lnet.dsl.diagnostics import class_of, refused
 
 HERE = Path(__file__).parent
 PROGRAMS = sorted(HERE.glob("*.lnet"))
@@ -74,3 +76,17 @@ def test_every_code_is_pinned():
 def test_every_code_is_documented():
     text = (HERE.parents[1] / "docs" / "errors.md").read_text()
     assert set(re.findall(r"^\| ([EW]\d{3}) \|", text, re.MULTILINE)) == set(CODES)
+
+
+def test_every_error_is_of_a_class_that_people_can_catch():
+    classes = {code: class_of(code).__name__ for code in CODES if code.startswith("E")}
+    assert set(classes.values()) == {"InputError", "DataError", "RunError", "Diverged", "ClusterError"}
+    assert {c for c, name in classes.items() if name == "Diverged"} == {"E730"}
+    assert {c for c, name in classes.items() if name == "ClusterError"} == {
+        c for c in classes if "E760" <= c < "E770"
+    }
+    assert {classes[code] for code in ("E001", "E202", "E605", "E720", "E782")} == {"InputError"}
+    assert {classes[code] for code in ("E701", "E716", "E747", "E748", "E772")} == {"DataError"}
+    assert {classes[code] for code in ("E731", "E732", "E740", "E753", "E773")} == {"RunError"}
+    assert issubclass(class_of("E730"), class_of("E740"))
+    assert type(pickle.loads(pickle.dumps(refused("E730", "no")))) is class_of("E730")

@@ -31,6 +31,20 @@ def test_errors_carry_diagnostics():
     assert isinstance(caught.value.diagnostics[0], lnet.Diagnostic)
 
 
+def test_errors_are_caught_by_class(tmp_path):
+    with pytest.raises(lnet.InputError):
+        lnet.compile(tmp_path / "none.lnet")
+    with pytest.raises(lnet.RunError):
+        lnet.open_run(tmp_path)
+    plan = lnet.compile(lnet.parse(TEXT))
+    with pytest.raises(lnet.DataError):
+        lnet.train(plan, tmp_path / "none", directory=tmp_path / "a")
+    images = np.random.default_rng(0).random((12, 9, 9, 1), np.float32)
+    steep = lnet.compile(lnet.parse(TEXT), set={"train.update": "sgd(1e6)"})
+    with pytest.raises(lnet.Diverged):
+        lnet.train(steep, images, directory=tmp_path / "b")
+
+
 def test_compile_train_open_and_look(tmp_path):
     plan = lnet.compile(lnet.parse(TEXT), set={"train.steps": 3, "train.batch": 4})
     images = np.random.default_rng(0).random((12, 9, 9, 1), np.float32)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.settings import Frames
 from lnet.compiler.shapes import Sheet, Size
-from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.diagnostics import LnetError, error_of, refused
 from lnet.runtime.analysis.labels import sought_label
 from lnet.runtime.data import Dataset, open_frames
 from lnet.runtime.in_memory import path_of
@@ -111,7 +111,7 @@ def _labelled(path: str, base: Path) -> Dataset:
         images = _opened(path, base, any_sheet, None)
         return images if images.classes is not None else _opened(path, base, any_sheet, "folder")
     except LnetError as error:  # its hints are about the language
-        raise LnetError([replace(found, hints=()) for found in error.diagnostics]) from error
+        raise error_of([replace(found, hints=()) for found in error.diagnostics]) from error
 
 
 def _opened(path: str, base: Path, sheet: Sheet, labels: str | None) -> Dataset:
