@@ -8,7 +8,7 @@ export JAX_PLATFORMS ?= cpu
 # What depends on the versions of other packages: kernels, training, files, the command line.
 NUMBERS := $(addprefix tests/runtime/test_, kernels.py network.py shard.py train.py checkpoint.py export.py data.py) tests/lnet/test_cli.py
 
-.PHONY: help setup demo test oldest newest smoke search seeds check format clean
+.PHONY: help setup demo docs test oldest newest smoke search seeds check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ setup: $(READY) ## set up .venv
 
 demo: $(READY) ## train on photographs for about two minutes and write a report with pictures
 	$(BIN)/python examples/photographs/demo.py
+
+docs: $(READY) ## write the tables of docs/language.md anew
+	$(BIN)/python -m docs.tables
 
 test: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

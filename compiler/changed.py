@@ -12,8 +12,7 @@ from lnet.dsl.diagnostics import Collector, Diagnostic
 
 from .graph import Graph
 from .layer import Layer
-from .ops import Add, Concat, Crop, Dense, Input, Local, Pointwise
-from .pool import AvgPool, L2Pool, MaxPool
+from .ops import Add, AvgPool, Concat, Crop, Dense, Input, L2Pool, Local, MaxPool, Pointwise
 
 NEVER_NEGATIVE = ("relu", "sigmoid", "softplus")
 

@@ -53,6 +53,11 @@ EncoderPool = Annotated[Layer, LayerArgument("nearest pool")]
 
 
 def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False) -> Rica:
+    """`sum (xhat - x)^2 + sparsity * sum pool`, where `x` is what `encode` reads (the nearest `local` above in the block,
+    unless given), `xhat` its decoding, and `pool` the nearest pool above made from it (Le et al. 2012)
+
+    Example: rica(sparsity = 0.3)
+    """
     if not isinstance(encode.op, Local):
         raise Refused(
             "E502",
@@ -71,6 +76,10 @@ class SquaredError(Term):
 
 
 def squared_error(of: Reads, target: LayerNamed) -> SquaredError:
+    """Sum of squared differences of two layers; both are trained
+
+    Example: squared_error(of = second, target = first)
+    """
     if of.sheet != target.sheet:
         raise Refused(
             "E402",
@@ -102,10 +111,18 @@ class Total(Term):
 
 
 def l1(of: Reads) -> L1:
+    """Sum of absolute values
+
+    Example: l1(weight = 0.01)
+    """
     return L1()
 
 
 def l2(of: Reads) -> L2:
+    """Sum of squares
+
+    Example: l2(of = first)
+    """
     return L2()
 
 
@@ -117,6 +134,11 @@ class Smooth(Term):
 
 
 def smooth(of: Reads) -> Smooth:
+    """Mean, over maps and pairs of neighbouring positions, of one minus the cosine of their weights; of a `local` with
+    `share = none`
+
+    Example: smooth(of = first)
+    """
     if not isinstance(of.op, Local) or of.op.sets != of.op.window.outputs:
         raise Refused(
             "E503",
@@ -148,11 +170,19 @@ class OneVsAll(Term):
 
 
 def cross_entropy(of: Reads) -> CrossEntropy:
+    """Softmax loss of a vector against the image's label
+
+    Example: cross_entropy(of = vector)
+    """
     _check_vector(of, "cross_entropy")
     return CrossEntropy()
 
 
 def one_vs_all(of: Reads) -> OneVsAll:
+    """Sum of independent logistic losses of a vector's values against the image's label
+
+    Example: one_vs_all(of = vector)
+    """
     _check_vector(of, "one_vs_all")
     return OneVsAll()
 

@@ -33,8 +33,7 @@ from math import sqrt
 from .graph import Graph
 from .layer import Layer
 from .objectives import SquaredError
-from .ops import Decode, Dense, Input, Local
-from .pool import Pool
+from .ops import Decode, Dense, Input, Local, Pool
 from .shapes import Interval, Region, Size, Slide, Window
 
 BYTES = 4

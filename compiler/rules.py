@@ -57,6 +57,10 @@ class Rule:
 def adagrad(
     rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant", stale: Stale = "full"
 ) -> Update:
+    """Rate over the root of the sum of all squared gradients, which begins at `initial`
+
+    Example: adagrad(rate = 0.01)
+    """
     return Update("adagrad", rate=rate, initial=initial, schedule=schedule, stale=stale)
 
 
@@ -72,6 +76,10 @@ def _adagrad(update: Update, rate: Rate) -> GradientTransformation:
 def sgd(
     rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant", stale: Stale = "full"
 ) -> Update:
+    """Rate times the gradient, or times a sum of gradients that decays by `momentum`
+
+    Example: sgd(rate = 0.1, momentum = 0.9)
+    """
     return Update("sgd", rate=rate, momentum=momentum, schedule=schedule, stale=stale)
 
 
@@ -85,6 +93,10 @@ def _sgd(update: Update, rate: Rate) -> GradientTransformation:
 
 
 def adam(rate: Positive, schedule: Schedule = "constant", stale: Stale = "full") -> Update:
+    """Rate times the mean gradient over the root of the mean squared gradient, decayed by 0.9 and 0.999
+
+    Example: adam(rate = 0.001, schedule = cosine)
+    """
     return Update("adam", rate=rate, schedule=schedule, stale=stale)
 
 

@@ -11,8 +11,7 @@ from lnet.dsl.source import Span
 
 from .layer import Layer
 from .objectives import Objective
-from .ops import Local
-from .pool import Pool
+from .ops import Local, Pool
 from .values import UNKNOWN, Unknown, Value
 
 

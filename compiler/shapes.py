@@ -32,6 +32,11 @@ class Sheet:
     width: int
     maps: int
 
+    @staticmethod
+    def over(region: Region, maps: int) -> Sheet:
+        """Return the extents of a region of a sheet."""
+        return Sheet(region.size.rows, region.size.columns, maps)
+
     @property
     def size(self) -> Size:
         return Size(self.height, self.width)

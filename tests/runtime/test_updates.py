@@ -1,8 +1,5 @@
 """Update rules are optax's; what a step keeps when something is not finite, and what memory it takes."""
 
-import re
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,11 +56,8 @@ def test_a_rule_is_that_of_optax(update):
         jax.tree.map(np.testing.assert_array_equal, (params, state), (expected, their_state))
 
 
-def test_every_rule_is_compared_with_optax_and_is_in_the_reference():
+def test_every_rule_is_compared_with_optax():
     assert {update.partition("(")[0] for update in RULES} == set(rules.RULES)
-    reference = (Path(__file__).parents[2] / "docs/language.md").read_text()
-    (row,) = [line for line in reference.splitlines() if line.startswith("| `update` |")]
-    assert set(re.findall(r"([a-z]+)\(rate", row)) == set(rules.RULES)
 
 
 @pytest.mark.parametrize("update", RULES)

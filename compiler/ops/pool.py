@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .arguments import ONE, UNPADDED, Extent, Pad, Positive, Reads, Refused, slide_over
-from .layer import Op
-from .shapes import Region, Sheet, Size, Window
+from lnet.compiler.arguments import ONE, UNPADDED, Extent, Pad, Positive, Reads, Refused, slide_over
+from lnet.compiler.layer import Op
+from lnet.compiler.shapes import Region, Sheet, Size, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,18 @@ def l2pool(
     *,
     of: Reads,
 ) -> L2Pool:
+    """`sqrt(eps + sum of squares over the field)`, each map alone
+
+    Example: l2pool(3, stride = 2)
+    """
     return L2Pool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps, eps)
 
 
 def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> MaxPool:
+    """The largest value of the field, each map alone; padding is ignored
+
+    Example: maxpool(2, stride = 2, pad = 1)
+    """
     window = slide_over(of.sheet.size, field, stride, pad)
     before, size = Size(window.rows.before, window.columns.before), window.field
     if before.rows >= size.rows or before.columns >= size.columns:
@@ -82,4 +90,12 @@ def maxpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Rea
 
 
 def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = UNPADDED, *, of: Reads) -> AvgPool:
+    """The mean of the field, each map alone
+
+    Example: avgpool(2x4)
+    """
     return AvgPool(slide_over(of.sheet.size, field, stride, pad), of.sheet.maps)
+
+
+KINDS = {"l2pool": l2pool, "maxpool": maxpool, "avgpool": avgpool}
+OPS = (L2Pool, MaxPool, AvgPool)

@@ -1,0 +1,49 @@
+"""The ops, one file each: what a file can call, and what the runtime has a kernel for.
+
+An op is a frozen dataclass that says its shape, its parameters, what a region of its value depends on and its cost.
+A layer kind is a function: its signature is its argument table, its docstring its row in docs/language.md, and an example.
+A file enters both in its own `KINDS` and `OPS`, and itself below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lnet.compiler.layer import Op
+
+from . import crop, dense, image, lcn, local, pointwise, pool, wiring
+from . import decode as decoding
+from .crop import Crop
+from .decode import Decode, decoder_of
+from .dense import Dense
+from .image import Input
+from .lcn import LCN
+from .local import Local
+from .pointwise import Pointwise
+from .pool import AvgPool, L2Pool, MaxPool, Pool
+from .wiring import Add, Concat
+
+_FILES = (image, local, decoding, pool, lcn, pointwise, dense, crop, wiring)
+LAYER_KINDS: dict[str, Callable[..., Op]] = {
+    name: kind for file in _FILES for name, kind in file.KINDS.items()
+}
+OPS: dict[str, type[Op]] = {op.kind: op for file in _FILES for op in file.OPS}
+
+__all__ = [
+    "LAYER_KINDS",
+    "LCN",
+    "OPS",
+    "Add",
+    "AvgPool",
+    "Concat",
+    "Crop",
+    "Decode",
+    "Dense",
+    "Input",
+    "L2Pool",
+    "Local",
+    "MaxPool",
+    "Pointwise",
+    "Pool",
+    "decoder_of",
+]

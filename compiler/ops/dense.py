@@ -1,0 +1,53 @@
+"""A dense layer: every unit reads the whole sheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lnet.compiler.arguments import Activation, Count, Flag, Reads
+from lnet.compiler.layer import Op, Weights
+from lnet.compiler.shapes import Region, Sheet, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Dense(Op):
+    """Every unit reads the whole sheet."""
+
+    kind: ClassVar[str] = "dense"
+    reads_sheet: Sheet
+    units: int
+    bias: bool
+    act: str | None
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(1, 1, self.units)
+
+    def weights(self) -> dict[str, Weights]:
+        inputs = self.reads_sheet.values
+        weights = {"weight": Weights((inputs, self.units), inputs)}
+        if self.bias:
+            weights["bias"] = Weights((self.units,), None)
+        return weights
+
+    def needs(self, region: Region) -> Region:
+        return whole(self.reads_sheet.size) if region.area else region
+
+    def part(self, region: Region) -> Dense:
+        return self
+
+    def multiply_adds(self) -> int:
+        return self.reads_sheet.values * self.units
+
+
+def dense(units: Count, bias: Flag = True, act: Activation = None, *, of: Reads) -> Dense:
+    """Every unit reads the whole sheet, then `act`
+
+    Example: dense(10, act = tanh)
+    """
+    return Dense(of.sheet, units, bias, act)
+
+
+KINDS = {"dense": dense}
+OPS = (Dense,)
