@@ -29,65 +29,108 @@ def windows(draw, field=4):
     return ", ".join(given)
 
 
+def _local(draw, of, above, locals_above):
+    share = draw(st.sampled_from(["none", "none", "all", "tile(2)", "tile(3x2)"]))
+    act, bias = draw(st.sampled_from(ACTIVATIONS)), draw(st.sampled_from(["true", "false"]))
+    maps = draw(st.integers(1, 3))
+    return f"local({draw(windows())}, maps = {maps}, share = {share}, act = {act}, bias = {bias}, of = {of})"
+
+
+def _decode(draw, of, above, locals_above):
+    if not locals_above:
+        return f"relu(of = {of})"
+    like = draw(st.sampled_from(locals_above))
+    return f"decode(like = {like}, tied = {draw(st.sampled_from(['true', 'false']))}, of = {like})"
+
+
+def _pool(kind):
+    return lambda draw, of, above, locals_above: f"{kind}({draw(windows(3))}, of = {of})"
+
+
+def _lcn(draw, of, above, locals_above):
+    across, edge = draw(st.sampled_from(["all", "none"])), draw(st.sampled_from(["same", "valid"]))
+    field = draw(st.sampled_from(["3", "5", "3x1", "1x5"]))
+    return f"lcn({field}, across = {across}, edge = {edge}, floor = 0.2, of = {of})"
+
+
+def _pointwise(kind):
+    return lambda draw, of, above, locals_above: f"{kind}(of = {of})"
+
+
+def _dense(draw, of, above, locals_above):
+    act, bias = draw(st.sampled_from(ACTIVATIONS)), draw(st.sampled_from(["true", "false"]))
+    return f"dense({draw(st.integers(1, 4))}, act = {act}, bias = {bias}, of = {of})"
+
+
+def _crop(draw, of, above, locals_above):
+    return f"crop({draw(sizes(4))}, of = {of})"
+
+
+def _joined(kind):
+    def line(draw, of, above, locals_above):
+        several = draw(st.lists(st.sampled_from(above), min_size=1, max_size=3))
+        return f"{kind}([{', '.join(several)}])"
+
+    return line
+
+
+LAYERS = {
+    "local": _local,
+    "decode": _decode,
+    **{kind: _pool(kind) for kind in ("l2pool", "maxpool", "avgpool")},
+    "lcn": _lcn,
+    **{kind: _pointwise(kind) for kind in ("relu", "tanh", "sigmoid", "softplus")},
+    "dense": _dense,
+    "crop": _crop,
+    **{kind: _joined(kind) for kind in ("concat", "add")},
+}
+"""How a line of each kind is drawn: from a layer to read, all those above, and the local ones among them."""
+OFTEN = ("local", "local", "lcn")
+
+
 @st.composite
 def layers(draw, above, locals_above):
     """One layer that reads one or more of those above it."""
-    of = draw(st.sampled_from(above))
-    kind = draw(
-        st.sampled_from(
-            [
-                "local",
-                "local",
-                "local",
-                "l2pool",
-                "maxpool",
-                "avgpool",
-                "lcn",
-                "lcn",
-                "relu",
-                "tanh",
-                "crop",
-                "concat",
-                "add",
-                "decode",
-            ]
-        )
-    )
-    match kind:
-        case "local":
-            share = draw(st.sampled_from(["none", "none", "all", "tile(2)", "tile(3x2)"]))
-            act, bias = draw(st.sampled_from(ACTIVATIONS)), draw(st.sampled_from(["true", "false"]))
-            return f"local({draw(windows())}, maps = {draw(st.integers(1, 3))}, share = {share}, act = {act}, bias = {bias}, of = {of})"
-        case "l2pool" | "maxpool" | "avgpool":
-            return f"{kind}({draw(windows(3))}, of = {of})"
-        case "lcn":
-            across, edge = draw(st.sampled_from(["all", "none"])), draw(st.sampled_from(["same", "valid"]))
-            return f"lcn({draw(st.sampled_from(['3', '5', '3x1', '1x5']))}, across = {across}, edge = {edge}, floor = 0.2, of = {of})"
-        case "crop":
-            return f"crop({draw(sizes(4))}, of = {of})"
-        case "concat" | "add":
-            return f"{kind}([{', '.join(draw(st.lists(st.sampled_from(above), min_size=1, max_size=3)))}])"
-        case "decode" if locals_above:
-            like = draw(st.sampled_from(locals_above))
-            return f"decode(like = {like}, tied = {draw(st.sampled_from(['true', 'false']))}, of = {like})"
-        case "relu" | "tanh":
-            return f"{kind}(of = {of})"
-    return f"relu(of = {of})"
+    of, kind = draw(st.sampled_from(above)), draw(st.sampled_from((*LAYERS, *OFTEN)))
+    return LAYERS[kind](draw, of, above, locals_above)
+
+
+def _read(kind):
+    return lambda draw, of, above, locals_above, weight: f"{kind}(of = {of}, weight = {weight})"
+
+
+def _rica(draw, of, above, locals_above, weight):
+    if not locals_above:
+        return f"l2(of = {of}, weight = {weight})"
+    tied = draw(st.sampled_from(["true", "false"]))
+    return f"rica(encode = {locals_above[-1]}, sparsity = 0.3, tied = {tied})"
+
+
+def _smooth(draw, of, above, locals_above, weight):
+    if not locals_above:
+        return f"l2(of = {of}, weight = {weight})"
+    return f"smooth(of = {draw(st.sampled_from(locals_above))}, weight = {weight})"
+
+
+def _squared_error(draw, of, above, locals_above, weight):
+    return f"squared_error(of = {of}, target = {draw(st.sampled_from(above))}, weight = {weight})"
+
+
+OBJECTIVES = {
+    "rica": _rica,
+    "squared_error": _squared_error,
+    "l1": _read("l1"),
+    "l2": _read("l2"),
+    "smooth": _smooth,
+}
+"""Likewise; those that need labels read a vector, and have tests of their own."""
 
 
 @st.composite
 def objectives(draw, above, locals_above):
-    kind = draw(st.sampled_from(["l1", "l2", "smooth", "rica", "squared_error"]))
-    of = draw(st.sampled_from(above))
+    of, kind = draw(st.sampled_from(above)), draw(st.sampled_from(sorted(OBJECTIVES)))
     weight = draw(st.sampled_from(["1", "0.5", "2"]))
-    match kind:
-        case "rica" if locals_above:
-            return f"rica(encode = {locals_above[-1]}, sparsity = 0.3, tied = {draw(st.sampled_from(['true', 'false']))})"
-        case "smooth" if locals_above:
-            return f"smooth(of = {draw(st.sampled_from(locals_above))}, weight = {weight})"
-        case "squared_error":
-            return f"squared_error(of = {of}, target = {draw(st.sampled_from(above))}, weight = {weight})"
-    return f"{'l1' if kind == 'l1' else 'l2'}(of = {of}, weight = {weight})"
+    return OBJECTIVES[kind](draw, of, above, locals_above, weight)
 
 
 @st.composite

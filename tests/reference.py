@@ -55,6 +55,8 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
                 value = np.concatenate(operands, axis=3)
             case "add":
                 value = np.sum(operands, axis=0)
+            case kind:
+                raise AssertionError(f"'{kind}' has no formula here")
         result[layer.path] = value
     return result
 

@@ -126,14 +126,5 @@ def test_the_links_point_at_the_folders(package):
     assert link.resolve() == ROOT / package
 
 
-def test_every_op_and_term_has_a_kernel():
-    from lnet.compiler.objectives import TERMS
-    from lnet.compiler.ops import OPS
-    from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
-
-    assert set(LAYER_KERNELS) == set(OPS)
-    assert set(TERM_KERNELS) == set(TERMS)
-
-
 def test_no_file_is_a_place_where_things_are_merely_put():
     assert {str(p) for p in FILES if len(p.read_text().splitlines()) > 500} == set()

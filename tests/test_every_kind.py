@@ -1,0 +1,102 @@
+"""Every kind of the language, entered where it must be: its example against the formula in float64, and in tiles.
+
+A kind that lacks its kernel, formula, strategy for random networks or row in the reference fails here by its name.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from generated_networks import LAYERS, OBJECTIVES
+
+from docs import tables
+from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
+from lnet.compiler.ops import LAYER_KINDS, OPS
+from lnet.compiler.partition import partition
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.shapes import Size
+from lnet.runtime.evaluate import batch_first, layer_values, total_loss
+from lnet.runtime.export import AXES
+from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
+from lnet.runtime.lockstep import run_tiles
+from lnet.runtime.network import initial_params
+from lnet.runtime.shard import Shard
+
+ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
+LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
+OBJECTIVE = "network n {{ {above}; pool: l2pool(2); vector: dense(3); x: {example} }}"
+LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
+
+
+def test_every_kind_is_entered_wherever_it_must_be():
+    assert set(LAYER_KERNELS) == set(OPS), "kernels"
+    assert set(TERM_KERNELS) == set(TERMS), "kernels"
+    assert set(LAYERS) == set(LAYER_KINDS) - {"input"}, "random networks"
+    assert set(OBJECTIVES) | LABELLED == set(OBJECTIVE_KINDS), "random networks"
+    assert {kind for kind, _ in AXES} == {op.kind for op in OPS.values() if weighs(op)}, "axes of weights"
+    for kinds in tables.TABLES.values():
+        for name, function in kinds.items():
+            assert tables.value_of(function), f"'{name}' has no row in the reference"
+
+
+def weighs(op):
+    return "weights" in vars(op)
+
+
+def program(kind):
+    """A network around the example of a kind."""
+    if kind == "input":
+        return f"network n {{ image: {tables.example_of(LAYER_KINDS[kind])}; f: local(3, 2); q: l2() }}"
+    if kind in LAYER_KINDS:
+        return LAYER.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
+    return OBJECTIVE.format(above=ABOVE, example=tables.example_of(OBJECTIVE_KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])
+def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
+    with jax.enable_x64(True):
+        graph = compile_text(program(kind)).graph
+        rng = np.random.default_rng(2)
+        params = {
+            name: jnp.asarray(np.asarray(value, float) + 0.1 * rng.normal(size=value.shape))
+            for name, value in initial_params(graph, 0).items()
+        }
+        sheet = graph.input.sheet
+        images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 3)))
+        labels = np.array([0, 2, 1])
+        expected = reference.values(graph, params, np.asarray(batch_first(images)))
+        for path, value in layer_values(graph, params, images, graph.layers).items():
+            np.testing.assert_allclose(batch_first(value), expected[path], rtol=1e-9, atol=1e-9, err_msg=path)
+
+        def loss(params):
+            return total_loss(graph, params, images, jnp.asarray(labels))[0]
+
+        value, gradients = jax.value_and_grad(loss)(params)
+        formula = reference.loss(graph, params, np.asarray(batch_first(images)), labels)
+        np.testing.assert_allclose(value, formula, rtol=1e-8)
+        cut = partition(graph, Size(2, 3))
+        shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
+        found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, jnp.asarray(labels))
+        for shard, mine in zip(shards, found, strict=True):
+            for name, region in shard.programme.owned:
+                part = gradients[name]
+                if region is not None:
+                    part = part[
+                        region.rows.start : region.rows.stop, region.columns.start : region.columns.stop
+                    ]
+                np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["l2pool", "lcn", "crop"])
+def test_an_op_that_asks_for_too_little_is_found(kind, monkeypatch):
+    """The negative control: what a region needs is said wrongly, one row and column less."""
+    honest = OPS[kind].needs
+
+    def less(op, region):
+        found = honest(op, region)
+        return found.grow(-1, -1) if found.area and found.size.rows > 2 and found.size.columns > 2 else found
+
+    monkeypatch.setattr(OPS[kind], "needs", less)
+    with pytest.raises((AssertionError, TypeError, ValueError, ArithmeticError)):
+        test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind)
