@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import assert_never
 
 from . import lead as leading
 from . import replica as computing
@@ -17,7 +18,9 @@ from .events import COORDINATOR, Measured, Owner, Received, Tick, Unreached, Wor
 from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped
 from .messages import (
     MOST_NAMED,
+    Fill,
     Held,
+    Log,
     Memory,
     Message,
     Orders,
@@ -119,15 +122,21 @@ def peers(state: Worker) -> frozenset[str]:
 
 
 def _route(state: Worker, event: Received, message: Message) -> Step:
-    """Pass a message to the role that it is for."""
+    """Pass a message to the role that it is for; a kind of message without a role here does not type-check."""
     if isinstance(message, Report | Orders) or message.fence.run != state.spec.run:
         return state, (Refused("of another run", message),)
-    if isinstance(message, Params | Pushed):
-        tile = state.tiles.get((message.fence.slot, message.fence.shard))
-        return _with_tile(state, tile, event) if tile is not None else _nobody(state, message)
     server = state.servers.get(message.fence.shard)
-    wanted = Primary if isinstance(message, Push | Pull | Held) else Standby
-    return _with_server(state, server, event) if isinstance(server, wanted) else _nobody(state, message)
+    match message:
+        case Params() | Pushed():
+            tile = state.tiles.get((message.fence.slot, message.fence.shard))
+            return _with_tile(state, tile, event) if tile is not None else _nobody(state, message)
+        case Push() | Pull() | Held() if isinstance(server, Primary):
+            return _with_server(state, server, event)
+        case Fill() | Log() if isinstance(server, Standby):
+            return _with_server(state, server, event)
+        case Push() | Pull() | Held() | Fill() | Log():
+            return _nobody(state, message)
+    assert_never(message)
 
 
 def _nobody(state: Worker, message: Message) -> Step:
