@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
+from .layer import Layer
 from .shapes import Size, Slide, Window
 from .values import Extents, Value, Word
 
@@ -220,7 +221,8 @@ def _share(value: Value) -> Sharing | None:
 
 # --- the types -------------------------------------------------------------------------------------------
 
-_ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus")
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus")
+"""Functions of a value alone: layer kinds (ops/pointwise.py), and words for `act`."""
 
 _extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1))
 Extent = Annotated[Size, _extent]
@@ -245,11 +247,11 @@ Pad = Annotated[
     Padding, ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"))
 ]
 Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), ("tile",))]
-Activation = Annotated[str | None, none_or(one_of(*_ACTIVATIONS))]
+Activation = Annotated[str | None, none_or(one_of(*ACTIVATIONS))]
 
-Reads = Annotated[Any, LayerArgument("above")]
-ReadsMany = Annotated[Any, LayerArgument(many=True)]
-LayerNamed = Annotated[Any, LayerArgument()]
+Reads = Annotated[Layer, LayerArgument("above")]
+ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
+LayerNamed = Annotated[Layer, LayerArgument()]
 
 
 # --- signatures ------------------------------------------------------------------------------------------

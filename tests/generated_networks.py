@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from lnet.compiler.arguments import ACTIVATIONS
 from lnet.compiler.pipeline import compile_text
 from lnet.dsl.diagnostics import LnetError
 
-ACTIVATIONS = ["none", "relu", "tanh", "sigmoid", "softplus"]
+ACTS = ("none", *ACTIVATIONS)
 
 
 @st.composite
@@ -31,7 +32,7 @@ def windows(draw, field=4):
 
 def _local(draw, of, above, locals_above):
     share = draw(st.sampled_from(["none", "none", "all", "tile(2)", "tile(3x2)"]))
-    act, bias = draw(st.sampled_from(ACTIVATIONS)), draw(st.sampled_from(["true", "false"]))
+    act, bias = draw(st.sampled_from(ACTS)), draw(st.sampled_from(["true", "false"]))
     maps = draw(st.integers(1, 3))
     return f"local({draw(windows())}, maps = {maps}, share = {share}, act = {act}, bias = {bias}, of = {of})"
 
@@ -58,7 +59,7 @@ def _pointwise(kind):
 
 
 def _dense(draw, of, above, locals_above):
-    act, bias = draw(st.sampled_from(ACTIVATIONS)), draw(st.sampled_from(["true", "false"]))
+    act, bias = draw(st.sampled_from(ACTS)), draw(st.sampled_from(["true", "false"]))
     return f"dense({draw(st.integers(1, 4))}, act = {act}, bias = {bias}, of = {of})"
 
 
@@ -79,7 +80,7 @@ LAYERS = {
     "decode": _decode,
     **{kind: _pool(kind) for kind in ("l2pool", "maxpool", "avgpool")},
     "lcn": _lcn,
-    **{kind: _pointwise(kind) for kind in ("relu", "tanh", "sigmoid", "softplus")},
+    **{kind: _pointwise(kind) for kind in ACTIVATIONS},
     "dense": _dense,
     "crop": _crop,
     **{kind: _joined(kind) for kind in ("concat", "add")},

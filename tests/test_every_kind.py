@@ -11,13 +11,15 @@ import reference
 from generated_networks import LAYERS, OBJECTIVES
 
 from docs import tables
+from lnet.compiler.arguments import ACTIVATIONS
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
-from lnet.compiler.ops import LAYER_KINDS, OPS
+from lnet.compiler.ops import LAYER_KINDS, OPS, pointwise
 from lnet.compiler.partition import partition
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.shapes import Size
 from lnet.runtime.evaluate import batch_first, layer_values, total_loss
 from lnet.runtime.export import AXES
+from lnet.runtime.kernels.simple import POINTWISE
 from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
 from lnet.runtime.lockstep import run_tiles
 from lnet.runtime.network import initial_params
@@ -32,6 +34,7 @@ LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
 def test_every_kind_is_entered_wherever_it_must_be():
     assert set(LAYER_KERNELS) == set(OPS), "kernels"
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
+    assert set(POINTWISE) == set(pointwise.KINDS) == set(ACTIVATIONS), "functions of a value alone"
     assert set(LAYERS) == set(LAYER_KINDS) - {"input"}, "random networks"
     assert set(OBJECTIVES) | LABELLED == set(OBJECTIVE_KINDS), "random networks"
     assert {kind for kind, _ in AXES} == {op.kind for op in OPS.values() if weighs(op)}, "axes of weights"
