@@ -240,7 +240,7 @@ class Head(SchedulerPlugin):
         self.log("lapsed", replica=lapsed.slot, batches=len(lapsed.batches), message=message)
 
     def _note(self, note: do.Note) -> None:
-        if not note.what.startswith("step "):  # a synchronous step, which the log has as such
+        if not note.routine:
             self.log("note", message=with_short_names(note.what, self.known))
 
     def _give_up(self, given_up: do.GiveUp) -> None:

@@ -196,9 +196,10 @@ class DeclareLapsed:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """For the event log: `what` happened to whom, in plain words."""
+    """For the event log: `what` happened to whom, in plain words; `routine`: at every step, and the log has it as such."""
 
     what: str
+    routine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def _commit(table: Table) -> Step:
     slots = tuple(replace(slot, leases=()) for slot in table.slots)
     pool = replace(table.pool, used=(table.committed + 1) * len(slots))
     table = replace(table, committed=table.committed + 1, slots=slots, pool=pool)
-    return table, (Note(f"step {table.committed} of {table.spec.steps} is committed"),)
+    return table, (Note(f"step {table.committed} of {table.spec.steps} is committed", routine=True),)
 
 
 def _staged_everywhere(table: Table, part: int) -> bool:
