@@ -347,7 +347,7 @@ class Head(SchedulerPlugin):
         self.tell(events.WorkerEnded, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:
-        """Say that the run is known, stop or abandon it, save a checkpoint, or drain a worker by name, address or place."""
+        """Say that the run is known, stop, abandon or leave it, save a checkpoint, or drain a worker by name or place."""
         match what:
             case "known":
                 return True
@@ -355,6 +355,9 @@ class Head(SchedulerPlugin):
                 self.tell(events.StopWanted)
             case "abandon":
                 self._abandon()
+            case "leave":
+                self.stop()
+                self.scheduler.remove_plugin(self.name)
             case "checkpoint":
                 self.tell(events.CheckpointWanted)
             case "drain":

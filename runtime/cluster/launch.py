@@ -173,7 +173,7 @@ def _roles(connection: Connection, told: Callable[[str], None]) -> Iterator[None
         else:
             connection.release("unregister_worker_plugin", entrance.name)
             connection.release("unregister_nanny_plugin", witness.name)
-            connection.release("unregister_scheduler_plugin", head.name)
+            connection.leave()
 
 
 @dataclass
