@@ -16,7 +16,7 @@ class Unfit(Exception):
 
 
 def elementwise(operator: str, left: Any, right: Any) -> Value:
-    """Return what an operator makes of two numbers or sizes; raises `Unfit` and `ZeroDivisionError`."""
+    """Apply an operator to two numbers or sizes; raises `Unfit` and `ZeroDivisionError`."""
     if not isinstance(left, Extents) and not isinstance(right, Extents):
         return _checked(_ARITHMETIC[operator](left, right))
     count = len((left if isinstance(left, Extents) else right).parts)

@@ -62,7 +62,7 @@ class ClusterSpec:
         return ClusterSpec(tuple(Worker(f"worker-{i}", f"host-{i}") for i in range(count)))
 
     def link(self, left: str, right: str) -> Link:
-        """Return what joins two hosts."""
+        """Return the link between two hosts."""
         for a, b, link in self.pairs:
             if {left, right} == {a, b}:
                 return link

@@ -90,7 +90,7 @@ def totals(graph: Graph, partition: Partition) -> Totals:
 
 
 def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
-    """Return what one layer costs."""
+    """Return the cost of one layer."""
     window = getattr(layer.op, "window", None)
     weights = sum(parameter.size for parameter in layer.parameters)
     return LayerCost(
@@ -140,7 +140,7 @@ class TileCost:
 
 
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
-    """Return what each tile costs, at the file's batch."""
+    """Return the cost of each tile, at the file's batch."""
     lent = [0] * partition.count
     for message in weight_messages(graph, partition):
         lent[message.receiver] += message.values * BYTES

@@ -75,7 +75,7 @@ def _objective(objective: Objective) -> str:
 
 
 def dump_partition(partition: Partition) -> str:
-    """Return each tile's pieces and what it receives."""
+    """Return the pieces of each tile and the messages it receives."""
     lines = [f"tiles {partition.tiles}", f"exchanged {' '.join(partition.exchanged)}"]
     for tile, pieces in enumerate(partition.pieces):
         lines.append(f"tile {tile}")
@@ -110,7 +110,7 @@ def dump_placement(placement: Placement) -> str:
 
 
 def dump_schedule(graph: Graph, partition: Partition) -> str:
-    """Return what each tile does in a step, phase by phase."""
+    """Return the phases of each tile's step."""
     programmes = [schedule(graph, partition, tile) for tile in range(partition.count)]
     return "".join(f"{line}\n" for programme in programmes for line in _programme(programme))
 

@@ -262,7 +262,7 @@ class _Builder:
     # --- stages ------------------------------------------------------------------------------------------
 
     def _stage_values(self, stage: nodes.Stage, bound: Mapping[str, Any]) -> dict[str, Value]:
-        """Return what names are worth inside an instance: constants, arguments, defaults."""
+        """Return the values of names inside an instance: constants, arguments, defaults."""
         values = dict(self.lets)
         defaults = Scope(self.lets)
         for parameter in stage.parameters:

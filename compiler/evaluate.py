@@ -57,7 +57,7 @@ class Evaluator:
 
     @contextmanager
     def noting(self, **context: str) -> Iterator[None]:
-        """Have what is reported say besides what is `wanted`, or at which `place` it is."""
+        """Add the `wanted` type, or the `place`, to what is reported."""
         before = {name: getattr(self, name) for name in context}
         for name, note in context.items():
             setattr(self, name, note)
@@ -74,7 +74,7 @@ class Evaluator:
     # --- expressions -------------------------------------------------------------------------------------
 
     def value(self, expr: nodes.Expr, scope: Scope, wanted: ArgumentType = ANY) -> Value:
-        """Return what an expression is worth; words of the `wanted` type come before parameters and constants."""
+        """Evaluate an expression; words of the `wanted` type come before parameters and constants."""
         match expr:
             case nodes.Number():
                 return expr.value
@@ -123,7 +123,7 @@ class Evaluator:
         )
 
     def _comment_hint(self, path: nodes.Path) -> tuple[str, ...]:
-        """Return a hint for what stands behind `//`, which in other languages begins a comment."""
+        """Return a hint where `//` was meant as a comment, as in other languages."""
         before = self.collector.source.text[: path.span.start].rstrip(" \t")
         return ("'//' divides and rounds down: a comment begins with '#'",) if before.endswith("//") else ()
 
@@ -256,7 +256,7 @@ class Evaluator:
     def match(
         self, table: Signature, arguments: tuple[nodes.Argument, ...], span: Span
     ) -> dict[str, nodes.Argument]:
-        """Return the arguments of a call by name; what fits nowhere is reported."""
+        """Bind the arguments of a call to names; report those that fit nowhere."""
         given: dict[str, nodes.Argument] = {}
         names = [row.name for row in table.given]
         rows = iter(table.positional)

@@ -120,7 +120,7 @@ def size_text(number: int) -> str:
 
 
 def explain_data(plan: Plan) -> dict[str, Any]:
-    """Return what the tables show, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
+    """Return the tables' contents, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
     graph, partition = plan.graph, plan.partition
     costs = tile_costs(graph, partition)
     return {

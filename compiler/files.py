@@ -39,7 +39,7 @@ class Unreadable(LnetError):
 
 
 def unreadable(path: Path, error: OSError) -> Unreadable:
-    """Return the error for what the system said of a file."""
+    """Return the error for an OSError about a file."""
     hint = "nothing was changed: when it can be read, give the same command again"
     return Unreadable([Diagnostic("E732", f"'{path}' cannot be read", notes=(str(error),), hints=(hint,))])
 

@@ -39,7 +39,7 @@ class Op:
         return region
 
     def part(self, region: Region) -> Op:
-        """Return the op that makes just a region of the value, from just what it needs of each operand."""
+        """Return the op restricted to a region of the value; it reads only the region it needs of each operand."""
         raise AssertionError(f"{type(self).__name__} cannot be cut")
 
     def multiply_adds(self) -> int:

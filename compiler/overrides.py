@@ -59,7 +59,7 @@ def as_text(value: object) -> str:
 
 
 def overridden(module: nodes.Module, overrides: Mapping[str, str]) -> dict[Span, str]:
-    """Return what each overridden place was set to, for notes."""
+    """Return notes on the overridden places."""
     places: dict[Span, str] = {}
     for declaration in module.declarations:
         if isinstance(declaration, nodes.Let):

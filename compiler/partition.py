@@ -79,7 +79,7 @@ class Partition:
         return self.tiles.rows * self.tiles.columns
 
     def piece(self, tile: int, layer: str) -> Piece:
-        """Return what a tile has of a layer."""
+        """Return a tile's piece of a layer."""
         return self.pieces[tile][self._numbers[layer]]
 
     @cached_property
@@ -211,7 +211,7 @@ def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> l
 
 
 def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
-    """Return what a tile's decoders are compared with: their units learn from the residual wherever they write."""
+    """Return the targets of a tile's decoders: units learn from the residual wherever they write."""
     needed: dict[str, Region] = {}
     for objective in graph.objectives:
         operands = [graph.layer(path) for path in objective.reads]
@@ -288,7 +288,7 @@ def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
 
 
 def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
-    """Return the fewest values that a tile of this area must get for what it holds, for one image.
+    """Return the minimal halo, in values for one image, of a tile of this area.
 
     A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
     at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best

@@ -88,7 +88,7 @@ def layout_from(
     tiles: str | None = None,
     cluster_spec: str | os.PathLike[str] | None = None,
 ) -> Layout:
-    """Return the layout that options ask for; raises `LnetError` for what is wrong with them."""
+    """Return the layout from options; raises `LnetError` for invalid ones."""
     cluster = None if cluster_spec is None else read_cluster_spec(Path(cluster_spec))
     return Layout(workers, replicas, None if tiles is None else _tiles(tiles), cluster)
 
@@ -168,7 +168,7 @@ def compile_plan(
 
 
 def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: str) -> str:
-    """Return what the compiler knows after a stage, as text that only changes when its meaning does."""
+    """Return a stable text dump of the compiler's state after a stage."""
     collector = Collector(source)
     if stage == "ast":
         module = parse_source(collector)

@@ -144,7 +144,7 @@ def _refine(
 def _candidates(
     shard: Shard, homes: dict[Shard, int], traffic: nx.Graph[Shard], cluster: ClusterSpec
 ) -> list[Shard]:
-    """Return shards on the hosts of a shard's peers that it could change places with."""
+    """Return the shards on the hosts of a shard's peers: candidates for a swap."""
     host = cluster.workers[homes[shard]].host
     peers = [peer for peer in traffic[shard] if cluster.workers[homes[peer]].host != host]
     beyond = {second for peer in peers for second in traffic[peer]}

@@ -95,7 +95,7 @@ class Plan:
         )
 
     def explain(self) -> str:
-        """Return what the network computes, what it costs and how it is cut up, as tables."""
+        """Return tables of the network's layers, cost and partition."""
         return explain_text(self)
 
     def to_json(self) -> str:

@@ -254,7 +254,7 @@ class _Scheduler:
         return frozenset(m.layer for m in self.partition.messages if m.kind == "backward")
 
     def _messages_of(self, number: int) -> list[Message]:
-        """Return what is sent after a phase."""
+        """Return the messages sent after a phase."""
         return [m for path, found in self._forward.items() if self.numbers[path] == number for m in found]
 
     def _outlives(self, path: str, number: int, last: int) -> bool:

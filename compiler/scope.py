@@ -66,7 +66,7 @@ class Scope:
 
 
 def members(entry: Entry) -> Mapping[str, Entry]:
-    """Return what can stand behind a dot."""
+    """Return the names allowed behind a dot."""
     return entry.items if isinstance(entry, Instance) else {}
 
 

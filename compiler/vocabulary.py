@@ -42,24 +42,24 @@ WORDS = frozenset(
 
 
 def kind_hints(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
-    """Return what to write for a kind that does not exist."""
+    """Return hints for an unknown kind."""
     return _suggested(name, kinds, KINDS)
 
 
 def call_hints(name: str) -> tuple[str, ...]:
-    """Return what to write for something that cannot be called in a value."""
+    """Return hints for an unknown function in a value."""
     return _suggested(name, CALLS, FUNCTIONS)
 
 
 def argument_hints(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return what to write for an argument that a call does not take."""
+    """Return hints for an unknown argument."""
     known = tuple(known)
     meant = next((own for own in ARGUMENTS.get(_key(name), ()) if own in known), name)
     return did_you_mean(meant, known)
 
 
 def setting_hints(name: str) -> tuple[str, ...]:
-    """Return what to write for a setting that `train` does not have."""
+    """Return hints for an unknown setting of `train`."""
     owners = [owner for owner in CALLS if name in (row.name for row in signature(owner, CALLS[owner]).given)]
     key = _key(name)
     if owners and key not in SETTINGS:
@@ -70,7 +70,7 @@ def setting_hints(name: str) -> tuple[str, ...]:
 
 
 def option_hint(option: str) -> str | None:
-    """Return what to write for an option of the command line that is a setting of the file."""
+    """Return a hint for a command-line option that is a setting of the file."""
     name = option.lstrip("-").replace("-", "_")
     if name in (row.name for row in TRAIN.given):
         return f"Write '--set train.{name}=...'."
@@ -79,7 +79,7 @@ def option_hint(option: str) -> str | None:
 
 
 def value_hints(name: str, known: Iterable[str], calls: Iterable[str]) -> tuple[str, ...]:
-    """Return what to write for a bare name that means nothing; `calls` make what is wanted there."""
+    """Return hints for an unknown bare name; `calls` make the type wanted there."""
     for call in calls:
         if name.casefold() == call:
             needed = ", ".join(

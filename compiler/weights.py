@@ -68,7 +68,7 @@ def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[s
 
 
 def weight_messages(graph: Graph, partition: Partition) -> tuple[WeightMessage, ...]:
-    """Return what travels before a step, in one replica; the gradients travel the other way after it."""
+    """Return the weight messages before a step of one replica; gradients travel back after it."""
     return (*_shared(graph, partition), *_neighbours(graph, partition))
 
 

@@ -66,7 +66,7 @@ def own_folder(kind: str) -> Path | None:
 
 @cache
 def here() -> str:
-    """Return what compiled code depends on beside its source: the processor, and the versions of the compilers."""
+    """Return the cache key of this machine: the processor, and the versions of the compilers."""
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return repr((versions_of(("jax", "jaxlib", "llvmlite")), *processor))
 
@@ -159,7 +159,7 @@ PROGRAMS, OBJECTS = Entries("programs"), Entries("objects")
 
 @cache
 def keep_programs() -> None:
-    """Let what XLA compiles in this process be kept, unless its user lets jax keep it elsewhere.
+    """Enable the cache of compiled programs, unless the user has configured jax's own.
 
     jax's own files are written in place, never replaced where they are damaged, and know no processors, so its programs
     are entries here: a name of jax that is private, and without which nothing is kept.

@@ -91,7 +91,7 @@ def held() -> int:
 
 
 def pool() -> str:
-    """Return what tells apart the memory that this process shares with others: its machine's, or a cgroup's of its own."""
+    """Return the identity of the memory pool that this process shares: its machine's, or its own cgroup's."""
     bound = next((str(group.path) for group in groups() if group.limit is not None), "")
     return f"{os.uname().nodename}:{bound}"
 

@@ -95,7 +95,7 @@ def check_format(path: Path, found: Any, own: str) -> None:
 
 
 def certainly(read: Callable[[Path], Found], path: Path) -> Found:
-    """Return what `read` does of a checkpoint; raises `Damaged` only if it is when it is read once more, from the disk."""
+    """Read a checkpoint with `read`; raises `Damaged` only if a second read, from the disk, finds it damaged too."""
     try:
         return read(path)
     except Damaged:

@@ -128,7 +128,7 @@ class Evaluation:
         return self.computed(path, view)
 
     def computed(self, path: str, view: str) -> jax.Array:
-        """Return what has been computed of a layer."""
+        """Return the computed value of a layer."""
         layer = self.graph.layer(path)
         if (layer.path, view) in self.values:
             return self.values[layer.path, view]

@@ -19,7 +19,7 @@ Exchanges = Mapping[tuple[int, str], tuple[Shape, ...]]
 
 
 def exchanges(graph: Graph, partition: Partition, programme: Programme, batch: int) -> Exchanges:
-    """Return what comes to the tile of a programme in a step of `batch` images."""
+    """Return the arrays that a programme's tile receives in a step of `batch` images."""
     return dict(_Expected(graph, partition, programme, batch).all())
 
 
@@ -61,6 +61,6 @@ class _Expected:
         return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.batch
 
     def _gradients(self, path: str, region: Region) -> tuple[Shape, ...]:
-        """Return the shapes of what comes back for a part of a layer: a gradient in each view that trains it."""
+        """Return the shapes of the gradients of a part of a layer: one in each view that trains it."""
         views = self.graph.trained_views[path] if path in self.programme.returned else ()
         return (self._values(path, region),) * len(views)

@@ -95,7 +95,7 @@ def export(
 
 
 def _facts(network: Network) -> dict[str, Any]:
-    """Return what there is to say of a network beside its arrays."""
+    """Return the metadata of a network."""
     if network.inputs is None:
         return {}
     return {"inputs/mean": network.inputs.mean, "inputs/deviation": network.inputs.deviation}

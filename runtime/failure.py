@@ -32,7 +32,7 @@ def explain_failure(
 
 
 def explain_divergence(plan: Plan, event: Mapping[str, Any]) -> LnetError:
-    """Return the error for what a tile on a cluster said of a step: the first of its objectives or gradients."""
+    """Return the error for a tile's report of values that are not finite: its first objective or gradient."""
     objectives = [o for o in plan.graph.objectives if o.path in event["objectives"]]
     found = [(f"the objective '{o.part_of}' is not finite", o.span) for o in objectives]
     for layer in plan.graph.layers:

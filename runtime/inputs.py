@@ -33,7 +33,7 @@ class Inputs:
 
 
 def inputs_from(data: Mapping[str, Any]) -> Inputs | None:
-    """Return what run.json says of the images of a run; None for one that lnet 0.1 began."""
+    """Return run.json's statistics of a run's images; None for one that lnet 0.1 began."""
     found = data.get("inputs")
     return None if found is None else Inputs(float(found["mean"]), float(found["deviation"]))
 
@@ -88,7 +88,7 @@ def _expected(sheet: Sheet) -> str:
 
 
 def _unlike(array: Any, trained_on: Inputs | None) -> str | None:
-    """Return what is to be said of values that are not like those that the network was trained on."""
+    """Return a warning about values unlike the training images."""
     like = "prepared ones"
     if trained_on is not None:
         like += f" of mean {trained_on.mean:.2g} and standard deviation {trained_on.deviation:.2g}"

@@ -42,7 +42,7 @@ def _advance(
     mail: dict[tuple[int, int, str], Arrays],
     done: dict[int, tuple[Gradients, Terms]],
 ) -> bool:
-    """Let a tile go on until it waits for what is not there; return whether it did anything."""
+    """Run a tile until it waits for a message; return whether it made progress."""
     moved, answer = False, None
     want = waiting[tile]
     while True:

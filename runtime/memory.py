@@ -67,7 +67,7 @@ def _too_much(plan: Plan, there: Memory, resumed: bool) -> LnetError:
 
 
 def _smaller(graph: Graph, sums: Totals, free: int) -> str:
-    """Return what to do about the batch."""
+    """Return a hint on the batch size."""
     batch, lasting = graph.training.batch, sums.training_bytes - sums.batch_bytes
     fits = (free - lasting) * batch // sums.batch_bytes
     if fits >= 1:

@@ -79,7 +79,7 @@ def own(directory: Path, token: str) -> Owner:
 
 
 def owner_of(directory: Path) -> Owner | None:
-    """Return who began last to train a run, None if nobody has yet; raises `LnetError` if it cannot be read."""
+    """Return the run's owner, the last process to begin training it, or None; raises `LnetError` if it cannot be read."""
     try:
         token = _read(directory).get("token")
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def owner_of(directory: Path) -> Owner | None:
 
 
 def _read(directory: Path) -> dict[str, str]:
-    """Return what the file says, nothing if that is no such thing; raises OSError."""
+    """Return the owner file's content, empty if malformed; raises OSError."""
     try:
         found = json.loads((directory / FILE).read_bytes())
     except ValueError:

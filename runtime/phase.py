@@ -52,7 +52,7 @@ def phase_forward(graph: Graph, programme: Programme, phase: Phase) -> Callable[
 
 @jax.jit
 def backward(residuals: Any, gradients: Leaves) -> tuple[Weights, Values]:
-    """Return the gradients of a phase's weights and trained parts from those of what it leaves."""
+    """Return the gradients of a phase's weights and trained parts from those of its outputs."""
     weights, values = residuals(gradients)
     return weights, values
 
@@ -148,7 +148,7 @@ def _put(total: jax.Array, region: Region, part: jax.Array, add: bool) -> jax.Ar
 def _assemble_weights(
     weights: tuple[HeldWeights, ...], mine: dict[str, jax.Array], lent: Lent
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Return the parameters that layers use, and what `smooth` compares: the tile's own with those around them."""
+    """Return the parameters that layers use, and those that `smooth` compares: the tile's own with their neighbours."""
     params, compared = dict(mine), {}
     for held in weights:
         for owner, region in held.lent:

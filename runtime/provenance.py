@@ -25,7 +25,7 @@ INPUTS = 32
 
 
 def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
-    """Return a run that goes on with images, and what could not be compared; raises `LnetError` for other images.
+    """Compare a run's images with those given; return the run and notes on what could not be compared. Raises `LnetError`.
 
     A run that lnet 0.1 began knows of its images from now on what others do.
     """
@@ -43,13 +43,13 @@ def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
 
 
 def expected(run: Run) -> Expected:
-    """Return what a run knows of its images."""
+    """Return a run's record of its images."""
     data = run.info["data"]
     return Expected(str(run.directory.resolve()), data["images"], data.get("digest"), data.get("times"))
 
 
 def remembered(samples: Dataset) -> dict[str, Any]:
-    """Return what run.json keeps of images."""
+    """Return run.json's record of images."""
     values = samples.batch(0, INPUTS).images.astype(np.float64)
     inputs = None
     if np.isfinite(values).all():
@@ -71,7 +71,7 @@ def keep_inventory(run: Run, samples: Dataset) -> None:
 
 
 def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
-    """Let a run go on with other images than it had, from a step on; return it and what is said of that.
+    """Accept other images from a step on; return the run and a note about it.
 
     run.json keeps the change in `data.changes`. Raises `LnetError` if the images have other classes: a label would be
     another one's number.

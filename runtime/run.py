@@ -111,7 +111,7 @@ class Run:
     def to_go_on_from(
         self, newest: Callable[[Told], Found | None], said: Callable[[str], None]
     ) -> Found | None:
-        """Return what `newest` finds of the checkpoints, None for a run that never had one.
+        """Return the result of `newest`, None for a run that never had a checkpoint.
 
         Those that it passes over are said, and damaged ones renamed. Raises `LnetError` if none is whole: no run
         begins anew where another one ended.

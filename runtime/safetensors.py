@@ -96,7 +96,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
 
 
 def _places(header: Any, after: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
-    """Return where arrays lie, in the file's order; raises ValueError, KeyError or TypeError for what cannot be."""
+    """Return the arrays' offsets, in the file's order; raises ValueError, KeyError or TypeError for an invalid header."""
     found = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(int(extent) for extent in entry["shape"])

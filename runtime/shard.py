@@ -69,11 +69,11 @@ class Shard:
         self.turn = phase_turn(graph, self.programme, last)
 
     def images(self, images: jax.Array) -> jax.Array:
-        """Return what the tile sees of images `[row, column, channel, batch]`."""
+        """Return the tile's part of images `[row, column, channel, batch]`."""
         return cut(images, self.programme.image)
 
     def owned(self, params: Params) -> dict[str, jax.Array]:
-        """Return what the tile owns of whole parameters."""
+        """Return the tile's own part of whole parameters."""
         return {name: cut(params[name], region) for name, region in self.programme.owned}
 
     def step(self, owned: Params, images: jax.Array, labels: jax.Array | None = None) -> Step:
@@ -272,7 +272,7 @@ class _Step:
             self.lent.update({(name, owner): array for name, array in zip(names, arrays, strict=True)})
 
     def _settle(self) -> Generator[Send | Receive, Any, Gradients]:
-        """Return the gradients of lent weights, and add up what comes back for those that were lent out."""
+        """Return the gradients of borrowed weights, and sum those that come back for lent ones."""
         for owner, names in self._lenders:
             arrays = tuple(self._weight_gradient((name, owner), self.lent[name, owner]) for name in names)
             yield Send(owner, "gradients of weights", arrays)

@@ -72,7 +72,7 @@ class ShardedCheckpoint:
             _check_digest(path)
 
     def note(self, shard: int) -> Any:
-        """Return what was noted beside a shard; raises `Damaged`, and OSError."""
+        """Return the metadata of a shard; raises `Damaged`, and OSError."""
         path = self.files[shard]
         with open_arrays(path) as file:
             try:

@@ -35,7 +35,7 @@ class Start:
 
 
 def start_from(source: Path, plan: Plan) -> Start:
-    """Return what a run begins with: parameters of the run `source` by name. Raises `LnetError` if none of them fits."""
+    """Return initial parameters from the run `source`, matched by name. Raises `LnetError` if none of them fits."""
     params = initial_params(plan.graph, plan.graph.training.seed)
     run = open_run(source)
     checkpoint = run.checkpoint()

@@ -87,7 +87,7 @@ class Trainer:
         self.stop.awaits = self._awaited
 
     def _awaited(self) -> str | None:
-        """Return what is waited for before the run stops: without a step of its own there is nothing to save."""
+        """Return the checkpoint that a stop waits for; None without a new step to save."""
         if self.step == self.saved:
             return None
         return f"a checkpoint of step {self.step:,} or the one under way"

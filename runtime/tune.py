@@ -147,7 +147,7 @@ def _axis(slide: Slide) -> str:
 
 
 def kept(graph: Graph) -> dict[Product, Choice]:
-    """Return what has been measured on this machine of the products of a graph."""
+    """Return this machine's measurements of a graph's products."""
     found: dict[Product, Choice] = {}
     folder = cache_folder()
     if folder is None:

@@ -36,7 +36,7 @@ class Decode(Op):
         return self.window.readers(region)
 
     def of_units(self, units: Region) -> Decode:
-        """Return the op that makes what just these units write, into just the inputs that they write into."""
+        """Return the op restricted to these units, and to the inputs that they write."""
         sets = units.size if self.sets == self.window.outputs else self.sets
         return replace(self, window=self.window.part(units), sets=sets)
 

@@ -66,7 +66,7 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout, freeze: 
 
 
 def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layout:
-    """Return what a plan is laid out for, but for what is asked for, and what follows from that.
+    """Merge the plan's layout with the options.
 
     Tiles follow from a number of workers or a cluster, workers from tiles or replicas; a described cluster stays.
     """

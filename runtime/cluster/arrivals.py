@@ -74,7 +74,7 @@ class Arrivals:
         return max(4 * prod(shape) for shape in self._expected(address))
 
     def _expected(self, address: Address) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of what a tile sends another one in an exchange."""
+        """Return the shapes of the arrays that one tile sends another in an exchange."""
         if not (
             0 <= address.slot < self.brief.spec.replicas and 0 <= address.receiver < self.brief.spec.tiles
         ):

@@ -72,7 +72,7 @@ def _check_allowed(found: Mapping[str, Found]) -> None:
 
 
 def look(paths: Iterable[str]) -> Found:
-    """Return what there is in this process."""
+    """Return this process's versions and paths."""
     unseen, forbidden = [], []
     for path in paths:
         try:
@@ -95,7 +95,7 @@ def _touch(path: Path) -> None:
 def _ask(
     client: Client, of_scheduler: tuple[str, ...], of_workers: tuple[str, ...]
 ) -> dict[str, Found | BaseException]:
-    """Return what each process answers when it is asked for paths, or what came of asking it."""
+    """Return each process's answer about paths, or the error of asking it."""
     workers = workers_of(client)
     names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
     answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, of_scheduler, of_workers)
@@ -119,7 +119,7 @@ async def _ask_all(
 
 
 def _unanswered(failed: Mapping[str, BaseException]) -> LnetError:
-    """Return what to say of processes that are not there, or could not do what they were asked."""
+    """Return notes on processes that did not answer, or failed."""
     silent = {name: error for name, error in failed.items() if isinstance(error, OSError | TimeoutError)}
     if silent:
         notes = [f"{name} does not answer: {error or 'it takes too long'}" for name, error in silent.items()]

@@ -63,7 +63,7 @@ def client_at(where: str, seconds: float) -> Client:
 
 
 def workers_of(client: Client) -> dict[str, Any]:
-    """Return what the scheduler says of each worker, by its address; raises `LnetError` if it does not answer.
+    """Return the scheduler's record of each worker, by its address; raises `LnetError` if it does not answer.
 
     Dask's `Client.scheduler_info` may leave them out: it keeps one answer, and asks anew, without workers, all the time.
     """

@@ -27,7 +27,7 @@ PATIENCE = 30.0
 
 
 def go_on(run: Run) -> str:
-    """Return what to do about a run that ended before its time."""
+    """Return the hint for continuing a run that ended early."""
     command = f"lnetc resume {shlex.quote(str(run.directory))} --cluster ..."
     try:
         steps = run.checkpoints.files()
@@ -71,7 +71,7 @@ _TOLD = _Told()
 
 
 def hush() -> None:
-    """Let nobody but `ClusterLost` tell of a scheduler that is gone: Dask's client would when it is closed, at length."""
+    """Silence Dask's client about a lost scheduler: `ClusterLost` says it."""
     for name in ("client", "batched"):
         logging.getLogger(f"distributed.{name}").addFilter(_TOLD)
 

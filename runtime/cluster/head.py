@@ -83,7 +83,7 @@ class Head(SchedulerPlugin):
             self.timer.cancel()
 
     def _spec(self) -> Spec:
-        """Return what the run is asked to do, with what its roles need: only the coordinator has to know that."""
+        """Return the specification of the run, with the memory of its roles: only the coordinator needs that."""
         return replace(self.brief.spec, needs=self.brief.needs)
 
     def _manifest(self) -> Manifest | None:
@@ -372,7 +372,7 @@ class Head(SchedulerPlugin):
         return True
 
     def _performers(self) -> dict[type, Callable[..., None]]:
-        """Return what performs each instruction."""
+        """Return the handler of each instruction."""
         return {
             do.Send: self._send,
             do.SetTimer: self._set_timer,
@@ -396,7 +396,7 @@ class _Dispatch:
         self.scheduler = scheduler
 
     def begin(self) -> None:
-        """Take what comes for all runs, once on a scheduler."""
+        """Register the handlers for all runs, once on a scheduler."""
         self.scheduler.stream_handlers[REPORTS] = self.report
         self.scheduler.handlers[CONTROL] = self.control
         self.scheduler.handlers[ENDED] = self.end
@@ -407,7 +407,7 @@ class _Dispatch:
         return found if isinstance(found, Head) and not found.done else None
 
     def overviews(self) -> dict[str, Overview]:
-        """Return what there is to see of each run, by the beginning of its token."""
+        """Return the overview of each run, by the beginning of its token."""
         heads = [plugin for plugin in self.scheduler.plugins.values() if isinstance(plugin, Head)]
         return {head.brief.short: head.overview for head in heads if not head.done}
 

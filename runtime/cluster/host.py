@@ -155,7 +155,7 @@ class Host(WorkerPlugin):
     # --- the machine -----------------------------------------------------------------------------------------------
 
     def tell(self, event: Callable[..., Any], *arguments: Any) -> None:
-        """Let the machine take an event, and perform what it says."""
+        """Step the state machine with an event, and perform its instructions."""
         if self.done:
             return
         self.state, instructions = machine.step(self.state, event(self.now, *arguments))
@@ -270,7 +270,7 @@ class Host(WorkerPlugin):
     # --- messages between processes --------------------------------------------------------------------------------
 
     def obey(self, orders: Any) -> None:
-        """Take what the coordinator says."""
+        """Take orders from the coordinator."""
         self.alone = 0.0
         self.take(COORDINATOR, orders, [])
 
@@ -310,7 +310,7 @@ class Host(WorkerPlugin):
             self.refuse(f"malformed: {error}")
 
     def take_arrays(self, sender: str, address: Any, arrays: list[Any]) -> None:
-        """Take what another tile sent for a step."""
+        """Take arrays of a step from another tile."""
         try:
             found = address_from(address)
             arrays = self.parcels.opened(sender, arrays)
@@ -331,7 +331,7 @@ class Host(WorkerPlugin):
         return [number for task in work for number in task.batches if number >= batch]
 
     def _own_performers(self) -> dict[type, Callable[..., None]]:
-        """Return what performs each instruction."""
+        """Return the handler of each instruction."""
         return {
             do.Send: self._send,
             do.SetTimer: self._set_timer,

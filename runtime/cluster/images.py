@@ -67,13 +67,13 @@ class Images:
             self._drop()
 
     def batch(self, number: int) -> Batch:
-        """Return a batch; raises what went wrong with its images."""
+        """Return a batch; raises the error of reading it."""
         with self.lock:
             future = self._future(number)
         return future.result()
 
     def newly_skipped(self) -> list[str]:
-        """Return what is to be said of corrupt images that were met since this was asked before."""
+        """Return notes on corrupt images met since the last call."""
         with self.lock:
             found = {name: why for name, why in self.dataset.skipped.items() if name not in self.told}
             self.told.update(found)

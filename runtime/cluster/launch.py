@@ -113,7 +113,7 @@ def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
 
 
 def _brief(client: Client, run: Run, array: Path | None) -> Brief:
-    """Return what a run is, but for where it goes on from."""
+    """Return the run's configuration, without its origin."""
     workers = workers_of(client)
     if not workers:
         raise lost("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
@@ -221,7 +221,7 @@ class _Following:
         self.reporter.started(self.steps.done, self.brief.spec.batches)
 
     def awaited(self) -> str | None:
-        """Return what is waited for before the run stops; without a step there is nothing to save."""
+        """Return the checkpoint that a stop waits for; None without a step to save."""
         return "a checkpoint" if self.steps.done > self.brief.begun_at else None
 
     def follow(self, events: queue.Queue[Event], stop: Stop, connection: Connection) -> None:

@@ -30,7 +30,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def shard_shapes(brief: Brief, shard: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what a shard holds of each parameter."""
+    """Return the shapes of a shard's parameters."""
     regions = owned_regions(brief.plan.graph, brief.plan.partition, shard)
     return {p.name: _shape(p, regions[p.name]) for p in brief.plan.graph.parameters if p.name in regions}
 
@@ -42,7 +42,7 @@ def _shape(parameter: Parameter, region: Region | None) -> tuple[int, ...]:
 
 
 def initial_shard(graph: Graph, regions: Mapping[str, Region | None]) -> dict[str, jax.Array]:
-    """Return the initial values of what a shard holds, the same numbers whatever the cut."""
+    """Return the initial values of a shard's parameters, the same numbers whatever the cut."""
     return {
         p.name: _initial(p, graph.training.seed, regions[p.name])
         for p in graph.parameters

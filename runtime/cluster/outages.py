@@ -39,7 +39,7 @@ class Outages:
     last: dict[int, float] = field(default_factory=dict)
 
     def take(self, event: Event, at: float) -> tuple[Event, ...]:
-        """Return the event, with what was lost if it is a loss, and the repairs that it completes."""
+        """Return the event, with the roles lost if it is a loss, and the repairs that it completes."""
         match event["event"]:
             case "tile":
                 key = (event["replica"], event["tile"])

@@ -33,7 +33,7 @@ class Overview:
                 self.steps.go_back(event["step"])
 
     def state(self, now: float) -> dict[str, Any]:
-        """Return what there is to see, as JSON data: times in seconds before now, rates in units per second."""
+        """Return the overview as JSON data: times in seconds before now, rates in units per second."""
         view = self.view
         return {
             "run": self.brief.short,

@@ -58,7 +58,7 @@ def await_predecessor(
 
 
 def standing(token: str, dask_scheduler: Scheduler) -> Standing:
-    """Return what has become of a coordinator, in the scheduler's process."""
+    """Return the state of a coordinator, in the scheduler's process."""
     head = dask_scheduler.plugins.get(plugin_name(token))
     if not isinstance(head, Head) or head.done:
         return "gone"

@@ -55,7 +55,7 @@ def with_short_names(text: str, members: Mapping[str, Member]) -> str:
 
 
 def roles(table: Table) -> Details:
-    """Return who plays which role."""
+    """Return the workers of all roles."""
 
     def short(name: str | None) -> str | None:
         return None if name is None else short_name(name, table.members.get(name))
@@ -83,7 +83,7 @@ def roles(table: Table) -> Details:
 
 
 def _lasting(table: Table) -> tuple[object, ...]:
-    """Return what `roles` is made of: cheap to compare after every report."""
+    """Return the input of `roles`: cheap to compare after every report."""
     slots = tuple((_state(table, slot), slot.tiles, slot.generation) for slot in table.slots)
     return table.begun, slots, tuple(_pair(shard) for shard in table.shards), frozenset(table.members)
 

@@ -33,7 +33,7 @@ def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
 
 
 def incoming(payload: Any) -> Any:
-    """Return what came for a payload, with the rounded arrays in it as such."""
+    """Return a payload as received, with rounded arrays as such."""
     if not isinstance(payload, dict):
         return payload
     return {

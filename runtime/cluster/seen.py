@@ -26,7 +26,7 @@ class SeenImages:
         self.sums: dict[int, tuple[str, str]] = {}
 
     def take(self, tile: Mapping[str, Any]) -> LnetError | None:
-        """Take what a tile says of its images; return an error if they are others than they were."""
+        """Record a tile's batch digest; return an error if it differs from that of other tiles."""
         number, images, name = tile["batch"], tile["images"], _tile(tile)
         known, who = self.sums.setdefault(number, (images, name))
         while len(self.sums) > RECENT:

@@ -142,7 +142,7 @@ class Servers:
         self.threads.submit(owner, work)
 
     def performers(self) -> dict[type, Callable[..., None]]:
-        """Return what performs each instruction."""
+        """Return the handler of each instruction."""
         return {
             do.InstallCheckpoint: self._install_checkpoint,
             do.InstallSnapshot: self._install_snapshot,
@@ -161,7 +161,7 @@ def joined(params: Any, update: Any) -> dict[str, Any]:
 
 
 def parted(payload: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Take apart what `joined` made; raises `Malformed`."""
+    """Invert `joined`; raises `Malformed`."""
     if not isinstance(payload, dict):
         raise Malformed("a snapshot is arrays by name")
     params = {key.removeprefix("params/"): a for key, a in payload.items() if key.startswith("params/")}

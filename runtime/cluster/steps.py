@@ -31,7 +31,7 @@ class Steps:
     counted: set[tuple[int, int, int]] = field(default_factory=set)
 
     def take(self, tile: Event) -> Event | None:
-        """Take what a tile says of a step; return the step when it is the last one that was missing."""
+        """Record a tile's part of a step; return the step when it is complete."""
         key = (tile["slot"], tile["number"], tile["index"])
         if key in self.counted:
             return None

@@ -21,7 +21,7 @@ class Threads:
         self.pools: dict[Owner, ThreadPoolExecutor] = {}
 
     def submit(self, owner: Owner, work: Callable[[], Told]) -> None:
-        """Let a role do something, and tell what came of it."""
+        """Run a role's work, and report its result."""
         if owner not in self.pools:
             name = f"lnet-{owner.kind}-{owner.slot}-{owner.index}"
             self.pools[owner] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)

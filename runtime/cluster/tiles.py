@@ -94,7 +94,7 @@ class Tiles:
         return self.shards[tile]
 
     def programme(self, tile: int) -> Programme:
-        """Return what a tile of the plan does, whether or not it is here."""
+        """Return the programme of a tile of the plan."""
         return self._shard(tile).programme
 
     def _install_params(self, install: do.InstallParams) -> None:
@@ -218,7 +218,7 @@ class Tiles:
         self.soon(report)
 
     def performers(self) -> dict[type, Callable[..., None]]:
-        """Return what performs each instruction."""
+        """Return the handler of each instruction."""
         return {
             do.InstallParams: self._install_params,
             do.Compute: self._compute,

@@ -58,7 +58,7 @@ class _Handler(RequestHandler):
         self.write(environment.from_string(text).render(content))
 
     def state(self, short: str) -> dict[str, Any]:
-        """Return what there is to see of a run; raises a 404."""
+        """Return the overview of a run; raises a 404."""
         overview = self.runs().get(short)
         if overview is None:
             raise HTTPError(404)

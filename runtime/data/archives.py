@@ -138,7 +138,7 @@ def _as_stored(info: tarfile.TarInfo) -> _Stored:
 
 
 def _unpacked(infos: Iterable[tarfile.TarInfo]) -> list[_Stored]:
-    """Return what unpacking leaves: of several files of one name the last, and links as what they lead to."""
+    """Return the files that unpacking leaves: the last of each name, links resolved."""
     files: dict[str, _Stored] = {}
     links: dict[str, tuple[str, str]] = {}
     for info in infos:

@@ -34,7 +34,7 @@ def checksum(data: Any) -> int:
 
 
 def sum_of(checksums: NDArray[np.uint64], labels: NDArray[np.int32] | None) -> int:
-    """Return what a batch was made of, in 64 bits: which images in which order, with which labels."""
+    """Return a 64-bit digest of a batch: its images in order, and their labels."""
     return checksum(checksums.tobytes() + (b"" if labels is None else labels.tobytes()))
 
 
@@ -54,7 +54,7 @@ class Checksums:
         return self._known[places]
 
     def agrees(self, place: int, found: int) -> bool:
-        """Take the checksum of an image that was read; return whether it is the one that it had, if it was read before."""
+        """Record an image's checksum; return whether it equals the one recorded before, if any."""
         with self._lock:
             known = self[place]
             if known == UNREAD:
@@ -63,7 +63,7 @@ class Checksums:
             return known in (UNREAD, found)
 
     def know(self, read: Iterable[Read]) -> Read | None:
-        """Take checksums that others found; return the first that is not what was found here."""
+        """Merge checksums of other processes; return the first that differs."""
         with self._lock:
             for place, found in read:
                 known = self[place]

@@ -28,7 +28,7 @@ class Contents:
     excluded: int = 0
 
     def event(self, plan: Plan, replicas: int = 1) -> dict[str, Any]:
-        """Return what the log of a run of a plan says of it; its `message` is the sentence."""
+        """Return the event about the data; its `message` is the sentence."""
         training = plan.graph.training
         each = f"{training.batch:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
         passes = _passes(training.batch * training.steps * replicas / self.count)

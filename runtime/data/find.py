@@ -57,7 +57,7 @@ def find_sources(
 
 
 def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
-    """Return a folder, and what a path or pattern names in it; what lies in a folder that is named counts once."""
+    """Return a folder and the paths in it that a path or pattern matches, each once."""
     place = base / path
     if place.is_dir():
         return place, ["."]
@@ -126,7 +126,7 @@ class _Opening:
 
 
 def _nothing(path: str, base: Path, ignored: Counter[str], rules: Listing) -> LnetError:
-    """Return the error for a path that leads to no image, with what it leads to instead."""
+    """Return the error for a path without images; it says what is there instead."""
     message = f"there are no images in '{path}'"
     kinds = " ".join(sorted(rules.suffixes | ARCHIVES | ARRAYS | VIDEOS))
     notes = [f"there are other files: {by_suffix(ignored)}"] if ignored else []

@@ -71,7 +71,7 @@ class Inventory:
                 packed.write(chunk)
 
     def difference(self, was: Iterable[Stored]) -> str | None:
-        """Return what is said of the first image that is not as it was; None if all are."""
+        """Return a description of the first changed image; None if none changed."""
         before = iter(was)
         for number, (now, then) in enumerate(zip_longest(self, before), 1):
             if now is None or then is None or (now.name, now.size) != (then.name, then.size):

@@ -72,7 +72,7 @@ FIRST, NEWEST = 1, 2
 
 @cache
 def listing(number: int = NEWEST) -> Listing:
-    """Return how files are listed; a run that lnet 0.1 began goes on with what that listed, by number 1."""
+    """Return the listing rules by number; runs of lnet 0.1 keep number 1."""
     if number == FIRST:
         return Listing(_ALWAYS, hidden=True, unpacked=False)
     return Listing(_ALWAYS | (_WHERE_PILLOW_READS_THEM & Image.registered_extensions().keys()))

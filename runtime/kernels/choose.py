@@ -26,7 +26,7 @@ _portable: ContextVar[bool] = ContextVar("portable", default=False)
 
 @contextmanager
 def made(choices: Choices) -> Iterator[None]:
-    """Have what is traced here done as chosen already; the cost model chooses the rest."""
+    """Use these kernel choices while tracing; the cost model chooses the rest."""
     token = _made.set(choices)
     try:
         yield
@@ -36,7 +36,7 @@ def made(choices: Choices) -> Iterator[None]:
 
 @contextmanager
 def portable() -> Iterator[None]:
-    """Have what is traced here done by XLA alone, for processes that know nothing of lnet."""
+    """Use XLA's kernels alone while tracing: for exported programs."""
     token = _portable.set(True)
     try:
         yield
@@ -50,12 +50,12 @@ def choose(product: Product) -> Choice:
 
 
 def predicted(product: Product) -> Choice:
-    """Return what the cost model takes for the fastest choice."""
+    """Return the choice that the cost model predicts to be fastest."""
     return _fastest(product, _native())
 
 
 def choices(product: Product) -> tuple[Choice, ...]:
-    """Return what can be chosen, with predicted times; nothing where there is one way only."""
+    """Return the choices with predicted times; none where there is one kernel only."""
     return _choices(product, _native())
 
 

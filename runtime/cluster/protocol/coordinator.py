@@ -174,7 +174,7 @@ def _join(table: Table, worker: str, member: Member) -> Step:
 
 
 def _forgive(table: Table, now: float) -> Table:
-    """Hold it against nobody that the coordinator itself stood still: the reports of that time are yet to be read."""
+    """Do not expire workers for a stall of the coordinator: their reports are yet to be read."""
     late = now - table.due
     if late < table.spec.times.beat:
         return table
@@ -294,7 +294,7 @@ def _idle(orders: Orders) -> bool:
 
 
 def _granted(table: Table, worker: str, orders: Orders, now: float) -> Table:
-    """Note what was sent, and until when the leases in it may hold: they count from the report that is echoed."""
+    """Record the orders sent, and when their leases expire: these count from the echoed report."""
     member = table.members[worker]
     until = member.heard + table.spec.times.until_expired
     for duty in orders.primaries:

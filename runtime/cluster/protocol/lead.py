@@ -124,7 +124,7 @@ def settle(state: Primary, now: float) -> Step:
 
 
 def status(state: Primary) -> PrimaryStatus:
-    """Return what the coordinator has to know."""
+    """Return the status for the coordinator."""
     ledger = state.ledger
     return PrimaryStatus(
         state.duty.shard,

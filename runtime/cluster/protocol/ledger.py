@@ -51,7 +51,7 @@ class Ledger:
         return update in self.seen
 
     def take(self, part: Part | None) -> tuple[Ledger, Entry, tuple[Instruction, ...]]:
-        """Return the ledger with one more line, the line, and what the host has to fold."""
+        """Return the ledger with one more line, the line, and the updates that the host applies."""
         entry = Entry(self.head + 1, part)
         if part is None:
             return self._apply_staged(), entry, (Apply(self.owner, entry.position, self._in_order()),)

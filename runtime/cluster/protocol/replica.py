@@ -83,7 +83,7 @@ class Tile:
 
 
 def status(state: Tile) -> TileStatus:
-    """Return what the coordinator has to know."""
+    """Return the status for the coordinator."""
     duty = state.duty
     earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != duty.generation)
     stuck = state.phase == "stuck"

@@ -51,12 +51,12 @@ def written(table: Table, event: ManifestWritten) -> Step:
 
 
 def request(table: Table) -> CheckpointRequest | None:
-    """Return what the primaries are to save."""
+    """Return the request for the primaries."""
     return None if table.pending is None else CheckpointRequest(table.pending.id, table.pending.at)
 
 
 def manifest_of(table: Table, pending: Pending) -> Manifest:
-    """Return what a checkpoint consists of, as of now."""
+    """Return the manifest of a checkpoint, as of now."""
     id, run, pool = pending.id, table.spec.run, table.pool
     parts = [pending.parts[i] for i in range(table.spec.tiles)]
     digests = tuple(part.digest or "" for part in parts)

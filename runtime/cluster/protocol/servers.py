@@ -52,7 +52,7 @@ def vacate(table: Table, worker: str) -> Table:
 
 
 def adopt(table: Table, worker: str, member: Member) -> Table:
-    """Give a worker that was counted as lost its shards back, if nobody has taken them over yet."""
+    """Return its shards to a worker that was counted as lost, unless they were taken over."""
     for status in member.primaries:
         shard = table.shards[status.shard]
         if shard.primary is None and shard.term == status.term and not shard.blank:
@@ -86,7 +86,7 @@ def _fill_primary(table: Table, index: int, now: float) -> Step:
 
 
 def _given_up(table: Table, shard: Shard, now: float) -> bool:
-    """Tell whether nothing speaks for the return of the worker that has the only copy: a stopped process may go on."""
+    """Tell whether the worker with the only copy is presumed dead: a stopped process may go on."""
     dead = shard.missing is None or shard.missing in table.gone
     return dead or shard.blank or now > shard.lease_until + table.spec.times.patience
 
@@ -150,7 +150,7 @@ def _restore(table: Table, index: int) -> Step:
 
 
 def _begin_again(table: Table) -> Table:
-    """Let all replicas compute again what the restored shard may lack of the updates under way."""
+    """Restart all replicas: the restored shard may lack updates under way."""
     slots = tuple(
         replace(slot, generation=slot.generation + 1, start=max(slot.start, slot.floor))
         for slot in table.slots
@@ -181,7 +181,7 @@ def _roll_back(table: Table, index: int) -> Step:
 
 
 def _declare(table: Table, index: int) -> Step:
-    """Say which acknowledged updates a restored shard lacks, once it has said what it was restored with."""
+    """Declare the acknowledged updates that a restored shard lacks, once it has reported its table."""
     shard, status = table.shards[index], table.status(index)
     if shard.promised is None or status is None or status.found is None:
         return table, ()
@@ -218,7 +218,7 @@ def _fill_standby(table: Table, index: int) -> Step:
 
 
 def _keeper(shard: Shard) -> str | None:
-    """Return the worker that keeps what the retired primary held."""
+    """Return the worker of the retired primary's reserve."""
     return shard.reserve[0] if shard.reserve is not None else None
 
 
@@ -258,7 +258,7 @@ def _replaceable(table: Table, index: int, primary: str) -> bool:
 
 
 def _partners(table: Table, index: int, worker: str) -> list[str]:
-    """Return who else than the present two could be the standby of a primary on a worker."""
+    """Return other candidates for the standby of a primary on a worker."""
     shard = table.shards[index]
     others = [name for name in _roomy(table, index) if name not in (shard.primary, shard.standby)]
     return [name for name in others if _reaches(table, worker, name)]

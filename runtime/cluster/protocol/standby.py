@@ -25,7 +25,7 @@ class Standby:
 
 
 def step(state: Standby, event: WorkerEvent) -> Step:
-    """Take what the primary sends; every answer says how far the log goes, so that none of them is missed."""
+    """Take snapshot and log from the primary; every answer says how far the log goes, so a lost one does not matter."""
     match event:
         case Received(_, sender, Fill() | Log() as message):
             if state.rules.fence and message.fence != state.fence:

@@ -83,8 +83,8 @@ class Shard:
     """A shard's pair of servers. `missing`: the last primary, while there is none; `lease_until`: by our clock.
 
     `ready`: the standby holds all that was acknowledged. `retiring`: the lease runs out on purpose. `reserve`: the
-    retired primary and its term, kept until the shard has two copies again. `blank`: there is nothing in it that a
-    loss would lose. `promised`: the floors of the slots when it was restored after a loss, until that is declared.
+    retired primary and its term, kept until the shard has two copies again. `blank`: it holds no acknowledged
+    updates. `promised`: the floors of the slots when it was restored after a loss, until that is declared.
     """
 
     term: int = 0
@@ -194,14 +194,14 @@ class Table:
         return self.complete or (self.stopping and (self.spec.synchronous or not self.leased))
 
     def status(self, shard: int) -> PrimaryStatus | None:
-        """Return what the primary of a shard last said in its present term."""
+        """Return the last status of a shard's primary in its present term."""
         pair = self.shards[shard]
         member = self.members.get(pair.primary or "")
         found = member.primaries if member is not None else ()
         return next((s for s in found if (s.shard, s.term) == (shard, pair.term)), None)
 
     def tile_statuses(self, slot: int) -> list[TileStatus | None]:
-        """Return what each tile of a replica last said in its present generation."""
+        """Return the last status of each tile of a replica in its present generation."""
         wanted = self.slots[slot]
         return [
             next(

@@ -89,7 +89,7 @@ def begin(
 
 
 def step(state: Worker, event: WorkerEvent) -> Step:
-    """Let the role that an event is for react to it, then report what changed."""
+    """Dispatch an event to its role, then report changes."""
     if state.stopped:
         return state, ()
     match event:
@@ -219,7 +219,7 @@ def _drop(state: Worker, orders: Orders) -> Step:
 
 
 def _continues(server: Server, duty: ServerDuty) -> bool:
-    """Tell whether a server is, or can become, what a duty asks for, with the state that it has."""
+    """Tell whether a server fulfils a duty, or can with its present state."""
     if isinstance(server, Primary):
         back = isinstance(duty, PrimaryDuty) and duty.origin == Reinstated(server.duty.term)
         return back or (not isinstance(duty, StandbyDuty) and server.duty.term == duty.term)

@@ -48,7 +48,7 @@ class Processor:
 
 @cache
 def processor() -> Processor:
-    """Return what this process runs on."""
+    """Return this machine's processor."""
     features, cores = llvm.get_host_cpu_features(), os.cpu_count() or 1
     if features.get("avx512f"):
         return Processor(16, 32, cores)
@@ -73,7 +73,7 @@ def choices(product: Product) -> Iterator[Choice]:
 
 
 def _axes(product: Product) -> tuple[int, int, int]:
-    """Return what a block has rows of, what it has vectors of, and the steps of a sum, for one call of a block's loops."""
+    """Return M, N and K of the micro-kernel, for one call of a block's loops."""
     line = product.window.columns.field * product.maps_in
     match product.gives:
         case "forward":
@@ -100,7 +100,7 @@ def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor
 
 
 def _cycles(gives: str, steps: int, rows: int, wide: Run) -> float:
-    """Return the cycles of a block: of a step, whatever bounds it, and of what comes before and after all steps."""
+    """Return the cycles of a block: steps at their bound, prologue and epilogue."""
     arithmetic = rows * wide.vectors * max(0.5, wide.lanes / LANES_A_CYCLE)
     loads = (rows + wide.vectors) / LOADS_A_CYCLE
     if gives == INPUT_GRADIENT:  # each step ends with a store, and steps do not wait for each other

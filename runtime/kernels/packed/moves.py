@@ -48,7 +48,7 @@ def crop_inputs(x: jax.Array, tiling: Tiling) -> jax.Array:
 
 
 def patches(padded: jax.Array, index: jax.Array, tiling: Tiling) -> jax.Array:
-    """Return what the tiles of a row read: `[tiles, K, batch]`, `K = union rows * union columns * maps in`."""
+    """Return the inputs of a row of tiles: `[tiles, K, batch]`, `K = union rows * union columns * maps in`."""
     rows, columns = tiling.rows, tiling.columns
     top = first_row(index, rows) * rows.slide.stride
     shape = (rows.union, columns.union, *padded.shape[2:])
