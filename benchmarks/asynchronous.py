@@ -25,7 +25,7 @@ from lnet.compiler.plan import Plan
 from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
 from lnet.runtime.cluster.numerics import Replica, Server
 from lnet.runtime.evaluate import total_loss
@@ -69,9 +69,9 @@ def pictures(count: int, seed: int) -> np.ndarray[Any, Any]:
     return ((walks - walks.mean((1, 2), keepdims=True)) / walks.std((1, 2), keepdims=True)).astype(np.float32)
 
 
-def measured(brief: Brief, shard: Shard, images: np.ndarray[Any, Any]) -> Times:
+def measured(config: RunConfig, shard: Shard, images: np.ndarray[Any, Any]) -> Times:
     """Return what a step, an update and messages take here: the shortest of several, as nothing else shares them."""
-    server, replica = Server(brief, 0), Replica(brief, shard)
+    server, replica = Server(config, 0), Replica(config, shard)
     server.begin()
     replica.install(server.read())
     gradients = gradients_of(replica, images)
@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="of initial weights and images")
     asked = parser.parse_args()
     print(machine())
-    brief = brief_of(plan := plan_of(32, 1, None, 0.1))
-    times = measured(brief, Shard(plan.graph, plan.partition, 0), pictures(plan.graph.training.batch, 1))
+    config = brief_of(plan := plan_of(32, 1, None, 0.1))
+    times = measured(config, Shard(plan.graph, plan.partition, 0), pictures(plan.graph.training.batch, 1))
     print(
         f"milliseconds: step {1e3 * times.kernels:.1f} (the last replica's: twice that), update {1e3 * times.update:.1f}, "
         f"message {1e3 * times.small:.1f}, with parameters {1e3 * times.large:.1f}"
@@ -134,16 +134,16 @@ def best_runs(asked: argparse.Namespace, times: Times, replicas: int, seed: int)
         runs = []
         for rate in asked.rates:
             batches = asked.batches if staleness == 0 else asked.batches * 3 // 2
-            brief = brief_of(plan_of(batches, replicas, staleness, rate, asked.warmup, seed))
-            runs.append((rate, Simulation(brief, shard, times, images, lambda p: float(evaluate(p))).run()))
+            config = brief_of(plan_of(batches, replicas, staleness, rate, asked.warmup, seed))
+            runs.append((rate, Simulation(config, shard, times, images, lambda p: float(evaluate(p))).run()))
         mark = asked.batches // EVERY
         return min(runs, key=lambda pair: np.nan_to_num(pair[1].history[mark][2], nan=np.inf))
 
     return {staleness: run(staleness) for staleness in STALENESS}
 
 
-def brief_of(plan: Plan) -> Brief:
-    return Brief("benchmark", plan.to_json(), ".", ".", None, workers=1, capacity=1)
+def brief_of(plan: Plan) -> RunConfig:
+    return RunConfig("benchmark", plan.to_json(), ".", ".", None, workers=1, capacity=1)
 
 
 def summary(found: list[Runs], replicas: int) -> None:

@@ -111,12 +111,12 @@ def images() -> np.ndarray:
 @contextmanager
 def durable(durability: Durability) -> Iterator[None]:
     """Ask for standbys, or none, where the launcher would decide by the number of machines."""
-    brief = launch._brief
+    config = launch._config
 
     def asked(*arguments: object) -> object:
-        return replace(brief(*arguments), durability=durability)  # type: ignore[arg-type]
+        return replace(config(*arguments), durability=durability)  # type: ignore[arg-type]
 
-    with mock.patch.object(launch, "_brief", asked):
+    with mock.patch.object(launch, "_config", asked):
         yield
 
 

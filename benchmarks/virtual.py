@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.numerics import Replica, Server
 from lnet.runtime.evaluate import batch_last
 from lnet.runtime.shard import Shard
@@ -43,7 +43,7 @@ class Times:
 class Simulation:
     """A run in virtual time; a replica's `step` counts its own, `taken` those of its updates that the server has."""
 
-    brief: Brief
+    config: RunConfig
     shard: Shard
     times: Times
     images: np.ndarray[Any, Any]
@@ -61,11 +61,11 @@ class Simulation:
     active: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spec = self.brief.spec
+        self.spec = self.config.spec
         slots = range(self.spec.replicas)
         self.server, self.replicas = (
-            Server(self.brief, 0),
-            [Replica(self.brief, self.shard) for _ in slots],
+            Server(self.config, 0),
+            [Replica(self.config, self.shard) for _ in slots],
         )
         self.step, self.taken, self.outgoing = ([0 for _ in slots] for _ in range(3))
         self.held = [False for _ in slots]
@@ -120,7 +120,7 @@ class Simulation:
         self.after(seconds, self.computed, slot, batch, version)
 
     def computed(self, slot: int, batch: int, version: int) -> None:
-        size = self.brief.plan.graph.training.batch
+        size = self.config.plan.graph.training.batch
         start = batch * size % (len(self.images) - size + 1)
         gradients = gradients_of(self.replicas[slot], self.images[start : start + size])
         self.outgoing[slot] += 1
@@ -183,7 +183,7 @@ class Simulation:
             self.look(line * len(slots))
 
     def look(self, batches: int = 0) -> None:
-        size = self.brief.plan.graph.training.batch
+        size = self.config.plan.graph.training.batch
         self.history.append((batches * size, self.clock, self.loss(self.server.params)))
 
     def reaches(self, loss: float) -> tuple[int, float] | None:

@@ -12,7 +12,7 @@ from distributed import Client
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.sharded import files_of
 
-from .brief import Brief, versions
+from .config import RunConfig, versions
 from .connect import workers_of
 from .connection import lost
 
@@ -25,12 +25,12 @@ Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 """The versions that a process has, which of some paths it does not see, and what its system says of those it may not."""
 
 
-def check_processes(client: Client, brief: Brief) -> None:
+def check_processes(client: Client, config: RunConfig) -> None:
     """Raise `LnetError` unless scheduler and workers answer, have this process's versions, and see the run.
 
     The scheduler need not see the images.
     """
-    answers = _ask(client, (brief.directory,), (brief.directory, brief.base))
+    answers = _ask(client, (config.directory,), (config.directory, config.base))
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
     failed = {name: answer for name, answer in answers.items() if isinstance(answer, BaseException)}
     if failed:
@@ -38,7 +38,7 @@ def check_processes(client: Client, brief: Brief) -> None:
     notes = [
         f"{name} has {package} {dict(pairs)[package]}, this process has {own}"
         for name, (pairs, _, _) in found.items()
-        for package, own in brief.versions
+        for package, own in config.versions
         if dict(pairs)[package] != own
     ]
     if notes:
@@ -50,13 +50,13 @@ def check_processes(client: Client, brief: Brief) -> None:
     _check_allowed(found)
 
 
-def check_origin(client: Client, brief: Brief) -> None:
+def check_origin(client: Client, config: RunConfig) -> None:
     """Raise `LnetError` unless scheduler and workers can open the checkpoint that the run goes on from, if any.
 
     Those that do not answer are no concern here: the run will do without them.
     """
-    if brief.origin is not None:
-        files = tuple(str(path) for path in files_of(Path(brief.origin[1])))
+    if config.origin is not None:
+        files = tuple(str(path) for path in files_of(Path(config.origin[1])))
         answers = _ask(client, files, files)
         _check_allowed({n: answer for n, answer in answers.items() if not isinstance(answer, BaseException)})
 

@@ -16,7 +16,7 @@ from distributed.protocol.pickle import dumps
 from lnet.dsl.diagnostics import ClusterError, LnetError, refused
 from lnet.runtime.run import Run
 
-from .brief import Brief
+from .config import RunConfig
 from .names import CONTROL
 from .witness import Witness
 
@@ -79,8 +79,8 @@ def hush() -> None:
 class Connection:
     """Dask's client connects anew by itself, but what was published in between, and to whom, is lost."""
 
-    def __init__(self, client: Client, run: Run, brief: Brief) -> None:
-        self.client, self.run, self.brief = client, run, brief
+    def __init__(self, client: Client, run: Run, config: RunConfig) -> None:
+        self.client, self.run, self.config = client, run, config
         self.stream, self.heard, self.lost = client.scheduler_comm, time.monotonic(), False
 
     def hear(self) -> None:
@@ -106,7 +106,7 @@ class Connection:
         seconds = PATIENCE if patience is None else patience
         call = getattr(self.client.scheduler, CONTROL)
         try:
-            return bool(self.client.sync(call, run=self.brief.run, what=what, callback_timeout=seconds))
+            return bool(self.client.sync(call, run=self.config.run, what=what, callback_timeout=seconds))
         except Exception as error:  # whatever Dask raises for a scheduler that is gone or another
             raise self._lost(str(error) or "its scheduler does not answer") from error
 

@@ -18,25 +18,25 @@ from .protocol.messages import Ended
 from .protocol.wire import pack
 
 if TYPE_CHECKING:
-    from .brief import Brief
+    from .config import RunConfig
 
 
 class Entrance(WorkerPlugin):
-    """Makes way for a `Host` once that can be imported."""
+    """Makes way for a `RolesPlugin` once that can be imported."""
 
-    def __init__(self, brief: Brief) -> None:
-        self.run, self.name = brief.run, plugin_name(brief.run)
-        self.brief = {field.name: getattr(brief, field.name) for field in fields(brief)}
+    def __init__(self, config: RunConfig) -> None:
+        self.run, self.name = config.run, plugin_name(config.run)
+        self.config = {field.name: getattr(config, field.name) for field in fields(config)}
 
     async def setup(self, worker: Worker) -> None:
         try:
-            from .brief import Brief
-            from .host import Host
+            from .config import RunConfig
+            from .roles_plugin import RolesPlugin
         except Exception as error:
             line = traceback.format_exception_only(error)[-1].strip()
             await self._tell(worker, line)
             raise  # into the worker's own log
-        host = worker.plugins[self.name] = Host(Brief(**self.brief))
+        host = worker.plugins[self.name] = RolesPlugin(RunConfig(**self.config))
         await host.setup(worker)
 
     async def _tell(self, worker: Worker, line: str) -> None:

@@ -12,29 +12,29 @@ from pathlib import Path
 from lnet.runtime.data import Batch, Dataset, open_frames, skipped
 from lnet.runtime.in_memory import kept_at
 
-from .brief import Brief
+from .config import RunConfig
 from .protocol.events import Owner
 
 AHEAD = 3
 """Batches that are decoded for a role: the one that it computes, and the next ones."""
 
 
-def opened(brief: Brief) -> Dataset:
+def opened(config: RunConfig) -> Dataset:
     """Return the images of a run; raises `LnetError`."""
-    graph, base = brief.plan.graph, Path(brief.base)
-    if brief.array is not None:
-        return kept_at(Path(brief.array), brief.prepared).open(graph, base, brief.kept)
+    graph, base = config.plan.graph, Path(config.base)
+    if config.array is not None:
+        return kept_at(Path(config.array), config.prepared).open(graph, base, config.kept)
     assert graph.training.data is not None, "launch: a run without images is refused"
     return open_frames(
-        graph.training.data, graph.input.sheet.maps, base, graph.training.seed, kept=brief.kept
+        graph.training.data, graph.input.sheet.maps, base, graph.training.seed, kept=config.kept
     )
 
 
 class Images:
     """The images of a run: batch number k holds the same samples of the global order wherever it is asked for."""
 
-    def __init__(self, brief: Brief) -> None:
-        self.brief = brief
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
         self.expected: dict[Owner, list[int]] = {}
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
         self.kept: dict[int, Future[Batch]] = {}
@@ -43,14 +43,14 @@ class Images:
 
     @cached_property
     def dataset(self) -> Dataset:
-        return opened(self.brief)
+        return opened(self.config)
 
     def open(self) -> Future[tuple[str, ...]]:
         """Open the images ahead of their turn; the result is what could not be compared, or `LnetError` for others."""
         return self.pool.submit(self._open)
 
     def _open(self) -> tuple[str, ...]:
-        return () if self.brief.expected is None else self.brief.expected.check(self.dataset)
+        return () if self.config.expected is None else self.config.expected.check(self.dataset)
 
     def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
         """Begin to decode the batches that a role needs next; those that none needs any more are dropped."""
@@ -94,7 +94,7 @@ class Images:
             self.kept.pop(number).cancel()
 
     def _decode(self, number: int) -> Batch:
-        size = self.brief.plan.graph.training.batch
+        size = self.config.plan.graph.training.batch
         return self.dataset.batch(number * size, size)
 
     def close(self) -> None:

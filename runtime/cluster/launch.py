@@ -24,16 +24,16 @@ from lnet.runtime.run import Run
 from lnet.runtime.sharded import committed, number_of
 from lnet.runtime.stopping import Stop
 
-from .account import Account
-from .brief import Brief, versions
 from .check import check_origin, check_processes
+from .config import RunConfig, versions
 from .connect import workers_of
 from .connection import Connection, go_on, hush, lost, reached
+from .coordinator_plugin import CoordinatorPlugin
 from .entrance import Entrance
-from .head import Head
 from .names import topic
 from .predecessor import await_predecessor
 from .protocol.spec import Times
+from .recorder import EventRecorder
 from .rounding import FLOAT32
 from .seen import SeenImages
 from .steps import Steps
@@ -67,25 +67,25 @@ def train_on(
     Raises `LnetError` for workers that cannot take part, and for what fails on them.
     """
     hush()
-    brief = _brief(client, run, array)
-    check_processes(client, brief)
+    config = _config(client, run, array)
+    check_processes(client, config)
     with reached(run):
         await_predecessor(client, run, reporter.said, lambda: stop.asked)
     if stop.asked:
         return False
-    own(run.directory, brief.run)
+    own(run.directory, config.run)
     run.checkpoints.clean()
-    brief = replace(brief, origin=_origin(run, reporter))
-    check_origin(client, brief)
+    config = replace(config, origin=_origin(run, reporter))
+    check_origin(client, config)
     run.plan.save(run.directory / "plan.json")
-    following = _Following(run, brief, reporter, samples)
+    following = _Following(run, config, reporter, samples)
     stop.awaits = following.awaited
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
-        following.begin(Account(log, reporter), client, resumed, data)
-        connection = Connection(client, run, brief)
-        with _published(client, brief) as events, _roles(connection, reporter.said):
-            page = page_address(client, brief)
+        following.begin(EventRecorder(log, reporter), client, resumed, data)
+        connection = Connection(client, run, config)
+        with _published(client, config) as events, _roles(connection, reporter.said):
+            page = page_address(client, config)
             if page is not None:
                 reporter.said(f"to watch it: {page}")
             following.follow(events, stop, connection)
@@ -112,13 +112,13 @@ def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
     return (last if folders and folders[-1] == newest else last + 1), str(newest.resolve())
 
 
-def _brief(client: Client, run: Run, array: Path | None) -> Brief:
+def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
     """Return the run's configuration, without its origin."""
     workers = workers_of(client)
     if not workers:
         raise lost("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
     hosts = {details["host"] for details in workers.values()}
-    return Brief(
+    return RunConfig(
         new_token(),
         run.plan.to_json(),
         str(run.directory.resolve()),
@@ -137,28 +137,32 @@ def _brief(client: Client, run: Run, array: Path | None) -> Brief:
 
 
 @contextmanager
-def _published(client: Client, brief: Brief) -> Iterator[queue.Queue[Event]]:
+def _published(client: Client, config: RunConfig) -> Iterator[queue.Queue[Event]]:
     """Give the events of a run as they are published."""
     events: queue.Queue[Event] = queue.Queue()
-    client.subscribe_topic(topic(brief.run), lambda stamped: events.put(stamped[1]))
+    client.subscribe_topic(topic(config.run), lambda stamped: events.put(stamped[1]))
     try:
         yield events
     finally:
         if client.status == "running":
-            client.unsubscribe_topic(topic(brief.run))
+            client.unsubscribe_topic(topic(config.run))
 
 
 @contextmanager
 def _roles(connection: Connection, told: Callable[[str], None]) -> Iterator[None]:
-    """Put a coordinator on the scheduler and a host on every worker, those that join later too.
+    """Put the coordinator on the scheduler and a plugin for roles on every worker, those that join later too.
 
     If whoever follows the run is in a hurry, they save what there is and take themselves off.
     """
-    client, brief = connection.client, connection.brief
+    client, config = connection.client, connection.config
     hurried = False
-    head, witness, entrance = Head(brief, client.id), Witness(brief.run), Entrance(brief)
+    coordinator, witness, entrance = (
+        CoordinatorPlugin(config, client.id),
+        Witness(config.run),
+        Entrance(config),
+    )
     with reached(connection.run):
-        client.register_plugin(head, name=head.name)
+        client.register_plugin(coordinator, name=coordinator.name)
     try:
         with reached(connection.run):
             connection.watch(witness, told)
@@ -181,7 +185,7 @@ class _Following:
     """Turns what processes publish into the run's log and its progress."""
 
     run: Run
-    brief: Brief
+    config: RunConfig
     reporter: Reporter
     samples: Dataset
     complete: bool = False
@@ -191,20 +195,20 @@ class _Following:
     warned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.steps = Steps(self.brief, self.brief.begun_at)
+        self.steps = Steps(self.config, self.config.begun_at)
         self.seen = SeenImages(self.samples)
 
     @property
     def step(self) -> int:
         """Steps of the run: each is one of every replica."""
-        return self.steps.done // self.brief.spec.replicas
+        return self.steps.done // self.config.spec.replicas
 
-    def begin(self, log: Account, client: Client, resumed: bool, data: Event) -> None:
+    def begin(self, log: EventRecorder, client: Client, resumed: bool, data: Event) -> None:
         """Log how the run begins."""
         self.log = log
         training = self.run.plan.graph.training
         if resumed:
-            log.add("resume", step=self.step, torn=self.brief.torn)
+            log.add("resume", step=self.step, torn=self.config.torn)
         else:
             log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
         log.add("data", **data)
@@ -212,17 +216,17 @@ class _Following:
         log.add(
             "cluster",
             scheduler=client.scheduler_info(n_workers=0)["address"],
-            workers=self.brief.workers,
-            replicas=self.brief.spec.replicas,
+            workers=self.config.workers,
+            replicas=self.config.spec.replicas,
             tiles=str(self.run.plan.partition.tiles),
-            durability=self.brief.durability,
-            wire=self.brief.wire,
+            durability=self.config.durability,
+            wire=self.config.wire,
         )
-        self.reporter.started(self.steps.done, self.brief.spec.batches)
+        self.reporter.started(self.steps.done, self.config.spec.batches)
 
     def awaited(self) -> str | None:
         """Return the checkpoint that a stop waits for; None without a step to save."""
-        return "a checkpoint" if self.steps.done > self.brief.begun_at else None
+        return "a checkpoint" if self.steps.done > self.config.begun_at else None
 
     def follow(self, events: queue.Queue[Event], stop: Stop, connection: Connection) -> None:
         """Take events until the run has ended; ask for its end when it is to stop.
@@ -351,7 +355,7 @@ class _Following:
             return
         self.log.add(**step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        images = (step["step"] - self.brief.begun_at) * self.run.plan.graph.training.batch
+        images = (step["step"] - self.config.begun_at) * self.run.plan.graph.training.batch
         self.reporter.stepped(step["step"], step["objectives"] | step["accuracies"], images / elapsed)
 
     def _finished(self, details: Event) -> None:

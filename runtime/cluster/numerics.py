@@ -24,15 +24,15 @@ from lnet.runtime.kernels.initial import initial_weight
 from lnet.runtime.shard import Gradients, Shard, Step, Terms
 from lnet.runtime.updates import named_state, share_of, state_from_names, update_rule, updated
 
-from .brief import Brief
+from .config import RunConfig
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def shard_shapes(brief: Brief, shard: int) -> dict[str, tuple[int, ...]]:
+def shard_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a shard's parameters."""
-    regions = owned_regions(brief.plan.graph, brief.plan.partition, shard)
-    return {p.name: _shape(p, regions[p.name]) for p in brief.plan.graph.parameters if p.name in regions}
+    regions = owned_regions(config.plan.graph, config.plan.partition, shard)
+    return {p.name: _shape(p, regions[p.name]) for p in config.plan.graph.parameters if p.name in regions}
 
 
 def _shape(parameter: Parameter, region: Region | None) -> tuple[int, ...]:
@@ -109,7 +109,7 @@ class Server:
     tenth of a large network's step. The state lives in place, so a snapshot copies it.
     """
 
-    brief: Brief
+    config: RunConfig
     shard: int
     params: dict[str, jax.Array] = field(default_factory=dict)
     spare: dict[str, jax.Array] | None = None
@@ -117,14 +117,14 @@ class Server:
 
     @cached_property
     def regions(self) -> Mapping[str, Region | None]:
-        return owned_regions(self.brief.plan.graph, self.brief.plan.partition, self.shard)
+        return owned_regions(self.config.plan.graph, self.config.plan.partition, self.shard)
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
-        return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
+        return update_rule(self.config.plan.graph.training.update, self.config.updates)
 
     def begin(self) -> None:
-        self.params = initial_shard(self.brief.plan.graph, self.regions)
+        self.params = initial_shard(self.config.plan.graph, self.regions)
         self.state = self.rule.init(self.params)
 
     def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ class Server:
 
     def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
         """Take one update, `age` updates old: the mean of what the parts of a synchronous step bring."""
-        share = share_of(self.brief.plan.graph.training.update, age)
+        share = share_of(self.config.plan.graph.training.update, age)
         spare, self.spare = self.spare, self.params
         if spare is not None and _held_elsewhere(spare):
             spare = None
@@ -155,7 +155,7 @@ class Replica:
     Between two fetches the copy takes steps of its own, by the file's rule with an optimiser state of its own.
     """
 
-    brief: Brief
+    config: RunConfig
     shard: Shard
     params: dict[str, jax.Array] = field(default_factory=dict)
     state: Any = None
@@ -163,7 +163,7 @@ class Replica:
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
-        return update_rule(self.brief.plan.graph.training.update, self.brief.updates)
+        return update_rule(self.config.plan.graph.training.update, self.config.updates)
 
     def install(self, params: Mapping[str, Any]) -> None:
         """Take fetched parameters, which may have come rounded."""

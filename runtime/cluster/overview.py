@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .account import named
-from .brief import Brief
+from .config import RunConfig
+from .recorder import named
 from .steps import Steps
 from .view import ClusterView, ReplicaView, ShardView, rate
 
@@ -15,11 +15,11 @@ Event = dict[str, Any]
 class Overview:
     """`batch`: images in a step of one replica."""
 
-    def __init__(self, brief: Brief) -> None:
-        self.brief = brief
-        self.steps = Steps(brief, brief.begun_at)
-        self.view = ClusterView(brief.begun_at, brief.spec.batches, durability=brief.durability)
-        self.batch = brief.plan.graph.training.batch
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.steps = Steps(config, config.begun_at)
+        self.view = ClusterView(config.begun_at, config.spec.batches, durability=config.durability)
+        self.batch = config.plan.graph.training.batch
 
     def take(self, event: Event, at: float) -> None:
         """Take an event that was published, at a time."""
@@ -36,9 +36,9 @@ class Overview:
         """Return the overview as JSON data: times in seconds before now, rates in units per second."""
         view = self.view
         return {
-            "run": self.brief.short,
-            "network": self.brief.plan.graph.name,
-            "directory": self.brief.directory,
+            "run": self.config.short,
+            "network": self.config.plan.graph.name,
+            "directory": self.config.directory,
             "step": self.steps.done,
             "steps": view.steps,
             "step_rate": rate(view.recent, now),

@@ -12,7 +12,7 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.owner import owner_of
 from lnet.runtime.run import Run
 
-from .head import Head
+from .coordinator_plugin import CoordinatorPlugin
 from .names import plugin_name
 
 PATIENCE = 45.0
@@ -59,7 +59,7 @@ def await_predecessor(
 
 def standing(token: str, dask_scheduler: Scheduler) -> Standing:
     """Return the state of a coordinator, in the scheduler's process."""
-    head = dask_scheduler.plugins.get(plugin_name(token))
-    if not isinstance(head, Head) or head.done:
+    coordinator = dask_scheduler.plugins.get(plugin_name(token))
+    if not isinstance(coordinator, CoordinatorPlugin) or coordinator.done:
         return "gone"
-    return "leaving" if head.orphaned else "followed"
+    return "leaving" if coordinator.orphaned else "followed"

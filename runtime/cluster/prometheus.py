@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .brief import Brief
+from .config import RunConfig
 from .metrics import METRICS, Metric, Sample
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ AGES = (0, 1, 2, 4, 8, 16, 32, 64)
 class Source:
     """A process of a run; `samples` are called for when somebody asks."""
 
-    brief: Brief
+    config: RunConfig
     process: str
     samples: Callable[[], Iterable[Sample]]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.brief.short, self.brief.plan.graph.name, self.process
+        return self.config.short, self.config.plan.graph.name, self.process
 
 
 def publish(source: Source) -> None:

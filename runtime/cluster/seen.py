@@ -1,6 +1,6 @@
 """Whether the tiles of a run read the same images, and the same as before: as the command hears of it.
 
-Tiles that exchange arrays compare the sums of their batches before they use them (mail.py). Those that have nothing to
+Tiles that exchange arrays compare the sums of their batches before they use them (inbox.py). Those that have nothing to
 exchange, and a replica that computes a batch of another one again, are compared here, one step late. The checksums of
 images that are read for the first time come with a replica's first tile.
 """

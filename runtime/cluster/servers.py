@@ -14,7 +14,7 @@ from lnet.runtime.owner import TakenOver
 from lnet.runtime.safetensors import Damaged
 from lnet.runtime.sharded import opened, read_regions, save_shard
 
-from .brief import Brief
+from .config import RunConfig
 from .numerics import Arrays, Server
 from .protocol import events
 from .protocol import instructions as do
@@ -28,9 +28,9 @@ class Servers:
     """`log` publishes an event of the run, `leads` tells whether a role is that of a primary."""
 
     def __init__(
-        self, brief: Brief, threads: Threads, log: Callable[..., None], leads: Callable[[Owner], bool]
+        self, config: RunConfig, threads: Threads, log: Callable[..., None], leads: Callable[[Owner], bool]
     ) -> None:
-        self.brief, self.threads, self.log, self.leads = brief, threads, log, leads
+        self.config, self.threads, self.log, self.leads = config, threads, log, leads
         self.servers: dict[Owner, Server] = {}
         self.disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-disk")
 
@@ -43,7 +43,7 @@ class Servers:
         self.disk.shutdown(wait=False)
 
     def _server(self, owner: Owner) -> Server:
-        return self.servers.setdefault(owner, Server(self.brief, owner.index))
+        return self.servers.setdefault(owner, Server(self.config, owner.index))
 
     def _install_checkpoint(self, install: do.InstallCheckpoint) -> None:
         server, owner, id = self._server(install.owner), install.owner, install.checkpoint
@@ -60,7 +60,7 @@ class Servers:
 
     def _load(self, server: Server, id: int) -> Any:
         """Install a checkpoint, and return the books of the updates in it; raises `LnetError`."""
-        path = self.brief.checkpoint_path(id)
+        path = self.config.checkpoint_path(id)
         try:
             return certainly(lambda path: self._loaded(server, path), path)
         except Damaged as error:
@@ -69,11 +69,11 @@ class Servers:
             raise unreadable(path, error) from error
 
     def _loaded(self, server: Server, path: Path) -> Any:
-        shapes = {p.name: p.shape for p in self.brief.plan.graph.parameters}
+        shapes = {p.name: p.shape for p in self.config.plan.graph.parameters}
         found = opened(path)
         files = [found] if isinstance(found, Path) else found.files
         server.install(*read_regions(files, server.regions, shapes))
-        if isinstance(found, Path) or not self.brief.laid_out_as(found):
+        if isinstance(found, Path) or not self.config.laid_out_as(found):
             return None
         return unpack(found.note(server.shard), [])
 
@@ -97,7 +97,7 @@ class Servers:
 
     def _age(self, parts: tuple[Part, ...]) -> int:
         """Return how old an update is; the parts of a synchronous step are one."""
-        return 0 if self.brief.spec.synchronous else max(part.age for part in parts)
+        return 0 if self.config.spec.synchronous else max(part.age for part in parts)
 
     def _read(self, read: do.Read) -> None:
         server = self._server(read.owner)
@@ -114,14 +114,14 @@ class Servers:
 
     def _save_shard(self, save: do.SaveShard) -> None:
         server, owner = self._server(save.owner), save.owner
-        brief = self.brief
+        config = self.config
         books, _ = pack(save.books)
 
         def write(params: Arrays, update: Arrays) -> None:
             try:
                 digest = save_shard(
-                    brief.checkpoints,
-                    brief.owner,
+                    config.checkpoints,
+                    config.owner,
                     save.id,
                     owner.index,
                     server.regions,

@@ -14,7 +14,7 @@ from typing import Any
 
 from lnet.runtime.events import losses
 
-from .brief import Brief
+from .config import RunConfig
 
 Event = dict[str, Any]
 RECENT = 100
@@ -25,7 +25,7 @@ RECENT = 100
 class Steps:
     """`done`: the steps of all replicas together."""
 
-    brief: Brief
+    config: RunConfig
     done: int = 0
     parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
     counted: set[tuple[int, int, int]] = field(default_factory=set)
@@ -37,7 +37,7 @@ class Steps:
             return None
         parts = self.parts.setdefault(key, [])
         parts.append(tile)
-        if len({part["tile"] for part in parts}) < self.brief.spec.tiles:
+        if len({part["tile"] for part in parts}) < self.config.spec.tiles:
             return None
         del self.parts[key]
         self.counted = {other for other in self.counted if other[0] != key[0] or other[1] > key[1] - RECENT}
@@ -47,12 +47,12 @@ class Steps:
 
     def go_back(self, step: int) -> None:
         """Count the steps since then anew; `step` is one of every replica."""
-        self.done = step * self.brief.spec.replicas
+        self.done = step * self.config.spec.replicas
         self.parts.clear()
         self.counted.clear()
 
     def _step(self, latest: dict[int, Event]) -> Event:
-        graph, tiles = self.brief.plan.graph, [latest[tile] for tile in sorted(latest)]
+        graph, tiles = self.config.plan.graph, [latest[tile] for tile in sorted(latest)]
         terms: dict[str, float] = {}
         for tile in tiles:
             for path, value in tile["terms"].items():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
-from .mail import Cancelled
+from .inbox import Cancelled
 from .protocol.events import Owner
 
 Told = tuple[Any, ...] | None

@@ -18,9 +18,9 @@ from lnet.runtime.evaluate import batch_last
 from lnet.runtime.shard import Receive, Shard
 from lnet.runtime.shard import Send as SendTile
 
-from .brief import Brief
+from .config import RunConfig
 from .images import Images
-from .mail import Address, Mailbox, OtherImages
+from .inbox import Address, Mailbox, OtherImages
 from .numerics import Differs, Diverged, Replica, finite, infinite
 from .protocol import events
 from .protocol import instructions as do
@@ -28,7 +28,7 @@ from .protocol.events import Owner
 from .protocol.messages import Sender
 from .threads import Threads
 
-Post = Callable[[Owner, str, Address, list[Any]], None]
+Outbox = Callable[[Owner, str, Address, list[Any]], None]
 """Sends arrays for a role to a process; called on the event loop."""
 
 
@@ -37,22 +37,22 @@ class Tiles:
 
     def __init__(
         self,
-        brief: Brief,
+        config: RunConfig,
         threads: Threads,
         log: Callable[..., None],
         soon: Callable[..., Any],
-        post: Post,
+        outbox: Outbox,
         ahead: Callable[[Owner, int], Iterable[int]],
     ) -> None:
-        self.brief, self.threads, self.log, self.soon, self.post, self.ahead = (
-            brief,
+        self.config, self.threads, self.log, self.soon, self.outbox, self.ahead = (
+            config,
             threads,
             log,
             soon,
-            post,
+            outbox,
             ahead,
         )
-        self.mail, self.images = Mailbox(), Images(brief)
+        self.inbox, self.images = Mailbox(), Images(config)
         self.replicas: dict[Owner, Replica] = {}
         self.shards: dict[int, Shard] = {}
         self.cancelled: dict[Owner, threading.Event] = {}
@@ -75,22 +75,22 @@ class Tiles:
     def close(self) -> None:
         for owner in list(self.replicas):
             self.drop(owner)
-        self.mail.clear()
+        self.inbox.clear()
         self.images.close()
 
     def _give_up(self, owner: Owner) -> None:
         if owner in self.cancelled:
             self.cancelled.pop(owner).set()
-            self.mail.wake()
+            self.inbox.wake()
 
     def _replica(self, owner: Owner) -> Replica:
         if owner not in self.replicas:
-            self.replicas[owner] = Replica(self.brief, self._shard(owner.index))
+            self.replicas[owner] = Replica(self.config, self._shard(owner.index))
         return self.replicas[owner]
 
     def _shard(self, tile: int) -> Shard:
         if tile not in self.shards:
-            self.shards[tile] = Shard(self.brief.plan.graph, self.brief.plan.partition, tile)
+            self.shards[tile] = Shard(self.config.plan.graph, self.config.plan.partition, tile)
         return self.shards[tile]
 
     def programme(self, tile: int) -> Programme:
@@ -108,7 +108,7 @@ class Tiles:
 
     def _compute(self, compute: do.Compute) -> None:
         owner, replica = compute.owner, self._replica(compute.owner)
-        self.mail.begin(owner.slot, owner.index, compute.generation)
+        self.inbox.begin(owner.slot, owner.index, compute.generation)
         cancelled = self.cancelled.setdefault(owner, threading.Event())
         self.images.expect(owner, dict.fromkeys((compute.batch, *self.ahead(owner, compute.batch))))
         self.threads.submit(owner, lambda: self._step(compute, replica, cancelled))
@@ -137,7 +137,7 @@ class Tiles:
                 answer = self._receive_arrays(compute, want, batch, images, cancelled)
                 exchanged += time.perf_counter() - before
         if not finite(gradients, terms):
-            number = compute.update.number * self.brief.spec.push + compute.index + 1
+            number = compute.update.number * self.config.spec.push + compute.index + 1
             raise Diverged(
                 number, compute.update.slot, compute.owner.index, infinite(terms), infinite(gradients)
             )
@@ -163,7 +163,7 @@ class Tiles:
         arrays = [np.asarray(array) for array in send.arrays]
         address = self._address(compute, send.exchange, compute.owner.index, send.receiver, images)
         to = compute.peers[send.receiver]
-        self.soon(self.post, compute.owner, to, address, arrays)
+        self.soon(self.outbox, compute.owner, to, address, arrays)
         return sum(array.nbytes for array in arrays)
 
     def _receive_arrays(
@@ -172,7 +172,7 @@ class Tiles:
         slot, tile = compute.owner.slot, compute.owner.index
         address = self._address(compute, want.exchange, want.sender, tile, images)
         try:
-            arrays = self.mail.take(address, cancelled.is_set)
+            arrays = self.inbox.take(address, cancelled.is_set)
         except OtherImages as error:
             checksums = [] if batch.checksums is None else batch.checksums.tolist()
             hexes = [f"{found:016x}" for found in checksums]

@@ -20,7 +20,7 @@ from distributed import Client, Scheduler
 from tornado.web import HTTPError, RequestHandler
 
 from . import clock
-from .brief import Brief
+from .config import RunConfig
 from .overview import Overview
 
 Runs = Callable[[], Mapping[str, Overview]]
@@ -32,10 +32,10 @@ def serve(scheduler: Scheduler, runs: Runs) -> None:
     scheduler.http_application.add_handlers(".*", routes(runs))
 
 
-def page_address(client: Client, brief: Brief) -> str | None:
+def page_address(client: Client, config: RunConfig) -> str | None:
     """Return where a run's page is, beside the dashboard; None if the scheduler has no HTTP server."""
     link: str | None = client.dashboard_link
-    return urljoin(link, f"lnet/{brief.short}") if link else None
+    return urljoin(link, f"lnet/{config.short}") if link else None
 
 
 def routes(runs: Runs) -> list[Any]:

@@ -7,13 +7,13 @@ from distributed.protocol.serialize import to_serialize
 from processes import address_of
 
 from lnet.compiler.schedule import schedule
-from lnet.runtime.cluster.brief import Brief
-from lnet.runtime.cluster.host import Host
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.numerics import shard_shapes
-from lnet.runtime.cluster.post import DELIVER
+from lnet.runtime.cluster.outbox import DELIVER
 from lnet.runtime.cluster.protocol.messages import Entry, Log, Pair, Part, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.wire import pack
+from lnet.runtime.cluster.roles_plugin import RolesPlugin
 from lnet.runtime.exchanges import exchanges
 
 REASONS = (
@@ -43,8 +43,8 @@ class Forger:
         self.client, self.plan, self.answers = client, plan, []
         self.address = address_of(client, name)
         self.run, self.me = client.run(_run_and_name, workers=[self.address])[self.address]
-        brief = Brief(self.run, plan.to_json(), "", "", None, 1, 1)
-        self.shard = {name: np.ones(shape, np.float32) for name, shape in shard_shapes(brief, 0).items()}
+        config = RunConfig(self.run, plan.to_json(), "", "", None, 1, 1)
+        self.shard = {name: np.ones(shape, np.float32) for name, shape in shard_shapes(config, 0).items()}
         self.fence = Sender(self.run, 0, 1, 0, 0)
 
     def forge(self):
@@ -130,5 +130,5 @@ def _serialised(arrays):
 
 
 def _run_and_name(dask_worker):
-    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
-    return host.brief.run, host.me
+    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, RolesPlugin)]
+    return host.config.run, host.me

@@ -283,11 +283,11 @@ def test_no_cluster_E760(tmp_path):
     )
 
 
-_brief = launch._brief
+_config = launch._config
 
 
 def test_another_version_E761(tmp_path, client, monkeypatch):
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), versions=(("lnet", "0.0.1"),)))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(_config(*a), versions=(("lnet", "0.0.1"),)))
     text = refusal(lambda: trained(tmp_path, client))
     assert text.startswith("error E761: the cluster has other versions than this process")
     assert "the scheduler has lnet 0.1.0, this process has 0.0.1" in text
@@ -296,7 +296,7 @@ def test_another_version_E761(tmp_path, client, monkeypatch):
 
 def test_files_that_are_not_seen_E761(tmp_path, client, monkeypatch):
     missing = {"directory": "/no/run", "base": "/no/images"}
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), **missing))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(_config(*a), **missing))
     text = refusal(lambda: trained(tmp_path, client))
     assert text.startswith("error E761: not all of the cluster sees the files of this run")
     assert "the scheduler sees no '/no/run'" in text
@@ -333,7 +333,7 @@ def test_a_cluster_without_lnet_E761(tmp_path):
 def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client, monkeypatch):
     (tmp_path / "no.npy").write_bytes(b"no array")
     other = {"array": str(tmp_path / "no.npy"), "expected": None}
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(_brief(*a), **other))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(_config(*a), **other))
     text = refusal(lambda: trained(tmp_path, client))
     assert text.startswith(f"error E762: a worker failed: '{tmp_path}/no.npy' is no readable array file")
 

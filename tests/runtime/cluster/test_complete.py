@@ -9,12 +9,12 @@ import pytest
 from simulator import Cluster, spec
 
 from lnet.runtime import cluster
-from lnet.runtime.cluster.arrivals import Arrivals
 from lnet.runtime.cluster.protocol import worker
 from lnet.runtime.cluster.protocol.events import Received
 from lnet.runtime.cluster.protocol.instructions import Instruction
 from lnet.runtime.cluster.protocol.messages import Message, Pair
 from lnet.runtime.cluster.protocol.wire import KINDS
+from lnet.runtime.cluster.validator import PayloadValidator
 
 FOLDER = Path(cluster.__file__).parent
 DOCUMENT = (Path(__file__).parents[3] / "docs/protocol.md").read_text()
@@ -28,7 +28,10 @@ def test_a_message_goes_over_the_wire_and_is_described(kind):
 
 @pytest.mark.parametrize("kind", get_args(Instruction), ids=lambda kind: kind.__name__)
 def test_an_instruction_is_performed_by_processes_and_by_the_simulator(kind):
-    text = "".join((FOLDER / name).read_text() for name in ("head.py", "host.py", "servers.py", "tiles.py"))
+    text = "".join(
+        (FOLDER / name).read_text()
+        for name in ("coordinator_plugin.py", "roles_plugin.py", "servers.py", "tiles.py")
+    )
     assert re.search(rf"\bdo\.{kind.__name__}: self\.", text)
     assert hasattr(Cluster, f"_{kind.__name__}")
 
@@ -46,4 +49,4 @@ def test_a_message_of_a_kind_that_nobody_knows_reaches_no_role():
     with pytest.raises(AssertionError, match="Unheard"):
         worker.step(state, Received(0.1, "x", message))
     with pytest.raises(AssertionError, match="Unheard"):
-        Arrivals(None, None).check(message)
+        PayloadValidator(None, None).check(message)

@@ -26,12 +26,12 @@ from processes import (
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime.cluster import connection, launch, parcels, post
+from lnet.runtime.cluster import connection, launch, outbox, parcels
 from lnet.runtime.cluster.connect import workers_of
-from lnet.runtime.cluster.head import Head
-from lnet.runtime.cluster.host import Host
-from lnet.runtime.cluster.post import DELIVER
+from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
+from lnet.runtime.cluster.outbox import DELIVER
 from lnet.runtime.cluster.protocol.spec import Times
+from lnet.runtime.cluster.roles_plugin import RolesPlugin
 from lnet.runtime.owner import owner_of
 from lnet.runtime.sharded import aside
 
@@ -300,13 +300,13 @@ def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
     """It stands still, so that no connection ends: only what it does not say shows."""
 
     def roles_held(dask_worker):
-        hosts = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
+        hosts = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, RolesPlugin)]
         held = [(h.state.tiles, h.state.servers, h.tiles.replicas, h.servers.servers) for h in hosts]
         return sum(len(roles) for found in held for roles in found)
 
     monkeypatch.setattr(connection, "PATIENCE", 2.0)
-    brief = launch._brief
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=3.0))
+    config = launch._config
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=3.0))
     with separate_processes(tmp_path, 2) as (client, scheduler, processes, _):
         workers = workers_of(client).values()
         addresses = [f"http://127.0.0.1:{worker['services']['dashboard']}/metrics" for worker in workers]
@@ -324,8 +324,8 @@ def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
 
 
 def test_a_worker_that_stood_still_long_stays(tmp_path, client, monkeypatch):
-    brief, stopped = launch._brief, []
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=3.0))
+    config, stopped = launch._config, []
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=3.0))
 
     def stop():
         stopped.append(process_of(client, "worker-1"))
@@ -345,8 +345,8 @@ def read(address):
 
 
 def test_no_worker_is_left_E761(tmp_path, monkeypatch):
-    brief = launch._brief
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=8.0))
+    config = launch._config
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=8.0))
     with separate_processes(tmp_path, 1) as (client, _, processes, _):
         watching = Watching(at={12: processes["worker-0"].kill})
         text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
@@ -356,8 +356,8 @@ def test_no_worker_is_left_E761(tmp_path, monkeypatch):
 
 
 def test_too_few_workers_to_begin_E761(tmp_path, client, monkeypatch):
-    brief = launch._brief
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=2.0, workers=3))
+    config = launch._config
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=2.0, workers=3))
     text = refusal(lambda: trained(tmp_path, client, Watching()))
     assert text.startswith("error E761: no workers to go on with: 2 of 3 have joined for 2 seconds")
 
@@ -378,7 +378,9 @@ def test_a_run_without_its_client_ends_with_a_checkpoint(tmp_path, client):
 def test_a_run_that_is_over_leaves_nothing_behind(tmp_path, client):
     scheduler, heads = client.cluster.scheduler, []
     watching = Watching(
-        at={5: lambda: heads.extend(p for p in scheduler.plugins.values() if isinstance(p, Head))}
+        at={
+            5: lambda: heads.extend(p for p in scheduler.plugins.values() if isinstance(p, CoordinatorPlugin))
+        }
     )
     trained(tmp_path, client, watching, workers=2, steps=10)
     assert not [name for name in [*scheduler.plugins, *scheduler.worker_plugins] if name.startswith("lnet-")]
@@ -449,14 +451,14 @@ def test_messages_in_small_parts(tmp_path, client, expected):
 
 
 def _cut_messages(part, inline):
-    parcels.PART = post.PART = part
-    post.INLINE = inline
+    parcels.PART = outbox.PART = part
+    outbox.INLINE = inline
 
 
 def _large_arrays(dask_worker):
     """How many arrays the worker has sent in parts."""
-    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, Host)]
-    return next(host.post.parcels)
+    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, RolesPlugin)]
+    return next(host.outbox.parcels)
 
 
 def test_connections_that_are_closed(tmp_path, client, expected):

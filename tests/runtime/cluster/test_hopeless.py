@@ -17,7 +17,7 @@ import lnet
 from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.spec import Need
 
 pytestmark = pytest.mark.slow
@@ -195,9 +195,9 @@ def started_again(start, *names):
 
 def test_workers_without_memory_for_the_plan_are_given_no_roles_E761(tmp_path, monkeypatch):
     needs = (Need(10**15, 10**6),)
-    monkeypatch.setattr(Brief, "needs", property(lambda self: needs))  # the scheduler is in this process
-    brief = launch._brief
-    monkeypatch.setattr(launch, "_brief", lambda *a: replace(brief(*a), desertion=20.0))
+    monkeypatch.setattr(RunConfig, "needs", property(lambda self: needs))  # the scheduler is in this process
+    config = launch._config
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=20.0))
     watching = Watching()
     with cluster(2, memory_limit=8 * 2**30) as client, pytest.raises(LnetError) as caught:
         lnet.train(
@@ -223,7 +223,7 @@ def test_a_worker_without_room_does_not_take_what_another_lost(tmp_path, monkeyp
     """Each has room for one replica: the other one lapses, and goes on when there is a worker again."""
     limit = 8 * 2**30
     needs = (Need(limit // 2, 10**6),)
-    monkeypatch.setattr(Brief, "needs", property(lambda self: needs))
+    monkeypatch.setattr(RunConfig, "needs", property(lambda self: needs))
     watching = Striking(
         lambda: os.kill(process_of(client, "worker-1"), signal.SIGKILL),
         until=lambda: watching.told(" lapses: ") and computed().count("worker-1") >= 2,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.images import AHEAD, Images
 from lnet.runtime.cluster.protocol.events import Owner
 
@@ -25,7 +25,7 @@ class Counting:
 @pytest.fixture
 def images():
     plan = compile_text(TEXT)
-    images = Images(Brief("run", plan.to_json(), ".", ".", None, workers=1, capacity=1))
+    images = Images(RunConfig("run", plan.to_json(), ".", ".", None, workers=1, capacity=1))
     images.dataset = Counting()
     yield images
     images.close()

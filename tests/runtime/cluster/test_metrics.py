@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import lnet
 from lnet.compiler.shapes import Size
 from lnet.runtime.cluster import prometheus
-from lnet.runtime.cluster.head import Head
+from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.metrics import AGE, METRICS, REFUSED, STEPS, Sample, Tally, worker_samples
 from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.spec import Spec
@@ -115,9 +115,11 @@ def test_two_runs_at_once_are_told_apart(tmp_path, client):
     def look():
         found.append(scraped(*addresses))
         for head in [
-            plugin for plugin in client.cluster.scheduler.plugins.values() if isinstance(plugin, Head)
+            plugin
+            for plugin in client.cluster.scheduler.plugins.values()
+            if isinstance(plugin, CoordinatorPlugin)
         ]:
-            client.sync(client.scheduler.lnet_control, run=head.brief.run, what="stop")
+            client.sync(client.scheduler.lnet_control, run=head.config.run, what="stop")
 
     def train(name, watching):
         with pytest.raises(lnet.Interrupted):
@@ -172,7 +174,7 @@ def test_counts_of_a_worker():
 
 
 class Run:
-    """Stands for a brief."""
+    """Stands for the configuration of a run."""
 
     def __init__(self, short):
         self.short = short

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.numerics import Server, as_numpy
 from lnet.runtime.updates import named_state
 
@@ -22,7 +22,7 @@ HELD = {
 
 def begun(update):
     plan = compile_text(TEXT % update)
-    server = Server(Brief("run", plan.to_json(), ".", ".", None, workers=1, capacity=1), 0)
+    server = Server(RunConfig("run", plan.to_json(), ".", ".", None, workers=1, capacity=1), 0)
     server.begin()
     return server
 

@@ -12,7 +12,7 @@ from test_failures import process_of
 
 import lnet
 from lnet import LnetError
-from lnet.runtime.cluster.mail import Address, Mailbox, OtherImages
+from lnet.runtime.cluster.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.cluster.seen import SeenImages
 from lnet.runtime.data.checksums import Checksums
 
@@ -133,13 +133,13 @@ def test_a_worker_that_comes_back_to_other_images_is_left_out(tmp_path, change, 
 
 
 def test_arrays_of_other_images_are_never_used():
-    mail = Mailbox()
+    inbox = Mailbox()
     address = Address(0, 1, 2, 0, "values 0", 0, 1, images=5)
-    mail.put(address, ["theirs"])
-    assert mail.take(Address(0, 1, 2, 0, "values 0", 0, 1, images=5), lambda: False) == ["theirs"]
-    mail.put(address, ["theirs"])
+    inbox.put(address, ["theirs"])
+    assert inbox.take(Address(0, 1, 2, 0, "values 0", 0, 1, images=5), lambda: False) == ["theirs"]
+    inbox.put(address, ["theirs"])
     with pytest.raises(OtherImages):
-        mail.take(Address(0, 1, 2, 0, "values 0", 0, 1, images=6), threading.Event().is_set)
+        inbox.take(Address(0, 1, 2, 0, "values 0", 0, 1, images=6), threading.Event().is_set)
 
 
 class Samples:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from distributed.protocol.serialize import Serialize
-from test_post import Connection, exchange, push, sent
+from test_outbox import Connection, exchange, push, sent
 
-from lnet.runtime.cluster import parcels, post
+from lnet.runtime.cluster import outbox, parcels
 from lnet.runtime.cluster.parcels import Parcel, Parcels
 from lnet.runtime.cluster.protocol.wire import Malformed
 from lnet.runtime.cluster.rounding import BFLOAT16
@@ -14,9 +14,9 @@ from lnet.runtime.cluster.rounding import BFLOAT16
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(parcels, "PART", 600)
-    monkeypatch.setattr(post, "PART", 600)
-    monkeypatch.setattr(post, "INLINE", 100)
-    monkeypatch.setattr(post, "PAUSE", 0.0)
+    monkeypatch.setattr(outbox, "PART", 600)
+    monkeypatch.setattr(outbox, "INLINE", 100)
+    monkeypatch.setattr(outbox, "PAUSE", 0.0)
 
 
 def put_together(calls):

@@ -15,10 +15,10 @@ from processes import PROGRAM, Watching, cluster, images, separate_processes
 
 import lnet
 from lnet.runtime import checkpoints
-from lnet.runtime.cluster import head, launch
-from lnet.runtime.cluster.head import Head
-from lnet.runtime.cluster.host import Host
+from lnet.runtime.cluster import coordinator_plugin, launch
+from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.launch import TIMES
+from lnet.runtime.cluster.roles_plugin import RolesPlugin
 from lnet.runtime.owner import owner_of
 
 pytestmark = pytest.mark.slow
@@ -28,11 +28,11 @@ SHORTENED = replace(TIMES, beat=0.2, silence=2.0, lease=1.5, retry=1.0, patience
 COMMAND = """
 import json, sys
 from dataclasses import replace
-from lnet.runtime.cluster import launch
+from lnet.runtime.cluster import coordinator_plugin, launch
 from lnet.runtime.cluster.protocol.spec import Times
 times, desertion = json.loads(sys.argv.pop(1))
-launch.TIMES, brief = Times(**times), launch._brief
-launch._brief = lambda *a: replace(brief(*a), desertion=desertion)
+launch.TIMES, config = Times(**times), launch._config
+launch._config = lambda *a: replace(config(*a), desertion=desertion)
 from lnet.cli import main
 main()
 """
@@ -108,7 +108,9 @@ def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
             has_left(address)
             woken.append(written(run) == before)
 
-        place, name = (head, "commit") if then == "cluster" else (checkpoints, "write_checkpoint")
+        place, name = (
+            (coordinator_plugin, "commit") if then == "cluster" else (checkpoints, "write_checkpoint")
+        )
         monkeypatch.setattr(place, name, once(getattr(place, name), wake, woken))
         watching = Watching(until=lambda: woken and len(watching.logged("checkpoint")) > 1)
         if then == "one process":
@@ -155,10 +157,12 @@ def has_left(address):
     """Wait until nobody on a cluster takes part in a run any more."""
 
     def heads(dask_scheduler):
-        return [name for name, plugin in dask_scheduler.plugins.items() if isinstance(plugin, Head)]
+        return [
+            name for name, plugin in dask_scheduler.plugins.items() if isinstance(plugin, CoordinatorPlugin)
+        ]
 
     def hosts(dask_worker):
-        return [name for name, plugin in dask_worker.plugins.items() if isinstance(plugin, Host)]
+        return [name for name, plugin in dask_worker.plugins.items() if isinstance(plugin, RolesPlugin)]
 
     with Client(address, set_as_default=False, timeout=60) as client:
         until(lambda: not client.run_on_scheduler(heads), lambda: "the coordinator goes on")

@@ -18,14 +18,14 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 import lnet
-from lnet.runtime.cluster.brief import Brief
+from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.overview import Overview
 from lnet.runtime.cluster.web import routes
 
 
 def overview(directory="/runs/a"):
-    brief = Brief("0123abcd" * 4, plan_of(replicas=2).to_json(), directory, "", None, 2, 2)
-    return Overview(brief)
+    config = RunConfig("0123abcd" * 4, plan_of(replicas=2).to_json(), directory, "", None, 2, 2)
+    return Overview(config)
 
 
 @contextmanager

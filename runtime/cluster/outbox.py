@@ -19,8 +19,8 @@ from distributed import Worker
 from distributed.protocol.serialize import to_serialize
 
 from . import clock
-from .brief import Brief
-from .mail import Address
+from .config import RunConfig
+from .inbox import Address
 from .metrics import Tally
 from .parcels import INLINE, PART, Parcel
 from .protocol import instructions as do
@@ -41,7 +41,7 @@ UNREACHED = (OSError, TimeoutError, RuntimeError)
 """What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
 
 
-class Post:
+class Outbox:
     """`sender` is the process's name in the run.
 
     `pushed` is told of the bytes that a tile sends its server, `wanted` says whether a role still wants its arrays sent,
@@ -51,16 +51,16 @@ class Post:
     def __init__(
         self,
         worker: Worker,
-        brief: Brief,
+        config: RunConfig,
         sender: str,
         tally: Tally,
         pushed: Callable[[Sender, int], None],
         wanted: Callable[[Owner], bool],
         lost: Callable[[Owner], None],
     ) -> None:
-        self.worker, self.brief, self.sender, self.tally = worker, brief, sender, tally
+        self.worker, self.config, self.sender, self.tally = worker, config, sender, tally
         self.pushed, self.wanted, self.lost = pushed, wanted, lost
-        self.reach = Reach(brief.times.doubt)
+        self.reach = Reach(config.times.doubt)
         self.parcels = itertools.count()
         self.tasks: set[asyncio.Task[None]] = set()
         self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
@@ -101,10 +101,10 @@ class Post:
                 await self._deliver(send.to, letter)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
-        if self.brief.wire == FLOAT32 or not isinstance(message, Push | Params):
+        if self.config.wire == FLOAT32 or not isinstance(message, Push | Params):
             return outgoing(payload, FLOAT32)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.rounding, outgoing, payload, self.brief.wire)
+        return await loop.run_in_executor(self.rounding, outgoing, payload, self.config.wire)
 
     def _count(self, message: Message, sent: list[Arrays]) -> int:
         moved = bytes_of(message, sent)
@@ -118,7 +118,7 @@ class Post:
         self.tally.sent["exchange"] += sum(array.nbytes for array in arrays)
         named = {str(index): array for index, array in enumerate(arrays)}
         letter = _Letter({"address": list(astuple(address))}, [named], lambda: self.wanted(owner))
-        deadline, patience = clock.now() + PATIENCE, self.brief.times.doubt
+        deadline, patience = clock.now() + PATIENCE, self.config.times.doubt
         while self.wanted(owner) and not await self._deliver(to, letter, patience):
             if clock.now() >= deadline:
                 self.lost(owner)
@@ -144,7 +144,7 @@ class Post:
     ) -> bool:
         """Send something once; return whether it was taken."""
         rpc = self.worker.rpc(to.partition("#")[0])
-        call = getattr(rpc, DELIVER)(run=self.brief.run, sender=self.sender, receiver=to, **content)
+        call = getattr(rpc, DELIVER)(run=self.config.run, sender=self.sender, receiver=to, **content)
         self.reach.begun(to, size, clock.now())
         try:
             await asyncio.wait_for(call, (PATIENCE if patience is None else patience) + size / SLOWEST)

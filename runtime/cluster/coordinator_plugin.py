@@ -21,8 +21,7 @@ from lnet.runtime.owner import EVERY, TakenOver
 from lnet.runtime.sharded import commit, opened
 
 from . import clock
-from .brief import Brief
-from .host import counted
+from .config import RunConfig
 from .metrics import scheduler_samples
 from .names import CONTROL, ENDED, ORDERS, REPORTS, plugin_name
 from .names import topic as topic_of
@@ -37,18 +36,19 @@ from .protocol.spec import Spec
 from .protocol.table import Member
 from .protocol.wire import Malformed, pack, unpack
 from .roles import changes, in_words, lost_workers, with_short_names
+from .roles_plugin import counted
 from .web import serve
 
 
-class Head(SchedulerPlugin):
+class CoordinatorPlugin(SchedulerPlugin):
     """The coordinator of one run, for as long as the client that began it is connected.
 
     `places`: names of Dask's workers by their addresses; `watched`: the newest worker of each nanny.
     """
 
-    def __init__(self, brief: Brief, client: str) -> None:
-        self.brief, self.client = brief, client
-        self.name = plugin_name(brief.run)
+    def __init__(self, config: RunConfig, client: str) -> None:
+        self.config, self.client = config, client
+        self.name = plugin_name(config.run)
 
     async def start(self, scheduler: Scheduler) -> None:
         self.scheduler, self.loop = scheduler, asyncio.get_running_loop()
@@ -64,8 +64,8 @@ class Head(SchedulerPlugin):
         self.deserted, self.ticked = 0.0, self.now
         self.checked = self.now
         self.orphaned = False
-        self.overview = Overview(self.brief)
-        self.source = Source(self.brief, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
+        self.overview = Overview(self.config)
+        self.source = Source(self.config, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
         self.performers = self._performers()
         if CONTROL not in scheduler.handlers:
             _Dispatch(scheduler).begin()
@@ -84,25 +84,25 @@ class Head(SchedulerPlugin):
 
     def _spec(self) -> Spec:
         """Return the specification of the run, with the memory of its roles: only the coordinator needs that."""
-        return replace(self.brief.spec, needs=self.brief.needs)
+        return replace(self.config.spec, needs=self.config.needs)
 
     def _manifest(self) -> Manifest | None:
-        if self.brief.origin is None:
+        if self.config.origin is None:
             return None
-        id, replicas = self.brief.origin[0], self.brief.spec.replicas
-        found = opened(Path(self.brief.origin[1]))
+        id, replicas = self.config.origin[0], self.config.spec.replicas
+        found = opened(Path(self.config.origin[1]))
         if isinstance(found, Path):
             used = step_of(found) * replicas
             return Manifest(id, "", step_of(found), (), (SlotRecord(0, ()),) * replicas, used, (), used)
         manifest: Manifest = replace(unpack(found.manifest["manifest"], []), id=id)
-        return manifest if self.brief.laid_out_as(found) else manifest.reshaped(replicas)
+        return manifest if self.config.laid_out_as(found) else manifest.reshaped(replicas)
 
     @property
     def now(self) -> float:
         return clock.now()
 
     def log(self, event: str, **details: Any) -> None:
-        self.scheduler.log_event(topic_of(self.brief.run), {"event": event, **details})
+        self.scheduler.log_event(topic_of(self.config.run), {"event": event, **details})
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Head(SchedulerPlugin):
             return
         data, _ = pack(send.message)
         with suppress(CommClosedError):  # Dask will say that the worker is lost
-            stream.send({"op": ORDERS, "run": self.brief.run, "orders": data})
+            stream.send({"op": ORDERS, "run": self.config.run, "orders": data})
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
@@ -146,7 +146,7 @@ class Head(SchedulerPlugin):
     async def _check_owner(self) -> None:
         """End if another one has begun to train the run, however rare checkpoints are."""
         try:
-            await asyncio.to_thread(self.brief.owner.check)
+            await asyncio.to_thread(self.config.owner.check)
         except TakenOver as error:
             self._give_way(error)
         except OSError:  # it is asked again, and before each checkpoint
@@ -161,19 +161,19 @@ class Head(SchedulerPlugin):
 
         A process that stood still, or slept, has not waited: of the time between two ticks no more than a beat counts.
         """
-        waited = min(self.now - self.ticked, 2 * self.brief.times.beat)
+        waited = min(self.now - self.ticked, 2 * self.config.times.beat)
         self.ticked = self.now
-        enough = 1 if self.state.begun else self.brief.spec.workers
+        enough = 1 if self.state.begun else self.config.spec.workers
         found, short = len(self.state.members), room.short(self.state)
         if (found >= enough and not short) or self.state.finished:
             self.deserted = 0.0
             return
         self.deserted += waited
-        if self.deserted > self.brief.desertion:
+        if self.deserted > self.config.desertion:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
             if short:
                 missing = f"{short:,} bytes of memory are missing"
-            message = f"no workers to go on with: {missing} for {self.brief.desertion:g} seconds"
+            message = f"no workers to go on with: {missing} for {self.config.desertion:g} seconds"
             rooms = [f"{place} has {there:,} bytes for its roles" for place, there in room.rooms(self.state)]
             lost = [*lost_workers(self.state.deaths), *(rooms if short else ())]
             self.log("deserted", message=message, lost=lost)
@@ -190,18 +190,18 @@ class Head(SchedulerPlugin):
         self.committing = self.loop.create_task(self._commit_aside(wanted.manifest))
 
     async def _commit_aside(self, manifest: Manifest) -> None:
-        step = manifest.used // self.brief.spec.replicas if manifest.step is None else manifest.step
+        step = manifest.used // self.config.spec.replicas if manifest.step is None else manifest.step
         data, _ = pack(manifest)
         content = {
             "manifest": data,
             "digests": list(manifest.digests),
-            "layout": self.brief.layout,
+            "layout": self.config.layout,
             "torn": manifest.torn,
         }
-        brief, keep = self.brief, self.brief.plan.graph.training.keep
+        config, keep = self.config, self.config.plan.graph.training.keep
         try:
             path = await asyncio.to_thread(
-                commit, brief.checkpoints, brief.owner, manifest.id, step, content, keep
+                commit, config.checkpoints, config.owner, manifest.id, step, content, keep
             )
         except TakenOver as error:
             self._give_way(error)
@@ -262,10 +262,10 @@ class Head(SchedulerPlugin):
             "finished",
             checkpoint=None if finish.manifest is None else finish.manifest.id,
             written=finish.manifest is not None and finish.manifest.id == self.state.checkpoints,
-            complete=self.state.pool.used >= self.brief.spec.batches,
+            complete=self.state.pool.used >= self.config.spec.batches,
             refused=dict(self.refused),
         )
-        self.loop.call_later(4 * self.brief.times.beat, self._leave)  # until all workers have heard of it
+        self.loop.call_later(4 * self.config.times.beat, self._leave)  # until all workers have heard of it
 
     def _leave(self) -> None:
         """Take the run off the cluster, if there is no client any more that would."""
@@ -308,7 +308,7 @@ class Head(SchedulerPlugin):
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Somebody published an event."""
-        if topic != topic_of(self.brief.run):
+        if topic != topic_of(self.config.run):
             return
         self.overview.take(msg, self.now)
         if msg["event"] == "opening":
@@ -337,7 +337,7 @@ class Head(SchedulerPlugin):
         except Malformed as error:
             self._refuse(do.Refused(f"malformed: {error}", ended))
             return
-        if not isinstance(found, Ended) or found.run != self.brief.run:
+        if not isinstance(found, Ended) or found.run != self.config.run:
             self._refuse(do.Refused("of another run", found))
             return
         address = self.watched.get(found.address, found.address)
@@ -402,25 +402,31 @@ class _Dispatch:
         self.scheduler.handlers[ENDED] = self.end
         serve(self.scheduler, self.overviews)
 
-    def _head(self, run: str) -> Head | None:
+    def _coordinator(self, run: str) -> CoordinatorPlugin | None:
         found = self.scheduler.plugins.get(plugin_name(run))
-        return found if isinstance(found, Head) and not found.done else None
+        return found if isinstance(found, CoordinatorPlugin) and not found.done else None
 
     def overviews(self) -> dict[str, Overview]:
         """Return the overview of each run, by the beginning of its token."""
-        heads = [plugin for plugin in self.scheduler.plugins.values() if isinstance(plugin, Head)]
-        return {head.brief.short: head.overview for head in heads if not head.done}
+        coordinators = [
+            plugin for plugin in self.scheduler.plugins.values() if isinstance(plugin, CoordinatorPlugin)
+        ]
+        return {
+            coordinator.config.short: coordinator.overview
+            for coordinator in coordinators
+            if not coordinator.done
+        }
 
     def report(self, worker: str, run: str, report: Any) -> None:
-        head = self._head(run)
-        if head is not None:
-            head.take(worker, report)
+        coordinator = self._coordinator(run)
+        if coordinator is not None:
+            coordinator.take(worker, report)
 
     async def control(self, run: str, what: str, worker: str = "") -> bool:
-        head = self._head(run)
-        return head is not None and head.control(what, worker)
+        coordinator = self._coordinator(run)
+        return coordinator is not None and coordinator.control(what, worker)
 
     async def end(self, run: str, ended: Any) -> None:
-        head = self._head(run)
-        if head is not None:
-            head.end(ended)
+        coordinator = self._coordinator(run)
+        if coordinator is not None:
+            coordinator.end(ended)

@@ -18,8 +18,8 @@ from lnet.compiler.schedule import Programme
 from lnet.runtime.exchanges import Exchanges, exchanges
 from lnet.runtime.updates import named_state
 
-from .brief import Brief
-from .mail import Address
+from .config import RunConfig
+from .inbox import Address
 from .numerics import Server, shard_shapes
 from .protocol.messages import Fill, Held, Log, Message, Orders, Params, Part, Pull, Push, Pushed, Report
 from .protocol.wire import Malformed
@@ -29,11 +29,11 @@ from .servers import joined, parted
 Arrays = Mapping[str, jax.ShapeDtypeStruct]
 
 
-class Arrivals:
+class PayloadValidator:
     """Raises `Malformed` for what no process of the run sends; `programme` is that of a tile."""
 
-    def __init__(self, brief: Brief, programme: Callable[[int], Programme]) -> None:
-        self.brief, self.programme = brief, programme
+    def __init__(self, config: RunConfig, programme: Callable[[int], Programme]) -> None:
+        self.config, self.programme = config, programme
         self.exchanges: dict[int, Exchanges] = {}
 
     def weigh(self, payloads: Sequence[Any]) -> None:
@@ -76,7 +76,7 @@ class Arrivals:
     def _expected(self, address: Address) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the arrays that one tile sends another in an exchange."""
         if not (
-            0 <= address.slot < self.brief.spec.replicas and 0 <= address.receiver < self.brief.spec.tiles
+            0 <= address.slot < self.config.spec.replicas and 0 <= address.receiver < self.config.spec.tiles
         ):
             raise Malformed("no such tile")
         expected = self._exchanges(address.receiver).get((address.sender, address.exchange))
@@ -92,7 +92,7 @@ class Arrivals:
     def _check_params(self, shard: int, payload: Any) -> None:
         """Check parameters or gradients, which may be rounded if the run rounds them."""
         params, _ = parted(self._snapshot(shard))
-        rounded = self.brief.wire == BFLOAT16
+        rounded = self.config.wire == BFLOAT16
         _check(payload, params, np.dtype(jnp.bfloat16) if rounded else None)
 
     # --- what is expected ------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Arrivals:
     @cached_property
     def _snapshots(self) -> tuple[Arrays, ...]:
         """Parameters and optimiser state of each shard."""
-        return tuple(_snapshot(self.brief, shard) for shard in range(self.brief.spec.tiles))
+        return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.tiles))
 
     def _snapshot(self, shard: int) -> Arrays:
         if not 0 <= shard < len(self._snapshots):
@@ -118,16 +118,16 @@ class Arrivals:
 
     def _exchanges(self, tile: int) -> Exchanges:
         if tile not in self.exchanges:
-            plan = self.brief.plan
+            plan = self.config.plan
             batch = plan.graph.training.batch
             self.exchanges[tile] = exchanges(plan.graph, plan.partition, self.programme(tile), batch)
         return self.exchanges[tile]
 
 
-def _snapshot(brief: Brief, shard: int) -> Arrays:
-    shapes = shard_shapes(brief, shard)
+def _snapshot(config: RunConfig, shard: int) -> Arrays:
+    shapes = shard_shapes(config, shard)
     params = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
-    state = jax.eval_shape(lambda p: named_state(Server(brief, shard).rule.init(p)), params)
+    state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
     return joined(params, state)
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from lnet.runtime.cluster.account import Account
-from lnet.runtime.cluster.outages import Outages
 from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member, Pool, Shard, Slot, Table
+from lnet.runtime.cluster.recorder import EventRecorder
+from lnet.runtime.cluster.recovery import RecoveryTracker
 from lnet.runtime.cluster.roles import changes, roles, short_name, with_short_names
 from lnet.runtime.events import EventLog
 from lnet.runtime.progress import Silent
@@ -116,7 +116,7 @@ def test_short_names_in_a_text():
     assert short_name("tls://a:1#b", None) == "a:1"
 
 
-# --- outages -------------------------------------------------------------------------------------------------------
+# --- recovery -------------------------------------------------------------------------------------------------------
 
 
 def roles_of(generation=1, primary="left", workers=("left", "right")):
@@ -139,8 +139,8 @@ def lost(acknowledged=0, primaries=()):
     return {"event": "worker lost", "worker": "right", "replicas": played, "primaries": list(primaries)}
 
 
-def fed(outages, *timed):
-    return [told for at, event in timed for told in outages.take(event, at) if told["event"] == "repaired"]
+def fed(recovery, *timed):
+    return [told for at, event in timed for told in recovery.take(event, at) if told["event"] == "repaired"]
 
 
 def repaired(replica, still):
@@ -149,7 +149,7 @@ def repaired(replica, still):
 
 def test_a_replica_stands_still_until_its_next_step():
     found = fed(
-        Outages(),
+        RecoveryTracker(),
         (0.0, roles_of()),
         (1.0, step()),
         (2.0, lost()),
@@ -162,7 +162,7 @@ def test_a_replica_stands_still_until_its_next_step():
 
 def test_steps_that_were_under_way_repair_nothing():
     found = fed(
-        Outages(),
+        RecoveryTracker(),
         (1.0, step()),
         (2.0, lost()),
         (2.0, roles_of(generation=1, workers=("left", None))),
@@ -176,7 +176,7 @@ def test_steps_that_were_under_way_repair_nothing():
 
 def test_the_longest_time_between_two_steps_counts():
     found = fed(
-        Outages(),
+        RecoveryTracker(),
         (1.0, step()),
         (2.0, lost()),
         (2.0, roles_of(generation=2, primary=None)),
@@ -189,7 +189,7 @@ def test_the_longest_time_between_two_steps_counts():
 
 def test_all_replicas_stand_still_for_a_lost_primary():
     found = fed(
-        Outages(),
+        RecoveryTracker(),
         (1.0, step(0)),
         (1.0, step(1)),
         (2.0, lost(primaries=[1])),
@@ -203,18 +203,18 @@ def test_all_replicas_stand_still_for_a_lost_primary():
 
 
 def test_others_go_on_when_only_a_tile_is_lost():
-    outages = Outages()
-    fed(outages, (0.0, roles_of()), (1.0, step(1)), (2.0, lost()), (3.0, step(1)))
-    assert [outage.replica for outage in outages.open] == [0]
+    recovery = RecoveryTracker()
+    fed(recovery, (0.0, roles_of()), (1.0, step(1)), (2.0, lost()), (3.0, step(1)))
+    assert [outage.replica for outage in recovery.open] == [0]
 
 
 def test_work_that_is_lost():
-    outages = Outages()
+    recovery = RecoveryTracker()
     for number in range(6):
-        fed(outages, (0.0, tile(number, 0)), (0.0, tile(number, 1)), (0.0, tile(number, 0, replica=1)))
-    (told,) = outages.take(lost(acknowledged=4), 1.0)
+        fed(recovery, (0.0, tile(number, 0)), (0.0, tile(number, 1)), (0.0, tile(number, 0, replica=1)))
+    (told,) = recovery.take(lost(acknowledged=4), 1.0)
     assert told["replicas"] == [{"replica": 0, "tiles": [1], "acknowledged": 4, "steps": 4, "updates": 2}]
-    (again,) = outages.take(lost(acknowledged=4), 1.0)
+    (again,) = recovery.take(lost(acknowledged=4), 1.0)
     assert again["replicas"][0]["steps"] == 0
 
 
@@ -232,9 +232,9 @@ class Watching(Silent):
         self.messages.append(message)
 
 
-def account(tmp_path):
+def recorder(tmp_path):
     watching = Watching()
-    return Account(EventLog(tmp_path / "events.jsonl"), watching), watching
+    return EventRecorder(EventLog(tmp_path / "events.jsonl"), watching), watching
 
 
 def logged(tmp_path):
@@ -242,7 +242,7 @@ def logged(tmp_path):
 
 
 def test_what_is_logged_is_told(tmp_path):
-    log, watching = account(tmp_path)
+    log, watching = recorder(tmp_path)
     for event in (roles_of(), step(), lost(), roles_of(2), step(generation=2)):
         log.add(**event)
     kinds = ["roles", "step", "worker lost", "roles", "step", "repaired"]
@@ -252,7 +252,7 @@ def test_what_is_logged_is_told(tmp_path):
 
 
 def test_ages_add_up_with_every_checkpoint(tmp_path):
-    log, watching = account(tmp_path)
+    log, watching = recorder(tmp_path)
     for slot, age in ((1, 0), (1, 3), (1, 3)):
         log.heard({"event": "update", "slot": slot, "age": age})
     log.add("checkpoint", step=1, file="a")
@@ -266,7 +266,7 @@ def test_ages_add_up_with_every_checkpoint(tmp_path):
 
 
 def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(tmp_path):
-    log, _ = account(tmp_path)
+    log, _ = recorder(tmp_path)
     log.add("refused", worker="tcp://10.0.0.1:9", place="worker-3", reason="malformed", count=1)
     log.add("refused", worker="tcp://10.0.0.1:9", place="tcp://10.0.0.1:9", reason="malformed", count=1)
     assert [event["worker"] for event in logged(tmp_path)] == ["worker-3", "10.0.0.1:9"]
@@ -275,14 +275,14 @@ def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(tmp_path):
 @pytest.mark.parametrize("hours", [1, -1])
 def test_how_long_a_replica_stood_still_is_not_counted_by_the_wall_clock(tmp_path, monkeypatch, hours):
     log = EventLog(tmp_path / "events.jsonl")
-    account = Account(log, Silent())
+    recorder = EventRecorder(log, Silent())
     roles = {"replicas": [{"workers": ["b"], "generation": 2}], "shards": [{"primary": "b"}]}
     played = {"replicas": [{"replica": 0, "tiles": [0], "acknowledged": 0}], "primaries": [], "standbys": []}
-    account.add("step", replica=0, generation=1)
-    account.add("worker lost", worker="a", **played)
+    recorder.add("step", replica=0, generation=1)
+    recorder.add("worker lost", worker="a", **played)
     monkeypatch.setattr(time, "time", lambda: time.clock_gettime(time.CLOCK_REALTIME) + 3600 * hours)
-    account.add("roles", **roles)
-    account.add("step", replica=0, generation=2)
+    recorder.add("roles", **roles)
+    recorder.add("step", replica=0, generation=2)
     log.close()
     found = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     (repaired,) = [event for event in found if event["event"] == "repaired"]

@@ -9,30 +9,30 @@ from lnet.runtime.events import EventLog
 from lnet.runtime.progress import Reporter
 
 from . import clock
-from .outages import Outages
+from .recovery import RecoveryTracker
 
 Event = dict[str, Any]
 
 
-class Account:
+class EventRecorder:
     """Takes the place of an `EventLog`."""
 
     def __init__(self, log: EventLog, reporter: Reporter) -> None:
         self.log, self.reporter = log, reporter
-        self.outages = Outages()
+        self.recovery = RecoveryTracker()
         self.ages: dict[int, Counter[int]] = {}
 
     def heard(self, event: Event) -> None:
         """Take an event of a process, before it is decided whether it is logged."""
         match event["event"]:
             case "tile":
-                self.outages.take(event, clock.now())
+                self.recovery.take(event, clock.now())
             case "update":
                 self.ages.setdefault(event["slot"], Counter())[event["age"]] += 1
                 self.reporter.happened(event)
 
     def add(self, event: str, **details: Any) -> None:
-        for told in self.outages.take(named({"event": event, **details}), clock.now()):
+        for told in self.recovery.take(named({"event": event, **details}), clock.now()):
             self.log.add(**told)
             self.reporter.happened(told)
             if told["event"] == "repaired":

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lnet.runtime.cluster import clock, post
-from lnet.runtime.cluster.mail import Address
+from lnet.runtime.cluster import clock, outbox
+from lnet.runtime.cluster.inbox import Address
 from lnet.runtime.cluster.metrics import Tally
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import Owner
@@ -50,8 +50,10 @@ def sent(connection, send, wire=FLOAT32, wanted=lambda owner: True):
     tally, lost = Tally(), []
 
     async def run():
-        brief = SimpleNamespace(run="run", wire=wire, times=Times())
-        letters = post.Post(connection, brief, "me", tally, lambda fence, size: None, wanted, lost.append)
+        config = SimpleNamespace(run="run", wire=wire, times=Times())
+        letters = outbox.Outbox(
+            connection, config, "me", tally, lambda fence, size: None, wanted, lost.append
+        )
         send(letters)
         await asyncio.gather(*letters.tasks)
 
@@ -70,9 +72,9 @@ def exchange(letters):
 
 
 def test_large_messages_may_take_longer(monkeypatch):
-    monkeypatch.setattr(post, "PATIENCE", 0.05)
-    monkeypatch.setattr(post, "PAUSE", 0.0)
-    monkeypatch.setattr(post, "SLOWEST", 1000)
+    monkeypatch.setattr(outbox, "PATIENCE", 0.05)
+    monkeypatch.setattr(outbox, "PAUSE", 0.0)
+    monkeypatch.setattr(outbox, "SLOWEST", 1000)
     small, large = Connection(seconds=0.5), Connection(seconds=0.5)
     assert sent(small, lambda letters: letters.send(do.Send("tcp://there#1", Pull(FENCE, 1)))) == ({}, [])
     assert not small.taken
@@ -83,8 +85,8 @@ def test_large_messages_may_take_longer(monkeypatch):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    monkeypatch.setattr(post, "PAUSE", 0.01)
-    monkeypatch.setattr(post, "PATIENCE", 0.2)
+    monkeypatch.setattr(outbox, "PAUSE", 0.01)
+    monkeypatch.setattr(outbox, "PATIENCE", 0.2)
 
 
 def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty):

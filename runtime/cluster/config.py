@@ -28,7 +28,7 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True)
-class Brief:
+class RunConfig:
     """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
 
     `directory`, `base` and `array` (images that were given as an array, taken as they are if `prepared`) are paths that

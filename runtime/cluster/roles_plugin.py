@@ -6,7 +6,7 @@
                                       +------------ events ---------+
 
 The machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
-changes names of Dask's is here, in head.py, post.py and web.py.
+changes names of Dask's is here, in coordinator_plugin.py, outbox.py and web.py.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ from lnet.runtime.cache import keep_programs
 from lnet.runtime.owner import TakenOver
 
 from . import clock
-from .arrivals import Arrivals
-from .brief import Brief, versions
+from .config import RunConfig, versions
 from .gauge import Gauge
-from .mail import Address, address_from
+from .inbox import Address, address_from
 from .metrics import Tally, worker_samples
 from .names import ORDERS, REPORTS, plugin_name, topic
 from .numerics import Differs, Diverged
+from .outbox import DELIVER, Outbox, bytes_of
 from .parcels import Parcels
-from .post import DELIVER, Post, bytes_of
 from .prometheus import Source, publish, withdraw
 from .protocol import events
 from .protocol import instructions as do
@@ -48,6 +47,7 @@ from .rounding import incoming
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
+from .validator import PayloadValidator
 
 OPENING = 10.0
 """Seconds after which a process says again that it still opens its images."""
@@ -58,12 +58,12 @@ def counted(times: int) -> bool:
     return times & (times - 1) == 0
 
 
-class Host(WorkerPlugin):
+class RolesPlugin(WorkerPlugin):
     """One process of one run."""
 
-    def __init__(self, brief: Brief) -> None:
-        self.brief = brief
-        self.name = plugin_name(brief.run)
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.name = plugin_name(config.run)
 
     # --- beginning and end -----------------------------------------------------------------------------------------
 
@@ -72,24 +72,24 @@ class Host(WorkerPlugin):
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
-        self.servers = Servers(self.brief, self.threads, self.log, self._leads)
-        self.tiles = Tiles(self.brief, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
+        self.servers = Servers(self.config, self.threads, self.log, self._leads)
+        self.tiles = Tiles(self.config, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
         self.parcels = Parcels()
-        self.arrivals = Arrivals(self.brief, self.tiles.programme)
+        self.validator = PayloadValidator(self.config, self.tiles.programme)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally, self.gauge = Tally(), Gauge(worker)
-        self.source = Source(self.brief, str(worker.name), lambda: worker_samples(self.tally, self.state))
-        self.post = Post(
-            worker, self.brief, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
+        self.source = Source(self.config, str(worker.name), lambda: worker_samples(self.tally, self.state))
+        self.outbox = Outbox(
+            worker, self.config, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
         )
         self.timer: asyncio.TimerHandle | None = None
         self.done, self.joined = False, False
         self.alone, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
         worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
-        differing = [pair for pair in versions() if pair not in self.brief.versions]
+        differing = [pair for pair in versions() if pair not in self.config.versions]
         if differing:
-            expected = dict(self.brief.versions)
+            expected = dict(self.config.versions)
             self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
             return
         self.joining = self.loop.create_task(self._join())
@@ -115,12 +115,12 @@ class Host(WorkerPlugin):
             self.log("warning", message=f"{self.worker.name}: {note}")
         self.joined = True
         state, instructions = machine.begin(
-            self.brief.spec,
+            self.config.spec,
             self.me,
             socket.gethostname(),
             self.now,
             str(self.worker.name),
-            self.brief.capacity,
+            self.config.capacity,
             memory=self.gauge.read(),
         )
         self.state = state
@@ -137,7 +137,7 @@ class Host(WorkerPlugin):
         withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
-        self.post.close()
+        self.outbox.close()
         self.tiles.close()
         self.servers.close()
         self.threads.end_all()
@@ -150,7 +150,7 @@ class Host(WorkerPlugin):
         """Count and publish an event of the run; Dask adds the address as 'worker'."""
         published = {"event": event, "place": str(self.worker.name), **details}
         self.tally.take(published)
-        self.worker.log_event(topic(self.brief.run), published)
+        self.worker.log_event(topic(self.config.run), published)
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -196,11 +196,11 @@ class Host(WorkerPlugin):
             return
         if send.to == COORDINATOR:
             data, _ = pack(send.message)
-            self.worker.batched_send({"op": REPORTS, "run": self.brief.run, "report": data})
+            self.worker.batched_send({"op": REPORTS, "run": self.config.run, "report": data})
         elif send.to == self.me:
             self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
         else:
-            self.post.send(send)
+            self.outbox.send(send)
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
@@ -212,9 +212,9 @@ class Host(WorkerPlugin):
 
         A process that stood still has not waited: of the time between two ticks no more than a beat counts.
         """
-        self.alone += min(self.now - self.ticked, self.brief.times.beat)
+        self.alone += min(self.now - self.ticked, self.config.times.beat)
         self.ticked = self.now
-        if self.alone <= self.brief.desertion:
+        if self.alone <= self.config.desertion:
             self.tell(events.Tick)
         else:
             self._desert()
@@ -228,16 +228,16 @@ class Host(WorkerPlugin):
         if self.done:
             return
         self.tell(events.Measured, self.gauge.read())
-        unreached = self.post.reach.look(self.now)
+        unreached = self.outbox.reach.look(self.now)
         if unreached != self.state.unreached:
             self.tell(events.Unreached, unreached)
-        for peer in self.post.reach.quiet(machine.peers(self.state), self.brief.times.beat, self.now):
-            self.post.probe(peer)
-        self.loop.call_later(self.brief.times.beat, self._look_around)
+        for peer in self.outbox.reach.quiet(machine.peers(self.state), self.config.times.beat, self.now):
+            self.outbox.probe(peer)
+        self.loop.call_later(self.config.times.beat, self._look_around)
 
     def _desert(self) -> None:
         """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
-        waited = f"{self.brief.desertion:g} seconds"
+        waited = f"{self.config.desertion:g} seconds"
         self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
         self._leave()
 
@@ -278,9 +278,9 @@ class Host(WorkerPlugin):
         """Take a message in, if it is one."""
         try:
             payloads = [self.parcels.opened(sender, payload) for payload in payloads]
-            self.arrivals.weigh(payloads)
+            self.validator.weigh(payloads)
             found = unpack(message, [incoming(payload) for payload in payloads])
-            self.arrivals.check(found)
+            self.validator.check(found)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
@@ -294,9 +294,9 @@ class Host(WorkerPlugin):
 
     def _dispatch_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
         if to == self.me:
-            self.tiles.mail.put(address, arrays)
+            self.tiles.inbox.put(address, arrays)
         else:
-            self.post.send_arrays(owner, to, address, arrays)
+            self.outbox.send_arrays(owner, to, address, arrays)
 
     def _lose(self, owner: Owner) -> None:
         self.tell(events.PeerLost, owner)
@@ -305,7 +305,7 @@ class Host(WorkerPlugin):
         """Take a part of an array: of one for an address, or of a payload."""
         try:
             found = None if address is None else address_from(address)
-            self.parcels.put(sender, numbers, arrays, self.arrivals.most(found))
+            self.parcels.put(sender, numbers, arrays, self.validator.most(found))
         except Malformed as error:
             self.refuse(f"malformed: {error}")
 
@@ -314,12 +314,12 @@ class Host(WorkerPlugin):
         try:
             found = address_from(address)
             arrays = self.parcels.opened(sender, arrays)
-            self.arrivals.check_exchange(found, arrays)
+            self.validator.check_exchange(found, arrays)
         except Malformed as error:
             self.refuse(f"malformed: {error}")
             return
         self.tally.received["exchange"] += sum(array.nbytes for array in arrays)
-        if not self.tiles.mail.put(found, [jnp.asarray(array) for array in arrays]):
+        if not self.tiles.inbox.put(found, [jnp.asarray(array) for array in arrays]):
             self.refuse("of a generation that is over")
 
     def _leads(self, owner: Owner) -> bool:
@@ -348,9 +348,9 @@ class _Dispatch:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
 
-    def _host(self, run: str) -> Host | None:
+    def _host(self, run: str) -> RolesPlugin | None:
         found = self.worker.plugins.get(plugin_name(run))
-        return found if isinstance(found, Host) and found.joined and not found.done else None
+        return found if isinstance(found, RolesPlugin) and found.joined and not found.done else None
 
     async def deliver(
         self,

@@ -30,7 +30,7 @@ class Outage:
 
 
 @dataclass
-class Outages:
+class RecoveryTracker:
     """`computed`: numbers of the updates that each tile's newest steps belong to, by replica and tile."""
 
     open: list[Outage] = field(default_factory=list)
