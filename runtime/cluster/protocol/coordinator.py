@@ -80,18 +80,22 @@ def step(table: Table, event: CoordinatorEvent) -> Step:
 
 
 def _give_up(table: Table, now: float) -> Step:
-    """Save what there is once nothing but the end of processes happens any more, then say so, once."""
+    """Save what there is once nothing but the end of processes happens any more, then say so, once.
+
+    A step that is done meanwhile saves the run.
+    """
     if table.finished or table.given_up:
         return table, ()
+    if not deaths.hopeless(table, now):
+        return (table if table.doomed is None else replace(table, doomed=None)), ()
     if table.doomed is None:
-        if not deaths.hopeless(table, now):
-            return table, ()
         table = saving.begin_last(replace(table, doomed=now))
     assert table.doomed is not None
     if table.pending is not None and now - table.doomed <= table.spec.times.patience:
         return table, ()
     found = (*table.undoing, *deaths.counted(table, now))
-    return replace(table, given_up=True), (GiveUp(found, table.doomed - found[0].at, table.undone),)
+    since = found[0].at if found else table.doomed
+    return replace(table, given_up=True), (GiveUp(found, table.doomed - since, table.undone),)
 
 
 def _set_timer(table: Table, now: float) -> Step:

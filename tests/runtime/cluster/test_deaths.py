@@ -6,7 +6,7 @@ import pytest
 from properties import Watch
 from simulator import TIMES, Cluster, spec
 
-from lnet.runtime.cluster.protocol import deaths, events
+from lnet.runtime.cluster.protocol import coordinator, deaths, events
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.table import Pool, Shard, Slot, Table
 from lnet.runtime.cluster.roles import lost_workers
@@ -183,6 +183,33 @@ def test_a_finished_step_forgets_them_and_one_that_is_computed_again_does_not():
     assert (further.deaths, further.undoing, further.undone, further.reached) == ((), (), 0, 4)
     less = replace(before, pool=Pool(used=0))
     assert deaths.forgotten(before, less) == less
+
+
+def test_a_step_that_is_done_while_it_is_saved_saves_the_run():
+    found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
+    doomed, said = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4), reached=4), 61.0)
+    assert (doomed.doomed, said) == (61.0, ())
+    assert doomed.pending is not None
+    stepped = deaths.forgotten(doomed, replace(doomed, pool=Pool(used=5)))
+    again, said = coordinator._give_up(stepped, 62.0)
+    assert (again.doomed, again.given_up, said) == (None, False, ())
+
+
+def test_a_checkpoint_that_is_never_written_does_not_keep_a_run():
+    found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
+    doomed, _ = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4)), 61.0)
+    waiting, said = coordinator._give_up(doomed, 61.0 + TIMES.patience)
+    assert (waiting.given_up, said) == (False, ())
+    given_up, (said,) = coordinator._give_up(waiting, 61.1 + TIMES.patience)
+    assert given_up.given_up
+    assert (said.deaths, said.seconds) == (tuple(found), 61.0)
+
+
+def test_steps_that_are_lost_without_a_death_are_no_progress_either():
+    """Workers that drain are no deaths, and may take both copies of a shard with them."""
+    given_up, (said,) = coordinator._give_up(table(undone=deaths.RETRIES), 5.0)
+    assert given_up.given_up
+    assert (said.deaths, said.seconds, said.undone) == ((), 0.0, deaths.RETRIES)
 
 
 def test_a_death_counts_once_whoever_tells_first():
