@@ -124,7 +124,7 @@ def test_workers_without_nannies_say_nothing_E764(tmp_path):
         text = given_up(tmp_path, client)
     for worker in "ab":
         (line,) = [line for line in text.splitlines() if f"{worker} was lost " in line]
-        assert line.endswith("times: unknown")
+        assert re.search(r" was lost (once|\d+ times): unknown$", line)
 
 
 BROKEN = """
