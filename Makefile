@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export JAX_PLATFORMS ?= cpu
 # What depends on the versions of other packages: kernels, training, files, the command line.
-NUMBERS := $(addprefix tests/runtime/test_, kernels.py network.py shard.py train.py checkpoint.py export.py data.py) tests/lnet/test_cli.py
+NUMBERS := $(addprefix tests/runtime/test_, kernels.py network.py train.py checkpoint.py export.py data.py) tests/lnet/test_cli.py
 
 .PHONY: help setup demo docs test oldest newest smoke search seeds check format clean
 

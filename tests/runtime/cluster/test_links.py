@@ -30,7 +30,7 @@ def test_each_replica_steps_whatever_links_are_cut(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", blocks(24, 60, 12))
+@pytest.mark.parametrize("first", blocks(24, 48, 12))
 def test_each_replica_steps_in_many_runs(first):
     for seed in range(first, first + 12):
         check(seed, **settings_of(seed))
