@@ -63,13 +63,13 @@ def _note_overrides(collector: Collector, places: Mapping[Span, str]) -> None:
 
 
 def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
-    """Graph -> Graph, by every pass in turn; yield the name of each stage and what came of it."""
-    demand("graph", graph_faults(graph))
+    """Graph -> Graph, by every pass in turn; yield the name and the graph of each stage, then verify it."""
     yield "graph", graph
+    demand("graph", graph_faults(graph))
     for each in PASSES:
         stage, graph = f"graph:{each.name}", each.run(graph)
-        demand(stage, chain(graph_faults(graph), each.faults(graph)))
         yield stage, graph
+        demand(stage, chain(graph_faults(graph), each.faults(graph)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +174,11 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         module = parse_source(collector)
         collector.raise_errors()
         return dump_module(module)
-    *_, (_, graph) = graphs = list(run_passes(build_graph(source, overrides, collector)))
-    if stage in dict(graphs):
-        return dump_graph(dict(graphs)[stage])
+    names = []
+    for name, graph in run_passes(build_graph(source, overrides, collector)):
+        if name == stage:
+            return dump_graph(graph)
+        names.append(name)
     cut, placement = lay_out(graph, layout)
     match stage:
         case "partition":
@@ -188,5 +190,5 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         case "plan":
             plan = Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
             return plan.to_json() + "\n"
-    stages = ["ast", *dict(graphs), "partition", "schedule", "placement", "plan"]
+    stages = ["ast", *names, "partition", "schedule", "placement", "plan"]
     raise refused("E609", f"there is no stage '{stage}'", f"the stages are {', '.join(stages)}")

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import optax
 from numpy.typing import ArrayLike
 
+from lnet.compiler.grace import warn_of_grace
 from lnet.compiler.plan import Plan
-from lnet.compiler.saving import warn_of_grace
 from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .cache import keep_programs
@@ -194,7 +194,7 @@ def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Repo
         return reporter
     if force:
         reporter.said(
-            "to force changes nothing on a cluster: roles are given only where their memory is free"
+            "--force (force=True) has no effect on a cluster: roles are given only where their memory is free"
         )
     return Logged(reporter)
 

@@ -150,8 +150,8 @@ def explain(
     FILE is a .lnet file or a plan; without FILE the only one in this folder.
     """
     from lnet.compiler.explain import explain_data, explain_text
+    from lnet.compiler.grace import warn_of_grace
     from lnet.compiler.picture import to_svg
-    from lnet.compiler.saving import warn_of_grace
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.tune import kept

@@ -248,7 +248,7 @@ class CoordinatorPlugin(SchedulerPlugin):
             "hopeless",
             processes=len(given_up.deaths),
             seconds=round(given_up.seconds),
-            undone=given_up.undone,
+            rollbacks=given_up.rollbacks,
             lost=list(lost_workers(given_up.deaths)),
             memory=any(death.cause.kind == "memory" for death in given_up.deaths),
         )

@@ -312,8 +312,8 @@ class _Following:
             f"workers end again and again, and no step is finished: "
             f"{details['processes']:,} processes in {details['seconds']:,} seconds"
         )
-        if details["undone"]:
-            message += f"; {details['undone']:,} times all steps since the last checkpoint were lost"
+        if details["rollbacks"]:
+            message += f"; {details['rollbacks']:,} times all steps since the last checkpoint were lost"
         lost, more = details["lost"][:SHOWN], len(details["lost"]) - SHOWN
         notes = [*lost, *([f"and {more:,} more workers"] if more > 0 else [])]
         hint = MEMORY_HINT if details["memory"] else "find out why they end: what they print says more"

@@ -194,11 +194,11 @@ def test_a_grace_that_is_too_short(folder):
     warned = lnetc("explain", "large.lnet").stderr
     data = json.loads(lnetc("explain", "large.lnet", "--json").stdout)["totals"]
     assert data["parameter_bytes"] + data["state_bytes"] == 2 * 24_896_085_600
-    assert "warning W607: a checkpoint of 'large' has 49.8 GB: a disk that takes 100 MB a second" in warned
-    assert "needs 498 s for it, and after Ctrl-C a run has 30 s\n = hint: --grace 498 " in warned
+    assert "warning W607: a checkpoint of 'large', 49.8 GB, takes 498 s to write at 100 MB/s" in warned
+    assert ", and after Ctrl-C a run has 30 s\n = hint: --grace 498 " in warned
     assert "W607" not in lnetc("explain", "large.lnet", "--grace", 498).stderr
     halves = lnetc("explain", "large.lnet", "--workers", 2, "--replicas", 1).stderr
-    assert "has 49.8 GB, 24.9 GB of them one worker's" in halves
+    assert "49.8 GB (24.9 GB on one worker), takes 250 s" in halves
     assert "--grace 250 " in halves
 
 

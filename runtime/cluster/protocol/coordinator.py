@@ -87,15 +87,15 @@ def _give_up(table: Table, now: float) -> Step:
     if table.finished or table.given_up:
         return table, ()
     if not deaths.hopeless(table, now):
-        return (table if table.doomed is None else replace(table, doomed=None)), ()
-    if table.doomed is None:
-        table = saving.begin_last(replace(table, doomed=now))
-    assert table.doomed is not None
-    if table.pending is not None and now - table.doomed <= table.spec.times.patience:
+        return (table if table.hopeless_since is None else replace(table, hopeless_since=None)), ()
+    if table.hopeless_since is None:
+        table = saving.begin_last(replace(table, hopeless_since=now))
+    assert table.hopeless_since is not None
+    if table.pending is not None and now - table.hopeless_since <= table.spec.times.patience:
         return table, ()
-    found = (*table.undoing, *deaths.counted(table, now))
-    since = found[0].at if found else table.doomed
-    return replace(table, given_up=True), (GiveUp(found, table.doomed - since, table.undone),)
+    found = (*table.rollback_deaths, *deaths.confirmed(table, now))
+    since = found[0].at if found else table.hopeless_since
+    return replace(table, given_up=True), (GiveUp(found, table.hopeless_since - since, table.rollbacks),)
 
 
 def _set_timer(table: Table, now: float) -> Step:

@@ -4,7 +4,7 @@
                    |<-------- Times.futility ------->|      three or more, over that long, and no step since the first
 
 A step that is done forgets them all: a process that is killed now and then ends no run. A synchronous run may lose its
-steps, too, and compute them again; one that has lost them ten times and never come further than once is given up as well.
+steps, too, and compute them again; after ten such rollbacks without a further step it is given up as well.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 3
 """Deaths without a finished step between them before a run is given up."""
-RETRIES = 10
-"""Times that steps are computed again without any further one before a run is given up."""
+ROLLBACKS = 10
+"""Rollbacks without a step beyond those of before, after which a run is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,19 @@ def explained(table: Table, address: str, place: str, cause: Cause, now: float) 
     return replace(table, deaths=(*table.deaths, Death(address, place, now, cause, noticed=False)))
 
 
-def undone(table: Table) -> Table:
-    """Note that the deaths since the last step have undone steps before it."""
-    return replace(table, undoing=(*table.undoing, *table.deaths), undone=table.undone + 1)
+def rolled_back(table: Table) -> Table:
+    """Count a rollback, and the deaths since the last step as its cause."""
+    return replace(
+        table, rollback_deaths=(*table.rollback_deaths, *table.deaths), rollbacks=table.rollbacks + 1
+    )
 
 
 def forgotten(before: Table, after: Table) -> Table:
-    """Forget the deaths before a step that is done, and what they have undone once a run comes further than before."""
+    """Forget the deaths before a step that is done, and the rollbacks once a run comes further than ever."""
     if after.pool.used > before.pool.used and after.deaths:
         after = replace(after, deaths=())
     if after.pool.used > after.reached:
-        after = replace(after, reached=after.pool.used, undoing=(), undone=0)
+        after = replace(after, reached=after.pool.used, rollback_deaths=(), rollbacks=0)
     return after
 
 
@@ -81,16 +83,16 @@ def postponed(table: Table, late: float) -> Table:
 
 def hopeless(table: Table, now: float) -> bool:
     """Tell whether the run can never go on: processes still end, or none is left that computes."""
-    if table.undone >= RETRIES:
+    if table.rollbacks >= ROLLBACKS:
         return True
-    found = counted(table, now)
+    found = confirmed(table, now)
     if len(found) < ENOUGH:
         return False
     idle = not any(slot.staffed for slot in table.slots)
     return (now if idle else found[-1].at) - found[0].at >= table.spec.times.futility
 
 
-def counted(table: Table, now: float) -> tuple[Death, ...]:
+def confirmed(table: Table, now: float) -> tuple[Death, ...]:
     """Return the deaths since the last step that count: each once its cause is told, at the latest ten beats after it."""
     told_by = now - 10 * table.spec.times.beat
     return tuple(death for death in table.deaths if death.at <= told_by or death.cause.kind != "unknown")

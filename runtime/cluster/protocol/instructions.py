@@ -206,12 +206,12 @@ class Note:
 class GiveUp:
     """The run can never go on: processes ended again and again, and no step was finished in `seconds`.
 
-    `undone`: how many times steps were computed and lost again, if there were any.
+    `rollbacks`: how many times all steps since the last checkpoint were lost.
     """
 
     deaths: tuple[Death, ...]
     seconds: float
-    undone: int = 0
+    rollbacks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

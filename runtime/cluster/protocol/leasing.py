@@ -151,7 +151,7 @@ def _lease_part(table: Table, index: int, part: int) -> Table:
 
 def _commit(table: Table) -> Step:
     """Commit the step if all its parts are safe everywhere; a checkpoint of this very step may hold the next one up."""
-    ends = table.stopping or table.doomed is not None
+    ends = table.stopping or table.hopeless_since is not None
     held = ends and (table.pending is None or table.committed == table.pending.at)
     complete = all(_staged_everywhere(table, part) for part in range(len(table.slots)))
     if held or not complete or table.committed >= table.spec.steps:

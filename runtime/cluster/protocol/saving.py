@@ -24,7 +24,8 @@ def save(table: Table, now: float) -> Step:
     if table.finished or not table.begun:
         return table, ()
     if table.pending is None:
-        return (_begin(table), ()) if _due(table) else (table, ())
+        at = table.committed + (not table.ending) if table.spec.synchronous else None
+        return (_begin(table, at), ()) if _due(table) else (table, ())
     return _gather(table, table.pending)
 
 
@@ -34,7 +35,7 @@ def begin_last(table: Table) -> Table:
         return table
     if table.pending is not None and table.pending.at in (None, table.committed):
         return table
-    return _begun(_forget(table), table.committed if table.spec.synchronous else None)
+    return _begin(_forget(table), table.committed if table.spec.synchronous else None)
 
 
 def written(table: Table, event: ManifestWritten) -> Step:
@@ -110,17 +111,13 @@ def _due(table: Table) -> bool:
     periodic = every > 0 and used - table.marked >= every
     # With all steps committed only the last checkpoint, which ends the run, is still to come.
     over = table.spec.synchronous and table.committed == table.spec.steps
-    return table.doomed is None and (table.ending or (not over and (table.wanted or periodic)))
+    return table.hopeless_since is None and (table.ending or (not over and (table.wanted or periodic)))
 
 
-def _begin(table: Table) -> Table:
-    return _begun(table, table.committed + (not table.ending) if table.spec.synchronous else None)
-
-
-def _begun(table: Table, at: int | None) -> Table:
-    id, final = table.checkpoints + 1, table.ending
+def _begin(table: Table, at: int | None) -> Table:
+    id = table.checkpoints + 1
     return replace(
-        table, pending=Pending(id, at, final), checkpoints=id, wanted=False, marked=table.pool.used
+        table, pending=Pending(id, at, table.ending), checkpoints=id, wanted=False, marked=table.pool.used
     )
 
 

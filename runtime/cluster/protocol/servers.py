@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from . import room
-from .deaths import undone
+from .deaths import rolled_back
 from .instructions import DeclareLost, DeclareRollback, Instruction, Note
 from .messages import Promoted, Reinstated, Restored
 from .seen import Seen, Update
@@ -177,7 +177,7 @@ def _roll_back(table: Table, index: int) -> Step:
     used = step * len(slots)
     pool = replace(table.pool, used=used)
     table = replace(table, shards=shards, slots=slots, committed=step, pool=pool, marked=used, pending=None)
-    return undone(table.enrolled()), (declared,)
+    return rolled_back(table.enrolled()), (declared,)
 
 
 def _declare(table: Table, index: int) -> Step:

@@ -136,8 +136,8 @@ class Table:
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
     since when nobody's roles have changed. `orders`: how many were sent, to anybody. Each is numbered by
     it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed. `deaths`: of
-    processes since the last finished step; `undoing`: those that have `undone` steps so many times since the most batches
-    that were ever `reached`; `doomed`: since when there are too many, so that what there is is saved before the run is
+    processes since the last finished step; `rollbacks`, and `rollback_deaths` that caused
+    them: since the most batches that were ever `reached`; `hopeless_since`: a last checkpoint is made before the run is
     `given_up`. `suspicions`: by the two ends of a link in
     order, those just over, too; `apart`: whom each worker does not reach, as far as suspected now.
     """
@@ -162,10 +162,10 @@ class Table:
     settled: float = -inf
     orders: int = 0
     deaths: tuple[Death, ...] = ()
-    undoing: tuple[Death, ...] = ()
-    undone: int = 0
+    rollbacks: int = 0
+    rollback_deaths: tuple[Death, ...] = ()
     reached: int = 0
-    doomed: float | None = None
+    hopeless_since: float | None = None
     given_up: bool = False
     rules: Rules = field(default_factory=Rules)
     suspicions: Mapping[tuple[str, str], Suspicion] = field(default_factory=dict)

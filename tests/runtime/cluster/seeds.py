@@ -2,9 +2,9 @@
 
 import os
 
-TIMES = int(os.environ.get("LNET_SEEDS", "1"))
+FACTOR = int(os.environ.get("LNET_SEEDS", "1"))
 
 
 def blocks(first, stop, size):
     """Return the first seed of each block."""
-    return range(first, first + TIMES * (stop - first), size)
+    return range(first, first + FACTOR * (stop - first), size)

@@ -176,29 +176,29 @@ def test_a_death_whose_cause_is_not_told_counts_a_little_later():
 
 
 def test_a_finished_step_forgets_them_and_one_that_is_computed_again_does_not():
-    before = deaths.undone(table(died(0), reached=3, pool=Pool(used=1)))
+    before = deaths.rolled_back(table(died(0), reached=3, pool=Pool(used=1)))
     again = deaths.forgotten(before, replace(before, pool=Pool(used=2)))
-    assert (again.deaths, again.undoing, again.undone) == ((), (died(0),), 1)
+    assert (again.deaths, again.rollback_deaths, again.rollbacks) == ((), (died(0),), 1)
     further = deaths.forgotten(before, replace(before, pool=Pool(used=4)))
-    assert (further.deaths, further.undoing, further.undone, further.reached) == ((), (), 0, 4)
+    assert (further.deaths, further.rollback_deaths, further.rollbacks, further.reached) == ((), (), 0, 4)
     less = replace(before, pool=Pool(used=0))
     assert deaths.forgotten(before, less) == less
 
 
 def test_a_step_that_is_done_while_it_is_saved_saves_the_run():
     found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
-    doomed, said = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4), reached=4), 61.0)
-    assert (doomed.doomed, said) == (61.0, ())
-    assert doomed.pending is not None
-    stepped = deaths.forgotten(doomed, replace(doomed, pool=Pool(used=5)))
+    saving, said = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4), reached=4), 61.0)
+    assert (saving.hopeless_since, said) == (61.0, ())
+    assert saving.pending is not None
+    stepped = deaths.forgotten(saving, replace(saving, pool=Pool(used=5)))
     again, said = coordinator._give_up(stepped, 62.0)
-    assert (again.doomed, again.given_up, said) == (None, False, ())
+    assert (again.hopeless_since, again.given_up, said) == (None, False, ())
 
 
 def test_a_checkpoint_that_is_never_written_does_not_keep_a_run():
     found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
-    doomed, _ = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4)), 61.0)
-    waiting, said = coordinator._give_up(doomed, 61.0 + TIMES.patience)
+    saving, _ = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4)), 61.0)
+    waiting, said = coordinator._give_up(saving, 61.0 + TIMES.patience)
     assert (waiting.given_up, said) == (False, ())
     given_up, (said,) = coordinator._give_up(waiting, 61.1 + TIMES.patience)
     assert given_up.given_up
@@ -207,9 +207,9 @@ def test_a_checkpoint_that_is_never_written_does_not_keep_a_run():
 
 def test_steps_that_are_lost_without_a_death_are_no_progress_either():
     """Workers that drain are no deaths, and may take both copies of a shard with them."""
-    given_up, (said,) = coordinator._give_up(table(undone=deaths.RETRIES), 5.0)
+    given_up, (said,) = coordinator._give_up(table(rollbacks=deaths.ROLLBACKS), 5.0)
     assert given_up.given_up
-    assert (said.deaths, said.seconds, said.undone) == ((), 0.0, deaths.RETRIES)
+    assert (said.deaths, said.seconds, said.rollbacks) == ((), 0.0, deaths.ROLLBACKS)
 
 
 def test_a_death_counts_once_whoever_tells_first():

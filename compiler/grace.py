@@ -28,11 +28,11 @@ def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
     seconds = ceil(largest / RATE)
     if seconds <= grace:
         return None
-    share = f", {size_text(largest)} of them one worker's" if len(by_worker) > 1 else ""
+    share = f" ({size_text(largest)} on one worker)" if len(by_worker) > 1 else ""
     return Diagnostic(
         "W607",
-        f"a checkpoint of '{plan.graph.name}' has {size_text(sum(shards))}{share}: a disk that takes "
-        f"{size_text(RATE)} a second needs {seconds:,} s for it, and after Ctrl-C a run has {grace:g} s",
+        f"a checkpoint of '{plan.graph.name}', {size_text(sum(shards))}{share}, takes {seconds:,} s to write at "
+        f"{size_text(RATE)}/s, and after Ctrl-C a run has {grace:g} s",
         hints=(
             f"--grace {seconds} (Python: grace={seconds}), or a faster disk; a run that cannot write it in time ends "
             "with the checkpoint before",
