@@ -20,16 +20,16 @@ from tiles import listen, send
 from timing import machine
 from virtual import EVERY, Simulation, Times, gradients_of
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.pipeline import Layout, compile_source
-from lnet.compiler.plan import Plan
-from lnet.compiler.shapes import Size
+from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
+from lnet.runtime.cluster.actors.numerics import Replica, Server
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
-from lnet.runtime.cluster.numerics import Replica, Server
-from lnet.runtime.evaluate import total_loss
-from lnet.runtime.shard import Shard
+from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
+from lnet.runtime.engine.evaluate import total_loss
+from lnet.runtime.engine.shard import Shard
 
 NETWORK = """
 stage sense() {

@@ -25,17 +25,17 @@ from step import NETWORK
 from timing import machine
 
 import lnet
-from lnet.compiler.cost import totals
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import Layout, compile_source
-from lnet.compiler.plan import Plan
-from lnet.compiler.shapes import Size
+from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
 from lnet.runtime.cluster import launch
-from lnet.runtime.cluster.connect import LOCAL, connected
 from lnet.runtime.cluster.protocol.spec import Durability
-from lnet.runtime.progress import Silent
-from lnet.runtime.run import Run
+from lnet.runtime.cluster.transport.connect import LOCAL, connected
+from lnet.runtime.process.progress import Silent
+from lnet.runtime.store.run import Run
 
 WARM = 4
 """Steps at the beginning of a run that compile and are not counted; so many before its end processor time is read: after

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from timing import Call, jitted, machine, medians
 
-from lnet.compiler.shapes import Slide, Window
+from lnet.compiler.core.shapes import Slide, Window
 from lnet.runtime.kernels.local import local
 
 os.environ.setdefault(

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 from timing import machine
 
-from lnet.compiler.cost import totals
-from lnet.compiler.graph import Graph
+from lnet.compiler.cut.cost import totals
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan import Plan
-from lnet.runtime.network import initial_params
-from lnet.runtime.trainer import training_step
-from lnet.runtime.updates import update_rule
+from lnet.compiler.plan.plan import Plan
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.updates import update_rule
+from lnet.runtime.training.trainer import training_step
 
 NETWORK = """
 stage sense() {

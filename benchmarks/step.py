@@ -13,15 +13,15 @@ import jax.numpy as jnp
 from memory import bound_line, peak_bytes
 from timing import jitted, machine, medians
 
-from lnet.compiler.cost import totals
-from lnet.compiler.layer import Layer
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan import Plan
-from lnet.runtime.evaluate import batch_last, total_loss
+from lnet.compiler.plan.plan import Plan
+from lnet.runtime.engine.evaluate import batch_last, total_loss
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.updates import update_rule
 from lnet.runtime.kernels.table import LAYER_KERNELS
-from lnet.runtime.network import initial_params
-from lnet.runtime.trainer import training_step
-from lnet.runtime.updates import update_rule
+from lnet.runtime.training.trainer import training_step
 
 NETWORK = """
 stage sense() {

@@ -21,15 +21,15 @@ from distributed.protocol import to_serialize
 from timing import machine
 
 import lnet
-from lnet.compiler.cost import totals
-from lnet.compiler.partition import BYTES
-from lnet.compiler.plan import Plan
-from lnet.compiler.weights import weight_messages
-from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
-from lnet.runtime.evaluate import batch_last
-from lnet.runtime.lockstep import run_tiles
-from lnet.runtime.network import initial_params
-from lnet.runtime.shard import Send, Shard, Step
+from lnet.compiler.cut.cost import totals
+from lnet.compiler.cut.partition import BYTES
+from lnet.compiler.cut.weights import weight_messages
+from lnet.compiler.plan.plan import Plan
+from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
+from lnet.runtime.engine.evaluate import batch_last
+from lnet.runtime.engine.lockstep import run_tiles
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.shard import Send, Shard, Step
 
 ECHO = "lnet_benchmark_take"
 

@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lnet.runtime.cluster.actors.numerics import Replica, Server
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.numerics import Replica, Server
-from lnet.runtime.evaluate import batch_last
-from lnet.runtime.shard import Shard
+from lnet.runtime.engine.evaluate import batch_last
+from lnet.runtime.engine.shard import Shard
 
 EVERY = 16
 """Batches between two looks at the loss."""

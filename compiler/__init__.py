@@ -1,0 +1,1 @@
+"""From a parsed file to a plan: `pipeline.py` says in which order."""

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 
 from lnet.dsl.source import Span
 
-from .arguments import Flag, LayerArgument, LayerNamed, NonNegative, Reads, Refused
-from .layer import Layer
+from .core.arguments import Flag, LayerArgument, LayerNamed, NonNegative, Reads, Refused
+from .core.layer import Layer
 from .ops import Local
 
 

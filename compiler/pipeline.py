@@ -16,19 +16,19 @@ from lnet.dsl.printer import format_module
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
-from .changed import keep_pooling, warn_changed
-from .cluster_spec import ClusterSpec, read_cluster_spec
-from .cost import tile_costs
-from .dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
-from .elaborate import elaborate
-from .graph import Graph
-from .overrides import apply_overrides, as_text, overridden
-from .partition import Partition, best_tiles, partition
-from .passes import PASSES
-from .place import place
-from .placement import Placement
-from .plan import Plan
-from .shapes import Size
+from .core.shapes import Size
+from .cut.cluster_spec import ClusterSpec, read_cluster_spec
+from .cut.cost import tile_costs
+from .cut.partition import Partition, best_tiles, partition
+from .cut.place import place
+from .cut.placement import Placement
+from .graph.graph import Graph
+from .graph.passes import PASSES
+from .language.changed import keep_pooling, warn_changed
+from .language.elaborate import elaborate
+from .language.overrides import apply_overrides, as_text, overridden
+from .plan.dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
+from .plan.plan import Plan
 from .verify import demand, graph_faults, partition_faults
 
 

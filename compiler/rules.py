@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from .arguments import Momentum, NonNegative, Positive, listed, made_by, one_of
+from .core.arguments import Momentum, NonNegative, Positive, listed, made_by, one_of
 
 if TYPE_CHECKING:
     from optax import GradientTransformation

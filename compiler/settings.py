@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import Annotated, Any
 
-from .arguments import (
+from .core.arguments import (
     Context,
     Count,
     Extent,
@@ -24,9 +24,9 @@ from .arguments import (
     none_or,
     one_of,
 )
+from .core.shapes import Sheet, Size
+from .core.values import Extents
 from .rules import RULES, Update, UpdateRule
-from .shapes import Sheet, Size
-from .values import Extents
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from .graph import Graph
+from .core.shapes import Region, whole
+from .cut.partition import Partition
+from .graph.graph import Graph
 from .ops import Decode
-from .partition import Partition
-from .shapes import Region, whole
 
 
 def demand(stage: str, faults: Iterable[str]) -> None:

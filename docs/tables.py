@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lnet.compiler.arguments import (
+from lnet.compiler.core.arguments import (
     REQUIRED,
     Argument,
     ArgumentType,
@@ -20,10 +20,10 @@ from lnet.compiler.arguments import (
     Sharing,
     signature,
 )
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
 from lnet.compiler.rules import RULES
-from lnet.compiler.shapes import Size
 
 REFERENCE = Path(__file__).parent / "language.md"
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lnet.compiler.pipeline import compile_plan as compile
-    from lnet.compiler.plan import Plan, load_plan
+    from lnet.compiler.plan.plan import Plan, load_plan
     from lnet.dsl.diagnostics import (
         ClusterError,
         DataError,
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
     from lnet.runtime.analysis.draw import draw
+    from lnet.runtime.analysis.export import export, export_program
     from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
-    from lnet.runtime.export import export, export_program
-    from lnet.runtime.network import Network, prepare
-    from lnet.runtime.run import Run, open_run
-    from lnet.runtime.stopping import Interrupted
+    from lnet.runtime.engine.network import Network, prepare
+    from lnet.runtime.process.stopping import Interrupted
+    from lnet.runtime.store.run import Run, open_run
     from lnet.runtime.train import resume, train
-    from lnet.runtime.tune import tune
+    from lnet.runtime.training.tune import tune
 
 __version__: str
 
@@ -44,29 +44,29 @@ _PLACES = {
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
     "Diverged": "lnet.dsl.diagnostics:Diverged",
     "InputError": "lnet.dsl.diagnostics:InputError",
-    "Interrupted": "lnet.runtime.stopping:Interrupted",
+    "Interrupted": "lnet.runtime.process.stopping:Interrupted",
     "LnetError": "lnet.dsl.diagnostics:LnetError",
-    "Network": "lnet.runtime.network:Network",
-    "Plan": "lnet.compiler.plan:Plan",
+    "Network": "lnet.runtime.engine.network:Network",
+    "Plan": "lnet.compiler.plan.plan:Plan",
     "Probe": "lnet.runtime.analysis.probe:Probe",
-    "Run": "lnet.runtime.run:Run",
+    "Run": "lnet.runtime.store.run:Run",
     "RunError": "lnet.dsl.diagnostics:RunError",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
-    "export": "lnet.runtime.export:export",
-    "export_program": "lnet.runtime.export:export_program",
+    "export": "lnet.runtime.analysis.export:export",
+    "export_program": "lnet.runtime.analysis.export:export_program",
     "format": "lnet.dsl.printer:format_module",
     "invariance": "lnet.runtime.analysis.invariance:invariance",
-    "load_plan": "lnet.compiler.plan:load_plan",
-    "open_run": "lnet.runtime.run:open_run",
+    "load_plan": "lnet.compiler.plan.plan:load_plan",
+    "open_run": "lnet.runtime.store.run:open_run",
     "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
     "parse": "lnet.dsl.parser:parse",
-    "prepare": "lnet.runtime.network:prepare",
+    "prepare": "lnet.runtime.engine.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
     "resume": "lnet.runtime.train:resume",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",
-    "tune": "lnet.runtime.tune:tune",
+    "tune": "lnet.runtime.training.tune:tune",
 }
 
 __all__ = [

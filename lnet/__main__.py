@@ -7,13 +7,13 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.SIGINT, signal.SIG_DFL
     )  # no traceback out of the imports: there is nothing yet to end in order
 
-from lnet.runtime.stopping import command
+from lnet.runtime.process.stopping import command
 
 
 def main() -> None:
     """Run the command that the arguments name; signals end it in order from here on."""
     with command():
-        from lnet.cli import main as lnetc
+        from .cli import main as lnetc
 
         lnetc(prog_name="lnetc")
 

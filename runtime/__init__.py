@@ -1,0 +1,1 @@
+"""What trains and looks at a compiled plan."""

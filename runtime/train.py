@@ -15,30 +15,30 @@ import jax.numpy as jnp
 import optax
 from numpy.typing import ArrayLike
 
-from lnet.compiler.grace import warn_of_grace
-from lnet.compiler.plan import Plan
+from lnet.compiler.plan.grace import warn_of_grace
+from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import LnetWarning, refused
 
-from .cache import keep_programs
-from .checkpoint import Checkpoint
-from .cluster.rounding import FLOAT32, WIRES
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.dataset import CACHE_BYTES
+from .data.in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at
 from .data.sources import NEWEST
-from .events import EventLog
-from .in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at
-from .logged import Logged
-from .memory import memory_left
-from .network import initial_params
-from .owner import new_token, own
-from .progress import Reporter, Silent
-from .provenance import accept, compared, keep_inventory, remembered
-from .run import MOVED, Run, create_run, locked, next_directory, open_run
-from .start import check_learns, frozen, start_from
-from .stopping import GRACE, Interrupted, Stop, stopping
-from .trainer import Params, Trainer
-from .tune import choices_data, kept
-from .updates import named_state, state_from_names, update_rule
+from .engine.network import initial_params
+from .engine.rounding import FLOAT32, WIRES
+from .engine.updates import named_state, state_from_names, update_rule
+from .process.cache import keep_programs
+from .process.logged import Logged
+from .process.progress import Reporter, Silent
+from .process.stopping import GRACE, Interrupted, Stop, stopping
+from .store.checkpoint import Checkpoint
+from .store.events import EventLog
+from .store.owner import new_token, own
+from .store.run import MOVED, Run, create_run, locked, next_directory, open_run
+from .training.memory import memory_left
+from .training.provenance import accept, compared, keep_inventory, remembered
+from .training.start import check_learns, frozen, start_from
+from .training.trainer import Params, Trainer
+from .training.tune import choices_data, kept
 
 if TYPE_CHECKING:
     from distributed import Client

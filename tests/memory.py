@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lnet.runtime import cgroups
+from lnet.runtime.process import cgroups
 
 
 def peak() -> float:

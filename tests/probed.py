@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import lnet
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 TEXT = """stage sense(maps) { filter: local(3, maps) }
 network eyes { image: input(8x8x1); V1: sense(3); V2: sense(2) }

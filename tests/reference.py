@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lnet.compiler.graph import Graph
-from lnet.compiler.shapes import Size, Window
+from lnet.compiler.core.shapes import Size, Window
+from lnet.compiler.graph.graph import Graph
 
 
 def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,8 +17,8 @@ import pytest
 import lnet
 from docs import tables
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime import events
-from lnet.runtime.events import read_events
+from lnet.runtime.store import events
+from lnet.runtime.store.events import read_events
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

@@ -11,19 +11,19 @@ import reference
 from generated_networks import LAYERS, OBJECTIVES
 
 from docs import tables
-from lnet.compiler.arguments import ACTIVATIONS
+from lnet.compiler.core.arguments import ACTIVATIONS
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS, pointwise
-from lnet.compiler.partition import partition
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.shapes import Size
-from lnet.runtime.evaluate import batch_first, layer_values, total_loss
-from lnet.runtime.export import AXES
+from lnet.runtime.analysis.export import AXES
+from lnet.runtime.engine.evaluate import batch_first, layer_values, total_loss
+from lnet.runtime.engine.lockstep import run_tiles
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.simple import POINTWISE
 from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
-from lnet.runtime.lockstep import run_tiles
-from lnet.runtime.network import initial_params
-from lnet.runtime.shard import Shard
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"

@@ -71,16 +71,38 @@ def imported(name, path, known):
                 yield from [inner] if inner in known else [module] if module in known else []
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    """An import inside a function only hides a cycle."""
+def import_graph():
+    """The modules, and an edge from each to every other that it imports."""
     known = modules()
-    graph = networkx.DiGraph(
+    return networkx.DiGraph(
         (name, other)
         for name, path in known.items()
         for other in imported(name, path, known)
         if name != other and not (path.name == "__init__.py" and other.startswith(f"{name}."))
     )
+
+
+def folder_graph(graph, folder):
+    """The files and folders in a folder, and an edge from each to every other that anything in it imports."""
+    inside = [name for name in graph if name.startswith(f"{folder}.")]
+    child = {name: name.removeprefix(f"{folder}.").partition(".")[0] for name in inside}
+    edges = [(child[a], child[b]) for a, b in graph.edges(inside) if b in child and child[a] != child[b]]
+    found = networkx.DiGraph(edges)
+    found.add_nodes_from(child.values())
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """An import inside a function only hides a cycle."""
+    graph = import_graph()
     assert graph.has_edge("lnet.runtime.train", "lnet.runtime.cluster.launch"), "it is inside a function"
+    assert [sorted(cycle) for cycle in networkx.simple_cycles(graph)] == []
+
+
+@pytest.mark.parametrize("folder", sorted(n for n, path in modules().items() if path.name == "__init__.py"))
+def test_files_and_folders_import_each_other_one_way(folder):
+    """Of two files or folders side by side one stands below the other."""
+    graph = folder_graph(import_graph(), folder)
     assert [sorted(cycle) for cycle in networkx.simple_cycles(graph)] == []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lnet.compiler.layer import Op
+from lnet.compiler.core.layer import Op
 
 from . import crop, dense, image, lcn, local, pointwise, pool, wiring
 from . import decode as decoding

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.arguments import Extent, Reads, Refused
-from lnet.compiler.layer import Op
-from lnet.compiler.shapes import Region, Sheet, Size
+from lnet.compiler.core.arguments import Extent, Reads, Refused
+from lnet.compiler.core.layer import Op
+from lnet.compiler.core.shapes import Region, Sheet, Size
 
 
 @dataclass(frozen=True, slots=True)

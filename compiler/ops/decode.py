@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.arguments import Flag, LayerArgument, Reads, Refused
-from lnet.compiler.layer import Layer, Op, Weights
-from lnet.compiler.shapes import Region, Sheet, Size, Window
+from lnet.compiler.core.arguments import Flag, LayerArgument, Reads, Refused
+from lnet.compiler.core.layer import Layer, Op, Weights
+from lnet.compiler.core.shapes import Region, Sheet, Size, Window
 
 from .local import Local
 

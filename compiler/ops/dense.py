@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.arguments import Activation, Count, Flag, Reads
-from lnet.compiler.layer import Op, Weights
-from lnet.compiler.shapes import Region, Sheet, whole
+from lnet.compiler.core.arguments import Activation, Count, Flag, Reads
+from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.shapes import Region, Sheet, whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.arguments import Extent3
-from lnet.compiler.layer import Op
-from lnet.compiler.shapes import Region, Sheet
+from lnet.compiler.core.arguments import Extent3
+from lnet.compiler.core.layer import Op
+from lnet.compiler.core.shapes import Region, Sheet
 
 
 @dataclass(frozen=True, slots=True)

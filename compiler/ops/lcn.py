@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.arguments import Extent, OptionalPositive, Positive, Reads, Refused, none_or, one_of
-from lnet.compiler.layer import Op
-from lnet.compiler.shapes import Region, Sheet, Size, whole
+from lnet.compiler.core.arguments import Extent, OptionalPositive, Positive, Reads, Refused, none_or, one_of
+from lnet.compiler.core.layer import Op
+from lnet.compiler.core.shapes import Region, Sheet, Size, whole
 
 
 @dataclass(frozen=True, slots=True)

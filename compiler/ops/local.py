@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lnet.compiler.arguments import (
+from lnet.compiler.core.arguments import (
     ONE,
     UNPADDED,
     Activation,
@@ -18,8 +18,8 @@ from lnet.compiler.arguments import (
     Sharing,
     slide_over,
 )
-from lnet.compiler.layer import Op, Weights
-from lnet.compiler.shapes import Region, Sheet, Size, Window
+from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.shapes import Region, Sheet, Size, Window
 
 
 @dataclass(frozen=True, slots=True)

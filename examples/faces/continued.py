@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lnet
-from lnet.runtime.progress import Reporter
+from lnet.runtime.process.progress import Reporter
 
 
 def found(directory: Path, reporter: Reporter) -> lnet.Run | None:

@@ -103,7 +103,7 @@ def probe(
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
     sources and tested on the other.
     """
-    from lnet.compiler.codec import encode
+    from lnet.compiler.plan.codec import encode
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
 

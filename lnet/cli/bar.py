@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lnet.runtime.counted import watched
+from lnet.runtime.process.counted import watched
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lnet.runtime.cluster.clock import now as present
-from lnet.runtime.cluster.view import ClusterView, ReplicaView, ShardView, rate
-from lnet.runtime.progress import losses_within
+from lnet.runtime.cluster.monitor.view import ClusterView, ReplicaView, ShardView, rate
+from lnet.runtime.process.progress import losses_within
 
 STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waiting": "yellow"}
 

@@ -11,7 +11,7 @@ import click
 
 from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.stopping import GRACE
+from lnet.runtime.process.stopping import GRACE
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Existing = click.Path(path_type=Path)

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 import lnet
-from lnet.compiler.cluster_spec import ClusterSpec
-from lnet.compiler.graph import Graph
+from lnet.compiler.cut.cluster_spec import ClusterSpec
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
-from lnet.compiler.plan import Plan, load_plan
+from lnet.compiler.plan.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
@@ -149,12 +149,12 @@ def explain(
 
     FILE is a .lnet file or a plan; without FILE the only one in this folder.
     """
-    from lnet.compiler.explain import explain_data, explain_text
-    from lnet.compiler.grace import warn_of_grace
-    from lnet.compiler.picture import to_svg
+    from lnet.compiler.plan.explain import explain_data, explain_text
+    from lnet.compiler.plan.grace import warn_of_grace
+    from lnet.compiler.plan.picture import to_svg
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
-    from lnet.runtime.tune import kept
+    from lnet.runtime.training.tune import kept
 
     layout = layout_from(**options)
     if kernels and layout != Layout():

@@ -15,7 +15,7 @@ import click
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean
-from lnet.runtime.stopping import leave
+from lnet.runtime.process.stopping import leave
 
 RUN_FAILED = ("E73", "E762", "E763", "E764", "E765")
 """The codes, or what they begin with, of a run that failed: what it was given may be right."""
@@ -78,7 +78,7 @@ class Program(click.Group):
 
 def _with_setting(error: click.NoSuchOption) -> click.NoSuchOption:
     """Return what is said about an unknown option, with a hint if it is a setting of the file."""
-    from lnet.compiler.vocabulary import option_hint
+    from lnet.compiler.language.vocabulary import option_hint
 
     takes_settings = error.ctx is not None and any(p.name == "settings" for p in error.ctx.command.params)
     hint = option_hint(error.option_name) if takes_settings else None

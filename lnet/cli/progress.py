@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lnet.runtime.progress import Reporter, losses_within, progress
+from lnet.runtime.process.progress import Reporter, losses_within, progress
 
 from .cluster_table import LiveTable
 

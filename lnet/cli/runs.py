@@ -16,7 +16,7 @@ from rich.console import Console
 
 import lnet
 from lnet.compiler.pipeline import Layout
-from lnet.runtime.stopping import INTERRUPTED, say_last
+from lnet.runtime.process.stopping import INTERRUPTED, say_last
 
 from .options import (
     Existing,
@@ -80,8 +80,8 @@ def run(
     """
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
-    from lnet.runtime.run import next_directory
-    from lnet.runtime.start import check_learns, frozen
+    from lnet.runtime.store.run import next_directory
+    from lnet.runtime.training.start import check_learns, frozen
 
     plan = plan_of(file, settings, Layout(), freeze)
     check_learns(frozen(plan, freeze))  # before any worker is started
@@ -140,7 +140,7 @@ def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[An
     """Return what gives a client of a cluster, or None where there is to be none."""
     if cluster is None:
         return nullcontext()
-    from lnet.runtime.cluster.connect import connected
+    from lnet.runtime.cluster.transport.connect import connected
 
     return connected(cluster, plan)
 

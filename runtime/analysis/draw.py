@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.counted import counted
-from lnet.runtime.network import Network
-from lnet.runtime.run import Run
+from lnet.runtime.engine.network import Network
+from lnet.runtime.process.counted import counted
+from lnet.runtime.store.run import Run
 
 from .components import Components, principal_components
 from .contact import Pixels, beside, captioned, contact_sheet, enlarged, pattern, photograph

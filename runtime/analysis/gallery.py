@@ -17,7 +17,7 @@ from typing import Any
 
 from lnet.compiler.files import listed, unreadable, write_aside
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 from .contact import Pixels, png
 

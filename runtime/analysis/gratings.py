@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.ops import Local
-from lnet.compiler.shapes import Size
 from lnet.runtime.data.pixels import normalize
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 from .filters import resultant
 from .neurons import Array, values_of

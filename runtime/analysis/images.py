@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.counted import counted
 from lnet.runtime.data import Batch, Dataset, open_frames
-from lnet.runtime.in_memory import path_of
-from lnet.runtime.run import MOVED, Run
+from lnet.runtime.data.in_memory import path_of
+from lnet.runtime.process.counted import counted
+from lnet.runtime.store.run import MOVED, Run
 
 BATCH = 50
 SAMPLES = 1000

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.counted import counted
 from lnet.runtime.data import Dataset
 from lnet.runtime.data.pixels import Pixels, as_seen
-from lnet.runtime.network import Network
-from lnet.runtime.run import Run
+from lnet.runtime.engine.network import Network
+from lnet.runtime.process.counted import counted
+from lnet.runtime.store.run import Run
 
 from .distort import Distortion, distort
 from .gallery import Record, keep

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.graph import Graph
-from lnet.compiler.layer import Layer
-from lnet.compiler.receptive_field import receptive_region
-from lnet.compiler.shapes import Interval, Region
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Interval, Region
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.graph.receptive_field import receptive_region
 from lnet.dsl.diagnostics import did_you_mean, refused
-from lnet.runtime.evaluate import batch_first, batch_last, layer_values
-from lnet.runtime.network import Network, parse_neuron
+from lnet.runtime.engine.evaluate import batch_first, batch_last, layer_values
+from lnet.runtime.engine.network import Network, parse_neuron
 
 Array = NDArray[np.floating[Any]]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.graph import Graph
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import SquaredError
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 Array = NDArray[np.floating[Any]]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lnet.compiler.ops import Local
 from lnet.runtime.data import Batch
-from lnet.runtime.network import Network
-from lnet.runtime.run import Run
+from lnet.runtime.engine.network import Network
+from lnet.runtime.store.run import Run
 
 from .gallery import Record, keep
 from .gratings import (

@@ -29,9 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lnet.compiler.graph import Graph
+from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 from .components import Components
 from .neurons import Array, Neuron, check_finite, find_neurons, responses, seen_by

@@ -9,7 +9,7 @@ import numpy as np
 
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 from .neurons import Array, Neuron, find_neurons, respond
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.sharded import files_of
+from lnet.runtime.store.sharded import files_of
 
 from .config import RunConfig, versions
-from .connect import workers_of
-from .connection import lost
+from .transport.connect import workers_of
+from .transport.connection import lost
 
 PATIENCE = 60.0
 """Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from lnet.compiler.cost import tile_costs
-from lnet.compiler.plan import Plan, plan_from_json
-from lnet.runtime.checkpoints import step_of
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.runtime.data import Kept
 from lnet.runtime.data.expected import Expected
-from lnet.runtime.owner import Owner
-from lnet.runtime.sharded import ShardedCheckpoint, committed, number_of, opened
-from lnet.runtime.versions import versions_of
+from lnet.runtime.engine.rounding import FLOAT32
+from lnet.runtime.process.versions import versions_of
+from lnet.runtime.store.checkpoints import step_of
+from lnet.runtime.store.owner import Owner
+from lnet.runtime.store.sharded import ShardedCheckpoint, committed, number_of, opened
 
 from .protocol.spec import Durability, Need, Spec, Times
-from .rounding import FLOAT32
 
 CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
 """Packages whose versions must be those of the process that starts a run."""

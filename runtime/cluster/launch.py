@@ -14,31 +14,31 @@ from distributed import Client
 
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
-from lnet.runtime.events import EventLog
-from lnet.runtime.failure import explain_divergence
-from lnet.runtime.in_memory import is_prepared
-from lnet.runtime.owner import TakenOver, new_token, own
-from lnet.runtime.progress import Reporter
-from lnet.runtime.provenance import expected
-from lnet.runtime.run import Run
-from lnet.runtime.sharded import committed, number_of
-from lnet.runtime.stopping import Stop
+from lnet.runtime.data.in_memory import is_prepared
+from lnet.runtime.engine.rounding import FLOAT32
+from lnet.runtime.process.progress import Reporter
+from lnet.runtime.process.stopping import Stop
+from lnet.runtime.store.events import EventLog
+from lnet.runtime.store.owner import TakenOver, new_token, own
+from lnet.runtime.store.run import Run
+from lnet.runtime.store.sharded import committed, number_of
+from lnet.runtime.training.failure import explain_divergence
+from lnet.runtime.training.provenance import expected
 
+from .actors.coordinator_plugin import CoordinatorPlugin
+from .actors.entrance import Entrance
+from .actors.predecessor import await_predecessor
+from .actors.seen import SeenImages
 from .check import check_origin, check_processes
 from .config import RunConfig, versions
-from .connect import workers_of
-from .connection import Connection, go_on, hush, lost, reached
-from .coordinator_plugin import CoordinatorPlugin
-from .entrance import Entrance
+from .monitor.recorder import EventRecorder
+from .monitor.steps import Steps
+from .monitor.web import page_address
 from .names import topic
-from .predecessor import await_predecessor
 from .protocol.spec import Times
-from .recorder import EventRecorder
-from .rounding import FLOAT32
-from .seen import SeenImages
-from .steps import Steps
-from .web import page_address
-from .witness import Witness
+from .transport.connect import workers_of
+from .transport.connection import Connection, go_on, hush, lost, reached
+from .transport.witness import Witness
 
 Event = dict[str, Any]
 

@@ -19,11 +19,11 @@ from rich.markup import escape
 from rich.status import Status
 
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
-from .connect import client_at, workers_of
-from .connection import ClusterLost, hush
 from .launch import TIMES
+from .transport.connect import client_at, workers_of
+from .transport.connection import ClusterLost, hush
 
 ASKED = 1.0
 """Seconds between two looks at what is waited for."""

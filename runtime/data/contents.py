@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lnet.compiler.plan import Plan
+from lnet.compiler.plan.plan import Plan
 
 SUFFIXES = 8
 """So many suffixes are named; the files of all others are counted together."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 
 from .checksums import UNREADABLE, checksum
 from .depth import Samples, Unclear

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lnet.compiler.shapes import Size, Slide, Window
+from lnet.compiler.core.shapes import Size, Slide, Window
 
 Shape = tuple[int, ...]
 

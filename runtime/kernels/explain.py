@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lnet.compiler.graph import Graph
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.ops import Decode, Local
 from lnet.compiler.text_table import WIDE, TextTable, printed
 

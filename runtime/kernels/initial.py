@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 
-from lnet.compiler.shapes import Region
+from lnet.compiler.core.shapes import Region
 
 
 def initial_weight(

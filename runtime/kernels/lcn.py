@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lnet.compiler.shapes import Interval, Region, Size
+from lnet.compiler.core.shapes import Interval, Region, Size
 
 
 def lcn(

@@ -11,7 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.shapes import Size, Window
+from lnet.compiler.core.shapes import Size, Window
 
 from . import convolution
 from .choose import CONVOLUTION, choose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.shapes import Size
+from lnet.compiler.core.shapes import Size
 
 
 def _per_image(values: jax.Array) -> jax.Array:

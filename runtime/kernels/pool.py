@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lnet.compiler.shapes import Slide, Window
+from lnet.compiler.core.shapes import Slide, Window
 
 
 def l2pool(x: jax.Array, window: Window, eps: float) -> jax.Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lnet.compiler.shapes import Size, Window
+from lnet.compiler.core.shapes import Size, Window
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = GIVES = ("forward", "input gradient", "weight gradient")
 ANY_BATCH = 100

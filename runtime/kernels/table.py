@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lnet.compiler.core.shapes import Region, Size
+from lnet.compiler.cut.schedule import TermShare
 from lnet.compiler.ops import Local
-from lnet.compiler.schedule import TermShare
-from lnet.compiler.shapes import Region, Size
 
 from . import objectives
 from .lcn import lcn

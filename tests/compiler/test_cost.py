@@ -5,9 +5,9 @@ import sys
 import pytest
 
 import lnet
-from lnet.compiler.cost import encoding_weights, layer_cost, tile_costs, totals
-from lnet.compiler.explain import explain_data
+from lnet.compiler.cut.cost import encoding_weights, layer_cost, tile_costs, totals
 from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan.explain import explain_data
 
 CATFACE = "examples/catface/model.lnet"
 

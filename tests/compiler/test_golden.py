@@ -7,7 +7,7 @@ import pytest
 from commands import lnetc
 from pinned import pinned
 
-from lnet.compiler.passes import PASSES
+from lnet.compiler.graph.passes import PASSES
 
 GOLDEN = Path(__file__).parent / "golden"
 STAGES = ["ast", "graph", *(f"graph:{each.name}" for each in PASSES), "partition", "schedule", "placement"]

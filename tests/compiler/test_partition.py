@@ -6,11 +6,11 @@ from generated_networks import networks
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.cost import tile_costs
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.partition import best_tiles, partition
 from lnet.compiler.ops import Decode
-from lnet.compiler.partition import best_tiles, partition
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.shapes import Size
 from lnet.compiler.verify import graph_faults, partition_faults
 
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lnet.compiler import pipeline
+from lnet.compiler.graph.passes import PASSES, Pass
+from lnet.compiler.graph.passes.expand_rica import expand_rica, rica_left
 from lnet.compiler.objectives import SquaredError, Total
-from lnet.compiler.passes import PASSES, Pass
-from lnet.compiler.passes.expand_rica import expand_rica, rica_left
 from lnet.compiler.pipeline import build_graph, compile_text
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source

@@ -2,9 +2,9 @@ import networkx as nx
 import pytest
 
 import lnet
-from lnet.compiler.cluster_spec import ClusterSpec, Worker, read_cluster_spec
-from lnet.compiler.cost import tile_costs
-from lnet.compiler.place import place, traffic
+from lnet.compiler.cut.cluster_spec import ClusterSpec, Worker, read_cluster_spec
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.place import place, traffic
 from lnet.dsl.diagnostics import LnetError
 
 PROGRAM = "network n { image: input(40x40x2); f: local(5, 4); p: l2pool(3); g: local(5, 4); q: l2() }\n"

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 import lnet
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan import plan_from_json
+from lnet.compiler.plan.plan import plan_from_json
 from lnet.dsl.diagnostics import LnetError
 
 TEXT = "network n { image: input(9x9x1); f: local(3, 2); p: l2pool(2); learn: rica() }\n"

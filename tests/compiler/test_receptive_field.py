@@ -7,11 +7,11 @@ from generated_networks import networks
 from hypothesis import HealthCheck, given, settings
 
 import lnet
+from lnet.compiler.core.shapes import Interval, Region
+from lnet.compiler.graph.receptive_field import receptive_field, receptive_region
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.receptive_field import receptive_field, receptive_region
-from lnet.compiler.shapes import Interval, Region
-from lnet.runtime.evaluate import batch_last, layer_values
-from lnet.runtime.network import initial_params
+from lnet.runtime.engine.evaluate import batch_last, layer_values
+from lnet.runtime.engine.network import initial_params
 
 CATFACE = "examples/catface/model.lnet"
 

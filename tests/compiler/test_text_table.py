@@ -3,7 +3,7 @@
 import pytest
 
 import lnet
-from lnet.compiler.explain import explain_text
+from lnet.compiler.plan.explain import explain_text
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
 TABLE = TextTable(("layer", "kind"), ("weights", "note", "bytes"), (("V1", "local", "12", "x", "96 B"), ("[b]", "lcn", "", "", "-")), left=("note",))  # fmt: skip

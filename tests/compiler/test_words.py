@@ -3,12 +3,12 @@
 import pytest
 
 import lnet
-from lnet.compiler import vocabulary
-from lnet.compiler.arguments import ArgumentType, signature
+from lnet.compiler.core.arguments import ArgumentType, signature
+from lnet.compiler.language import vocabulary
+from lnet.compiler.language.vocabulary import TRAIN, WORDS
 from lnet.compiler.ops import LAYER_KINDS
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.settings import CALLS
-from lnet.compiler.vocabulary import TRAIN, WORDS
 from lnet.dsl.diagnostics import LnetError, did_you_mean
 
 NEEDED = {"field": "3", "maps": "2", "units": "2", "path": '"photos"', "rate": "0.1", "size": "4x4"}

@@ -11,8 +11,8 @@ from PIL import Image
 
 import lnet
 from lnet.runtime.analysis.images import own_images
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 TEXT = """network small {
     image: input(8x8x3)

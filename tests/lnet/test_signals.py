@@ -113,7 +113,8 @@ sys.meta_path.insert(0, Finder())
 
 
 @pytest.mark.parametrize(
-    ("module", "status"), [("lnet.runtime.stopping", -signal.SIGINT), ("lnet.cli.runs", 130), ("rich", 130)]
+    ("module", "status"),
+    [("lnet.runtime.process.stopping", -signal.SIGINT), ("lnet.cli.runs", 130), ("rich", 130)],
 )
 def test_ctrl_c_while_python_imports_prints_no_traceback(folder, module, status):
     terminal = Terminal("run", "small.lnet", "-d", "a", first=IMPORTED.format(module=module))
@@ -142,11 +143,11 @@ def stand_still():
         ctypes.CDLL(None).pthread_mutex_lock(mutex)
 """
 COMPILING = f"""{STUCK}
-import lnet.runtime.trainer as trainer
+import lnet.runtime.training.trainer as trainer
 trainer.training_step = lambda *about: lambda *arguments: stand_still()
 """
 SAVING = f"""{STUCK}
-import lnet.runtime.checkpoints as checkpoints
+import lnet.runtime.store.checkpoints as checkpoints
 write = checkpoints.write_checkpoint
 checkpoints.write_checkpoint = lambda path, one: write(path, one) if one.step <= 5 else stand_still()
 """

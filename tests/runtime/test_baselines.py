@@ -9,8 +9,8 @@ from probed import furnish, look, pictures, row, set_by_hand, write
 import lnet
 from lnet.runtime.analysis.probe import probe_text
 from lnet.runtime.analysis.probe.specificity import lifetime_sparseness, scrambled
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 
 @pytest.fixture(scope="module")

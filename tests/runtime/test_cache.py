@@ -11,8 +11,8 @@ import pytest
 from small_run import furnish
 
 from lnet.dsl.diagnostics import LnetWarning
-from lnet.runtime import cache
-from lnet.runtime.cache import OBJECTS, Entries, cache_folder, own_folder
+from lnet.runtime.process import cache
+from lnet.runtime.process.cache import OBJECTS, Entries, cache_folder, own_folder
 
 TRAINED = """
 import collections, hashlib, json, sys

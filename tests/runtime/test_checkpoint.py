@@ -6,14 +6,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from unreadable import failures, is_a_folder
 
-from lnet.compiler.shapes import Interval, Region
+from lnet.compiler.core.shapes import Interval, Region
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime import checkpoints
-from lnet.runtime.checkpoint import Checkpoint, read_checkpoint
-from lnet.runtime.checkpoints import CheckpointFolder
-from lnet.runtime.owner import own
-from lnet.runtime.safetensors import Damaged, open_arrays, write_arrays
-from lnet.runtime.sharded import commit, save_shard
+from lnet.runtime.store import checkpoints
+from lnet.runtime.store.checkpoint import Checkpoint, read_checkpoint
+from lnet.runtime.store.checkpoints import CheckpointFolder
+from lnet.runtime.store.owner import own
+from lnet.runtime.store.safetensors import Damaged, open_arrays, write_arrays
+from lnet.runtime.store.sharded import commit, save_shard
 
 
 def checkpoint(step, size=50):
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_the_others_alone(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.checkpoints.os.replace", full)
+    monkeypatch.setattr("lnet.runtime.store.checkpoints.os.replace", full)
     with pytest.raises(OSError, match="No space"):
         folder.save(checkpoint(2))
     assert [path.name for path in folder.path.iterdir()] == ["step-00000001.safetensors"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels import arrays
 
-from lnet.compiler.shapes import Size, Slide, Window
+from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.runtime.kernels import choose, local
 from lnet.runtime.kernels.choose import choices, made, portable, predicted
 from lnet.runtime.kernels.native import blocks

@@ -22,7 +22,7 @@ from lnet.runtime.analysis.report.cluster import (
 )
 from lnet.runtime.analysis.report.history import history_of, running_times
 from lnet.runtime.analysis.report.timeline import shares
-from lnet.runtime.events import read_events
+from lnet.runtime.store.events import read_events
 
 RECORDED = Path(__file__).parent / "cluster" / "recorded.jsonl"
 TEXT = """

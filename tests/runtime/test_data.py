@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Readout, check_labels, feed, open_frames, order_classes
 from lnet.runtime.data.dataset import Dataset

@@ -1,6 +1,6 @@
 """The log of a run: what becomes of events when the disk has no room."""
 
-from lnet.runtime.events import EventLog, read_events
+from lnet.runtime.store.events import EventLog, read_events
 
 
 def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):

@@ -12,11 +12,11 @@ from jax import export as jax_export
 from safetensors import safe_open
 
 import lnet
-from lnet.compiler.layer import Op
+from lnet.compiler.core.layer import Op
 from lnet.compiler.ops import OPS
+from lnet.runtime.analysis.export import AXES, parameters
 from lnet.runtime.data import Batch
-from lnet.runtime.export import AXES, parameters
-from lnet.runtime.inputs import Inputs
+from lnet.runtime.data.inputs import Inputs
 
 TEXT = """stage sense(maps) { filter: local(3, maps, bias = true); pool: l2pool(2); norm: lcn(3); learn: rica() }
 network n {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lnet.runtime.analysis.report.history import POINTS, Means, history_of
-from lnet.runtime.events import read_events, stream_events
+from lnet.runtime.store.events import read_events, stream_events
 
 
 @pytest.mark.parametrize("count", [0, 1, POINTS - 1, POINTS, POINTS + 1, 2 * POINTS + 3, 5000])

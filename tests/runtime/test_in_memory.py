@@ -10,8 +10,8 @@ from small_run import TEXT, furnish, plan_of
 import lnet
 from lnet import LnetError
 from lnet.dsl.diagnostics import LnetWarning
+from lnet.runtime.data.inputs import Inputs
 from lnet.runtime.data.pixels import as_seen
-from lnet.runtime.inputs import Inputs
 
 LABELLED = TEXT.replace("V2: sense(2) }", "V2: sense(2); d: dense(3); c: cross_entropy() }")
 

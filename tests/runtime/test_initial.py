@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.shapes import Interval, Region
+from lnet.compiler.core.shapes import Interval, Region
 from lnet.runtime.kernels.initial import initial_weight
 
 

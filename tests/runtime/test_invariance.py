@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import lnet
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from lnet.runtime.analysis.distort import Distortion, distort
-from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.data.pixels import as_seen
+from lnet.runtime.store.checkpoint import Checkpoint
 
 FRAMES = Frames("", Size(8, 8), crop="resize", normalize="none")
 

@@ -11,7 +11,7 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.shapes import Size, Slide, Window
+from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.runtime.kernels import local
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.native import products as native

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import lnet
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, Readout, check_labels, open_frames, order_classes
 from lnet.runtime.data.labels import UNKNOWN, number_labels
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
 
 BEGUN_BEFORE = Path(__file__).parent / "run_of_0_1"
 TWELVE = """

@@ -11,12 +11,13 @@ from memory import memory_group
 from small_run import furnish, plan_of
 
 import lnet
-from lnet.compiler.cost import totals
-from lnet.compiler.explain import size_text
+from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan.explain import size_text
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime import cgroups, memory
-from lnet.runtime.cgroups import Group
+from lnet.runtime.process import cgroups
+from lnet.runtime.process.cgroups import Group
+from lnet.runtime.training import memory
 
 LARGE = """
 network large { image: input(64x64x3); filter: local(16, maps = 16); pool: l2pool(3); learn: rica() }

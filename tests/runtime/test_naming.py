@@ -6,8 +6,8 @@ from commands import lnetc
 from PIL import Image
 
 import lnet
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 ALWAYS = """
 network always { image: input(6x6x1); class: dense(7); learn: cross_entropy(); half: dense(3, of = image); also: %s }

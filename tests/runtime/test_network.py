@@ -13,7 +13,7 @@ import reference
 
 from lnet.compiler.pipeline import compile_text
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 STAGES = """
 stage sense(maps = 3, field = 3) {

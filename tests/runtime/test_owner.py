@@ -9,13 +9,14 @@ import pytest
 from small_run import furnish, plan_of
 
 import lnet
-from lnet.compiler.shapes import Interval, Region
+from lnet.compiler.core.shapes import Interval, Region
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime import owner, run, sharded, trainer
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.checkpoints import CheckpointFolder
-from lnet.runtime.owner import Owner, TakenOver, own, owner_of
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
+from lnet.runtime.store import owner, run, sharded
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.checkpoints import CheckpointFolder
+from lnet.runtime.store.owner import Owner, TakenOver, own, owner_of
+from lnet.runtime.training import trainer
 
 SHAPES = {"V.weight": (2, 2, 3)}
 WAS, IS = "a" * 32, "b" * 32

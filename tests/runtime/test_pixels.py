@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import open_frames
 from lnet.runtime.data.pixels import Corrupt, decode_image

@@ -74,7 +74,7 @@ def test_an_old_plan_keeps_its_pooling(tmp_path):
 def test_an_old_plan_that_is_damaged_is_refused():
     text = OLD.read_text().replace('"weight": 1.0', '"weight": 2.0')
     with pytest.raises(lnet.LnetError, match="its digest does not match"):
-        lnet.compiler.plan.plan_from_json(text)
+        lnet.compiler.plan.plan.plan_from_json(text)
 
 
 def test_an_old_run_keeps_its_pooling(tmp_path, monkeypatch):

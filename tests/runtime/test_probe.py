@@ -20,8 +20,8 @@ from lnet.compiler.pipeline import compile_text
 from lnet.runtime.analysis.probe import free_name, read_probes, save_probe
 from lnet.runtime.analysis.probe.subjects import probed_layers
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 
 @pytest.fixture(scope="module")

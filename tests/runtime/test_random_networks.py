@@ -7,7 +7,7 @@ from generated_networks import networks
 from hypothesis import HealthCheck, Phase, given, settings
 
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 
 
 @pytest.mark.slow

@@ -203,7 +203,7 @@ def test_images_that_are_not_there(run, tmp_path):
 
 @needs_browser
 def test_the_picture_of_a_plan_in_a_browser(run, tmp_path):
-    from lnet.compiler.picture import to_svg
+    from lnet.compiler.plan.picture import to_svg
 
     plan = lnet.compile(run.plan.source_name, workers=4)
     page = tmp_path / "plan.html"

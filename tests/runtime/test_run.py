@@ -6,7 +6,7 @@ from small_run import TEXT, furnish, plan_of
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning
-from lnet.runtime.run import locked
+from lnet.runtime.store.run import locked
 
 
 @pytest.fixture

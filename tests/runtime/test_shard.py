@@ -10,16 +10,16 @@ from generated_networks import networks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lnet.compiler.partition import partition
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.partition import partition
+from lnet.compiler.cut.schedule import Programme, message_counts, schedule
+from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.schedule import Programme, message_counts, schedule
-from lnet.compiler.shapes import Size
-from lnet.compiler.weights import weight_messages
-from lnet.runtime.evaluate import total_loss
-from lnet.runtime.exchanges import exchanges
-from lnet.runtime.lockstep import run_tiles
-from lnet.runtime.network import initial_params
-from lnet.runtime.shard import Send, Shard
+from lnet.runtime.engine.evaluate import total_loss
+from lnet.runtime.engine.exchanges import exchanges
+from lnet.runtime.engine.lockstep import run_tiles
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.shard import Send, Shard
 
 TWO_STAGES = """
 stage s() {
@@ -218,7 +218,7 @@ def test_an_owner_that_counts_its_rim_too_is_noticed(monkeypatch):
         terms = tuple(replace(term, owned=(None,) * len(term.owned)) for term in last.terms)
         return replace(programme, phases=(*phases, replace(last, terms=terms)))
 
-    monkeypatch.setattr("lnet.runtime.shard.schedule", count_rim)
+    monkeypatch.setattr("lnet.runtime.engine.shard.schedule", count_rim)
     with pytest.raises(AssertionError, match="Mismatched"):
         check(TWO_STAGES, Size(1, 2))
 

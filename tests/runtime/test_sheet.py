@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lnet
-from lnet.compiler.shapes import Size
+from lnet.compiler.core.shapes import Size
 from lnet.runtime.analysis.gratings import (
     ORIENTATIONS,
     gratings,
@@ -16,8 +16,8 @@ from lnet.runtime.analysis.gratings import (
 )
 from lnet.runtime.analysis.neighbours import neighbour_similarity, resemblance
 from lnet.runtime.analysis.sheet import class_preference
-from lnet.runtime.checkpoint import Checkpoint
 from lnet.runtime.data import Batch
+from lnet.runtime.store.checkpoint import Checkpoint
 
 TEXT = """network n { image: input(24x24x3); f: local(9, 2, stride = 5); p: l2pool(1); d: local(3, 1); q: l2(d) }
 train { data = frames("set.npz", normalize = none); batch = 2; steps = 1 }

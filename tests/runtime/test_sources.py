@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 import lnet
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Size
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, open_frames
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
 
 PLAIN = Frames("pics", Size(4, 4), crop="center", flip=False, normalize="none")
 

@@ -8,7 +8,7 @@ from PIL import Image
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, render_all
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
 
 STAGE = "stage sense(k, maps) { filter: local(k, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1)%s }"
 ALONE = STAGE % "; learn: rica()" + (

@@ -15,12 +15,12 @@ import optax
 import pytest
 from test_shard import joined, whole
 
-from lnet.compiler.partition import partition
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.partition import partition
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.shapes import Size
-from lnet.runtime.evaluate import total_loss
-from lnet.runtime.lockstep import run_tiles
-from lnet.runtime.shard import Shard
+from lnet.runtime.engine.evaluate import total_loss
+from lnet.runtime.engine.lockstep import run_tiles
+from lnet.runtime.engine.shard import Shard
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALLER = {

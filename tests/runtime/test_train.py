@@ -17,8 +17,8 @@ from small_run import TEXT, furnish, plan_of
 
 import lnet
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime import checkpoints
-from lnet.runtime.network import initial_params
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.store import checkpoints
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def test_a_gradient_that_is_not_finite_is_caught_too(folder):
 
 
 def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monkeypatch):
-    from lnet.runtime import checkpoints
+    from lnet.runtime.store import checkpoints
 
     real, failures = checkpoints.write_checkpoint, []
 
@@ -371,7 +371,7 @@ def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
     def full(path, state):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.checkpoints.write_checkpoint", full)
+    monkeypatch.setattr("lnet.runtime.store.checkpoints.write_checkpoint", full)
     with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
         lnet.train(plan_of(folder), directory=folder / "a")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import lnet
-from lnet.runtime import tune
 from lnet.runtime.kernels.choose import choices, choose, made, portable, predicted
 from lnet.runtime.kernels.explain import products
+from lnet.runtime.training import tune
 
 TEXT = """
 network small { image: input(12x12x1); filter: local(4, 3); pool: l2pool(2); learn: rica() }

@@ -7,11 +7,11 @@ import optax
 import pytest
 
 from lnet.compiler import rules
-from lnet.compiler.cost import totals
+from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.network import initial_params
-from lnet.runtime.trainer import training_step
-from lnet.runtime.updates import update_rule, updated
+from lnet.runtime.engine.network import initial_params
+from lnet.runtime.engine.updates import update_rule, updated
+from lnet.runtime.training.trainer import training_step
 
 TEXT = """
 stage sense(field, maps) { filter: local(field, maps); pool: l2pool(3); norm: lcn(5, edge = valid); learn: rica() }

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.graph import Graph
-from lnet.compiler.shapes import Sheet
+from lnet.compiler.core.shapes import Sheet
+from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 from .result import Choice, Finding, Row
 from .scores import Figures

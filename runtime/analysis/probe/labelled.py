@@ -21,12 +21,12 @@ from posixpath import basename, normpath
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.settings import Frames
-from lnet.compiler.shapes import Sheet, Size
 from lnet.dsl.diagnostics import LnetError, error_of, refused
 from lnet.runtime.analysis.labels import sought_label
 from lnet.runtime.data import Dataset, open_frames
-from lnet.runtime.in_memory import path_of
+from lnet.runtime.data.in_memory import path_of
 
 
 @dataclass(frozen=True)

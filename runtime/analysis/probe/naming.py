@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.runtime.data.labels import UNKNOWN, number_labels
-from lnet.runtime.evaluate import TOPS, class_ranks
-from lnet.runtime.run import Run
+from lnet.runtime.engine.evaluate import TOPS, class_ranks
+from lnet.runtime.store.run import Run
 
 from .labelled import LabelledSet
 from .passes import Places

@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lnet.compiler.graph import Graph
+from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.run import Run, open_run
+from lnet.runtime.store.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
 from .labelled import LabelledSet, open_set
 from .naming import namings
+from .on_workers import ClusterSweep, Workers
 from .result import Probe, Row
 from .scores import Mask, first_half
 from .specificity import with_specificity
 from .subjects import Neurons, Weights, probed_layers
-from .sweep import Gallery, LocalSweep, Sweep
+from .sweep import Gallery, LocalSweep
 from .testing import Trial
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 Place = str | os.PathLike[str]
 
@@ -43,7 +40,7 @@ def probe(
     compare: Mapping[str, Run | Place] | None = None,
     templates: int | None = None,
     data: Place | None = None,
-    client: Client | None = None,
+    client: Workers | None = None,
 ) -> Probe:
     """Test every neuron of a run's layers on labelled images, beside baselines in the same table.
 
@@ -55,7 +52,7 @@ def probe(
     compare     other runs by name, tested like this one
     templates   how many patches and centroids; as many as the last layer has neurons unless given
     data        where the training images are, if they have moved
-    client      of a Dask cluster that sees run and images; the figures are the same
+    client      a `distributed.Client` of a Dask cluster that sees run and images; the figures are the same
 
     Raises `LnetError` for what is wrong with any of these.
     """
@@ -103,20 +100,13 @@ def _weights(run: Run, step: int | None = None) -> Weights:
     return Weights(run.directory, run.checkpoint(step).step)
 
 
-def _trial(run: Run, images: LabelledSet, seed: int, client: Client | None) -> Trial:
+def _trial(run: Run, images: LabelledSet, seed: int, client: Workers | None) -> Trial:
     graph = run.plan.graph
     gallery = Gallery(images).decodable(graph.input.sheet)
     half = _half(gallery.images, seed)
     batch = min(graph.training.batch, len(half))  # what it was trained with fits in memory
-    return Trial(_sweep(gallery, batch, client), half, seed)
-
-
-def _sweep(gallery: Gallery, batch: int, client: Client | None) -> Sweep:
-    if client is None:
-        return LocalSweep(gallery, batch)
-    from lnet.runtime.cluster.probing import ClusterSweep
-
-    return ClusterSweep(gallery, batch, client)
+    sweep = LocalSweep(gallery, batch) if client is None else ClusterSweep(gallery, batch, client)
+    return Trial(sweep, half, seed)
 
 
 def _half(images: LabelledSet, seed: int) -> Mask:

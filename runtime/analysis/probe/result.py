@@ -9,10 +9,10 @@ from itertools import chain, count
 from pathlib import Path
 from urllib.parse import quote
 
-from lnet.compiler.codec import Malformed, decode, encode
 from lnet.compiler.files import Unreadable, listed, unreadable, write_aside
+from lnet.compiler.plan.codec import Malformed, decode, encode
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 from .scores import Figures
 

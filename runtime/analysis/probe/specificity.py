@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.shapes import Sheet
+from lnet.compiler.core.shapes import Sheet
 
 from .passes import Chosen, Places
 from .result import SPARSENESS_BINS, Row

@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.graph import Graph
-from lnet.compiler.shapes import Sheet
+from lnet.compiler.core.shapes import Sheet
+from lnet.compiler.graph.graph import Graph
 from lnet.runtime.analysis.neurons import find_layer, leading_to
 from lnet.runtime.data.pixels import normalize
-from lnet.runtime.evaluate import batch_last, layer_values
-from lnet.runtime.network import Network, initial_params, parse_neuron
-from lnet.runtime.run import open_run
+from lnet.runtime.engine.evaluate import batch_last, layer_values
+from lnet.runtime.engine.network import Network, initial_params, parse_neuron
+from lnet.runtime.store.run import open_run
 
 Images = NDArray[np.float32]
 """`[n, rows, columns, channels]` in 0..1."""

@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from lnet.compiler.shapes import Sheet
-from lnet.runtime.counted import counted
+from lnet.compiler.core.shapes import Sheet
 from lnet.runtime.data import Dataset, feed
+from lnet.runtime.process.counted import counted
 
 from .labelled import LabelledSet
 from .passes import Pass, Places

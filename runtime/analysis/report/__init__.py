@@ -14,17 +14,17 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from lnet.compiler.cost import layer_cost, totals
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.cut.cost import layer_cost, totals
 from lnet.compiler.files import Unreadable, readable, write_aside
-from lnet.compiler.graph import Graph
-from lnet.compiler.layer import Layer
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.ops import Local
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.analysis.reconstruction import Reconstruction, reconstructions
-from lnet.runtime.counted import counted
-from lnet.runtime.network import Network
-from lnet.runtime.run import Run
+from lnet.runtime.engine.network import Network
+from lnet.runtime.process.counted import counted
+from lnet.runtime.store.run import Run
 
 from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve

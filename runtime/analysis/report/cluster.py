@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from lnet.compiler.cost import tile_costs
-from lnet.compiler.partition import BYTES
-from lnet.compiler.plan import Plan
-from lnet.runtime.cluster.rounding import FLOAT32, WIRES
-from lnet.runtime.events import Event
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.partition import BYTES
+from lnet.compiler.plan.plan import Plan
+from lnet.runtime.engine.rounding import FLOAT32, WIRES
+from lnet.runtime.store.events import Event
 
 from .history import History
 from .timeline import Loss, staleness_picture, timeline_picture

@@ -17,9 +17,9 @@ from html import escape
 from itertools import groupby
 from textwrap import wrap
 
-from lnet.compiler.cost import layer_cost
-from lnet.compiler.graph import Graph
-from lnet.compiler.layer import Layer, Op
+from lnet.compiler.core.layer import Layer, Op
+from lnet.compiler.cut.cost import layer_cost
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.ops import Decode
 
 STEP = 98

@@ -18,7 +18,7 @@ from lnet.runtime.analysis.invariance import curve_from, invariance_figure
 from lnet.runtime.analysis.neighbours import Resemblance
 from lnet.runtime.analysis.plots import to_svg
 from lnet.runtime.analysis.sheet_picture import class_figure, orientation_figure
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 from .pictures import png_url
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.events import Event
+from lnet.runtime.store.events import Event
 
 Values = NDArray[np.float64]
 POINTS = 600

@@ -15,7 +15,7 @@ from lnet.runtime.analysis.plots import literal, to_svg
 from lnet.runtime.analysis.probe import Histogram, Probe, Row
 from lnet.runtime.analysis.probe.result import probe_files, read_probe
 from lnet.runtime.analysis.probe.table import COLUMNS, LEGEND, cells, heading
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 from .curves import add_legend, finish, new_figure, style
 

@@ -6,10 +6,10 @@ from dataclasses import fields
 from inspect import signature
 from typing import Any
 
-from lnet.compiler.arguments import OptionalText, Text
+from lnet.compiler.core.arguments import OptionalText, Text
 from lnet.compiler.rules import Update
 from lnet.compiler.settings import CALLS, Frames
-from lnet.runtime.run import Run
+from lnet.runtime.store.run import Run
 
 
 def settings(run: Run) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from threading import Lock
 import jax
 import llvmlite.binding as llvm
 
-from lnet.runtime.cache import OBJECTS
+from lnet.runtime.process.cache import OBJECTS
 
 from .llvm_ir import Function
 from .products import Block, Geometry

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lnet.compiler.shapes import Size, Slide, Window
+from lnet.compiler.core.shapes import Size, Slide, Window
 
 from . import products
 from .build import Writer, target

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from lnet.compiler.shapes import Size, Window
+from lnet.compiler.core.shapes import Size, Window
 
 from .moves import (
     by_position,

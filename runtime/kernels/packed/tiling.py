@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2, sqrt
 
-from lnet.compiler.shapes import Slide, Window
+from lnet.compiler.core.shapes import Slide, Window
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 

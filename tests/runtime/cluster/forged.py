@@ -6,15 +6,15 @@ import numpy as np
 from distributed.protocol.serialize import to_serialize
 from processes import address_of
 
-from lnet.compiler.schedule import schedule
+from lnet.compiler.cut.schedule import schedule
+from lnet.runtime.cluster.actors.numerics import shard_shapes
+from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.numerics import shard_shapes
-from lnet.runtime.cluster.outbox import DELIVER
 from lnet.runtime.cluster.protocol.messages import Entry, Log, Pair, Part, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.wire import pack
-from lnet.runtime.cluster.roles_plugin import RolesPlugin
-from lnet.runtime.exchanges import exchanges
+from lnet.runtime.cluster.transport.outbox import DELIVER
+from lnet.runtime.engine.exchanges import exchanges
 
 REASONS = (
     "must be float32",

@@ -14,8 +14,8 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
-from lnet.runtime.cluster.connect import LASTING, workers_of
-from lnet.runtime.progress import Silent
+from lnet.runtime.cluster.transport.connect import LASTING, workers_of
+from lnet.runtime.process.progress import Silent
 
 PROGRAM = """
 stage s() {

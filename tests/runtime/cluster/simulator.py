@@ -14,7 +14,7 @@ from lnet.runtime.cluster.protocol import coordinator, worker
 from lnet.runtime.cluster.protocol import events as on
 from lnet.runtime.cluster.protocol.messages import Fill, Log, Params, Push, Pushed
 from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
-from lnet.runtime.cluster.reach import LIGHT, PROBE, Reach
+from lnet.runtime.cluster.transport.reach import LIGHT, PROBE, Reach
 
 TIMES = Times(beat=0.4, silence=1.6, lease=1.2, retry=0.4, patience=1.0, doubt=2.5, suspicion=4.0, drift=0.05)
 HEAVY = 10 * LIGHT

@@ -21,7 +21,7 @@ from threading import Event, Thread, Timer
 from processes import cluster, control, images, plan_of, started_by_hand
 
 import lnet
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
 
 WARM = 40
 """Steps after which everything is compiled."""

@@ -29,13 +29,13 @@ from processes import (
 from unreadable import act_as_another_user, act_as_before, shared_folder
 
 import lnet
-from lnet.compiler.cost import tile_costs
-from lnet.compiler.placement import Placement
-from lnet.compiler.shapes import Size
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.placement import Placement
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
-from lnet.runtime.cluster.connect import LOCAL, connected, workers_of
-from lnet.runtime.cluster.rounding import WIRES
+from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
+from lnet.runtime.engine.rounding import WIRES
 
 pytestmark = pytest.mark.slow
 

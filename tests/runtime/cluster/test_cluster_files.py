@@ -19,7 +19,7 @@ from processes import Watching, cluster, images, plan_of
 
 import lnet
 from lnet.cli import main
-from lnet.runtime.cluster.connect import workers_of
+from lnet.runtime.cluster.transport.connect import workers_of
 
 FILES = Path(__file__).parents[3] / "examples" / "cluster"
 

@@ -8,15 +8,15 @@ from typing import get_args
 import pytest
 from simulator import Cluster, spec
 
-from lnet.runtime import cluster
+from lnet.runtime.cluster import actors
+from lnet.runtime.cluster.actors.validator import PayloadValidator
 from lnet.runtime.cluster.protocol import worker
 from lnet.runtime.cluster.protocol.events import Received
 from lnet.runtime.cluster.protocol.instructions import Instruction
 from lnet.runtime.cluster.protocol.messages import Message, Pair
 from lnet.runtime.cluster.protocol.wire import KINDS
-from lnet.runtime.cluster.validator import PayloadValidator
 
-FOLDER = Path(cluster.__file__).parent
+FOLDER = Path(actors.__file__).parent
 DOCUMENT = (Path(__file__).parents[3] / "docs/protocol.md").read_text()
 
 

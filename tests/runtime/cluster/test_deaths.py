@@ -6,10 +6,10 @@ import pytest
 from properties import Watch
 from simulator import TIMES, Cluster, spec
 
+from lnet.runtime.cluster.actors.roles import lost_workers
 from lnet.runtime.cluster.protocol import coordinator, deaths, events
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.table import Pool, Shard, Slot, Table
-from lnet.runtime.cluster.roles import lost_workers
 
 FUTILITY = 8.0
 """Five times the simulator's silence; a run's own is ten times its."""

@@ -26,14 +26,15 @@ from processes import (
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, render_all
-from lnet.runtime.cluster import connection, launch, outbox, parcels
-from lnet.runtime.cluster.connect import workers_of
-from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
-from lnet.runtime.cluster.outbox import DELIVER
+from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
+from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.protocol.spec import Times
-from lnet.runtime.cluster.roles_plugin import RolesPlugin
-from lnet.runtime.owner import owner_of
-from lnet.runtime.sharded import aside
+from lnet.runtime.cluster.transport import connection, outbox, parcels
+from lnet.runtime.cluster.transport.connect import workers_of
+from lnet.runtime.cluster.transport.outbox import DELIVER
+from lnet.runtime.store.owner import owner_of
+from lnet.runtime.store.sharded import aside
 
 pytestmark = pytest.mark.slow
 

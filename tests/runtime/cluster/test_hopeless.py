@@ -14,7 +14,7 @@ from memory import memory_group
 from processes import Striking, Watching, cluster, images, plan_of, process_of, separate_processes
 
 import lnet
-from lnet.compiler.shapes import Size
+from lnet.compiler.core.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.config import RunConfig

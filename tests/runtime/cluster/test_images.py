@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lnet.compiler.pipeline import compile_text
+from lnet.runtime.cluster.actors.images import AHEAD, Images
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.images import AHEAD, Images
 from lnet.runtime.cluster.protocol.events import Owner
 
 TEXT = "network n { image: input(6x6x1); f: local(3, 2) } train { batch = 4 }"

@@ -6,9 +6,9 @@ import pytest
 from parted import halted, parted, tried
 from seeds import blocks
 
-from lnet.runtime.cluster import reach
 from lnet.runtime.cluster.protocol.spec import Rules
-from lnet.runtime.cluster.reach import Reach
+from lnet.runtime.cluster.transport import reach
+from lnet.runtime.cluster.transport.reach import Reach
 
 
 def settings_of(seed):

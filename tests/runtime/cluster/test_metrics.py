@@ -13,10 +13,10 @@ from processes import Watching, cluster, images, plan_of
 from prometheus_client.parser import text_string_to_metric_families
 
 import lnet
-from lnet.compiler.shapes import Size
-from lnet.runtime.cluster import prometheus
-from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
-from lnet.runtime.cluster.metrics import AGE, METRICS, REFUSED, STEPS, Sample, Tally, worker_samples
+from lnet.compiler.core.shapes import Size
+from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
+from lnet.runtime.cluster.monitor import prometheus
+from lnet.runtime.cluster.monitor.metrics import AGE, METRICS, REFUSED, STEPS, Sample, Tally, worker_samples
 from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.spec import Spec
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lnet.compiler.pipeline import compile_text
+from lnet.runtime.cluster.actors.numerics import Server, as_numpy
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.numerics import Server, as_numpy
-from lnet.runtime.updates import named_state
+from lnet.runtime.engine.updates import named_state
 
 TEXT = "network n { image: input(6x6x1); f: local(3, 2) } train { update = %s }"
 RULES = ("sgd(rate = 0.1)", "sgd(rate = 0.1, momentum = 0.9)", "adam(rate = 0.1)", "adagrad(rate = 0.1)")

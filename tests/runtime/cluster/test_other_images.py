@@ -12,8 +12,8 @@ from test_failures import process_of
 
 import lnet
 from lnet import LnetError
-from lnet.runtime.cluster.inbox import Address, Mailbox, OtherImages
-from lnet.runtime.cluster.seen import SeenImages
+from lnet.runtime.cluster.actors.seen import SeenImages
+from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.data.checksums import Checksums
 
 LONG = 10**6

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lnet.runtime.cluster import clock, outbox
-from lnet.runtime.cluster.inbox import Address
-from lnet.runtime.cluster.metrics import Tally
+from lnet.runtime.cluster import clock
+from lnet.runtime.cluster.monitor.metrics import Tally
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import Owner
 from lnet.runtime.cluster.protocol.messages import Pull, Push, Sender
 from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.spec import Times
-from lnet.runtime.cluster.rounding import BFLOAT16, FLOAT32
+from lnet.runtime.cluster.transport import outbox
+from lnet.runtime.cluster.transport.inbox import Address
+from lnet.runtime.engine.rounding import BFLOAT16, FLOAT32
 
 FENCE = Sender("run", 0, 1, 0, 1)
 TILE = Owner("tile", 0, 0, 1)

@@ -5,10 +5,10 @@ import pytest
 from distributed.protocol.serialize import Serialize
 from test_outbox import Connection, exchange, push, sent
 
-from lnet.runtime.cluster import outbox, parcels
-from lnet.runtime.cluster.parcels import Parcel, Parcels
 from lnet.runtime.cluster.protocol.wire import Malformed
-from lnet.runtime.cluster.rounding import BFLOAT16
+from lnet.runtime.cluster.transport import outbox, parcels
+from lnet.runtime.cluster.transport.parcels import Parcel, Parcels
+from lnet.runtime.engine.rounding import BFLOAT16
 
 
 @pytest.fixture(autouse=True)

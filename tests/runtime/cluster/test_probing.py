@@ -6,8 +6,8 @@ from PIL import Image
 from processes import cluster
 
 import lnet
-from lnet.runtime.checkpoint import Checkpoint
-from lnet.runtime.run import create_run
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.run import create_run
 
 TEXT = """network eyes { image: input(6x6x1); filter: local(3, maps = 2) }
 train { data = frames("train"); batch = 4 }

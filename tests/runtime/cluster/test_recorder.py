@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from lnet.runtime.cluster.actors.roles import changes, roles, short_name, with_short_names
+from lnet.runtime.cluster.monitor.recorder import EventRecorder
+from lnet.runtime.cluster.monitor.recovery import RecoveryTracker
 from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member, Pool, Shard, Slot, Table
-from lnet.runtime.cluster.recorder import EventRecorder
-from lnet.runtime.cluster.recovery import RecoveryTracker
-from lnet.runtime.cluster.roles import changes, roles, short_name, with_short_names
-from lnet.runtime.events import EventLog
-from lnet.runtime.progress import Silent
+from lnet.runtime.process.progress import Silent
+from lnet.runtime.store.events import EventLog
 
 # --- the coordinator's table ---------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from lnet.runtime.cluster.rounding import BFLOAT16, FLOAT32, incoming, outgoing
+from lnet.runtime.engine.rounding import BFLOAT16, FLOAT32, incoming, outgoing
 
 
 def arrays():

@@ -14,12 +14,13 @@ from distributed import Client
 from processes import PROGRAM, Watching, cluster, images, separate_processes
 
 import lnet
-from lnet.runtime import checkpoints
-from lnet.runtime.cluster import coordinator_plugin, launch
-from lnet.runtime.cluster.coordinator_plugin import CoordinatorPlugin
+from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.actors import coordinator_plugin
+from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
+from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.launch import TIMES
-from lnet.runtime.cluster.roles_plugin import RolesPlugin
-from lnet.runtime.owner import owner_of
+from lnet.runtime.store import checkpoints
+from lnet.runtime.store.owner import owner_of
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from lnet.cli.cluster_table import LiveTable, clock, drawn, size
 from lnet.cli.progress import Bar, Lines, reporter_for
-from lnet.runtime.cluster.view import RECENT, ClusterView
-from lnet.runtime.events import read_events
+from lnet.runtime.cluster.monitor.view import RECENT, ClusterView
+from lnet.runtime.store.events import read_events
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
 ROLES = {

@@ -17,8 +17,9 @@ from commands import lnetc
 from processes import PROGRAM, _process, images
 
 import lnet
-from lnet.runtime import run
-from lnet.runtime.cluster import launch, predecessor
+from lnet.runtime.cluster import launch
+from lnet.runtime.cluster.actors import predecessor
+from lnet.runtime.store import run
 
 ADDRESS = "tcp://127.0.0.1"
 NOISE = re.compile(r"Traceback|distributed\.|CommClosed|asyncio|tornado|Error\b.*:", re.IGNORECASE)

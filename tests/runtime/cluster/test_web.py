@@ -19,8 +19,8 @@ from tornado.web import Application
 
 import lnet
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.overview import Overview
-from lnet.runtime.cluster.web import routes
+from lnet.runtime.cluster.monitor.overview import Overview
+from lnet.runtime.cluster.monitor.web import routes
 
 
 def overview(directory="/runs/a"):

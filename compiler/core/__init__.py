@@ -1,0 +1,1 @@
+"""What ops, objectives and settings are written with: shapes, layers, values, arguments."""

@@ -1,0 +1,176 @@
+"""What a plan costs: arithmetic, memory and bytes, by layer and by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Sheet, Size
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.graph.receptive_field import receptive_field
+from lnet.compiler.rules import state_slots
+
+from .partition import (
+    BYTES,
+    Partition,
+    input_values,
+    lower_bound,
+)
+from .schedule import message_counts
+from .weights import owned_parameters, weight_messages
+
+PASSES = 2
+"""How many times its activations a training step holds at most: all of them once, and what follows from some of them."""
+PROCESS = 100_000_000
+"""Bytes that compiling a step takes, and the threads that run it."""
+BATCHES = 5
+"""Batches of images that one process holds beside the step: those that are decoded ahead, and the one that is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer of one replica; bytes of activations at the file's batch."""
+
+    path: str
+    kind: str
+    sheet: Sheet
+    field: Size | None
+    receptive_field: Size
+    weights: int
+    multiply_adds: int
+    parameter_bytes: int
+    state_bytes: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The whole plan; weights as published (without decoders), parameters with them.
+
+    `batch_bytes`: what one process that trains a replica holds for a batch, activations, their gradients and images;
+    `training_bytes`: all that it holds.
+    """
+
+    encoding_weights: int
+    parameters: int
+    multiply_adds: int
+    parameter_bytes: int
+    state_bytes: int
+    activation_bytes: int
+    batch_bytes: int
+    training_bytes: int
+    halo: int
+    halo_ratio: float
+
+
+def totals(graph: Graph, partition: Partition) -> Totals:
+    """Return the sums over one replica."""
+    layers = [layer_cost(graph, layer) for layer in graph.layers]
+    tiles = tile_costs(graph, partition)
+    parameters = sum(parameter.size for parameter in graph.parameters)
+    halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
+    parameter_bytes, state_bytes = (
+        parameters * BYTES,
+        parameters * BYTES * state_slots(graph.training.update),
+    )
+    activation_bytes = sum(layer.activation_bytes for layer in layers)
+    images = layer_cost(graph, graph.input).activation_bytes
+    batch_bytes = PASSES * activation_bytes + BATCHES * images
+    return Totals(
+        encoding_weights(graph),
+        parameters,
+        sum(layer.multiply_adds for layer in layers),
+        parameter_bytes,
+        state_bytes,
+        activation_bytes,
+        batch_bytes,
+        2 * parameter_bytes + state_bytes + batch_bytes + PROCESS,
+        halo,
+        halo / bound if bound else 1.0,
+    )
+
+
+def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
+    """Return the cost of one layer."""
+    window = getattr(layer.op, "window", None)
+    weights = sum(parameter.size for parameter in layer.parameters)
+    return LayerCost(
+        layer.path,
+        layer.op.kind,
+        layer.sheet,
+        window.field if window is not None else getattr(layer.op, "field", None),
+        receptive_field(graph, layer.path),
+        weights,
+        layer.op.multiply_adds(),
+        weights * BYTES,
+        weights * BYTES * state_slots(graph.training.update),
+        layer.sheet.values * BYTES * graph.training.batch,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TileCost:
+    """One tile of one replica: bytes in memory, and bytes that cross for it in a step.
+
+    `halo`: values on the rim and their gradients; `reduction`: weights of other tiles that it computes with, and their
+    gradients; `traffic`: what it pushes to its parameter server and fetches from it; `messages`: how many it sends to
+    other tiles.
+    """
+
+    tile: int
+    parameters: int
+    gradients: int
+    activations: int
+    server: int
+    halo: int
+    halo_bound: float
+    input: int
+    reduction: int
+    traffic: float
+    messages: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the tile itself, its server apart."""
+        return self.parameters + self.gradients + self.activations
+
+    @property
+    def halo_ratio(self) -> float:
+        """Halo bytes over the fewest possible; 1 where no halo is needed."""
+        return self.halo / self.halo_bound if self.halo_bound else 1.0
+
+
+def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
+    """Return the cost of each tile, at the file's batch."""
+    lent = [0] * partition.count
+    for message in weight_messages(graph, partition):
+        lent[message.receiver] += message.values * BYTES
+    messages = message_counts(graph, partition)
+    return tuple(
+        _tile_cost(graph, partition, tile, lent[tile], messages[tile]) for tile in range(partition.count)
+    )
+
+
+def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int, messages: int) -> TileCost:
+    training = graph.training
+    per_batch = BYTES * training.batch
+    owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
+    activations = sum(p.held.area * graph.layer(p.layer).sheet.maps for p in partition.pieces[tile])
+    return TileCost(
+        tile=tile,
+        parameters=owned + lent,
+        gradients=owned + lent,
+        activations=activations * per_batch,
+        server=owned * (1 + state_slots(training.update)),
+        halo=partition.halo_by_tile[tile] * per_batch,
+        halo_bound=lower_bound(graph, partition, tile) * per_batch,
+        input=input_values(graph, partition, tile) * per_batch,
+        reduction=2 * lent,
+        traffic=owned / training.fetch + owned / training.push,
+        messages=messages,
+    )
+
+
+def encoding_weights(graph: Graph) -> int:
+    """Return the weights of all layers but decoders: the published way of counting."""
+    return sum(p.size for layer in graph.visible if layer.op.kind != "decode" for p in layer.parameters)

@@ -1,0 +1,344 @@
+"""Graph x tiles -> Partition: which tile owns, computes and receives which region of every layer.
+
+Every sheet is cut by the same relative lines into p x q tiles. What has weights is computed once, by its owner, and
+its values on the rim are sent to the tiles that need them; pools, normalisations and pointwise layers have no
+weights, so they are computed again on the rim instead:
+
+        owned by the tile left          owned by the tile right
+    V1.filter  . . . . . . . . . |. . . . . . . . . .
+                        [========|===                     received: 3 columns of V1.filter
+    V1.pool    . . . . . . . . . |. . .                   computed again on the rim
+    V2.filter  . . . . . . . .   |                        what the tile left computes reads all that
+
+A decoder's units write into pixels of neighbouring tiles: every tile sums what its own units write, and tiles whose
+pixels overlap exchange these sums, so that each knows the reconstruction wherever its units write.
+
+    forward   values of a layer on the rim           owner -> reader
+    sum       partial sums of a decoder              writer -> writer
+    backward  gradients of the values on the rim     reader -> owner
+
+Gradients of partial sums need not travel where only errors read them: the tile that wrote them holds the error, too.
+A halo may cross several tiles, and a small top layer leaves tiles empty: everything is interval arithmetic, and
+nothing knows of eight neighbours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Interval, Region, Size, Slide, Window
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import SquaredError
+from lnet.compiler.ops import Decode, Dense, Input, Local, Pool
+
+BYTES = 4
+"""A value on the wire is a float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one tile has of one layer: what it owns, what it computes, and what it holds after the exchange."""
+
+    layer: str
+    owned: Region
+    computed: Region
+    held: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A region of a layer, for each image of a step, from one tile to another."""
+
+    kind: str  # forward | sum | backward
+    layer: str
+    sender: int
+    receiver: int
+    region: Region
+    values: int
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A graph cut into tiles, numbered row by row; all replicas are cut alike.
+
+    `exchanged` are the layers whose values on the rim are sent; the others are computed again there.
+    """
+
+    tiles: Size
+    exchanged: tuple[str, ...]
+    pieces: tuple[tuple[Piece, ...], ...]
+    messages: tuple[Message, ...]
+
+    @property
+    def count(self) -> int:
+        return self.tiles.rows * self.tiles.columns
+
+    def piece(self, tile: int, layer: str) -> Piece:
+        """Return a tile's piece of a layer."""
+        return self.pieces[tile][self._numbers[layer]]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {piece.layer: number for number, piece in enumerate(self.pieces[0])}
+
+    @cached_property
+    def halo_values(self) -> int:
+        """Values that cross tiles in one step, for one image."""
+        return sum(message.values for message in self.messages)
+
+    @cached_property
+    def halo_by_tile(self) -> tuple[int, ...]:
+        """Values that cross for what each tile holds: what it is sent, and the gradients that it returns for it."""
+        values = [0] * self.count
+        for message in self.messages:
+            values[message.sender if message.kind == "backward" else message.receiver] += message.values
+        return tuple(values)
+
+
+def partition(graph: Graph, tiles: Size) -> Partition:
+    """Cut a graph into p x q tiles, exchanging after a strided pool where that moves fewer bytes."""
+    exchanged = frozenset(
+        layer.path for layer in graph.layers if isinstance(layer.op, Local | Decode | Dense)
+    )
+    best = _cut(graph, tiles, exchanged)
+    for layer in graph.layers:
+        if isinstance(layer.op, Pool) and (layer.op.window.rows.stride, layer.op.window.columns.stride) != (
+            1,
+            1,
+        ):
+            candidate = _cut(graph, tiles, exchanged | {layer.path})
+            if candidate.halo_values < best.halo_values:
+                best, exchanged = candidate, exchanged | {layer.path}
+    return best
+
+
+def best_tiles(graph: Graph, count: int) -> Size:
+    """Return the p x q of a number of tiles that moves the fewest bytes; of equals the widest.
+
+    Grids whose largest tile holds over a quarter more than that of another are left out: all would wait for it.
+    """
+    cuts = [partition(graph, Size(p, count // p)) for p in range(1, count + 1) if count % p == 0]
+    largest = {cut.tiles: _largest_tile(graph, cut) for cut in cuts}
+    even = [cut for cut in cuts if largest[cut.tiles] <= 1.25 * min(largest.values())]
+    return min(even, key=lambda cut: (cut.halo_values, cut.tiles.rows)).tiles
+
+
+def _largest_tile(graph: Graph, cut: Partition) -> int:
+    """Return how many values the tile holds that holds most."""
+    return max(
+        sum(piece.held.area * graph.layer(piece.layer).sheet.maps for piece in pieces)
+        for pieces in cut.pieces
+    )
+
+
+# --- ownership -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The lines along which sheets are cut."""
+
+    tiles: Size
+
+    @property
+    def count(self) -> int:
+        return self.tiles.rows * self.tiles.columns
+
+    def owned(self, tile: int, size: Size) -> Region:
+        row, column = divmod(tile, self.tiles.columns)
+        return Region(_part(size.rows, row, self.tiles.rows), _part(size.columns, column, self.tiles.columns))
+
+    def owners(self, region: Region, size: Size) -> Iterator[tuple[int, Region]]:
+        """Yield the tiles that own some of a region, each with what it owns of it."""
+        for row, rows in _parts(region.rows, size.rows, self.tiles.rows):
+            for column, columns in _parts(region.columns, size.columns, self.tiles.columns):
+                yield row * self.tiles.columns + column, Region(rows, columns)
+
+
+def _part(extent: int, number: int, parts: int) -> Interval:
+    return Interval(extent * number // parts, extent * (number + 1) // parts)
+
+
+def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, Interval]]:
+    if not interval.length:
+        return
+    lines = [extent * number // parts for number in range(parts + 1)]
+    number = bisect_right(lines, interval.start) - 1
+    while number < parts and lines[number] < interval.stop:
+        here = Interval(lines[number], lines[number + 1]).intersect(interval)
+        if here.length:
+            yield number, here
+        number += 1
+
+
+# --- regions ---------------------------------------------------------------------------------------------
+
+
+def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
+    cuts = Cuts(tiles)
+    pieces = tuple(tuple(_pieces(graph, cuts, tile, exchanged)) for tile in range(cuts.count))
+    held = [{piece.layer: piece for piece in of_tile} for of_tile in pieces]
+    messages = [
+        message
+        for layer in graph.layers
+        if layer.path in exchanged
+        for tile in range(cuts.count)
+        for message in _messages(graph, layer, cuts, held, tile)
+    ]
+    ordered = tuple(layer.path for layer in graph.layers if layer.path in exchanged)
+    return Partition(tiles, ordered, pieces, tuple(messages))
+
+
+def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
+    """Walk from the last layer to the first, collecting what each must hold for those behind it."""
+    needed = _residuals(graph, cuts, tile)
+    pieces: list[Piece] = []
+    for layer in reversed(graph.layers):
+        owned = cuts.owned(tile, layer.sheet.size)
+        held = _hull(owned, needed.get(layer.path))
+        computed = owned if layer.path in exchanged else held
+        if isinstance(layer.op, Decode):
+            units = cuts.owned(tile, graph.layer(layer.reads[0]).sheet.size)
+            held = held.hull(layer.op.window.reads(units))
+        pieces.append(Piece(layer.path, owned, computed, held))
+        _need_operands(graph, layer, computed, needed, cuts, tile)
+    return pieces[::-1]
+
+
+def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
+    """Return the targets of a tile's decoders: units learn from the residual wherever they write."""
+    needed: dict[str, Region] = {}
+    for objective in graph.objectives:
+        operands = [graph.layer(path) for path in objective.reads]
+        for decoder in operands:
+            if isinstance(objective.term, SquaredError) and isinstance(decoder.op, Decode):
+                units = cuts.owned(tile, graph.layer(decoder.reads[0]).sheet.size)
+                written = decoder.op.window.reads(units)
+                for operand in operands:
+                    needed[operand.path] = _hull(written, needed.get(operand.path))
+    return needed
+
+
+def _need_operands(
+    graph: Graph, layer: Layer, computed: Region, needed: dict[str, Region], cuts: Cuts, tile: int
+) -> None:
+    for path in layer.reads:
+        operand = graph.layer(path)
+        if isinstance(layer.op, Decode):  # reads the tile's own units and writes wherever they write
+            region = cuts.owned(tile, operand.sheet.size)
+        else:
+            region = layer.op.needs(computed).clip(operand.sheet.size)
+        needed[operand.path] = _hull(region, needed.get(operand.path))
+
+
+def _hull(region: Region, other: Region | None) -> Region:
+    return region if other is None else region.hull(other)
+
+
+# --- messages --------------------------------------------------------------------------------------------
+
+
+def _messages(
+    graph: Graph, layer: Layer, cuts: Cuts, held: list[dict[str, Piece]], tile: int
+) -> Iterator[Message]:
+    """Yield what a tile gets of a layer, and what it gives back in the backward pass."""
+    piece = held[tile][layer.path]
+    if isinstance(layer.op, Decode):
+        yield from _sums(graph, layer, cuts, piece, tile)
+        return
+    back = len(graph.trained_views[layer.path])
+    for owner, region in cuts.owners(piece.held, layer.sheet.size):
+        if owner != tile:
+            values = region.area * layer.sheet.maps
+            yield Message("forward", layer.path, owner, tile, region, values)
+            if back:
+                yield Message("backward", layer.path, tile, owner, region, values * back)
+
+
+def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> Iterator[Message]:
+    assert isinstance(layer.op, Decode)
+    units = graph.layer(layer.reads[0]).sheet.size
+    reaching = layer.op.window.readers(piece.held)
+    back = len(graph.trained_views[layer.path]) if _read_beyond_errors(graph, layer) else 0
+    for writer, _ in cuts.owners(reaching, units):
+        region = layer.op.window.reads(cuts.owned(writer, units)).intersect(piece.held)
+        if writer != tile and region.area:
+            values = region.area * layer.sheet.maps
+            yield Message("sum", layer.path, writer, tile, region, values)
+            if back:
+                yield Message("backward", layer.path, tile, writer, region, values * back)
+
+
+def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
+    """Whether a decoder's values are read by more than terms in which its units learn from the error they see."""
+    return bool(graph.readers[decoder.path]) or any(
+        graph.layer(path) is decoder
+        for objective in graph.objectives
+        if not isinstance(objective.term, SquaredError)
+        for path in objective.reads
+    )
+
+
+# --- quality ---------------------------------------------------------------------------------------------
+
+
+def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
+    """Return the minimal halo, in values for one image, of a tile of this area.
+
+    A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
+    at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
+    rectangle of area A needs `2 sqrt(A r c) + r c`; a tile that spans an axis needs the other's depth along it.
+    Gradients that come back for what it holds count again. A decoder's sums need one value, at least, for every
+    input that the tile holds and that units of others write into.
+    """
+    cuts, total = Cuts(partition.tiles), 0.0
+    for piece in partition.pieces[tile]:
+        layer = graph.layer(piece.layer)
+        if layer.path not in partition.exchanged:
+            continue
+        if isinstance(layer.op, Decode):
+            fewest: float = _fewest_sums(
+                layer.op.window, cuts.owned(tile, layer.op.window.outputs), piece.held
+            )
+        else:
+            fewest = _rim(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))
+        total += fewest * layer.sheet.maps
+    return total
+
+
+def _rim(owned: Region, held: Region) -> float:
+    """Return the least area around a rectangle of the area of `owned` that is as deep as `held` is."""
+    if not owned.area:
+        return held.area
+    rows, columns = held.size.rows - owned.size.rows, held.size.columns - owned.size.columns
+    if not rows or not columns:
+        return rows * owned.size.columns + columns * owned.size.rows
+    return 2 * sqrt(owned.area * rows * columns) + rows * columns
+
+
+def _fewest_sums(window: Window, units: Region, held: Region) -> int:
+    """Return into how many of the inputs held units of other tiles write: each needs one value at least."""
+    rows, own_rows = _written(window.rows, units.rows, held.rows)
+    columns, own_columns = _written(window.columns, units.columns, held.columns)
+    return rows * columns - own_rows * own_columns
+
+
+def _written(slide: Slide, units: Interval, inputs: Interval) -> tuple[int, int]:
+    """Return into how many inputs along an axis any unit writes, and into how many none but the tile's own."""
+    writers = [slide.readers(Interval(i, i + 1)) for i in range(inputs.start, inputs.stop)]
+    written = [some for some in writers if some.length]
+    return len(written), sum(some.intersect(units) == some for some in written)
+
+
+def input_values(graph: Graph, partition: Partition, tile: int) -> int:
+    """Return the values of an image that a tile reads."""
+    return next(
+        piece.held.area * graph.input.sheet.maps
+        for piece in partition.pieces[tile]
+        if isinstance(graph.layer(piece.layer).op, Input)
+    )

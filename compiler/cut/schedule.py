@@ -1,0 +1,358 @@
+"""Graph x Partition -> what one tile does in a training step: phases of computing, and what crosses between them.
+
+A phase is all that a tile can compute until it must wait for others. A decoder needs only what its own tile computed,
+so it has a phase of its own, worked off while the rim that was sent before it is under way:
+
+    phase 1   V1.filter                          sends its rim to those that read it
+    phase 2   V1.learn.decode                    sends partial sums        (the rim of phase 1 travels meanwhile)
+    phase 3   V1.pool V1.norm V2.filter          waits for 1, sends
+    phase 4   V2.learn.decode                    sends                     (3 travels meanwhile)
+    phase 5   V2.pool V2.norm, all objectives    waits for 2, 3 and 4
+
+and back again: the gradients of what a phase was sent go to where it came from. All that a phase sends to one tile is
+one message. Before the first phase travel the weights that tiles share.
+
+Regions are relative to what the tile has of a layer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from lnet.compiler.core.layer import Layer, Op
+from lnet.compiler.core.shapes import Region, Size
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import Objective, Smooth, SquaredError
+from lnet.compiler.ops import Decode, Local
+
+from .partition import Message, Partition, Piece
+from .weights import owned_regions, position_weights, weight_messages, works
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a tile holds of a layer: what it computed itself, and what others sent; a decoder's sums are added up."""
+
+    layer: str
+    size: Size
+    own: Region
+    received: tuple[tuple[int, Region], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One layer's share of a tile: an op of the same kind, on parts of what the tile holds.
+
+    A decoder reads what its tile computed, whether or not the rim has arrived. `first` is the set of shared weights
+    that the first position uses.
+    """
+
+    layer: str
+    op: Op
+    reads: tuple[tuple[str, Region | None], ...]  # None: all
+    first: Size
+
+
+@dataclass(frozen=True, slots=True)
+class TermShare:
+    """An objective's share of a tile: what the tile owns of each operand, cut from what it holds.
+
+    A decoder's units learn from the error wherever they write, so for their gradient more is `compared` than is
+    counted: regions of both operands, by the number of the operand that learns. `pairs`: the pairs of neighbours in
+    the whole layer, over all maps (`smooth`).
+    """
+
+    objective: str
+    owned: tuple[Region | None, ...]  # None: all
+    compared: tuple[tuple[int, tuple[Region, ...]], ...] = ()
+    pairs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What a tile computes between two waits.
+
+    `held`: layers that its shares read, assembled; `enters`: layers that the tile computed in earlier phases;
+    `leaves`: those that later ones need, or others. What follows it: `sends`, parts of what it computed by the tile
+    that gets them, and `receives`, what others send of the same layers.
+    """
+
+    shares: tuple[Share, ...]
+    terms: tuple[TermShare, ...]
+    held: tuple[Held, ...]
+    enters: tuple[str, ...]
+    leaves: tuple[str, ...]
+    sends: tuple[tuple[int, tuple[tuple[str, Region], ...]], ...]
+    receives: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWeights:
+    """A parameter on a tile: what it owns, and what other tiles lend it.
+
+    `positions`: rows and columns of all that it holds, lent ones included, or None if positions share the weights;
+    `lent` has regions of these by their owner (None: all there is).
+    """
+
+    name: str
+    positions: Size | None
+    lent: tuple[tuple[int, Region | None], ...]
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What one tile does in a step.
+
+    `image` is the region of the input that it reads, `owned` are the parameters that it owns some of, with their
+    positions (None: all), `lends` what it sends of them before the first phase. `made_in` has the phase of every
+    layer, `returned` the layers whose gradients go back to where values came from.
+    """
+
+    tile: int
+    image: Region
+    owned: tuple[tuple[str, Region | None], ...]
+    weights: tuple[HeldWeights, ...]
+    lends: tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]
+    phases: tuple[Phase, ...]
+    made_in: tuple[tuple[str, int], ...]
+    returned: tuple[str, ...]
+
+
+def schedule(graph: Graph, partition: Partition, tile: int) -> Programme:
+    """Return the programme of a tile."""
+    numbers = _phase_numbers(graph, partition)
+    return _Scheduler(graph, partition, tile, numbers).programme()
+
+
+def whole_share(layer: Layer) -> Share:
+    """Return all of a layer as a share."""
+    return Share(layer.path, layer.op, tuple((path, None) for path in layer.reads), Size(0, 0))
+
+
+def whole_term(graph: Graph, objective: Objective) -> TermShare:
+    """Return all of an objective as a share."""
+    return TermShare(objective.path, (None,) * len(objective.reads), (), _pairs(graph, objective))
+
+
+def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
+    """Return the phase in which each layer is computed, the same on all tiles, counted from 0."""
+    sent = {message.layer for message in partition.messages}
+    keys: dict[str, tuple[int, bool]] = {}
+    for layer in graph.layers:
+        decoder = isinstance(layer.op, Decode)
+        operands = [graph.layer(path).path for path in layer.reads]
+        exchanges = [keys[path][0] + (path in sent and not decoder) for path in operands]
+        keys[layer.path] = (max(exchanges, default=0), decoder and layer.path in sent)
+    order = {key: number for number, key in enumerate(sorted(set(keys.values())))}
+    return {path: order[key] for path, key in keys.items()}
+
+
+def message_counts(graph: Graph, partition: Partition) -> tuple[int, ...]:
+    """Return how many messages each tile sends in a step: one to a tile after a phase, whatever is in it."""
+    numbers, before = _phase_numbers(graph, partition), -1
+    sent = {(m.sender, m.receiver, numbers[m.layer], m.kind == "backward") for m in partition.messages}
+    for message in weight_messages(graph, partition):
+        sent.add((message.sender, message.receiver, before, False))
+        sent.add((message.receiver, message.sender, before, True))
+    counts = Counter(sender for sender, *_ in sent)
+    return tuple(counts[tile] for tile in range(partition.count))
+
+
+@dataclass(frozen=True)
+class _Scheduler:
+    graph: Graph
+    partition: Partition
+    tile: int
+    numbers: dict[str, int]
+
+    def programme(self) -> Programme:
+        last = max(self.numbers.values())
+        waits = any(self.numbers[path] == last for path in self._forward)
+        phases = tuple(self._phase(number, last + waits) for number in range(last + waits + 1))
+        owned = owned_regions(self.graph, self.partition, self.tile)
+        image = self.partition.piece(self.tile, self.graph.input.path).held
+        made_in = tuple(self.numbers.items())
+        returned = tuple(layer.path for layer in self.graph.layers if layer.path in self._returned)
+        return Programme(
+            self.tile, image, tuple(owned.items()), self._weights(), self._lends(), phases, made_in, returned
+        )
+
+    # --- phases ---
+
+    def _phase(self, number: int, last: int) -> Phase:
+        layers = [
+            layer for layer in self.graph.layers if self.numbers[layer.path] == number and self._works(layer)
+        ]
+        terms = self._terms() if number == last else ()
+        decoders = [layer for layer in layers if isinstance(layer.op, Decode)]
+        own = [self._path(layer.reads[0]) for layer in decoders]
+        assembled = [self._path(path) for layer in layers if layer not in decoders for path in layer.reads]
+        assembled += [path for term in terms for path in self._operands(term.objective)]
+        made = [layer.path for layer in layers]
+        return Phase(
+            tuple(self._share(layer) for layer in layers),
+            terms,
+            tuple(self._held(path) for path in dict.fromkeys(assembled)),
+            tuple(p for p in dict.fromkeys([*own, *assembled]) if p not in made and self._works_at(p)),
+            tuple(path for path in made if self._outlives(path, number, last)),
+            self._sends(number),
+            self._receives(number),
+        )
+
+    def _share(self, layer: Layer) -> Share:
+        pieces = [self._piece(path) for path in layer.reads]
+        if isinstance(layer.op, Decode):
+            (units,) = pieces
+            own = (units.layer, units.owned.within(units.computed))
+            return Share(layer.path, layer.op.of_units(units.owned), (own,), _first_set(layer, units.owned))
+        made = self._made(layer)
+        sizes = [self.graph.layer(piece.layer).sheet.size for piece in pieces]
+        reads = tuple(
+            (piece.layer, layer.op.needs(made).clip(size).within(piece.held))
+            for piece, size in zip(pieces, sizes, strict=True)
+        )
+        return Share(layer.path, layer.op.part(made), reads, _first_set(layer, made))
+
+    def _held(self, path: str) -> Held:
+        piece = self._piece(path)
+        received = tuple(
+            (message.sender, message.region.within(piece.held))
+            for message in self._forward.get(path, [])
+            if message.receiver == self.tile
+        )
+        own = self._made(self.graph.layer(path)).within(piece.held)
+        return Held(path, piece.held.size, own, received)
+
+    def _sends(self, number: int) -> tuple[tuple[int, tuple[tuple[str, Region], ...]], ...]:
+        parts: dict[int, list[tuple[str, Region]]] = {}
+        for message in self._messages_of(number):
+            if message.sender == self.tile:
+                made = self._made(self.graph.layer(message.layer))
+                parts.setdefault(message.receiver, []).append((message.layer, message.region.within(made)))
+        return tuple((receiver, tuple(parts[receiver])) for receiver in sorted(parts))
+
+    def _receives(self, number: int) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        parts: dict[int, list[str]] = {}
+        for message in self._messages_of(number):
+            if message.receiver == self.tile:
+                parts.setdefault(message.sender, []).append(message.layer)
+        return tuple((sender, tuple(parts[sender])) for sender in sorted(parts))
+
+    @cached_property
+    def _forward(self) -> dict[str, list[Message]]:
+        """What is sent of each layer, by whomever, backward messages apart."""
+        messages: dict[str, list[Message]] = {}
+        for message in self.partition.messages:
+            if message.kind != "backward":
+                messages.setdefault(message.layer, []).append(message)
+        return messages
+
+    @cached_property
+    def _returned(self) -> frozenset[str]:
+        """The layers whose gradients go back to where values came from."""
+        return frozenset(m.layer for m in self.partition.messages if m.kind == "backward")
+
+    def _messages_of(self, number: int) -> list[Message]:
+        """Return the messages sent after a phase."""
+        return [m for path, found in self._forward.items() if self.numbers[path] == number for m in found]
+
+    def _outlives(self, path: str, number: int, last: int) -> bool:
+        """Whether anything reads a layer after the phase in which it is computed."""
+        readers = [self.numbers[reader.path] for reader in self.graph.readers[path]]
+        readers += [last for objective in self.graph.objectives if path in self._operands(objective.path)]
+        return path in self._forward or max(readers, default=number) > number
+
+    # --- objectives ---
+
+    def _terms(self) -> tuple[TermShare, ...]:
+        return tuple(term for o in self.graph.objectives for term in [self._term(o)] if term is not None)
+
+    def _term(self, objective: Objective) -> TermShare | None:
+        pieces = [self._piece(path) for path in objective.reads]
+        owned = tuple(piece.owned.within(piece.held) for piece in pieces)
+        compared = tuple(self._compared(objective)) if isinstance(objective.term, SquaredError) else ()
+        if not pieces[0].owned.area and not compared:
+            return None
+        return TermShare(objective.path, owned, compared, _pairs(self.graph, objective))
+
+    def _compared(self, objective: Objective) -> list[tuple[int, tuple[Region, ...]]]:
+        pieces = [self._piece(path) for path in objective.reads]
+        compared = []
+        for number, piece in enumerate(pieces):
+            layer = self.graph.layer(piece.layer)
+            if isinstance(layer.op, Decode) and self._works(layer) and layer.path not in self._returned:
+                written = self._made(layer)
+                compared.append((number, tuple(written.within(other.held) for other in pieces)))
+        return compared
+
+    def _operands(self, objective: str) -> tuple[str, ...]:
+        """Return the layers whose values an objective reads."""
+        (found,) = (o for o in self.graph.objectives if o.path == objective)
+        return () if isinstance(found.term, Smooth) else tuple(map(self._path, found.reads))
+
+    # --- weights ---
+
+    def _weights(self) -> tuple[HeldWeights, ...]:
+        owned = owned_regions(self.graph, self.partition, self.tile)
+        lent: dict[str, list[tuple[int, Region | None]]] = {name: [] for name in owned}
+        for message in weight_messages(self.graph, self.partition):
+            if message.receiver == self.tile:
+                lent.setdefault(message.name, []).append((message.sender, message.region))
+        return tuple(_held_weights(name, owned.get(name), regions) for name, regions in lent.items())
+
+    def _lends(self) -> tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]:
+        owned = owned_regions(self.graph, self.partition, self.tile)
+        parts: dict[int, list[tuple[str, Region | None]]] = {}
+        for message in weight_messages(self.graph, self.partition):
+            if message.sender == self.tile:
+                mine = owned[message.name]
+                region = message.region and mine and message.region.within(mine)
+                parts.setdefault(message.receiver, []).append((message.name, region))
+        return tuple((receiver, tuple(parts[receiver])) for receiver in sorted(parts))
+
+    # --- what the partition says of a layer ---
+
+    def _path(self, path: str) -> str:
+        return self.graph.layer(path).path
+
+    def _piece(self, path: str) -> Piece:
+        return self.partition.piece(self.tile, self._path(path))
+
+    def _works(self, layer: Layer) -> bool:
+        return works(self.partition, self.graph, layer, self.tile)
+
+    def _works_at(self, path: str) -> bool:
+        return self._works(self.graph.layer(path))
+
+    def _made(self, layer: Layer) -> Region:
+        """Return the region of a layer that the tile computes, a decoder's wherever its units write."""
+        if isinstance(layer.op, Decode):
+            return layer.op.window.reads(self._piece(layer.reads[0]).owned)
+        return self._piece(layer.path).computed
+
+
+def _first_set(layer: Layer, region: Region) -> Size:
+    if not isinstance(layer.op, Local | Decode) or position_weights(layer):
+        return Size(0, 0)
+    return Size(region.rows.start % layer.op.sets.rows, region.columns.start % layer.op.sets.columns)
+
+
+def _pairs(graph: Graph, objective: Objective) -> int:
+    """Return how many pairs of neighbours there are in what `smooth` reads, over all maps; 0 for other terms."""
+    sheet = graph.layer(objective.reads[0]).sheet
+    if not isinstance(objective.term, Smooth):
+        return 0
+    return sheet.maps * (sheet.height * (sheet.width - 1) + (sheet.height - 1) * sheet.width)
+
+
+def _held_weights(name: str, owned: Region | None, lent: list[tuple[int, Region | None]]) -> HeldWeights:
+    if owned is None:
+        return HeldWeights(name, None, tuple(lent))
+    everything = owned
+    for _, region in lent:
+        assert region is not None, "weight_messages: what is cut is lent in regions"
+        everything = Region(everything.rows.hull(region.rows), everything.columns.hull(region.columns))
+    relative = tuple((owner, region and region.within(everything)) for owner, region in lent)
+    return HeldWeights(name, everything.size, relative)

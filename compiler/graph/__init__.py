@@ -1,0 +1,1 @@
+"""The graph of a network, what is derived from it, and the passes over it."""

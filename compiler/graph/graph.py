@@ -1,0 +1,108 @@
+"""The graph of a network: typed by construction, in an order in which every layer follows what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lnet.compiler.core.layer import Layer, Parameter
+from lnet.compiler.objectives import Objective
+from lnet.compiler.settings import Frames, Training
+
+from .views import trained_views
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Layers in topological order, objectives, and how the network is trained.
+
+    `stages` names the value of each stage instance: the path of its last layer.
+    `derived` are layers that a pass made; users do not see their values. `frozen`: layers and stage instances whose
+    parameters stay as they are.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    objectives: tuple[Objective, ...]
+    training: Training
+    stages: tuple[tuple[str, str], ...] = ()
+    derived: frozenset[str] = frozenset()
+    frozen: tuple[str, ...] = ()
+
+    @cached_property
+    def _by_path(self) -> dict[str, Layer]:
+        layers = {layer.path: layer for layer in self.layers}
+        for path, last in self.stages:
+            layers[path] = layers[last]
+        return layers
+
+    def block(self, path: str) -> str:
+        """Return the stage instance that a layer, an objective or a parameter stands in.
+
+        Empty for the network's own block; what a pass made stands where the objective it was made from does.
+        """
+        prefix = path.rpartition(".")[0]
+        while prefix and prefix not in self._instances:
+            prefix = prefix.rpartition(".")[0]
+        return prefix
+
+    def is_frozen(self, parameter: str) -> bool:
+        """Whether a parameter stays as it is."""
+        return any(parameter.startswith(f"{path}.") for path in self.frozen)
+
+    @cached_property
+    def _instances(self) -> frozenset[str]:
+        return frozenset(path for path, _ in self.stages)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._by_path
+
+    def place(self, path: str) -> int:
+        """Return where in `layers` a layer stands, by its path."""
+        return self._places[self.layer(path).path]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {layer.path: number for number, layer in enumerate(self.layers)}
+
+    def layer(self, path: str) -> Layer:
+        """Return a layer by its path; a stage instance stands for its last layer."""
+        return self._by_path[path]
+
+    @property
+    def visible(self) -> tuple[Layer, ...]:
+        """The layers that the file names."""
+        return tuple(layer for layer in self.layers if layer.path not in self.derived)
+
+    @property
+    def input(self) -> Layer:
+        return self.layers[0]
+
+    @property
+    def frames(self) -> Frames:
+        """How it takes images: as those that its file names, or, if it names none, any of its input's size."""
+        return self.training.data or Frames("", self.input.sheet.size)
+
+    @property
+    def output(self) -> Layer:
+        return self.visible[-1]
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every trained array once, in the order of the layers."""
+        unique = {p.name: p for layer in self.layers for p in layer.parameters}
+        return tuple(unique.values())
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[Layer, ...]]:
+        """The layers that read each layer."""
+        readers: dict[str, list[Layer]] = {layer.path: [] for layer in self.layers}
+        for layer in self.layers:
+            for path in dict.fromkeys(layer.reads):
+                readers[path].append(layer)
+        return {path: tuple(found) for path, found in readers.items()}
+
+    @cached_property
+    def trained_views(self) -> dict[str, tuple[str, ...]]:
+        """The views in which gradients come back to each layer's values."""
+        return trained_views(self)

@@ -1,0 +1,50 @@
+"""Which region of one layer the neurons of another depend on."""
+
+from __future__ import annotations
+
+from lnet.compiler.core.shapes import Region, Size, whole
+
+from .graph import Graph
+
+
+def receptive_region(graph: Graph, path: str, region: Region, source: str | None = None) -> Region:
+    """Return the region of `source` (the input unless given) that `region` of a layer depends on.
+
+    Exact for the rectangles that windows, pools and normalisations see, clipped to the sheet. Where a layer is
+    reached on several ways the smallest rectangle around all of them is meant.
+    """
+    target = graph.layer(source).path if source else graph.input.path
+    seen = {graph.layer(path).path: region}
+    for layer in reversed(graph.layers):
+        here = seen.get(layer.path)
+        if here is None or layer.path == target:
+            continue
+        for read in layer.reads:
+            operand = graph.layer(read)
+            needed = layer.op.needs(here).clip(operand.sheet.size)
+            seen[read] = seen[read].hull(needed) if read in seen else needed
+    empty = whole(Size(0, 0))
+    return seen.get(target, empty)
+
+
+def receptive_field(graph: Graph, path: str) -> Size:
+    """Return the largest input region, in image pixels, that one neuron of a layer sees.
+
+    Asked of the neuron in the middle of the sheet, where borders cut off least, and of its neighbours, because
+    strides make positions see regions of different sizes.
+    """
+    sheet = graph.layer(path).sheet
+    rows = _middle(sheet.height)
+    columns = _middle(sheet.width)
+    sizes = [
+        receptive_region(
+            graph, path, Region(whole(Size(1, 1)).rows, whole(Size(1, 1)).columns).shift(r, c)
+        ).size
+        for r in rows
+        for c in columns
+    ]
+    return Size(max(size.rows for size in sizes), max(size.columns for size in sizes))
+
+
+def _middle(extent: int) -> range:
+    return range(max(0, extent // 2 - 1), min(extent, extent // 2 + 2))

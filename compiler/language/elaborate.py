@@ -1,0 +1,374 @@
+"""Module -> Graph: names resolved, stages unrolled, arguments checked, shapes inferred; all errors at once.
+
+    stage pair(k) { a: local(k, 8); b: l2pool(3) }          image    16x16x3
+    network n { image: input(16x16x3); V1: pair(5) }   ->   V1.a     12x12x8   reads image
+                                                            V1.b     10x10x8   reads V1.a
+
+Needs a module from the parser, in which what could not be read is a `Broken` node. Guarantees that every layer
+follows what it reads, that all shapes fit, and that nothing is allocated per neuron or per weight.
+A stage that nothing instantiates is elaborated with unknown values, so that its mistakes are found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lnet.compiler.core.arguments import REQUIRED, WEIGHT, Argument, LayerArgument, Signature, signature
+from lnet.compiler.core.layer import Layer, Parameter, parameters_of
+from lnet.compiler.core.values import UNKNOWN, Unknown, Value
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import OBJECTIVE_KINDS, Objective
+from lnet.compiler.ops import LAYER_KINDS, Decode, Input
+from lnet.compiler.settings import Training
+from lnet.dsl import nodes
+from lnet.dsl.diagnostics import Collector, Diagnostic
+from lnet.dsl.source import Span
+
+from .declarations import (
+    RESERVED_PARAMETERS,
+    Declarations,
+    check_item_name,
+    check_layers,
+    collect_declarations,
+    evaluate_lets,
+    order_stages,
+    report_twice,
+    single_network,
+    single_train,
+    unknown_kind,
+)
+from .expressions import ANY, Evaluator
+from .scope import Entry, Instance, Place, Scope, layer_of
+from .untrained import warn_untrained
+
+MOST_PARAMETERS = 2**40
+
+
+def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
+    """Return the graph of a module; None where errors, all of them in `collector`, leave none.
+
+    `freeze`: layers and stages that are to stay as they are, so that nobody is warned that nothing trains them.
+    """
+    evaluator = Evaluator(collector)
+    declarations = collect_declarations(module, evaluator)
+    network = single_network(declarations, evaluator)
+    train = single_train(declarations, evaluator)
+    order, recursive = order_stages(declarations, evaluator)
+    lets = evaluate_lets(declarations, evaluator)
+    builder = _Builder(evaluator, declarations, lets, recursive)
+    if network is not None and check_layers(network, order, declarations, evaluator):
+        builder.network(network)
+    builder.unused_stages()
+    training = _training(train, evaluator, evaluate_lets(declarations, evaluator))  # the input is known now
+    if collector.failed or network is None or training is None:
+        return None
+    graph = Graph(
+        network.name.text, tuple(builder.layers), tuple(builder.objectives), training, tuple(builder.stages)
+    )
+    _check_size(graph, network, evaluator)
+    _warn_unread(graph, builder, collector)
+    warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
+    return None if collector.failed else graph
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Unrolls the blocks of a file into layers and objectives."""
+
+    evaluator: Evaluator
+    declarations: Declarations
+    lets: Mapping[str, Value]
+    recursive: set[str]
+    layers: list[Layer] = field(default_factory=list)
+    objectives: list[Objective] = field(default_factory=list)
+    stages: list[tuple[str, str]] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
+    also_read: set[str] = field(default_factory=set)
+    instantiated: set[str] = field(default_factory=set)
+    checked: set[str] = field(default_factory=set)
+
+    # --- blocks ------------------------------------------------------------------------------------------
+
+    def network(self, network: nodes.Network) -> None:
+        scope = Scope(self.lets)
+        items = [item for item in network.items if isinstance(item, nodes.Item)]
+        inputs = [item for item in items if item.kind.text == "input"]
+        if not inputs and len(items) == len(network.items):
+            self.evaluator.report(
+                "E212",
+                f"the network '{network.name.text}' has no input",
+                network.name.span,
+                hints=("write 'image: input(64x64x3)' as its first item",),
+            )
+        if not inputs:
+            scope.above = UNKNOWN
+        elif network.items[0] is not inputs[0] and isinstance(network.items[0], nodes.Item):
+            self._misplaced_input(inputs[0].kind.span, "the input is a network's first item")
+            scope.above = UNKNOWN
+        for other in inputs[1:]:
+            self._misplaced_input(other.kind.span, "a network has one input, and this is another")
+        self.block(network.items, scope, first_input=inputs[0] if inputs else None)
+
+    def block(
+        self,
+        items: tuple[nodes.Item | nodes.Broken, ...],
+        scope: Scope,
+        first_input: nodes.Item | None = None,
+    ) -> None:
+        """Elaborate the items of a block, in order, into `scope`."""
+        self._declare(items, scope)
+        for item in items:
+            name = item.name.text if isinstance(item, nodes.Item) else item.name
+            pending = scope.pending.pop(name, None) if name else None
+            if isinstance(item, nodes.Item) and pending is not item.name:
+                if (
+                    pending is not None and name
+                ):  # a second item of the name: reported, elaborated for its errors
+                    scope.pending[name] = pending
+                self.item(item, scope, first_input)
+                continue
+            entry = self.item(item, scope, first_input) if isinstance(item, nodes.Item) else UNKNOWN
+            if name:
+                scope.items[name] = entry
+            layer = layer_of(entry)
+            if layer is not None:
+                scope.above = layer
+
+    def _declare(self, items: tuple[nodes.Item | nodes.Broken, ...], scope: Scope) -> None:
+        """Enter the items of a block as pending, and report names that cannot be."""
+        for item in items:
+            if not isinstance(item, nodes.Item):
+                continue
+            name = item.name.text
+            check_item_name(item.name, self.evaluator)
+            if name in scope.pending:
+                report_twice(self.evaluator, item.name, scope.pending[name], "item")
+            elif name in scope.values and name not in scope.items:
+                self._clash(item.name, scope)
+                scope.pending[name] = item.name
+            else:
+                scope.pending[name] = item.name
+
+    def _clash(self, name: nodes.Name, scope: Scope) -> None:
+        let = self.declarations.lets.get(name.text)
+        what = "a 'let'" if let is not None else "a parameter of the stage"
+        self.evaluator.report(
+            "E204",
+            f"'{name.text}' is already the name of {what}",
+            name.span,
+            related=((let.name.span, "declared here first"),) if let is not None else (),
+        )
+
+    def _misplaced_input(self, span: Span, message: str) -> None:
+        self.evaluator.report("E213", message, span)
+
+    # --- items -------------------------------------------------------------------------------------------
+
+    def item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
+        path = scope.child_path(item.name.text)
+        place = self.places[path] = Place(item.span, scope.note(path))
+        with self.evaluator.noting(place=place.note):
+            return self._item(item, scope, first_input)
+
+    def _item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
+        kind = item.kind.text
+        if kind == "input" and item is not first_input:
+            if first_input is None:
+                self._misplaced_input(
+                    item.kind.span, "a stage has no input of its own: it reads what its instance reads"
+                )
+            return UNKNOWN
+        if kind in LAYER_KINDS:
+            return self._layer(item, scope)
+        if kind in OBJECTIVE_KINDS:
+            return self._objective(item, scope)
+        if kind in self.declarations.stages:
+            return self._instance(item, self.declarations.stages[kind], scope)
+        return unknown_kind(item.kind, self.declarations, self.evaluator)
+
+    def _layer(self, item: nodes.Item, scope: Scope) -> Layer | Unknown:
+        function = LAYER_KINDS[item.kind.text]
+        table = signature(item.kind.text, function)
+        call = self._bind(table, item, scope)
+        if call is None:
+            return UNKNOWN
+        bound, given = call
+        op = self.evaluator.apply(function, bound, given, item.kind.span)
+        if isinstance(op, Unknown):
+            return UNKNOWN
+        path = scope.child_path(item.name.text)
+        layer = Layer(path, op, _paths(bound.get("of")), _parameters(path, op, bound), item.span)
+        if isinstance(op, Input):
+            self.evaluator.input = op.sheet
+        if isinstance(op, Decode):
+            self.also_read.add(op.like)
+        self.layers.append(layer)
+        return layer
+
+    def _objective(self, item: nodes.Item, scope: Scope) -> Objective | Unknown:
+        function = OBJECTIVE_KINDS[item.kind.text]
+        call = self._bind(_with_weight(signature(item.kind.text, function)), item, scope)
+        if call is None:
+            return UNKNOWN
+        bound, given = call
+        weight = bound.pop("weight", 1.0)
+        term = self.evaluator.apply(function, bound, given, item.kind.span)
+        if isinstance(term, Unknown):
+            return UNKNOWN
+        reads = tuple(value.path for value in bound.values() if isinstance(value, Layer))
+        path = scope.child_path(item.name.text)
+        objective = Objective(path, term, reads, weight, path, item.span)
+        self.objectives.append(objective)
+        return objective
+
+    def _instance(self, item: nodes.Item, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
+        self.instantiated.add(stage.name.text)
+        table = _stage_signature(stage)
+        given = self.evaluator.match(table, item.arguments, item.kind.span)
+        bound = self.evaluator.bind(table, given, item.kind.span, scope)
+        if isinstance(bound, Unknown) or stage.name.text in self.recursive:
+            self._check_abstractly(stage)
+            return UNKNOWN
+        path, calls = scope.child_path(item.name.text), (self.evaluator.line(item.span), *scope.calls)
+        inner = Scope(self._stage_values(stage, bound), path, calls)
+        inner.above = inner.items["input"] = bound["of"]
+        with self.evaluator.noting(place=inner.note(path)):
+            return self._unroll(stage, inner)
+
+    def _unroll(self, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
+        self.block(stage.items, scope)
+        del scope.items["input"]
+        values = [layer_of(e) for e in scope.items.values() if not isinstance(e, Objective)]
+        if not values:
+            if all(isinstance(item, nodes.Item) for item in stage.items):
+                self.evaluator.report(
+                    "E214", f"the stage '{stage.name.text}' has no layer, so it has no value", stage.name.span
+                )
+            return UNKNOWN
+        value = values[-1]
+        if isinstance(value, Layer):
+            self.stages.append((scope.path, value.path))
+        return Instance(scope.items, value if value is not None else UNKNOWN)
+
+    def _bind(
+        self, table: Signature, item: nodes.Item, scope: Scope
+    ) -> tuple[dict[str, Any], dict[str, nodes.Argument]] | None:
+        given = self.evaluator.match(table, item.arguments, item.kind.span)
+        bound = self.evaluator.bind(table, given, item.kind.span, scope)
+        return None if isinstance(bound, Unknown) else (bound, given)
+
+    # --- stages ------------------------------------------------------------------------------------------
+
+    def _stage_values(self, stage: nodes.Stage, bound: Mapping[str, Any]) -> dict[str, Value]:
+        """Return the values of names inside an instance: constants, arguments, defaults."""
+        values = dict(self.lets)
+        defaults = Scope(self.lets)
+        for parameter in stage.parameters:
+            name = parameter.name.text
+            if name in bound:
+                values[name] = bound[name]
+            elif parameter.default is not None:
+                values[name] = self.evaluator.value(parameter.default, defaults)
+        return values
+
+    def unused_stages(self) -> None:
+        """Check the stages that no instance has checked, and the parameters of all."""
+        for stage in self.declarations.stages.values():
+            self._check_parameters(stage)
+            if stage.name.text not in self.instantiated:
+                self._check_abstractly(stage)
+
+    def _check_parameters(self, stage: nodes.Stage) -> None:
+        seen: dict[str, nodes.Name] = {}
+        for parameter in stage.parameters:
+            name = parameter.name
+            if name.text in RESERVED_PARAMETERS:
+                self.evaluator.report("E208", f"no parameter can be named '{name.text}'", name.span)
+            elif name.text in seen:
+                report_twice(self.evaluator, name, seen[name.text], "parameter")
+            elif name.text in self.declarations.lets:
+                report_twice(self.evaluator, name, self.declarations.lets[name.text].name, "")
+            seen.setdefault(name.text, name)
+
+    def _check_abstractly(self, stage: nodes.Stage) -> None:
+        """Find, once, what is wrong with a stage whatever its arguments are."""
+        if stage.name.text in self.checked:
+            return
+        self.checked.add(stage.name.text)
+        values = {**self.lets, **{p.name.text: UNKNOWN for p in stage.parameters}}
+        for parameter in stage.parameters:
+            if parameter.default is not None:
+                self.evaluator.value(parameter.default, Scope(self.lets))
+        scope = Scope(values, stage.name.text)
+        scope.above = scope.items["input"] = UNKNOWN
+        self.instantiated.add(stage.name.text)
+        if stage.name.text in self.recursive:
+            scope.items.update({i.name.text: UNKNOWN for i in stage.items if isinstance(i, nodes.Item)})
+        self._unroll(stage, scope)
+
+
+def _paths(of: Layer | list[Layer] | None) -> tuple[str, ...]:
+    if of is None:
+        return ()
+    return (of.path,) if isinstance(of, Layer) else tuple(layer.path for layer in of)
+
+
+def _parameters(path: str, op: Any, bound: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """Return a layer's parameters; a tied decoder has those of its encoder."""
+    if isinstance(op, Decode) and op.tied:
+        return tuple(p for p in bound["like"].parameters if p.role == "weight")
+    return parameters_of(path, op)
+
+
+_WEIGHT = Argument("weight", WEIGHT, 1.0, keyword_only=True)
+_OF = Argument("of", LayerArgument("above"), None, keyword_only=True)
+
+
+def _with_weight(table: Signature) -> Signature:
+    return Signature(table.name, (*table.arguments, _WEIGHT))
+
+
+def _stage_signature(stage: nodes.Stage) -> Signature:
+    rows = tuple(
+        Argument(p.name.text, ANY, REQUIRED if p.default is None else None, keyword_only=False)
+        for p in stage.parameters
+    )
+    return Signature(stage.name.text, (*rows, _OF))
+
+
+# --- train and limits ------------------------------------------------------------------------------------
+
+
+def _training(train: nodes.Train | None, evaluator: Evaluator, lets: Mapping[str, Value]) -> Training | None:
+    if train is None:
+        return Training()
+    settings = [s for s in train.settings if isinstance(s, nodes.Setting)]
+    arguments = tuple(nodes.Argument(s.span, s.name, s.value) for s in settings)
+    training = evaluator.invoke(Training, signature("train", Training), arguments, train.span, Scope(lets))
+    return None if isinstance(training, Unknown) else training
+
+
+def _check_size(graph: Graph, network: nodes.Network, evaluator: Evaluator) -> None:
+    total = sum(parameter.size for parameter in graph.parameters)
+    if total <= MOST_PARAMETERS:
+        return
+    largest = max(graph.parameters, key=lambda parameter: parameter.size)
+    evaluator.report(
+        "E602",
+        f"the network has {total:,} parameters, more than {MOST_PARAMETERS:,}",
+        network.name.span,
+        notes=(f"the largest is '{largest.name}' with {largest.size:,}",),
+    )
+
+
+def _warn_unread(graph: Graph, builder: _Builder, collector: Collector) -> None:
+    """Warn of layers that neither a layer, nor an objective, nor the output reads."""
+    read = {path for layer in graph.layers for path in layer.reads} | builder.also_read | {graph.output.path}
+    read.update(path for objective in graph.objectives for path in objective.reads)
+    for layer in graph.layers:
+        if layer.path not in read:
+            note = builder.places[layer.path].note
+            message = f"nothing reads the layer '{layer.path}'"
+            collector.add(Diagnostic("W201", message, layer.span, notes=(note,) if note else ()))

@@ -1,0 +1,420 @@
+"""Expressions to values, and the arguments of a call to those of a Python callable.
+
+Every function reports what is wrong to the collector and answers `UNKNOWN`; what is made from an unknown value
+is unknown and stays silent, so that one mistake gives one diagnostic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lnet.compiler.core.arguments import (
+    NONE,
+    Argument,
+    ArgumentType,
+    Context,
+    LayerArgument,
+    Mismatch,
+    Refused,
+    Signature,
+    signature,
+)
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Sheet
+from lnet.compiler.core.values import UNKNOWN, Extents, Unknown, Value, Word, describe
+from lnet.compiler.settings import CALLS
+from lnet.dsl import nodes
+from lnet.dsl.diagnostics import Collector, Diagnostic, did_you_mean
+from lnet.dsl.source import Span
+
+from .arithmetic import Unfit, elementwise
+from .scope import Entry, Instance, Scope, find_default, layer_of, members
+from .vocabulary import CONSTANTS, WORDS, argument_hints, call_hints, setting_hints, value_hints
+
+ATTRIBUTES = ("height", "width", "maps")
+
+ANY = ArgumentType("a value", lambda value: NONE if value is None else value)
+"""The type of a stage's parameter and of a `let`."""
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """Evaluates expressions and calls over one source."""
+
+    collector: Collector
+    input: Sheet | Unknown = UNKNOWN
+    wanted: str = ""  # what the argument that is evaluated must be
+    place: str = ""  # the item of a stage's instance that is elaborated, and the line that calls the stage
+
+    def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
+        found = Diagnostic(code, message, span, **details)
+        context = tuple(note for note in (self.wanted, self.place) if note)
+        self.collector.add(replace(found, notes=(*found.notes, *context)))
+        return UNKNOWN
+
+    @contextmanager
+    def noting(self, **context: str) -> Iterator[None]:
+        """Add the `wanted` type, or the `place`, to what is reported."""
+        before = {name: getattr(self, name) for name in context}
+        for name, note in context.items():
+            setattr(self, name, note)
+        try:
+            yield
+        finally:
+            for name, note in before.items():
+                setattr(self, name, note)
+
+    def line(self, span: Span) -> int:
+        """Return the line of the source at which something begins."""
+        return self.collector.source.position(span.start)[0]
+
+    # --- expressions -------------------------------------------------------------------------------------
+
+    def value(self, expr: nodes.Expr, scope: Scope, wanted: ArgumentType = ANY) -> Value:
+        """Evaluate an expression; words of the `wanted` type come before parameters and constants."""
+        match expr:
+            case nodes.Number():
+                return expr.value
+            case nodes.SizeWord():
+                return Extents(expr.extents)
+            case nodes.String(value=value) | nodes.Constant(value=value):
+                return value
+            case nodes.Group(inner=inner):
+                return self.value(inner, scope, wanted)
+            case nodes.Path():
+                return self._name(expr, scope, wanted)
+            case nodes.Negative(operand=operand):
+                return self._combine("-", 0, self.value(operand, scope), expr.span)
+            case nodes.Chain():
+                return self._chain(expr, scope)
+            case nodes.List(items=items):
+                return tuple(self.value(item, scope) for item in items)
+            case nodes.Call():
+                return self._call(expr, scope)
+
+    def _name(self, path: nodes.Path, scope: Scope, wanted: ArgumentType) -> Value:
+        if len(path.parts) > 1:
+            return self._attribute(path, scope)
+        (name,) = path.parts
+        if name in wanted.words:
+            return Word(name)
+        if name in scope.values:
+            return scope.values[name]
+        if name in WORDS and wanted is ANY:
+            return Word(name)
+        if name in scope.items or name in scope.pending:
+            return self.report(
+                "E305",
+                f"expected a value, found the item '{name}'",
+                path.span,
+                hints=(f"its extents are '{name}.height', '{name}.width' and '{name}.maps'",),
+            )
+        if name in WORDS:
+            return Word(name)
+        return self.report(
+            "E201",
+            f"there is no {'word, ' if wanted.words else ''}parameter or 'let' named '{name}' here",
+            path.span,
+            hints=self._comment_hint(path)
+            or value_hints(name, [*scope.values, *_words_of(wanted)], wanted.calls),
+        )
+
+    def _comment_hint(self, path: nodes.Path) -> tuple[str, ...]:
+        """Return a hint where `//` was meant as a comment, as in other languages."""
+        before = self.collector.source.text[: path.span.start].rstrip(" \t")
+        return ("'//' divides and rounds down: a comment begins with '#'",) if before.endswith("//") else ()
+
+    def _attribute(self, path: nodes.Path, scope: Scope) -> Value:
+        if path.parts[-1] not in ATTRIBUTES:
+            return self.report(
+                "E305",
+                f"expected a value, found '{path.text}'",
+                path.span,
+                notes=("of a layer, 'height', 'width' and 'maps' can be read",),
+                hints=did_you_mean(path.parts[-1], ATTRIBUTES),
+            )
+        layer = self.layer(nodes.Path(path.span, path.parts[:-1]), scope)
+        return UNKNOWN if isinstance(layer, Unknown) else getattr(layer.sheet, path.parts[-1])
+
+    def _chain(self, chain: nodes.Chain, scope: Scope) -> Value:
+        result = self.value(chain.first, scope)
+        span = chain.first.span
+        for operator, operand in chain.rest:
+            span = span.to(operand.span)
+            result = self._combine(operator, result, self.value(operand, scope), span)
+        return result
+
+    def _combine(self, operator: str, left: Value, right: Value, span: Span) -> Value:
+        if isinstance(left, Unknown) or isinstance(right, Unknown):
+            return UNKNOWN
+        for side in (left, right):
+            if isinstance(side, bool) or not isinstance(side, int | float | Extents):
+                return self.report(
+                    "E305", f"'{operator}' needs numbers or sizes, found {describe(side)}", span
+                )
+        try:
+            return elementwise(operator, left, right)
+        except ZeroDivisionError:
+            return self.report("E307", "division by zero", span)
+        except Unfit as error:
+            return self.report("E308", str(error), span)
+
+    # --- layers ------------------------------------------------------------------------------------------
+
+    def layer(self, path: nodes.Path, scope: Scope) -> Layer | Unknown:
+        """Return the layer that a path names, backwards only."""
+        items: Mapping[str, Entry] = scope.items
+        entry: Entry = UNKNOWN
+        for depth, part in enumerate(path.parts):
+            if part not in items:
+                return self._no_layer(path, depth, items, scope)
+            entry = items[part]
+            if isinstance(entry, Unknown):
+                return UNKNOWN
+            items = members(entry)
+        layer = layer_of(entry)
+        if layer is None:
+            return self.report(
+                "E305",
+                f"expected a layer, found the objective '{path.text}'",
+                path.span,
+                notes=("an objective is no layer: it has no value that can be read",),
+            )
+        return layer
+
+    def _no_layer(self, path: nodes.Path, depth: int, items: Mapping[str, Entry], scope: Scope) -> Unknown:
+        part = path.parts[depth]
+        if depth == 0 and part in scope.pending:
+            return self.report(
+                "E205",
+                f"'{part}' stands further down: a layer reads only what stands above it",
+                path.span,
+                related=((scope.pending[part].span, "declared here"),),
+            )
+        if depth == 0:
+            hints = did_you_mean(part, items)
+            return self.report("E203", f"there is no layer named '{part}' above", path.span, hints=hints)
+        owner = ".".join(path.parts[:depth])
+        return self.report(
+            "E203", f"'{owner}' has no layer named '{part}'", path.span, hints=did_you_mean(part, items)
+        )
+
+    # --- calls -------------------------------------------------------------------------------------------
+
+    def _call(self, call: nodes.Call, scope: Scope) -> Value:
+        function = CALLS.get(call.name.text)
+        if function is None:
+            return self.report(
+                "E202",
+                f"there is nothing named '{call.name.text}' that can be called in a value",
+                call.name.span,
+                notes=() if self.wanted else (f"what can be called is {', '.join(CALLS)}",),
+                hints=call_hints(call.name.text),
+            )
+        table = signature(call.name.text, function)
+        return self.invoke(function, table, call.arguments, call.name.span, scope)
+
+    def invoke(
+        self,
+        function: Callable[..., Any],
+        table: Signature,
+        arguments: tuple[nodes.Argument, ...],
+        span: Span,
+        scope: Scope,
+    ) -> Any:
+        """Call a Python callable with the arguments of a call in the file."""
+        with self.noting(wanted=""):
+            given = self.match(table, arguments, span)
+            bound = self.bind(table, given, span, scope)
+            if isinstance(bound, Unknown):
+                return UNKNOWN
+            return self.apply(function, bound, given, span)
+
+    def apply(
+        self,
+        function: Callable[..., Any],
+        bound: dict[str, Any],
+        given: Mapping[str, nodes.Argument],
+        span: Span,
+    ) -> Any:
+        try:
+            return function(**bound)
+        except Refused as refused:
+            argument = given.get(refused.argument)
+            return self.report(
+                refused.code,
+                refused.message,
+                argument.value.span if argument else span,
+                label=refused.label,
+                notes=refused.notes,
+                hints=refused.hints,
+            )
+
+    def match(
+        self, table: Signature, arguments: tuple[nodes.Argument, ...], span: Span
+    ) -> dict[str, nodes.Argument]:
+        """Bind the arguments of a call to names; report those that fit nowhere."""
+        given: dict[str, nodes.Argument] = {}
+        names = [row.name for row in table.given]
+        rows = iter(table.positional)
+        for argument in arguments:
+            if argument.name is None:
+                name = self._positional(table, rows, argument, given)
+            else:
+                name = argument.name.text
+                if name not in names:
+                    self._unknown_argument(table, argument.name, names)
+                    continue
+            if name is None:
+                continue
+            if name in given:
+                self.report(
+                    "E302",
+                    f"'{name}' is given twice to '{table.name}'",
+                    argument.span,
+                    related=((given[name].span, "given here first"),),
+                )
+            else:
+                given[name] = argument
+        return given
+
+    def _positional(
+        self, table: Signature, rows: Any, argument: nodes.Argument, given: dict[str, nodes.Argument]
+    ) -> str | None:
+        if any(a.name is not None for a in given.values()):
+            self.report(
+                "E311",
+                "an argument without a name stands behind one with a name",
+                argument.span,
+                hints=("positional arguments come first: give this one its name",),
+            )
+            return None
+        row = next(rows, None)
+        if row is None:
+            count = len(table.positional)
+            self.report(
+                "E304",
+                f"'{table.name}' takes {_count(count, 'positional argument')}, found one more",
+                argument.span,
+                notes=(f"its arguments are {table}",),
+            )
+            return None
+        return str(row.name)
+
+    def _unknown_argument(self, table: Signature, name: nodes.Name, names: list[str]) -> None:
+        of_train = table.name == "train"
+        code, what = ("E510", "setting") if of_train else ("E301", "argument")
+        self.report(
+            code,
+            f"'{table.name}' has no {what} '{name.text}'",
+            name.span,
+            notes=(f"its {what}s are {', '.join(names)}" if names else f"it takes no {what}s",),
+            hints=setting_hints(name.text) if of_train else argument_hints(name.text, names),
+        )
+
+    def bind(
+        self, table: Signature, given: Mapping[str, nodes.Argument], span: Span, scope: Scope
+    ) -> dict[str, Any] | Unknown:
+        """Return the values of all arguments, defaults of layers included; UNKNOWN if one of them is."""
+        bound: dict[str, Any] = {}
+        for row in table.arguments:
+            if row.name in given:
+                bound[row.name] = self.convert(row, given[row.name].value, scope, table.name)
+            elif isinstance(row.type, Context):
+                bound[row.name] = getattr(self, row.type.name)
+            elif isinstance(row.type, LayerArgument) and row.type.default is not None:
+                bound[row.name] = self._default_layer(row, bound, span, scope, table.name)
+            elif row.required:
+                bound[row.name] = self.report(
+                    "E303",
+                    f"'{table.name}' needs '{row.name}', {row.type.expected}",
+                    span,
+                    notes=(f"its arguments are {table}",),
+                )
+        return UNKNOWN if any(_is_unknown(value) for value in bound.values()) else bound
+
+    def convert(self, row: Argument, expr: nodes.Expr, scope: Scope, owner: str) -> Any:
+        """Return an expression as a value of an argument's type."""
+        if isinstance(row.type, LayerArgument):
+            return self._layers(row.type, expr, scope, f"'{row.name}' of '{owner}'")
+        assert isinstance(row.type, ArgumentType), "Context parameters cannot be given"
+        must_be = f"'{row.name}' of '{owner}' must be {row.type.expected}"
+        with self.noting(wanted="" if row.type is ANY else must_be):
+            value = self.value(expr, scope, row.type)
+        if _is_unknown(value):
+            return UNKNOWN
+        try:
+            converted = row.type.convert(value)
+        except Mismatch as mismatch:
+            code, found = "E306", str(mismatch)
+        else:
+            if converted is not None:
+                return None if converted is NONE else converted
+            code, found = "E305", f"found {_found(expr, value)}"
+        return self.report(code, f"{must_be}, {found}", expr.span, hints=_mismatch_hints(value, row.type))
+
+    def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
+        if not kind.many:
+            if isinstance(expr, nodes.Path):
+                return self.layer(expr, scope)
+            return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
+        if not isinstance(expr, nodes.List) or not expr.items:
+            return self.report("E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span)
+        single = LayerArgument()
+        layers = [self._layers(single, item, scope, what) for item in expr.items]
+        return UNKNOWN if any(_is_unknown(layer) for layer in layers) else layers
+
+    def _default_layer(
+        self, row: Argument, bound: Mapping[str, Any], span: Span, scope: Scope, owner: str
+    ) -> Layer | Unknown:
+        assert isinstance(row.type, LayerArgument)
+        layer = find_default(row.type.default, bound, scope)
+        if layer is not None:
+            return layer
+        missing = {
+            "nearest local": "a 'local' layer above it in its block",
+            "nearest pool": "a pool above it that is made from its 'encode'",
+        }[row.type.default or "above"]
+        return self.report(
+            "E501",
+            f"'{owner}' needs {missing}, and there is none",
+            span,
+            hints=(f"name one with '{row.name}'",),
+        )
+
+
+def _words_of(wanted: ArgumentType) -> Iterable[str]:
+    """Return the words and constants that an argument takes."""
+    if wanted is ANY:
+        return (*WORDS, *CONSTANTS)
+    return (*wanted.words, *(word for word in CONSTANTS if f"'{word}'" in wanted.expected))
+
+
+def _found(expr: nodes.Expr, value: Value) -> str:
+    return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
+
+
+def _mismatch_hints(value: Value, wanted: ArgumentType) -> tuple[str, ...]:
+    if isinstance(value, Word):
+        return did_you_mean(value.text, _words_of(wanted))
+    if isinstance(value, str) and value in _words_of(wanted):
+        return (f"a word stands without quotes: {value}",)
+    if isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value):
+        return (f"a size is written {'x'.join(map(str, value))}",)
+    return ()
+
+
+def _is_unknown(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(_is_unknown(item) for item in value)
+    return isinstance(value, Unknown)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+__all__ = ["ANY", "ATTRIBUTES", "Evaluator", "Instance"]

@@ -1,0 +1,75 @@
+"""Warnings of what will learn nothing: a network without objectives, stages and layers that no objective trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.graph.views import trained_parameters
+from lnet.dsl import nodes
+from lnet.dsl.diagnostics import Collector, Diagnostic
+
+from .scope import Place
+
+MOST_LISTED = 6
+
+
+def warn_untrained(
+    graph: Graph, network: nodes.Network, places: Mapping[str, Place], collector: Collector
+) -> None:
+    """Warn of weights that no objective trains, but for frozen ones; a stage that has no others is named as a whole."""
+    if not graph.objectives:
+        collector.add(
+            Diagnostic(
+                "W501",
+                f"the network '{graph.name}' has no objective, so it learns nothing",
+                network.name.span,
+                hints=(
+                    "add one, such as 'learn: rica()' in a stage, or 'learn: cross_entropy()' as the last item",
+                ),
+            )
+        )
+        return
+    trained = trained_parameters(graph)
+    idle, busy = [], set[str]()
+    for layer in filter(_owns_weights, graph.layers):
+        if any(p.name in trained or graph.is_frozen(p.name) for p in layer.parameters):
+            busy.update(_stages(layer.path))
+        else:
+            idle.append(layer)
+    groups: dict[str, list[str]] = {}
+    for layer in idle:
+        outermost = next((stage for stage in _stages(layer.path) if stage not in busy), layer.path)
+        groups.setdefault(outermost, []).append(layer.path)
+    for path, names in groups.items():
+        collector.add(_untrained(graph, path, names, places[path]))
+
+
+def _owns_weights(layer: Layer) -> bool:
+    """Whether a layer has weights, and not those of another, as a tied decoder does."""
+    return any(parameter.name.startswith(f"{layer.path}.") for parameter in layer.parameters)
+
+
+def _stages(path: str) -> Iterator[str]:
+    """Yield the instances that a layer stands in, the outermost first."""
+    parts = path.split(".")
+    yield from (".".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _untrained(graph: Graph, path: str, names: Sequence[str], place: Place) -> Diagnostic:
+    notes = [place.note] if place.note else []
+    if [path] != names:
+        more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        notes.append(f"its layers with weights: {', '.join(names[:MOST_LISTED])}{more}")
+    if graph.training.gradients == "stage":
+        notes.append(
+            "with 'gradients = stage' an objective trains the stage that it stands in, and nothing outside"
+        )
+    return Diagnostic(
+        "W502",
+        f"no objective trains the weights of '{path}'",
+        place.span,
+        notes=tuple(notes),
+        hints=(f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {path}",),
+    )

@@ -1,0 +1,271 @@
+"""What the language calls things, and what other frameworks call them: the hints for names that do not exist.
+
+A foreign name is looked up without its case, underscores and dimensions: `Conv2d`, `conv_2d` and `conv` are one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from lnet.compiler.core.arguments import ArgumentType, Signature, listed, signature
+from lnet.compiler.objectives import OBJECTIVE_KINDS
+from lnet.compiler.ops import LAYER_KINDS
+from lnet.compiler.rules import RULES
+from lnet.compiler.settings import CALLS, Training
+from lnet.dsl.diagnostics import did_you_mean
+
+TRAIN = signature("train", Training)
+CONSTANTS = ("true", "false", "none")
+
+
+def _signatures() -> Iterator[Signature]:
+    tables: tuple[Mapping[str, Callable[..., Any]], ...] = (LAYER_KINDS, OBJECTIVE_KINDS, CALLS)
+    for table in tables:
+        yield from (signature(name, function) for name, function in table.items())
+    yield TRAIN
+
+
+WORDS = frozenset(
+    word
+    for table in _signatures()
+    for argument in table.given
+    if isinstance(argument.type, ArgumentType)
+    for word in argument.type.words
+) - set(CONSTANTS)
+"""Every word that some argument takes."""
+
+
+# --- hints -----------------------------------------------------------------------------------------------
+
+
+def kind_hints(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return hints for an unknown kind."""
+    return _suggested(name, kinds, KINDS)
+
+
+def call_hints(name: str) -> tuple[str, ...]:
+    """Return hints for an unknown function in a value."""
+    return _suggested(name, CALLS, FUNCTIONS)
+
+
+def argument_hints(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return hints for an unknown argument."""
+    known = tuple(known)
+    meant = next((own for own in ARGUMENTS.get(_key(name), ()) if own in known), name)
+    return did_you_mean(meant, known)
+
+
+def setting_hints(name: str) -> tuple[str, ...]:
+    """Return hints for an unknown setting of `train`."""
+    owners = [owner for owner in CALLS if name in (row.name for row in signature(owner, CALLS[owner]).given)]
+    key = _key(name)
+    if owners and key not in SETTINGS:
+        setting = "data" if "frames" in owners else "update"
+        places = ", ".join(f"'{owner}'" for owner in owners)
+        return (f"'{name}' is an argument of {places}: write it there, in '{setting} = {owners[0]}(...)'",)
+    return _suggested(name, (row.name for row in TRAIN.given), SETTINGS)
+
+
+def option_hint(option: str) -> str | None:
+    """Return a hint for a command-line option that is a setting of the file."""
+    name = option.lstrip("-").replace("-", "_")
+    if name in (row.name for row in TRAIN.given):
+        return f"Write '--set train.{name}=...'."
+    hint = SETTINGS.get(_key(name))
+    return None if hint is None else f"It is a setting of the file: {hint}"
+
+
+def value_hints(name: str, known: Iterable[str], calls: Iterable[str]) -> tuple[str, ...]:
+    """Return hints for an unknown bare name; `calls` make the type wanted there."""
+    for call in calls:
+        if name.casefold() == call:
+            needed = ", ".join(
+                f"{row.name} = ..." for row in signature(call, CALLS[call]).given if row.required
+            )
+            return (f"write '{call}({needed})'",)
+    return _suggested(name, known, VALUES)
+
+
+def _suggested(name: str, known: Iterable[str], foreign: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the hint for a name of another framework, or else the names that are close."""
+    known = tuple(known)
+    key = _key(name)
+    if name.casefold() not in known and key in foreign:
+        return (foreign[key],)
+    return did_you_mean(key if key in known else name, known)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[123]d|layer$|_", "", name.casefold())
+
+
+# --- names of other frameworks ---------------------------------------------------------------------------
+
+
+def _named(*entries: tuple[str, str]) -> dict[str, str]:
+    """Return the hint of every name: each entry has names, with blanks between them, and their hint."""
+    return {name: hint for names, hint in entries for name in names.split()}
+
+
+KINDS = _named(
+    (
+        "conv convolution convolutional",
+        "write 'local(field, maps, share = all)': a convolution is a local layer whose positions share their weights",
+    ),
+    (
+        "convtranspose convtransposed transposedconv deconv deconvolution",
+        "write 'decode(like = LAYER)': the transpose of a local layer",
+    ),
+    (
+        "locallyconnected unsharedconv localconv lc",
+        "write 'local(field, maps)': every position learns its own weights",
+    ),
+    (
+        "linear fc fullyconnected innerproduct affine mlp",
+        "write 'dense(units)': every unit reads the whole sheet",
+    ),
+    ("flatten reshape view permute squeeze", "leave it out: 'dense' reads a whole sheet as it is"),
+    ("dropout spatialdropout alphadropout dropblock", "leave it out: the language has no dropout"),
+    (
+        "batchnorm batchnormalization bn layernorm layernormalization groupnorm instancenorm rmsnorm lrn "
+        "localresponsenorm localresponsenormalization normalization normalize norm",
+        "write 'lcn(field)': local contrast normalisation is the one that the language has",
+    ),
+    ("softmax logsoftmax", "leave it out: 'cross_entropy' reads the values before the softmax"),
+    (
+        "maxpool maxpooling",
+        "write 'maxpool(field, stride = field)': the stride is 1 unless it is given",
+    ),
+    (
+        "avgpool averagepool averagepooling avgpooling meanpool",
+        "write 'avgpool(field, stride = field)': the stride is 1 unless it is given",
+    ),
+    ("lppool pool pooling", "write 'l2pool(field)', 'maxpool(field)' or 'avgpool(field)'"),
+    (
+        "globalavgpool globalaveragepool globalaveragepooling adaptiveavgpool gap",
+        "write 'avgpool(size(LAYER.height, LAYER.width))', with the extents of the layer that it reads",
+    ),
+    (
+        "globalmaxpool globalmaxpooling adaptivemaxpool",
+        "write 'maxpool(size(LAYER.height, LAYER.width))', with the extents of the layer that it reads",
+    ),
+    (
+        "activation leakyrelu prelu elu selu celu gelu silu swish mish relu6 hardtanh hardswish",
+        "write 'relu()', 'tanh()', 'sigmoid()' or 'softplus()': these are the functions that the language has",
+    ),
+    ("logistic logit", "write 'sigmoid()'"),
+    (
+        "mse mseloss meansquarederror l2loss squarederrorloss",
+        "write 'squared_error(of, target = LAYER)', or 'l2()' for the squares of one layer",
+    ),
+    ("mae l1loss meanabsoluteerror", "write 'l1()': the sum of absolute values of a layer"),
+    (
+        "crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy nll nllloss softmaxcrossentropy "
+        "softmaxloss",
+        "write 'cross_entropy()', which reads the values before the softmax",
+    ),
+    (
+        "bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy sigmoidcrossentropy",
+        "write 'one_vs_all()', which reads the values before the sigmoid",
+    ),
+    ("concatenate cat merge stack", "write 'concat([left, right])'"),
+    ("sum plus residual shortcut", "write 'add([left, right])'"),
+    ("centercrop cropping slice", "write 'crop(size)': the central rows and columns"),
+    ("zeropadding pad padding", "write 'pad = ...' in the layer that reads it"),
+    (
+        "sequential module block model",
+        "write 'stage NAME(PARAMETERS) { ... }' beside the network, and its name here",
+    ),
+)
+"""What to write for kinds of other frameworks."""
+
+FUNCTIONS = _named(
+    (
+        "rmsprop adamw nadam lion adadelta lbfgs ftrl",
+        "write 'adam(rate = 0.001)': of these rules it is nearest",
+    ),
+    ("momentum nesterov", "write 'sgd(rate, momentum = 0.9)'"),
+    ("imagefolder images dataset folder dataloader video", "write 'frames(\"PATH\")'"),
+)
+"""What to write for functions of other frameworks."""
+
+ARGUMENTS = {
+    "kernel": ("field",),
+    "kernelsize": ("field",),
+    "filtersize": ("field",),
+    "poolsize": ("field",),
+    "ksize": ("field",),
+    "window": ("field",),
+    "size": ("field",),
+    "filters": ("maps", "units"),
+    "channels": ("maps", "units"),
+    "outchannels": ("maps", "units"),
+    "features": ("maps", "units"),
+    "outfeatures": ("maps", "units"),
+    "numoutput": ("maps", "units"),
+    "strides": ("stride",),
+    "padding": ("pad",),
+    "zeros": ("pad",),
+    "usebias": ("bias",),
+    "activation": ("act",),
+    "nonlinearity": ("act",),
+    "epsilon": ("eps",),
+    "input": ("of",),
+    "inputs": ("of",),
+    "lr": ("rate",),
+    "learningrate": ("rate",),
+    "eta": ("rate",),
+    "folder": ("path",),
+    "directory": ("path",),
+    "root": ("path",),
+    "classes": ("labels", "units"),
+}
+"""What the language calls arguments of other frameworks: the first that a call has is meant."""
+
+SETTINGS = _named(
+    (
+        "lr learningrate eta baselr stepsize",
+        "write it in the update rule: 'update = adam(rate = 0.001)'",
+    ),
+    (
+        "optimizer optimiser optim solver rule",
+        f"write 'update = adam(rate = 0.001)': the update rules are {listed(list(map(repr, RULES)), 'and')}",
+    ),
+    (
+        "epochs epoch numepochs nepochs maxepochs passes",
+        "write 'steps = ...': a step is one batch, so N epochs are N * images / batch steps",
+    ),
+    ("batchsize minibatch bs", "did you mean 'batch'?"),
+    ("iterations maxiter numsteps maxsteps trainsteps numiterations", "did you mean 'steps'?"),
+    ("dataset images folder files trainset", "write 'data = frames(\"PATH\")'"),
+    ("randomseed randomstate manualseed", "did you mean 'seed'?"),
+    ("dtype amp mixedprecision fp16 bf16 halfprecision", "did you mean 'precision'?"),
+    ("saveevery checkpointevery saveinterval", "did you mean 'checkpoint'?"),
+    (
+        "loss losses criterion objective metrics",
+        "objectives are items of the network, such as 'learn: cross_entropy()'",
+    ),
+    (
+        "scheduler lrschedule decay",
+        "write it in the update rule: 'update = adam(rate = 0.001, schedule = cosine)'",
+    ),
+    (
+        "weightdecay l2 regularization regularizer",
+        "leave it out: the language has no decay of weights",
+    ),
+    (
+        "workers numworkers gpus gpu devices device numgpus machines threads",
+        "leave it out: a file says nothing of machines; 'lnetc compile --workers N' and 'lnetc run --cluster' do",
+    ),
+    ("directory output outputdir logdir", "leave it out: 'lnetc run -d DIRECTORY' says where a run is kept"),
+)
+"""What to write for settings of other frameworks."""
+
+VALUES = _named(
+    ("null nil", "did you mean 'none'?"),
+    ("yes on", "did you mean 'true'?"),
+    ("no off", "did you mean 'false'?"),
+)
+"""What to write for constants of other languages."""

@@ -1,0 +1,144 @@
+"""What the compiler knows after each stage, as stable text: for `lnetc compile --emit` and the golden tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Region, Window
+from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.placement import Placement
+from lnet.compiler.cut.schedule import Phase, Programme, schedule
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import Objective
+from lnet.dsl import nodes
+
+
+def dump_module(module: nodes.Module) -> str:
+    """Return the syntax tree, a node a line, children indented."""
+    lines = [line for declaration in module.declarations for line in _node(declaration, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _node(node: nodes.Node, indent: str) -> Iterator[str]:
+    plain, children = [], []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if field.name == "span":
+            continue
+        if isinstance(value, nodes.Name):
+            plain.append(value.text)
+        elif isinstance(value, nodes.Node):
+            children.append(value)
+        elif isinstance(value, tuple) and not all(isinstance(v, str) for v in value):
+            flat = [v for pair in value for v in (pair if isinstance(pair, tuple) else (pair,))]
+            children += [v for v in flat if isinstance(v, nodes.Node)]
+            plain += [v for v in flat if isinstance(v, str)]
+        else:
+            plain.append(".".join(value) if isinstance(value, tuple) else repr(value))
+    yield f"{indent}{type(node).__name__} {' '.join(plain)}".rstrip()
+    for child in children:
+        yield from _node(child, indent + "  ")
+
+
+def dump_graph(graph: Graph) -> str:
+    """Return layers and objectives, one a line."""
+    lines = [f"network {graph.name}", *map(_layer, graph.layers), *map(_objective, graph.objectives)]
+    settings = graph.training
+    lines += [f"train {field.name} = {getattr(settings, field.name)}" for field in fields(settings)]
+    return "\n".join(lines) + "\n"
+
+
+def _layer(layer: Layer) -> str:
+    shown = " ".join(_argument(field.name, getattr(layer.op, field.name)) for field in fields(layer.op))  # type: ignore[arg-type]
+    parameters = " ".join(f"{p.name}{list(p.shape)}" for p in layer.parameters)
+    line = f"{layer.path} = {layer.op.kind}({', '.join(layer.reads)}) {layer.sheet} {shown}".rstrip()
+    return f"{line}  {parameters}" if parameters else line
+
+
+def _argument(name: str, value: object) -> str:
+    if isinstance(value, Window):
+        rows, columns = value.rows, value.columns
+        pad = f" pad={rows.before},{columns.before}-{rows.after},{columns.after}"
+        padded = (rows.before, rows.after, columns.before, columns.after) != (0, 0, 0, 0)
+        return f"field={value.field} stride={rows.stride}x{columns.stride}" + (pad if padded else "")
+    return f"{name}={value}"
+
+
+def _objective(objective: Objective) -> str:
+    return (
+        f"{objective.path} = {objective.term.kind}({', '.join(objective.reads)}) "
+        f"weight={objective.weight:g} part of {objective.part_of}"
+    )
+
+
+def dump_partition(partition: Partition) -> str:
+    """Return the pieces of each tile and the messages it receives."""
+    lines = [f"tiles {partition.tiles}", f"exchanged {' '.join(partition.exchanged)}"]
+    for tile, pieces in enumerate(partition.pieces):
+        lines.append(f"tile {tile}")
+        for piece in pieces:
+            owned, computed, held = map(_region, (piece.owned, piece.computed, piece.held))
+            lines.append(f"  {piece.layer} owned {owned} computed {computed} held {held}")
+        lines += [
+            f"  {m.kind} {m.layer} from {m.sender} {_region(m.region)} {m.values:,} values"
+            for m in partition.messages
+            if m.receiver == tile
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _region(region: Region) -> str:
+    if not region.area:
+        return "-"
+    return f"{region.rows.start}:{region.rows.stop},{region.columns.start}:{region.columns.stop}"
+
+
+def dump_placement(placement: Placement) -> str:
+    """Return the home of every shard."""
+    names = [worker.name for worker in placement.cluster.workers]
+    lines = [
+        f"tile[{replica},{tile}] {names[home]}"
+        for replica, homes in enumerate(placement.tiles)
+        for tile, home in enumerate(homes)
+    ]
+    lines += [f"server[{tile}] {names[home]}" for tile, home in enumerate(placement.servers)]
+    lines += [f"spare {worker.name}" for worker in placement.spares]
+    return "\n".join(lines) + "\n"
+
+
+def dump_schedule(graph: Graph, partition: Partition) -> str:
+    """Return the phases of each tile's step."""
+    programmes = [schedule(graph, partition, tile) for tile in range(partition.count)]
+    return "".join(f"{line}\n" for programme in programmes for line in _programme(programme))
+
+
+def _programme(programme: Programme) -> Iterator[str]:
+    yield f"tile {programme.tile} image {_region(programme.image)}"
+    for weights in programme.weights:
+        lent = "".join(f" {_part(region)} from {owner}" for owner, region in weights.lent)
+        owned = dict(programme.owned)
+        mine = f" owned {_part(owned[weights.name])}" if weights.name in owned else ""
+        yield f"  weights {weights.name}{mine}{lent and f' lent{lent}'}"
+    for number, phase in enumerate(programme.phases):
+        yield f"  phase {number}"
+        yield from (f"    {line}" for line in _phase(phase))
+
+
+def _phase(phase: Phase) -> Iterator[str]:
+    for held in phase.held:
+        received = "".join(f" {_region(region)} from {sender}" for sender, region in held.received)
+        yield f"hold {held.layer} {held.size} own {_region(held.own)}{received}"
+    for share in phase.shares:
+        reads = ", ".join(f"{path}[{_part(region)}]" for path, region in share.reads)
+        yield f"compute {share.layer} {share.op.sheet} = {share.op.kind}({reads})"
+    for term in phase.terms:
+        compared = "".join(f" compared {_part(regions[number])}" for number, regions in term.compared)
+        yield f"term {term.objective} owned {_part(term.owned[0])}{compared}"
+    for receiver, parts in phase.sends:
+        yield f"send to {receiver}: {', '.join(f'{path}[{_region(region)}]' for path, region in parts)}"
+
+
+def _part(region: Region | None) -> str:
+    return "all" if region is None else _region(region)

@@ -1,0 +1,147 @@
+"""What a plan computes and what that costs, for people (`lnetc explain`) and for programs (`--json`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lnet.compiler.cut.cost import TileCost, layer_cost, tile_costs, totals
+from lnet.compiler.text_table import WIDE, TextTable, printed
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+SHOWN_WORKERS = 24
+"""Workers in the table for people; `--json` has all of them."""
+
+
+def explain_text(plan: Plan, width: int = WIDE) -> str:
+    """Return tables of layers, workers and sums, which fold where there are fewer columns of text."""
+    graph, batch = plan.graph, plan.graph.training.batch
+    hidden = len(plan.workers) - SHOWN_WORKERS
+    return printed(
+        (
+            f"network {graph.name} from {plan.source_name}",
+            "",
+            _layers(plan),
+            f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'",
+            "",
+            _workers(plan),
+            *(
+                [f"... and {hidden:,} workers more: 'lnetc explain --json' lists them all"]
+                if hidden > 0
+                else []
+            ),
+            "messages and bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of "
+            "parameters",
+            "x bound: halo over the fewest bytes that tiles of this area can do with",
+            "",
+            *_sums(plan),
+        ),
+        width,
+    )
+
+
+def _layers(plan: Plan) -> TextTable:
+    costs = [layer_cost(plan.graph, layer) for layer in plan.graph.layers]
+    return TextTable(
+        ("layer", "kind", "value"),
+        ("field", "sees", "weights", "multiply-adds", "parameters", "state", "activations"),
+        tuple(
+            (
+                cost.path,
+                cost.kind,
+                str(cost.sheet),
+                str(cost.field or ""),
+                str(cost.receptive_field),
+                *map(_count, (cost.weights, cost.multiply_adds)),
+                *map(size_text, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
+            )
+            for cost in costs
+        ),
+    )
+
+
+def _workers(plan: Plan) -> TextTable:
+    costs = tile_costs(plan.graph, plan.partition)
+    rows = []
+    for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
+        held = [costs[tile] for _, tile in tiles]
+        names = " ".join(f"{replica}:{tile}" for replica, tile in tiles) or "spare"
+        rows.append((name, host, names, size_text(memory), *_exchange(held)))
+    return TextTable(
+        ("worker", "host", "tiles"),
+        ("memory", "input", "messages", "halo", "x bound", "reduce", "push, fetch"),
+        tuple(rows),
+    )
+
+
+def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
+    halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
+    return (
+        size_text(sum(tile.input for tile in tiles)),
+        _count(sum(tile.messages for tile in tiles)),
+        size_text(halo),
+        f"{halo / bound:.2f}" if bound else "-",
+        size_text(sum(tile.reduction for tile in tiles)),
+        size_text(round(sum(tile.traffic for tile in tiles))),
+    )
+
+
+def _sums(plan: Plan) -> list[str]:
+    sums = totals(plan.graph, plan.partition)
+    halos = (
+        f"; {size_text(sums.halo)} of halos in a step of one replica, {sums.halo_ratio:.2f} x the lower bound"
+    )
+    return [
+        f"{sums.encoding_weights:,} encoding weights; {sums.parameters:,} parameters with decoders and biases",
+        f"{sums.multiply_adds:,} multiply-adds forward for one image",
+        f"{size_text(sums.parameter_bytes)} of parameters, {size_text(sums.state_bytes)} of optimiser state, "
+        f"{size_text(sums.activation_bytes)} of activations in each replica; "
+        f"{size_text(sums.training_bytes)} to train one in one process",
+        plan.summary().partition("; ")[2] + (halos if sums.halo else ""),
+    ]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def size_text(number: int) -> str:
+    """Return a number of bytes to three figures, in decimal units."""
+    if not number:
+        return "-"
+    amount = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.3g} TB" if amount < 1000 else f"{amount:,.0f} TB"
+
+
+def explain_data(plan: Plan) -> dict[str, Any]:
+    """Return the tables' contents, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
+    graph, partition = plan.graph, plan.partition
+    costs = tile_costs(graph, partition)
+    return {
+        "network": graph.name,
+        "source": plan.source_name,
+        "digest": plan.digest,
+        "batch": graph.training.batch,
+        "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
+        "tiles": [
+            _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio} for cost in costs
+        ],
+        "workers": [
+            {"name": name, "host": host, "tiles": [list(tile) for tile in tiles], "memory": memory}
+            for name, host, tiles, memory in plan.workers
+        ],
+        "grid": [partition.tiles.rows, partition.tiles.columns],
+        "replicas": len(plan.placement.tiles),
+        "totals": asdict(totals(graph, partition)),
+    }
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Write extents as lists."""
+    return {k: list(v.values()) if isinstance(v, dict) else v for k, v in data.items()}

@@ -1,0 +1,40 @@
+"""Whether a run that is stopped has time for its last checkpoint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+
+from lnet.compiler.cut.cost import tile_costs
+from lnet.dsl.diagnostics import Diagnostic
+
+from .explain import size_text
+from .plan import Plan
+
+RATE = 100_000_000
+"""Bytes a second that a plain disk or a shared file system takes; many take ten times as many."""
+
+
+def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
+    """Return a warning where a checkpoint may take longer than the seconds that a run has for it after Ctrl-C.
+
+    On a cluster each worker writes the shards that are placed on it; one process writes all.
+    """
+    shards = [cost.server for cost in tile_costs(plan.graph, plan.partition)]
+    by_worker: Counter[int] = Counter()
+    for shard, worker in zip(shards, plan.placement.servers, strict=True):
+        by_worker[worker if cluster else 0] += shard
+    largest = max(by_worker.values())
+    seconds = ceil(largest / RATE)
+    if seconds <= grace:
+        return None
+    share = f" ({size_text(largest)} on one worker)" if len(by_worker) > 1 else ""
+    return Diagnostic(
+        "W607",
+        f"a checkpoint of '{plan.graph.name}', {size_text(sum(shards))}{share}, takes {seconds:,} s to write at "
+        f"{size_text(RATE)}/s, and after Ctrl-C a run has {grace:g} s",
+        hints=(
+            f"--grace {seconds} (Python: grace={seconds}), or a faster disk; a run that cannot write it in time ends "
+            "with the checkpoint before",
+        ),
+    )

@@ -1,0 +1,174 @@
+"""The plan: the only door between compiler and runtime. Frozen, JSON, versioned, with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.placement import Placement
+from lnet.compiler.files import write_aside
+from lnet.compiler.graph.graph import Graph
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.reader import read_source
+from lnet.dsl.source import Source, Span
+
+from .codec import Malformed, decode, encode
+from .explain import explain_text
+
+FORMAT = 4
+BEFORE = 3
+"""The format of version 0.1, whose max pools counted padding as zeros, and whose images had no list of classes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network, typed and laid out, with the text that it was compiled from.
+
+    `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
+    tile, used by all replicas; the placement is the table of their homes.
+    """
+
+    source_name: str
+    source_text: str
+    overrides: tuple[tuple[str, str], ...]
+    graph: Graph
+    partition: Partition
+    placement: Placement
+
+    @cached_property
+    def source(self) -> Source:
+        return Source(self.source_text, self.source_name)
+
+    @property
+    def source_digest(self) -> str:
+        return hashlib.sha256(self.source_text.encode()).hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything in the plan."""
+        return _digest(encode(self))
+
+    def line(self, span: Span) -> int:
+        """Return the line of the `.lnet` file that something came from."""
+        return self.source.position(span.start)[0]
+
+    def changed_source(self, folder: Path | None = None) -> Path | None:
+        """Return the file that the plan was compiled from, if it has changed since; `folder`: where it stood then."""
+        path = Path(self.source_name)
+        path = path if folder is None else folder / path.name
+        try:
+            return None if read_source(path).text == self.source_text else path
+        except LnetError:
+            return path if path.is_file() else None
+
+    def summary(self) -> str:
+        """Return one line about the plan."""
+        weights = sum(p.size for p in self.graph.parameters)
+        layers, replicas, workers = len(self.graph.visible), len(self.placement.tiles), len(self.workers)
+        return (
+            f"network {self.graph.name}: {layers:,} layers, {weights:,} parameters; "
+            f"{_counted(replicas, 'replica')} of {self.partition.tiles} tiles on {_counted(workers, 'worker')}"
+        )
+
+    @cached_property
+    def workers(self) -> tuple[tuple[str, str, tuple[tuple[int, int], ...], int], ...]:
+        """Every worker's name, host, tiles as (replica, tile), and bytes of memory for them and their servers."""
+        costs, placement = tile_costs(self.graph, self.partition), self.placement
+        tiles: list[list[tuple[int, int]]] = [[] for _ in placement.cluster.workers]
+        memory = [0] * len(tiles)
+        for replica, homes in enumerate(placement.tiles):
+            for tile, home in enumerate(homes):
+                tiles[home].append((replica, tile))
+                memory[home] += costs[tile].memory
+        for tile, home in enumerate(placement.servers):
+            memory[home] += costs[tile].server
+        return tuple(
+            (worker.name, worker.host, tuple(tiles[i]), memory[i])
+            for i, worker in enumerate(placement.cluster.workers)
+        )
+
+    def explain(self) -> str:
+        """Return tables of the network's layers, cost and partition."""
+        return explain_text(self)
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text."""
+        return json.dumps(
+            {
+                "lnet plan": FORMAT,
+                "digest": self.digest,
+                "source digest": self.source_digest,
+                "plan": encode(self),
+            }
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, whole or not at all; raises `LnetError` if that cannot be done."""
+        try:
+            write_aside(Path(path), self.to_json())
+        except OSError as error:
+            raise refused("E608", f"the plan cannot be written to '{path}'", str(error)) from error
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new, or damaged."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise _refused(path, "cannot be read", str(error)) from error
+    except OSError as error:  # compiled again it could be read no better
+        raise refused("E605", f"the plan '{path}' cannot be read", str(error)) from error
+    return plan_from_json(text, str(path))
+
+
+def plan_from_json(text: str, name: str = "<plan>") -> Plan:
+    """Return the plan that a JSON text holds; raises `LnetError`."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refused(name, "is no plan", f"it is no JSON: {error}") from error
+    if not isinstance(data, dict) or "lnet plan" not in data:
+        raise _refused(name, "is no plan", "it has no field 'lnet plan'")
+    found = data.get("plan")
+    if data["lnet plan"] not in (BEFORE, FORMAT):
+        raise _refused(
+            name, f"has format {data['lnet plan']!r}", f"this program reads formats {BEFORE} and {FORMAT}"
+        )
+    try:
+        plan = decode(Plan, _in_format(found) if data["lnet plan"] == BEFORE else found)
+    except Malformed as error:
+        raise _refused(name, "is damaged", str(error)) from error
+    if _digest(found) != data.get("digest"):
+        raise _refused(name, "is damaged", "its digest does not match what it holds")
+    return plan
+
+
+def _in_format(data: Any) -> Any:
+    """Return a plan of version 0.1 in today's format: its max pools count padding, its images have no list of classes."""
+    if isinstance(data, list):
+        return [_in_format(item) for item in data]
+    if isinstance(data, dict):
+        zeros = {"zeros": True} if data.get("kind") == "maxpool" else {}
+        classes = {"classes": None} if "exclude" in data else {}
+        return {key: _in_format(value) for key, value in data.items()} | zeros | classes
+    return data
+
+
+def _refused(path: object, what: str, note: str) -> LnetError:
+    return refused("E605", f"the plan '{path}' {what}", note, hint="compile it again with 'lnetc compile'")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _digest(data: object) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The processes of a run on a cluster, which perform what the protocol decides."""

@@ -1,0 +1,46 @@
+"""How a worker comes into a run: what a process of a run needs is imported there, and what fails at it is told.
+
+Dask has a worker unpickle its plugins before any of them can act: a process in which the numerics cannot be imported
+would end without a word, and its successors likewise. So what travels is this plugin, which needs none of them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from distributed import Worker, WorkerPlugin
+
+from lnet.runtime.cluster.names import ENDED, plugin_name
+from lnet.runtime.cluster.protocol.deaths import Cause
+from lnet.runtime.cluster.protocol.messages import Ended
+from lnet.runtime.cluster.protocol.wire import pack
+
+if TYPE_CHECKING:
+    from lnet.runtime.cluster.config import RunConfig
+
+
+class Entrance(WorkerPlugin):
+    """Makes way for a `RolesPlugin` once that can be imported."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.run, self.name = config.run, plugin_name(config.run)
+        self.config = {field.name: getattr(config, field.name) for field in fields(config)}
+
+    async def setup(self, worker: Worker) -> None:
+        try:
+            from lnet.runtime.cluster.config import RunConfig
+
+            from .roles_plugin import RolesPlugin
+        except Exception as error:
+            line = traceback.format_exception_only(error)[-1].strip()
+            await self._tell(worker, line)
+            raise  # into the worker's own log
+        host = worker.plugins[self.name] = RolesPlugin(RunConfig(**self.config))
+        await host.setup(worker)
+
+    async def _tell(self, worker: Worker, line: str) -> None:
+        ended = Ended(self.run, worker.address, str(worker.name), Cause("import", line=line))
+        call: Any = getattr(worker.scheduler, ENDED)
+        await call(run=self.run, ended=pack(ended)[0])

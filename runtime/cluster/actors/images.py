@@ -1,0 +1,100 @@
+"""Batches by number, decoded in every process that needs them, ahead of their turn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.data import Batch, Dataset, open_frames, skipped
+from lnet.runtime.data.in_memory import kept_at
+
+AHEAD = 3
+"""Batches that are decoded for a role: the one that it computes, and the next ones."""
+
+
+def opened(config: RunConfig) -> Dataset:
+    """Return the images of a run; raises `LnetError`."""
+    graph, base = config.plan.graph, Path(config.base)
+    if config.array is not None:
+        return kept_at(Path(config.array), config.prepared).open(graph, base, config.kept)
+    assert graph.training.data is not None, "launch: a run without images is refused"
+    return open_frames(
+        graph.training.data, graph.input.sheet.maps, base, graph.training.seed, kept=config.kept
+    )
+
+
+class Images:
+    """The images of a run: batch number k holds the same samples of the global order wherever it is asked for."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.expected: dict[Owner, list[int]] = {}
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
+        self.kept: dict[int, Future[Batch]] = {}
+        self.told: set[str] = set()
+        self.lock = threading.Lock()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return opened(self.config)
+
+    def open(self) -> Future[tuple[str, ...]]:
+        """Open the images ahead of their turn; the result is what could not be compared, or `LnetError` for others."""
+        return self.pool.submit(self._open)
+
+    def _open(self) -> tuple[str, ...]:
+        return () if self.config.expected is None else self.config.expected.check(self.dataset)
+
+    def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
+        """Begin to decode the batches that a role needs next; those that none needs any more are dropped."""
+        with self.lock:
+            self.expected[owner] = list(islice(numbers, AHEAD))
+            for number in self.expected[owner]:
+                self._future(number)
+            self._drop()
+
+    def forget(self, owner: Owner) -> None:
+        """Drop what a role alone needed."""
+        with self.lock:
+            self.expected.pop(owner, None)
+            self._drop()
+
+    def batch(self, number: int) -> Batch:
+        """Return a batch; raises the error of reading it."""
+        with self.lock:
+            future = self._future(number)
+        return future.result()
+
+    def newly_skipped(self) -> list[str]:
+        """Return notes on corrupt images met since the last call."""
+        with self.lock:
+            found = {name: why for name, why in self.dataset.skipped.items() if name not in self.told}
+            self.told.update(found)
+        return [skipped(name, why) for name, why in found.items()]
+
+    def newly_read(self) -> list[list[int]]:
+        """Return number and checksum of each image that was read since this was asked before, and never before that."""
+        return [list(read) for read in self.dataset.checksums.take_fresh()]
+
+    def _future(self, number: int) -> Future[Batch]:
+        if number not in self.kept:
+            self.kept[number] = self.pool.submit(self._decode, number)
+        return self.kept[number]
+
+    def _drop(self) -> None:
+        needed = {number for numbers in self.expected.values() for number in numbers}
+        for number in self.kept.keys() - needed:
+            self.kept.pop(number).cancel()
+
+    def _decode(self, number: int) -> Batch:
+        size = self.config.plan.graph.training.batch
+        return self.dataset.batch(number * size, size)
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)

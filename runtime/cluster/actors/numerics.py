@@ -1,0 +1,229 @@
+"""What roles compute with: a tile's copy of the parameters, a server's parameters and optimiser state.
+
+Instances belong to one owner of the protocol, and are used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lnet.compiler.core.layer import Parameter
+from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.weights import owned_regions
+from lnet.compiler.graph.graph import Graph
+from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
+from lnet.runtime.engine.updates import named_state, share_of, state_from_names, update_rule, updated
+from lnet.runtime.kernels.initial import initial_weight
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def shard_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a shard's parameters."""
+    regions = owned_regions(config.plan.graph, config.plan.partition, shard)
+    return {p.name: _shape(p, regions[p.name]) for p in config.plan.graph.parameters if p.name in regions}
+
+
+def _shape(parameter: Parameter, region: Region | None) -> tuple[int, ...]:
+    return (
+        parameter.shape if region is None else (region.size.rows, region.size.columns, *parameter.shape[2:])
+    )
+
+
+def initial_shard(graph: Graph, regions: Mapping[str, Region | None]) -> dict[str, jax.Array]:
+    """Return the initial values of a shard's parameters, the same numbers whatever the cut."""
+    return {
+        p.name: _initial(p, graph.training.seed, regions[p.name])
+        for p in graph.parameters
+        if p.name in regions
+    }
+
+
+def _initial(parameter: Parameter, seed: int, region: Region | None) -> jax.Array:
+    if parameter.fan_in is None:
+        return jnp.zeros(_shape(parameter, region), jnp.float32)
+    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in, region)
+
+
+def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
+    """Return arrays as numpy sees them: read-only, without a copy where there is none to make."""
+    return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=(2, 3), keep_unused=True)
+def _updated(
+    rule: optax.GradientTransformation,
+    params: Any,
+    spare: Any,
+    state: Any,
+    gradients: list[Mapping[str, Any]],
+    share: jax.Array | None = None,
+) -> Any:
+    """Take one update, of the mean of what replicas bring.
+
+    The new parameters and the new state take the memory of `spare`, if it is not None, and of the state that goes in.
+    """
+    return updated(rule, params, state, _mean([_like(params, found) for found in gradients]), share)
+
+
+def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Return gradients in the precision of their parameters: some came rounded."""
+    return {name: jnp.asarray(value, params[name].dtype) for name, value in gradients.items()}
+
+
+def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+    """Return the mean over the replicas' gradients, added up in their order."""
+    total = gradients[0]
+    for other in gradients[1:]:
+        total = jax.tree.map(jnp.add, total, other)
+    return {name: value / len(gradients) for name, value in total.items()}
+
+
+def _held_elsewhere(arrays: dict[str, jax.Array]) -> bool:
+    """Whether anything but this dictionary holds one of its arrays."""
+    (alone,) = _holders({"": object()})
+    return any(count != alone for count in _holders(arrays))
+
+
+def _holders(values: dict[str, Any]) -> list[int]:
+    return [sys.getrefcount(value) for value in values.values()]
+
+
+@dataclass
+class Server:
+    """Parameters and optimiser state of a shard.
+
+    Parameters that were read stay what they were for as long as anybody holds them: an update writes the next ones
+    where those before the last lay, once nobody does. To take new memory for all of them at every update would cost a
+    tenth of a large network's step. The state lives in place, so a snapshot copies it.
+    """
+
+    config: RunConfig
+    shard: int
+    params: dict[str, jax.Array] = field(default_factory=dict)
+    spare: dict[str, jax.Array] | None = None
+    state: Any = None
+
+    @cached_property
+    def regions(self) -> Mapping[str, Region | None]:
+        return owned_regions(self.config.plan.graph, self.config.plan.partition, self.shard)
+
+    @cached_property
+    def rule(self) -> optax.GradientTransformation:
+        return update_rule(self.config.plan.graph.training.update, self.config.updates)
+
+    def begin(self) -> None:
+        self.params = initial_shard(self.config.plan.graph, self.regions)
+        self.state = self.rule.init(self.params)
+
+    def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        self.params = {name: jnp.array(value) for name, value in params.items()}
+        self.spare = None
+        self.state = state_from_names(self.rule, self.params, state)
+
+    def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
+        """Take one update, `age` updates old: the mean of what the parts of a synchronous step bring."""
+        share = share_of(self.config.plan.graph.training.update, age)
+        spare, self.spare = self.spare, self.params
+        if spare is not None and _held_elsewhere(spare):
+            spare = None
+        self.params, self.state = _updated(self.rule, self.params, spare, self.state, gradients, share)
+
+    def read(self) -> Mapping[str, jax.Array]:
+        return dict(self.params)  # one of its own, so that whoever keeps it holds the arrays
+
+    def snapshot(self) -> tuple[Arrays, Arrays]:
+        copied = {name: jnp.array(value) for name, value in named_state(self.state).items()}
+        return as_numpy(self.params), as_numpy(copied)
+
+
+@dataclass
+class Replica:
+    """A tile's own copy of the parameters, and the gradients of the update that it is working on.
+
+    Between two fetches the copy takes steps of its own, by the file's rule with an optimiser state of its own.
+    """
+
+    config: RunConfig
+    shard: Shard
+    params: dict[str, jax.Array] = field(default_factory=dict)
+    state: Any = None
+    total: dict[str, jax.Array] | None = None
+
+    @cached_property
+    def rule(self) -> optax.GradientTransformation:
+        return update_rule(self.config.plan.graph.training.update, self.config.updates)
+
+    def install(self, params: Mapping[str, Any]) -> None:
+        """Take fetched parameters, which may have come rounded."""
+        self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+
+    def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
+        return self.shard.step(self.params, images, labels)
+
+    def add(self, gradients: Gradients, first: bool, onward: bool) -> None:
+        """Add a step's gradients to the update's, and step the own copy if the next step begins with it."""
+        if first or self.total is None:
+            self.total = dict(gradients)
+        else:
+            self.total = jax.tree.map(jnp.add, self.total, dict(gradients))
+        if onward:
+            if self.state is None:
+                self.state = self.rule.init(self.params)
+            self.params, self.state = _updated(self.rule, self.params, None, self.state, [gradients])
+
+    def take(self) -> Gradients:
+        assert self.total is not None, "Compute: the last step of an update comes after its first"
+        gradients, self.total = self.total, None
+        return gradients
+
+    def cancel(self) -> None:
+        self.total = None
+
+
+@dataclass(eq=False)
+class Diverged(Exception):
+    """A step of a tile whose loss or gradient is not finite: which objectives and which gradients are not."""
+
+    step: int
+    replica: int
+    tile: int
+    objectives: list[str]
+    gradients: list[str]
+
+
+@dataclass(eq=False)
+class Differs(Exception):
+    """A step of a tile whose images are not those of another tile of its replica: names, and checksums in hex."""
+
+    replica: int
+    batch: int
+    tile: int
+    other: int
+    names: list[str]
+    checksums: list[str]
+
+
+def infinite(arrays: Mapping[str, jax.Array]) -> list[str]:
+    """Return the names of the arrays that are not finite."""
+    return [name for name, array in arrays.items() if not jnp.isfinite(array).all()]
+
+
+def finite(gradients: Gradients, terms: Terms) -> bool:
+    """Whether a step's terms and gradients are numbers."""
+    return bool(_finite([*gradients.values(), *terms.values()]))
+
+
+@jax.jit
+def _finite(arrays: list[jax.Array]) -> jax.Array:
+    return jnp.isfinite(sum(jnp.sum(array) for array in arrays))

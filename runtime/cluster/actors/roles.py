@@ -1,0 +1,157 @@
+"""What an operator is told of the coordinator's table: who plays which role, and what a lost worker played.
+
+roles         replicas [{state, workers by tile, generation}], shards [{primary, standby, ready, term}], workers
+promoted      shard, worker, term: a standby that takes the place of a lost primary
+worker lost   worker, replicas [{replica, tiles, acknowledged}], primaries, standbys
+worker left   worker, which was drained
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from signal import Signals
+from typing import Any
+
+from lnet.runtime.cluster.protocol.deaths import Cause, Death
+from lnet.runtime.cluster.protocol.messages import Promoted
+from lnet.runtime.cluster.protocol.table import Member, Shard, Slot, Table
+
+Details = dict[str, Any]
+
+
+def changes(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+    """Yield the events that lie between two tables, losses first."""
+    if after.finished:
+        return
+    for name in sorted(set(before.members) - set(after.members)):
+        member = before.members[name]
+        if member.drained:
+            yield "worker left", {"worker": short_name(name, member)}
+        else:
+            yield "worker lost", {"worker": short_name(name, member), **_played(before, name)}
+    if after.begun and _lasting(after) != _lasting(before):
+        yield from _promotions(before, after)
+        yield "roles", roles(after)
+
+
+def _promotions(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+    for index, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
+        if new.term > old.term and isinstance(new.origin, Promoted) and new.primary is not None:
+            worker = short_name(new.primary, after.members.get(new.primary))
+            yield "promoted", {"shard": index, "worker": worker, "term": new.term}
+
+
+def short_name(name: str, member: Member | None) -> str:
+    """Return the name that a person gave a worker, its address if nobody gave one."""
+    place = member.place if member is not None and member.place else name.partition("#")[0]
+    return place.partition("://")[2] or place
+
+
+def with_short_names(text: str, members: Mapping[str, Member]) -> str:
+    """Return a text with the workers in it by their short names."""
+    for name, member in members.items():
+        text = text.replace(name, short_name(name, member))
+    return text
+
+
+def roles(table: Table) -> Details:
+    """Return the workers of all roles."""
+
+    def short(name: str | None) -> str | None:
+        return None if name is None else short_name(name, table.members.get(name))
+
+    return {
+        "replicas": [
+            {
+                "state": _state(table, slot),
+                "workers": [short(name) for name in slot.tiles],
+                "generation": slot.generation,
+            }
+            for slot in table.slots
+        ],
+        "shards": [
+            {
+                "primary": short(shard.primary),
+                "standby": short(shard.standby),
+                "ready": shard.ready,
+                "term": shard.term,
+            }
+            for shard in table.shards
+        ],
+        "workers": sorted(short_name(name, member) for name, member in table.members.items()),
+    }
+
+
+def _lasting(table: Table) -> tuple[object, ...]:
+    """Return the input of `roles`: cheap to compare after every report."""
+    slots = tuple((_state(table, slot), slot.tiles, slot.generation) for slot in table.slots)
+    return table.begun, slots, tuple(_pair(shard) for shard in table.shards), frozenset(table.members)
+
+
+def _pair(shard: Shard) -> tuple[object, ...]:
+    return shard.primary, shard.standby, shard.ready, shard.term
+
+
+def _state(table: Table, slot: Slot) -> str:
+    if not slot.staffed:
+        return "lapsed" if slot.generation else "waiting"
+    if slot.active:
+        return "computing"
+    if table.stopping or (table.pool.fresh >= table.spec.batches and not table.pool.returned):
+        return "done"
+    return "warming up" if table.pool.used < table.spec.warmup else "starting"
+
+
+def _played(table: Table, worker: str) -> Details:
+    """Return the roles of a worker; updates of a replica below `acknowledged` are safe at all shards."""
+    shards = tuple(enumerate(table.shards))
+    return {
+        "replicas": [
+            {
+                "replica": index,
+                "tiles": [tile for tile, name in enumerate(slot.tiles) if name == worker],
+                "acknowledged": _acknowledged(table, index),
+            }
+            for index, slot in enumerate(table.slots)
+            if worker in slot.tiles
+        ],
+        "primaries": [index for index, shard in shards if shard.primary == worker],
+        "standbys": [index for index, shard in shards if shard.standby == worker],
+    }
+
+
+def _acknowledged(table: Table, index: int) -> int:
+    done = [0 if status is None else status.done for status in table.tile_statuses(index)]
+    return max(table.slots[index].floor, table.committed, min(done))
+
+
+# --- deaths --------------------------------------------------------------------------------------------------------
+
+
+def in_words(cause: Cause) -> str:
+    """Return why a process ended."""
+    match cause.kind:
+        case "memory":
+            return f"over its memory limit of {cause.number:,} bytes"
+        case "signal":
+            named = {signal.value: f" ({signal.name})" for signal in Signals}
+            return f"signal {cause.number}{named.get(cause.number, '')}"
+        case "exit":
+            return f"exit {cause.number}"
+        case "import":
+            return f"import error: {cause.line}"
+        case "unknown":
+            return "unknown"
+
+
+def lost_workers(deaths: tuple[Death, ...]) -> Iterator[str]:
+    """Yield a line for each worker: how often it was lost, and why."""
+    for place in dict.fromkeys(death.place for death in deaths):
+        causes = [in_words(death.cause) for death in deaths if death.place == place]
+        each = ", ".join(_times(cause, causes.count(cause)) for cause in dict.fromkeys(causes))
+        often = "once" if len(causes) == 1 else f"{len(causes):,} times"
+        yield f"{place} was lost {often}: {each if len(set(causes)) > 1 else causes[0]}"
+
+
+def _times(cause: str, count: int) -> str:
+    return cause if count == 1 else f"{cause} ({count:,} times)"

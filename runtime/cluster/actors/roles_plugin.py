@@ -1,0 +1,383 @@
+"""A process of a run: performs what the protocol's machine says, with numerics in threads and messages over Dask.
+
+    Dask's event loop                                        threads, one for each role
+      orders, messages, timers --> machine --> instructions --> compute, apply, read, save
+                                      ^                             |
+                                      +------------ events ---------+
+
+The machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
+changes names of Dask's is here, in coordinator_plugin.py, outbox.py and web.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import Any
+
+import jax.numpy as jnp
+from distributed import Worker, WorkerPlugin
+
+from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.cluster import clock
+from lnet.runtime.cluster.config import RunConfig, versions
+from lnet.runtime.cluster.monitor.gauge import Gauge
+from lnet.runtime.cluster.monitor.metrics import Tally, worker_samples
+from lnet.runtime.cluster.monitor.prometheus import Source, publish, withdraw
+from lnet.runtime.cluster.names import ORDERS, REPORTS, plugin_name, topic
+from lnet.runtime.cluster.protocol import events
+from lnet.runtime.cluster.protocol import instructions as do
+from lnet.runtime.cluster.protocol import worker as machine
+from lnet.runtime.cluster.protocol.events import COORDINATOR, Owner
+from lnet.runtime.cluster.protocol.messages import Params
+from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
+from lnet.runtime.cluster.transport.inbox import Address, address_from
+from lnet.runtime.cluster.transport.outbox import DELIVER, Outbox, bytes_of
+from lnet.runtime.cluster.transport.parcels import Parcels
+from lnet.runtime.engine.rounding import incoming
+from lnet.runtime.process.cache import keep_programs
+from lnet.runtime.store.owner import TakenOver
+
+from .numerics import Differs, Diverged
+from .servers import Servers
+from .threads import Threads
+from .tiles import Tiles
+from .validator import PayloadValidator
+
+OPENING = 10.0
+"""Seconds after which a process says again that it still opens its images."""
+
+
+def counted(times: int) -> bool:
+    """Whether a message refused for the same reason so many times is worth a line: the 1st, 2nd, 4th, 8th, ..."""
+    return times & (times - 1) == 0
+
+
+class RolesPlugin(WorkerPlugin):
+    """One process of one run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.name = plugin_name(config.run)
+
+    # --- beginning and end -----------------------------------------------------------------------------------------
+
+    async def setup(self, worker: Worker) -> None:
+        keep_programs()
+        self.worker, self.loop = worker, asyncio.get_running_loop()
+        self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
+        self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
+        self.servers = Servers(self.config, self.threads, self.log, self._leads)
+        self.tiles = Tiles(self.config, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
+        self.parcels = Parcels()
+        self.validator = PayloadValidator(self.config, self.tiles.programme)
+        self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
+        self.tally, self.gauge = Tally(), Gauge(worker)
+        self.source = Source(self.config, str(worker.name), lambda: worker_samples(self.tally, self.state))
+        self.outbox = Outbox(
+            worker, self.config, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
+        )
+        self.timer: asyncio.TimerHandle | None = None
+        self.done, self.joined = False, False
+        self.alone, self.ticked = 0.0, self.now
+        worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
+        worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
+        differing = [pair for pair in versions() if pair not in self.config.versions]
+        if differing:
+            expected = dict(self.config.versions)
+            self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
+            return
+        self.joining = self.loop.create_task(self._join())
+
+    async def _join(self) -> None:
+        """Take part once the images are open, if they are those of the run."""
+        opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open()))
+        while not (await asyncio.wait([opening], timeout=OPENING))[0]:
+            self.log("opening")
+        try:
+            notes = opening.result()
+        except LnetError as error:
+            first = error.diagnostics[0]
+            self.log("left out", message=first.message, notes=list(first.notes))
+            self.stop()
+            return
+        except Exception as error:  # what nobody foresaw ends the run
+            self._fail(error)
+            return
+        if self.done:
+            return
+        for note in notes:
+            self.log("warning", message=f"{self.worker.name}: {note}")
+        self.joined = True
+        state, instructions = machine.begin(
+            self.config.spec,
+            self.me,
+            socket.gethostname(),
+            self.now,
+            str(self.worker.name),
+            self.config.capacity,
+            memory=self.gauge.read(),
+        )
+        self.state = state
+        publish(self.source)
+        self.perform(instructions)
+        self._look_around()
+
+    async def teardown(self, worker: Worker) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Free everything; nothing is told to anybody any more."""
+        self.done = True
+        withdraw(self.source)
+        if self.timer is not None:
+            self.timer.cancel()
+        self.outbox.close()
+        self.tiles.close()
+        self.servers.close()
+        self.threads.end_all()
+
+    @property
+    def now(self) -> float:
+        return clock.now()
+
+    def log(self, event: str, **details: Any) -> None:
+        """Count and publish an event of the run; Dask adds the address as 'worker'."""
+        published = {"event": event, "place": str(self.worker.name), **details}
+        self.tally.take(published)
+        self.worker.log_event(topic(self.config.run), published)
+
+    # --- the machine -----------------------------------------------------------------------------------------------
+
+    def tell(self, event: Callable[..., Any], *arguments: Any) -> None:
+        """Step the state machine with an event, and perform its instructions."""
+        if self.done:
+            return
+        self.state, instructions = machine.step(self.state, event(self.now, *arguments))
+        self.perform(instructions)
+
+    def soon(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call something on the event loop, from whatever thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(call, *arguments)
+
+    def tell_from_thread(self, event: Callable[..., Any], *arguments: Any) -> None:
+        self.soon(self.tell, event, *arguments)
+
+    def _fail(self, error: Exception) -> None:
+        if self.done:  # what a process that leaves has taken from its threads is no failure of the run
+            return
+        if isinstance(error, TakenOver):
+            self.log("taken over", by=error.by)
+            self._leave()
+        elif isinstance(error, Diverged):
+            self.log("diverged", **asdict(error))
+        elif isinstance(error, Differs):
+            self.log("other images", **asdict(error))
+        elif isinstance(error, LnetError):
+            first = error.diagnostics[0]
+            self.log(
+                "failure", message=first.message, code=first.code, notes=list(first.notes), kind="LnetError"
+            )
+        else:
+            self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
+
+    def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
+        for instruction in instructions:
+            self.performers[type(instruction)](instruction)
+
+    def _send(self, send: do.Send) -> None:
+        if send.late(self.now):
+            return
+        if send.to == COORDINATOR:
+            data, _ = pack(send.message)
+            self.worker.batched_send({"op": REPORTS, "run": self.config.run, "report": data})
+        elif send.to == self.me:
+            self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
+        else:
+            self.outbox.send(send)
+
+    def _set_timer(self, timer: do.SetTimer) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(max(0.0, timer.at - self.now), self._tick)
+
+    def _tick(self) -> None:
+        """Let the machine go on, or leave a run of which nothing has been heard for too long.
+
+        A process that stood still has not waited: of the time between two ticks no more than a beat counts.
+        """
+        self.alone += min(self.now - self.ticked, self.config.times.beat)
+        self.ticked = self.now
+        if self.alone <= self.config.desertion:
+            self.tell(events.Tick)
+        else:
+            self._desert()
+
+    def _look_around(self) -> None:
+        """Tell the machine what memory there is and who acknowledges nothing, every beat: ticks do not come while there
+        is much to report.
+
+        Then ask those that its roles need, and that have not been sent anything.
+        """
+        if self.done:
+            return
+        self.tell(events.Measured, self.gauge.read())
+        unreached = self.outbox.reach.look(self.now)
+        if unreached != self.state.unreached:
+            self.tell(events.Unreached, unreached)
+        for peer in self.outbox.reach.quiet(machine.peers(self.state), self.config.times.beat, self.now):
+            self.outbox.probe(peer)
+        self.loop.call_later(self.config.times.beat, self._look_around)
+
+    def _desert(self) -> None:
+        """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
+        waited = f"{self.config.desertion:g} seconds"
+        self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
+        self._leave()
+
+    def _leave(self) -> None:
+        self.stop()
+        self.state = replace(self.state, tiles={}, servers={}, stopped=True)
+
+    def _refuse(self, refused: do.Refused) -> None:
+        self.refuse(refused.reason)
+
+    def refuse(self, reason: str) -> None:
+        """Count a message that was not taken."""
+        self.tally.refused[reason] += 1
+        count = self.tally.refused[reason]
+        if counted(count):
+            self.log("refused", reason=reason, count=count)
+
+    def _skip(self, skipped: do.Skipped) -> None:
+        self.refuse("an update that was taken before")
+
+    def _drop(self, drop: do.Drop) -> None:
+        self.tiles.drop(drop.owner)
+        self.servers.drop(drop.owner)
+        self.threads.end(drop.owner)
+
+    def _stopped(self, stopped: do.Stopped) -> None:
+        self.log("left", refused=dict(self.tally.refused))
+        self.stop()
+
+    # --- messages between processes --------------------------------------------------------------------------------
+
+    def obey(self, orders: Any) -> None:
+        """Take orders from the coordinator."""
+        self.alone = 0.0
+        self.take(COORDINATOR, orders, [])
+
+    def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
+        """Take a message in, if it is one."""
+        try:
+            payloads = [self.parcels.opened(sender, payload) for payload in payloads]
+            self.validator.weigh(payloads)
+            found = unpack(message, [incoming(payload) for payload in payloads])
+            self.validator.check(found)
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
+            return
+        moved = bytes_of(found, payloads)
+        self.tally.received.update(moved)
+        if isinstance(found, Params):
+            self.tiles.count(found.fence, sum(moved.values()))
+        self.tell(events.Received, sender, found)
+
+    # --- arrays between tiles --------------------------------------------------------------------------------------
+
+    def _dispatch_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+        if to == self.me:
+            self.tiles.inbox.put(address, arrays)
+        else:
+            self.outbox.send_arrays(owner, to, address, arrays)
+
+    def _lose(self, owner: Owner) -> None:
+        self.tell(events.PeerLost, owner)
+
+    def take_part(self, sender: str, numbers: Any, address: Any, arrays: list[Any]) -> None:
+        """Take a part of an array: of one for an address, or of a payload."""
+        try:
+            found = None if address is None else address_from(address)
+            self.parcels.put(sender, numbers, arrays, self.validator.most(found))
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
+
+    def take_arrays(self, sender: str, address: Any, arrays: list[Any]) -> None:
+        """Take arrays of a step from another tile."""
+        try:
+            found = address_from(address)
+            arrays = self.parcels.opened(sender, arrays)
+            self.validator.check_exchange(found, arrays)
+        except Malformed as error:
+            self.refuse(f"malformed: {error}")
+            return
+        self.tally.received["exchange"] += sum(array.nbytes for array in arrays)
+        if not self.tiles.inbox.put(found, [jnp.asarray(array) for array in arrays]):
+            self.refuse("of a generation that is over")
+
+    def _leads(self, owner: Owner) -> bool:
+        return isinstance(self.state.servers.get(owner.index), Primary)
+
+    def _ahead(self, owner: Owner, batch: int) -> list[int]:
+        """Return the batches that a tile will compute, from this one on."""
+        work = self.state.tiles[owner.slot, owner.index].duty.work
+        return [number for task in work for number in task.batches if number >= batch]
+
+    def _own_performers(self) -> dict[type, Callable[..., None]]:
+        """Return the handler of each instruction."""
+        return {
+            do.Send: self._send,
+            do.SetTimer: self._set_timer,
+            do.Refused: self._refuse,
+            do.Skipped: self._skip,
+            do.Drop: self._drop,
+            do.Stopped: self._stopped,
+        }
+
+
+class _Dispatch:
+    """Finds the run on a worker that a message is for."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def _host(self, run: str) -> RolesPlugin | None:
+        found = self.worker.plugins.get(plugin_name(run))
+        return found if isinstance(found, RolesPlugin) and found.joined and not found.done else None
+
+    async def deliver(
+        self,
+        run: str,
+        sender: str,
+        receiver: str,
+        message: Any = None,
+        payloads: Any = (),
+        address: Any = None,
+        arrays: Any = (),
+        part: Any = None,
+        probe: bytes = b"",
+    ) -> str:
+        host = self._host(run)
+        if host is None or host.me != receiver:
+            return "nobody"
+        if probe:
+            pass  # the answer is all that it is for
+        elif part is not None:
+            host.take_part(sender, part, address, list(arrays))
+        elif address is not None:
+            host.take_arrays(sender, address, list(arrays))
+        else:
+            host.take(sender, message, list(payloads))
+        return "taken"
+
+    def orders(self, run: str, orders: Any) -> None:
+        host = self._host(run)
+        if host is not None:
+            host.obey(orders)

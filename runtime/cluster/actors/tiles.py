@@ -1,0 +1,226 @@
+"""The tiles in a process: performs the protocol's instructions about steps, exchanging arrays with the other tiles."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+
+from lnet.compiler.cut.schedule import Programme
+from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.protocol import events
+from lnet.runtime.cluster.protocol import instructions as do
+from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.cluster.protocol.messages import Sender
+from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
+from lnet.runtime.data import Batch
+from lnet.runtime.engine.evaluate import batch_last
+from lnet.runtime.engine.shard import Receive, Shard
+from lnet.runtime.engine.shard import Send as SendTile
+
+from .images import Images
+from .numerics import Differs, Diverged, Replica, finite, infinite
+from .threads import Threads
+
+Outbox = Callable[[Owner, str, Address, list[Any]], None]
+"""Sends arrays for a role to a process; called on the event loop."""
+
+
+class Tiles:
+    """`soon` calls something on the event loop, `ahead` says which batches a role will need, `log` publishes an event."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        threads: Threads,
+        log: Callable[..., None],
+        soon: Callable[..., Any],
+        outbox: Outbox,
+        ahead: Callable[[Owner, int], Iterable[int]],
+    ) -> None:
+        self.config, self.threads, self.log, self.soon, self.outbox, self.ahead = (
+            config,
+            threads,
+            log,
+            soon,
+            outbox,
+            ahead,
+        )
+        self.inbox, self.images = Mailbox(), Images(config)
+        self.replicas: dict[Owner, Replica] = {}
+        self.shards: dict[int, Shard] = {}
+        self.cancelled: dict[Owner, threading.Event] = {}
+        self.traffic: Counter[tuple[int, int]] = Counter()
+
+    def count(self, fence: Sender, size: int) -> None:
+        """Count bytes that a tile here and a server elsewhere send each other, for the tile's next report."""
+        self.traffic[fence.slot, fence.shard] += size
+
+    def busy(self, owner: Owner) -> bool:
+        """Whether a tile computes, so that others may wait for what it sends."""
+        return owner in self.cancelled
+
+    def drop(self, owner: Owner) -> None:
+        """Free what a tile holds."""
+        self._give_up(owner)
+        self.replicas.pop(owner, None)
+        self.images.forget(owner)
+
+    def close(self) -> None:
+        for owner in list(self.replicas):
+            self.drop(owner)
+        self.inbox.clear()
+        self.images.close()
+
+    def _give_up(self, owner: Owner) -> None:
+        if owner in self.cancelled:
+            self.cancelled.pop(owner).set()
+            self.inbox.wake()
+
+    def _replica(self, owner: Owner) -> Replica:
+        if owner not in self.replicas:
+            self.replicas[owner] = Replica(self.config, self._shard(owner.index))
+        return self.replicas[owner]
+
+    def _shard(self, tile: int) -> Shard:
+        if tile not in self.shards:
+            self.shards[tile] = Shard(self.config.plan.graph, self.config.plan.partition, tile)
+        return self.shards[tile]
+
+    def programme(self, tile: int) -> Programme:
+        """Return the programme of a tile of the plan."""
+        return self._shard(tile).programme
+
+    def _install_params(self, install: do.InstallParams) -> None:
+        replica, params = self._replica(install.owner), cast(Mapping[str, Any], install.payload)
+        self.threads.submit(install.owner, lambda: replica.install(params))
+
+    def _cancel(self, cancel: do.Cancel) -> None:
+        self._give_up(cancel.owner)
+        if cancel.owner in self.replicas:
+            self.threads.submit(cancel.owner, self.replicas[cancel.owner].cancel)
+
+    def _compute(self, compute: do.Compute) -> None:
+        owner, replica = compute.owner, self._replica(compute.owner)
+        self.inbox.begin(owner.slot, owner.index, compute.generation)
+        cancelled = self.cancelled.setdefault(owner, threading.Event())
+        self.images.expect(owner, dict.fromkeys((compute.batch, *self.ahead(owner, compute.batch))))
+        self.threads.submit(owner, lambda: self._step(compute, replica, cancelled))
+
+    def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
+        """Compute one step, in the role's thread."""
+        began = time.perf_counter()
+        batch = self.images.batch(compute.batch)
+        if compute.owner.index == 0:  # the other tiles of the replica meet the same images
+            for message in self.images.newly_skipped():
+                self.soon(partial(self.log, "warning", message=message))
+        labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
+        step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
+        loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
+        while True:
+            try:
+                want = step.send(answer)
+            except StopIteration as end:
+                gradients, terms = end.value
+                break
+            if isinstance(want, SendTile):
+                sent += self._send_arrays(compute, want, images)
+                answer = None
+            else:
+                before = time.perf_counter()
+                answer = self._receive_arrays(compute, want, batch, images, cancelled)
+                exchanged += time.perf_counter() - before
+        if not finite(gradients, terms):
+            number = compute.update.number * self.config.spec.push + compute.index + 1
+            raise Diverged(
+                number, compute.update.slot, compute.owner.index, infinite(terms), infinite(gradients)
+            )
+        replica.add(gradients, compute.first, compute.onward)
+        self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent, images)
+        return (
+            events.Computed,
+            compute.owner,
+            compute.update,
+            compute.index,
+            replica.take() if compute.last else None,
+        )
+
+    def _address(
+        self, compute: do.Compute, exchange: str, sender: int, receiver: int, images: int
+    ) -> Address:
+        slot, update = compute.owner.slot, compute.update
+        return Address(
+            slot, compute.generation, update.number, compute.index, exchange, sender, receiver, images
+        )
+
+    def _send_arrays(self, compute: do.Compute, send: SendTile, images: int) -> int:
+        arrays = [np.asarray(array) for array in send.arrays]
+        address = self._address(compute, send.exchange, compute.owner.index, send.receiver, images)
+        to = compute.peers[send.receiver]
+        self.soon(self.outbox, compute.owner, to, address, arrays)
+        return sum(array.nbytes for array in arrays)
+
+    def _receive_arrays(
+        self, compute: do.Compute, want: Receive, batch: Batch, images: int, cancelled: threading.Event
+    ) -> Any:
+        slot, tile = compute.owner.slot, compute.owner.index
+        address = self._address(compute, want.exchange, want.sender, tile, images)
+        try:
+            arrays = self.inbox.take(address, cancelled.is_set)
+        except OtherImages as error:
+            checksums = [] if batch.checksums is None else batch.checksums.tolist()
+            hexes = [f"{found:016x}" for found in checksums]
+            raise Differs(slot, compute.batch, tile, want.sender, list(batch.names), hexes) from error
+        return [jnp.asarray(array) for array in arrays]
+
+    def _report_step(
+        self,
+        compute: do.Compute,
+        terms: Any,
+        seconds: float,
+        loaded: float,
+        exchanged: float,
+        sent: int,
+        images: int,
+    ) -> None:
+        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`).
+
+        `bytes`: to other tiles; `traffic`: to and from a server elsewhere since the step before; `images`: the sum of its
+        batch; `read`: of the first tile, the checksums of images that its process had not read before.
+        """
+        details = {
+            "replica": compute.owner.slot,
+            "generation": compute.generation,
+            "slot": compute.update.slot,
+            "number": compute.update.number,
+            "index": compute.index,
+            "batch": compute.batch,
+            "tile": compute.owner.index,
+            "terms": {path: float(value) for path, value in terms.items()},
+            "seconds": round(seconds, 6),
+            "waited": round(loaded + exchanged, 6),
+            "exchanged": round(exchanged, 6),
+            "bytes": sent,
+            "images": f"{images:016x}",
+            "read": self.images.newly_read() if compute.owner.index == 0 else [],
+        }
+
+        def report() -> None:
+            traffic = self.traffic.pop((compute.owner.slot, compute.owner.index), 0)
+            self.log("tile", **details, traffic=traffic)
+
+        self.soon(report)
+
+    def performers(self) -> dict[type, Callable[..., None]]:
+        """Return the handler of each instruction."""
+        return {
+            do.InstallParams: self._install_params,
+            do.Compute: self._compute,
+            do.Cancel: self._cancel,
+        }

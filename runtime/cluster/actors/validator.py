@@ -1,0 +1,160 @@
+"""Arrays that come from other processes: taken only if they are just those that a run of this plan sends.
+
+Dask has read a message by the time that it is seen here; what is too large is refused before it is unpacked or copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from math import prod
+from typing import Any, assert_never
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lnet.compiler.cut.schedule import Programme
+from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.protocol.messages import (
+    Fill,
+    Held,
+    Log,
+    Message,
+    Orders,
+    Params,
+    Part,
+    Pull,
+    Push,
+    Pushed,
+    Report,
+)
+from lnet.runtime.cluster.protocol.wire import Malformed
+from lnet.runtime.cluster.transport.inbox import Address
+from lnet.runtime.engine.exchanges import Exchanges, exchanges
+from lnet.runtime.engine.rounding import BFLOAT16
+from lnet.runtime.engine.updates import named_state
+
+from .numerics import Server, shard_shapes
+from .servers import joined, parted
+
+Arrays = Mapping[str, jax.ShapeDtypeStruct]
+
+
+class PayloadValidator:
+    """Raises `Malformed` for what no process of the run sends; `programme` is that of a tile."""
+
+    def __init__(self, config: RunConfig, programme: Callable[[int], Programme]) -> None:
+        self.config, self.programme = config, programme
+        self.exchanges: dict[int, Exchanges] = {}
+
+    def weigh(self, payloads: Sequence[Any]) -> None:
+        """Check that no payload is larger than the largest snapshot: before the message is unpacked."""
+        for payload in payloads:
+            count = sum(getattr(array, "nbytes", 0) for array in _values(payload))
+            if count > self.largest:
+                raise Malformed(f"{count:,} bytes, where {self.largest:,} are the most")
+
+    def check(self, message: Message) -> None:
+        """Check the payloads of a message; a kind of message that is not named here does not type-check."""
+        match message:
+            case Push() | Params():
+                self._check_params(message.fence.shard, message.payload)
+            case Log():
+                self._check_parts(message.fence.shard, [entry.part for entry in message.entries])
+            case Fill():
+                _check(message.payload, self._snapshot(message.fence.shard))
+                self._check_parts(message.fence.shard, message.staged)
+            case Pushed() | Pull() | Held() | Orders() | Report():
+                pass  # these have no arrays
+            case _:
+                assert_never(message)
+
+    def check_exchange(self, address: Address, arrays: Sequence[Any]) -> None:
+        """Check the arrays of a step that another tile sends."""
+        expected = self._expected(address)
+        if [_kind(array) for array in arrays] != [(shape, np.dtype(np.float32)) for shape in expected]:
+            raise Malformed(
+                f"'{address.exchange}' of tile {address.sender} must be float32 "
+                f"{', '.join(str(list(shape)) for shape in expected)}"
+            )
+
+    def most(self, address: Address | None) -> int:
+        """Return the bytes that an array may have: one of an exchange, or of a payload."""
+        if address is None:
+            return self.largest
+        return max(4 * prod(shape) for shape in self._expected(address))
+
+    def _expected(self, address: Address) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the arrays that one tile sends another in an exchange."""
+        if not (
+            0 <= address.slot < self.config.spec.replicas and 0 <= address.receiver < self.config.spec.tiles
+        ):
+            raise Malformed("no such tile")
+        expected = self._exchanges(address.receiver).get((address.sender, address.exchange))
+        if expected is None:
+            raise Malformed("no such exchange")
+        return expected
+
+    def _check_parts(self, shard: int, parts: Sequence[Part | None]) -> None:
+        for part in parts:
+            if part is not None:
+                self._check_params(shard, part.payload)
+
+    def _check_params(self, shard: int, payload: Any) -> None:
+        """Check parameters or gradients, which may be rounded if the run rounds them."""
+        params, _ = parted(self._snapshot(shard))
+        rounded = self.config.wire == BFLOAT16
+        _check(payload, params, np.dtype(jnp.bfloat16) if rounded else None)
+
+    # --- what is expected ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def largest(self) -> int:
+        """The bytes of the largest snapshot."""
+        sizes: list[int] = [
+            sum(prod(like.shape) * like.dtype.itemsize for like in arrays.values())
+            for arrays in self._snapshots
+        ]
+        return max(sizes)
+
+    @cached_property
+    def _snapshots(self) -> tuple[Arrays, ...]:
+        """Parameters and optimiser state of each shard."""
+        return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.tiles))
+
+    def _snapshot(self, shard: int) -> Arrays:
+        if not 0 <= shard < len(self._snapshots):
+            raise Malformed(f"no shard {shard}")
+        return self._snapshots[shard]
+
+    def _exchanges(self, tile: int) -> Exchanges:
+        if tile not in self.exchanges:
+            plan = self.config.plan
+            batch = plan.graph.training.batch
+            self.exchanges[tile] = exchanges(plan.graph, plan.partition, self.programme(tile), batch)
+        return self.exchanges[tile]
+
+
+def _snapshot(config: RunConfig, shard: int) -> Arrays:
+    shapes = shard_shapes(config, shard)
+    params = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
+    return joined(params, state)
+
+
+def _values(payload: Any) -> Sequence[Any]:
+    return list(payload.values()) if isinstance(payload, dict) else []
+
+
+def _kind(array: Any) -> tuple[Any, Any]:
+    return (array.shape, array.dtype) if isinstance(array, np.ndarray) else (None, None)
+
+
+def _check(payload: Any, expected: Arrays, other: Any = None) -> None:
+    """Raise `Malformed` unless a payload has just these arrays, or these in another type."""
+    if not isinstance(payload, dict) or set(payload) != set(expected):
+        raise Malformed(f"expected the arrays {sorted(expected)}")
+    for name, like in expected.items():
+        if _kind(payload[name]) not in ((like.shape, like.dtype), (like.shape, other)):
+            raise Malformed(f"'{name}' must be {like.dtype} {list(like.shape)}")

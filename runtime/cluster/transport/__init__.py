@@ -1,0 +1,1 @@
+"""Connections to a cluster, and messages between its processes."""

@@ -1,0 +1,126 @@
+"""What a network takes: images as they were prepared in training, and how images become such."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lnet.compiler.core.shapes import Sheet
+from lnet.compiler.graph.graph import Graph
+from lnet.dsl.diagnostics import LnetWarning, refused
+
+from .array_files import Arrays
+from .in_memory import as_array
+from .pixels import as_seen
+
+Images = ArrayLike | Sequence[ArrayLike]
+FAR, SHARE = 8.0, 0.01
+"""More than such a share of values beyond so many standard deviations is unlike what a network was trained on."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Mean and standard deviation of all values of the images that a network was trained on, as they were prepared."""
+
+    mean: float
+    deviation: float
+
+
+def inputs_from(data: Mapping[str, Any]) -> Inputs | None:
+    """Return run.json's statistics of a run's images; None for one that lnet 0.1 began."""
+    found = data.get("inputs")
+    return None if found is None else Inputs(float(found["mean"]), float(found["deviation"]))
+
+
+def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
+    """Return images as a network sees them when it does not learn: scaled to cover its input, the middle, normalised.
+
+    `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size; or a list of images
+    `[rows, columns, channels]` of different sizes. Raises `LnetError` for what is no image.
+    """
+    channels = graph.input.sheet.maps
+    if channels not in (1, 3):
+        raise refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
+    parts = [as_array(part, "'images'", "[n, rows, columns, channels]") for part in _by_size(images)]
+    sources = [Arrays(part, None, channels, "", "'images'") for part in parts]
+    pixels = [source.load(i)[i].pixels for source in sources for i in range(len(source.names))]
+    if not pixels:
+        raise refused("E716", "expected at least one image, found none")
+    return as_seen(pixels, graph.frames)
+
+
+def _by_size(images: Any) -> list[Any]:
+    """Return images as they are, or, where they have several sizes, each as an array of one image."""
+    if isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1:
+        return [np.asarray(image)[None] for image in images]
+    return [images]
+
+
+def checked(images: ArrayLike, sheet: Sheet, trained_on: Inputs | None, callers: int) -> Any:
+    """Return prepared images, `[batch, row, column, channel]`, as an array; raises `LnetError` for any other shape.
+
+    Warns, `callers` calls further up, of values that no image has once it is prepared.
+    """
+    array = (
+        images if isinstance(images, jax.Array) else as_array(images, "the network's input", _expected(sheet))
+    )
+    if array.ndim != 4 or array.shape[1:] != (sheet.height, sheet.width, sheet.maps) or not array.shape[0]:
+        hint = "lnet.prepare(images, net) scales and normalises images as in training"
+        if array.shape == (sheet.height, sheet.width, sheet.maps):
+            hint = "one image is a batch of one: images[None]"
+        raise refused("E716", f"expected {_expected(sheet)}, found {list(array.shape)}", hint=hint)
+    unlike = _unlike(array, trained_on)
+    if unlike is not None:
+        warnings.warn(
+            f"{unlike}; lnet.prepare(images, net) makes images so", LnetWarning, stacklevel=callers + 2
+        )
+    return array
+
+
+def _expected(sheet: Sheet) -> str:
+    return f"images [batch, {sheet.height}, {sheet.width}, {sheet.maps}], prepared as in training"
+
+
+def _unlike(array: Any, trained_on: Inputs | None) -> str | None:
+    """Return a warning about values unlike the training images."""
+    like = "prepared ones"
+    if trained_on is not None:
+        like += f" of mean {trained_on.mean:.2g} and standard deviation {trained_on.deviation:.2g}"
+    if array.dtype.kind in "iu":
+        return f"the images are {array.dtype}, and the network was trained on {like}"
+    if trained_on is None:
+        return None
+    distance = np.abs(np.asarray(array) - trained_on.mean)
+    far = np.count_nonzero(~(distance <= FAR * max(trained_on.deviation, 1e-6)))  # what is no number, too
+    if far <= SHARE * distance.size:
+        return None
+    return (
+        f"{far / distance.size:.0%} of the images' values are more than {FAR:g} standard deviations off the mean of what "
+        f"the network was trained on: {like}"
+    )
+
+
+def checked_labels(labels: ArrayLike, images: int, units: Mapping[str, int]) -> NDArray[np.int32]:
+    """Return labels, `[batch]`, as numbers of classes; raises `LnetError` unless each of the objectives has a unit for it.
+
+    `units`: of each objective that reads labels.
+    """
+    found = np.asarray(labels)
+    if found.shape != (images,):
+        raise refused(
+            "E716", f"expected a label for each of {images} images, [{images}], found {list(found.shape)}"
+        )
+    if found.dtype.kind not in "iu":
+        raise refused("E716", f"expected the numbers of classes as labels, found {found.dtype}")
+    for objective, count in units.items():
+        if found.size and not (found.min() >= 0 and found.max() < count):
+            wrong = int(found.min() if found.min() < 0 else found.max())
+            message = f"expected labels from 0 to {count - 1}, for '{objective}' reads {count} values, found {wrong}"
+            raise refused("E716", message)
+    return found.astype(np.int32)

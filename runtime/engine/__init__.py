@@ -1,0 +1,1 @@
+"""A network computed: whole, in tiles, its gradients and updates."""

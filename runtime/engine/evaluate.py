@@ -1,0 +1,195 @@
+"""The values of layers and the terms of the loss, as pure functions of parameters and images.
+
+Gradients flow only inside a view (compiler/graph/views.py), so a layer is evaluated once per view, and what comes from
+outside is a constant. An `Evaluation` is filled layer by layer, with all of each layer here, or with a tile's share of
+it in shard.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.schedule import Share, TermShare, whole_share, whole_term
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
+from lnet.compiler.objectives import Objective
+from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
+
+Params = Mapping[str, jax.Array]
+Key = tuple[str, str]
+"""A layer's path and a view."""
+TOPS = (1, 5)
+"""An image counts as known if its class is among so many likeliest."""
+
+
+def layer_values(
+    graph: Graph, params: Params, images: jax.Array, layers: tuple[Layer, ...] | None = None
+) -> dict[str, jax.Array]:
+    """Return the values of layers, in their order: `[row, column, map, batch]`.
+
+    Of those that the file names unless `layers` are given, which must hold all that they read. `images` is
+    `[row, column, channel, batch]`, normalised.
+    """
+    evaluation = Evaluation(graph, params)
+    layers = graph.visible if layers is None else layers
+    for layer in layers:
+        evaluation.compute(whole_share(layer), (EVERYTHING,), images)
+    return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
+
+
+def evaluated(graph: Graph, params: Params, images: jax.Array) -> Evaluation:
+    """Return all layers evaluated in all views."""
+    evaluation = Evaluation(graph, params)
+    for layer in graph.layers:
+        evaluation.compute(whole_share(layer), values_in(graph, layer), images)
+    return evaluation
+
+
+def all_terms(evaluation: Evaluation, labels: jax.Array | None) -> dict[str, jax.Array]:
+    """Return every term of the loss, times its weight: a mean over the batch each.
+
+    The gradient of their sum is that of `train.gradients`: what an objective must not train is a constant to it.
+    """
+    graph = evaluation.graph
+    return {
+        objective.path: evaluation.term(objective, whole_term(graph, objective), labels)
+        for objective in graph.objectives
+    }
+
+
+def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
+    """Return the views in which a layer is evaluated: once outside of all where no objective trains it."""
+    return views_of(graph, layer) or (NOTHING,)
+
+
+@dataclass
+class Evaluation:
+    """Values by layer and view, filled in the graph's order.
+
+    `weights` are the parameters that `smooth` compares, where they are more than `params`.
+    """
+
+    graph: Graph
+    params: Params
+    weights: Params | None = None
+    values: dict[Key, jax.Array] = field(default_factory=dict)
+
+    def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
+        """Compute one layer, or a share of it; `images` are the value of the input."""
+        layer = self.graph.layer(share.layer)
+        for view in in_views:
+            operands = [self._read(share, path, region, view) for path, region in share.reads]
+            params = self._parameters(layer, share, view)
+            precision = self.graph.training.precision
+            kernel = LAYER_KERNELS[share.op.kind]
+            values = operands if operands or images is None else [images]
+            self.values[layer.path, view] = kernel(share.op, values, params, precision)
+
+    def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
+        """Return one term, or a tile's share of it."""
+        view = view_of(self.graph, objective)
+        kernel = TERM_KERNELS[objective.term.kind]
+        if share.pairs:
+            return objective.weight * kernel(share, [], self._compared_weights(objective, view), labels)
+        operands = [self.held(path, view) for path in objective.reads]
+        learning = [number for number, _ in share.compared]
+        constant = [
+            jax.lax.stop_gradient(value) if number in learning else value
+            for number, value in enumerate(operands)
+        ]
+        total = kernel(share, [cut(v, r) for v, r in zip(constant, share.owned, strict=True)], None, labels)
+        for number, regions in share.compared:
+            seen = [
+                cut(value if i == number else jax.lax.stop_gradient(value), region)
+                for i, (value, region) in enumerate(zip(operands, regions, strict=True))
+            ]
+            error = kernel(share, seen, None, labels)
+            total = total + (error - jax.lax.stop_gradient(error))  # nothing but a gradient
+        return objective.weight * total
+
+    def accuracies(self, objective: Objective, labels: jax.Array | None) -> dict[str, jax.Array]:
+        """Return how many labels are the likeliest class, and among the five likeliest; nothing without labels."""
+        if not objective.term.needs_labels or labels is None:
+            return {}
+        (vector,) = (self.held(path, view_of(self.graph, objective)) for path in objective.reads)
+        ranks = class_ranks(vector[0, 0], labels)
+        tops = [top for top in TOPS if top == 1 or top < vector.shape[2]]
+        return {f"{objective.path} top-{top}": jnp.mean(ranks < top, dtype=vector.dtype) for top in tops}
+
+    def held(self, path: str, view: str) -> jax.Array:
+        """Return a layer's value as readers see it: a constant to them where the view does not train it."""
+        return self.computed(path, view)
+
+    def computed(self, path: str, view: str) -> jax.Array:
+        """Return the computed value of a layer."""
+        layer = self.graph.layer(path)
+        if (layer.path, view) in self.values:
+            return self.values[layer.path, view]
+        return jax.lax.stop_gradient(self.values[layer.path, values_in(self.graph, layer)[0]])
+
+    def _read(self, share: Share, path: str, region: Region | None, view: str) -> jax.Array:
+        read = self.computed if share.op.kind == "decode" else self.held
+        return cut(read(path, view), region)
+
+    def _parameters(self, layer: Layer, share: Share, view: str) -> dict[str, jax.Array]:
+        """Return a layer's parameters by role; constants where the view does not train their owner."""
+        params = {}
+        for parameter in layer.parameters:
+            value = self._trained(parameter.name, self.params[parameter.name], view)
+            if (share.first.rows, share.first.columns) != (0, 0):
+                value = jnp.roll(value, (-share.first.rows, -share.first.columns), (0, 1))
+            params[parameter.role] = value
+        return params
+
+    def _compared_weights(self, objective: Objective, view: str) -> jax.Array:
+        name = self.graph.layer(objective.reads[0]).parameters[0].name
+        return self._trained(name, (self.params if self.weights is None else self.weights)[name], view)
+
+    def _trained(self, name: str, value: jax.Array, view: str) -> jax.Array:
+        trained = inside(self.graph.block(name), view) and not self.graph.is_frozen(name)
+        return value if trained else jax.lax.stop_gradient(value)
+
+
+def cut(value: jax.Array, region: Region | None) -> jax.Array:
+    """Return the rows and columns of a region (None: all)."""
+    if region is None:
+        return value
+    return value[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
+
+
+def class_ranks(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return how many classes score above an image's label, for `[class, batch]`; of equal ones the first leads."""
+    own = jnp.take_along_axis(scores, labels[None], axis=0)
+    earlier = jnp.arange(scores.shape[0])[:, None] < labels
+    return jnp.sum((scores > own) | ((scores == own) & earlier), axis=0)
+
+
+def total_loss(
+    graph: Graph, params: Params, images: jax.Array, labels: jax.Array | None = None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return the loss, and its terms with the accuracies beside them."""
+    evaluation = evaluated(graph, params, images)
+    terms = all_terms(evaluation, labels)
+    found = dict(terms)
+    for objective in graph.objectives:
+        found |= evaluation.accuracies(objective, labels)
+    return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
+
+
+def batch_last(images: jax.Array) -> jax.Array:
+    """`[batch, row, column, channel]` to `[row, column, channel, batch]`, the layout of every value inside.
+
+    Best done before a program and not in it: there XLA lays out what follows as the images were, which is slower.
+    """
+    return jnp.moveaxis(images, 0, -1)
+
+
+def batch_first(value: jax.Array) -> jax.Array:
+    """`[row, column, map, batch]` to `[batch, row, column, map]`, the layout that users see."""
+    return jnp.moveaxis(value, -1, 0)

@@ -1,0 +1,66 @@
+"""What a tile is sent in a step: the shape of every array of every exchange, known before any of them comes.
+
+The exchanges are those that shard.py yields: weights that others lend and their gradients, values of layers, and the
+gradients that come back for what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.schedule import Programme
+from lnet.compiler.graph.graph import Graph
+
+Shape = tuple[int, ...]
+Exchanges = Mapping[tuple[int, str], tuple[Shape, ...]]
+"""Shapes by the tile that sends them and the name of the exchange."""
+
+
+def exchanges(graph: Graph, partition: Partition, programme: Programme, batch: int) -> Exchanges:
+    """Return the arrays that a programme's tile receives in a step of `batch` images."""
+    return dict(_Expected(graph, partition, programme, batch).all())
+
+
+class _Expected:
+    def __init__(self, graph: Graph, partition: Partition, programme: Programme, batch: int) -> None:
+        self.graph, self.programme, self.batch = graph, programme, batch
+        self.shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
+        self.regions = {
+            (message.sender, message.layer): message.region
+            for message in partition.messages
+            if message.kind != "backward" and message.receiver == programme.tile
+        }
+
+    def all(self) -> Iterator[tuple[tuple[int, str], tuple[Shape, ...]]]:
+        lent: dict[int, list[Shape]] = {}
+        for weights in self.programme.weights:
+            for owner, region in weights.lent:
+                lent.setdefault(owner, []).append(self._weight(weights.name, region))
+        for owner, shapes in lent.items():
+            yield (owner, "weights"), tuple(shapes)
+        for borrower, parts in self.programme.lends:
+            yield (borrower, "gradients of weights"), tuple(self._weight(*part) for part in parts)
+        for number, phase in enumerate(self.programme.phases):
+            for sender, paths in phase.receives:
+                yield (
+                    (sender, f"values {number}"),
+                    tuple(self._values(path, self.regions[sender, path]) for path in paths),
+                )
+            for reader, sent in phase.sends:
+                back = tuple(shape for path, region in sent for shape in self._gradients(path, region))
+                if back:
+                    yield (reader, f"gradients {number}"), back
+
+    def _weight(self, name: str, region: Region | None) -> Shape:
+        shape = self.shapes[name]
+        return shape if region is None else (region.size.rows, region.size.columns, *shape[2:])
+
+    def _values(self, path: str, region: Region) -> Shape:
+        return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.batch
+
+    def _gradients(self, path: str, region: Region) -> tuple[Shape, ...]:
+        """Return the shapes of the gradients of a part of a layer: one in each view that trains it."""
+        views = self.graph.trained_views[path] if path in self.programme.returned else ()
+        return (self._values(path, region),) * len(views)

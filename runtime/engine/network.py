@@ -1,0 +1,199 @@
+"""A network with its parameters: values of neurons, losses and gradients, for people and programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lnet.compiler.core.layer import Parameter
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plan.plan import Plan
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
+from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, prepared
+from lnet.runtime.kernels.initial import initial_weight
+from lnet.runtime.process.cache import keep_programs
+
+from .evaluate import batch_first, batch_last, layer_values, total_loss
+
+Array = NDArray[np.floating]
+
+
+def initial_params(graph: Graph, seed: int) -> dict[str, jax.Array]:
+    """Return the initial parameters: a function of seed, name and position alone."""
+    return {p.name: _initial(p, seed) for p in graph.parameters}
+
+
+def _initial(parameter: Parameter, seed: int) -> jax.Array:
+    if parameter.fan_in is None:
+        return jnp.zeros(parameter.shape, jnp.float32)
+    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in)
+
+
+class UnknownParameter(LnetError, KeyError):
+    """A name that is no parameter's: a `KeyError` too, so that `in` and `get` work as for any mapping."""
+
+
+class Parameters(MutableMapping[str, Array]):
+    """The parameters of a network by name, as numpy arrays of their canonical shapes; assign to replace one."""
+
+    def __init__(self, graph: Graph, arrays: Mapping[str, jax.Array]) -> None:
+        self._shapes = {p.name: p.shape for p in graph.parameters}
+        self.arrays = dict(arrays)
+
+    def __getitem__(self, name: str) -> Array:
+        self._check(name)
+        return np.asarray(self.arrays[name])
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        self._check(name)
+        array = jnp.asarray(value)
+        if array.shape != self._shapes[name]:
+            raise _refused(f"'{name}' has the shape {self._shapes[name]}, found {array.shape}")
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            array = array.astype(float)
+        self.arrays[name] = array
+
+    def __delitem__(self, name: str) -> None:
+        raise _refused("a parameter of a network cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def _check(self, name: str) -> None:
+        if name not in self._shapes:
+            hints = did_you_mean(name, self._shapes)
+            raise UnknownParameter([Diagnostic("E720", f"there is no parameter '{name}'", hints=hints)])
+
+
+def _total(
+    graph: Graph, params: Mapping[str, jax.Array], images: jax.Array, labels: jax.Array | None
+) -> jax.Array:
+    return total_loss(graph, params, images, labels)[0]
+
+
+# Compiled once for a graph and a shape of images, however many networks there are of it.
+_values = jax.jit(layer_values, static_argnums=(0, 3))
+_loss = jax.jit(_total, static_argnums=0)
+_gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
+
+
+class Network:
+    """A network that a plan describes, with parameters.
+
+    `params` are arrays by name (None: the initial values that follow from the plan's seed), `inputs` says what the
+    images were like that it was trained on. Images are `[batch, row, column, channel]`, prepared as in training:
+    `lnet.prepare(images, network)` makes them so. Values come back as `[batch, row, column, map]`.
+    Raises `LnetError` for arrays of the wrong shape and names that the network does not have; warns of images that are
+    not prepared.
+    """
+
+    def __init__(
+        self, plan: Plan, params: Mapping[str, ArrayLike] | None = None, inputs: Inputs | None = None
+    ) -> None:
+        keep_programs()
+        self.plan = plan
+        self.inputs = inputs
+        self.graph = plan.graph
+        if params is None:
+            self.params = Parameters(self.graph, initial_params(self.graph, self.graph.training.seed))
+        else:
+            self.params = Parameters(self.graph, {})
+            self._take(params)
+
+    def _take(self, params: Mapping[str, ArrayLike]) -> None:
+        missing = [name for name in self.params if name not in params]
+        if missing:
+            raise _refused(f"the parameter '{missing[0]}' is missing")
+        for name, value in params.items():
+            self.params[name] = value
+
+    def __call__(self, images: ArrayLike) -> dict[str, Array]:
+        """Return the value of every layer by path: `{"V1.filter": [batch, row, column, map]}`."""
+        values = _values(self.graph, self.params.arrays, self._images(images))
+        return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
+
+    def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
+        """Return the loss: the sum of all objectives, each a mean over the batch."""
+        return float(_loss(self.graph, self.params.arrays, *self._batch(images, labels)))
+
+    def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
+        """Return the gradient of the loss by parameter name, as `train.gradients` says."""
+        gradients = _gradients(self.graph, self.params.arrays, *self._batch(images, labels))
+        return {name: np.asarray(gradients[name]) for name in self.params}
+
+    def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
+        """Return one neuron, `net["V3.norm[4, 7, 2]"]`, as a function of images: `[batch]`."""
+        path, row, column, map_ = parse_neuron(self.graph, neuron)
+
+        def respond(images: ArrayLike) -> Array:
+            values = _values(self.graph, self.params.arrays, self._images(images))
+            return np.asarray(values[path][row, column, map_])
+
+        return respond
+
+    def everything(self, images: ArrayLike) -> dict[str, Array]:
+        """Return the values of all layers, those that passes made too: decoders by the path of their objective."""
+        values = _values(self.graph, self.params.arrays, self._images(images), self.graph.layers)
+        return {path: np.asarray(batch_first(value)) for path, value in values.items()}
+
+    def _images(self, images: ArrayLike, callers: int = 1) -> jax.Array:
+        found = checked(images, self.graph.input.sheet, self.inputs, callers + 1)
+        return batch_last(jnp.asarray(found, dtype=float))
+
+    def _batch(self, images: ArrayLike, labels: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:
+        """Return images and labels as the loss takes them."""
+        taken = self._images(images, 2)
+        units = {
+            objective.path: self.graph.layer(objective.reads[0]).sheet.maps
+            for objective in self.graph.objectives
+            if objective.term.needs_labels
+        }
+        if not units:
+            return taken, None
+        if labels is None:
+            raise refused(
+                "E716", f"the objective '{next(iter(units))}' needs labels: net.loss(images, labels)"
+            )
+        return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units))
+
+
+def prepare(images: Images, network: Network) -> NDArray[np.float32]:
+    """Return images as `network` takes them: scaled to cover its input, their middle cut out, normalised as in training.
+
+    `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size, or a list of images
+    `[rows, columns, channels]`. Returns `[n, row, column, channel]`. Raises `LnetError` for what is no image.
+    """
+    return prepared(images, network.graph)
+
+
+_NEURON = re.compile(r"\s*([A-Za-z0-9_.]+)\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*")
+
+
+def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
+    """Return layer, row, column and map of a neuron written `V3.norm[row, column, map]`, counted from 0."""
+    match = _NEURON.fullmatch(text)
+    if match is None:
+        raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")
+    path, *numbers = match.groups()
+    if path not in graph:
+        raise _refused(
+            f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible])
+        )
+    layer = graph.layer(path)
+    row, column, map_ = map(int, numbers)
+    sheet = layer.sheet
+    if row >= sheet.height or column >= sheet.width or map_ >= sheet.maps:
+        raise _refused(f"the layer '{path}' is {sheet}, so it has no neuron {text.strip()}")
+    return layer.path, row, column, map_
+
+
+def _refused(message: str, hints: tuple[str, ...] = ()) -> LnetError:
+    return refused("E720", message, hint=hints)

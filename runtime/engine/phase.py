@@ -1,0 +1,166 @@
+"""One phase of a tile's programme as a jitted function, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lnet.compiler.core.shapes import Region, Size, whole
+from lnet.compiler.cut.schedule import Held, HeldWeights, Phase, Programme
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.ops import Decode
+
+from .evaluate import Evaluation, values_in
+
+Part = tuple[int, str, str]
+"""A tile, a layer's path and a view: what that tile computed of the layer; no view ("") for a constant from elsewhere."""
+Values = dict[Part, jax.Array]
+Lent = dict[tuple[str, int], jax.Array]
+"""Weights of other tiles by name and owner."""
+Weights = tuple[dict[str, jax.Array], Lent]
+Leaves = dict[tuple[str, str], jax.Array]
+
+
+def phase_forward(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., tuple[Leaves, Any]]:
+    """Return a function of weights, trained parts, constant parts, images and labels.
+
+    It returns what the phase leaves, by layer and view, and what `backward` needs.
+    """
+
+    def leaves(
+        weights: Weights, trained: Values, constant: Values, images: jax.Array
+    ) -> tuple[Leaves, Leaves]:
+        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images)
+        keys = [(path, view) for path in phase.leaves for view in values_in(graph, graph.layer(path))]
+        found = {key: evaluation.values[key] for key in keys}
+        through = {(path, view): v for (path, view), v in found.items() if view in graph.trained_views[path]}
+        return through, {key: value for key, value in found.items() if key not in through}
+
+    @jax.jit
+    def forward(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
+        through, residuals, others = jax.vjp(
+            lambda w, t: leaves(w, t, constant, images), weights, trained, has_aux=True
+        )
+        return through | others, residuals
+
+    return forward
+
+
+@jax.jit
+def backward(residuals: Any, gradients: Leaves) -> tuple[Weights, Values]:
+    """Return the gradients of a phase's weights and trained parts from those of its outputs."""
+    weights, values = residuals(gradients)
+    return weights, values
+
+
+def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., Any]:
+    """Return the last phase with its gradient: terms of the loss with accuracies, gradients of weights and trained parts."""
+
+    def loss(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
+        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images)
+        objectives = {objective.path: objective for objective in graph.objectives}
+        terms = {
+            share.objective: evaluation.term(objectives[share.objective], share, labels)
+            for share in phase.terms
+        }
+        found = dict(terms)
+        for share in phase.terms:
+            found |= evaluation.accuracies(objectives[share.objective], labels)
+        return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
+
+    @jax.jit
+    def turn(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
+        differentiate = jax.grad(loss, argnums=(0, 1), has_aux=True)
+        gradients, terms = differentiate(weights, trained, constant, images, labels)
+        return terms, gradients
+
+    return turn
+
+
+def _evaluate(
+    graph: Graph, programme: Programme, phase: Phase, weights: Weights, parts: Values, images: jax.Array
+) -> TileEvaluation:
+    params, compared = _assemble_weights(programme.weights, *weights)
+    evaluation = TileEvaluation(
+        graph, params, compared, tile=programme.tile, phase=phase, parts=parts, images=images
+    )
+    for share in phase.shares:
+        evaluation.compute(share, values_in(graph, graph.layer(share.layer)), images)
+    return evaluation
+
+
+@dataclass
+class TileEvaluation(Evaluation):
+    """An evaluation that starts from what earlier phases computed, and other tiles sent."""
+
+    tile: int = field(kw_only=True)
+    phase: Phase = field(kw_only=True)
+    parts: Values = field(kw_only=True)
+    images: jax.Array = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.values |= {(path, view): v for (tile, path, view), v in self.parts.items() if tile == self.tile}
+        self.spots = {held.layer: held for held in self.phase.held}
+
+    def held(self, path: str, view: str) -> jax.Array:
+        layer = self.graph.layer(path)
+        held = self.spots[layer.path]
+        regions = dict(held.received)
+        if not regions and held.own.size == held.size and held.own.area:
+            return self.computed(path, view)
+        parts = {tile: self._received(tile, layer.path, view) for tile in regions}
+        if (layer.path, values_in(self.graph, layer)[0]) in self.values:
+            parts[self.tile], regions[self.tile] = self.computed(path, view), held.own
+        return _assemble(held, layer.sheet.maps, parts, regions, self.images, isinstance(layer.op, Decode))
+
+    def _received(self, sender: int, path: str, view: str) -> jax.Array:
+        if (sender, path, view) in self.parts:
+            return self.parts[sender, path, view]
+        found = next(v for (tile, layer, _), v in self.parts.items() if (tile, layer) == (sender, path))
+        return jax.lax.stop_gradient(found)
+
+
+def _assemble(
+    held: Held,
+    maps: int,
+    parts: dict[int, jax.Array],
+    regions: dict[int, Region],
+    images: jax.Array,
+    sums: bool,
+) -> jax.Array:
+    """Put parts where they belong, in the order of the tiles they come from."""
+    dtype = jnp.result_type(*parts.values()) if parts else images.dtype
+    total = jnp.zeros((held.size.rows, held.size.columns, maps, images.shape[-1]), dtype)
+    for tile in sorted(parts):
+        total = _put(total, regions[tile], parts[tile], sums)
+    return total
+
+
+def _put(total: jax.Array, region: Region, part: jax.Array, add: bool) -> jax.Array:
+    here = total.at[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
+    return here.add(part) if add else here.set(part)
+
+
+def _assemble_weights(
+    weights: tuple[HeldWeights, ...], mine: dict[str, jax.Array], lent: Lent
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Return the parameters that layers use, and those that `smooth` compares: the tile's own with their neighbours."""
+    params, compared = dict(mine), {}
+    for held in weights:
+        for owner, region in held.lent:
+            if (held.name, owner) not in lent:
+                continue
+            strip = lent[held.name, owner]
+            if region is None or held.positions is None:
+                params[held.name] = strip
+                continue
+            if held.name not in compared:
+                shape = (held.positions.rows, held.positions.columns, *strip.shape[2:])
+                corner = whole(Size(*mine[held.name].shape[:2]))
+                compared[held.name] = _put(jnp.zeros(shape, strip.dtype), corner, mine[held.name], add=False)
+            compared[held.name] = _put(compared[held.name], region, strip, add=False)
+    return params, params | compared

@@ -1,0 +1,308 @@
+"""One tile's share of a training step: phases of computing, with messages to other tiles of its replica between them.
+
+A step is a generator that says what it sends and what it must receive, and knows nothing of how: the cluster's host
+moves the messages between machines, lockstep.py within one process. Forward through the phases of a programme
+(compiler/cut/schedule.py), which keep what their gradients need, and back again:
+
+    weights >  phase 0  >  ...  >  phase n-1  >  phase n, and back at once  <  phase n-1  <  ...  <  phase 0  < gradients
+              rims, partial sums                                         gradients of rims and sums
+
+Sums are taken in a fixed order: a decoder's by the number of the tile, gradients the tile's own first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
+from lnet.compiler.graph.graph import Graph
+
+from .evaluate import Params, cut, values_in
+from .phase import Lent, Part, Values, backward, phase_forward, phase_turn
+
+Arrays = tuple[jax.Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Arrays for another tile; `exchange` names what they are, the same for sender and receiver."""
+
+    receiver: int
+    exchange: str
+    arrays: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """A wait for the arrays that another tile sends."""
+
+    sender: int
+    exchange: str
+
+
+Gradients = dict[str, jax.Array]
+Terms = dict[str, jax.Array]
+Talk = Generator[Send | Receive, Any, None]
+Step = Generator[Send | Receive, Any, tuple[Gradients, Terms]]
+"""Yields what to send and what it waits for; is sent what it waited for; returns gradients and terms of the loss."""
+
+
+class Shard:
+    """One tile of a partitioned network, compiled."""
+
+    def __init__(self, graph: Graph, partition: Partition, tile: int) -> None:
+        self.graph = graph
+        self.programme = schedule(graph, partition, tile)
+        self.links = tuple(
+            _Links(graph, self.programme, number) for number in range(len(self.programme.phases))
+        )
+        *phases, last = self.programme.phases
+        self.forward = [phase_forward(graph, self.programme, phase) for phase in phases]
+        self.turn = phase_turn(graph, self.programme, last)
+
+    def images(self, images: jax.Array) -> jax.Array:
+        """Return the tile's part of images `[row, column, channel, batch]`."""
+        return cut(images, self.programme.image)
+
+    def owned(self, params: Params) -> dict[str, jax.Array]:
+        """Return the tile's own part of whole parameters."""
+        return {name: cut(params[name], region) for name, region in self.programme.owned}
+
+    def step(self, owned: Params, images: jax.Array, labels: jax.Array | None = None) -> Step:
+        """Compute a step: `owned` are the tile's parameters, `images` what it sees of `[row, column, channel, batch]`.
+
+        Returns the gradients of its parameters, and its shares of the terms of the loss.
+        """
+        return _Step(self, owned, images, labels).go()
+
+
+@dataclass(frozen=True)
+class _Links:
+    """How a phase is tied to the others: which exchanges it waits for, and what it is a function of."""
+
+    graph: Graph
+    programme: Programme
+    number: int
+
+    @property
+    def phase(self) -> Phase:
+        return self.programme.phases[self.number]
+
+    @cached_property
+    def waits(self) -> tuple[int, ...]:
+        """The exchanges that must be complete before the phase, and were not needed by an earlier one."""
+        return tuple(exchange for exchange, user in self._first_users.items() if user == self.number)
+
+    @cached_property
+    def _first_users(self) -> dict[int, int]:
+        """The first phase that needs each exchange; the last one if none does."""
+        made_in, last = dict(self.programme.made_in), len(self.programme.phases) - 1
+        users: dict[int, int] = {}
+        for number, phase in enumerate(self.programme.phases):
+            for held in phase.held:
+                if held.received:
+                    users.setdefault(made_in[held.layer], number)
+        return {number: users.get(number, last) for number in range(last)}
+
+    @cached_property
+    def trained(self) -> tuple[Part, ...]:
+        """The parts that the phase is trained through."""
+        mine = [(self.programme.tile, path, view) for path in self.phase.enters for view in self._views(path)]
+        return (*mine, *(part for part in self._received if self.returned(part[1])))
+
+    @cached_property
+    def constant(self) -> tuple[Part, ...]:
+        """The parts that are constants to the phase."""
+        mine = [
+            (self.programme.tile, path, view)
+            for path in self.phase.enters
+            for view in values_in(self.graph, self.graph.layer(path))
+            if view not in self._views(path)
+        ]
+        return (*mine, *(part for part in self._received if not self.returned(part[1])))
+
+    @cached_property
+    def _received(self) -> tuple[Part, ...]:
+        return tuple(
+            (sender, held.layer, view)
+            for held in self.phase.held
+            for sender, _ in held.received
+            for view in (self._views(held.layer) if self.returned(held.layer) else ("",))
+        )
+
+    @cached_property
+    def weights(self) -> tuple[HeldWeights, ...]:
+        """The parameters that the phase computes with."""
+        layers = [share.layer for share in self.phase.shares]
+        layers += [
+            o.reads[0]
+            for t in self.phase.terms
+            if t.pairs
+            for o in self.graph.objectives
+            if o.path == t.objective
+        ]
+        names = {parameter.name for path in layers for parameter in self.graph.layer(path).parameters}
+        return tuple(weights for weights in self.programme.weights if weights.name in names)
+
+    def returned(self, path: str) -> bool:
+        """Whether gradients of a layer go back to where its values came from."""
+        return path in self.programme.returned
+
+    def _views(self, path: str) -> tuple[str, ...]:
+        return self.graph.trained_views[path]
+
+    def gradients_of(self, sender: int, paths: Sequence[str]) -> list[Part]:
+        """Return which gradients answer a message that holds parts of these layers."""
+        return [(sender, path, view) for path in paths if self.returned(path) for view in self._views(path)]
+
+
+@dataclass
+class _Step:
+    """A step under way."""
+
+    shard: Shard
+    owned: Params
+    images: jax.Array
+    labels: jax.Array | None
+    lent: Lent = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
+    gradients: Values = field(default_factory=dict)
+    weight_gradients: dict[Any, jax.Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.programme = self.shard.programme
+        self.tile = self.programme.tile
+
+    def go(self) -> Step:
+        yield from self._borrow()
+        *links, last = self.shard.links
+        kept = []
+        for link, forward in zip(links, self.shard.forward, strict=True):
+            yield from self._receive(link)
+            leaves, residuals = forward(*self._operands(link))
+            self.values.update({(self.tile, *key): value for key, value in leaves.items()})
+            kept.append(residuals)
+            yield from self._send(link)
+        yield from self._receive(last)
+        terms, gradients = self.shard.turn(*self._operands(last))
+        self._add(gradients)
+        yield from self._return(last)
+        for link in reversed(links):
+            yield from self._take_back(link)
+            self._add(backward(kept.pop(), self._gradients_of(link.phase)))
+            yield from self._return(link)
+        return (yield from self._settle()), terms
+
+    def _operands(self, link: _Links) -> tuple[Any, ...]:
+        mine = {w.name: self.owned[w.name] for w in link.weights if w.name in self.owned}
+        lent = {(w.name, owner): self.lent[w.name, owner] for w in link.weights for owner, _ in w.lent}
+        trained = {part: self.values[part] for part in link.trained}
+        constant = {part: self.values[part] for part in link.constant}
+        return (mine, lent), trained, constant, self.images, self.labels
+
+    # --- forward ---
+
+    def _send(self, link: _Links) -> Talk:
+        for receiver, parts in link.phase.sends:
+            arrays = tuple(cut(self._made(path), region) for path, region in parts)
+            yield Send(receiver, f"values {link.number}", arrays)
+
+    def _made(self, path: str) -> jax.Array:
+        graph = self.shard.graph
+        return self.values[self.tile, path, values_in(graph, graph.layer(path))[0]]
+
+    def _receive(self, link: _Links) -> Talk:
+        for exchange in link.waits:
+            for sender, paths in self.programme.phases[exchange].receives:
+                arrays = yield Receive(sender, f"values {exchange}")
+                for path, array in zip(paths, arrays, strict=True):
+                    views = self.shard.graph.trained_views[path] if link.returned(path) else ("",)
+                    self.values.update({(sender, path, view): array for view in views})
+
+    # --- backward ---
+
+    def _return(self, link: _Links) -> Talk:
+        """Send back the gradients of what the phase was the first to use: nothing before it will add to them."""
+        for exchange in link.waits:
+            for sender, paths in self.programme.phases[exchange].receives:
+                parts = link.gradients_of(sender, paths)
+                if parts:
+                    yield Send(sender, f"gradients {exchange}", tuple(map(self._gradient, parts)))
+
+    def _take_back(self, link: _Links) -> Talk:
+        for receiver, sent in link.phase.sends:
+            regions = dict(sent)
+            parts = link.gradients_of(self.tile, list(regions))
+            if parts:
+                arrays = yield Receive(receiver, f"gradients {link.number}")
+                for part, array in zip(parts, arrays, strict=True):
+                    self.gradients[part] = _add_at(self._gradient(part), regions[part[1]], array)
+
+    def _gradients_of(self, phase: Phase) -> dict[tuple[str, str], jax.Array]:
+        trained = self.shard.graph.trained_views
+        return {
+            (path, view): self._gradient((self.tile, path, view))
+            for path in phase.leaves
+            for view in trained[path]
+        }
+
+    def _gradient(self, part: Part) -> jax.Array:
+        return self.gradients[part] if part in self.gradients else jnp.zeros_like(self.values[part])
+
+    def _add(self, gradients: tuple[tuple[Mapping[str, jax.Array], Lent], Values]) -> None:
+        (mine, lent), values = gradients
+        add_up(self.weight_gradients, {**mine, **lent})
+        add_up(self.gradients, values)
+
+    # --- weights ---
+
+    def _borrow(self) -> Talk:
+        for receiver, parts in self.programme.lends:
+            yield Send(receiver, "weights", tuple(cut(self.owned[name], region) for name, region in parts))
+        for owner, names in self._lenders:
+            arrays = yield Receive(owner, "weights")
+            self.lent.update({(name, owner): array for name, array in zip(names, arrays, strict=True)})
+
+    def _settle(self) -> Generator[Send | Receive, Any, Gradients]:
+        """Return the gradients of borrowed weights, and sum those that come back for lent ones."""
+        for owner, names in self._lenders:
+            arrays = tuple(self._weight_gradient((name, owner), self.lent[name, owner]) for name in names)
+            yield Send(owner, "gradients of weights", arrays)
+        mine = {name: self._weight_gradient(name, value) for name, value in self.owned.items()}
+        for receiver, parts in self.programme.lends:
+            arrays = yield Receive(receiver, "gradients of weights")
+            for (name, region), array in zip(parts, arrays, strict=True):
+                mine[name] = _add_at(mine[name], region, array)
+        return mine
+
+    @property
+    def _lenders(self) -> list[tuple[int, list[str]]]:
+        owners: dict[int, list[str]] = {}
+        for weights in self.programme.weights:
+            for owner, _ in weights.lent:
+                owners.setdefault(owner, []).append(weights.name)
+        return sorted(owners.items())
+
+    def _weight_gradient(self, key: Any, like: jax.Array) -> jax.Array:
+        return self.weight_gradients[key] if key in self.weight_gradients else jnp.zeros_like(like)
+
+
+def add_up(totals: Any, new: Mapping[Any, jax.Array]) -> None:
+    """Add arrays to totals of the same name."""
+    for key, value in new.items():
+        totals[key] = totals[key] + value if key in totals else value
+
+
+def _add_at(total: jax.Array, region: Region | None, array: jax.Array) -> jax.Array:
+    if region is None:
+        return total + array
+    rows, columns = region.rows, region.columns
+    return total.at[rows.start : rows.stop, columns.start : columns.stop].add(array)

@@ -1,0 +1,60 @@
+"""Who is told how a run goes: nobody, or what the command line shows (lnet/cli/progress.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Reporter(Protocol):
+    """Is told how a run goes."""
+
+    def started(self, step: int, steps: int) -> None:
+        """A run begins or goes on at a step."""
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        """A step is done."""
+
+    def said(self, message: str) -> None:
+        """Something happened that a person should know."""
+
+    def happened(self, event: Mapping[str, Any]) -> None:
+        """An event of a run on a cluster, as runtime/store/events.py lists them."""
+
+    def finished(self) -> None:
+        """The run ended, one way or another."""
+
+
+class Silent:
+    """Says nothing: the default of the Python API."""
+
+    def started(self, step: int, steps: int) -> None:
+        pass
+
+    def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
+        pass
+
+    def said(self, message: str) -> None:
+        pass
+
+    def happened(self, event: Mapping[str, Any]) -> None:
+        pass
+
+    def finished(self) -> None:
+        pass
+
+
+def losses_within(objectives: Mapping[str, float], width: int | None = None) -> str:
+    """Return objectives with their values, as many as fit into a width, and how many are left out."""
+    shown = [f"{path} {value:.4g}" for path, value in objectives.items()]
+    text = "  ".join(shown)
+    for count in range(len(shown) - 1, -1, -1):
+        if width is None or len(text) <= width:
+            break
+        text = "  ".join((*shown[:count], f"and {len(shown) - count} more"))
+    return text
+
+
+def progress(step: int, steps: int, images_per_second: float, objectives: Mapping[str, float]) -> str:
+    """Return a line about a step."""
+    return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {losses_within(objectives)}"

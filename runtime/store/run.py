@@ -1,0 +1,284 @@
+"""A run directory: what was trained, on what, how it went, and the parameters that came out.
+
+plan.json        the plan, with the source text that it was compiled from
+owner.json       who trains it, or did so last (owner.py)
+run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
+events.jsonl     the log (events.py)
+checkpoints/     the newest states (checkpoint.py)
+pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
+report.html      what `lnetc report` wrote
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jax
+
+from lnet.compiler.files import unreadable, write_aside
+from lnet.compiler.plan.plan import Plan, load_plan
+from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
+from lnet.runtime.data import Batch, Dataset, Kept, open_frames
+from lnet.runtime.data.inputs import Inputs, inputs_from
+from lnet.runtime.data.sources import FIRST
+from lnet.runtime.engine.network import Network
+from lnet.runtime.process import cgroups
+from lnet.runtime.process.versions import versions_of
+
+from .checkpoint import Checkpoint
+from .checkpoints import CheckpointFolder, Found, PassedOver, Told
+from .events import Event, read_events, stream_events
+from .safetensors import Damaged
+
+MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
+NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
+"""What `run.json` cannot do without."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    directory: Path
+    plan: Plan
+    info: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        shapes = {parameter.name: parameter.shape for parameter in self.plan.graph.parameters}
+        return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep, shapes)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the labels, in the order of their numbers; None where the images had none."""
+        classes = self.info["data"]["classes"]
+        return None if classes is None else tuple(classes)
+
+    @property
+    def kept(self) -> Kept:
+        """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
+        return Kept(self.info["data"].get("listing", FIRST), self.classes)
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """What its images are like, prepared; None if lnet 0.1 began it."""
+        return inputs_from(self.info["data"])
+
+    def events(self, steps: bool = True) -> list[Event]:
+        """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
+        return read_events(self.directory / "events.jsonl", steps)
+
+    def stream_events(self) -> Iterator[Event]:
+        """Yield what `events` returns, one by one; raises `LnetError`."""
+        return stream_events(self.directory / "events.jsonl")
+
+    def network(self, step: int | None = None) -> Network:
+        """Return the network with the parameters of the newest whole checkpoint, or of the one at `step`.
+
+        Raises `LnetError` if there is none.
+        """
+        return Network(self.plan, self.checkpoint(step).params, self.inputs)
+
+    def checkpoint(self, step: int | None = None) -> Checkpoint:
+        """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none.
+
+        Warns of newer ones that are damaged or incomplete.
+        """
+        if step is not None:
+            return self._at(step)
+        passed: list[PassedOver] = []
+        found = self.checkpoints.newest(passed.append)
+        if found is None and passed:
+            raise refused("E742", f"no checkpoint of '{self.directory}' is whole", *map(str, passed))
+        if found is None:
+            raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
+        for each in passed:
+            warnings.warn(f"passed over {each}", LnetWarning, stacklevel=2)
+        return found
+
+    def to_go_on_from(
+        self, newest: Callable[[Told], Found | None], said: Callable[[str], None]
+    ) -> Found | None:
+        """Return the result of `newest`, None for a run that never had a checkpoint.
+
+        Those that it passes over are said, and damaged ones renamed. Raises `LnetError` if none is whole: no run
+        begins anew where another one ended.
+        """
+        passed: list[PassedOver] = []
+        found = newest(passed.append)
+        last = next(
+            (e["file"] for e in reversed(self.events(steps=False)) if e["event"] == "checkpoint"), None
+        )
+        gone = None if last is None or (self.checkpoints.path / last).exists() else last
+        if found is None and (passed or gone or self.info.get("start")):
+            raise self._lost(passed, gone)
+        for each in passed:
+            said(each.set_aside())
+        if gone is not None:
+            said(f"the checkpoint '{gone}', which the log names, is missing")
+        return found
+
+    def _lost(self, passed: list[PassedOver], gone: str | None) -> LnetError:
+        """Return the error for a run whose checkpoints are damaged or gone."""
+        notes = [*map(str, passed), *([] if gone is None else [f"'{gone}', which the log names, is missing"])]
+        start = self.info.get("start")
+        return refused(
+            "E732",
+            f"no checkpoint of '{self.directory}' is whole, and it does not begin anew by itself",
+            *notes,
+            hint=(
+                f"put back a copy of a checkpoint, then: lnetc resume {shlex.quote(str(self.directory))}",
+                "or begin anew in another directory: lnetc run"
+                + (f" --from {shlex.quote(start['run'])}" if start else ""),
+            ),
+        )
+
+    def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
+        """Return the first samples of the run's order, as it prepares them: images, labels, names.
+
+        From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
+        """
+        return self.images(data).batch(0, count)
+
+    def images(self, data: str | os.PathLike[str] | None = None, normalize: str | None = None) -> Dataset:
+        """Return the images that the run was trained on, or those of `data`, as it prepares them.
+
+        Normalised as `normalize` says, if given. Raises `LnetError` if there are no images.
+        """
+        frames = self.plan.graph.training.data
+        if data is not None:
+            frames = replace(self.plan.graph.frames, path=str(Path(data).resolve()))
+        elif self.info["data"]["in_memory"]:
+            frames = None
+        if frames is None:
+            raise refused("E747", "the run was trained on an array, so there are no images to read")
+        frames = replace(frames, normalize=normalize or frames.normalize)
+        sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
+        learned = any(objective.term.needs_labels for objective in self.plan.graph.objectives)
+        kept = self.kept if data is None or learned else replace(self.kept, classes=None)
+        base, hint = Path(self.info["data"]["base"]), MOVED if data is None else None
+        return open_frames(frames, sheet.maps, base, seed, kept=kept, hint=hint)
+
+    def _at(self, step: int) -> Checkpoint:
+        files = self.checkpoints.files()
+        if step not in files:
+            known = ", ".join(f"{s:,}" for s in files) or "none"
+            raise refused(
+                "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
+            )
+        try:
+            return self.checkpoints.certain(files[step])
+        except Damaged as error:
+            raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
+        except FileNotFoundError as error:
+            raise refused("E741", f"the checkpoint '{files[step]}' is incomplete", str(error)) from error
+
+
+def open_run(directory: str | os.PathLike[str]) -> Run:
+    """Open a run directory; raises `LnetError` if it is none."""
+    path = Path(directory)
+    try:
+        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise refused("E740", f"'{path}' is no run: there is no 'run.json' in it") from error
+    except OSError as error:
+        raise unreadable(path / "run.json", error) from error
+    except ValueError as error:
+        raise refused("E740", f"'{path / 'run.json'}' is damaged", str(error)) from error
+    for name in NEEDED:
+        if not _has(info, name.split(".")):
+            raise refused("E740", f"'{path / 'run.json'}' is damaged", f"it has no '{name}'")
+    return Run(path, load_plan(path / "plan.json"), info)
+
+
+def _has(value: Any, names: list[str]) -> bool:
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            return False
+        value = value[name]
+    return True
+
+
+def create_run(
+    directory: Path,
+    plan: Plan,
+    data: dict[str, Any],
+    kernels: dict[str, Any],
+    begin: Checkpoint | None = None,
+    wire: str = "float32",
+    start: dict[str, Any] | None = None,
+) -> Run:
+    """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
+
+    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from.
+    """
+    info = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
+    try:
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise refused(
+                "E743",
+                f"'{directory}' exists already and is not empty",
+                hint="name another directory, or go on with what is there: lnetc resume",
+            )
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
+            aside = Path(outer) / directory.name
+            aside.mkdir()
+            plan.save(aside / "plan.json")
+            write_aside(aside / "run.json", json.dumps(info, indent=2))
+            if begin is not None:
+                Run(aside, plan, info).checkpoints.save(begin)
+            aside.rename(directory)
+    except OSError as error:
+        raise refused("E744", f"'{directory}' cannot be written", str(error)) from error
+    return Run(directory, plan, info)
+
+
+def next_directory(name: str) -> Path:
+    """Return the first of `runs/NAME-1`, `runs/NAME-2`, ... that is not there yet."""
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Return the command, the versions and the machine that a run is trained with."""
+    return {
+        "versions": versions_of(("lnet", "jax", "jaxlib", "numpy", "optax"))
+        | {"python": platform.python_version()},
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "machine": {
+            "system": platform.platform(),
+            "devices": [device.device_kind for device in jax.devices()],
+            "cores": os.cpu_count(),
+            "memory": cgroups.memory(),
+        },
+    }
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold a run for this process; a killed process gives it back by itself."""
+    try:
+        file = open(run.directory / ".lock", "w")  # noqa: SIM115 (closed below, after what is done with it)
+    except OSError as error:
+        raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise refused("E745", f"another process is training '{run.directory}'") from error
+        yield

@@ -1,0 +1,75 @@
+"""Why a loss is not finite: which layer, which parameter, and the line of the file that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lnet.compiler.plan.plan import Plan
+from lnet.dsl.diagnostics import Diagnostic, LnetError, error_of
+from lnet.dsl.source import Span
+from lnet.runtime.data import Batch
+from lnet.runtime.engine.evaluate import batch_last, layer_values, total_loss
+
+Params = Mapping[str, jax.Array]
+
+
+def explain_failure(
+    plan: Plan, params: Params, batch: Batch, step: int, terms: Mapping[str, float]
+) -> LnetError:
+    """Return the error for a step whose loss or gradient is not finite, at the place where that begins."""
+    images = batch_last(jnp.asarray(batch.images))
+    labels = None if batch.labels is None else jnp.asarray(batch.labels)
+    bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]
+    what, span, note = _origin(plan, dict(params), images, labels, terms)
+    kept = "the parameters before this step are kept as a checkpoint"
+    return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
+
+
+def explain_divergence(plan: Plan, event: Mapping[str, Any]) -> LnetError:
+    """Return the error for a tile's report of values that are not finite: its first objective or gradient."""
+    objectives = [o for o in plan.graph.objectives if o.path in event["objectives"]]
+    found = [(f"the objective '{o.part_of}' is not finite", o.span) for o in objectives]
+    for layer in plan.graph.layers:
+        for parameter in layer.parameters:
+            if parameter.name in event["gradients"]:
+                found.append((f"the gradient of '{parameter.name}' is not finite", layer.span))
+    what, span = found[0] if found else ("the sum of all gradients is not finite", None)
+    also = tuple(text for text, _ in found[1:])
+    kept = "the newest checkpoint is of before this step"
+    where = f"step {event['step']:,} of replica {event['replica']}, tile {event['tile']}"
+    return _error(plan, f"{where}: {what}", span, *also, kept)
+
+
+def _error(plan: Plan, message: str, span: Span | None, *notes: str) -> LnetError:
+    hint = "a lower 'rate' in 'train.update', or a larger 'floor' of 'lcn', often helps"
+    return error_of([Diagnostic("E730", message, span, notes=notes, hints=(hint,))], plan.source)
+
+
+def _origin(
+    plan: Plan, params: dict[str, Any], images: jax.Array, labels: Any, terms: Mapping[str, float]
+) -> tuple[str, Span | None, str]:
+    graph = plan.graph
+    values = layer_values(graph, params, images)
+    for layer in graph.visible:
+        if not jnp.isfinite(values[layer.path]).all():
+            return (
+                f"the layer '{layer.path}' is not finite",
+                layer.span,
+                "it is the first one in the network's order",
+            )
+    for objective in graph.objectives:
+        if not np.isfinite(terms[objective.path]):
+            note = "all layers are finite"
+            return f"the objective '{objective.part_of}' is not finite", objective.span, note
+    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels)[0])(params)
+    for layer in graph.layers:
+        for parameter in layer.parameters:
+            if not jnp.isfinite(gradients[parameter.name]).all():
+                note = "all layers and objectives are finite"
+                return f"the gradient of '{parameter.name}' is not finite", layer.span, note
+    return "the sum of all gradients is not finite", None, "each gradient alone is finite"

@@ -1,0 +1,76 @@
+"""Whether there is the memory that a run in one process takes, before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+from lnet.compiler.cut.cost import Totals, totals
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plan.explain import size_text
+from lnet.compiler.plan.plan import Plan
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.process import cgroups
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that this process could still take where it computes, and a sentence about what there is in all."""
+
+    free: int
+    about: str
+
+
+def memory_left(plan: Plan, force: bool, resumed: bool) -> int:
+    """Return the bytes that a run leaves free; raises `LnetError` if it takes more than there are, unless forced.
+
+    What counts is what the system would give this process now: others hold some, and a cgroup may allow less than all.
+    """
+    there, needed = _there(), totals(plan.graph, plan.partition).training_bytes
+    if needed > there.free and not force:
+        raise _too_much(plan, there, resumed)
+    return max(0, there.free - needed)
+
+
+def _there() -> Memory:
+    """Return the memory of the device that computes: an accelerator's own, or this machine's."""
+    device = jax.local_devices()[0]
+    own = device.memory_stats() or {}
+    if "bytes_limit" in own:
+        about = f"jax may use {size_text(own['bytes_limit'])} of {device.device_kind}; the rest is in use"
+        return Memory(own["bytes_limit"] - own.get("bytes_in_use", 0), about)
+    machine, limit = cgroups.memory(), cgroups.limit()
+    about = f"this machine has {size_text(machine)}"
+    if limit is not None and limit < machine:
+        about = f"this process's cgroup is allowed {size_text(limit)} of the machine's {size_text(machine)}"
+    return Memory(cgroups.free(), f"{about}; the rest is in use")
+
+
+def _too_much(plan: Plan, there: Memory, resumed: bool) -> LnetError:
+    sums, batch = totals(plan.graph, plan.partition), plan.graph.training.batch
+    hints = [] if resumed else [_smaller(plan.graph, sums, there.free)]
+    return refused(
+        "E753",
+        f"to train '{plan.graph.name}' in one process takes {size_text(sums.training_bytes)} of memory, "
+        f"and {size_text(there.free)} are free",
+        f"{size_text(sums.parameter_bytes)} of parameters and as much of gradients, {size_text(sums.state_bytes)} of "
+        f"optimiser state, {size_text(sums.batch_bytes)} of activations and images at a batch of {batch:,}",
+        there.about,
+        hint=(
+            *hints,
+            "several machines hold a part of it each: lnetc run --cluster ADDRESS ('lnetc explain --workers N': how much)",
+            "to begin all the same, '--force' (Python: force=True)",
+        ),
+    )
+
+
+def _smaller(graph: Graph, sums: Totals, free: int) -> str:
+    """Return a hint on the batch size."""
+    batch, lasting = graph.training.batch, sums.training_bytes - sums.batch_bytes
+    fits = (free - lasting) * batch // sums.batch_bytes
+    if fits >= 1:
+        return f"a batch of {fits:,} would fit: --set train.batch={fits}"
+    if lasting >= free:
+        return f"no batch is small enough: without any images it takes {size_text(lasting)}"
+    return f"not even one image fits: it takes {size_text(sums.batch_bytes // batch)}"

@@ -1,0 +1,106 @@
+"""What a run keeps of its images, and whether it goes on with those that it began with.
+
+Their number, names, sizes and labels are compared when they are opened (data/expected.py), what the bytes of an image
+were whenever it is read (data/checksums.py).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lnet.compiler.files import write_aside
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.data import Dataset, checksums
+from lnet.runtime.data.expected import Expected
+from lnet.runtime.data.sources import FIRST
+from lnet.runtime.store.run import Run
+
+INPUTS = 32
+"""The first samples of a run, whose values tell what its network is used to."""
+
+
+def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
+    """Compare a run's images with those given; return the run and notes on what could not be compared. Raises `LnetError`.
+
+    A run that lnet 0.1 began knows of its images from now on what others do.
+    """
+    notes = expected(run).check(samples)
+    if run.classes != _classes(run, samples):
+        raise other_classes(run, samples)
+    if run.info["data"].get("digest") is None:
+        run = _with_data(run, samples, {**run.info["data"], **remembered(samples)})
+    return run, notes
+
+
+def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
+    """Return the classes of images as the run has them: those of lnet 0.1 were the ones that have images."""
+    return samples.shown if run.kept.listing == FIRST else samples.classes
+
+
+def expected(run: Run) -> Expected:
+    """Return a run's record of its images."""
+    data = run.info["data"]
+    return Expected(str(run.directory.resolve()), data["images"], data.get("digest"), data.get("times"))
+
+
+def remembered(samples: Dataset) -> dict[str, Any]:
+    """Return run.json's record of images."""
+    values = samples.batch(0, INPUTS).images.astype(np.float64)
+    inputs = None
+    if np.isfinite(values).all():
+        inputs = {"mean": float(values.mean()), "deviation": float(values.std())}
+    return {
+        "images": samples.count,
+        "digest": samples.inventory.digest,
+        "times": samples.inventory.times,
+        "inputs": inputs,
+    }
+
+
+def keep_inventory(run: Run, samples: Dataset) -> None:
+    """Write the list of a run's images into its directory."""
+    try:
+        samples.inventory.write(run.directory)
+    except OSError as error:
+        raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+
+
+def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
+    """Accept other images from a step on; return the run and a note about it.
+
+    run.json keeps the change in `data.changes`. Raises `LnetError` if the images have other classes: a label would be
+    another one's number.
+    """
+    was, now = run.info["data"], remembered(samples)
+    if run.classes != _classes(run, samples):
+        raise other_classes(run, samples)
+    change = {"step": step, "images": was["images"], "digest": was.get("digest")}
+    run = _with_data(run, samples, {**was, **now, "changes": [*was.get("changes", ()), change]})
+    message = f"from step {step:,} on it trains on other images: {samples.count:,}, before {was['images']:,}"
+    return run, message
+
+
+def _with_data(run: Run, samples: Dataset, data: dict[str, Any]) -> Run:
+    """Write what run.json says of images, and their list; checksums of others are forgotten."""
+    info = {**run.info, "data": data}
+    keep_inventory(run, samples)
+    try:
+        (run.directory / checksums.FILE).unlink(missing_ok=True)
+        write_aside(run.directory / "run.json", json.dumps(info, indent=2))
+    except OSError as error:
+        raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+    return replace(run, info=info)
+
+
+def other_classes(run: Run, samples: Dataset) -> LnetError:
+    """Return the error for images whose labels are not those of the run."""
+    return refused(
+        "E748",
+        "the images have other classes than those that the run was started on",
+        f"its classes were {run.classes}, and now they are {_classes(run, samples)}",
+        hint="begin a run with the parameters of this one: lnetc run --from RUN",
+    )

@@ -1,0 +1,225 @@
+"""Training in one process: a jitted step over batches that are decoded in the background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import ceil
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from lnet.compiler.graph.graph import Graph
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
+from lnet.runtime.engine.evaluate import batch_last, total_loss
+from lnet.runtime.engine.updates import named_state, updated
+from lnet.runtime.kernels.choose import Choices, made
+from lnet.runtime.process.progress import Reporter
+from lnet.runtime.process.stopping import Interrupted, Stop
+from lnet.runtime.store.checkpoint import Checkpoint
+from lnet.runtime.store.events import EventLog, losses
+from lnet.runtime.store.owner import EVERY, Owner
+from lnet.runtime.store.run import Run
+
+from .failure import explain_failure
+from .tune import choices_from
+from .unused import unused_settings
+
+Params = dict[str, jax.Array]
+
+
+Step = Callable[
+    [Params, Any, jax.Array, jax.Array | None], tuple[Params, Any, dict[str, jax.Array], jax.Array]
+]
+
+
+def training_step(
+    graph: Graph, rule: optax.GradientTransformation, choices: Choices = MappingProxyType({})
+) -> Step:
+    """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
+
+    Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
+    and state stay as they were. The arrays of parameters and state that go in are used up.
+    """
+
+    def loss(params: Params, images: jax.Array, labels: jax.Array | None) -> Any:
+        return total_loss(graph, params, images, labels)
+
+    def step(params: Params, state: Any, images: jax.Array, labels: jax.Array | None) -> Any:
+        value = jax.value_and_grad(loss, has_aux=True)
+        with made(choices):
+            (total, terms), gradients = value(params, images, labels)
+        finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
+        # A branch, not a choice between the arrays before and after: that would need copies of those before.
+        params, state = lax.cond(
+            finite, lambda: updated(rule, params, state, gradients), lambda: (params, state)
+        )
+        return params, state, terms, finite
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+@dataclass
+class Trainer:
+    """A run under way; `stop` is the wish that it ends before its time."""
+
+    run: Run
+    owner: Owner
+    samples: Dataset
+    reporter: Reporter
+    rule: optax.GradientTransformation
+    step: int
+    params: Params
+    state: Any
+    stop: Stop
+    checked: float = field(default_factory=time.monotonic)
+    slowest: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.saved = self.step
+        self.stop.awaits = self._awaited
+
+    def _awaited(self) -> str | None:
+        """Return the checkpoint that a stop waits for; None without a new step to save."""
+        if self.step == self.saved:
+            return None
+        return f"a checkpoint of step {self.step:,} or the one under way"
+
+    def go(self, resumed: bool, torn: int = 0) -> None:
+        training = self.run.plan.graph.training
+        self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said)
+        try:
+            self._begin(resumed, torn)
+            decoded = feed(self.samples, self.step, training.steps, training.batch, lambda: self.stop.asked)
+            with decoded as batches:
+                self._loop(batches)
+                self._finish()
+        except KeyboardInterrupt:
+            self.log.add("interrupted", step=self.step)
+            raise
+        finally:
+            self.reporter.finished()
+            self.log.close()
+
+    def _begin(self, resumed: bool, torn: int) -> None:
+        training = self.run.plan.graph.training
+        if resumed:
+            self.log.add("resume", step=self.step, torn=torn)
+        else:
+            self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)
+        data = self.samples.contents.event(self.run.plan)
+        self.log.add("data", **data)
+        self.reporter.said(data["message"])
+        for note in unused_settings(self.run):
+            self._warn(note)
+        for name in self.samples.unmatched:
+            self._warn(f"'{name}' is to be excluded, but there is no such image")
+        if self.step >= training.steps:
+            self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")
+        self.reporter.started(self.step, training.steps)
+
+    def _loop(self, batches: Iterator[Batch]) -> None:
+        graph = self.run.plan.graph
+        step = training_step(graph, self.rule, choices_from(graph, self.run.info.get("kernels", {})))
+        training = self.run.plan.graph.training
+        known_bad = 0
+        while not self.stop.asked:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                break
+            waited = time.perf_counter() - began
+            labels = None if batch.labels is None else jnp.asarray(batch.labels)
+            self.params, self.state, terms, finite = step(
+                self.params, self.state, batch_last(jnp.asarray(batch.images)), labels
+            )
+            if not finite:
+                self._fail(batch, {path: float(value) for path, value in terms.items()})
+            self.step += 1
+            self._record(terms, time.perf_counter() - began, waited)
+            if len(self.samples.skipped) > known_bad:
+                known_bad = self._report_skipped(known_bad)
+            if self.step % training.checkpoint == 0:
+                self._checkpoint()
+            self._check_owner()
+
+    def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
+        found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
+        batch = self.run.plan.graph.training.batch
+        self.log.add(
+            "step",
+            step=self.step,
+            images=self.step * batch,
+            **found,
+            seconds=round(seconds, 6),
+            waited=round(waited, 6),
+        )
+        self.reporter.stepped(self.step, found["objectives"] | found["accuracies"], batch / seconds)
+
+    def _report_skipped(self, known: int) -> int:
+        found = list(self.samples.skipped.items())
+        for name, reason in found[known:]:
+            self._warn(skipped(name, reason))
+        return len(found)
+
+    def _finish(self) -> None:
+        failure = self._checkpoint() if self.saved != self.step else None
+        if failure is not None:
+            self.log.add("failed", step=self.step, message=str(failure))
+            raise refused(
+                "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
+            )
+        if self.step < self.run.plan.graph.training.steps:
+            self.log.add("interrupted", step=self.step)
+            raise Interrupted(self.run.directory, self.run.checkpoints.files(), saved=True)
+        self.log.add("done", step=self.step)
+
+    def _check_owner(self) -> None:
+        """Raise `TakenOver` if another process trains this run by now, however rare checkpoints are."""
+        if time.monotonic() - self.checked < EVERY:
+            return
+        with suppress(OSError):  # it is asked again
+            self.owner.check()
+        self.checked = time.monotonic()
+
+    def _checkpoint(self) -> OSError | None:
+        """Write a checkpoint; one that cannot be written is reported, and training goes on."""
+        checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
+        try:
+            checksums.keep(self.run.directory, self.samples.checksums.take_fresh())
+            began = time.monotonic()
+            path = self.run.checkpoints.save(checkpoint, self.owner)
+        except OSError as error:
+            self._warn(f"the checkpoint at step {self.step:,} could not be written: {error}")
+            return error
+        self._time_checkpoint(time.monotonic() - began)
+        self.saved = self.step
+        self.log.add("checkpoint", step=self.step, file=path.name)
+        return None
+
+    def _time_checkpoint(self, seconds: float) -> None:
+        """Warn once where a checkpoint takes longer than it may take after Ctrl-C."""
+        if self.slowest <= self.stop.grace < seconds:
+            self._warn(
+                f"the checkpoint of step {self.step:,} took {seconds:.1f} s, and after Ctrl-C it has "
+                f"{self.stop.grace:g} s: --grace {ceil(seconds)}"
+            )
+        self.slowest = max(self.slowest, seconds)
+
+    def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
+        """Keep the last finite parameters and say where the first value that is not finite came from."""
+        self._checkpoint()
+        error = explain_failure(self.run.plan, self.params, batch, self.step + 1, terms)
+        self.log.add("failed", step=self.step, message=str(error))
+        raise error
+
+    def _warn(self, message: str) -> None:
+        self.log.add("warning", message=message)
+        self.reporter.said(message)

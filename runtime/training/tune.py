@@ -1,0 +1,179 @@
+"""Choices measured on this machine: `lnetc tune` keeps what is fastest, and runs that begin later use it.
+
+    ~/.cache/lnet/kernels/6b1f...json      one product of a layer: form, shape, time, and what they were measured on
+
+One small file for each product, written aside and renamed: several processes may write, and the last one counts. A file
+that is damaged, or about another machine or other versions, is as good as none. Another choice may be another order of
+sums, so a run keeps its choices in `run.json`, and resuming takes them from there whatever has been measured since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lnet.compiler.core.shapes import Slide
+from lnet.compiler.files import write_aside
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plan.plan import Plan
+from lnet.runtime.kernels.choose import Choices, choices, made, predicted
+from lnet.runtime.kernels.explain import products
+from lnet.runtime.kernels.local import local, local_transpose
+from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
+from lnet.runtime.process.cache import cache_folder, keep_programs, own_folder
+from lnet.runtime.store.run import machine
+
+KIND = "kernels"
+LIKELY = 2.0
+"""Choices predicted to take more than this many times the best are not measured."""
+ROUNDS = 5
+
+
+def tune(plan: Plan) -> dict[Product, Choice]:
+    """Measure every product of a plan at its batch and keep the fastest choices; raises OSError."""
+    keep_programs()
+    found: dict[Product, Choice] = {}
+    for _, _, product in products(plan.graph):
+        if product not in found and choices(product):
+            found[product] = measure(product)
+            _keep(product, found[product])
+    return found
+
+
+# --- measuring -------------------------------------------------------------------------------------------
+
+
+def measure(product: Product) -> Choice:
+    """Return the choice that is fastest here: likely ones run in turn, and the shortest time of each counts."""
+    limit = LIKELY * predicted(product).milliseconds
+    likely = [choice for choice in choices(product) if choice.milliseconds <= limit]
+    arrays = _arrays(product)
+    programs = {choice: _compiled(product, choice, arrays) for choice in likely}
+    times = dict.fromkeys(programs, float("inf"))
+    for _ in range(ROUNDS):
+        for choice, program in programs.items():
+            times[choice] = min(times[choice], _milliseconds(program, arrays))
+    fastest = min(times, key=lambda choice: times[choice])
+    return replace(fastest, milliseconds=times[fastest], measured=True)
+
+
+def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return values, weights and outputs of the product's layer."""
+    rows, columns, sets = product.window.rows, product.window.columns, product.sets
+    return (
+        jnp.ones((rows.extent, columns.extent, product.maps_in, product.batch)),
+        jnp.ones((sets.rows, sets.columns, rows.field, columns.field, product.maps_in, product.maps)),
+        jnp.ones((rows.outputs, columns.outputs, product.maps, product.batch)),
+    )
+
+
+def _compiled(product: Product, choice: Choice, arrays: tuple[jax.Array, ...]) -> Callable[..., jax.Array]:
+    def run(x: jax.Array, weight: jax.Array, h: jax.Array) -> jax.Array:
+        def layer(weight: jax.Array) -> jax.Array:
+            return local(x, weight, product.window, product.precision)
+
+        if product.gives == FORWARD:
+            return layer(weight)
+        if product.gives == INPUT_GRADIENT:
+            return local_transpose(h, weight, product.window, product.precision)
+        (gradient,) = jax.vjp(layer, weight)[1](h)
+        return jnp.asarray(gradient)
+
+    with made({product: choice}):
+        return jax.jit(run).lower(*arrays).compile()
+
+
+def _milliseconds(program: Callable[..., jax.Array], arrays: tuple[jax.Array, ...]) -> float:
+    began = perf_counter()
+    program(*arrays).block_until_ready()
+    return 1e3 * (perf_counter() - began)
+
+
+# --- choices as data -------------------------------------------------------------------------------------
+
+
+def choices_data(graph: Graph, measured: Choices) -> dict[str, dict[str, Any]]:
+    """Return how every product of a graph is done, by the product's name."""
+    return {
+        _name(product): _data(measured.get(product) or predicted(product))
+        for _, _, product in products(graph)
+        if choices(product)
+    }
+
+
+def choices_from(graph: Graph, data: Mapping[str, Any]) -> dict[Product, Choice]:
+    """Return the choices that are written down for the products of a graph, those that make sense."""
+    found = {product: _choice(product, data.get(_name(product))) for _, _, product in products(graph)}
+    return {product: choice for product, choice in found.items() if choice is not None}
+
+
+def _data(choice: Choice) -> dict[str, Any]:
+    data = {"form": choice.form, "shape": list(choice.shape)}
+    return data | ({"milliseconds": choice.milliseconds} if choice.measured else {})
+
+
+def _choice(product: Product, data: Any) -> Choice | None:
+    if not isinstance(data, dict):
+        return None
+    time = data.get("milliseconds")
+    for choice in choices(product):
+        if all(data.get(key) == value for key, value in _data(choice).items()):
+            return replace(choice, milliseconds=float(time), measured=True) if time is not None else choice
+    return None
+
+
+def _name(product: Product) -> str:
+    rows, columns = _axis(product.window.rows), _axis(product.window.columns)
+    maps = f"{product.maps_in} to {product.maps} maps"
+    shared = "" if product.untied else f", {product.sets} sets"
+    return f"{product.gives}, {rows} x {columns}{shared}, {maps}, batch {product.batch}, {product.precision}"
+
+
+def _axis(slide: Slide) -> str:
+    return f"{slide.before}+{slide.extent}+{slide.after} by {slide.field} step {slide.stride}"
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def kept(graph: Graph) -> dict[Product, Choice]:
+    """Return this machine's measurements of a graph's products."""
+    found: dict[Product, Choice] = {}
+    folder = cache_folder()
+    if folder is None:
+        return found
+    for _, _, product in products(graph):
+        try:
+            data = json.loads((folder / KIND / _file(product)).read_text(encoding="utf-8"))
+            if data["product"] == _name(product) and data["on"] == _here():
+                found |= choices_from(graph, {_name(product): data["choice"]})
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _keep(product: Product, choice: Choice) -> None:
+    folder = own_folder(KIND)
+    if folder is None:
+        raise OSError("LNET_CACHE is off")
+    data = {"product": _name(product), "on": _here(), "choice": _data(choice)}
+    write_aside(folder / _file(product), json.dumps(data, indent=2))
+
+
+def _file(product: Product) -> str:
+    key = json.dumps([_name(product), _here()], sort_keys=True)
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+@cache
+def _here() -> dict[str, Any]:
+    return {**machine(), "node": platform.node()}

@@ -1,0 +1,23 @@
+"""What a plan says and one process does not use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lnet.compiler.settings import Training
+from lnet.runtime.engine.rounding import FLOAT32
+from lnet.runtime.store.run import Run
+
+BETWEEN_REPLICAS = ("fetch", "push", "staleness", "warmup")
+
+
+def unused_settings(run: Run) -> Iterator[str]:
+    """Yield a sentence on replicas, and one on the settings that say how they work together."""
+    training, usual, replicas = run.plan.graph.training, Training(), len(run.plan.placement.tiles)
+    if replicas > 1:
+        yield f"one process trains one replica, and the plan has {replicas:,}: '--cluster' trains them all"
+    idle = [name for name in BETWEEN_REPLICAS if getattr(training, name) != getattr(usual, name)]
+    idle += ["stale"] if training.update.stale != usual.update.stale else []
+    idle += ["wire"] if run.info.get("wire", FLOAT32) != FLOAT32 else []
+    if idle:
+        yield f"not used in one process, but by replicas on a cluster: {', '.join(idle)}"
