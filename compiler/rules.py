@@ -1,120 +1,118 @@
-"""Update rules: what a file writes, how many arrays a rule keeps of each parameter, and what optax does.
+"""Update rules: their arguments in a file, the arrays that they keep of each parameter, and what optax does.
 
-A rule is entered in `RULES` and nowhere else: the language, the cost model, training and the tests go by it.
+A rule is a class, entered in `RULES` and nowhere else: the language, the cost model, training and the tests go by it.
+Its fields, in order, are its argument table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from .core.arguments import Momentum, NonNegative, Positive, listed, made_by, one_of
+from .core.arguments import Momentum, NonNegative, Positive, made_by, one_of
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
 
 Rate = float | Callable[[Any], Any]
+"""A learning rate, or what it is at a step."""
 Schedule = Annotated[str, one_of("constant", "cosine")]
 Stale = Annotated[str, one_of("full", "scaled")]
 
 
-@dataclass(frozen=True, slots=True)
 class Update:
-    """An update rule with its numbers: `adagrad(rate = 0.01)`; raises ValueError for a rule that there is not.
+    """An update rule with its numbers.
 
     `schedule`: whether the rate stays, or falls to zero at the last step as a cosine does. `stale`: whether a gradient that
     is `a` updates old takes the full rate, or that divided by max(1, a) (Zhang et al., Staleness-aware Async-SGD, 2016).
     """
 
-    rule: str = "adagrad"
-    rate: float = 0.01
-    momentum: float = 0.0
-    initial: float = 0.1
-    schedule: str = "constant"
-    stale: str = "full"
+    __slots__ = ()
+    kind: ClassVar[str]
+    rate: Positive
+    schedule: Schedule
+    stale: Stale
 
-    def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise ValueError(f"no such update rule: '{self.rule}'; there are {', '.join(RULES)}")
+    @property
+    def slots(self) -> int:
+        """How many arrays of a parameter's shape the rule keeps."""
+        raise AssertionError(f"{type(self).__name__} does not say what it keeps")
+
+    def transformation(self, rate: Rate) -> GradientTransformation:
+        """Return what optax does with gradients at a rate."""
+        raise AssertionError(f"{type(self).__name__} does nothing")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """`call`: its arguments in the language; `slots`: arrays of a parameter's shape that it keeps.
-
-    `transformation`: what optax does with gradients at a rate, a number or a function of the step.
-    """
-
-    call: Callable[..., Update]
-    slots: Callable[[Update], int]
-    transformation: Callable[[Update, Rate], GradientTransformation]
-
-
-# --- adagrad ---------------------------------------------------------------------------------------------
-
-
-def adagrad(
-    rate: Positive, initial: NonNegative = 0.1, schedule: Schedule = "constant", stale: Stale = "full"
-) -> Update:
+class Adagrad(Update):
     """Rate over the root of the sum of all squared gradients, which begins at `initial`
 
     Example: adagrad(rate = 0.01)
     """
-    return Update("adagrad", rate=rate, initial=initial, schedule=schedule, stale=stale)
+
+    kind: ClassVar[str] = "adagrad"
+    rate: Positive
+    initial: NonNegative = 0.1
+    schedule: Schedule = "constant"
+    stale: Stale = "full"
+
+    @property
+    def slots(self) -> int:
+        return 1
+
+    def transformation(self, rate: Rate) -> GradientTransformation:
+        import optax
+
+        return optax.adagrad(rate, initial_accumulator_value=self.initial)
 
 
-def _adagrad(update: Update, rate: Rate) -> GradientTransformation:
-    import optax
-
-    return optax.adagrad(rate, initial_accumulator_value=update.initial)
-
-
-# --- sgd -------------------------------------------------------------------------------------------------
-
-
-def sgd(
-    rate: Positive, momentum: Momentum = 0.0, schedule: Schedule = "constant", stale: Stale = "full"
-) -> Update:
+@dataclass(frozen=True, slots=True)
+class SGD(Update):
     """Rate times the gradient, or times a sum of gradients that decays by `momentum`
 
     Example: sgd(rate = 0.1, momentum = 0.9)
     """
-    return Update("sgd", rate=rate, momentum=momentum, schedule=schedule, stale=stale)
+
+    kind: ClassVar[str] = "sgd"
+    rate: Positive
+    momentum: Momentum = 0.0
+    schedule: Schedule = "constant"
+    stale: Stale = "full"
+
+    @property
+    def slots(self) -> int:
+        return 1 if self.momentum else 0
+
+    def transformation(self, rate: Rate) -> GradientTransformation:
+        import optax
+
+        return optax.sgd(rate, momentum=self.momentum or None)
 
 
-def _sgd(update: Update, rate: Rate) -> GradientTransformation:
-    import optax
-
-    return optax.sgd(rate, momentum=update.momentum or None)
-
-
-# --- adam ------------------------------------------------------------------------------------------------
-
-
-def adam(rate: Positive, schedule: Schedule = "constant", stale: Stale = "full") -> Update:
+@dataclass(frozen=True, slots=True)
+class Adam(Update):
     """Rate times the mean gradient over the root of the mean squared gradient, decayed by 0.9 and 0.999
 
     Example: adam(rate = 0.001, schedule = cosine)
     """
-    return Update("adam", rate=rate, schedule=schedule, stale=stale)
+
+    kind: ClassVar[str] = "adam"
+    rate: Positive
+    schedule: Schedule = "constant"
+    stale: Stale = "full"
+
+    @property
+    def slots(self) -> int:
+        return 2
+
+    def transformation(self, rate: Rate) -> GradientTransformation:
+        import optax
+
+        return optax.adam(rate)
 
 
-def _adam(update: Update, rate: Rate) -> GradientTransformation:
-    import optax
-
-    return optax.adam(rate)
-
-
-RULES = {
-    "adagrad": Rule(adagrad, lambda update: 1, _adagrad),
-    "sgd": Rule(sgd, lambda update: 1 if update.momentum else 0, _sgd),
-    "adam": Rule(adam, lambda update: 2, _adam),
-}
-_EXPECTED = f"an update rule: {listed([f'{name}(...)' for name in RULES], 'or')}"
-UpdateRule = Annotated[Update, made_by(_EXPECTED, Update, *RULES)]
-
-
-def state_slots(update: Update) -> int:
-    """Return how many arrays of a parameter's shape an update rule keeps."""
-    return RULES[update.rule].slots(update)
+USUAL = Adagrad(rate=0.01)
+"""The rule of a file that names none."""
+RULES: dict[str, type[Update]] = {rule.kind: rule for rule in (Adagrad, SGD, Adam)}
+UpdateRule = Annotated[Update, made_by("an update rule: {calls}", Update, RULES.keys())]

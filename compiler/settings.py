@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import gcd
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from .core.arguments import (
 )
 from .core.shapes import Sheet, Size
 from .core.values import Extents
-from .rules import RULES, Update, UpdateRule
+from .rules import RULES, USUAL, UpdateRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Frames:
     classes: str | None = None
 
 
-Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, "frames")]
+Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, ("frames",))]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 
@@ -55,7 +55,7 @@ class Training:
     data: Data = None
     batch: Count = 100
     steps: Count = 1000
-    update: UpdateRule = field(default_factory=Update)
+    update: UpdateRule = USUAL
     gradients: Gradients = "joint"
     precision: Precision = "float32"
     replicas: Count = 1
@@ -128,6 +128,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "size": size,
     "tile": tile,
     "frames": frames,
-    **{name: rule.call for name, rule in RULES.items()},
+    **RULES,
 }
 """What an expression can call."""

@@ -29,7 +29,7 @@ REFERENCE = Path(__file__).parent / "language.md"
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "layers": LAYER_KINDS,
     "objectives": OBJECTIVE_KINDS,
-    "update rules": {name: rule.call for name, rule in RULES.items()},
+    "update rules": RULES,
 }
 BLOCK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -157,7 +157,7 @@ def test_the_example_of_a_kind_compiles(name, kind):
         text = f"network n {{ x: {example}; f: local(3, 2) }}"
     graph = compile_text(text).graph
     if name == "update rules":
-        assert graph.training.update.rule == kind
+        assert graph.training.update.kind == kind
     else:
         assert any(each.path.partition(".")[0] == "x" for each in (*graph.layers, *graph.objectives))
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
@@ -32,13 +32,18 @@ class Mismatch(Exception):
 class ArgumentType:
     """How a value of the language becomes an argument; `convert` returns None for a value of another type.
 
-    `words` are the bare names that it takes, `calls` the functions that make such a value.
+    `words` are the bare names that it takes, `calls` the functions that make such a value; `wanted` says what it takes,
+    with `{calls}` where these are listed.
     """
 
-    expected: str
+    wanted: str
     convert: Callable[[Value], Any]
     words: tuple[str, ...] = ()
-    calls: tuple[str, ...] = ()
+    calls: Collection[str] = ()
+
+    @property
+    def expected(self) -> str:
+        return self.wanted.replace("{calls}", listed([f"{name}(...)" for name in self.calls], "or"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +171,9 @@ def none_or(inner: ArgumentType) -> ArgumentType:
     return ArgumentType(expected, convert, inner.words)
 
 
-def made_by(expected: str, made: type, *calls: str) -> ArgumentType:
+def made_by(wanted: str, made: type, calls: Collection[str]) -> ArgumentType:
     """Accept what a call such as `adagrad(0.01)` made."""
-    return ArgumentType(expected, lambda value: value if isinstance(value, made) else None, calls=calls)
+    return ArgumentType(wanted, lambda value: value if isinstance(value, made) else None, calls=calls)
 
 
 def _alternatives(words: tuple[str, ...]) -> str:
@@ -177,7 +182,7 @@ def _alternatives(words: tuple[str, ...]) -> str:
 
 def listed(texts: Sequence[str], last: str) -> str:
     """Return texts as a sentence lists them; `last` is the word before the last one."""
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + f" {last} " + texts[-1]
+    return "".join(texts) if len(texts) < 2 else ", ".join(texts[:-1]) + f" {last} " + texts[-1]
 
 
 class _None:

@@ -8,7 +8,6 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_field
-from lnet.compiler.rules import state_slots
 
 from .partition import (
     BYTES,
@@ -71,7 +70,7 @@ def totals(graph: Graph, partition: Partition) -> Totals:
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
     parameter_bytes, state_bytes = (
         parameters * BYTES,
-        parameters * BYTES * state_slots(graph.training.update),
+        parameters * BYTES * graph.training.update.slots,
     )
     activation_bytes = sum(layer.activation_bytes for layer in layers)
     images = layer_cost(graph, graph.input).activation_bytes
@@ -103,7 +102,7 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         weights,
         layer.op.multiply_adds(),
         weights * BYTES,
-        weights * BYTES * state_slots(graph.training.update),
+        weights * BYTES * graph.training.update.slots,
         layer.sheet.values * BYTES * graph.training.batch,
     )
 
@@ -161,7 +160,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int, message
         parameters=owned + lent,
         gradients=owned + lent,
         activations=activations * per_batch,
-        server=owned * (1 + state_slots(training.update)),
+        server=owned * (1 + training.update.slots),
         halo=partition.halo_by_tile[tile] * per_batch,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,

@@ -32,7 +32,7 @@ from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
 from .scope import Entry, Instance, Scope, find_default, layer_of, members
-from .vocabulary import CONSTANTS, WORDS, argument_hints, call_hints, setting_hints, value_hints
+from .vocabulary import CONSTANTS, argument_hints, call_hints, setting_hints, value_hints, words
 
 ATTRIBUTES = ("height", "width", "maps")
 
@@ -103,7 +103,7 @@ class Evaluator:
             return Word(name)
         if name in scope.values:
             return scope.values[name]
-        if name in WORDS and wanted is ANY:
+        if name in words() and wanted is ANY:
             return Word(name)
         if name in scope.items or name in scope.pending:
             return self.report(
@@ -112,7 +112,7 @@ class Evaluator:
                 path.span,
                 hints=(f"its extents are '{name}.height', '{name}.width' and '{name}.maps'",),
             )
-        if name in WORDS:
+        if name in words():
             return Word(name)
         return self.report(
             "E201",
@@ -389,7 +389,7 @@ class Evaluator:
 def _words_of(wanted: ArgumentType) -> Iterable[str]:
     """Return the words and constants that an argument takes."""
     if wanted is ANY:
-        return (*WORDS, *CONSTANTS)
+        return (*words(), *CONSTANTS)
     return (*wanted.words, *(word for word in CONSTANTS if f"'{word}'" in wanted.expected))
 
 

@@ -27,14 +27,15 @@ def _signatures() -> Iterator[Signature]:
     yield TRAIN
 
 
-WORDS = frozenset(
-    word
-    for table in _signatures()
-    for argument in table.given
-    if isinstance(argument.type, ArgumentType)
-    for word in argument.type.words
-) - set(CONSTANTS)
-"""Every word that some argument takes."""
+def words() -> frozenset[str]:
+    """Return every word that some argument takes."""
+    return frozenset(
+        word
+        for table in _signatures()
+        for argument in table.given
+        if isinstance(argument.type, ArgumentType)
+        for word in argument.type.words
+    ) - set(CONSTANTS)
 
 
 # --- hints -----------------------------------------------------------------------------------------------
@@ -73,8 +74,8 @@ def option_hint(option: str) -> str | None:
     name = option.lstrip("-").replace("-", "_")
     if name in (row.name for row in TRAIN.given):
         return f"Write '--set train.{name}=...'."
-    hint = SETTINGS.get(_key(name))
-    return None if hint is None else f"It is a setting of the file: {hint}"
+    key = _key(name)
+    return f"It is a setting of the file: {_foreign(SETTINGS, key)}" if key in SETTINGS else None
 
 
 def value_hints(name: str, known: Iterable[str], calls: Iterable[str]) -> tuple[str, ...]:
@@ -93,8 +94,13 @@ def _suggested(name: str, known: Iterable[str], foreign: Mapping[str, str]) -> t
     known = tuple(known)
     key = _key(name)
     if name.casefold() not in known and key in foreign:
-        return (foreign[key],)
+        return (_foreign(foreign, key),)
     return did_you_mean(key if key in known else name, known)
+
+
+def _foreign(table: Mapping[str, str], key: str) -> str:
+    """Return the hint for a name of another framework; raises KeyError."""
+    return table[key].replace("{rules}", listed([f"'{rule}'" for rule in RULES], "and"))
 
 
 def _key(name: str) -> str:
@@ -231,7 +237,7 @@ SETTINGS = _named(
     ),
     (
         "optimizer optimiser optim solver rule",
-        f"write 'update = adam(rate = 0.001)': the update rules are {listed(list(map(repr, RULES)), 'and')}",
+        "write 'update = adam(rate = 0.001)': the update rules are {rules}",
     ),
     (
         "epochs epoch numepochs nepochs maxepochs passes",

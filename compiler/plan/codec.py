@@ -1,6 +1,6 @@
 """Frozen dataclasses to JSON and back, by their annotations.
 
-A field whose type is `Op` or `Term` carries its `kind`; everything else follows from the annotations, so the
+A field whose type is `Op`, `Term` or `Update` carries its `kind`; everything else follows from the annotations, so the
 format of a plan is the definition of its types.
 """
 
@@ -16,8 +16,10 @@ from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.compiler.objectives import TERMS, Term
 from lnet.compiler.ops import OPS
+from lnet.compiler.rules import RULES, Update
 
 T = TypeVar("T")
+TAGGED: dict[type, Mapping[str, type]] = {Op: OPS, Term: TERMS, Update: RULES}
 
 
 class Malformed(ValueError):
@@ -30,7 +32,7 @@ def encode(value: Any) -> Any:
         return [value.rows.start, value.rows.stop, value.columns.start, value.columns.stop]
     if is_dataclass(value) and not isinstance(value, type):
         data = {f.name: encode(getattr(value, f.name)) for f in fields(value)}
-        return {"kind": value.kind, **data} if isinstance(value, Op | Term) else data
+        return {"kind": value.kind, **data} if isinstance(value, Op | Term | Update) else data
     if isinstance(value, tuple):
         return [encode(item) for item in value]
     if isinstance(value, frozenset):
@@ -54,8 +56,8 @@ def _decode(expected: Any, data: Any, place: str) -> Any:
     if expected is Region:
         top, bottom, left, right = _decode_sequence(tuple, (int, int, int, int), data, place)
         return Region(Interval(top, bottom), Interval(left, right))
-    if expected is Op or expected is Term:
-        return _decode_tagged(OPS if expected is Op else TERMS, data, place)
+    if expected in TAGGED:
+        return _decode_tagged(TAGGED[expected], data, place)
     if is_dataclass(expected):
         return _decode_dataclass(expected, data, place)
     if expected is float and isinstance(data, int) and not isinstance(data, bool):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lnet.compiler.core.arguments import signature
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.rules import RULES
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
@@ -22,9 +25,10 @@ from lnet.dsl.source import Source, Span
 from .codec import Malformed, decode, encode
 from .explain import explain_text
 
-FORMAT = 4
-BEFORE = 3
-"""The format of version 0.1, whose max pools counted padding as zeros, and whose images had no list of classes."""
+FORMAT = 5
+OLDER = (3, 4)
+"""In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; in both an update
+rule had the numbers of all rules."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +141,12 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     if not isinstance(data, dict) or "lnet plan" not in data:
         raise _refused(name, "is no plan", "it has no field 'lnet plan'")
     found = data.get("plan")
-    if data["lnet plan"] not in (BEFORE, FORMAT):
+    if data["lnet plan"] not in (*OLDER, FORMAT):
         raise _refused(
-            name, f"has format {data['lnet plan']!r}", f"this program reads formats {BEFORE} and {FORMAT}"
+            name, f"has format {data['lnet plan']!r}", f"this program reads formats {OLDER[0]} to {FORMAT}"
         )
     try:
-        plan = decode(Plan, _in_format(found) if data["lnet plan"] == BEFORE else found)
+        plan = decode(Plan, _converted(found, data["lnet plan"]))
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     if _digest(found) != data.get("digest"):
@@ -150,15 +154,28 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     return plan
 
 
-def _in_format(data: Any) -> Any:
-    """Return a plan of version 0.1 in today's format: its max pools count padding, its images have no list of classes."""
+def _converted(data: Any, version: int) -> Any:
+    """Return a plan of an older format in today's."""
+    if version == FORMAT:
+        return data
     if isinstance(data, list):
-        return [_in_format(item) for item in data]
-    if isinstance(data, dict):
-        zeros = {"zeros": True} if data.get("kind") == "maxpool" else {}
-        classes = {"classes": None} if "exclude" in data else {}
-        return {key: _in_format(value) for key, value in data.items()} | zeros | classes
-    return data
+        return [_converted(item, version) for item in data]
+    if not isinstance(data, dict):
+        return data
+    data = {key: _converted(value, version) for key, value in data.items()}
+    if version == OLDER[0]:
+        data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
+        data |= {"classes": None} if "exclude" in data else {}
+    return _rule(data) if "rule" in data else data
+
+
+def _rule(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an update rule with no other numbers than its own; raises `Malformed`."""
+    if data["rule"] not in RULES:
+        raise Malformed(f"there is no update rule {data['rule']!r}")
+    rule: Callable[..., Any] = RULES[data["rule"]]
+    own = [row.name for row in signature(data["rule"], rule).arguments]
+    return {"kind": data["rule"], **{name: data[name] for name in own if name in data}}
 
 
 def _refused(path: object, what: str, note: str) -> LnetError:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from lnet.compiler.rules import RULES, Rate, Update
+from lnet.compiler.rules import Rate, Update
 
 Params = dict[str, jax.Array]
 
@@ -18,7 +18,7 @@ def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
     rate: Rate = update.rate
     if update.schedule == "cosine":
         rate = optax.cosine_decay_schedule(update.rate, steps)
-    return RULES[update.rule].transformation(update, rate)
+    return update.transformation(rate)
 
 
 def updated(

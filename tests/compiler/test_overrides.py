@@ -14,7 +14,7 @@ def test_settings_and_constants():
     graph = compile_text(
         TEXT, {"train.batch": "50", "train.update": "sgd(rate = 0.1)", "let.k": "2 + 3"}
     ).graph
-    assert (graph.training.batch, graph.training.update.rule) == (50, "sgd")
+    assert (graph.training.batch, graph.training.update.kind) == (50, "sgd")
     assert graph.layer("f").op.window.field.rows == 5
 
 

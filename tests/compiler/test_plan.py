@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -56,8 +57,8 @@ def damaged(change):
         (damaged(lambda d: d["plan"]["graph"]["training"].update(batch="9")), "is damaged"),
         (damaged(lambda d: d["plan"]["partition"].update(pieces=[[1]])), "is damaged"),
         (
-            damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(rule="rmsprop")),
-            "graph.training.update: no such update rule: 'rmsprop'; there are adagrad, sgd, adam",
+            damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(kind="rmsprop")),
+            "graph.training.update: no such kind: 'rmsprop'",
         ),
     ],
 )
@@ -66,6 +67,18 @@ def test_what_is_no_plan(text, message):
         plan_from_json(text, "x.plan")
     assert "E605" in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", ["adagrad(rate = 0.5, initial = 2)", "sgd(0.5, momentum = 0.9)", "adam(0.5)"])
+def test_an_update_rule_of_an_older_plan_keeps_its_own_numbers(rule):
+    plan = compile_text(f"{TEXT} train {{ update = {rule} }}")
+    data = json.loads(plan.to_json())
+    new = data["plan"]["graph"]["training"]["update"]
+    old = {"momentum": 0.9, "initial": 2.0, "rule": new["kind"]} | new
+    data["plan"]["graph"]["training"]["update"] = {name: old[name] for name in old if name != "kind"}
+    text = json.dumps(data["plan"], sort_keys=True, separators=(",", ":"))
+    older = data | {"lnet plan": 4, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    assert plan_from_json(json.dumps(older)).graph == plan.graph
 
 
 def test_a_failed_save_leaves_the_old_plan(tmp_path, monkeypatch):

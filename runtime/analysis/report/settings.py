@@ -46,7 +46,7 @@ def written(value: object) -> str:
         case Frames():
             return _called("frames", value)
         case Update():
-            return _called(value.rule, value)
+            return _called(value.kind, value)
         case _:
             return str(value)
 
