@@ -20,7 +20,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.evaluate import batch_last, total_loss
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import update_rule
-from lnet.runtime.kernels.table import LAYER_KERNELS
+from lnet.runtime.kernels.table import layer_kernel
 from lnet.runtime.training.trainer import training_step
 
 NETWORK = """
@@ -92,7 +92,7 @@ def shares(plan: Plan) -> None:
 
 def both_passes(layer: Layer, values: list[jax.Array], params: dict[str, jax.Array]) -> object:
     def run(values: list[jax.Array], params: dict[str, jax.Array]) -> jax.Array:
-        return LAYER_KERNELS[layer.op.kind](layer.op, values, params, "float32")
+        return layer_kernel(layer.op)(layer.op, values, params, "float32")
 
     value, back = jax.vjp(run, values, params)
     return value, back(value)

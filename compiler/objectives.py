@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from lnet.dsl.source import Span
 
 from .core.arguments import Flag, LayerArgument, LayerNamed, NonNegative, Reads, Refused
 from .core.layer import Layer
+from .core.shapes import Sheet
 from .ops import Local
 
 
@@ -195,6 +196,23 @@ def _check_vector(of: Layer, kind: str) -> None:
             argument="of",
             hints=("a 'dense' layer with as many units as there are classes makes one",),
         )
+
+
+@dataclass(frozen=True)
+class PerValue(Term):
+    """The sum of a function of every value of a layer, which a plug-in writes.
+
+    The fields of a class that derives from it are the arguments of its kind, and its docstring is their reference.
+    """
+
+    @classmethod
+    def over(cls, reads: Sheet, **arguments: Any) -> PerValue:
+        """Return the objective of a layer of some extents."""
+        return cls(**arguments)
+
+    def value(self, x: Any) -> Any:
+        """Return an array of the shape of `x`, `[row, column, map, image]`: it is summed, a mean over images."""
+        raise AssertionError(f"{type(self).__name__} has no 'value'")
 
 
 OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {

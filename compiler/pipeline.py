@@ -29,6 +29,8 @@ from .language.elaborate import elaborate
 from .language.overrides import apply_overrides, as_text, overridden
 from .plan.dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
 from .plan.plan import Plan
+from .plugins.load import load_plugins
+from .plugins.registry import plugins_of
 from .verify import demand, graph_faults, partition_faults
 
 
@@ -43,6 +45,7 @@ def build_graph(
 
     `before`: what an earlier plan had, whose pooling stays; `freeze`: layers and stages that will not be trained.
     """
+    load_plugins()
     module = apply_overrides(parse_source(collector), overrides)
     graph = elaborate(module, collector, freeze)
     if graph is not None and before is not None:
@@ -131,7 +134,7 @@ def compile_source(
     """Source -> Graph -> Partition -> Placement -> Plan; raises `LnetError`."""
     *_, (_, graph) = run_passes(build_graph(source, overrides, collector, before, freeze))
     cut, placement = lay_out(graph, layout)
-    return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
+    return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement, plugins_of(graph))
 
 
 def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:
@@ -188,7 +191,9 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         case "placement":
             return dump_placement(placement)
         case "plan":
-            plan = Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement)
+            plan = Plan(
+                source.name, source.text, tuple(overrides.items()), graph, cut, placement, plugins_of(graph)
+            )
             return plan.to_json() + "\n"
     stages = ["ast", *names, "partition", "schedule", "placement", "plan"]
     raise refused("E609", f"there is no stage '{stage}'", f"the stages are {', '.join(stages)}")

@@ -66,9 +66,11 @@ CODES: dict[str, str] = {
     "E603": "workers with too little memory",
     "E604": "no readable description of a cluster",
     "E605": "no readable plan",
+    "E606": "a plan that needs a plug-in which is not there, or is another",
     "E607": "no file, or more than one, where one is meant",
     "E608": "a file that cannot be written",
     "E609": "a layout that cannot be",
+    "E610": "a plug-in that cannot be loaded, or does not do what it must",
     # images
     "E701": "no such images",
     "E702": "nothing that is an image",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lnet.compiler.pipeline import compile_plan as compile
     from lnet.compiler.plan.plan import Plan, load_plan
+    from lnet.compiler.plugins.load import load_plugin
+    from lnet.compiler.plugins.registry import register
     from lnet.dsl.diagnostics import (
         ClusterError,
         DataError,
@@ -58,11 +60,13 @@ _PLACES = {
     "format": "lnet.dsl.printer:format_module",
     "invariance": "lnet.runtime.analysis.invariance:invariance",
     "load_plan": "lnet.compiler.plan.plan:load_plan",
+    "load_plugin": "lnet.compiler.plugins.load:load_plugin",
     "open_run": "lnet.runtime.store.run:open_run",
     "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
     "parse": "lnet.dsl.parser:parse",
     "prepare": "lnet.runtime.engine.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
+    "register": "lnet.compiler.plugins.registry:register",
     "resume": "lnet.runtime.train:resume",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",
@@ -89,11 +93,13 @@ __all__ = [
     "format",
     "invariance",
     "load_plan",
+    "load_plugin",
     "open_run",
     "optimal_stimulus",
     "parse",
     "prepare",
     "probe",
+    "register",
     "resume",
     "sheet_view",
     "train",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,9 @@ from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plugins.identity import Plugin
+from lnet.compiler.plugins.load import load_plugins
+from lnet.compiler.plugins.registry import lacking
 from lnet.compiler.rules import RULES
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_source
@@ -36,7 +40,7 @@ class Plan:
     """A network, typed and laid out, with the text that it was compiled from.
 
     `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
-    tile, used by all replicas; the placement is the table of their homes.
+    tile, used by all replicas; the placement is the table of their homes. `plugins`: those that it cannot be read without.
     """
 
     source_name: str
@@ -45,6 +49,7 @@ class Plan:
     graph: Graph
     partition: Partition
     placement: Placement
+    plugins: tuple[Plugin, ...] = ()
 
     @cached_property
     def source(self) -> Source:
@@ -122,7 +127,7 @@ class Plan:
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new, or damaged."""
+    """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new or damaged, or lacks a plug-in."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError) as error:
@@ -146,12 +151,33 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
             name, f"has format {data['lnet plan']!r}", f"this program reads formats {OLDER[0]} to {FORMAT}"
         )
     try:
-        plan = decode(Plan, _converted(found, data["lnet plan"]))
+        converted = _converted(found, data["lnet plan"])
+        _check_plugins(name, converted)
+        plan = decode(Plan, converted)
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     if _digest(found) != data.get("digest"):
         raise _refused(name, "is damaged", "its digest does not match what it holds")
     return plan
+
+
+def _check_plugins(name: str, data: Any) -> None:
+    """Raise `LnetError` if a plan needs plug-ins that this process does not have as they were."""
+    load_plugins()
+    folder = Path(name).parent / "plugins"
+    needed = decode(
+        tuple[Plugin, ...], data.get("plugins") if isinstance(data, dict) else None, "plan.plugins"
+    )
+    notes = [*lacking(needed)]
+    if notes:
+        kept = [folder / f"{plugin.name}.py" for plugin in needed]
+        files = [str(path) if path.is_file() else "FILE" for path in kept]
+        raise refused(
+            "E606",
+            f"the plan '{name}' needs plug-ins that this process does not have",
+            *notes,
+            hint=f"load them as they were: lnetc {' '.join(f'--plugin {shlex.quote(file)}' for file in files)} ...",
+        )
 
 
 def _converted(data: Any, version: int) -> Any:
@@ -163,6 +189,7 @@ def _converted(data: Any, version: int) -> Any:
     if not isinstance(data, dict):
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
+    data |= {"plugins": []} if "source_text" in data else {}
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
         data |= {"classes": None} if "exclude" in data else {}

@@ -174,6 +174,28 @@ def explain(
         click.echo(render_all([late], None), err=True)
 
 
+@main.command("plugins")
+def plugins_command() -> None:
+    """List what plug-ins bring, and check it.
+
+    The example of each kind must learn the same in one piece and in tiles.
+    """
+    from lnet.compiler.plugins.load import load_plugins
+    from lnet.compiler.text_table import TextTable, printed, terminal_width
+    from lnet.plugin_check import check_plugins
+
+    load_plugins()
+    rows = tuple(
+        (each.brought.kind, each.brought.what, each.brought.plugin, f"{each.difference:.0e}")
+        for each in check_plugins()
+    )
+    if not rows:
+        click.echo("no plug-in is loaded: lnetc --plugin FILE plugins")
+        return
+    table = TextTable(("kind", "what", "plug-in"), ("difference in tiles",), rows)
+    click.echo(printed([table], terminal_width()))
+
+
 @main.command("tune")
 @click.argument("file", required=False, type=Existing)
 @set_option

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -108,5 +108,17 @@ def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(lnet.__version__, "-V", "--version", prog_name="lnetc")
-def main() -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="Load layers, objectives or update rules from a Python file or module; may be repeated.",
+)
+def main(plugins: Sequence[str]) -> None:
     """Check, compile, train and look at locally connected networks written in .lnet files."""
+    if plugins:
+        from lnet.compiler.plugins.load import load_plugin
+
+        for place in plugins:
+            load_plugin(place)

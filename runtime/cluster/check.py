@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from distributed import Client
 
+from lnet.compiler.plugins.identity import Plugin
+from lnet.compiler.plugins.load import lacked
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.store.sharded import files_of
 
@@ -21,8 +24,16 @@ PATIENCE = 60.0
 SHOWN = 10
 """Processes that an error names."""
 
-Found = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
-"""The versions that a process has, which of some paths it does not see, and what its system says of those it may not."""
+
+@dataclass(frozen=True)
+class Found:
+    """What a process has: its versions, paths that it does not see, what its system says of those that it may not read,
+    and what there is to say of plug-ins that it lacks."""
+
+    versions: Mapping[str, str]
+    unseen: tuple[str, ...]
+    forbidden: tuple[str, ...]
+    lacks: tuple[str, ...]
 
 
 def check_processes(client: Client, config: RunConfig) -> None:
@@ -30,20 +41,28 @@ def check_processes(client: Client, config: RunConfig) -> None:
 
     The scheduler need not see the images.
     """
-    answers = _ask(client, (config.directory,), (config.directory, config.base))
+    answers = _ask(client, (config.directory,), (config.directory, config.base), config.plugins)
     found = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
     failed = {name: answer for name, answer in answers.items() if isinstance(answer, BaseException)}
     if failed:
         raise _unanswered(failed)
     notes = [
-        f"{name} has {package} {dict(pairs)[package]}, this process has {own}"
-        for name, (pairs, _, _) in found.items()
+        f"{name} has {package} {answer.versions[package]}, this process has {own}"
+        for name, answer in found.items()
         for package, own in config.versions
-        if dict(pairs)[package] != own
+        if answer.versions[package] != own
     ]
     if notes:
         raise refused("E761", "the cluster has other versions than this process", *notes[:SHOWN])
-    notes = [f"{name} sees no '{path}'" for name, (_, unseen, _) in found.items() for path in unseen]
+    notes = [f"{name}: {lack}" for name, answer in found.items() for lack in answer.lacks]
+    if notes:
+        hint = (
+            "install them there, or start its processes with LNET_PLUGINS=FILE, a path that all machines see"
+        )
+        raise refused(
+            "E606", "not all of the cluster has the plug-ins of this run", *notes[:SHOWN], hint=hint
+        )
+    notes = [f"{name} sees no '{path}'" for name, answer in found.items() for path in answer.unseen]
     if notes:
         hint = "put the run (-d) and the images where all machines see them under the same path"
         raise refused("E761", "not all of the cluster sees the files of this run", *notes[:SHOWN], hint=hint)
@@ -63,7 +82,7 @@ def check_origin(client: Client, config: RunConfig) -> None:
 
 def _check_allowed(found: Mapping[str, Found]) -> None:
     """Raise `LnetError` if a process may not read what it sees."""
-    notes = [f"{name}: {said}" for name, (_, _, forbidden) in found.items() for said in forbidden]
+    notes = [f"{name}: {said}" for name, answer in found.items() for said in answer.forbidden]
     if notes:
         hint = "nothing was changed: when they can be read, give the same command again"
         raise refused(
@@ -71,8 +90,8 @@ def _check_allowed(found: Mapping[str, Found]) -> None:
         )
 
 
-def look(paths: Iterable[str]) -> Found:
-    """Return this process's versions and paths."""
+def look(paths: Iterable[str], plugins: Iterable[Plugin]) -> Found:
+    """Return what this process has of some paths and plug-ins."""
     unseen, forbidden = [], []
     for path in paths:
         try:
@@ -81,7 +100,7 @@ def look(paths: Iterable[str]) -> Found:
             unseen.append(path)
         except OSError as error:
             forbidden.append(str(error))
-    return versions(), tuple(unseen), tuple(forbidden)
+    return Found(dict(versions()), tuple(unseen), tuple(forbidden), lacked(plugins))
 
 
 def _touch(path: Path) -> None:
@@ -93,24 +112,33 @@ def _touch(path: Path) -> None:
 
 
 def _ask(
-    client: Client, of_scheduler: tuple[str, ...], of_workers: tuple[str, ...]
+    client: Client,
+    of_scheduler: tuple[str, ...],
+    of_workers: tuple[str, ...],
+    plugins: tuple[Plugin, ...] = (),
 ) -> dict[str, Found | BaseException]:
     """Return each process's answer about paths, or the error of asking it."""
     workers = workers_of(client)
     names = {address: f"{details['name']} ({address})" for address, details in workers.items()}
-    answers: dict[str, Found | BaseException] = client.sync(_ask_all, client, names, of_scheduler, of_workers)
+    answers: dict[str, Found | BaseException] = client.sync(
+        _ask_all, client, names, of_scheduler, of_workers, plugins
+    )
     return answers
 
 
 async def _ask_all(
-    client: Client, names: Mapping[str, str], of_scheduler: tuple[str, ...], of_workers: tuple[str, ...]
+    client: Client,
+    names: Mapping[str, str],
+    of_scheduler: tuple[str, ...],
+    of_workers: tuple[str, ...],
+    plugins: tuple[Plugin, ...],
 ) -> dict[str, Found | BaseException]:
     async def ask(address: str) -> Found:
-        answers = await client.run(look, of_workers, workers=[address])
+        answers = await client.run(look, of_workers, plugins, workers=[address])
         found: Found = answers[address]
         return found
 
-    asked = {"the scheduler": client.run_on_scheduler(look, of_scheduler)}
+    asked = {"the scheduler": client.run_on_scheduler(look, of_scheduler, plugins)}
     asked |= {name: ask(address) for address, name in names.items()}
     answers = await asyncio.gather(
         *(asyncio.wait_for(answer, PATIENCE) for answer in asked.values()), return_exceptions=True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.plan.plan import Plan, plan_from_json
+from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.data import Kept
 from lnet.runtime.data.expected import Expected
 from lnet.runtime.engine.rounding import FLOAT32
@@ -32,10 +33,10 @@ class RunConfig:
     """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
 
     `directory`, `base` and `array` (images that were given as an array, taken as they are if `prepared`) are paths that
-    all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `origin` is the
-    number and the path of the checkpoint that the run goes on from; `desertion`: seconds without enough workers, after
-    which the run is given up, or without orders, after which a worker leaves it; `wire`: as what parameters and
-    gradients cross between processes.
+    all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `plugins`: those that
+    the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run goes on from;
+    `desertion`: seconds without enough workers, after which the run is given up, or without orders, after which a worker
+    leaves it; `wire`: as what parameters and gradients cross between processes.
     """
 
     run: str
@@ -54,6 +55,7 @@ class RunConfig:
     kept: Kept = field(default_factory=Kept)
     expected: Expected | None = None
     prepared: bool = False
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def short(self) -> str:

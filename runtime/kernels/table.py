@@ -12,11 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Size
 from lnet.compiler.cut.schedule import TermShare
+from lnet.compiler.objectives import PerValue, Term
 from lnet.compiler.ops import Local
+from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 
-from . import objectives
+from . import custom, objectives
 from .lcn import lcn
 from .local import local, local_transpose
 from .pool import avgpool, l2pool, maxpool
@@ -71,6 +74,22 @@ TERM_KERNELS: dict[str, TermKernel] = {
     ),
     "one_vs_all": lambda share, values, weight, labels: objectives.one_vs_all(values[0], _needed(labels)),
 }
+
+
+def layer_kernel(op: Op) -> LayerKernel:
+    """Return the kernel of an op; of one that a plug-in brought, its own function."""
+    if isinstance(op, PerPosition):
+        return custom.per_position
+    if isinstance(op, Neighbourhood):
+        return custom.neighbourhood
+    return LAYER_KERNELS[op.kind]
+
+
+def term_kernel(term: Term) -> TermKernel:
+    """Return the kernel of a term; of one that a plug-in brought, its own function."""
+    if isinstance(term, PerValue):
+        return lambda share, values, weight, labels: custom.per_value(term, values)
+    return TERM_KERNELS[term.kind]
 
 
 def _size(region: Region | None) -> Size | None:

@@ -4,6 +4,7 @@ plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
+plugins/         files of the plug-ins that the plan needs, as they were when the run began
 checkpoints/     the newest states (checkpoint.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
@@ -29,6 +30,7 @@ import jax
 
 from lnet.compiler.files import unreadable, write_aside
 from lnet.compiler.plan.plan import Plan, load_plan
+from lnet.compiler.plugins.registry import sources_of
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 from lnet.runtime.data import Batch, Dataset, Kept, open_frames
 from lnet.runtime.data.inputs import Inputs, inputs_from
@@ -237,6 +239,7 @@ def create_run(
             aside = Path(outer) / directory.name
             aside.mkdir()
             plan.save(aside / "plan.json")
+            _keep_plugins(aside / "plugins", plan)
             write_aside(aside / "run.json", json.dumps(info, indent=2))
             if begin is not None:
                 Run(aside, plan, info).checkpoints.save(begin)
@@ -244,6 +247,13 @@ def create_run(
     except OSError as error:
         raise refused("E744", f"'{directory}' cannot be written", str(error)) from error
     return Run(directory, plan, info)
+
+
+def _keep_plugins(folder: Path, plan: Plan) -> None:
+    """Keep the files of a plan's plug-ins as they were: the plan cannot be read without them; raises OSError."""
+    for name, source in sources_of(plan.plugins).items():
+        folder.mkdir(exist_ok=True)
+        write_aside(folder / f"{name}.py", source)
 
 
 def next_directory(name: str) -> Path:

@@ -69,7 +69,9 @@ def test_what_is_no_plan(text, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("rule", ["adagrad(rate = 0.5, initial = 2)", "sgd(0.5, momentum = 0.9)", "adam(0.5)"])
+@pytest.mark.parametrize(
+    "rule", ["adagrad(rate = 0.5, initial = 2)", "sgd(0.5, momentum = 0.9)", "adam(0.5)"]
+)
 def test_an_update_rule_of_an_older_plan_keeps_its_own_numbers(rule):
     plan = compile_text(f"{TEXT} train {{ update = {rule} }}")
     data = json.loads(plan.to_json())

@@ -22,6 +22,7 @@ from typing import Any
 import jax.numpy as jnp
 from distributed import Worker, WorkerPlugin
 
+from lnet.compiler.plugins.load import lacked
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig, versions
@@ -91,6 +92,10 @@ class RolesPlugin(WorkerPlugin):
         if differing:
             expected = dict(self.config.versions)
             self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
+            return
+        lacks = lacked(self.config.plugins)
+        if lacks:
+            self.log("left out", message="it lacks plug-ins of the run", notes=list(lacks))
             return
         self.joining = self.loop.create_task(self._join())
 

@@ -1,0 +1,1 @@
+"""Layer kinds, objectives and update rules from a user's own Python."""

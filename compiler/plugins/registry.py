@@ -1,0 +1,196 @@
+"""What plug-ins have brought, entered in the tables of the language beside what is built in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from lnet.compiler.core.arguments import ArgumentType, Reads
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS, PerValue
+from lnet.compiler.ops import LAYER_KINDS, OPS
+from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.rules import RULES, Update
+from lnet.compiler.settings import CALLS
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.lexer import KEYWORDS
+
+from .identity import Loaded, Plugin, announce, owner_of
+
+LAYER, OBJECTIVE, RULE = "layer", "objective", "update rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A kind that a plug-in has brought: what it is, and the example in its docstring."""
+
+    what: str
+    kind: str
+    plugin: str
+    example: str
+
+
+_loaded: dict[str, Loaded] = {}
+_brought: dict[tuple[str, str], Brought] = {}
+
+Part = TypeVar("Part", bound=type)
+
+
+# --- what can be registered ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Classes that derive from `base` and say `methods`; `enter` puts one into the tables of the language."""
+
+    base: type
+    what: str
+    methods: tuple[str, ...]
+    enter: Callable[[Any], None]
+
+
+def _layer(made: Any) -> None:
+    OPS[made.kind], LAYER_KINDS[made.kind] = made, _call(made, of_first=False)
+
+
+def _objective(made: Any) -> None:
+    TERMS[made.kind], OBJECTIVE_KINDS[made.kind] = made, _call(made, of_first=True)
+
+
+def _rule(made: Any) -> None:
+    RULES[made.kind] = CALLS[made.kind] = made
+
+
+SORTS = (
+    Sort(PerPosition, LAYER, ("value",), _layer),
+    Sort(Neighbourhood, LAYER, ("value", "reach"), _layer),
+    Sort(PerValue, OBJECTIVE, ("value",), _objective),
+    Sort(Update, RULE, ("slots", "transformation"), _rule),
+)
+FILLED_IN = ("reads_sheet", "within")
+"""Fields that no file gives: the compiler does."""
+
+
+def register(part: Part) -> Part:
+    """Enter a class that derives from `PerPosition`, `Neighbourhood`, `PerValue` or `Update` under its `kind`.
+
+    A decorator; a class that is no dataclass yet becomes a frozen one, whose fields are the arguments of the kind. Raises
+    `LnetError` for a class that lacks a part, and for a kind that there is already.
+    """
+    sort = next((s for s in SORTS if inspect.isclass(part) and issubclass(part, s.base)), None)
+    if sort is None:
+        bases = ", ".join(f"plugin.{s.base.__name__}" for s in SORTS)
+        raise refused(
+            "E610", f"'{_named(part)}' cannot be registered", f"expected a class that derives from {bases}"
+        )
+    made: Any = part if "__dataclass_fields__" in vars(part) else dataclass(frozen=True)(part)
+    _check(made, sort)
+    _claim(made, sort.what)
+    sort.enter(made)
+    return made  # type: ignore[no-any-return]
+
+
+def _call(made: Any, of_first: bool) -> Callable[..., Any]:
+    """Return the function that the language calls: its signature is the fields of a class, and the layer that it reads."""
+
+    def call(*, of: Layer, **arguments: Any) -> Any:
+        return made.over(of.sheet, **arguments)
+
+    hints = get_type_hints(made, include_extras=True)
+    own = [row for row in inspect.signature(made).parameters.values() if row.name not in FILLED_IN]
+    if of_first:
+        rows = [inspect.Parameter("of", inspect.Parameter.POSITIONAL_OR_KEYWORD), *own]
+    else:
+        rows = [*own, inspect.Parameter("of", inspect.Parameter.KEYWORD_ONLY)]
+    call.__signature__ = inspect.Signature(rows)  # type: ignore[attr-defined]
+    call.__annotations__ = {**{row.name: hints[row.name] for row in own}, "of": Reads}
+    call.__name__, call.__doc__ = made.kind, made.__doc__
+    return call
+
+
+# --- checks ----------------------------------------------------------------------------------------------
+
+
+def _check(made: Any, sort: Sort) -> None:
+    """Raise `LnetError` for a class that lacks something."""
+    kind = getattr(made, "kind", None)
+    if not (isinstance(kind, str) and kind.isidentifier() and kind == kind.lower() and kind not in KEYWORDS):
+        raise _lacks(made, "kind", "expected a name of small letters, such as 'kind = \"gelu\"'")
+    for method in sort.methods:
+        if getattr(made, method) is getattr(sort.base, method):
+            raise _lacks(made, method, f"expected what 'plugin.{sort.base.__name__}.{method}' describes")
+    if "Example: " not in (vars(made).get("__doc__") or ""):
+        raise _lacks(made, "example", f"expected a docstring that ends with a line 'Example: {kind}(...)'")
+    hints = get_type_hints(made, include_extras=True)
+    for row in fields(made):
+        types = getattr(hints[row.name], "__metadata__", ())
+        if row.name not in FILLED_IN and not any(isinstance(extra, ArgumentType) for extra in types):
+            raise _lacks(
+                made, f"type of the language for '{row.name}'", "such as 'plugin.Positive' or 'plugin.Count'"
+            )
+
+
+def _lacks(made: Any, what: str, note: str) -> LnetError:
+    return refused("E610", f"the plug-in's class '{_named(made)}' has no {what}", note)
+
+
+def _named(part: object) -> str:
+    return str(getattr(part, "__qualname__", part))
+
+
+def _claim(made: Any, what: str) -> None:
+    """Say which plug-in a kind is of; raises `LnetError` if it is the language's, or another plug-in's."""
+    owner = owner_of(made)
+    name, known = owner.plugin.name, _brought.get((what, made.kind))
+    taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in CALLS
+    if taken and (known is None or known.plugin != name):
+        whose = next((f"the plug-in '{b.plugin}'" for b in brought() if b.kind == made.kind), "the language")
+        raise refused("E610", f"'{made.kind}' is a kind of {whose} already", hint="choose another name")
+    _loaded[name] = owner
+    _brought[what, made.kind] = Brought(
+        what, made.kind, name, made.__doc__.rpartition("Example: ")[2].strip()
+    )
+    if owner.file is not None:
+        announce(str(owner.file))
+
+
+# --- what there is, and what is needed -------------------------------------------------------------------
+
+
+def brought() -> Iterator[Brought]:
+    """Yield everything that plug-ins have brought, in the order in which it was registered."""
+    yield from _brought.values()
+
+
+def is_loaded(file: Path) -> bool:
+    """Whether a file has brought something, under whatever name its module was imported."""
+    return any(loaded.file == file for loaded in _loaded.values())
+
+
+def plugins_of(graph: Graph) -> tuple[Plugin, ...]:
+    """Return the plug-ins that a graph is made with, by name."""
+    used = {(LAYER, layer.op.kind) for layer in graph.layers}
+    used |= {(OBJECTIVE, objective.term.kind) for objective in graph.objectives}
+    used.add((RULE, graph.training.update.kind))
+    names = {_brought[kind].plugin for kind in used if kind in _brought}
+    return tuple(_loaded[name].plugin for name in sorted(names))
+
+
+def lacking(needed: Iterable[Plugin]) -> Iterator[str]:
+    """Yield a sentence for each plug-in that this process does not have as it is needed."""
+    for plugin in needed:
+        here = _loaded.get(plugin.name)
+        if here is None:
+            yield f"the plug-in {plugin} is not loaded"
+        elif here.plugin.digest != plugin.digest:
+            yield f"expected the plug-in {plugin}, found {here.plugin}: its source is another"
+
+
+def sources_of(needed: Iterable[Plugin]) -> dict[str, bytes]:
+    """Return the source of each plug-in that is a single file, by its name."""
+    found = ((plugin.name, _loaded[plugin.name].source) for plugin in needed)
+    return {name: source for name, source in found if source}

@@ -1,0 +1,26 @@
+"""Plug-ins for tests: what they bring is there while a test runs, and nowhere after it."""
+
+import os
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from lnet.compiler import rules, settings
+from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
+from lnet.compiler.ops import LAYER_KINDS, OPS
+from lnet.compiler.plugins import load, registry
+
+TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES, settings.CALLS)
+
+
+@contextmanager
+def no_plugins():
+    """The language as it is; whatever is registered meanwhile is forgotten afterwards."""
+    with ExitStack() as stack:
+        for table in (*TABLES, registry._loaded, registry._brought, os.environ):
+            stack.enter_context(patch.dict(table))
+        os.environ.pop("LNET_PLUGINS", None)
+        load._load.cache_clear()
+        try:
+            yield
+        finally:
+            load._load.cache_clear()

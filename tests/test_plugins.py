@@ -1,0 +1,327 @@
+"""Plug-ins: what they bring works like what is built in, in tiles and on a cluster; what they lack is refused by name."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from commands import lnetc
+from plugged import no_plugins
+from small_run import furnish
+
+import lnet
+from lnet import plugin
+from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan.plan import plan_from_json
+from lnet.dsl.diagnostics import LnetError
+from lnet.plugin_check import check_plugins
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin" / "divisive.py"
+MODEL = """
+network own {
+    image: input(12x12x1); filter: local(3, 4); norm: divisive(3, sigma = 0.2); rise: gelu()
+    learn: l2(of = rise); quiet: l1(weight = 0.1)
+}
+train { data = frames("images"); batch = 8; steps = 20; checkpoint = 5; update = adam(rate = 0.01) }
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    with no_plugins():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    furnish(tmp_path)
+    (tmp_path / "own.lnet").write_text(MODEL)
+    shutil.copy(EXAMPLE, tmp_path / "divisive.py")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*arguments, status=0, **variables):
+    """`lnetc` in a process of its own, which has loaded nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lnet", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+def test_the_example_has_the_values_of_its_formulas():
+    lnet.load_plugin(EXAMPLE)
+    network = lnet.Network(compile_text(MODEL))
+    images = np.random.default_rng(0).normal(size=(2, 12, 12, 1)).astype(np.float32)
+    found = network(images)
+    x = np.asarray(found["filter"], np.float64)
+    for row, column in np.ndindex(10, 10):
+        window = x[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        expected = x[:, row, column] ** 2 / (0.04 + np.mean(window**2, axis=(1, 2, 3))[:, None])
+        np.testing.assert_allclose(found["norm"][:, row, column], expected, rtol=1e-4)
+    from scipy.stats import norm
+
+    n = np.asarray(found["norm"], np.float64)
+    np.testing.assert_allclose(found["rise"], n * norm.cdf(n), rtol=1e-5)
+
+
+def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
+    (tmp_path / "all.py").write_text(ALL)
+    lnet.load_plugin(tmp_path / "all.py")
+    found = list(check_plugins())
+    assert [(c.brought.kind, c.brought.what) for c in found] == [
+        ("gain", "layer"),
+        ("blur", "layer"),
+        ("entropy", "objective"),
+        ("rmsprop", "update rule"),
+    ]
+    assert max(c.difference for c in found) < 1e-5
+    plan = compile_text(
+        "network n { image: input(9x9x2); g: gain(); b: blur(5); e: entropy(b, floor = 0.1) } "
+        "train { update = rmsprop(0.1, decay = 0.8) }"
+    )
+    assert plan.graph.training.update.decay == 0.8
+    assert plan_from_json(plan.to_json()) == plan
+    assert [p.name for p in plan.plugins] == ["all"]
+    assert plan.plugins[0].version == "2.1"
+
+
+ALL = '''
+import jax, jax.numpy as jnp
+from dataclasses import dataclass
+from lnet import plugin
+
+__version__ = "2.1"
+
+@plugin.register
+class Gain(plugin.PerPosition):
+    """A factor for each map, which is learned
+
+    Example: gain()
+    """
+    kind = "gain"
+    def weights(self):
+        return {"gain": plugin.Weights((self.reads_sheet.maps,), None)}
+    def value(self, x, gain):
+        return x * (1 + gain)[:, None]
+
+@plugin.register
+class Blur(plugin.Neighbourhood):
+    """The mean of a neighbourhood
+
+    Example: blur(3)
+    """
+    kind = "blur"
+    field: plugin.Extent
+    @property
+    def reach(self):
+        return plugin.Size(self.field.rows // 2, self.field.columns // 2)
+    def value(self, x, inside):
+        window = (2 * self.reach.rows + 1, 2 * self.reach.columns + 1, 1, 1)
+        def total(a):
+            return jax.lax.reduce_window(a, 0.0, jax.lax.add, window, (1, 1, 1, 1), "VALID")
+        return total(x) / total(inside)
+
+@plugin.register
+class Entropy(plugin.PerValue):
+    """Sum of `log(floor + x^2)`
+
+    Example: entropy(floor = 0.5)
+    """
+    kind = "entropy"
+    floor: plugin.Positive = 1.0
+    def value(self, x):
+        return jnp.log(self.floor + x**2)
+
+@plugin.register
+@dataclass(frozen=True)
+class RMSprop(plugin.Update):
+    """Rate times the gradient over the root of its mean square
+
+    Example: rmsprop(rate = 0.01, decay = 0.9)
+    """
+    kind = "rmsprop"
+    rate: plugin.Positive
+    decay: plugin.Positive = 0.9
+    schedule: plugin.Schedule = "constant"
+    stale: plugin.Stale = "full"
+    @property
+    def slots(self):
+        return 1
+    def transformation(self, rate):
+        import optax
+        return optax.rmsprop(rate, decay=self.decay)
+'''
+
+
+# --- wrong ones ------------------------------------------------------------------------------------------
+
+SOUND = '''
+import jax.numpy as jnp
+from lnet import plugin
+
+@plugin.register
+class Blur(plugin.Neighbourhood):
+    """The mean of three rows
+
+    Example: blur()
+    """
+    kind = "blur"
+    @property
+    def reach(self):
+        return plugin.Size(1, 0)
+    def value(self, x, inside):
+        return (x[:-2] + x[1:-1] + x[2:]) / 3
+'''
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "message"),
+    [
+        ('kind = "blur"', "", "the plug-in's class 'Blur' has no kind"),
+        ('kind = "blur"', 'kind = "local"', "'local' is a kind of the language already"),
+        ("def value(", "def values(", "has no value"),
+        ("def reach(", "def reaches(", "has no reach"),
+        ("Example: blur()", "", "has no example"),
+        ("Example: blur()", "Example: blur(3)", "'blur' takes"),
+        ('kind = "blur"', 'kind = "blur"; rows: int = 3', "has no type of the language for 'rows'"),
+        ("plugin.Neighbourhood", "dict", "'Blur' cannot be registered"),
+        ("/ 3", "/ 3 + nothing", "name 'nothing' is not defined"),
+        ("import jax.numpy", "import no_such_module", "line 2: ModuleNotFoundError"),
+        ("@plugin.register", "@plugin.register(", "SyntaxError"),
+        (
+            "x[2:]) / 3",
+            "x[2:])[1:] / 3",
+            "'value' of the plug-in 'blur' returned 11x11x2x3, expected 12x11x2x3",
+        ),
+        ("return (x", "return jnp.log(-1.0) * (x", "not finite"),
+        (
+            "return (x",
+            "return jnp.arange(len(x) - 2.0)[:, None, None, None] * (x",
+            "learns otherwise in 2x3 tiles",
+        ),
+    ],
+)
+def test_a_plugin_that_lacks_something_is_refused(part, wrong, message, tmp_path):
+    assert SOUND.count(part) == 1
+    file = tmp_path / "blur.py"
+    file.write_text(SOUND.replace(part, wrong))
+    result = lnetc("--plugin", file, "plugins", status=1)
+    assert message in result.output
+
+
+def test_a_sound_one_is_not(tmp_path):
+    file = tmp_path / "blur.py"
+    file.write_text(SOUND)
+    assert "blur   layer   blur" in lnetc("--plugin", file, "plugins").output
+
+
+def test_a_rule_that_keeps_more_than_it_says_is_refused(tmp_path):
+    (tmp_path / "all.py").write_text(ALL.replace("return 1\n", "return 2\n"))
+    result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)
+    assert "the update rule 'rmsprop' keeps 1 arrays of a parameter's shape, and says 2" in result.output
+
+
+def test_two_plugins_do_not_bring_the_same_kind(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(SOUND)
+    result = lnetc("--plugin", tmp_path / "one.py", "--plugin", tmp_path / "two.py", "plugins", status=1)
+    assert "'blur' is a kind of the plug-in 'one' already" in result.output
+
+
+def test_a_class_of_the_program_itself_can_be_registered_again():
+    """A notebook's cell is run again and again."""
+    for _ in range(2):
+
+        @plugin.register
+        class Twice(plugin.PerPosition):
+            """Twice the value
+
+            Example: twice()
+            """
+
+            kind = "twice"
+
+            def value(self, x):
+                return 2 * x
+
+    network = lnet.Network(compile_text("network n { x: input(3x3x1); y: twice(); q: l2() }"))
+    assert (network(np.ones((1, 3, 3, 1), np.float32))["y"] == 2).all()
+
+
+# --- plans and runs --------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_its_plugin_and_cannot_be_opened_without_it(folder):
+    assert "trained: a" in command("--plugin", "divisive.py", "run", "own.lnet", "-d", "a")
+    missing = command("resume", "a", status=1)
+    assert "E606" in missing
+    assert "the plug-in 'divisive' (SHA-256 " in missing
+    assert "lnetc --plugin a/plugins/divisive.py ..." in missing
+    with open("divisive.py", "a") as file:
+        file.write("# changed\n")
+    changed = command("--plugin", "divisive.py", "report", "a", status=1)
+    assert "E606" in changed
+    assert "its source is another" in changed
+    kept = "a/plugins/divisive.py"
+    assert "trained: a" in command("--plugin", kept, "resume", "a", "--steps", "30")
+    assert "a/report.html" in command("report", "a", LNET_PLUGINS=kept)
+    assert "divisive" in Path("a/report.html").read_text()
+    command("--plugin", kept, "export", "a", "-o", "w.npz")
+    command("--plugin", kept, "draw", "a", "norm[3, 3, 0]", "--data", "images")
+    assert list(Path("a/pictures").glob("*.png"))
+
+
+def test_a_plan_of_another_digest_says_that_it_is_damaged(folder):
+    lnet.load_plugin("divisive.py")
+    data = json.loads(lnet.compile("own.lnet").to_json())
+    data["plan"]["plugins"] = 3
+    with pytest.raises(LnetError, match=r"plan\.plugins: expected a list"):
+        plan_from_json(json.dumps(data))
+
+
+def parameters(directory):
+    network = lnet.open_run(directory).network()
+    return {name: np.asarray(value) for name, value in network.params.items()}
+
+
+@pytest.mark.slow
+def test_tiles_on_a_cluster_learn_what_one_process_does(folder):
+    command("--plugin", "divisive.py", "run", "own.lnet", "-d", "one")
+    command(
+        "--plugin", "divisive.py", "run", "own.lnet", "-d", "four", "--cluster", "--set", "train.staleness=0"
+    )
+    command("--plugin", "divisive.py", "compile", "own.lnet", "--tiles", "2x2")
+    command("--plugin", "divisive.py", "run", "own.plan", "-d", "tiles", "--cluster")
+    lnet.load_plugin("divisive.py")
+    for other in ("four", "tiles"):
+        for name, value in parameters("one").items():
+            np.testing.assert_allclose(parameters(other)[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_gradients_go_through_a_plugin_of_a_module(folder, monkeypatch):
+    """A plug-in that is a package, by its name: `LNET_PLUGINS=own_layers.smooth`."""
+    package = folder / "own_layers"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "smooth.py").write_text(ALL)
+    monkeypatch.syspath_prepend(folder)
+    lnet.load_plugin("own_layers.smooth")
+    plan = compile_text("network n { image: input(9x9x2); f: local(3, 2); b: blur(5); e: l2() }")
+    assert [(p.name, p.version) for p in plan.plugins] == [("own_layers", "")]
+    network = lnet.Network(plan)
+    images = np.random.default_rng(1).normal(size=(2, 9, 9, 2)).astype(np.float32)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(network.gradients(images)))
