@@ -23,6 +23,7 @@ class Diagnostic:
 
     @property
     def is_warning(self) -> bool:
+        """Whether it stops nothing."""
         return self.code.startswith("W")
 
 
@@ -32,6 +33,9 @@ class LnetError(Exception):
     `.diagnostics` holds all mistakes found, `.source` the text that they point into (None where the mistake
     is not in a text).
     """
+
+    diagnostics: tuple[Diagnostic, ...]
+    source: Source | None
 
     def __init__(self, diagnostics: Iterable[Diagnostic], source: Source | None = None) -> None:
         self.diagnostics = tuple(diagnostics)

@@ -8,7 +8,7 @@ values = lnet.open_run("runs/a").network()(images)
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lnet.compiler.pipeline import compile_plan as compile
@@ -107,14 +107,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: checking a file must not wait for jax, nor a signal for anything."""
-    if name == "__version__":
-        return import_module("importlib.metadata").version("lnetc")
-    if name not in _PLACES:
-        raise AttributeError(f"module 'lnet' has no attribute '{name}'")
-    module, _, attribute = _PLACES[name].partition(":")
-    return getattr(import_module(module), attribute)
+if not TYPE_CHECKING:  # a name that there is not is found by type checkers too
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for: checking a file must not wait for jax, nor a signal."""
+        if name == "__version__":
+            return import_module("importlib.metadata").version("lnetc")
+        if name not in _PLACES:
+            raise AttributeError(f"module 'lnet' has no attribute '{name}'")
+        module, _, attribute = _PLACES[name].partition(":")
+        return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnet.compiler.core.arguments import signature
 from lnet.compiler.cut.cost import tile_costs
@@ -35,6 +35,22 @@ OLDER = (3, 4)
 rule had the numbers of all rules."""
 
 
+class ReplicaTile(NamedTuple):
+    """A tile of a replica; both are numbers from 0."""
+
+    replica: int
+    tile: int
+
+
+class WorkerShare(NamedTuple):
+    """A worker, its tiles, and the bytes of memory for them and their servers."""
+
+    name: str
+    host: str
+    tiles: tuple[ReplicaTile, ...]
+    memory: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """A network, typed and laid out, with the text that it was compiled from.
@@ -53,10 +69,12 @@ class Plan:
 
     @cached_property
     def source(self) -> Source:
+        """The text that it was compiled from, under its name."""
         return Source(self.source_text, self.source_name)
 
     @property
     def source_digest(self) -> str:
+        """SHA-256 of the text."""
         return hashlib.sha256(self.source_text.encode()).hexdigest()
 
     @cached_property
@@ -87,19 +105,19 @@ class Plan:
         )
 
     @cached_property
-    def workers(self) -> tuple[tuple[str, str, tuple[tuple[int, int], ...], int], ...]:
-        """Every worker's name, host, tiles as (replica, tile), and bytes of memory for them and their servers."""
+    def workers(self) -> tuple[WorkerShare, ...]:
+        """Every worker, with its tiles of the network and the memory that they take."""
         costs, placement = tile_costs(self.graph, self.partition), self.placement
-        tiles: list[list[tuple[int, int]]] = [[] for _ in placement.cluster.workers]
+        tiles: list[list[ReplicaTile]] = [[] for _ in placement.cluster.workers]
         memory = [0] * len(tiles)
         for replica, homes in enumerate(placement.tiles):
             for tile, home in enumerate(homes):
-                tiles[home].append((replica, tile))
+                tiles[home].append(ReplicaTile(replica, tile))
                 memory[home] += costs[tile].memory
         for tile, home in enumerate(placement.servers):
             memory[home] += costs[tile].server
         return tuple(
-            (worker.name, worker.host, tuple(tiles[i]), memory[i])
+            WorkerShare(worker.name, worker.host, tuple(tiles[i]), memory[i])
             for i, worker in enumerate(placement.cluster.workers)
         )
 

@@ -95,6 +95,11 @@ class Network:
     not prepared.
     """
 
+    plan: Plan
+    params: Parameters
+    inputs: Inputs | None
+    graph: Graph
+
     def __init__(
         self, plan: Plan, params: Mapping[str, ArrayLike] | None = None, inputs: Inputs | None = None
     ) -> None:

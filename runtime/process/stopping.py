@@ -54,6 +54,10 @@ class Interrupted(Exception):
     `checkpoint` is the newest one of the run and `step` the step that it was written at; None where there is none.
     """
 
+    directory: Path
+    checkpoint: Path | None
+    step: int | None
+
     def __init__(self, directory: Path, checkpoints: Mapping[int, Path], saved: bool) -> None:
         self.directory, self.step = directory, max(checkpoints, default=None)
         self.checkpoint = None if self.step is None else checkpoints[self.step]

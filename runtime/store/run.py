@@ -19,7 +19,7 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from lnet.runtime.process.versions import versions_of
 from .checkpoint import Checkpoint
 from .checkpoints import CheckpointFolder, Found, PassedOver, Told
 from .events import Event, read_events, stream_events
+from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo
 from .safetensors import Damaged
 
 MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
@@ -55,10 +56,11 @@ class Run:
 
     directory: Path
     plan: Plan
-    info: dict[str, Any]
+    info: RunInfo
 
     @property
     def checkpoints(self) -> CheckpointFolder:
+        """The folder of its checkpoints."""
         shapes = {parameter.name: parameter.shape for parameter in self.plan.graph.parameters}
         return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep, shapes)
 
@@ -216,17 +218,17 @@ def _has(value: Any, names: list[str]) -> bool:
 def create_run(
     directory: Path,
     plan: Plan,
-    data: dict[str, Any],
-    kernels: dict[str, Any],
+    data: DataInfo,
+    kernels: Mapping[str, ProductInfo],
     begin: Checkpoint | None = None,
     wire: str = "float32",
-    start: dict[str, Any] | None = None,
+    start: StartInfo | None = None,
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
     `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from.
     """
-    info = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
+    info: RunInfo = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise refused(
@@ -264,7 +266,7 @@ def next_directory(name: str) -> Path:
     return path
 
 
-def machine() -> dict[str, Any]:
+def machine() -> MadeInfo:
     """Return the command, the versions and the machine that a run is trained with."""
     return {
         "versions": versions_of(("lnet", "jax", "jaxlib", "numpy", "optax"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
 from lnet.runtime.data.sources import FIRST
+from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
 from lnet.runtime.store.run import Run
 
 INPUTS = 32
@@ -47,10 +47,10 @@ def expected(run: Run) -> Expected:
     return Expected(str(run.directory.resolve()), data["images"], data.get("digest"), data.get("times"))
 
 
-def remembered(samples: Dataset) -> dict[str, Any]:
+def remembered(samples: Dataset) -> ImagesInfo:
     """Return run.json's record of images."""
     values = samples.batch(0, INPUTS).images.astype(np.float64)
-    inputs = None
+    inputs: InputFigures | None = None
     if np.isfinite(values).all():
         inputs = {"mean": float(values.mean()), "deviation": float(values.std())}
     return {
@@ -78,15 +78,15 @@ def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
     was, now = run.info["data"], remembered(samples)
     if run.classes != _classes(run, samples):
         raise other_classes(run, samples)
-    change = {"step": step, "images": was["images"], "digest": was.get("digest")}
+    change: ImagesChange = {"step": step, "images": was["images"], "digest": was.get("digest")}
     run = _with_data(run, samples, {**was, **now, "changes": [*was.get("changes", ()), change]})
     message = f"from step {step:,} on it trains on other images: {samples.count:,}, before {was['images']:,}"
     return run, message
 
 
-def _with_data(run: Run, samples: Dataset, data: dict[str, Any]) -> Run:
+def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
     """Write what run.json says of images, and their list; checksums of others are forgotten."""
-    info = {**run.info, "data": data}
+    info: RunInfo = {**run.info, "data": data}
     keep_inventory(run, samples)
     try:
         (run.directory / checksums.FILE).unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.engine.network import Network, initial_params
+from lnet.runtime.store.info import StartInfo
 from lnet.runtime.store.run import open_run
 
 
@@ -30,7 +30,7 @@ class Start:
 
     params: dict[str, jax.Array]
     notes: tuple[str, ...]
-    source: dict[str, Any]
+    source: StartInfo
 
 
 def start_from(source: Path, plan: Plan) -> Start:

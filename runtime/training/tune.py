@@ -30,6 +30,7 @@ from lnet.runtime.kernels.explain import products
 from lnet.runtime.kernels.local import local, local_transpose
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
 from lnet.runtime.process.cache import cache_folder, keep_programs, own_folder
+from lnet.runtime.store.info import ProductInfo
 from lnet.runtime.store.run import machine
 
 KIND = "kernels"
@@ -101,7 +102,7 @@ def _milliseconds(program: Callable[..., jax.Array], arrays: tuple[jax.Array, ..
 # --- choices as data -------------------------------------------------------------------------------------
 
 
-def choices_data(graph: Graph, measured: Choices) -> dict[str, dict[str, Any]]:
+def choices_data(graph: Graph, measured: Choices) -> dict[str, ProductInfo]:
     """Return how every product of a graph is done, by the product's name."""
     return {
         _name(product): _data(measured.get(product) or predicted(product))
@@ -116,9 +117,9 @@ def choices_from(graph: Graph, data: Mapping[str, Any]) -> dict[Product, Choice]
     return {product: choice for product, choice in found.items() if choice is not None}
 
 
-def _data(choice: Choice) -> dict[str, Any]:
-    data = {"form": choice.form, "shape": list(choice.shape)}
-    return data | ({"milliseconds": choice.milliseconds} if choice.measured else {})
+def _data(choice: Choice) -> ProductInfo:
+    data: ProductInfo = {"form": choice.form, "shape": list(choice.shape)}
+    return {**data, "milliseconds": choice.milliseconds} if choice.measured else data
 
 
 def _choice(product: Product, data: Any) -> Choice | None:

@@ -18,8 +18,8 @@ def settings(run: Run) -> list[tuple[str, str]]:
     rows = [(field.name, written(getattr(training, field.name))) for field in fields(training)]
     rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
     rows.append(("images", f"{info['data']['images']:,}"))
-    if info.get("start"):
-        rows.append(("begins with", f"step {info['start']['step']:,} of {info['start']['run']}"))
+    if start := info.get("start"):
+        rows.append(("begins with", f"step {start['step']:,} of {start['run']}"))
     if run.plan.graph.frozen:
         rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
     return rows

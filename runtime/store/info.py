@@ -1,0 +1,89 @@
+"""What `run.json` says: the images, what the run began with, how products are done, versions, command, machine.
+
+What is not required came later than lnet 0.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+
+class InputFigures(TypedDict):
+    """Mean and standard deviation of prepared images."""
+
+    mean: float
+    deviation: float
+
+
+class ImagesChange(TypedDict):
+    """The step from which a run went on with other images, and what it had before: their number and digest."""
+
+    step: int
+    images: int
+    digest: str | None
+
+
+class ImagesInfo(TypedDict):
+    """Number of images, digests of their list and of their times of change, figures of the first, and what was before."""
+
+    images: int
+    digest: NotRequired[str | None]
+    times: NotRequired[str | None]
+    inputs: NotRequired[InputFigures | None]
+    changes: NotRequired[Sequence[ImagesChange]]
+
+
+class DataInfo(ImagesInfo):
+    """A run's images: the folder that their path starts from, the names of the labels, and how they were given.
+
+    `listing` is the version of the order of files, `prepared` says that an array was taken as it was.
+    """
+
+    base: str
+    classes: Sequence[str] | None
+    in_memory: bool
+    prepared: NotRequired[bool]
+    listing: NotRequired[int]
+
+
+class StartInfo(TypedDict):
+    """The run that another begins with: its directory, the step of the checkpoint, and its plan's digest."""
+
+    run: str
+    step: int
+    plan: str
+
+
+class ProductInfo(TypedDict):
+    """How a product is done, and for how long it was measured to take."""
+
+    form: str
+    shape: list[int]
+    milliseconds: NotRequired[float]
+
+
+class MachineInfo(TypedDict):
+    """Operating system, JAX's devices, processor cores, and memory in bytes."""
+
+    system: str
+    devices: list[str]
+    cores: int | None
+    memory: int
+
+
+class MadeInfo(TypedDict):
+    """Versions of lnet and of what it stands on, the command, the machine."""
+
+    versions: Mapping[str, str]
+    command: NotRequired[str]
+    machine: MachineInfo
+
+
+class RunInfo(MadeInfo):
+    """What `run.json` holds; `wire` is the type that a cluster's replicas send parameters and gradients as."""
+
+    data: DataInfo
+    start: NotRequired[StartInfo | None]
+    kernels: NotRequired[Mapping[str, ProductInfo]]
+    wire: NotRequired[str]
