@@ -28,8 +28,9 @@ setup: $(READY) ## set up .venv
 demo: $(READY) ## train on photographs for about two minutes and write a report with pictures
 	$(BIN)/python examples/photographs/demo.py
 
-docs: $(READY) ## write the tables of docs/language.md anew
+docs: $(READY) ## write the tables of docs/language.md and the names of docs/api.md anew
 	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.api
 
 test: $(READY) ## run every test, the slow ones too
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

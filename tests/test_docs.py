@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import lnet
-from docs import tables
+from docs import api, tables
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.store import events
 from lnet.runtime.store.events import read_events
@@ -135,6 +135,23 @@ def test_the_tables_of_the_reference_are_those_of_the_language():
     text = tables.REFERENCE.read_text(encoding="utf-8")
     assert {found[1] for found in tables.BLOCK.findall(text)} == set(tables.TABLES)
     assert tables.written(text) == text
+
+
+def test_the_page_of_the_api_is_that_of_the_public_names():
+    """`make docs` writes it anew."""
+    text = api.PAGE.read_text(encoding="utf-8")
+    assert api.written(text) == text
+    assert set(re.findall(r"^### (\w+)$", text, re.MULTILINE)) == set(lnet.__all__)
+    assert "](docs/api.md)" in (ROOT / "README.md").read_text()
+
+
+def test_a_public_name_without_a_docstring_has_no_place_on_the_page(monkeypatch):
+    def undocumented(text: str) -> str:
+        return text
+
+    monkeypatch.setattr(lnet, "format", undocumented, raising=False)
+    with pytest.raises(ValueError, match="'format' has no docstring"):
+        api.reference()
 
 
 PLACES = {

@@ -1,12 +1,23 @@
 """What type checkers know of the public names."""
 
+import inspect
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
+import distributed
+import numpy as np
 import pytest
+from numpy.typing import ArrayLike, NDArray
+
+import lnet
+from docs.api import members_of
 
 ROOT = Path(__file__).parents[2]
+OPEN = {"Run.events", "Run.stream_events"}
+"""Events are dictionaries as yet."""
 
 PROGRAM = """
 from collections.abc import Mapping
@@ -38,6 +49,46 @@ except lnet.Interrupted as stopped:
 except lnet.LnetError as error:
     assert_type(error.diagnostics, tuple[lnet.Diagnostic, ...])
 """
+
+
+def has_any(hint):
+    """Whether a type says nothing somewhere; what numpy leaves open itself is as it must be."""
+    if hint in (Any, dict, list, tuple, set, frozenset):
+        return True
+    args = get_args(hint)
+    if get_origin(hint) is np.ndarray:
+        args = args[1:]
+    return any(has_any(arg) for arg in args if arg not in get_args(ArrayLike))
+
+
+def typed():
+    """Yield the public functions and classes, and their public members, by name."""
+    for name in lnet.__all__:
+        found = getattr(lnet, name)
+        yield name, found
+        for member, value in members_of(found) if inspect.isclass(found) else ():
+            yield f"{name}.{member}", value
+
+
+def function_of(value):
+    if isinstance(value, property):
+        return value.fget
+    return value.func if isinstance(value, cached_property) else value
+
+
+@pytest.mark.parametrize(("name", "value"), [pair for pair in typed() if pair[0] not in OPEN])
+def test_no_public_type_is_left_open(name, value):
+    names = {"Client": distributed.Client}  # imported for type checkers alone
+    hints = get_type_hints(function_of(value), localns=names)
+    assert inspect.isclass(value) or "return" in hints
+    assert not [which for which, hint in hints.items() if not which.startswith("_") and has_any(hint)]
+
+
+def test_what_an_open_type_is():
+    assert has_any(dict[str, Any])
+    assert has_any(tuple[dict, int])
+    assert has_any(NDArray[Any])
+    assert not has_any(NDArray[np.float32] | ArrayLike | None)
 
 
 def checked(program, folder):
