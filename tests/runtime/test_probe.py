@@ -119,7 +119,7 @@ def test_what_cannot_be_decoded_is_left_out(run, place, tmp_path):
 MEMORY = """
 import jax.numpy as jnp, numpy as np
 from lnet.runtime.analysis.probe.labelled import LabelledSet
-from lnet.runtime.analysis.probe.sweep import Gallery
+from lnet.runtime.analysis.probe.evaluate import Gallery
 from lnet.runtime.analysis.probe.testing import Trial
 from tests.memory import peak
 
@@ -133,12 +133,12 @@ class Units:
 class Images:
     def __init__(self, images):
         self.gallery = Gallery(images)
-    def run(self, subject, look):
+    def evaluate(self, subject, statistic):
         result = None
         for first in range(0, COUNT, 100):
             numbers = np.arange(first, first + 100)
-            found = look.look(subject.respond((numbers / COUNT).astype(np.float32).reshape(-1, 1, 1, 1)), numbers)
-            result = found if result is None else look.join(result, found)
+            found = statistic.map(subject.respond((numbers / COUNT).astype(np.float32).reshape(-1, 1, 1, 1)), numbers)
+            result = found if result is None else statistic.merge(result, found)
         return result
 
 for COUNT in (200, 10_000):

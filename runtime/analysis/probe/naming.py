@@ -29,7 +29,7 @@ class Hits:
 
     classes: NDArray[np.int64]
 
-    def look(self, responses: Responses, numbers: Places) -> dict[str, Array]:
+    def map(self, responses: Responses, numbers: Places) -> dict[str, Array]:
         classes = self.classes[numbers]
         known = np.flatnonzero(classes != UNKNOWN)
         return {
@@ -38,7 +38,7 @@ class Hits:
             for ranks in [np.asarray(class_ranks(scores[:, known], jnp.asarray(classes[known])))]
         }
 
-    def join(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
+    def merge(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
         return {group: count + other[group] for group, count in one.items()}
 
 
@@ -52,7 +52,7 @@ def namings(trial: Trial, run: Run, weights: Weights, name: str = "trained") -> 
     if not count:
         return
     layers = {objective.path: run.plan.graph.layer(objective.reads[0]).path for objective in learned}
-    hits = trial.sweep.run(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
+    hits = trial.evaluator.evaluate(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
     for path, layer in layers.items():
         units = run.plan.graph.layer(layer).sheet.values
         shares = dict(zip(TOPS, (hits[layer] / count).tolist(), strict=True))

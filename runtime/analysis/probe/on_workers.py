@@ -1,4 +1,4 @@
-"""The images of a labelled set, shown to a subject by the workers of a cluster."""
+"""Statistics over a labelled set, evaluated by the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol, TypeVar
 
-from .passes import Pass
+from .evaluate import Gallery, evaluate_share, shares
+from .passes import Statistic
 from .subjects import Subject
-from .sweep import Gallery, look_at, shares
 
 T = TypeVar("T")
 
@@ -26,28 +26,29 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True)
-class ClusterSweep:
-    """On all workers, which see the run and the images under the same paths, `batch` images at a time.
+class ClusterEvaluator:
+    """Evaluates on all workers, `batch` images at a time; they see the run and the images under the same paths.
 
-    No more than two shares for each worker are under way, so that results do not pile up; they are joined in the order
-    of the images. What a worker has not finished when it dies, another one does.
+    At most two shares for each worker are under way, so that results do not pile up; they are merged in the order of the
+    images. Another worker evaluates what one that dies has not finished.
     """
 
     gallery: Gallery
     batch: int
     client: Workers
 
-    def run(self, subject: Subject, look: Pass[T]) -> T:
-        """Return the result of a pass."""
-        return reduce(look.join, self._results(subject, look))
+    def evaluate(self, subject: Subject, statistic: Statistic[T]) -> T:
+        """Return the statistic of the subject's responses to all images."""
+        return reduce(statistic.merge, self._results(subject, statistic))
 
-    def _results(self, subject: Subject, look: Pass[T]) -> Iterator[T]:
+    def _results(self, subject: Subject, statistic: Statistic[T]) -> Iterator[T]:
         common = [
-            self.client.scatter(part, broadcast=True, hash=False) for part in (self.gallery, subject, look)
+            self.client.scatter(part, broadcast=True, hash=False)
+            for part in (self.gallery, subject, statistic)
         ]
         waiting: deque[Any] = deque()
         for share in shares(self.gallery, self.batch):
-            waiting.append(self.client.submit(look_at, *common, self.batch, share, pure=False))
+            waiting.append(self.client.submit(evaluate_share, *common, self.batch, share, pure=False))
             if len(waiting) > 2 * len(self.client.nthreads()):
                 yield waiting.popleft().result()
         while waiting:

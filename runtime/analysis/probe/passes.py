@@ -39,13 +39,13 @@ Places = NDArray[np.int64]
 T = TypeVar("T")
 
 
-class Pass(Protocol[T]):
-    """One way through the images: what becomes of a batch, and how two results become one."""
+class Statistic(Protocol[T]):
+    """A result of one pass over the images: mapped over batches, then merged."""
 
-    def look(self, responses: Responses, numbers: Places) -> T:
+    def map(self, responses: Responses, numbers: Places) -> T:
         """Return the result of a batch: `responses` has a column for each of `numbers`, and may have more."""
 
-    def join(self, one: T, other: T) -> T:
+    def merge(self, one: T, other: T) -> T:
         """Return the result of two batches, in their order."""
 
 
@@ -55,13 +55,13 @@ class Range:
 
     selections: NDArray[np.bool_]
 
-    def look(self, responses: Responses, numbers: Places) -> dict[str, tuple[Array, Array]]:
+    def map(self, responses: Responses, numbers: Places) -> dict[str, tuple[Array, Array]]:
         return {
             group: _host(_range(r, _columns(self.selections, numbers, r.shape[1])))
             for group, r in responses.items()
         }
 
-    def join(
+    def merge(
         self, one: dict[str, tuple[Array, Array]], other: dict[str, tuple[Array, Array]]
     ) -> dict[str, tuple[Array, Array]]:
         return {
@@ -78,7 +78,7 @@ class Counts:
     positive: NDArray[np.bool_]
     thresholds: Mapping[str, Array]
 
-    def look(self, responses: Responses, numbers: Places) -> dict[str, Array]:
+    def map(self, responses: Responses, numbers: Places) -> dict[str, Array]:
         kinds = np.stack([self.selections & ~self.positive, self.selections & self.positive], 1)
         return {
             group: np.asarray(
@@ -87,7 +87,7 @@ class Counts:
             for group, r in responses.items()
         }
 
-    def join(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
+    def merge(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
         return {group: count + other[group] for group, count in one.items()}
 
 
@@ -97,13 +97,13 @@ class Chosen:
 
     units: Mapping[str, Array]
 
-    def look(self, responses: Responses, numbers: Places) -> dict[str, Array]:
+    def map(self, responses: Responses, numbers: Places) -> dict[str, Array]:
         return {
             group: np.asarray(responses[group][units])[:, : len(numbers)]
             for group, units in self.units.items()
         }
 
-    def join(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
+    def merge(self, one: dict[str, Array], other: dict[str, Array]) -> dict[str, Array]:
         return {group: np.concatenate([found, other[group]], 1) for group, found in one.items()}
 
 

@@ -13,14 +13,14 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.store.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
+from .evaluate import Gallery, LocalEvaluator
 from .labelled import LabelledSet, open_set
 from .naming import namings
-from .on_workers import ClusterSweep, Workers
+from .on_workers import ClusterEvaluator, Workers
 from .result import Probe, Row
 from .scores import Mask, first_half
 from .specificity import with_specificity
 from .subjects import Neurons, Weights, probed_layers
-from .sweep import Gallery, LocalSweep
 from .testing import Trial
 
 Place = str | os.PathLike[str]
@@ -105,8 +105,8 @@ def _trial(run: Run, images: LabelledSet, seed: int, client: Workers | None) -> 
     gallery = Gallery(images).decodable(graph.input.sheet)
     half = _half(gallery.images, seed)
     batch = min(graph.training.batch, len(half))  # what it was trained with fits in memory
-    sweep = LocalSweep(gallery, batch) if client is None else ClusterSweep(gallery, batch, client)
-    return Trial(sweep, half, seed)
+    evaluator = LocalEvaluator(gallery, batch) if client is None else ClusterEvaluator(gallery, batch, client)
+    return Trial(evaluator, half, seed)
 
 
 def _half(images: LabelledSet, seed: int) -> Mask:

@@ -32,9 +32,9 @@ def with_specificity(trial: Trial, neurons: Neurons, rows: Mapping[str, Row]) ->
         for layer, row in rows.items()
         if row.above is not None
     }
-    plain = trial.sweep.run(neurons, Chosen(best))
-    without_form = trial.sweep.run(Scrambled(neurons, trial.seed), Chosen(best))
-    sums = trial.sweep.run(neurons, Sums())
+    plain = trial.evaluator.evaluate(neurons, Chosen(best))
+    without_form = trial.evaluator.evaluate(Scrambled(neurons, trial.seed), Chosen(best))
+    sums = trial.evaluator.evaluate(neurons, Sums())
     positive = trial.images.positive
     return {
         layer: replace(
@@ -61,10 +61,10 @@ def _counted(sparseness: Array) -> tuple[int, ...]:
 class Sums:
     """Sums of the magnitudes and of the squares of all responses `[neuron]`, in float64."""
 
-    def look(self, responses: Responses, numbers: Places) -> dict[str, tuple[Array, Array]]:
+    def map(self, responses: Responses, numbers: Places) -> dict[str, tuple[Array, Array]]:
         return {group: _sums(np.asarray(r[:, : len(numbers)], np.float64)) for group, r in responses.items()}
 
-    def join(
+    def merge(
         self, one: dict[str, tuple[Array, Array]], other: dict[str, tuple[Array, Array]]
     ) -> dict[str, tuple[Array, Array]]:
         return {group: (a + other[group][0], b + other[group][1]) for group, (a, b) in one.items()}

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lnet.runtime.analysis.neurons import check_finite
 
+from .evaluate import Evaluator
 from .labelled import LabelledSet
 from .passes import Chosen, Counts, Range, accuracies, thresholds_between
 from .result import BINS, Choice, Finding, Histogram, Row
 from .scores import Mask, Verdict, figures, interval
 from .subjects import Subject
-from .sweep import Sweep
 
 Array = NDArray[Any]
 EVERYTHING, HALF = 0, 1
@@ -29,28 +29,28 @@ RESPONSE_BINS = 40
 class Trial:
     """What shows a set to subjects, and the half of it that honest figures are chosen on."""
 
-    sweep: Sweep
+    evaluator: Evaluator
     half: Mask
     seed: int
 
     @property
     def images(self) -> LabelledSet:
-        return self.sweep.gallery.images
+        return self.evaluator.gallery.images
 
     def rows(self, subject: Subject, name: str = "", baseline: bool = True) -> dict[str, Row]:
         """Return a row for each group of a subject's units; those of a network, which has a `name`, are its layers."""
         selections = np.stack([np.ones_like(self.half), self.half])
-        ranges = self.sweep.run(subject, Range(selections))
+        ranges = self.evaluator.evaluate(subject, Range(selections))
         for group, found in ranges.items():
             check_finite(group, *found)
         thresholds = {group: thresholds_between(low, high) for group, (low, high) in ranges.items()}
-        counts = self.sweep.run(subject, Counts(selections, self.images.positive, thresholds))
+        counts = self.evaluator.evaluate(subject, Counts(selections, self.images.positive, thresholds))
         positive = self.images.positive
         totals = np.stack([(selections & ~positive).sum(1), (selections & positive).sum(1)], 1)
         tables = {
             group: Table(accuracies(count, totals), thresholds[group]) for group, count in counts.items()
         }
-        responses = self.sweep.run(subject, Chosen({group: t.chosen for group, t in tables.items()}))
+        responses = self.evaluator.evaluate(subject, Chosen({group: t.chosen for group, t in tables.items()}))
         return {
             group: self._row(subject, group, table, responses[group], name, baseline)
             for group, table in tables.items()

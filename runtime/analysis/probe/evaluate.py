@@ -1,7 +1,7 @@
-"""The images of a labelled set, shown to a subject batch by batch, while the next ones are decoded.
+"""Statistics of a subject's responses to a labelled set: mapped over batches while the next ones are decoded, and merged.
 
-The set is cut into shares of several batches. Whoever looks at a share, this process or one of a cluster, returns the
-same numbers, and they are joined in the same order.
+The set is cut into shares of several batches. A share's result is the same whichever process evaluates it, and shares are
+merged in the order of the images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lnet.runtime.data import Dataset, feed
 from lnet.runtime.process.counted import counted
 
 from .labelled import LabelledSet
-from .passes import Pass, Places
+from .passes import Places, Statistic
 from .subjects import Images, Subject
 
 T = TypeVar("T")
@@ -68,14 +68,16 @@ def shares(gallery: Gallery, batch: int) -> list[range]:
     return [batches[first : first + SHARE] for first in batches[::SHARE]]
 
 
-def look_at(gallery: Gallery, subject: Subject, look: Pass[T], batch: int, share: range) -> T:
-    """Return the result of a pass over a share."""
+def evaluate_share(
+    gallery: Gallery, subject: Subject, statistic: Statistic[T], batch: int, share: range
+) -> T:
+    """Return a statistic of the subject's responses to a share."""
     pictures = Pictures(gallery.images, gallery.dataset(subject.sheet))
     with feed(pictures, share.start, share.stop, batch) as parts:
         return reduce(
-            look.join,
+            statistic.merge,
             (
-                look.look(subject.respond(filled(found, batch)), numbers)
+                statistic.map(subject.respond(filled(found, batch)), numbers)
                 for numbers, found in counted("batches of images", parts, len(share))
             ),
         )
@@ -86,26 +88,26 @@ def filled(images: Images, count: int) -> Images:
     return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0), (0, 0)))
 
 
-class Sweep(Protocol):
-    """Whatever shows all images of a gallery to a subject."""
+class Evaluator(Protocol):
+    """Evaluates statistics of a subject over all images of a gallery."""
 
     @property
     def gallery(self) -> Gallery: ...
 
-    def run(self, subject: Subject, look: Pass[T]) -> T:
-        """Return the result of a pass."""
+    def evaluate(self, subject: Subject, statistic: Statistic[T]) -> T:
+        """Return the statistic of the subject's responses to all images."""
 
 
 @dataclass(frozen=True)
-class LocalSweep:
-    """In this process, `batch` images at a time."""
+class LocalEvaluator:
+    """Evaluates in this process, `batch` images at a time."""
 
     gallery: Gallery
     batch: int
 
-    def run(self, subject: Subject, look: Pass[T]) -> T:
+    def evaluate(self, subject: Subject, statistic: Statistic[T]) -> T:
         found = (
-            look_at(self.gallery, subject, look, self.batch, share)
+            evaluate_share(self.gallery, subject, statistic, self.batch, share)
             for share in shares(self.gallery, self.batch)
         )
-        return reduce(look.join, found)
+        return reduce(statistic.merge, found)
