@@ -19,7 +19,7 @@ from .config import RunConfig, versions
 from .transport.connect import workers_of
 from .transport.connection import lost
 
-PATIENCE = 60.0
+ANSWER_TIMEOUT = 60.0
 """Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""
 SHOWN = 10
 """Processes that an error names."""
@@ -141,7 +141,7 @@ async def _ask_all(
     asked = {"the scheduler": client.run_on_scheduler(look, of_scheduler, plugins)}
     asked |= {name: ask(address) for address, name in names.items()}
     answers = await asyncio.gather(
-        *(asyncio.wait_for(answer, PATIENCE) for answer in asked.values()), return_exceptions=True
+        *(asyncio.wait_for(answer, ANSWER_TIMEOUT) for answer in asked.values()), return_exceptions=True
     )
     return dict(zip(asked, answers, strict=True))
 

@@ -1,4 +1,4 @@
-"""What every process of a run on a cluster is told: plain values, so that nothing but text and numbers travels."""
+"""The configuration that every process of a run on a cluster gets: plain values, so that only text and numbers travel."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class RunConfig:
 
     `directory`, `base` and `array` (images that were given as an array, taken as they are if `prepared`) are paths that
     all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `plugins`: those that
-    the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run goes on from;
-    `desertion`: seconds without enough workers, after which the run is given up, or without orders, after which a worker
-    leaves it; `wire`: as what parameters and gradients cross between processes.
+    the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run resumes from;
+    `no_worker_timeout`: seconds without enough workers, after which the run is given up, or without its coordinator,
+    after which a worker leaves it; `wire`: the data type of parameters and gradients between processes.
     """
 
     run: str
@@ -50,7 +50,7 @@ class RunConfig:
     versions: tuple[tuple[str, str], ...] = ()
     origin: tuple[int, str] | None = None
     times: Times = field(default_factory=Times)
-    desertion: float = 60.0
+    no_worker_timeout: float = 60.0
     wire: str = FLOAT32
     kept: Kept = field(default_factory=Kept)
     expected: Expected | None = None

@@ -42,7 +42,7 @@ from .transport.witness import Witness
 
 Event = dict[str, Any]
 
-TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
+TIMES = Times(heartbeat_interval=0.5, failure_timeout=6.0, lease=4.0, retry=3.0, grace_period=20.0)
 """A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
 
 

@@ -1,6 +1,6 @@
 """Names under which the processes of a run find each other on a Dask cluster."""
 
-REPORTS, ORDERS = "lnet-report", "lnet-orders"
+HEARTBEATS, DESIRED_STATES = "lnet-heartbeat", "lnet-desired-state"
 """Streams from workers to the scheduler and back."""
 CONTROL, ENDED = "lnet_control", "lnet_ended"
 """What the scheduler answers: to people, and to those who know why a process ended."""

@@ -1,4 +1,4 @@
-"""To wait for a cluster, and to go on on it whenever it was lost and is back: for a scheduler, then for its workers."""
+"""Waits for a cluster, first for a scheduler, then for its workers, and resumes a run whose cluster is back."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .launch import TIMES
 from .transport.connect import client_at, workers_of
 from .transport.connection import ClusterLost, hush
 
-ASKED = 1.0
-"""Seconds between two looks at what is waited for."""
-TRIED = 10.0
-"""Seconds in which a scheduler must answer that takes connections; one that stands still takes them."""
-SETTLED = 10.0
+POLL_INTERVAL = 1.0
+"""Seconds between two checks."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds in which a scheduler that accepts connections must answer: a stopped one accepts them, too."""
+SETTLE_TIME = 10.0
 """Seconds without another worker, after which fewer than the plan's are enough."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """For what is waited: a scheduler at an address or in a file, for some seconds at most, and for how many workers."""
+    """A scheduler, at an address or in a file, and a number of workers to wait for, for `seconds` at most."""
 
     where: str
     seconds: float
@@ -44,7 +44,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Loss:
+class ClusterLoss:
     """How a cluster was lost: when, why, and which scheduler that was."""
 
     at: float
@@ -53,7 +53,7 @@ class Loss:
 
 
 def persistently(waiting: Waiting, begin: Callable[[Client], Run], go_on: Callable[[Client], Run]) -> Run:
-    """Begin to train when there is a cluster, and go on as often as it was lost; return the run.
+    """Train when there is a cluster, resume each time that it was lost, and return the run.
 
     Raises `LnetError` when there was none for too long, and for all that does not end by itself.
     """
@@ -66,7 +66,7 @@ def persistently(waiting: Waiting, begin: Callable[[Client], Run], go_on: Callab
             try:
                 return attempt(client)
             except ClusterLost as error:
-                loss = Loss(time.monotonic(), error, scheduler)
+                loss = ClusterLoss(time.monotonic(), error, scheduler)
                 _say(waiting.console, f"{_line(error)}; waiting for it")
             finally:
                 _close(client)
@@ -82,7 +82,7 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _awaited(waiting: Waiting, loss: Loss | None) -> Client:
+def _awaited(waiting: Waiting, loss: ClusterLoss | None) -> Client:
     """Return a client of a cluster that is ready for a run; raises `LnetError` when that takes too long."""
     with _Clock(waiting, loss) as clock:
         while True:
@@ -98,7 +98,7 @@ def _awaited(waiting: Waiting, loss: Loss | None) -> Client:
 
 def _close(client: Client) -> None:
     with suppress(OSError):  # a scheduler that stands still says no farewell
-        client.close(timeout=TRIED)
+        client.close(timeout=CONNECT_TIMEOUT)
 
 
 def _answering(where: str) -> Client | None:
@@ -106,24 +106,24 @@ def _answering(where: str) -> Client | None:
     with suppress(OSError, ValueError, KeyError, LnetError):
         address = urlsplit(where if "://" in where else json.loads(Path(where).read_text())["address"])
         if address.scheme in ("tcp", "tls"):  # others cannot be asked so cheaply
-            socket.create_connection((address.hostname, address.port or 8786), TRIED).close()
-        return client_at(where, TRIED)
+            socket.create_connection((address.hostname, address.port or 8786), CONNECT_TIMEOUT).close()
+        return client_at(where, CONNECT_TIMEOUT)
     return None
 
 
-def _gather(waiting: Waiting, clock: _Clock, client: Client, loss: Loss | None) -> None:
-    """Wait until the cluster's workers have come, and until nothing that an earlier scheduler granted holds any more.
+def _gather(waiting: Waiting, clock: _Clock, client: Client, loss: ClusterLoss | None) -> None:
+    """Wait until the cluster's workers have come, and all leases of an earlier scheduler have expired.
 
     The same scheduler as before says itself what has become of the run's coordinator (predecessor.py).
     """
-    settled = time.monotonic() + SETTLED
+    settled = time.monotonic() + SETTLE_TIME
     same = loss is not None and loss.scheduler == client.scheduler_info(n_workers=0)["id"]
-    granted = 0.0 if loss is None or same else loss.at + TIMES.lease + TIMES.silence
+    granted = 0.0 if loss is None or same else loss.at + TIMES.lease + TIMES.failure_timeout
     count = -1
     while True:
         found = len(workers_of(client))
         if found != count:
-            count, settled = found, time.monotonic() + SETTLED
+            count, settled = found, time.monotonic() + SETTLE_TIME
         enough = found >= waiting.workers or (found > 0 and time.monotonic() > settled)
         if enough and time.monotonic() > granted:
             return
@@ -131,9 +131,9 @@ def _gather(waiting: Waiting, clock: _Clock, client: Client, loss: Loss | None) 
 
 
 class _Clock:
-    """Shows for how long has been waited: in a line that changes on a terminal, after 1, 2, 4, ... minutes elsewhere."""
+    """Shows the time waited: in a live line on a terminal, after 1, 2, 4, ... minutes elsewhere."""
 
-    def __init__(self, waiting: Waiting, loss: Loss | None) -> None:
+    def __init__(self, waiting: Waiting, loss: ClusterLoss | None) -> None:
         self.waiting, self.loss, self.began, self.due = waiting, loss, time.monotonic(), 0.0
         self.status = Status("", console=waiting.console)
 
@@ -155,7 +155,7 @@ class _Clock:
         elif waited >= self.due:
             _say(self.waiting.console, text)
             self.due = max(60.0, 2 * self.due)
-        time.sleep(min(ASKED, self.waiting.seconds))
+        time.sleep(min(POLL_INTERVAL, self.waiting.seconds))
 
     def _given_up(self, what: str) -> LnetError:
         waited = f"waited {self.waiting.seconds / 60:g} minutes for {what} at '{self.waiting.where}'"

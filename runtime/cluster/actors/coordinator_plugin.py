@@ -1,6 +1,6 @@
-"""The coordinator's process, Dask's scheduler: performs what the protocol's coordinator says.
+"""The coordinator's process, Dask's scheduler: performs the instructions of the protocol's coordinator.
 
-It moves no arrays: reports come in and orders go out over the scheduler's own streams, and a manifest is a small file.
+No arrays pass here: heartbeats and desired states use the scheduler's own streams, and a manifest is a small file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from lnet.runtime.cluster.monitor.metrics import scheduler_samples
 from lnet.runtime.cluster.monitor.overview import Overview
 from lnet.runtime.cluster.monitor.prometheus import Source, publish, withdraw
 from lnet.runtime.cluster.monitor.web import serve
-from lnet.runtime.cluster.names import CONTROL, ENDED, ORDERS, REPORTS, plugin_name
+from lnet.runtime.cluster.names import CONTROL, DESIRED_STATES, ENDED, HEARTBEATS, plugin_name
 from lnet.runtime.cluster.names import topic as topic_of
 from lnet.runtime.cluster.protocol import coordinator as machine
 from lnet.runtime.cluster.protocol import events, room
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
-from lnet.runtime.cluster.protocol.messages import Ended
+from lnet.runtime.cluster.protocol.messages import ProcessExited
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
@@ -61,14 +61,14 @@ class CoordinatorPlugin(SchedulerPlugin):
         for address in scheduler.workers:
             self.add_worker(scheduler, address)
         self.done = False
-        self.deserted, self.ticked = 0.0, self.now
+        self.without_workers, self.ticked = 0.0, self.now
         self.checked = self.now
         self.orphaned = False
         self.overview = Overview(self.config)
         self.source = Source(self.config, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
         self.performers = self._performers()
         if CONTROL not in scheduler.handlers:
-            _Dispatch(scheduler).begin()
+            _SchedulerHandlers(scheduler).begin()
         self.state, instructions = machine.begin(self._spec(), self.now, self._manifest())
         publish(self.source)
         self.perform(instructions)
@@ -126,7 +126,7 @@ class CoordinatorPlugin(SchedulerPlugin):
             return
         data, _ = pack(send.message)
         with suppress(CommClosedError):  # Dask will say that the worker is lost
-            stream.send({"op": ORDERS, "run": self.config.run, "orders": data})
+            stream.send({"op": DESIRED_STATES, "run": self.config.run, "desired": data})
 
     def _set_timer(self, timer: do.SetTimer) -> None:
         if self.timer is not None:
@@ -144,7 +144,7 @@ class CoordinatorPlugin(SchedulerPlugin):
             self.checking = self.loop.create_task(self._check_owner())
 
     async def _check_owner(self) -> None:
-        """End if another one has begun to train the run, however rare checkpoints are."""
+        """End if another process has taken the run over, however rare checkpoints are."""
         try:
             await asyncio.to_thread(self.config.owner.check)
         except TakenOver as error:
@@ -157,27 +157,27 @@ class CoordinatorPlugin(SchedulerPlugin):
             self.log("taken over", by=error.by)  # of which this one is told, too
 
     def _look_around(self) -> None:
-        """Give the run up if it has had too few workers to begin, or none to go on, for too long.
+        """Give the run up after `no_worker_timeout` with too few workers to begin, or none to go on.
 
-        A process that stood still, or slept, has not waited: of the time between two ticks no more than a beat counts.
+        A process that stood still, or slept, has not waited: between two ticks at most two heartbeat intervals count.
         """
-        waited = min(self.now - self.ticked, 2 * self.config.times.beat)
+        waited = min(self.now - self.ticked, 2 * self.config.times.heartbeat_interval)
         self.ticked = self.now
         enough = 1 if self.state.begun else self.config.spec.workers
         found, short = len(self.state.members), room.short(self.state)
         if (found >= enough and not short) or self.state.finished:
-            self.deserted = 0.0
+            self.without_workers = 0.0
             return
-        self.deserted += waited
-        if self.deserted > self.config.desertion:
+        self.without_workers += waited
+        if self.without_workers > self.config.no_worker_timeout:
             missing = "none is left" if self.state.begun else f"{found} of {enough} have joined"
             if short:
                 missing = f"{short:,} bytes of memory are missing"
-            message = f"no workers to go on with: {missing} for {self.config.desertion:g} seconds"
+            message = f"no workers to go on with: {missing} for {self.config.no_worker_timeout:g} seconds"
             rooms = [f"{place} has {there:,} bytes for its roles" for place, there in room.rooms(self.state)]
             lost = [*lost_workers(self.state.deaths), *(rooms if short else ())]
             self.log("deserted", message=message, lost=lost)
-            self.deserted = 0.0
+            self.without_workers = 0.0
             self._leave()
 
     def _refuse(self, refused: do.Refused) -> None:
@@ -265,10 +265,12 @@ class CoordinatorPlugin(SchedulerPlugin):
             complete=self.state.pool.used >= self.config.spec.batches,
             refused=dict(self.refused),
         )
-        self.loop.call_later(4 * self.config.times.beat, self._leave)  # until all workers have heard of it
+        self.loop.call_later(
+            4 * self.config.times.heartbeat_interval, self._leave
+        )  # until all workers have heard of it
 
     def _leave(self) -> None:
-        """Take the run off the cluster, if there is no client any more that would."""
+        """Take the run off the cluster if its client is gone."""
         if self.orphaned and not self.done:
             self._end()
 
@@ -304,7 +306,7 @@ class CoordinatorPlugin(SchedulerPlugin):
 
     def _abandon(self) -> None:
         self.orphaned = True
-        self.tell(events.StopWanted)
+        self.tell(events.StopRequested)
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Somebody published an event."""
@@ -312,60 +314,60 @@ class CoordinatorPlugin(SchedulerPlugin):
             return
         self.overview.take(msg, self.now)
         if msg["event"] == "opening":
-            self.deserted = 0.0
+            self.without_workers = 0.0
         if msg["event"] == "taken over" and not self.done:  # from then on nothing of it may be written
             self._end()
 
-    def take(self, address: str, report: Any) -> None:
+    def take(self, address: str, heartbeat: Any) -> None:
         try:
-            found = unpack(report, [])
+            found = unpack(heartbeat, [])
         except Malformed as error:
-            self._refuse(do.Refused(f"malformed: {error}", report))
+            self._refuse(do.Refused(f"malformed: {error}", heartbeat))
             return
         name = getattr(found, "worker", address)
         self.addresses[name] = address
         self.tell(events.Received, name, found)
 
     def _address(self, worker: str) -> str:
-        """Return by what address Dask knows a worker: a host that calls itself by a name is known by its number."""
+        """Return Dask's address of a worker: a host that calls itself by a name has one by its number."""
         return self.addresses.get(worker, worker.partition("#")[0])
 
     def end(self, ended: Any) -> None:
-        """Somebody says why a process ended."""
+        """Take the report of why a process ended."""
         try:
             found = unpack(ended, [])
         except Malformed as error:
             self._refuse(do.Refused(f"malformed: {error}", ended))
             return
-        if not isinstance(found, Ended) or found.run != self.config.run:
+        if not isinstance(found, ProcessExited) or found.run != self.config.run:
             self._refuse(do.Refused("of another run", found))
             return
         address = self.watched.get(found.address, found.address)
         place = self.places.get(address, found.place)
         cause = in_words(found.cause)
         self.log("ended", place=place, cause=cause, message=f"{place} ended: {cause}")
-        self.tell(events.WorkerEnded, address, place, found.cause)
+        self.tell(events.WorkerExited, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:
-        """Say that the run is known, stop, abandon or leave it, save a checkpoint, or drain a worker by name or place."""
+        """Do what a command asks: confirm the run, stop, abandon or leave it, save a checkpoint, or drain a worker."""
         match what:
             case "known":
                 return True
             case "stop":
-                self.tell(events.StopWanted)
+                self.tell(events.StopRequested)
             case "abandon":
                 self._abandon()
             case "leave":
                 self.stop()
                 self.scheduler.remove_plugin(self.name)
             case "checkpoint":
-                self.tell(events.CheckpointWanted)
+                self.tell(events.CheckpointRequested)
             case "drain":
                 known = [
                     n for n, m in self.state.members.items() if worker in (n, n.partition("#")[0], m.place)
                 ]
                 for name in known:
-                    self.tell(events.DrainWanted, name)
+                    self.tell(events.DrainRequested, name)
                 return bool(known)
             case _:
                 return False
@@ -389,15 +391,15 @@ class CoordinatorPlugin(SchedulerPlugin):
         }
 
 
-class _Dispatch:
-    """Finds the run on a scheduler that a message is for."""
+class _SchedulerHandlers:
+    """The scheduler's handlers: each passes a message to the coordinator of its run."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
     def begin(self) -> None:
         """Register the handlers for all runs, once on a scheduler."""
-        self.scheduler.stream_handlers[REPORTS] = self.report
+        self.scheduler.stream_handlers[HEARTBEATS] = self.heartbeat
         self.scheduler.handlers[CONTROL] = self.control
         self.scheduler.handlers[ENDED] = self.end
         serve(self.scheduler, self.overviews)
@@ -417,10 +419,10 @@ class _Dispatch:
             if not coordinator.done
         }
 
-    def report(self, worker: str, run: str, report: Any) -> None:
+    def heartbeat(self, worker: str, run: str, heartbeat: Any) -> None:
         coordinator = self._coordinator(run)
         if coordinator is not None:
-            coordinator.take(worker, report)
+            coordinator.take(worker, heartbeat)
 
     async def control(self, run: str, what: str, worker: str = "") -> bool:
         coordinator = self._coordinator(run)

@@ -1,7 +1,7 @@
-"""How a worker comes into a run: what a process of a run needs is imported there, and what fails at it is told.
+"""A worker's entrance to a run: imports what the run needs there, and reports an import that fails.
 
-Dask has a worker unpickle its plugins before any of them can act: a process in which the numerics cannot be imported
-would end without a word, and its successors likewise. So what travels is this plugin, which needs none of them.
+Dask has a worker unpickle its plugins before any of them can act: a process that cannot import the numerics would end
+without a word, and its successors likewise. So the plugin that travels imports none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from distributed import Worker, WorkerPlugin
 
 from lnet.runtime.cluster.names import ENDED, plugin_name
 from lnet.runtime.cluster.protocol.deaths import Cause
-from lnet.runtime.cluster.protocol.messages import Ended
+from lnet.runtime.cluster.protocol.messages import ProcessExited
 from lnet.runtime.cluster.protocol.wire import pack
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Entrance(WorkerPlugin):
-    """Makes way for a `RolesPlugin` once that can be imported."""
+    """Replaces itself with a `RolesPlugin`, if that can be imported."""
 
     def __init__(self, config: RunConfig) -> None:
         self.run, self.name = config.run, plugin_name(config.run)
@@ -41,6 +41,6 @@ class Entrance(WorkerPlugin):
         await host.setup(worker)
 
     async def _tell(self, worker: Worker, line: str) -> None:
-        ended = Ended(self.run, worker.address, str(worker.name), Cause("import", line=line))
+        ended = ProcessExited(self.run, worker.address, str(worker.name), Cause("import", line=line))
         call: Any = getattr(worker.scheduler, ENDED)
         await call(run=self.run, ended=pack(ended)[0])

@@ -1,4 +1,4 @@
-"""Batches by number, decoded in every process that needs them, ahead of their turn."""
+"""Batches by number, decoded ahead of their use in every process that needs them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.data import Batch, Dataset, open_frames, skipped
 from lnet.runtime.data.in_memory import kept_at
 
@@ -34,7 +34,7 @@ class Images:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.expected: dict[Owner, list[int]] = {}
+        self.expected: dict[RoleId, list[int]] = {}
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
         self.kept: dict[int, Future[Batch]] = {}
         self.told: set[str] = set()
@@ -45,24 +45,24 @@ class Images:
         return opened(self.config)
 
     def open(self) -> Future[tuple[str, ...]]:
-        """Open the images ahead of their turn; the result is what could not be compared, or `LnetError` for others."""
+        """Open the images ahead of their use; the result is notes on what could not be compared, or `LnetError`."""
         return self.pool.submit(self._open)
 
     def _open(self) -> tuple[str, ...]:
         return () if self.config.expected is None else self.config.expected.check(self.dataset)
 
-    def expect(self, owner: Owner, numbers: Iterable[int]) -> None:
-        """Begin to decode the batches that a role needs next; those that none needs any more are dropped."""
+    def expect(self, role: RoleId, numbers: Iterable[int]) -> None:
+        """Begin to decode the batches that a role needs next, and drop those that no role needs any more."""
         with self.lock:
-            self.expected[owner] = list(islice(numbers, AHEAD))
-            for number in self.expected[owner]:
+            self.expected[role] = list(islice(numbers, AHEAD))
+            for number in self.expected[role]:
                 self._future(number)
             self._drop()
 
-    def forget(self, owner: Owner) -> None:
+    def forget(self, role: RoleId) -> None:
         """Drop what a role alone needed."""
         with self.lock:
-            self.expected.pop(owner, None)
+            self.expected.pop(role, None)
             self._drop()
 
     def batch(self, number: int) -> Batch:
@@ -79,7 +79,7 @@ class Images:
         return [skipped(name, why) for name, why in found.items()]
 
     def newly_read(self) -> list[list[int]]:
-        """Return number and checksum of each image that was read since this was asked before, and never before that."""
+        """Return number and checksum of each image that was read for the first time since the last call."""
         return [list(read) for read in self.dataset.checksums.take_fresh()]
 
     def _future(self, number: int) -> Future[Batch]:

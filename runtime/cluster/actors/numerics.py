@@ -1,6 +1,6 @@
 """What roles compute with: a tile's copy of the parameters, a server's parameters and optimiser state.
 
-Instances belong to one owner of the protocol, and are used by one thread at a time.
+Instances belong to one role, and are used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _updated(
     gradients: list[Mapping[str, Any]],
     share: jax.Array | None = None,
 ) -> Any:
-    """Take one update, of the mean of what replicas bring.
+    """Apply one update: the mean of the replicas' gradients.
 
     The new parameters and the new state take the memory of `spare`, if it is not None, and of the state that goes in.
     """
@@ -77,7 +77,7 @@ def _updated(
 
 
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """Return gradients in the precision of their parameters: some came rounded."""
+    """Return gradients in the precision of their parameters: they may have come rounded."""
     return {name: jnp.asarray(value, params[name].dtype) for name, value in gradients.items()}
 
 
@@ -103,9 +103,9 @@ def _holders(values: dict[str, Any]) -> list[int]:
 class Server:
     """Parameters and optimiser state of a shard.
 
-    Parameters that were read stay what they were for as long as anybody holds them: an update writes the next ones
-    where those before the last lay, once nobody does. To take new memory for all of them at every update would cost a
-    tenth of a large network's step. The state lives in place, so a snapshot copies it.
+    Parameters that were read never change: an update writes the next ones into the memory of the last but one, unless
+    anybody still has those. New memory at every update would cost a tenth of a large network's step. The optimiser state
+    is updated in place, so a snapshot copies it.
     """
 
     config: RunConfig
@@ -132,7 +132,7 @@ class Server:
         self.state = state_from_names(self.rule, self.params, state)
 
     def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
-        """Take one update, `age` updates old: the mean of what the parts of a synchronous step bring."""
+        """Apply one update, `age` updates old: the mean of the gradients, of all parts of a synchronous step."""
         share = share_of(self.config.plan.graph.training.update, age)
         spare, self.spare = self.spare, self.params
         if spare is not None and _held_elsewhere(spare):

@@ -1,4 +1,4 @@
-"""The coordinator that had a run before, on the same scheduler: whoever begins next lets it save what it has."""
+"""The coordinator that an earlier command of a run left on the scheduler: the next command lets it save first."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lnet.runtime.store.run import Run
 
 from .coordinator_plugin import CoordinatorPlugin
 
-PATIENCE = 45.0
+COMMAND_TIMEOUT = 45.0
 """Seconds in which its command must be gone: a machine that ends without a word is noticed after 30."""
-SAVING = 600.0
+SAVE_TIMEOUT = 600.0
 """Seconds that it has for its last checkpoint from then on."""
-ASKED = 0.5
+POLL_INTERVAL = 0.5
 """Seconds between two questions."""
 
 Standing = Literal["gone", "leaving", "followed"]
-"""Of a coordinator: not there any more, without a command that would follow it, or with one."""
+"""Of a coordinator: it is gone, its command is gone, or its command follows it."""
 
 
 _SAID = {
@@ -35,11 +35,11 @@ _SAID = {
 def await_predecessor(
     client: Client, run: Run, said: Callable[[str], None], stopped: Callable[[], bool]
 ) -> None:
-    """Return once the scheduler has no coordinator of the run any more, or when this command is to stop.
+    """Return once the scheduler has no coordinator of the run, or when this command is to stop.
 
     Raises `LnetError` if another command follows it.
 
-    A coordinator whose command is gone saves a last checkpoint, which would be lost if the run were taken from it before.
+    A coordinator whose command is gone saves a last checkpoint, which taking the run over earlier would lose.
     """
     owner = owner_of(run.directory)
     if owner is None:
@@ -50,11 +50,11 @@ def await_predecessor(
             said(_SAID[found])
             before, since = found, time.monotonic()
         waited = time.monotonic() - since
-        if found == "followed" and waited > PATIENCE:
+        if found == "followed" and waited > COMMAND_TIMEOUT:
             raise refused("E745", f"another command is training '{run.directory}' on this cluster")
-        if waited > SAVING:
+        if waited > SAVE_TIMEOUT:
             return  # it will find that it is not the owner any more
-        time.sleep(ASKED)
+        time.sleep(POLL_INTERVAL)
 
 
 def standing(token: str, dask_scheduler: Scheduler) -> Standing:

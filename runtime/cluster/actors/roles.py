@@ -1,4 +1,4 @@
-"""What an operator is told of the coordinator's table: who plays which role, and what a lost worker played.
+"""Events for the operator, from the coordinator's table: who has which role, and which roles a lost worker had.
 
 roles         replicas [{state, workers by tile, generation}], shards [{primary, standby, ready, term}], workers
 promoted      shard, worker, term: a standby that takes the place of a lost primary
@@ -14,7 +14,7 @@ from typing import Any
 
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.messages import Promoted
-from lnet.runtime.cluster.protocol.table import Member, Shard, Slot, Table
+from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 
 Details = dict[str, Any]
 
@@ -83,12 +83,12 @@ def roles(table: Table) -> Details:
 
 
 def _lasting(table: Table) -> tuple[object, ...]:
-    """Return the input of `roles`: cheap to compare after every report."""
+    """Return the input of `roles`: cheap to compare after every heartbeat."""
     slots = tuple((_state(table, slot), slot.tiles, slot.generation) for slot in table.slots)
     return table.begun, slots, tuple(_pair(shard) for shard in table.shards), frozenset(table.members)
 
 
-def _pair(shard: Shard) -> tuple[object, ...]:
+def _pair(shard: ServerPair) -> tuple[object, ...]:
     return shard.primary, shard.standby, shard.ready, shard.term
 
 
@@ -122,7 +122,7 @@ def _played(table: Table, worker: str) -> Details:
 
 def _acknowledged(table: Table, index: int) -> int:
     done = [0 if status is None else status.done for status in table.tile_statuses(index)]
-    return max(table.slots[index].floor, table.committed, min(done))
+    return max(table.slots[index].low_water, table.committed, min(done))
 
 
 # --- deaths --------------------------------------------------------------------------------------------------------

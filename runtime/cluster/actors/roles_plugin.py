@@ -1,11 +1,11 @@
-"""A process of a run: performs what the protocol's machine says, with numerics in threads and messages over Dask.
+"""A worker's process: performs the instructions of the protocol's worker, with numerics in threads and messages over Dask.
 
     Dask's event loop                                        threads, one for each role
-      orders, messages, timers --> machine --> instructions --> compute, apply, read, save
+      messages and timers -----> machine --> instructions --> compute, apply, read, save
                                       ^                             |
                                       +------------ events ---------+
 
-The machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
+The state machine runs on the event loop only; nothing there waits for arithmetic or for the disk. Everything that moves or
 changes names of Dask's is here, in coordinator_plugin.py, outbox.py and web.py.
 """
 
@@ -29,12 +29,12 @@ from lnet.runtime.cluster.config import RunConfig, versions
 from lnet.runtime.cluster.monitor.gauge import Gauge
 from lnet.runtime.cluster.monitor.metrics import Tally, worker_samples
 from lnet.runtime.cluster.monitor.prometheus import Source, publish, withdraw
-from lnet.runtime.cluster.names import ORDERS, REPORTS, plugin_name, topic
+from lnet.runtime.cluster.names import DESIRED_STATES, HEARTBEATS, plugin_name, topic
 from lnet.runtime.cluster.protocol import events
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol import worker as machine
-from lnet.runtime.cluster.protocol.events import COORDINATOR, Owner
-from lnet.runtime.cluster.protocol.messages import Params
+from lnet.runtime.cluster.protocol.events import COORDINATOR, RoleId
+from lnet.runtime.cluster.protocol.messages import PullReply
 from lnet.runtime.cluster.protocol.primary import Primary
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
 from lnet.runtime.cluster.transport.inbox import Address, address_from
@@ -85,9 +85,9 @@ class RolesPlugin(WorkerPlugin):
         )
         self.timer: asyncio.TimerHandle | None = None
         self.done, self.joined = False, False
-        self.alone, self.ticked = 0.0, self.now
-        worker.handlers.setdefault(DELIVER, _Dispatch(worker).deliver)
-        worker.stream_handlers.setdefault(ORDERS, _Dispatch(worker).orders)
+        self.without_coordinator, self.ticked = 0.0, self.now
+        worker.handlers.setdefault(DELIVER, _WorkerHandlers(worker).deliver)
+        worker.stream_handlers.setdefault(DESIRED_STATES, _WorkerHandlers(worker).desired)
         differing = [pair for pair in versions() if pair not in self.config.versions]
         if differing:
             expected = dict(self.config.versions)
@@ -100,7 +100,7 @@ class RolesPlugin(WorkerPlugin):
         self.joining = self.loop.create_task(self._join())
 
     async def _join(self) -> None:
-        """Take part once the images are open, if they are those of the run."""
+        """Join once the images are open, if they are those of the run."""
         opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open()))
         while not (await asyncio.wait([opening], timeout=OPENING))[0]:
             self.log("opening")
@@ -137,7 +137,7 @@ class RolesPlugin(WorkerPlugin):
         self.stop()
 
     def stop(self) -> None:
-        """Free everything; nothing is told to anybody any more."""
+        """Free everything, and send nothing any more."""
         self.done = True
         withdraw(self.source)
         if self.timer is not None:
@@ -201,7 +201,7 @@ class RolesPlugin(WorkerPlugin):
             return
         if send.to == COORDINATOR:
             data, _ = pack(send.message)
-            self.worker.batched_send({"op": REPORTS, "run": self.config.run, "report": data})
+            self.worker.batched_send({"op": HEARTBEATS, "run": self.config.run, "heartbeat": data})
         elif send.to == self.me:
             self.loop.call_soon(lambda: self.tell(events.Received, self.me, send.message))
         else:
@@ -213,36 +213,37 @@ class RolesPlugin(WorkerPlugin):
         self.timer = self.loop.call_later(max(0.0, timer.at - self.now), self._tick)
 
     def _tick(self) -> None:
-        """Let the machine go on, or leave a run of which nothing has been heard for too long.
+        """Tick the machine, or abandon a run whose coordinator has been silent for `no_worker_timeout`.
 
-        A process that stood still has not waited: of the time between two ticks no more than a beat counts.
+        A process that stood still has not waited: between two ticks at most one heartbeat interval counts.
         """
-        self.alone += min(self.now - self.ticked, self.config.times.beat)
+        self.without_coordinator += min(self.now - self.ticked, self.config.times.heartbeat_interval)
         self.ticked = self.now
-        if self.alone <= self.config.desertion:
+        if self.without_coordinator <= self.config.no_worker_timeout:
             self.tell(events.Tick)
         else:
-            self._desert()
+            self._abandon_run()
 
     def _look_around(self) -> None:
-        """Tell the machine what memory there is and who acknowledges nothing, every beat: ticks do not come while there
-        is much to report.
+        """Every heartbeat interval, measure memory and reach, and probe needed peers that nothing was sent to.
 
-        Then ask those that its roles need, and that have not been sent anything.
+        Ticks would not do: while there is much to tell, none come.
         """
         if self.done:
             return
-        self.tell(events.Measured, self.gauge.read())
-        unreached = self.outbox.reach.look(self.now)
-        if unreached != self.state.unreached:
-            self.tell(events.Unreached, unreached)
-        for peer in self.outbox.reach.quiet(machine.peers(self.state), self.config.times.beat, self.now):
+        self.tell(events.MemoryMeasured, self.gauge.read())
+        unreachable = self.outbox.reach.unreachable(self.now)
+        if unreachable != self.state.unreachable:
+            self.tell(events.PeersUnreachable, unreachable)
+        for peer in self.outbox.reach.quiet(
+            machine.peers(self.state), self.config.times.heartbeat_interval, self.now
+        ):
             self.outbox.probe(peer)
-        self.loop.call_later(self.config.times.beat, self._look_around)
+        self.loop.call_later(self.config.times.heartbeat_interval, self._look_around)
 
-    def _desert(self) -> None:
-        """Leave the run, and keep nothing for it: whoever is still in it counts this process as lost."""
-        waited = f"{self.config.desertion:g} seconds"
+    def _abandon_run(self) -> None:
+        """Leave the run and free its state: those still in it count this process as lost."""
+        waited = f"{self.config.no_worker_timeout:g} seconds"
         self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
         self._leave()
 
@@ -254,19 +255,19 @@ class RolesPlugin(WorkerPlugin):
         self.refuse(refused.reason)
 
     def refuse(self, reason: str) -> None:
-        """Count a message that was not taken."""
+        """Count a message that was refused."""
         self.tally.refused[reason] += 1
         count = self.tally.refused[reason]
         if counted(count):
             self.log("refused", reason=reason, count=count)
 
-    def _skip(self, skipped: do.Skipped) -> None:
+    def _count_duplicate(self, duplicate: do.Duplicate) -> None:
         self.refuse("an update that was taken before")
 
     def _drop(self, drop: do.Drop) -> None:
-        self.tiles.drop(drop.owner)
-        self.servers.drop(drop.owner)
-        self.threads.end(drop.owner)
+        self.tiles.drop(drop.role)
+        self.servers.drop(drop.role)
+        self.threads.end(drop.role)
 
     def _stopped(self, stopped: do.Stopped) -> None:
         self.log("left", refused=dict(self.tally.refused))
@@ -274,13 +275,13 @@ class RolesPlugin(WorkerPlugin):
 
     # --- messages between processes --------------------------------------------------------------------------------
 
-    def obey(self, orders: Any) -> None:
-        """Take orders from the coordinator."""
-        self.alone = 0.0
-        self.take(COORDINATOR, orders, [])
+    def reconcile(self, desired: Any) -> None:
+        """Take the desired state that the coordinator sends."""
+        self.without_coordinator = 0.0
+        self.take(COORDINATOR, desired, [])
 
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
-        """Take a message in, if it is one."""
+        """Receive a message, or refuse what is none."""
         try:
             payloads = [self.parcels.opened(sender, payload) for payload in payloads]
             self.validator.weigh(payloads)
@@ -291,20 +292,20 @@ class RolesPlugin(WorkerPlugin):
             return
         moved = bytes_of(found, payloads)
         self.tally.received.update(moved)
-        if isinstance(found, Params):
+        if isinstance(found, PullReply):
             self.tiles.count(found.fence, sum(moved.values()))
         self.tell(events.Received, sender, found)
 
     # --- arrays between tiles --------------------------------------------------------------------------------------
 
-    def _dispatch_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+    def _dispatch_arrays(self, role: RoleId, to: str, address: Address, arrays: list[Any]) -> None:
         if to == self.me:
             self.tiles.inbox.put(address, arrays)
         else:
-            self.outbox.send_arrays(owner, to, address, arrays)
+            self.outbox.send_arrays(role, to, address, arrays)
 
-    def _lose(self, owner: Owner) -> None:
-        self.tell(events.PeerLost, owner)
+    def _lose(self, role: RoleId) -> None:
+        self.tell(events.PeerLost, role)
 
     def take_part(self, sender: str, numbers: Any, address: Any, arrays: list[Any]) -> None:
         """Take a part of an array: of one for an address, or of a payload."""
@@ -327,12 +328,12 @@ class RolesPlugin(WorkerPlugin):
         if not self.tiles.inbox.put(found, [jnp.asarray(array) for array in arrays]):
             self.refuse("of a generation that is over")
 
-    def _leads(self, owner: Owner) -> bool:
-        return isinstance(self.state.servers.get(owner.index), Primary)
+    def _leads(self, role: RoleId) -> bool:
+        return isinstance(self.state.servers.get(role.index), Primary)
 
-    def _ahead(self, owner: Owner, batch: int) -> list[int]:
+    def _ahead(self, role: RoleId, batch: int) -> list[int]:
         """Return the batches that a tile will compute, from this one on."""
-        work = self.state.tiles[owner.slot, owner.index].duty.work
+        work = self.state.tiles[role.slot, role.index].assignment.work
         return [number for task in work for number in task.batches if number >= batch]
 
     def _own_performers(self) -> dict[type, Callable[..., None]]:
@@ -341,14 +342,14 @@ class RolesPlugin(WorkerPlugin):
             do.Send: self._send,
             do.SetTimer: self._set_timer,
             do.Refused: self._refuse,
-            do.Skipped: self._skip,
+            do.Duplicate: self._count_duplicate,
             do.Drop: self._drop,
             do.Stopped: self._stopped,
         }
 
 
-class _Dispatch:
-    """Finds the run on a worker that a message is for."""
+class _WorkerHandlers:
+    """The worker's handlers: each passes a message to the plugin of its run."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -382,7 +383,7 @@ class _Dispatch:
             host.take(sender, message, list(payloads))
         return "taken"
 
-    def orders(self, run: str, orders: Any) -> None:
+    def desired(self, run: str, desired: Any) -> None:
         host = self._host(run)
         if host is not None:
-            host.obey(orders)
+            host.reconcile(desired)

@@ -1,8 +1,8 @@
-"""Whether the tiles of a run read the same images, and the same as before: as the command hears of it.
+"""Checks, in the command's process, that all tiles of a run read the same images, and the same as before.
 
-Tiles that exchange arrays compare the sums of their batches before they use them (inbox.py). Those that have nothing to
-exchange, and a replica that computes a batch of another one again, are compared here, one step late. The checksums of
-images that are read for the first time come with a replica's first tile.
+Tiles that exchange arrays compare the sums of their batches before they use them (inbox.py). Tiles that exchange nothing,
+and replicas that compute the same batch, are compared here, one step late. The first tile of a replica reports the
+checksums of images that are read for the first time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The servers in a process, primaries and standbys: performs the protocol's instructions about parameters."""
+"""The primaries and standbys of a process: performs the protocol's instructions about parameters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol import events
 from lnet.runtime.cluster.protocol import instructions as do
-from lnet.runtime.cluster.protocol.events import Owner
-from lnet.runtime.cluster.protocol.messages import Part
+from lnet.runtime.cluster.protocol.events import RoleId
+from lnet.runtime.cluster.protocol.messages import PushedUpdate
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
 from lnet.runtime.store.checkpoint import certainly
 from lnet.runtime.store.owner import TakenOver
@@ -28,38 +28,38 @@ class Servers:
     """`log` publishes an event of the run, `leads` tells whether a role is that of a primary."""
 
     def __init__(
-        self, config: RunConfig, threads: Threads, log: Callable[..., None], leads: Callable[[Owner], bool]
+        self, config: RunConfig, threads: Threads, log: Callable[..., None], leads: Callable[[RoleId], bool]
     ) -> None:
         self.config, self.threads, self.log, self.leads = config, threads, log, leads
-        self.servers: dict[Owner, Server] = {}
+        self.servers: dict[RoleId, Server] = {}
         self.disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-disk")
 
-    def drop(self, owner: Owner) -> None:
+    def drop(self, role: RoleId) -> None:
         """Free what a server holds."""
-        self.servers.pop(owner, None)
+        self.servers.pop(role, None)
 
     def close(self) -> None:
         self.servers.clear()
         self.disk.shutdown(wait=False)
 
-    def _server(self, owner: Owner) -> Server:
-        return self.servers.setdefault(owner, Server(self.config, owner.index))
+    def _server(self, role: RoleId) -> Server:
+        return self.servers.setdefault(role, Server(self.config, role.index))
 
-    def _install_checkpoint(self, install: do.InstallCheckpoint) -> None:
-        server, owner, id = self._server(install.owner), install.owner, install.checkpoint
+    def _load_checkpoint(self, load: do.LoadCheckpoint) -> None:
+        server, role, id = self._server(load.role), load.role, load.checkpoint
 
         def work() -> tuple[Any, ...]:
-            books = None
+            metadata = None
             if id is None:
                 server.begin()
             else:
-                books = self._load(server, id)
-            return events.Installed, owner, books
+                metadata = self._read_checkpoint(server, id)
+            return events.CheckpointLoaded, role, metadata
 
-        self.threads.submit(owner, work)
+        self.threads.submit(role, work)
 
-    def _load(self, server: Server, id: int) -> Any:
-        """Install a checkpoint, and return the books of the updates in it; raises `LnetError`."""
+    def _read_checkpoint(self, server: Server, id: int) -> Any:
+        """Load a checkpoint and return the metadata of the shard in it; raises `LnetError`."""
         path = self.config.checkpoint_path(id)
         try:
             return certainly(lambda path: self._loaded(server, path), path)
@@ -77,45 +77,45 @@ class Servers:
             return None
         return unpack(found.note(server.shard), [])
 
-    def _install_snapshot(self, install: do.InstallSnapshot) -> None:
-        server = self._server(install.owner)
-        self.threads.submit(install.owner, lambda: server.install(*parted(install.payload)))
+    def _load_snapshot(self, load: do.LoadSnapshot) -> None:
+        server = self._server(load.role)
+        self.threads.submit(load.role, lambda: server.install(*parted(load.payload)))
 
     def _apply(self, apply: do.Apply) -> None:
-        server = self._server(apply.owner)
+        server = self._server(apply.role)
         gradients: list[Any] = [part.payload for part in apply.parts]
         age = self._age(apply.parts)
 
         def work() -> tuple[Any, ...]:
             server.apply(gradients, age)
-            return events.Applied, apply.owner, apply.position
+            return events.Applied, apply.role, apply.position
 
-        self.threads.submit(apply.owner, work)
-        for part in apply.parts if self.leads(apply.owner) else ():
+        self.threads.submit(apply.role, work)
+        for part in apply.parts if self.leads(apply.role) else ():
             update = part.update
-            self.log("update", shard=apply.owner.index, slot=update.slot, number=update.number, age=age)
+            self.log("update", shard=apply.role.index, slot=update.slot, number=update.number, age=age)
 
-    def _age(self, parts: tuple[Part, ...]) -> int:
+    def _age(self, parts: tuple[PushedUpdate, ...]) -> int:
         """Return how old an update is; the parts of a synchronous step are one."""
         return 0 if self.config.spec.synchronous else max(part.age for part in parts)
 
-    def _read(self, read: do.Read) -> None:
-        server = self._server(read.owner)
-        self.threads.submit(read.owner, lambda: (events.ReadDone, read.owner, read.ticket, server.read()))
+    def _read_params(self, read: do.ReadParams) -> None:
+        server = self._server(read.role)
+        self.threads.submit(read.role, lambda: (events.ParamsRead, read.role, read.ticket, server.read()))
 
     def _take_snapshot(self, take: do.TakeSnapshot) -> None:
-        server = self._server(take.owner)
+        server = self._server(take.role)
 
         def work() -> tuple[Any, ...]:
             params, update = server.snapshot()
-            return events.SnapshotTaken, take.owner, take.filling, joined(params, update)
+            return events.SnapshotTaken, take.role, take.incarnation, joined(params, update)
 
-        self.threads.submit(take.owner, work)
+        self.threads.submit(take.role, work)
 
     def _save_shard(self, save: do.SaveShard) -> None:
-        server, owner = self._server(save.owner), save.owner
+        server, role = self._server(save.role), save.role
         config = self.config
-        books, _ = pack(save.books)
+        metadata, _ = pack(save.metadata)
 
         def write(params: Arrays, update: Arrays) -> None:
             try:
@@ -123,31 +123,31 @@ class Servers:
                     config.checkpoints,
                     config.owner,
                     save.id,
-                    owner.index,
+                    role.index,
                     server.regions,
                     params,
                     update,
-                    books,
+                    metadata,
                 )
             except TakenOver as error:
                 self.threads.failed(error)
             except OSError as error:
-                self.threads.tell(events.CheckpointSaved, owner, save.id, None, str(error))
+                self.threads.tell(events.ShardSaved, role, save.id, None, str(error))
             else:
-                self.threads.tell(events.CheckpointSaved, owner, save.id, digest)
+                self.threads.tell(events.ShardSaved, role, save.id, digest)
 
         def work() -> None:
             self.disk.submit(write, *server.snapshot())
 
-        self.threads.submit(owner, work)
+        self.threads.submit(role, work)
 
     def performers(self) -> dict[type, Callable[..., None]]:
         """Return the handler of each instruction."""
         return {
-            do.InstallCheckpoint: self._install_checkpoint,
-            do.InstallSnapshot: self._install_snapshot,
+            do.LoadCheckpoint: self._load_checkpoint,
+            do.LoadSnapshot: self._load_snapshot,
             do.Apply: self._apply,
-            do.Read: self._read,
+            do.ReadParams: self._read_params,
             do.TakeSnapshot: self._take_snapshot,
             do.SaveShard: self._save_shard,
         }

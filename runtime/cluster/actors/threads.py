@@ -1,4 +1,4 @@
-"""A thread for each role: what a role's numerics do happens there, one thing at a time, in the order asked for."""
+"""A thread for each role, which runs its numerics one at a time, in order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
-from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.transport.inbox import Cancelled
 
-Told = tuple[Any, ...] | None
+Outcome = tuple[Any, ...] | None
 """An event's class and what it says after `now`; None: nothing is to be told."""
 
 
@@ -18,16 +18,16 @@ class Threads:
 
     def __init__(self, tell: Callable[..., None], failed: Callable[[Exception], None]) -> None:
         self.tell, self.failed = tell, failed
-        self.pools: dict[Owner, ThreadPoolExecutor] = {}
+        self.pools: dict[RoleId, ThreadPoolExecutor] = {}
 
-    def submit(self, owner: Owner, work: Callable[[], Told]) -> None:
+    def submit(self, role: RoleId, work: Callable[[], Outcome]) -> None:
         """Run a role's work, and report its result."""
-        if owner not in self.pools:
-            name = f"lnet-{owner.kind}-{owner.slot}-{owner.index}"
-            self.pools[owner] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self.pools[owner].submit(self._run, work)
+        if role not in self.pools:
+            name = f"lnet-{role.kind}-{role.slot}-{role.index}"
+            self.pools[role] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self.pools[role].submit(self._run, work)
 
-    def _run(self, work: Callable[[], Told]) -> None:
+    def _run(self, work: Callable[[], Outcome]) -> None:
         try:
             told = work()
         except (Cancelled, CancelledError):
@@ -38,12 +38,12 @@ class Threads:
         if told is not None:
             self.tell(*told)
 
-    def end(self, owner: Owner) -> None:
-        """Forget a role; what it is doing comes to nothing."""
-        pool = self.pools.pop(owner, None)
+    def end(self, role: RoleId) -> None:
+        """Forget a role and discard the result of its work."""
+        pool = self.pools.pop(role, None)
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def end_all(self) -> None:
-        for owner in list(self.pools):
-            self.end(owner)
+        for role in list(self.pools):
+            self.end(role)

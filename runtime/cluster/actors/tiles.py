@@ -1,4 +1,4 @@
-"""The tiles in a process: performs the protocol's instructions about steps, exchanging arrays with the other tiles."""
+"""The tiles of a process: performs the protocol's instructions about steps, and exchanges arrays with other tiles."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lnet.compiler.cut.schedule import Programme
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol import events
 from lnet.runtime.cluster.protocol import instructions as do
-from lnet.runtime.cluster.protocol.events import Owner
-from lnet.runtime.cluster.protocol.messages import Sender
+from lnet.runtime.cluster.protocol.events import RoleId
+from lnet.runtime.cluster.protocol.messages import TileFence
 from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.evaluate import batch_last
@@ -28,7 +28,7 @@ from .images import Images
 from .numerics import Differs, Diverged, Replica, finite, infinite
 from .threads import Threads
 
-Outbox = Callable[[Owner, str, Address, list[Any]], None]
+SendArrays = Callable[[RoleId, str, Address, list[Any]], None]
 """Sends arrays for a role to a process; called on the event loop."""
 
 
@@ -41,8 +41,8 @@ class Tiles:
         threads: Threads,
         log: Callable[..., None],
         soon: Callable[..., Any],
-        outbox: Outbox,
-        ahead: Callable[[Owner, int], Iterable[int]],
+        outbox: SendArrays,
+        ahead: Callable[[RoleId, int], Iterable[int]],
     ) -> None:
         self.config, self.threads, self.log, self.soon, self.outbox, self.ahead = (
             config,
@@ -53,40 +53,40 @@ class Tiles:
             ahead,
         )
         self.inbox, self.images = Mailbox(), Images(config)
-        self.replicas: dict[Owner, Replica] = {}
+        self.replicas: dict[RoleId, Replica] = {}
         self.shards: dict[int, Shard] = {}
-        self.cancelled: dict[Owner, threading.Event] = {}
+        self.cancelled: dict[RoleId, threading.Event] = {}
         self.traffic: Counter[tuple[int, int]] = Counter()
 
-    def count(self, fence: Sender, size: int) -> None:
-        """Count bytes that a tile here and a server elsewhere send each other, for the tile's next report."""
+    def count(self, fence: TileFence, size: int) -> None:
+        """Count bytes between a tile here and a server elsewhere, for the tile's next event."""
         self.traffic[fence.slot, fence.shard] += size
 
-    def busy(self, owner: Owner) -> bool:
-        """Whether a tile computes, so that others may wait for what it sends."""
-        return owner in self.cancelled
+    def busy(self, role: RoleId) -> bool:
+        """Whether a tile computes, so that other tiles may wait for its arrays."""
+        return role in self.cancelled
 
-    def drop(self, owner: Owner) -> None:
+    def drop(self, role: RoleId) -> None:
         """Free what a tile holds."""
-        self._give_up(owner)
-        self.replicas.pop(owner, None)
-        self.images.forget(owner)
+        self._give_up(role)
+        self.replicas.pop(role, None)
+        self.images.forget(role)
 
     def close(self) -> None:
-        for owner in list(self.replicas):
-            self.drop(owner)
+        for role in list(self.replicas):
+            self.drop(role)
         self.inbox.clear()
         self.images.close()
 
-    def _give_up(self, owner: Owner) -> None:
-        if owner in self.cancelled:
-            self.cancelled.pop(owner).set()
+    def _give_up(self, role: RoleId) -> None:
+        if role in self.cancelled:
+            self.cancelled.pop(role).set()
             self.inbox.wake()
 
-    def _replica(self, owner: Owner) -> Replica:
-        if owner not in self.replicas:
-            self.replicas[owner] = Replica(self.config, self._shard(owner.index))
-        return self.replicas[owner]
+    def _replica(self, role: RoleId) -> Replica:
+        if role not in self.replicas:
+            self.replicas[role] = Replica(self.config, self._shard(role.index))
+        return self.replicas[role]
 
     def _shard(self, tile: int) -> Shard:
         if tile not in self.shards:
@@ -97,27 +97,27 @@ class Tiles:
         """Return the programme of a tile of the plan."""
         return self._shard(tile).programme
 
-    def _install_params(self, install: do.InstallParams) -> None:
-        replica, params = self._replica(install.owner), cast(Mapping[str, Any], install.payload)
-        self.threads.submit(install.owner, lambda: replica.install(params))
+    def _load_params(self, load: do.LoadParams) -> None:
+        replica, params = self._replica(load.role), cast(Mapping[str, Any], load.payload)
+        self.threads.submit(load.role, lambda: replica.install(params))
 
     def _cancel(self, cancel: do.Cancel) -> None:
-        self._give_up(cancel.owner)
-        if cancel.owner in self.replicas:
-            self.threads.submit(cancel.owner, self.replicas[cancel.owner].cancel)
+        self._give_up(cancel.role)
+        if cancel.role in self.replicas:
+            self.threads.submit(cancel.role, self.replicas[cancel.role].cancel)
 
     def _compute(self, compute: do.Compute) -> None:
-        owner, replica = compute.owner, self._replica(compute.owner)
-        self.inbox.begin(owner.slot, owner.index, compute.generation)
-        cancelled = self.cancelled.setdefault(owner, threading.Event())
-        self.images.expect(owner, dict.fromkeys((compute.batch, *self.ahead(owner, compute.batch))))
-        self.threads.submit(owner, lambda: self._step(compute, replica, cancelled))
+        role, replica = compute.role, self._replica(compute.role)
+        self.inbox.begin(role.slot, role.index, compute.generation)
+        cancelled = self.cancelled.setdefault(role, threading.Event())
+        self.images.expect(role, dict.fromkeys((compute.batch, *self.ahead(role, compute.batch))))
+        self.threads.submit(role, lambda: self._step(compute, replica, cancelled))
 
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
         """Compute one step, in the role's thread."""
         began = time.perf_counter()
         batch = self.images.batch(compute.batch)
-        if compute.owner.index == 0:  # the other tiles of the replica meet the same images
+        if compute.role.index == 0:  # the other tiles of the replica meet the same images
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, "warning", message=message))
         labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
@@ -139,13 +139,13 @@ class Tiles:
         if not finite(gradients, terms):
             number = compute.update.number * self.config.spec.push + compute.index + 1
             raise Diverged(
-                number, compute.update.slot, compute.owner.index, infinite(terms), infinite(gradients)
+                number, compute.update.slot, compute.role.index, infinite(terms), infinite(gradients)
             )
         replica.add(gradients, compute.first, compute.onward)
         self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent, images)
         return (
             events.Computed,
-            compute.owner,
+            compute.role,
             compute.update,
             compute.index,
             replica.take() if compute.last else None,
@@ -154,22 +154,22 @@ class Tiles:
     def _address(
         self, compute: do.Compute, exchange: str, sender: int, receiver: int, images: int
     ) -> Address:
-        slot, update = compute.owner.slot, compute.update
+        slot, update = compute.role.slot, compute.update
         return Address(
             slot, compute.generation, update.number, compute.index, exchange, sender, receiver, images
         )
 
     def _send_arrays(self, compute: do.Compute, send: SendTile, images: int) -> int:
         arrays = [np.asarray(array) for array in send.arrays]
-        address = self._address(compute, send.exchange, compute.owner.index, send.receiver, images)
+        address = self._address(compute, send.exchange, compute.role.index, send.receiver, images)
         to = compute.peers[send.receiver]
-        self.soon(self.outbox, compute.owner, to, address, arrays)
+        self.soon(self.outbox, compute.role, to, address, arrays)
         return sum(array.nbytes for array in arrays)
 
     def _receive_arrays(
         self, compute: do.Compute, want: Receive, batch: Batch, images: int, cancelled: threading.Event
     ) -> Any:
-        slot, tile = compute.owner.slot, compute.owner.index
+        slot, tile = compute.role.slot, compute.role.index
         address = self._address(compute, want.exchange, want.sender, tile, images)
         try:
             arrays = self.inbox.take(address, cancelled.is_set)
@@ -195,24 +195,24 @@ class Tiles:
         batch; `read`: of the first tile, the checksums of images that its process had not read before.
         """
         details = {
-            "replica": compute.owner.slot,
+            "replica": compute.role.slot,
             "generation": compute.generation,
             "slot": compute.update.slot,
             "number": compute.update.number,
             "index": compute.index,
             "batch": compute.batch,
-            "tile": compute.owner.index,
+            "tile": compute.role.index,
             "terms": {path: float(value) for path, value in terms.items()},
             "seconds": round(seconds, 6),
             "waited": round(loaded + exchanged, 6),
             "exchanged": round(exchanged, 6),
             "bytes": sent,
             "images": f"{images:016x}",
-            "read": self.images.newly_read() if compute.owner.index == 0 else [],
+            "read": self.images.newly_read() if compute.role.index == 0 else [],
         }
 
         def report() -> None:
-            traffic = self.traffic.pop((compute.owner.slot, compute.owner.index), 0)
+            traffic = self.traffic.pop((compute.role.slot, compute.role.index), 0)
             self.log("tile", **details, traffic=traffic)
 
         self.soon(report)
@@ -220,7 +220,7 @@ class Tiles:
     def performers(self) -> dict[type, Callable[..., None]]:
         """Return the handler of each instruction."""
         return {
-            do.InstallParams: self._install_params,
+            do.LoadParams: self._load_params,
             do.Compute: self._compute,
             do.Cancel: self._cancel,
         }

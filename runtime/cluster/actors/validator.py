@@ -1,6 +1,6 @@
-"""Arrays that come from other processes: taken only if they are just those that a run of this plan sends.
+"""Validates arrays from other processes: only those that a run of this plan sends are taken.
 
-Dask has read a message by the time that it is seen here; what is too large is refused before it is unpacked or copied.
+Dask has received a message before it comes here; one that is too large is refused before it is unpacked or copied.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 from lnet.compiler.cut.schedule import Programme
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.messages import (
-    Fill,
-    Held,
-    Log,
+    AppendAck,
+    AppendEntries,
+    DesiredState,
+    Heartbeat,
+    InstallSnapshot,
     Message,
-    Orders,
-    Params,
-    Part,
     Pull,
+    PullReply,
     Push,
-    Pushed,
-    Report,
+    PushAck,
+    PushedUpdate,
 )
 from lnet.runtime.cluster.protocol.wire import Malformed
 from lnet.runtime.cluster.transport.inbox import Address
@@ -38,7 +38,7 @@ from lnet.runtime.engine.updates import named_state
 from .numerics import Server, shard_shapes
 from .servers import joined, parted
 
-Arrays = Mapping[str, jax.ShapeDtypeStruct]
+ArraySpecs = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class PayloadValidator:
@@ -58,14 +58,14 @@ class PayloadValidator:
     def check(self, message: Message) -> None:
         """Check the payloads of a message; a kind of message that is not named here does not type-check."""
         match message:
-            case Push() | Params():
+            case Push() | PullReply():
                 self._check_params(message.fence.shard, message.payload)
-            case Log():
-                self._check_parts(message.fence.shard, [entry.part for entry in message.entries])
-            case Fill():
+            case AppendEntries():
+                self._check_parts(message.fence.shard, [entry.pushed for entry in message.entries])
+            case InstallSnapshot():
                 _check(message.payload, self._snapshot(message.fence.shard))
                 self._check_parts(message.fence.shard, message.staged)
-            case Pushed() | Pull() | Held() | Orders() | Report():
+            case PushAck() | Pull() | AppendAck() | DesiredState() | Heartbeat():
                 pass  # these have no arrays
             case _:
                 assert_never(message)
@@ -96,7 +96,7 @@ class PayloadValidator:
             raise Malformed("no such exchange")
         return expected
 
-    def _check_parts(self, shard: int, parts: Sequence[Part | None]) -> None:
+    def _check_parts(self, shard: int, parts: Sequence[PushedUpdate | None]) -> None:
         for part in parts:
             if part is not None:
                 self._check_params(shard, part.payload)
@@ -119,11 +119,11 @@ class PayloadValidator:
         return max(sizes)
 
     @cached_property
-    def _snapshots(self) -> tuple[Arrays, ...]:
+    def _snapshots(self) -> tuple[ArraySpecs, ...]:
         """Parameters and optimiser state of each shard."""
         return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.tiles))
 
-    def _snapshot(self, shard: int) -> Arrays:
+    def _snapshot(self, shard: int) -> ArraySpecs:
         if not 0 <= shard < len(self._snapshots):
             raise Malformed(f"no shard {shard}")
         return self._snapshots[shard]
@@ -136,7 +136,7 @@ class PayloadValidator:
         return self.exchanges[tile]
 
 
-def _snapshot(config: RunConfig, shard: int) -> Arrays:
+def _snapshot(config: RunConfig, shard: int) -> ArraySpecs:
     shapes = shard_shapes(config, shard)
     params = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
     state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
@@ -151,7 +151,7 @@ def _kind(array: Any) -> tuple[Any, Any]:
     return (array.shape, array.dtype) if isinstance(array, np.ndarray) else (None, None)
 
 
-def _check(payload: Any, expected: Arrays, other: Any = None) -> None:
+def _check(payload: Any, expected: ArraySpecs, other: Any = None) -> None:
     """Raise `Malformed` unless a payload has just these arrays, or these in another type."""
     if not isinstance(payload, dict) or set(payload) != set(expected):
         raise Malformed(f"expected the arrays {sorted(expected)}")

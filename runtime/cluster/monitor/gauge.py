@@ -5,7 +5,7 @@ from __future__ import annotations
 import dask
 from distributed import Worker
 
-from lnet.runtime.cluster.protocol.messages import Memory
+from lnet.runtime.cluster.protocol.messages import WorkerMemory
 from lnet.runtime.process import cgroups
 
 
@@ -17,8 +17,8 @@ class Gauge:
         allowed = _allowed(worker)
         self.limit = None if allowed is None else max(0, allowed - self.base)
 
-    def read(self) -> Memory:
-        return Memory(self.pool, cgroups.free(), max(0, cgroups.held() - self.base), self.limit)
+    def read(self) -> WorkerMemory:
+        return WorkerMemory(self.pool, cgroups.free(), max(0, cgroups.held() - self.base), self.limit)
 
 
 def _allowed(worker: Worker) -> int | None:

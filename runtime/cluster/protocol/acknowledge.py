@@ -1,35 +1,35 @@
-"""Updates: a primary takes each once, and acknowledges it when the standby has it, too."""
+"""Pushes: a primary logs each update once, and acknowledges it when the standby has it, too."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from . import follower as following
-from .instructions import Instruction, Send, Skipped
+from .instructions import Duplicate, Instruction, Send, Transition
 from .ledger import Ledger
-from .messages import Part, Push, Pushed
-from .primary import Owed, Primary, Step
-from .seen import Update
+from .messages import Push, PushAck, PushedUpdate
+from .primary import PendingAck, Primary
+from .updates import Update
 
 
-def push(state: Primary, now: float, sender: str, message: Push) -> Step:
-    """Take an update, unless it was taken before; owe its acknowledgement in both cases."""
+def push(state: Primary, now: float, sender: str, message: Push) -> Transition[Primary]:
+    """Log an update unless it was logged before; acknowledge it in both cases."""
     assert state.ledger is not None
-    instructions: tuple[Instruction, ...] = (Skipped(state.owner, message.update),)
+    instructions: tuple[Instruction, ...] = (Duplicate(state.role, message.update),)
     if message.update not in state.ledger or not state.rules.dedupe:
-        live = state.duty.roster.find(message.fence.slot)
+        live = state.assignment.roster.find(message.fence.slot)
         age = max(0, state.ledger.head - message.version)
-        floor = live.start if live is not None else 0
-        part = Part(message.update, message.fence.generation, message.payload, age, floor)
+        low_water = live.start if live is not None else 0
+        part = PushedUpdate(message.update, message.fence.generation, message.payload, age, low_water)
         state, instructions = take(state, part, now)
     assert state.ledger is not None
-    before = state.owed.get(message.update)
+    before = state.pending_acks.get(message.update)
     position = state.ledger.head if before is None else before.position
-    owed = {**state.owed, message.update: Owed(position, sender, message.fence)}
-    return replace(state, owed=owed), instructions
+    pending_acks = {**state.pending_acks, message.update: PendingAck(position, sender, message.fence)}
+    return replace(state, pending_acks=pending_acks), instructions
 
 
-def take(state: Primary, part: Part | None, now: float) -> Step:
+def take(state: Primary, part: PushedUpdate | None, now: float) -> Transition[Primary]:
     assert state.ledger is not None
     ledger, entry, applies = state.ledger.take(part)
     state = replace(state, ledger=ledger)
@@ -39,51 +39,56 @@ def take(state: Primary, part: Part | None, now: float) -> Step:
     return replace(state, follower=follower), applies + sends
 
 
-def commit(state: Primary, now: float) -> Step:
+def commit(state: Primary, now: float) -> Transition[Primary]:
     """Synchronous: apply the staged step once the coordinator has seen it staged at every shard."""
     assert state.ledger is not None
-    if state.duty.commit <= state.ledger.committed or len(state.ledger.staged) < state.spec.replicas:
+    if state.assignment.commit <= state.ledger.committed or len(state.ledger.staged) < state.spec.replicas:
         return state, ()
     return take(state, None, now)
 
 
-def release(state: Primary, now: float) -> Step:
+def release(state: Primary, now: float) -> Transition[Primary]:
     """Acknowledge what is safe."""
     safe = _safe(state)
     assert state.ledger is not None
-    ready = {update: owed for update, owed in state.owed.items() if owed.position <= safe}
+    ready = {update: ack for update, ack in state.pending_acks.items() if ack.position <= safe}
     if not ready or not state.leased(now):
         return state, ()
-    durable = state.duty.ready or not state.rules.standby_ack
+    durable = state.assignment.ready or not state.rules.standby_ack
     sends = tuple(
-        Send(owed.to, _pushed(state.ledger, update, owed, durable), state.deadline)
-        for update, owed in ready.items()
+        Send(ack.to, _push_ack(state.ledger, update, ack, durable), state.deadline)
+        for update, ack in ready.items()
     )
-    rest = {update: owed for update, owed in state.owed.items() if update not in ready}
-    released = max(state.released, *(owed.position for owed in ready.values()))
-    return replace(state, owed=rest, released=released), sends
+    rest = {update: ack for update, ack in state.pending_acks.items() if update not in ready}
+    acknowledged = max(state.acknowledged, *(ack.position for ack in ready.values()))
+    return replace(state, pending_acks=rest, acknowledged=acknowledged), sends
 
 
-def _pushed(ledger: Ledger, update: Update, owed: Owed, durable: bool) -> Pushed:
-    generation = None if ledger.synchronous else ledger.seen.generation(update)
-    return Pushed(owed.fence, update, owed.fence.generation if generation is None else generation, durable)
+def _push_ack(ledger: Ledger, update: Update, ack: PendingAck, durable: bool) -> PushAck:
+    generation = None if ledger.synchronous else ledger.updates.generation(update)
+    return PushAck(
+        ack.fence,
+        update,
+        ack.fence.generation if generation is None else generation,
+        durable,
+    )
 
 
 def _safe(state: Primary) -> int:
-    """Return the last line that may be acknowledged."""
+    """Return the last entry that may be acknowledged."""
     assert state.ledger is not None
     follower = state.follower
     if not state.rules.standby_ack:
         return state.ledger.safe
-    if not state.duty.ready and state.spec.durability == "standby":
+    if not state.assignment.ready and state.spec.durability == "standby":
         return -1  # nobody would promote the standby yet
-    if follower is None or follower.held < 0:
+    if follower is None or follower.acknowledged < 0:
         return state.ledger.safe
-    return min(state.ledger.safe, follower.held)  # even if not ready: it would run after us for ever
+    return min(state.ledger.safe, follower.acknowledged)  # even if not ready: it would never catch up
 
 
 def safely_staged(state: Primary) -> tuple[int, ...]:
-    """Return the staged parts that the loss of this process would not lose."""
+    """Return the staged parts that would survive the loss of this process."""
     ledger = state.ledger
     if ledger is None or not ledger.staged:
         return ()

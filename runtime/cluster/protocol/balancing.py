@@ -1,14 +1,13 @@
-"""Roles move to workers that came back or came late: one at a time, after nothing has changed for a while.
+"""Roles move to workers that came back or came late: one at a time, once nothing has changed for a grace period.
 
-        lost and back               patience later              and once more
+        lost and back               grace period later          and once more
     a   tiles 0 1, primaries 0 1    tile 0, primaries 0 1       tile 0, primary 0
     b   standbys 0 1                tile 1, standbys 0 1        tile 1, primary 1
 
-A tile goes from a worker that has at least two more than the other, so that every move makes them more even and they
-come to an end; one that is where the plan wants it stays. Its replica begins its step again in a new generation. A
-primary goes where its standby is, in the way of a worker that drains (servers.py), if a third worker is there to become
-the standby: no acknowledged update is at any time in one process alone. With durability "single" it stays, because
-its successor would acknowledge alone.
+A tile moves from a worker that has at least two more than the other, so every move evens them out and moves come to an
+end; a tile at its place in the plan stays. Its replica begins its step again in a new generation. A primary moves to its
+standby, as if its worker drained (servers.py), if a third worker can become the standby: no acknowledged update is ever in
+one process alone. With durability "single" it stays, because its successor would acknowledge alone.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from . import room
-from .instructions import Note
-from .table import Step, Table
+from .instructions import Note, Transition
+from .table import Table
 
 
-def balance(table: Table, now: float) -> Step:
+def balance(table: Table, now: float) -> Transition[Table]:
     """Make one move, if there is one to make and the roles have been at rest."""
-    if now < table.settled + table.spec.times.patience or not _at_rest(table):
+    if now < table.settled + table.spec.times.grace_period or not _at_rest(table):
         return table, ()
     if moves := sorted(_tile_moves(table)):
         return _move_tile(table, *moves[0][-3:])
@@ -42,7 +41,7 @@ def _roles(table: Table) -> tuple[object, ...]:
 
 
 def _at_rest(table: Table) -> bool:
-    """Tell whether every role is filled, and none is about to move or to be over."""
+    """Tell whether every role is assigned, and none is about to move or to end."""
     ending = table.stopping or table.complete or table.pending is not None
     staffed = all(slot.staffed for slot in table.slots)
     kept = all(shard.ready and not shard.retiring and shard.reserve is None for shard in table.shards)
@@ -50,7 +49,7 @@ def _at_rest(table: Table) -> bool:
 
 
 def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
-    """Yield what may move, in the order of preference: to its place in the plan, where the fewest tiles are."""
+    """Yield possible moves as keys that sort by preference: to the plan's place, then to where the fewest tiles are."""
     places = {(slot, tile): place for slot, tile, place in table.spec.prefer}
     workers = dict(table.usable())
     tiles = {name: sum(slot.tiles.count(name) for slot in table.slots) for name in workers}
@@ -66,7 +65,7 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
                     yield member.place != place, tiles[other] - tiles[name], index, tile, other
 
 
-def _move_tile(table: Table, index: int, tile: int, worker: str) -> Step:
+def _move_tile(table: Table, index: int, tile: int, worker: str) -> Transition[Table]:
     slot = table.slots[index]
     tiles = (*slot.tiles[:tile], worker, *slot.tiles[tile + 1 :])
     table = table.with_slot(index, replace(slot, tiles=tiles, generation=slot.generation + 1))
@@ -74,7 +73,7 @@ def _move_tile(table: Table, index: int, tile: int, worker: str) -> Step:
     return table.enrolled(), (Note(f"replica {index} is computed by {names}: work is spread more evenly"),)
 
 
-def _handovers(table: Table) -> Iterator[Step]:
+def _handovers(table: Table) -> Iterator[Transition[Table]]:
     """Yield the tables in which a primary retires in favour of a standby beside a tile of its own."""
     primaries = [shard.primary for shard in table.shards]
     usable = {name for name, _ in table.usable()}

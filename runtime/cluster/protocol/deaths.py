@@ -1,10 +1,10 @@
-"""Processes that end without a finished step between them: a run in which nothing else happens is given up.
+"""A run is given up when processes keep ending and no step is finished between.
 
     step done    death    death    death   ...    death --> a checkpoint of what there is --> given up
-                   |<-------- Times.futility ------->|      three or more, over that long, and no step since the first
+                   |<- Times.no_progress_timeout --->|      three or more, over that long, and no step since the first
 
-A step that is done forgets them all: a process that is killed now and then ends no run. A synchronous run may lose its
-steps, too, and compute them again; after ten such rollbacks without a further step it is given up as well.
+A finished step clears the count, so occasional deaths never end a run. A synchronous run may also lose steps and compute
+them again; after ten such rollbacks without a further step it is given up as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Cause:
 class Death:
     """A process that was lost: its address, the name that people gave it, when, and why.
 
-    `noticed`: its connection or its silence showed it; else its end was only told so far.
+    `noticed`: its connection ended or its heartbeats stopped; else only its nanny has reported it so far.
     """
 
     address: str
@@ -45,7 +45,7 @@ class Death:
 
 
 def lost(table: Table, worker: str, place: str, now: float) -> Table:
-    """Count a process that is lost, unless it was said already why it ends."""
+    """Count a lost process, unless its nanny has reported its end already."""
     index = _newest(table, worker.partition("#")[0])
     if index is not None and not table.deaths[index].noticed:
         return _with_death(table, index, replace(table.deaths[index], noticed=True))
@@ -53,7 +53,7 @@ def lost(table: Table, worker: str, place: str, now: float) -> Table:
 
 
 def explained(table: Table, address: str, place: str, cause: Cause, now: float) -> Table:
-    """Note why the process at an address ended, and count it if its loss was not noticed yet."""
+    """Record why the process at an address ended, and count it if its loss was not noticed yet."""
     index = _newest(table, address)
     if index is not None and table.deaths[index].cause.kind == "unknown":
         return _with_death(table, index, replace(table.deaths[index], cause=cause))
@@ -68,7 +68,7 @@ def rolled_back(table: Table) -> Table:
 
 
 def forgotten(before: Table, after: Table) -> Table:
-    """Forget the deaths before a step that is done, and the rollbacks once a run comes further than ever."""
+    """Clear the deaths when a step is finished, and the rollbacks when the run gets further than ever."""
     if after.pool.used > before.pool.used and after.deaths:
         after = replace(after, deaths=())
     if after.pool.used > after.reached:
@@ -77,24 +77,24 @@ def forgotten(before: Table, after: Table) -> Table:
 
 
 def postponed(table: Table, late: float) -> Table:
-    """Let the time not count in which the coordinator itself stood still."""
+    """Discount the time in which the coordinator itself stood still."""
     return replace(table, deaths=tuple(replace(death, at=death.at + late) for death in table.deaths))
 
 
 def hopeless(table: Table, now: float) -> bool:
-    """Tell whether the run can never go on: processes still end, or none is left that computes."""
+    """Tell whether the run can never go on: deaths without progress for too long, or too many rollbacks."""
     if table.rollbacks >= ROLLBACKS:
         return True
     found = confirmed(table, now)
     if len(found) < ENOUGH:
         return False
     idle = not any(slot.staffed for slot in table.slots)
-    return (now if idle else found[-1].at) - found[0].at >= table.spec.times.futility
+    return (now if idle else found[-1].at) - found[0].at >= table.spec.times.no_progress_timeout
 
 
 def confirmed(table: Table, now: float) -> tuple[Death, ...]:
-    """Return the deaths since the last step that count: each once its cause is told, at the latest ten beats after it."""
-    told_by = now - 10 * table.spec.times.beat
+    """Return the deaths since the last step that count: each once its cause is known, or after ten heartbeat intervals."""
+    told_by = now - 10 * table.spec.times.heartbeat_interval
     return tuple(death for death in table.deaths if death.at <= told_by or death.cause.kind != "unknown")
 
 

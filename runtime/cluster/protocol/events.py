@@ -1,4 +1,4 @@
-"""What a host tells a machine.
+"""What a host tells a state machine.
 
 Every event carries `now`, the host's clock (clock.py) at the moment when the machine is told.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .deaths import Cause
-from .messages import Books, Memory, Message, Payload
-from .seen import Update
+from .messages import Message, Payload, ShardMetadata, WorkerMemory
+from .updates import Update
 
 COORDINATOR = "coordinator"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """`kind`: "tile" (`slot`, `index`) or "server" (`index`, slot 0)."""
+class RoleId:
+    """A role of a process. `kind`: "tile" (`slot`, `index`) or "server" (`index`, slot 0); `serial`: unique there."""
 
     kind: str
     slot: int
     index: int
-    life: int
+    serial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +41,27 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """`InstallCheckpoint` is done; `books` as they were saved, None if the shard was never saved in this shape."""
+class CheckpointLoaded:
+    """`LoadCheckpoint` is done; `metadata` as it was saved, None if the shard was never saved in this shape."""
 
     now: float
-    owner: Owner
-    books: Books | None
+    role: RoleId
+    metadata: ShardMetadata | None
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     now: float
-    owner: Owner
+    role: RoleId
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class ReadDone:
+class ParamsRead:
     """The parameters, for a replica."""
 
     now: float
-    owner: Owner
+    role: RoleId
     ticket: int
     payload: Payload
 
@@ -71,17 +71,17 @@ class SnapshotTaken:
     """Parameters and optimiser state, for a standby."""
 
     now: float
-    owner: Owner
-    filling: int
+    role: RoleId
+    incarnation: int
     payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointSaved:
+class ShardSaved:
     """The shard's file is whole on the disk under its aside name; `digest` None: it could not be written."""
 
     now: float
-    owner: Owner
+    role: RoleId
     id: int
     digest: str | None
     reason: str = ""
@@ -92,7 +92,7 @@ class Computed:
     """A step is done; `payload`: the sum of the update's gradients after its last step, else None."""
 
     now: float
-    owner: Owner
+    role: RoleId
     update: Update
     index: int
     payload: Payload | None
@@ -103,23 +103,23 @@ class PeerLost:
     """An exchange with another tile of the replica failed: the step cannot be finished."""
 
     now: float
-    owner: Owner
+    role: RoleId
 
 
 @dataclass(frozen=True, slots=True)
-class Unreached:
-    """All `peers` that have acknowledged nothing for `Times.doubt` of what was sent to them, those for longest first."""
+class PeersUnreachable:
+    """All `peers` that have acknowledged nothing for `Times.link_timeout`, the longest silent first."""
 
     now: float
     peers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What memory there is for a worker's roles now."""
+class MemoryMeasured:
+    """The memory that a worker has for its roles now."""
 
     now: float
-    memory: Memory
+    memory: WorkerMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerEnded:
-    """To the coordinator: who watches over a worker's process, or it itself, says why it ended. `worker`: its address."""
+class WorkerExited:
+    """To the coordinator: why a worker's process ended, by its nanny or itself. `worker`: its address."""
 
     now: float
     worker: str
@@ -142,20 +142,20 @@ class WorkerEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class DrainWanted:
-    """To the coordinator: move everything off a worker in order."""
+class DrainRequested:
+    """To the coordinator: move all roles off a worker in an orderly way."""
 
     now: float
     worker: str
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointWanted:
+class CheckpointRequested:
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class StopWanted:
+class StopRequested:
     """To the coordinator: save a checkpoint, then stop everybody."""
 
     now: float
@@ -173,16 +173,23 @@ class ManifestWritten:
 WorkerEvent = (
     Received
     | Tick
-    | Installed
+    | CheckpointLoaded
     | Applied
-    | ReadDone
+    | ParamsRead
     | SnapshotTaken
-    | CheckpointSaved
+    | ShardSaved
     | Computed
     | PeerLost
-    | Unreached
-    | Measured
+    | PeersUnreachable
+    | MemoryMeasured
 )
 CoordinatorEvent = (
-    Received | Tick | WorkerLost | WorkerEnded | DrainWanted | CheckpointWanted | StopWanted | ManifestWritten
+    Received
+    | Tick
+    | WorkerLost
+    | WorkerExited
+    | DrainRequested
+    | CheckpointRequested
+    | StopRequested
+    | ManifestWritten
 )

@@ -1,10 +1,10 @@
-"""A standby as its primary sees it: filled by snapshot and log in the background, then kept up with.
+"""A standby as its primary sees it: it gets a snapshot in the background, then the log as it grows.
 
-begin          TakeSnapshot; lines taken from now on are kept for it
-snapshot_taken Fill
-held           it has everything up to a line: those are forgotten, the others sent
-add            a new line goes out at once
-resend         what was not confirmed in time goes out again
+begin          TakeSnapshot; entries from now on are kept for it
+snapshot_taken InstallSnapshot
+ack            it has everything up to an entry: those are forgotten, the others sent
+add            AppendEntries with the new one, at once
+resend         what was not acknowledged in time goes out again
 """
 
 from __future__ import annotations
@@ -12,90 +12,99 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-from .events import Owner
-from .instructions import Instruction, Send, TakeSnapshot
+from .events import RoleId
+from .instructions import Send, TakeSnapshot, Transition
 from .ledger import Ledger
-from .messages import Books, Entry, Fill, Log, Pair, Part, Payload, PrimaryDuty
+from .messages import (
+    AppendEntries,
+    InstallSnapshot,
+    LogEntry,
+    Payload,
+    PrimaryAssignment,
+    PushedUpdate,
+    ShardMetadata,
+    StandbyFence,
+)
 from .retry import DOUBLINGS, wait
-
-Step = tuple["Follower", tuple[Instruction, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """`held`: the last line that it confirmed, -1: it has not confirmed the snapshot; `log`: the lines after that.
+    """`acknowledged`: the last entry that it has, -1: it has not acknowledged the snapshot; `unacknowledged`: those after.
 
-    `ready`: it has held all that was promised to anybody, since when no promise is made ahead of it. `doublings`: of the
-    wait for its answers, one less whenever it has confirmed everything and nothing was sent `again` for that.
+    `ready`: it has once had all that was acknowledged to tiles; from then on nothing is acknowledged before it has it.
+    `doublings`: of the wait for its acks, one less whenever it has acknowledged all and nothing was sent `again`.
     """
 
     worker: str
-    fence: Pair
-    books: Books
-    staged: tuple[Part, ...]
-    fill: Fill | None = None
-    held: int = -1
-    log: tuple[Entry, ...] = ()
+    fence: StandbyFence
+    metadata: ShardMetadata
+    staged: tuple[PushedUpdate, ...]
+    snapshot: InstallSnapshot | None = None
+    acknowledged: int = -1
+    unacknowledged: tuple[LogEntry, ...] = ()
     sent: float = 0.0
     doublings: int = 0
     again: bool = False
     ready: bool = False
 
     @property
-    def filling(self) -> int:
-        return self.fence.filling
+    def incarnation(self) -> int:
+        return self.fence.incarnation
 
 
-def begin(owner: Owner, run: str, duty: PrimaryDuty, ledger: Ledger) -> Step:
-    assert duty.standby is not None
-    worker, filling = duty.standby
-    fence = Pair(run, duty.shard, duty.term, filling)
-    return Follower(worker, fence, ledger.books, ledger.staged), (TakeSnapshot(owner, filling),)
+def begin(role: RoleId, run: str, assignment: PrimaryAssignment, ledger: Ledger) -> Transition[Follower]:
+    assert assignment.standby is not None
+    worker, incarnation = assignment.standby
+    fence = StandbyFence(run, assignment.shard, assignment.term, incarnation)
+    return Follower(worker, fence, ledger.metadata, ledger.staged), (TakeSnapshot(role, incarnation),)
 
 
-def snapshot_taken(follower: Follower, payload: Payload, now: float) -> Step:
-    fill = Fill(follower.fence, follower.books, follower.staged, payload)
-    return replace(follower, fill=fill, sent=now), (Send(follower.worker, fill),)
+def snapshot_taken(follower: Follower, payload: Payload, now: float) -> Transition[Follower]:
+    snapshot = InstallSnapshot(follower.fence, follower.metadata, follower.staged, payload)
+    return replace(follower, snapshot=snapshot, sent=now), (Send(follower.worker, snapshot),)
 
 
-def held(follower: Follower, head: int, now: float) -> Step:
-    """The first confirmation ends the filling: all lines kept so far go out."""
-    first = follower.held < 0
-    log = tuple(entry for entry in follower.log if entry.position > head)
-    if head > follower.held:  # the wait for the rest begins again
-        follower = replace(follower, held=head, fill=None, log=log, sent=now)
-    if not log:
+def ack(follower: Follower, head: int, now: float) -> Transition[Follower]:
+    """Forget what the standby has; its first ack is that of the snapshot, and all entries kept so far go out."""
+    first = follower.acknowledged < 0
+    rest = tuple(entry for entry in follower.unacknowledged if entry.position > head)
+    if head > follower.acknowledged:  # the wait for the rest begins again
+        follower = replace(follower, acknowledged=head, snapshot=None, unacknowledged=rest, sent=now)
+    if not rest:
         doublings = follower.doublings if follower.again else max(0, follower.doublings - 1)
         follower = replace(follower, doublings=doublings, again=False)
-    return _send_log(follower, now) if first and log else (follower, ())
+    return _send_entries(follower, now) if first and rest else (follower, ())
 
 
-def add(follower: Follower, entry: Entry, now: float) -> Step:
-    waiting = bool(follower.log)
-    follower = replace(follower, log=(*follower.log, entry))
-    if follower.held < 0:
+def add(follower: Follower, entry: LogEntry, now: float) -> Transition[Follower]:
+    waiting = bool(follower.unacknowledged)
+    follower = replace(follower, unacknowledged=(*follower.unacknowledged, entry))
+    if follower.acknowledged < 0:
         return follower, ()
     sent = follower.sent if waiting else now
-    return replace(follower, sent=sent), (Send(follower.worker, Log(follower.fence, (entry,))),)
+    return replace(follower, sent=sent), (Send(follower.worker, AppendEntries(follower.fence, (entry,))),)
 
 
-def resend(follower: Follower, now: float, retry: float) -> Step:
+def resend(follower: Follower, now: float, retry: float) -> Transition[Follower]:
     if now < wakes(follower, retry):
         return follower, ()
     follower = replace(follower, doublings=min(follower.doublings + 1, DOUBLINGS), again=True)
-    if follower.fill is not None:
-        return replace(follower, sent=now), (Send(follower.worker, follower.fill),)
-    return _send_log(follower, now)
+    if follower.snapshot is not None:
+        return replace(follower, sent=now), (Send(follower.worker, follower.snapshot),)
+    return _send_entries(follower, now)
 
 
 def wakes(follower: Follower | None, retry: float) -> float:
     """Return when something must be sent again; infinity: nothing is under way."""
     if follower is None:
         return inf
-    if follower.fill is not None or (follower.held >= 0 and follower.log):
+    if follower.snapshot is not None or (follower.acknowledged >= 0 and follower.unacknowledged):
         return follower.sent + wait(retry, follower.doublings)
     return inf
 
 
-def _send_log(follower: Follower, now: float) -> Step:
-    return replace(follower, sent=now), (Send(follower.worker, Log(follower.fence, follower.log)),)
+def _send_entries(follower: Follower, now: float) -> Transition[Follower]:
+    return replace(follower, sent=now), (
+        Send(follower.worker, AppendEntries(follower.fence, follower.unacknowledged)),
+    )

@@ -1,19 +1,20 @@
-"""What a machine tells its host to do.
+"""What a state machine tells its host to do.
 
-The host keeps an owner's numerics (parameters, optimiser state, gradients under way) from its first instruction until
-`Drop`. The numeric instructions of one owner are performed one at a time in the order given; those of different owners
-independently. An event about an owner that is gone is ignored.
+The host keeps the numerics of a role (parameters, optimiser state, gradients under way) from its first instruction until
+`Drop`. The numeric instructions of one role are performed one at a time in the order given; those of different roles
+independently. An event about a role that is gone is ignored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .deaths import Death
-from .events import Owner
+from .events import RoleId
 from .manifest import Manifest
-from .messages import Books, Message, Part, Payload
-from .seen import Update
+from .messages import Message, Payload, PushedUpdate, ShardMetadata
+from .updates import Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +39,25 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message was not for us any more: count and log it."""
+    """A message was stale or misdirected: count and log it."""
 
     reason: str
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
-class InstallCheckpoint:
-    """Load a shard from a checkpoint, or None: the initial parameters. Answered by `Installed`."""
+class LoadCheckpoint:
+    """Load a shard from a checkpoint, or None: the initial parameters. Answered by `CheckpointLoaded`."""
 
-    owner: Owner
+    role: RoleId
     checkpoint: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class InstallSnapshot:
-    """Take a primary's snapshot as own state."""
+class LoadSnapshot:
+    """Take a primary's snapshot as the standby's state."""
 
-    owner: Owner
+    role: RoleId
     payload: Payload
 
 
@@ -67,24 +68,24 @@ class Apply:
     Answered by `Applied`.
     """
 
-    owner: Owner
+    role: RoleId
     position: int
-    parts: tuple[Part, ...]
+    parts: tuple[PushedUpdate, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class Duplicate:
     """An update came that is applied or staged already: repeated by the network, or computed again after a loss."""
 
-    owner: Owner
+    role: RoleId
     update: Update
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """Answered by `ReadDone`."""
+class ReadParams:
+    """Answered by `ParamsRead`."""
 
-    owner: Owner
+    role: RoleId
     ticket: int
 
 
@@ -92,24 +93,24 @@ class Read:
 class TakeSnapshot:
     """Answered by `SnapshotTaken`."""
 
-    owner: Owner
-    filling: int
+    role: RoleId
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
 class SaveShard:
-    """Write the state of this moment, with its books, aside for a checkpoint. Answered by `CheckpointSaved`."""
+    """Write the state of this moment and its metadata to a temporary file of a checkpoint. Answered by `ShardSaved`."""
 
-    owner: Owner
+    role: RoleId
     id: int
-    books: Books
+    metadata: ShardMetadata
 
 
 @dataclass(frozen=True, slots=True)
-class InstallParams:
-    """Take fetched parameters as the replica's own copy."""
+class LoadParams:
+    """Take fetched parameters as the tile's own copy."""
 
-    owner: Owner
+    role: RoleId
     step: int
     payload: Payload
 
@@ -122,7 +123,7 @@ class Compute:
     parameters, so step it, too.
     """
 
-    owner: Owner
+    role: RoleId
     generation: int
     peers: tuple[str, ...]
     update: Update
@@ -137,14 +138,14 @@ class Compute:
 class Cancel:
     """Give up the step under way and the sum; no answer."""
 
-    owner: Owner
+    role: RoleId
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
     """The role is over: free its numerics."""
 
-    owner: Owner
+    role: RoleId
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +238,14 @@ Instruction = (
     Send
     | SetTimer
     | Refused
-    | InstallCheckpoint
-    | InstallSnapshot
+    | LoadCheckpoint
+    | LoadSnapshot
     | Apply
-    | Skipped
-    | Read
+    | Duplicate
+    | ReadParams
     | TakeSnapshot
     | SaveShard
-    | InstallParams
+    | LoadParams
     | Compute
     | Cancel
     | Drop
@@ -259,3 +260,7 @@ Instruction = (
     | Finish
     | Stopped
 )
+
+State = TypeVar("State")
+Transition = tuple[State, tuple[Instruction, ...]]
+"""What a step of a state machine returns: its next state, and the instructions for the host."""

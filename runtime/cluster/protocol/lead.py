@@ -1,9 +1,9 @@
-"""The primary of a shard: orders updates, acknowledges them, answers fetches, keeps a standby filled.
+"""The primary of a shard: orders updates, acknowledges them, answers fetches, replicates its log to a standby.
 
-    Push ---> take a line ---> Apply ------------> Applied --+
-                   |                                         +--> Pushed
-                   +---> Log ---> standby ---> Held ---------+
-    Pull ---> wait for the others (staleness) ---> Read ---> ReadDone ---> Params
+    Push ---> log entry ---> Apply --------------------> Applied -----+
+                  |                                                   +--> PushAck
+                  +---> AppendEntries ---> standby ---> AppendAck ----+
+    Pull ---> wait for the others (staleness) ---> ReadParams ---> ParamsRead ---> PullReply
 
 Nothing leaves for a replica but under a lease that has not expired by this process's own clock.
 """
@@ -17,69 +17,89 @@ from math import inf
 from . import acknowledge as acknowledging
 from . import answer as answering
 from . import follower as following
-from .events import Applied, CheckpointSaved, Installed, Owner, ReadDone, Received, SnapshotTaken, WorkerEvent
-from .instructions import InstallCheckpoint, Instruction, Refused, SaveShard
+from .events import (
+    Applied,
+    CheckpointLoaded,
+    ParamsRead,
+    Received,
+    RoleId,
+    ShardSaved,
+    SnapshotTaken,
+    WorkerEvent,
+)
+from .instructions import Instruction, LoadCheckpoint, Refused, SaveShard, Transition
 from .ledger import Ledger
 from .messages import (
-    Books,
-    Held,
-    PrimaryDuty,
+    AppendAck,
+    PrimaryAssignment,
     PrimaryStatus,
     Promoted,
     Pull,
     Push,
     Restored,
-    Saved,
+    SavedShard,
+    ShardMetadata,
 )
-from .primary import Primary, Step
-from .seen import Seen, Update
+from .primary import Primary
 from .spec import Rules, Spec
 from .standby import Standby
+from .updates import AppliedUpdates, Update
 
 
-def begin(spec: Spec, rules: Rules, owner: Owner, duty: PrimaryDuty, lease_until: float) -> Step:
+def begin(
+    spec: Spec, rules: Rules, role: RoleId, assignment: PrimaryAssignment, lease_until: float
+) -> Transition[Primary]:
     """Become the primary of a shard that is loaded from a checkpoint."""
-    assert isinstance(duty.origin, Restored)
-    state = Primary(spec, rules, owner, duty, lease_until)
-    return state, (InstallCheckpoint(owner, duty.origin.checkpoint),)
+    assert isinstance(assignment.origin, Restored)
+    state = Primary(spec, rules, role, assignment, lease_until)
+    return state, (LoadCheckpoint(role, assignment.origin.checkpoint),)
 
 
-def promote(standby: Standby, duty: PrimaryDuty, lease_until: float) -> Primary:
+def promote(standby: Standby, assignment: PrimaryAssignment, lease_until: float) -> Primary:
     """Go on as the primary with what a standby holds."""
-    assert isinstance(duty.origin, Promoted)
-    assert standby.ledger is not None, "only a filled standby is promoted"
+    assert isinstance(assignment.origin, Promoted)
+    assert standby.ledger is not None, "only a standby with a snapshot is promoted"
     return Primary(
         standby.spec,
         standby.rules,
-        standby.owner,
-        duty,
+        standby.role,
+        assignment,
         lease_until,
         ledger=standby.ledger,
-        released=standby.ledger.head,
+        acknowledged=standby.ledger.head,
     )
 
 
-def ordered(state: Primary, now: float, duty: PrimaryDuty, lease_until: float) -> Step:
-    """Take the coordinator's word: standby, live replicas, commit, checkpoint, lease."""
-    generations = {live.slot: live.generation for live in duty.roster.live}
-    current = {u: o for u, o in state.owed.items() if generations.get(o.fence.slot) == o.fence.generation}
-    waiting = {s: f for s, f in state.fetches.items() if generations.get(s) == f.fence.generation}
+def reconcile(
+    state: Primary, now: float, assignment: PrimaryAssignment, lease_until: float
+) -> Transition[Primary]:
+    """Take a new assignment: standby, live replicas, commit, checkpoint, lease."""
+    generations = {live.slot: live.generation for live in assignment.roster.live}
+    current = {
+        u: o for u, o in state.pending_acks.items() if generations.get(o.fence.slot) == o.fence.generation
+    }
+    waiting = {s: f for s, f in state.pending_pulls.items() if generations.get(s) == f.fence.generation}
     lease_until = max(lease_until, state.lease_until)
-    return settle(replace(state, duty=duty, lease_until=lease_until, owed=current, fetches=waiting), now)
+    return settle(
+        replace(
+            state, assignment=assignment, lease_until=lease_until, pending_acks=current, pending_pulls=waiting
+        ),
+        now,
+    )
 
 
 def retire(state: Primary) -> Primary:
-    """Keep only what is held: nobody is answered any more."""
-    return replace(state, follower=None, owed={}, fetches={}, lease_until=-inf)
+    """Keep only the state: nobody is answered any more."""
+    return replace(state, follower=None, pending_acks={}, pending_pulls={}, lease_until=-inf)
 
 
-def step(state: Primary, event: WorkerEvent) -> Step:
+def step(state: Primary, event: WorkerEvent) -> Transition[Primary]:
     state, first = _react(state, event)
     state, then = settle(state, event.now)
     return state, first + then
 
 
-def _react(state: Primary, event: WorkerEvent) -> Step:
+def _react(state: Primary, event: WorkerEvent) -> Transition[Primary]:
     match event:
         case Received(_, sender, Push() | Pull() as message):
             if reason := _refusal(state, message):
@@ -87,30 +107,30 @@ def _react(state: Primary, event: WorkerEvent) -> Step:
             if isinstance(message, Pull):
                 return answering.pull(state, sender, message)
             return acknowledging.push(state, event.now, sender, message)
-        case Received(_, _, Held() as message):
-            return _held(state, message, event.now)
-        case Installed(_, _, books):
-            return _installed(state, books), ()
+        case Received(_, _, AppendAck() as message):
+            return _ack(state, message, event.now)
+        case CheckpointLoaded(_, _, metadata):
+            return _installed(state, metadata), ()
         case Applied(_, _, position) if state.ledger is not None:
             return replace(state, ledger=replace(state.ledger, applied=position)), ()
-        case ReadDone():
+        case ParamsRead():
             return answering.answer(state, event)
         case SnapshotTaken():
-            if state.follower is None or state.follower.filling != event.filling:
+            if state.follower is None or state.follower.incarnation != event.incarnation:
                 return state, ()
             follower, sends = following.snapshot_taken(state.follower, event.payload, event.now)
             return replace(state, follower=follower), sends
-        case CheckpointSaved(_, _, id, digest, reason) if id == state.saving:
-            return replace(state, saved=Saved(id, digest, reason, state.saving_seen)), ()
+        case ShardSaved(_, _, id, digest, reason) if id == state.saving:
+            return replace(state, saved=SavedShard(id, digest, reason, state.saving_updates)), ()
     return state, ()
 
 
-def settle(state: Primary, now: float) -> Step:
+def settle(state: Primary, now: float) -> Transition[Primary]:
     """Do all that has become possible."""
     if state.ledger is None:
         return state, ()
     done: tuple[Instruction, ...] = ()
-    actions: tuple[Callable[[Primary, float], Step], ...] = (
+    actions: tuple[Callable[[Primary, float], Transition[Primary]], ...] = (
         acknowledging.commit,
         _save,
         _follow,
@@ -127,21 +147,21 @@ def status(state: Primary) -> PrimaryStatus:
     """Return the status for the coordinator."""
     ledger = state.ledger
     return PrimaryStatus(
-        state.duty.shard,
-        state.duty.term,
-        state.follower.filling if state.follower is not None and state.follower.ready else None,
-        state.duty.roster.version if ledger is not None else -1,
+        state.assignment.shard,
+        state.assignment.term,
+        state.follower.incarnation if state.follower is not None and state.follower.ready else None,
+        state.assignment.roster.version if ledger is not None else -1,
         ledger.committed if ledger is not None else -1,
         acknowledging.safely_staged(state),
         state.saved,
-        state.found,
+        state.restored,
     )
 
 
 def _refusal(state: Primary, message: Push | Pull) -> str:
     """Return why a message is not for this primary now, or nothing."""
-    fence, live = message.fence, state.duty.roster.find(message.fence.slot)
-    if state.rules.fence and fence.term != state.duty.term:
+    fence, live = message.fence, state.assignment.roster.find(message.fence.slot)
+    if state.rules.fence and fence.term != state.assignment.term:
         return "of another term"
     if state.rules.fence and (live is None or live.generation != fence.generation):
         return "of another generation"
@@ -155,48 +175,50 @@ def _is_update(spec: Spec, sender: int, update: Update) -> bool:
     return 0 <= update.slot < spec.replicas if spec.synchronous else update.slot == sender
 
 
-def _installed(state: Primary, books: Books | None) -> Primary:
-    books = books or Books(0, state.duty.commit, Seen.nothing(state.spec.replicas))
-    ledger = Ledger.opened(state.owner, state.spec.synchronous, books)
-    return replace(state, ledger=ledger, found=books.seen, released=books.head)
+def _installed(state: Primary, metadata: ShardMetadata | None) -> Primary:
+    metadata = metadata or ShardMetadata(
+        0, state.assignment.commit, AppliedUpdates.nothing(state.spec.replicas)
+    )
+    ledger = Ledger.opened(state.role, state.spec.synchronous, metadata)
+    return replace(state, ledger=ledger, restored=metadata.updates, acknowledged=metadata.head)
 
 
 # --- standby and checkpoint ----------------------------------------------------------------------------------------
 
 
-def _follow(state: Primary, now: float) -> Step:
-    """Begin to fill a new standby, forget one that was dropped, send again what it has not confirmed."""
+def _follow(state: Primary, now: float) -> Transition[Primary]:
+    """Begin to replicate to a new standby, forget one that was dropped, send again what it has not acknowledged."""
     assert state.ledger is not None
-    wanted, follower = state.duty.standby, state.follower
+    wanted, follower = state.assignment.standby, state.follower
     if wanted is None:
         return (state if follower is None else replace(state, follower=None)), ()
-    if follower is None or (follower.worker, follower.filling) != wanted:
-        fresh, instructions = following.begin(state.owner, state.spec.run, state.duty, state.ledger)
+    if follower is None or (follower.worker, follower.incarnation) != wanted:
+        fresh, instructions = following.begin(state.role, state.spec.run, state.assignment, state.ledger)
         return replace(state, follower=fresh), instructions
-    promised = state.ledger.head if state.spec.synchronous else state.released
-    if not follower.ready and follower.held >= max(0, promised):
+    acknowledged = state.ledger.head if state.spec.synchronous else state.acknowledged
+    if not follower.ready and follower.acknowledged >= max(0, acknowledged):
         follower = replace(follower, ready=True)
     follower, sends = following.resend(follower, now, state.spec.times.retry)
     return replace(state, follower=follower), sends
 
 
-def _held(state: Primary, message: Held, now: float) -> Step:
+def _ack(state: Primary, message: AppendAck, now: float) -> Transition[Primary]:
     follower = state.follower
     if follower is None or message.fence != follower.fence:
         return state, (Refused("of another filling", message),)
-    follower, sends = following.held(follower, message.head, now)
+    follower, sends = following.ack(follower, message.head, now)
     return replace(state, follower=follower), sends
 
 
-def _save(state: Primary, now: float) -> Step:
+def _save(state: Primary, now: float) -> Transition[Primary]:
     """Save the shard for a checkpoint, synchronous: at its step, which a new primary may find passed."""
     assert state.ledger is not None
-    request, ledger = state.duty.checkpoint, state.ledger
+    request, ledger = state.assignment.checkpoint, state.ledger
     if request is None or request.id <= state.saving:
         return state, ()
     if request.at is not None and ledger.committed < request.at:
         return state, ()
-    state = replace(state, saving=request.id, saving_seen=ledger.seen)
+    state = replace(state, saving=request.id, saving_updates=ledger.updates)
     if request.at is not None and ledger.committed > request.at:
-        return replace(state, saved=Saved(request.id, None, "the step has passed")), ()
-    return state, (SaveShard(state.owner, request.id, ledger.books),)
+        return replace(state, saved=SavedShard(request.id, None, "the step has passed")), ()
+    return state, (SaveShard(state.role, request.id, ledger.metadata),)

@@ -1,4 +1,4 @@
-"""Which batches a replica computes, under which update.
+"""Leases of work: which batches a replica computes, as which update.
 
 asynchronous   A replica slot numbers its updates. A number is leased with its batches, for good: whoever computes it
                later, after a loss, takes the same ones. A replica that lapses gives its batches back, and goes on later
@@ -11,21 +11,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .instructions import DeclareTorn, Instruction, Note
+from .instructions import DeclareTorn, Instruction, Note, Transition
 from .messages import Task, TileStatus
-from .seen import Update
-from .table import Pool, Slot, Step, Table
+from .table import BatchPool, Slot, Table
+from .updates import Update
 
 
-def lease(table: Table, now: float) -> Step:
-    """Count what is done and give out what is next."""
+def lease(table: Table, now: float) -> Transition[Table]:
+    """Retire finished leases and grant new ones."""
     return _lease_steps(table) if table.spec.synchronous else _lease_updates(table)
 
 
 # --- asynchronous --------------------------------------------------------------------------------------------------
 
 
-def _lease_updates(table: Table) -> Step:
+def _lease_updates(table: Table) -> Transition[Table]:
     torn: tuple[Instruction, ...] = ()
     for index in range(len(table.slots)):
         table, found = _retire(table, index)
@@ -36,18 +36,20 @@ def _lease_updates(table: Table) -> Step:
     return _confirm(table), torn
 
 
-def _retire(table: Table, index: int) -> Step:
-    """Take the leases that all tiles have acknowledged off the list."""
+def _retire(table: Table, index: int) -> Transition[Table]:
+    """Retire the leases whose updates all tiles have acknowledged."""
     slot, statuses = table.slots[index], table.tile_statuses(index)
     done = [status.done if status is not None else 0 for status in statuses]
-    floor = max(slot.floor, min(done)) if slot.leases else slot.floor
-    retired = tuple(task for task in slot.leases if task.update.number < floor)
+    low_water = max(slot.low_water, min(done)) if slot.leases else slot.low_water
+    retired = tuple(task for task in slot.leases if task.update.number < low_water)
     if not retired:
         return table, ()
     leases = slot.leases[len(retired) :]
     kept = (*slot.kept, *retired) if table.pending is not None else ()
     pool = replace(table.pool, used=table.pool.used + sum(len(task.batches) for task in retired))
-    table = replace(table, pool=pool).with_slot(index, replace(slot, floor=floor, leases=leases, kept=kept))
+    table = replace(table, pool=pool).with_slot(
+        index, replace(slot, low_water=low_water, leases=leases, kept=kept)
+    )
     found = [status for status in statuses if status is not None]
     return table, tuple(DeclareTorn(task.update) for task in retired if _is_torn(task, found))
 
@@ -78,24 +80,24 @@ def _extend(table: Table, index: int) -> Table:
 
 
 def _activate(table: Table, slot: Slot) -> Slot:
-    """Start at the slowest live replica's update, and in no case with a number that was leased before."""
-    floors = [other.floor for other in table.slots if other.active]
-    start = max(slot.next, min(floors, default=0))
-    skipped = (*slot.skipped, (slot.floor, start)) if start > slot.floor else slot.skipped
+    """Start at the slowest live replica's number, and never at one that was leased before."""
+    marks = [other.low_water for other in table.slots if other.active]
+    start = max(slot.next, min(marks, default=0))
+    skipped = (*slot.skipped, (slot.low_water, start)) if start > slot.low_water else slot.skipped
     return replace(
         slot,
         active=True,
         confirmed=False,
         since=table.roster.version + 1,
         start=start,
-        floor=start,
+        low_water=start,
         next=start,
         skipped=skipped,
     )
 
 
 def _confirm(table: Table) -> Table:
-    """Let a replica begin once every shard counts it."""
+    """Let a replica begin once every shard has it in its roster."""
     statuses = [table.status(i) for i in range(table.spec.tiles)]
     known = min(status.roster if status is not None else -1 for status in statuses)
     slots = tuple(replace(s, confirmed=True) if s.active and s.since <= known else s for s in table.slots)
@@ -115,7 +117,7 @@ def _batches_left(table: Table) -> bool:
     return not table.stopping and (bool(pool.returned) or pool.fresh < table.spec.batches)
 
 
-def _take(pool: Pool, count: int, end: int) -> tuple[Pool, tuple[int, ...]]:
+def _take(pool: BatchPool, count: int, end: int) -> tuple[BatchPool, tuple[int, ...]]:
     """Take batches, those given back first."""
     again = pool.returned[:count]
     stop = min(end, pool.fresh + count - len(again))
@@ -127,7 +129,7 @@ def _take(pool: Pool, count: int, end: int) -> tuple[Pool, tuple[int, ...]]:
 # --- synchronous ---------------------------------------------------------------------------------------------------
 
 
-def _lease_steps(table: Table) -> Step:
+def _lease_steps(table: Table) -> Transition[Table]:
     table, done = _commit(table)
     table = replace(table, slots=tuple(replace(s, active=s.staffed, confirmed=True) for s in table.slots))
     staffed = [i for i, slot in enumerate(table.slots) if slot.staffed]
@@ -149,7 +151,7 @@ def _lease_part(table: Table, index: int, part: int) -> Table:
     return table.with_slot(index, replace(slot, leases=(*slot.leases, task)))
 
 
-def _commit(table: Table) -> Step:
+def _commit(table: Table) -> Transition[Table]:
     """Commit the step if all its parts are safe everywhere; a checkpoint of this very step may hold the next one up."""
     ends = table.stopping or table.hopeless_since is not None
     held = ends and (table.pending is None or table.committed == table.pending.at)

@@ -1,9 +1,9 @@
-"""What a shard has taken: the same lines in the same order at the primary and at its standby.
+"""The replicated log of a shard: the same entries in the same order at the primary and at its standby.
 
-asynchronous   every line is an update, applied at once; the table of updates keeps it from coming twice
-synchronous    lines stage the parts of a step, one line applies them:
+asynchronous   every entry is an update, applied at once; the table of updates keeps it from being applied twice
+synchronous    entries stage the parts of a step, one entry applies them:
 
-    line        7         8         9          10        11
+    entry       7         8         9          10        11
              part 1    part 0    part 2      apply     part 0 ...
     staged    {1}      {0, 1}   {0, 1, 2}     {}         {0}
     steps      3         3         3          4          4
@@ -13,59 +13,59 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .events import Owner
+from .events import RoleId
 from .instructions import Apply, Instruction
-from .messages import Books, Entry, Part
-from .seen import Seen, Update
+from .messages import LogEntry, PushedUpdate, ShardMetadata
+from .updates import AppliedUpdates, Update
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """`head`: lines taken; `applied`: those that the host has folded; `committed`: synchronous steps applied."""
+    """`head`: the last entry; `applied`: the last that the host has applied; `committed`: synchronous steps applied."""
 
-    owner: Owner
+    role: RoleId
     synchronous: bool
     head: int
     applied: int
     committed: int
-    seen: Seen
-    staged: tuple[Part, ...] = ()
+    updates: AppliedUpdates
+    staged: tuple[PushedUpdate, ...] = ()
 
     @staticmethod
-    def opened(owner: Owner, synchronous: bool, books: Books) -> Ledger:
-        return Ledger(owner, synchronous, books.head, books.head, books.committed, books.seen)
+    def opened(role: RoleId, synchronous: bool, metadata: ShardMetadata) -> Ledger:
+        return Ledger(role, synchronous, metadata.head, metadata.head, metadata.committed, metadata.updates)
 
     @property
-    def books(self) -> Books:
-        return Books(self.head, self.committed, self.seen)
+    def metadata(self) -> ShardMetadata:
+        return ShardMetadata(self.head, self.committed, self.updates)
 
     @property
     def safe(self) -> int:
-        """Lines that need no more work here before they can be acknowledged; a staged part only has to be kept."""
+        """The last entry that needs no more work here before its ack; a staged part only has to be kept."""
         return self.head if self.synchronous else self.applied
 
     def __contains__(self, update: Update) -> bool:
         if self.synchronous:
             staged = (part.update for part in self.staged)
             return update.number < self.committed or update in staged
-        return update in self.seen
+        return update in self.updates
 
-    def take(self, part: Part | None) -> tuple[Ledger, Entry, tuple[Instruction, ...]]:
-        """Return the ledger with one more line, the line, and the updates that the host applies."""
-        entry = Entry(self.head + 1, part)
+    def take(self, part: PushedUpdate | None) -> tuple[Ledger, LogEntry, tuple[Instruction, ...]]:
+        """Return the ledger with one more entry, the entry, and the updates that the host applies."""
+        entry = LogEntry(self.head + 1, part)
         if part is None:
-            return self._apply_staged(), entry, (Apply(self.owner, entry.position, self._in_order()),)
+            return self._apply_staged(), entry, (Apply(self.role, entry.position, self._in_order()),)
         if self.synchronous:
             return replace(self, head=entry.position, staged=(*self.staged, part)), entry, ()
-        seen = self.seen.raised(part.update.slot, part.floor).add(part.update, part.generation)
+        updates = self.updates.raised(part.update.slot, part.low_water).add(part.update, part.generation)
         return (
-            replace(self, head=entry.position, seen=seen),
+            replace(self, head=entry.position, updates=updates),
             entry,
-            (Apply(self.owner, entry.position, (part,)),),
+            (Apply(self.role, entry.position, (part,)),),
         )
 
     def _apply_staged(self) -> Ledger:
         return replace(self, head=self.head + 1, committed=self.committed + 1, staged=())
 
-    def _in_order(self) -> tuple[Part, ...]:
+    def _in_order(self) -> tuple[PushedUpdate, ...]:
         return tuple(sorted(self.staged, key=lambda part: part.update.slot))

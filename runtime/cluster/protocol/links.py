@@ -1,12 +1,12 @@
 """Links that are suspected: two workers that do not reach each other, while both reach the coordinator.
 
-    named in a report, both ends heard ---> suspected for 30 s ---> over ---+--> not named for as long again: forgotten
+    named unreachable, both ends heard ----> suspected for 30 s ---> over ---+--> not named for as long again: forgotten
                                                ^                            |
                                                +------- twice as long ------+-- named again
 
-A worker that ends, stands still or is cut off from all is not heard, so it is lost (coordinator.py) and none of its links
-is suspected. Roles move off a suspected link, tiles in staffing.py and servers in servers.py, and new ones keep off it;
-when the suspicion is over, whoever is given such roles again tries the link.
+A worker that ends, stands still or is cut off from all sends no heartbeats, so it is lost (coordinator.py), and none of
+its links is suspected. Roles move off a suspected link, tiles in staffing.py and servers in servers.py, and new ones keep
+off it. When the suspicion is over, the next roles that need the link try it again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from .instructions import Note
-from .table import Step, Suspicion, Table
+from .instructions import Note, Transition
+from .table import Suspicion, Table
 
 LONGEST = 600.0
 """Seconds for which a link that always comes back is suspected at most."""
 
 
-def suspect(table: Table, now: float, worker: str, peers: Iterable[str]) -> Step:
+def suspect(table: Table, now: float, worker: str, peers: Iterable[str]) -> Transition[Table]:
     """Suspect the links to the peers that a worker names."""
     done: tuple[Note, ...] = ()
     for peer in peers:
@@ -38,8 +38,8 @@ def suspect(table: Table, now: float, worker: str, peers: Iterable[str]) -> Step
     return table, done
 
 
-def relent(table: Table, now: float) -> Step:
-    """End the suspicions whose time has come, and forget those that did not come back."""
+def relent(table: Table, now: float) -> Transition[Table]:
+    """End suspicions that are over, and forget those that did not recur."""
     over = [pair for pair, found in table.suspicions.items() if found.until <= now and _active(table, pair)]
     kept = {pair: found for pair, found in table.suspicions.items() if now < found.until + found.seconds}
     if not over and len(kept) == len(table.suspicions):
@@ -55,12 +55,12 @@ def _seconds(table: Table, known: Suspicion | None) -> float:
 
 
 def _heard(table: Table, now: float, worker: str) -> bool:
-    """Tell whether a worker has been heard all the time that is asked of the link, to about a beat.
+    """Tell whether a worker has been heard for `link_timeout` without a gap.
 
-    One that stood still has just not answered, whatever it says of others or they of it.
+    One that has just stood still did not answer, so what it and others say of their links proves nothing.
     """
     member, times = table.members[worker], table.spec.times
-    return now - member.heard <= times.gap and now - member.steady >= times.doubt
+    return now - member.heard <= times.max_heartbeat_gap and now - member.steady >= times.link_timeout
 
 
 def _active(table: Table, pair: tuple[str, str]) -> bool:
@@ -80,10 +80,10 @@ def _apart(suspicions: Mapping[tuple[str, str], Suspicion], now: float) -> dict[
 
 
 def shunned(table: Table) -> tuple[str, ...]:
-    """Return workers without which all links that are left are good, those with the most suspected links first.
+    """Return workers that cover all suspected links, those with the most first.
 
-    A greedy vertex cover: a worker that nobody reaches is one, and not all the others. Of the two ends of a link, the one
-    with fewer roles.
+    A greedy vertex cover: it has the worker that nobody reaches, not all who do not reach it; of the two ends of a single
+    link, the one with fewer roles.
     """
     left = {name: set(peers) for name, peers in table.apart.items()}
     chosen: list[str] = []

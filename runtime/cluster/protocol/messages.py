@@ -1,14 +1,16 @@
 """Everything that goes over the wire.
 
-    worker      <-> coordinator    Report, Orders       what is, what should be: each one whole, so a lost one is no matter
-    tile         -> primary        Push, Pull
-    primary      -> tile           Pushed, Params
-    primary     <-> standby        Fill, Log, Held
-    nanny        -> coordinator    Ended
+    worker       -> coordinator    Heartbeat        the whole state of its roles
+    coordinator  -> worker         DesiredState     the whole state that they are to have
+    tile         -> primary        Pull, Push
+    primary      -> tile           PullReply, PushAck
+    primary      -> standby        InstallSnapshot, AppendEntries
+    standby      -> primary        AppendAck
+    nanny        -> coordinator    ProcessExited
 
-Every message carries the run's token and what fences it: the term of the primary, the generation of the replica, the
-filling of the standby, or a number that only rises. Replies go to the worker that a message came from. `Payload` is
-opaque: only the host knows what is in it.
+Heartbeats and desired states are whole, so losing one does no harm. Every message carries the run's token and what fences
+it: the term of the primary, the generation of the replica, the incarnation of the standby, or a number that only rises.
+Replies go to the worker that a message came from. `Payload` is opaque: only the host knows what is in it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .deaths import Cause
-from .seen import Seen, Update
+from .updates import AppliedUpdates, Update
 
 Payload = object
 
@@ -33,43 +35,43 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PushedUpdate:
     """One update at one shard, computed by a `generation` of its replica.
 
-    `age`: how many updates were taken between the fetch it was computed from and itself; `floor`: numbers of its slot
-    below this are in or will never come.
+    `age`: how many updates were taken between the fetch it was computed from and itself; `low_water`: the low-water mark
+    of its slot, below which every number is applied or will never come.
     """
 
     update: Update
     generation: int
     payload: Payload
     age: int
-    floor: int
+    low_water: int
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a shard's log. `part` None: apply what is staged (synchronous only)."""
+class LogEntry:
+    """An entry of a shard's log. `pushed` None: apply what is staged (synchronous only)."""
 
     position: int
-    part: Part | None
+    pushed: PushedUpdate | None
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """What goes with a shard's parameters wherever they go: lines taken, steps committed, updates seen."""
+class ShardMetadata:
+    """What goes with a shard's parameters wherever they go: log entries taken, steps committed, updates applied."""
 
     head: int
     committed: int
-    seen: Seen
+    updates: AppliedUpdates
 
 
 # --- tile and server -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """What fences the messages between a tile and its primary."""
+class TileFence:
+    """Fences the messages between a tile and its primary."""
 
     run: str
     shard: int
@@ -82,17 +84,17 @@ class Sender:
 class Push:
     """`version` is the primary's head when it answered the fetch."""
 
-    fence: Sender
+    fence: TileFence
     update: Update
     version: int
     payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
-    """The update is applied or staged, as `generation` computed it; `durable`: at the standby, too."""
+class PushAck:
+    """The update is applied or staged, as `generation` computed it; `durable`: the standby has it, too."""
 
-    fence: Sender
+    fence: TileFence
     update: Update
     generation: int
     durable: bool
@@ -100,13 +102,13 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    fence: Sender
+    fence: TileFence
     step: int
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
-    fence: Sender
+class PullReply:
+    fence: TileFence
     step: int
     version: int
     payload: Payload
@@ -116,36 +118,36 @@ class Params:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """What fences the messages between a primary and its standby."""
+class StandbyFence:
+    """Fences the messages between a primary and its standby."""
 
     run: str
     shard: int
     term: int
-    filling: int
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class InstallSnapshot:
     """A snapshot for a new standby; `staged`: parts of the step that is not committed yet."""
 
-    fence: Pair
-    books: Books
-    staged: tuple[Part, ...]
+    fence: StandbyFence
+    metadata: ShardMetadata
+    staged: tuple[PushedUpdate, ...]
     payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    fence: Pair
-    entries: tuple[Entry, ...]
+class AppendEntries:
+    fence: StandbyFence
+    entries: tuple[LogEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The standby holds the log up to and with `head`."""
+class AppendAck:
+    """The standby has all entries up to and including `head`."""
 
-    fence: Pair
+    fence: StandbyFence
     head: int
 
 
@@ -153,7 +155,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveReplica:
     """A replica that counts for staleness; its numbers below `start` count as applied."""
 
     slot: int
@@ -166,14 +168,14 @@ class Roster:
     """The live replicas; `version` rises with every change."""
 
     version: int
-    live: tuple[Live, ...]
+    live: tuple[LiveReplica, ...]
 
-    def find(self, slot: int) -> Live | None:
+    def find(self, slot: int) -> LiveReplica | None:
         return next((live for live in self.live if live.slot == slot), None)
 
 
 @dataclass(frozen=True, slots=True)
-class TileDuty:
+class TileAssignment:
     """Be tile `tile` of replica `slot`: compute `work` in order, with `peers` (the workers of all its tiles).
 
     `server`: the worker of the primary and its term; None while there is none.
@@ -196,14 +198,14 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """Go on with what the standby of this filling holds."""
+    """Go on with the state of the standby of this incarnation."""
 
-    filling: int
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reinstated:
-    """Go on with what the retired primary of this term holds."""
+    """Go on with the state of the retired primary of this term."""
 
     term: int
 
@@ -217,10 +219,10 @@ class CheckpointRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class PrimaryDuty:
-    """Be the primary of a shard, from `origin` on. `leased`: this order renews the lease.
+class PrimaryAssignment:
+    """Be the primary of a shard, from `origin` on. `leased`: renews the lease.
 
-    `standby`: its worker and its filling; `ready`: the coordinator would promote it, so that it makes updates durable.
+    `standby`: its worker and its incarnation; `ready`: the coordinator would promote it, so that it makes updates durable.
     """
 
     shard: int
@@ -235,32 +237,32 @@ class PrimaryDuty:
 
 
 @dataclass(frozen=True, slots=True)
-class StandbyDuty:
+class StandbyAssignment:
     shard: int
     term: int
-    filling: int
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
-class ReserveDuty:
-    """Keep what the primary of this term held, until its successor has a standby."""
+class ReserveAssignment:
+    """Keep the state of the primary of this term until its successor has a standby."""
 
     shard: int
     term: int
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """All that a worker is to be; what is not listed, it drops. `echo`: `sent` of the newest report known."""
+class DesiredState:
+    """All roles that a worker is to have; it drops those not listed. `echo`: `sent` of its newest heartbeat known."""
 
     run: str
     worker: str
     version: int
     echo: float
-    tiles: tuple[TileDuty, ...]
-    primaries: tuple[PrimaryDuty, ...]
-    standbys: tuple[StandbyDuty, ...]
-    reserves: tuple[ReserveDuty, ...]
+    tiles: tuple[TileAssignment, ...]
+    primaries: tuple[PrimaryAssignment, ...]
+    standbys: tuple[StandbyAssignment, ...]
+    reserves: tuple[ReserveAssignment, ...]
     stop: bool = False
 
 
@@ -280,18 +282,18 @@ class TileStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A shard's part of a checkpoint, with the updates `seen` in it; `digest` None: it failed, for `reason`."""
+class SavedShard:
+    """A shard's file of a checkpoint, and the updates in it; `digest` None: it failed, for `reason`."""
 
     id: int
     digest: str | None
     reason: str = ""
-    seen: Seen | None = None
+    updates: AppliedUpdates | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PrimaryStatus:
-    """`ready`: the filling of the standby that holds all that is acknowledged. `found`: the table it was restored with."""
+    """`ready`: the incarnation of the standby that has all acknowledged updates. `restored`: those in the checkpoint."""
 
     shard: int
     term: int
@@ -299,12 +301,12 @@ class PrimaryStatus:
     roster: int
     committed: int
     staged: tuple[int, ...]
-    saved: Saved | None
-    found: Seen | None
+    saved: SavedShard | None
+    restored: AppliedUpdates | None
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class WorkerMemory:
     """What a worker can hold, in bytes. `free`: what is left now of what it shares with others, `held`: what it took of
     it since it joined; `pool` tells apart what is shared (a machine, a cgroup). `limit`: of its own, for its roles.
     """
@@ -316,10 +318,10 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Heartbeat:
     """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker.
 
-    `unreached`: workers that acknowledge nothing, at most `MOST_NAMED`. `memory` None: it is not known.
+    `unreachable`: workers that acknowledge nothing, at most `MAX_UNREACHABLE`. `memory` None: it is not known.
     """
 
     run: str
@@ -331,17 +333,17 @@ class Report:
     capacity: int
     tiles: tuple[TileStatus, ...]
     primaries: tuple[PrimaryStatus, ...]
-    unreached: tuple[str, ...] = ()
-    memory: Memory | None = None
+    unreachable: tuple[str, ...] = ()
+    memory: WorkerMemory | None = None
 
 
-MOST_NAMED = 8
-"""Workers that a report may name as not reached: those for which the wait has been longest."""
+MAX_UNREACHABLE = 8
+"""Workers that a heartbeat may name as unreachable: those silent for longest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A process ended. Its nanny says so, or it itself before the end: `address` is that of whoever says it."""
+class ProcessExited:
+    """A process ended. `address`: of the nanny that reports it, or of the process itself before it ends."""
 
     run: str
     address: str
@@ -349,4 +351,6 @@ class Ended:
     cause: Cause
 
 
-Message = Push | Pushed | Pull | Params | Fill | Log | Held | Orders | Report
+Message = (
+    Push | PushAck | Pull | PullReply | InstallSnapshot | AppendEntries | AppendAck | DesiredState | Heartbeat
+)

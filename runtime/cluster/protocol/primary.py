@@ -1,4 +1,4 @@
-"""The primary of a shard: what it knows. What it does is in lead.py, acknowledge.py and answer.py."""
+"""The state of a shard's primary; its transitions are in lead.py, acknowledge.py and answer.py."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import follower as following
-from .events import Owner
+from .events import RoleId
 from .follower import Follower
-from .instructions import Instruction
 from .ledger import Ledger
 from .messages import (
-    PrimaryDuty,
-    Saved,
-    Sender,
+    PrimaryAssignment,
+    SavedShard,
+    TileFence,
 )
-from .seen import Seen, Update
 from .spec import Rules, Spec
+from .updates import AppliedUpdates, Update
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """An acknowledgement: sent once line `position` is safe."""
+class PendingAck:
+    """An acknowledgement: sent once entry `position` is safe."""
 
     position: int
     to: str
-    fence: Sender
+    fence: TileFence
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
-    """A replica that waits for parameters. `ticket`: of the read under way, 0: none; `version`: the head it sees."""
+class PendingPull:
+    """A pull that waits for its reply. `ticket`: of the read under way, 0: none; `version`: the head it sees."""
 
     to: str
-    fence: Sender
+    fence: TileFence
     step: int
     ticket: int = 0
     version: int = 0
@@ -41,26 +40,27 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """`ledger` None: the checkpoint is not loaded yet. `released`: the last line acknowledged to anybody.
+    """`ledger` None: the checkpoint is not loaded yet. `acknowledged`: the last entry acknowledged to a tile.
 
-    `saving`: the newest checkpoint that the shard was saved for, `saving_seen`: the updates in it then.
+    `restored`: the updates in the checkpoint that it began with. `saving`: the newest checkpoint that the shard was saved
+    for, `saving_updates`: the updates in that one.
     """
 
     spec: Spec
     rules: Rules
-    owner: Owner
-    duty: PrimaryDuty
+    role: RoleId
+    assignment: PrimaryAssignment
     lease_until: float
     ledger: Ledger | None = None
-    found: Seen | None = None
+    restored: AppliedUpdates | None = None
     follower: Follower | None = None
-    owed: Mapping[Update, Owed] = field(default_factory=dict)
-    fetches: Mapping[int, Fetch] = field(default_factory=dict)
+    pending_acks: Mapping[Update, PendingAck] = field(default_factory=dict)
+    pending_pulls: Mapping[int, PendingPull] = field(default_factory=dict)
     tickets: int = 0
-    released: int = 0
+    acknowledged: int = 0
     saving: int = 0
-    saving_seen: Seen | None = None
-    saved: Saved | None = None
+    saving_updates: AppliedUpdates | None = None
+    saved: SavedShard | None = None
 
     def leased(self, now: float) -> bool:
         return now < self.lease_until or not self.rules.fence
@@ -72,8 +72,5 @@ class Primary:
 
     @property
     def deadline(self) -> float | None:
-        """After which nothing may leave for a replica any more."""
+        """When the lease ends: nothing may be sent to a tile after it."""
         return self.lease_until if self.rules.fence else None
-
-
-Step = tuple[Primary, tuple[Instruction, ...]]

@@ -1,10 +1,10 @@
 """One tile of one replica: fetches parameters, computes the steps of its tasks, pushes their gradients.
 
-    idle --task--> fetching --Params--> computing --Computed--> computing the next step, or idle with a Push under way
+    idle --task--> fetching --PullReply--> computing --Computed--> computing the next step, or idle with a Push under way
               \\________ (own copy) ________/
 
-All tiles of a replica get the same tasks in the same order, so that their exchanges meet. A tile that is lost ends the
-generation: the coordinator gives out a new one, in which every tile starts again with the first task not yet done.
+All tiles of a replica get the same tasks in the same order, so that their exchanges match. Losing a tile ends the
+generation: in the next one every tile starts again with the first task that is not done.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
 
-from .events import Computed, Owner, PeerLost, Received, WorkerEvent
-from .instructions import Cancel, Compute, InstallParams, Instruction, Refused, Send
-from .messages import Params, Payload, Pull, Push, Pushed, Sender, Task, TileDuty, TileStatus
+from .events import Computed, PeerLost, Received, RoleId, WorkerEvent
+from .instructions import Cancel, Compute, Instruction, LoadParams, Refused, Send, Transition
+from .messages import Payload, Pull, PullReply, Push, PushAck, Task, TileAssignment, TileFence, TileStatus
 from .retry import doublings_for, wait
-from .seen import Update
 from .spec import Rules, Spec
-
-Step = tuple["Tile", tuple[Instruction, ...]]
+from .updates import Update
 
 SOONER = 4
 """How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
@@ -30,7 +28,7 @@ refuses it."""
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A push that is not acknowledged yet, sent once or `again`; how often the wait for its answer is doubled."""
+    """A push that is not acknowledged yet. `doublings`: of the wait for its ack; `again`: it was sent more than once."""
 
     update: Update
     version: int
@@ -44,14 +42,14 @@ class Outgoing:
 class Tile:
     """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then.
 
-    `pushed`: what is acknowledged, and of which generation the shard has it; `asks`: how often it asked for the
-    parameters of this step; `doublings`: of the next push's wait for its answer.
+    `pushed`: acknowledged updates, and the generation whose computation the shard has; `asks`: pulls sent for this step;
+    `doublings`: of the next push's wait for its ack.
     """
 
     spec: Spec
     rules: Rules
-    owner: Owner
-    duty: TileDuty
+    role: RoleId
+    assignment: TileAssignment
     phase: Literal["idle", "fetching", "computing", "stuck"] = "idle"
     task: Task | None = None
     index: int = 0
@@ -84,54 +82,56 @@ class Tile:
 
 def status(state: Tile) -> TileStatus:
     """Return the status for the coordinator."""
-    duty = state.duty
-    earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != duty.generation)
+    assignment = state.assignment
+    earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != assignment.generation)
     stuck = state.phase == "stuck"
-    return TileStatus(duty.slot, duty.tile, duty.generation, state.done, stuck, tuple(earlier))
+    return TileStatus(
+        assignment.slot, assignment.tile, assignment.generation, state.done, stuck, tuple(earlier)
+    )
 
 
-def ordered(state: Tile, now: float, duty: TileDuty) -> Step:
-    """Take the coordinator's word on tasks and primary; a task that is withdrawn is given up."""
-    moved = duty.server != state.duty.server
-    wanted = {task.update for task in duty.work}
+def reconcile(state: Tile, now: float, assignment: TileAssignment) -> Transition[Tile]:
+    """Take a new assignment: tasks and primary; a task that is withdrawn is given up."""
+    moved = assignment.server != state.assignment.server
+    wanted = {task.update for task in assignment.work}
     state = replace(
         state,
-        duty=duty,
+        assignment=assignment,
         computed=state.computed & wanted,
         pushed={update: state.pushed[update] for update in wanted & state.pushed.keys()},
         outgoing=tuple(push for push in state.outgoing if push.update in wanted),
     )
-    state, first = _withdraw(state) if state.task not in (None, *duty.work) else (state, ())
+    state, first = _withdraw(state) if state.task not in (None, *assignment.work) else (state, ())
     state, then = _resend(state, now, moved)
     state, last = _begin(_count_done(state), now)
     return state, first + then + last
 
 
-def step(state: Tile, event: WorkerEvent) -> Step:
+def step(state: Tile, event: WorkerEvent) -> Transition[Tile]:
     state, first = _react(state, event)
     state, then = _resend(state, event.now)
     state, last = _begin(state, event.now)
     return state, first + then + last
 
 
-def _react(state: Tile, event: WorkerEvent) -> Step:
+def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
     match event:
-        case Received(_, _, Params() | Pushed() as message):
+        case Received(_, _, PullReply() | PushAck() as message):
             if state.rules.fence and message.fence != _fence(state):
                 return state, (Refused("of another term or generation", message),)
             return _take(state, event.now, message)
         case Computed():
             return _computed(state, event)
         case PeerLost() if state.phase != "stuck":
-            return replace(state, phase="stuck", task=None), (Cancel(state.owner),)
+            return replace(state, phase="stuck", task=None), (Cancel(state.role),)
     return state, ()
 
 
-def _take(state: Tile, now: float, message: Params | Pushed) -> Step:
-    if isinstance(message, Params):
+def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[Tile]:
+    if isinstance(message, PullReply):
         if state.phase != "fetching" or message.step != state.at:
             return state, ()
-        install = InstallParams(state.owner, message.step, message.payload)
+        install = LoadParams(state.role, message.step, message.payload)
         state = replace(state, phase="computing", fetched=message.step, version=message.version)
         return state, (install, _compute(state))
     for push in state.outgoing:
@@ -147,8 +147,8 @@ def _learnt(state: Tile, push: Outgoing, now: float) -> int:
     return push.doublings if push.again else doublings_for(state.retry, now - push.sent)
 
 
-def _computed(state: Tile, event: Computed) -> Step:
-    """Go on to the task's next step; after its last one, the sum of gradients goes out."""
+def _computed(state: Tile, event: Computed) -> Transition[Tile]:
+    """Go on to the task's next step; after its last one, push the sum of gradients."""
     task = state.task
     if (
         state.phase != "computing"
@@ -169,17 +169,17 @@ def _computed(state: Tile, event: Computed) -> Step:
     return state, _sends(state, (push,))
 
 
-def _begin(state: Tile, now: float) -> Step:
+def _begin(state: Tile, now: float) -> Transition[Tile]:
     """Begin the next task, unless too many pushes are under way."""
     if state.phase != "idle" or len(state.outgoing) >= state.spec.window:
         return state, ()
-    task = next((task for task in state.duty.work if task.update not in state.computed), None)
+    task = next((task for task in state.assignment.work if task.update not in state.computed), None)
     if task is None:
         return state, ()
     return _start_step(replace(state, task=task, index=0), now)
 
 
-def _start_step(state: Tile, now: float) -> Step:
+def _start_step(state: Tile, now: float) -> Transition[Tile]:
     if _must_fetch(state, state.at):
         state = replace(state, phase="fetching", asked=now, asks=0)
         return state, _asks(state)
@@ -192,12 +192,12 @@ def _must_fetch(state: Tile, step: int) -> bool:
 
 
 def _compute(state: Tile) -> Compute:
-    task, index, duty = state.task, state.index, state.duty
+    task, index, assignment = state.task, state.index, state.assignment
     assert task is not None
     return Compute(
-        state.owner,
-        duty.generation,
-        duty.peers,
+        state.role,
+        assignment.generation,
+        assignment.peers,
         task.update,
         index,
         task.batches[index],
@@ -207,15 +207,15 @@ def _compute(state: Tile) -> Compute:
     )
 
 
-def _withdraw(state: Tile) -> Step:
+def _withdraw(state: Tile) -> Transition[Tile]:
     computing = state.phase == "computing"
     state = replace(state, phase="idle", task=None)
-    return state, (Cancel(state.owner),) if computing else ()
+    return state, (Cancel(state.role),) if computing else ()
 
 
 def _count_done(state: Tile) -> Tile:
-    """Everything below the first task that is not acknowledged is done."""
-    work = state.duty.work
+    """Count everything below the first unacknowledged task as done."""
+    work = state.assignment.work
     if not work:
         return state
     left = (task.update.number for task in work if task.update not in state.pushed)
@@ -225,15 +225,17 @@ def _count_done(state: Tile) -> Tile:
 # --- sending -------------------------------------------------------------------------------------------------------
 
 
-def _fence(state: Tile) -> Sender | None:
-    duty = state.duty
-    if duty.server is None:
+def _fence(state: Tile) -> TileFence | None:
+    assignment = state.assignment
+    if assignment.server is None:
         return None
-    return Sender(state.spec.run, duty.tile, duty.server[1], duty.slot, duty.generation)
+    return TileFence(
+        state.spec.run, assignment.tile, assignment.server[1], assignment.slot, assignment.generation
+    )
 
 
-def _resend(state: Tile, now: float, moved: bool = False) -> Step:
-    """Send again what has waited too long for an answer; to a primary that has moved, all as if for the first time."""
+def _resend(state: Tile, now: float, moved: bool = False) -> Transition[Tile]:
+    """Send again what has waited too long for its answer; to a new primary, everything, as if for the first time."""
     asks = state.phase == "fetching" and (
         moved or state.asked + wait(state.retry / SOONER, state.asks) <= now
     )
@@ -251,12 +253,12 @@ def _resend(state: Tile, now: float, moved: bool = False) -> Step:
 
 
 def _sends(state: Tile, pushes: tuple[Outgoing, ...]) -> tuple[Instruction, ...]:
-    fence, server = _fence(state), state.duty.server
+    fence, server = _fence(state), state.assignment.server
     if fence is None or server is None:
         return ()
     return tuple(Send(server[0], Push(fence, push.update, push.version, push.payload)) for push in pushes)
 
 
 def _asks(state: Tile) -> tuple[Instruction, ...]:
-    fence, server = _fence(state), state.duty.server
+    fence, server = _fence(state), state.assignment.server
     return () if fence is None or server is None else (Send(server[0], Pull(fence, state.at)),)

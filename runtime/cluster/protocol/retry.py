@@ -1,14 +1,14 @@
-"""How long to wait for an answer before a message is sent again: twice as long each time, as TCP does (RFC 6298).
+"""Retransmission timeouts: doubled each time a message is sent again, as in TCP (RFC 6298).
 
-What takes long is often no loss but size: a push of all that a tile has, a snapshot. So a sender goes by what the
-answers took; one to a message that was sent twice tells nothing, because nobody knows which of the two was answered
-(Karn and Partridge, 1987), and the longer wait stays.
+A late answer often means a large message, not a lost one. So the timeout follows the time that answers take; the answer
+to a message that was sent twice is no sample, because it may be to either (Karn and Partridge, 1987), and the longer
+timeout stays.
 """
 
 from __future__ import annotations
 
 DOUBLINGS = 3
-"""Times that a wait is doubled at most: what is lost must not be missed for long."""
+"""The most doublings of a wait: what is lost must not be missed for long."""
 
 
 def wait(retry: float, doublings: int) -> float:
@@ -17,5 +17,5 @@ def wait(retry: float, doublings: int) -> float:
 
 
 def doublings_for(retry: float, took: float) -> int:
-    """Return how often to double the wait where answers take so long: to at least twice that, if it may be."""
+    """Return the doublings that make the wait at least twice what an answer took, at most `DOUBLINGS`."""
     return next((n for n in range(DOUBLINGS) if wait(retry, n) >= 2 * took), DOUBLINGS)

@@ -1,9 +1,9 @@
-"""Whether the memory of workers has room for roles: the plan's bytes of all roles there fit under 0.9 of it.
+"""Whether roles fit into the memory of workers: the plan's bytes of a worker's roles must be below 0.9 of it.
 
     a worker's own limit    its roles                        <=  0.9 x limit
     what several share      the roles of all that share it   <=  0.9 x (what is left now + what they hold already)
 
-A worker that says nothing of its memory has room for everything. What has a role keeps it: only new ones are weighed.
+A worker whose memory is not known has room for everything. Only new roles are weighed: none is taken away.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import ceil
 
-from .instructions import Instruction, Note
-from .messages import Memory
-from .table import Step, Table
+from .instructions import Instruction, Note, Transition
+from .messages import WorkerMemory
+from .table import Table
 
 SHARE = 0.9
 
@@ -46,11 +46,11 @@ def missing(table: Table, worker: str, more: int) -> int:
 
 
 def least_missing(table: Table, workers: Iterable[str], more: int) -> int:
-    """Return how many bytes lack where the fewest do; 0 if they fit somewhere, or there is nobody."""
+    """Return the fewest bytes that a worker lacks; 0 if they fit somewhere, or there is no worker."""
     return min((missing(table, worker, more) for worker in workers), default=0)
 
 
-def _total(memories: Iterable[Memory]) -> int:
+def _total(memories: Iterable[WorkerMemory]) -> int:
     memories = tuple(memories)
     return min(memory.free for memory in memories) + sum(memory.held for memory in memories)
 
@@ -74,14 +74,14 @@ def _planned(table: Table, worker: str) -> int:
 
 
 def short_of_replica(table: Table, index: int) -> int:
-    """Return how many bytes lack for a replica that has vacant tiles; 0: they are not what it lacks."""
+    """Return the bytes missing for a replica's vacant tiles; 0: memory is not what it lacks."""
     usable = [name for name, _ in table.usable()]
     vacant = [tile for tile, name in enumerate(table.slots[index].tiles) if name is None]
     return max((least_missing(table, usable, for_tile(table, tile)) for tile in vacant), default=0)
 
 
 def short_of_server(table: Table) -> int:
-    """Return how many bytes lack for a primary, or a standby that is waited for."""
+    """Return the bytes missing for a primary, or for a standby that acknowledgements wait for."""
     return max((_short_of_server(table, index) for index in range(len(table.shards))), default=0)
 
 
@@ -95,7 +95,7 @@ def _short_of_server(table: Table, index: int) -> int:
 
 
 def short(table: Table) -> int:
-    """Return how many bytes lack for the run to go on at all."""
+    """Return the bytes missing for the run to go on at all."""
     if not table.begun or table.finished:
         return 0
     staffed = any(slot.staffed for slot in table.slots)
@@ -104,7 +104,7 @@ def short(table: Table) -> int:
 
 
 def rooms(table: Table) -> Iterator[tuple[str, int]]:
-    """Yield the name of each worker that says something of its memory, and the bytes that it has for its roles."""
+    """Yield the name of each worker whose memory is known, and its bytes for roles."""
     for member in table.members.values():
         if member.memory is not None:
             pool = _total(
@@ -114,8 +114,8 @@ def rooms(table: Table) -> Iterator[tuple[str, int]]:
             yield member.place, int(SHARE * own)
 
 
-def said(table: Table) -> Step:
-    """Say of each replica once that it waits for memory."""
+def said(table: Table) -> Transition[Table]:
+    """Note once of each replica that it waits for memory."""
     done: tuple[Instruction, ...] = ()
     for index, slot in enumerate(table.slots):
         lacking = 0 if slot.staffed or not table.begun else short_of_replica(table, index)

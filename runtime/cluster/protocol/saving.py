@@ -1,10 +1,10 @@
 """Checkpoints: all shards save, then the manifest is committed.
 
-    wanted --> CheckpointRequest to all primaries --> Saved(digest) from all --> CommitManifest --> ManifestWritten
+    requested --> CheckpointRequest to all primaries --> SavedShard(digest) from all --> CommitManifest --> ManifestWritten
 
 A crash anywhere before the rename leaves the last checkpoint as it was. Synchronous, all shards save at the same step.
-Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest. The last one
-of a run that is stopped waits until there are none, that of a run that is given up (deaths.py) for nothing.
+Asynchronous, each saves its own version: leases of updates that not all shards have are in the manifest. The last
+checkpoint of a run that is stopped waits until there are none; that of a run that is given up (deaths.py) does not wait.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .events import ManifestWritten
-from .instructions import CommitManifest, Finish, Instruction, Note
+from .instructions import CommitManifest, Finish, Instruction, Note, Transition
 from .manifest import Manifest, SlotRecord
-from .messages import CheckpointRequest, Saved, Task
-from .seen import Seen
-from .table import Pending, Slot, Step, Table
+from .messages import CheckpointRequest, SavedShard, Task
+from .table import PendingCheckpoint, Slot, Table
+from .updates import AppliedUpdates
 
 
-def save(table: Table, now: float) -> Step:
+def save(table: Table, now: float) -> Transition[Table]:
     """Begin a checkpoint if one is due, gather its parts, commit it when they are all there."""
     if table.finished or not table.begun:
         return table, ()
@@ -30,7 +30,7 @@ def save(table: Table, now: float) -> Step:
 
 
 def begin_last(table: Table) -> Table:
-    """Begin a checkpoint of a run in which no step is done any more: of what all shards have already."""
+    """Begin a checkpoint of a run that makes no progress: of what all shards have already."""
     if not table.begun or table.pool.used == (table.manifest.used if table.manifest is not None else 0):
         return table
     if table.pending is not None and table.pending.at in (None, table.committed):
@@ -38,7 +38,7 @@ def begin_last(table: Table) -> Table:
     return _begin(_forget(table), table.committed if table.spec.synchronous else None)
 
 
-def written(table: Table, event: ManifestWritten) -> Step:
+def written(table: Table, event: ManifestWritten) -> Transition[Table]:
     """Count a checkpoint whose manifest is committed; the last one ends the run."""
     pending = table.pending
     manifest = pending.writing if pending is not None else None
@@ -56,7 +56,7 @@ def request(table: Table) -> CheckpointRequest | None:
     return None if table.pending is None else CheckpointRequest(table.pending.id, table.pending.at)
 
 
-def manifest_of(table: Table, pending: Pending) -> Manifest:
+def manifest_of(table: Table, pending: PendingCheckpoint) -> Manifest:
     """Return the manifest of a checkpoint, as of now."""
     id, run, pool = pending.id, table.spec.run, table.pool
     parts = [pending.parts[i] for i in range(table.spec.tiles)]
@@ -64,7 +64,7 @@ def manifest_of(table: Table, pending: Pending) -> Manifest:
     if pending.at is not None:
         records = (SlotRecord(0, ()),) * len(table.slots)
         return Manifest(id, run, pending.at, digests, records, 0, (), pending.at * len(table.slots))
-    tables = [part.seen for part in parts if part.seen is not None]
+    tables = [part.updates for part in parts if part.updates is not None]
     split = [_split(slot, tables) for slot in table.slots]
     records = tuple(
         SlotRecord(slot.next, found.onward, slot.generation)
@@ -87,8 +87,8 @@ class _Split:
     onward: tuple[Task, ...]
 
 
-def _split(slot: Slot, tables: list[Seen]) -> _Split:
-    """Sort out what is under way: numbers without a gap up to `next` can go on; before a gap, which a lapse leaves, not."""
+def _split(slot: Slot, tables: list[AppliedUpdates]) -> _Split:
+    """Sort the tasks under way: those up to `next` without a gap can go on; those before a gap, left by a lapse, cannot."""
     tasks = (*slot.kept, *slot.leases)
     first = len(tasks)
     while first and tasks[first - 1].update.number == slot.next - (len(tasks) - first) - 1:
@@ -102,7 +102,7 @@ def _split(slot: Slot, tables: list[Seen]) -> _Split:
     return _Split(tuple(held), returned, tasks[first:])
 
 
-def _held_by(task: Task, tables: list[Seen]) -> int:
+def _held_by(task: Task, tables: list[AppliedUpdates]) -> int:
     return sum(task.update in table for table in tables)
 
 
@@ -111,17 +111,23 @@ def _due(table: Table) -> bool:
     periodic = every > 0 and used - table.marked >= every
     # With all steps committed only the last checkpoint, which ends the run, is still to come.
     over = table.spec.synchronous and table.committed == table.spec.steps
-    return table.hopeless_since is None and (table.ending or (not over and (table.wanted or periodic)))
+    return table.hopeless_since is None and (
+        table.ending or (not over and (table.checkpoint_requested or periodic))
+    )
 
 
 def _begin(table: Table, at: int | None) -> Table:
     id = table.checkpoints + 1
     return replace(
-        table, pending=Pending(id, at, table.ending), checkpoints=id, wanted=False, marked=table.pool.used
+        table,
+        pending=PendingCheckpoint(id, at, table.ending),
+        checkpoints=id,
+        checkpoint_requested=False,
+        marked=table.pool.used,
     )
 
 
-def _gather(table: Table, pending: Pending) -> Step:
+def _gather(table: Table, pending: PendingCheckpoint) -> Transition[Table]:
     saved = {i: part for i in range(table.spec.tiles) if (part := _saved(table, i, pending.id)) is not None}
     failed = next((part for part in saved.values() if part.digest is None), None)
     if failed is not None:
@@ -133,13 +139,13 @@ def _gather(table: Table, pending: Pending) -> Step:
     return replace(table, pending=replace(pending, writing=manifest)), (CommitManifest(manifest),)
 
 
-def _saved(table: Table, shard: int, id: int) -> Saved | None:
+def _saved(table: Table, shard: int, id: int) -> SavedShard | None:
     status = table.status(shard)
     return status.saved if status is not None and status.saved is not None and status.saved.id == id else None
 
 
-def _abandon(table: Table, pending: Pending, reason: str) -> Step:
-    """Go on without; a run that was to end here ends with the checkpoint that it has."""
+def _abandon(table: Table, pending: PendingCheckpoint, reason: str) -> Transition[Table]:
+    """Drop the checkpoint; a run that was to end with it ends with the last one."""
     note = Note(f"checkpoint {pending.id} could not be written: {reason}")
     table = _forget(table)
     return _finish(table, table.manifest, (note,)) if pending.final else (table, (note,))
@@ -150,20 +156,20 @@ def _forget(table: Table) -> Table:
     return replace(table, pending=None, slots=slots)
 
 
-def _finish(table: Table, manifest: Manifest | None, done: tuple[Instruction, ...]) -> Step:
+def _finish(table: Table, manifest: Manifest | None, done: tuple[Instruction, ...]) -> Transition[Table]:
     return replace(table, finished=True), (*done, Finish(manifest))
 
 
 def resumed(record: SlotRecord, tiles: int) -> Slot:
-    """Return a replica slot as a checkpoint has it: its leases are computed again where shards lack them."""
-    floor = record.leases[0].update.number if record.leases else record.next
+    """Return a replica slot from a checkpoint: its leases are computed again where shards lack them."""
+    low_water = record.leases[0].update.number if record.leases else record.next
     return Slot(
         (None,) * tiles,
         generation=record.generation,
-        floor=floor,
-        start=floor,
+        low_water=low_water,
+        start=low_water,
         next=record.next,
         leases=record.leases,
         active=bool(record.leases),
-        skipped=((0, floor),),  # these are in the checkpoint, or were declared lost before it
+        skipped=((0, low_water),),  # these are in the checkpoint, or were declared lost before it
     )

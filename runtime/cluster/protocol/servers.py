@@ -2,7 +2,7 @@
 
     no primary, lease over --+-- standby ready ----> promoted, term rises
                              +-- none -------------> restored from the newest checkpoint, term rises, loss declared
-    no standby ----------------> chosen, filled in the background, ready when it holds all that was acknowledged
+    no standby ----------------> chosen, gets snapshot and log, ready when it has all that was acknowledged
     primary's worker drains ---> with a standby ready the lease is not renewed, then as above; what the old primary
                                  holds stays in reserve until the new one has a standby
     suspected link to a tile --> the tile moves (staffing.py); with no room for that, as if the primary's worker drained
@@ -19,22 +19,22 @@ from dataclasses import replace
 
 from . import room
 from .deaths import rolled_back
-from .instructions import DeclareLost, DeclareRollback, Instruction, Note
+from .instructions import DeclareLost, DeclareRollback, Instruction, Note, Transition
 from .messages import Promoted, Reinstated, Restored
-from .seen import Seen, Update
-from .table import Member, Shard, Step, Table
+from .table import Member, ServerPair, Table
+from .updates import AppliedUpdates, Update
 
 
-def repair(table: Table, now: float) -> Step:
-    """Fill the vacant places of all pairs."""
+def repair(table: Table, now: float) -> Transition[Table]:
+    """Fill the vacant roles of all pairs."""
     if not table.begun:
         return table, ()
     done: tuple[Instruction, ...] = ()
     for index in range(len(table.shards)):
-        table, learned = _learn(table, index)
+        table, learned = _note_ready(table, index)
         table, declared = _declare(table, index)
         table, repaired = _fill_primary(table, index, now)
-        table, chosen = _fill_standby(table, index)
+        table, chosen = _choose_standby(table, index)
         done += learned + declared + repaired + chosen
     return table, done
 
@@ -52,7 +52,7 @@ def vacate(table: Table, worker: str) -> Table:
 
 
 def adopt(table: Table, worker: str, member: Member) -> Table:
-    """Return its shards to a worker that was counted as lost, unless they were taken over."""
+    """Give a worker that was counted as lost its shards back, unless they were taken over."""
     for status in member.primaries:
         shard = table.shards[status.shard]
         if shard.primary is None and shard.term == status.term and not shard.blank:
@@ -60,15 +60,15 @@ def adopt(table: Table, worker: str, member: Member) -> Table:
     return table
 
 
-def _learn(table: Table, index: int) -> Step:
+def _note_ready(table: Table, index: int) -> Transition[Table]:
     shard, status = table.shards[index], table.status(index)
-    if status is None or status.ready != shard.filling or shard.standby is None or shard.ready:
+    if status is None or status.ready != shard.incarnation or shard.standby is None or shard.ready:
         return table, ()
     note = Note(f"the standby of shard {index} on {shard.standby} is ready")
     return table.with_shard(index, replace(shard, ready=True, reserve=None)), (note,)
 
 
-def _fill_primary(table: Table, index: int, now: float) -> Step:
+def _fill_primary(table: Table, index: int, now: float) -> Transition[Table]:
     shard = table.shards[index]
     if shard.primary is not None:
         leaves = shard.ready and (table.members[shard.primary].draining or _lonely(table, index))
@@ -85,13 +85,13 @@ def _fill_primary(table: Table, index: int, now: float) -> Step:
     return _restore(table, index) if _given_up(table, shard, now) else (table, ())
 
 
-def _given_up(table: Table, shard: Shard, now: float) -> bool:
-    """Tell whether the worker with the only copy is presumed dead: a stopped process may go on."""
+def _given_up(table: Table, shard: ServerPair, now: float) -> bool:
+    """Tell whether the worker of the only copy is presumed dead: a stopped process may go on."""
     dead = shard.missing is None or shard.missing in table.gone
-    return dead or shard.blank or now > shard.lease_until + table.spec.times.patience
+    return dead or shard.blank or now > shard.lease_until + table.spec.times.grace_period
 
 
-def _promote(table: Table, index: int) -> Step:
+def _promote(table: Table, index: int) -> Transition[Table]:
     shard = table.shards[index]
     promoted = replace(
         shard,
@@ -100,7 +100,7 @@ def _promote(table: Table, index: int) -> Step:
         missing=None,
         standby=None,
         ready=False,
-        origin=Promoted(shard.filling),
+        origin=Promoted(shard.incarnation),
         retiring=False,
         reserve=_reserve(table, shard),
     )
@@ -108,13 +108,13 @@ def _promote(table: Table, index: int) -> Step:
     return table.with_shard(index, promoted), (note,)
 
 
-def _reserve(table: Table, shard: Shard) -> tuple[str, int] | None:
+def _reserve(table: Table, shard: ServerPair) -> tuple[str, int] | None:
     """Keep a retired primary, unless its successor may acknowledge alone what it would then lack."""
     kept = shard.retiring and shard.primary is not None and table.spec.durability == "standby"
     return (shard.primary, shard.term) if kept and shard.primary is not None else None
 
 
-def _reinstate(table: Table, index: int, worker: str, term: int) -> Step:
+def _reinstate(table: Table, index: int, worker: str, term: int) -> Transition[Table]:
     """Give a shard back to its retired primary: without a standby the successor has acknowledged nothing."""
     shard = table.shards[index]
     reinstated = replace(
@@ -129,20 +129,20 @@ def _reinstate(table: Table, index: int, worker: str, term: int) -> Step:
     return table.with_shard(index, reinstated), (note,)
 
 
-def _restore(table: Table, index: int) -> Step:
+def _restore(table: Table, index: int) -> Transition[Table]:
     shard, worker = table.shards[index], _best_primary(table, index)
     if worker is None:
         return table, ()
     lost, checkpoint = not shard.blank, table.manifest.id if table.manifest else None
     if lost and table.spec.synchronous:
         return _roll_back(table, index)
-    restored = Shard(
+    restored = ServerPair(
         shard.term + 1,
-        shard.filling,
+        shard.incarnation,
         worker,
         origin=Restored(checkpoint),
         blank=False,
-        promised=tuple(slot.floor for slot in table.slots) if lost else None,
+        acknowledged=tuple(slot.low_water for slot in table.slots) if lost else None,
     )
     table = table.with_shard(index, restored)
     note = Note(f"shard {index} begins on {worker} with {_named(checkpoint)}, term {restored.term}")
@@ -152,19 +152,19 @@ def _restore(table: Table, index: int) -> Step:
 def _begin_again(table: Table) -> Table:
     """Restart all replicas: the restored shard may lack updates under way."""
     slots = tuple(
-        replace(slot, generation=slot.generation + 1, start=max(slot.start, slot.floor))
+        replace(slot, generation=slot.generation + 1, start=max(slot.start, slot.low_water))
         for slot in table.slots
     )
     return replace(table, slots=slots).enrolled()
 
 
-def _roll_back(table: Table, index: int) -> Step:
+def _roll_back(table: Table, index: int) -> Transition[Table]:
     step = table.manifest.step or 0 if table.manifest else 0
     checkpoint = table.manifest.id if table.manifest else None
     shards = tuple(
-        Shard(
+        ServerPair(
             shard.term + 1,
-            shard.filling,
+            shard.incarnation,
             shard.primary,
             origin=Restored(checkpoint),
             lease_until=shard.lease_until,
@@ -180,28 +180,28 @@ def _roll_back(table: Table, index: int) -> Step:
     return rolled_back(table.enrolled()), (declared,)
 
 
-def _declare(table: Table, index: int) -> Step:
-    """Declare the acknowledged updates that a restored shard lacks, once it has reported its table."""
+def _declare(table: Table, index: int) -> Transition[Table]:
+    """Declare the acknowledged updates that a restored shard lacks, once its heartbeat says which it has."""
     shard, status = table.shards[index], table.status(index)
-    if shard.promised is None or status is None or status.found is None:
+    if shard.acknowledged is None or status is None or status.restored is None:
         return table, ()
     lost = tuple(
         Update(slot, number)
-        for slot, floor in enumerate(shard.promised)
-        for number in range(status.found.slots[slot].floor, floor)
-        if _was_lost(table, status.found, Update(slot, number))
+        for slot, low_water in enumerate(shard.acknowledged)
+        for number in range(status.restored.slots[slot].low_water, low_water)
+        if _was_lost(table, status.restored, Update(slot, number))
     )
     assert isinstance(shard.origin, Restored)
     declared = DeclareLost(index, shard.origin.checkpoint, lost)
-    return table.with_shard(index, replace(shard, promised=None)), (declared,)
+    return table.with_shard(index, replace(shard, acknowledged=None)), (declared,)
 
 
-def _was_lost(table: Table, found: Seen, update: Update) -> bool:
+def _was_lost(table: Table, found: AppliedUpdates, update: Update) -> bool:
     skipped = any(first <= update.number < stop for first, stop in table.slots[update.slot].skipped)
     return update not in found and not skipped
 
 
-def _fill_standby(table: Table, index: int) -> Step:
+def _choose_standby(table: Table, index: int) -> Transition[Table]:
     shard = table.shards[index]
     if shard.standby is not None and table.members[shard.standby].draining:
         shard = replace(shard, standby=None, ready=False, retiring=False)
@@ -213,11 +213,11 @@ def _fill_standby(table: Table, index: int) -> Step:
         return table, ()
     note = Note(f"the standby of shard {index} is to be filled on {worker}")
     reserve = shard.reserve if worker != _keeper(shard) else None
-    shard = replace(shard, standby=worker, ready=False, filling=shard.filling + 1, reserve=reserve)
+    shard = replace(shard, standby=worker, ready=False, incarnation=shard.incarnation + 1, reserve=reserve)
     return table.with_shard(index, shard), (note,)
 
 
-def _keeper(shard: Shard) -> str | None:
+def _keeper(shard: ServerPair) -> str | None:
     """Return the worker of the retired primary's reserve."""
     return shard.reserve[0] if shard.reserve is not None else None
 
@@ -225,8 +225,8 @@ def _keeper(shard: Shard) -> str | None:
 # --- suspected links -----------------------------------------------------------------------------------------------
 
 
-def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> Step:
-    """Let primaries move to their standbys that keep tiles from finding room, because few reach them."""
+def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> Transition[Table]:
+    """Move primaries that few workers reach to their standbys, so that tiles find room."""
     done: tuple[Instruction, ...] = ()
     for index in shards if table.rules.part_servers else ():
         shard = table.shards[index]
@@ -240,7 +240,7 @@ def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> 
 
 
 def _lonely(table: Table, index: int) -> bool:
-    """Tell whether a primary reaches neither its standby nor another one, and the standby would."""
+    """Tell whether a primary reaches neither its standby nor another candidate, and its standby would reach one."""
     shard = table.shards[index]
     if shard.primary is None or shard.standby is None or _reaches(table, shard.primary, shard.standby):
         return False
@@ -248,7 +248,7 @@ def _lonely(table: Table, index: int) -> bool:
 
 
 def _replaceable(table: Table, index: int, primary: str) -> bool:
-    """Tell whether a primary does not reach its standby, and would reach another one."""
+    """Tell whether a primary does not reach its standby, but another candidate."""
     shard = table.shards[index]
     return (
         not shard.retiring
@@ -289,7 +289,7 @@ def _best_primary(table: Table, index: int) -> str | None:
 def _best_standby(table: Table, index: int, primary: str) -> str | None:
     """Prefer one that the primary reaches, then another machine than the primary's, never its process.
 
-    Only at need one that has a copy in reserve.
+    The worker of the reserve copy only if there is no other.
     """
     host, keeper = table.members[primary].host, _keeper(table.shards[index])
 

@@ -14,33 +14,31 @@ class Times:
     """Seconds, each by the clock of whoever counts them, which never jumps, and goes on while its machine sleeps.
 
     `drift` bounds how much faster or slower any clock runs than true time; leases are safe as long as it holds.
-    Raises ValueError for a `doubt` that short pauses of a worker could fill.
+    Raises ValueError for a `link_timeout` that short pauses of a worker could fill.
     """
 
-    beat: float = 0.25  # between two reports of a worker
-    silence: float = 1.5  # without a report, after which a worker counts as lost
-    lease: float = 1.0  # how long a primary may answer after the report that its lease replies to
+    heartbeat_interval: float = 0.25
+    failure_timeout: float = 1.5  # without a heartbeat, after which a worker counts as lost
+    lease: float = 1.0  # how long a primary may answer after the heartbeat that granted its lease
     retry: float = 0.5  # before a message that was not answered is sent again
-    patience: float = 10.0  # with a silent worker that holds the only copy of a shard, before it is given up
-    doubt: float = (
-        3.0  # without an acknowledgement from a peer, after which a worker says that it cannot reach it
-    )
+    grace_period: float = 10.0  # for the lost worker of a shard's only copy to come back
+    link_timeout: float = 3.0  # without an acknowledgement, after which a peer counts as unreachable
     suspicion: float = (
-        30.0  # for which roles then keep off the link between the two; twice as long if it comes back
+        30.0  # for which roles keep off a suspected link; twice as long each time that it comes back
     )
     drift: float = 0.02
-    futility: float = 60.0  # in which processes end and no step is finished, before a run is given up
+    no_progress_timeout: float = 60.0  # of processes that end and no finished step, before a run is given up
 
     def __post_init__(self) -> None:
-        if self.doubt < 3 * self.gap:
+        if self.link_timeout < 3 * self.max_heartbeat_gap:
             raise ValueError(
                 "a worker that stands still twice in a row would be taken for one that is cut off"
             )
 
     @property
-    def gap(self) -> float:
-        """Between two reports of a worker that is heard all the time, at most."""
-        return 2 * self.beat
+    def max_heartbeat_gap(self) -> float:
+        """The longest time between two heartbeats of a worker that is heard all the time."""
+        return 2 * self.heartbeat_interval
 
     @property
     def until_expired(self) -> float:
@@ -131,8 +129,8 @@ class Rules:
     """
 
     fence: bool = True  # refuse what carries another term or generation, or comes after the lease
-    dedupe: bool = True  # apply an update that was seen already no second time
-    standby_ack: bool = True  # acknowledge only what the standby holds
+    dedupe: bool = True  # apply no update twice
+    standby_ack: bool = True  # acknowledge only what the standby has
     hear_both: bool = True  # suspect a link only while both of its ends are heard
     part_tiles: bool = True  # move tiles off a suspected link
     part_servers: bool = True  # move primaries and standbys off a suspected link

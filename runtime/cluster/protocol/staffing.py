@@ -5,8 +5,8 @@ a tile's worker is lost --+-- a worker has room ---> takes the tile; generation 
 a tile cannot reach another --+-- suspected link ---> one of the two moves, or the primary that it needs (servers.py)
                               +-- a lost exchange --> generation rises, same workers
 
-Of the two ends of a suspected link one is avoided: it gets no tiles, and at need gives its own away. Only if there is no
-other room it is taken, too, where it reaches all whom a tile needs; at last all tiles of the replica are placed anew.
+One end of each suspected link is avoided: it gets no tiles, and gives its own away if need be. If there is no other room
+it is used where it reaches all that a tile needs; failing that, all tiles of the replica are placed anew.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import room, servers
-from .instructions import DeclareLapsed, Instruction, Note
+from .instructions import DeclareLapsed, Instruction, Note, Transition
 from .links import shunned
-from .table import Slot, Step, Table
+from .table import Slot, Table
 
 
-def staff(table: Table, now: float) -> Step:
-    """Fill the vacant tiles of all replicas, those that only lack some first."""
+def staff(table: Table, now: float) -> Transition[Table]:
+    """Assign the vacant tiles of all replicas, the most complete replicas first."""
     if not table.begun:
         return table, ()
     done: tuple[Instruction, ...] = ()
@@ -43,7 +43,7 @@ def vacate(table: Table, worker: str) -> Table:
     return table
 
 
-def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Step:
+def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Transition[Table]:
     slot = table.slots[index]
     tiles = _parted(table, slot, avoided)
     if slot.staffed and tiles == slot.tiles:
@@ -69,16 +69,16 @@ def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Step:
     return _lapse(table, index, slot)
 
 
-def _make_room(table: Table) -> Step:
-    """Let a replica lapse, if others compute, where no memory is left for a server that all wait for."""
+def _make_room(table: Table) -> Transition[Table]:
+    """Let a replica lapse, if others compute, when there is no memory for a server that all wait for."""
     staffed = [index for index, slot in enumerate(table.slots) if slot.staffed]
     if len(staffed) < 2 or not room.short_of_server(table):
         return table, ()
     return _lapse(table, staffed[-1], table.slots[staffed[-1]])
 
 
-def _begin_again(table: Table, index: int, slot: Slot) -> Step:
-    """Let a replica begin its step again whose tiles lost an exchange."""
+def _begin_again(table: Table, index: int, slot: Slot) -> Transition[Table]:
+    """Begin a replica's step again when its tiles lost an exchange."""
     if not any(status is not None and status.stuck for status in table.tile_statuses(index)):
         return table, ()
     note = Note(f"replica {index} lost an exchange between its tiles and begins its step again")
@@ -91,11 +91,11 @@ def _others_compute(table: Table, index: int) -> bool:
 
 # --- choosing workers ----------------------------------------------------------------------------------------------
 
-Tiles = tuple[str | None, ...]
+TileWorkers = tuple[str | None, ...]
 
 
-def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> Tiles:
-    """Return the workers of a replica without those that do not reach another one, or the primary of their tile."""
+def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
+    """Return a replica's workers without those that do not reach another one, or the primary of their tile."""
     tiles = slot.tiles
     if not avoided:
         return tiles
@@ -109,12 +109,12 @@ def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> Tiles:
     return tiles
 
 
-def _without(tiles: Tiles, workers: tuple[str, ...]) -> Tiles:
+def _without(tiles: TileWorkers, workers: tuple[str, ...]) -> TileWorkers:
     return tuple(None if name in workers else name for name in tiles)
 
 
-def _fill(table: Table, index: int, tiles: Tiles, excluded: tuple[str, ...]) -> Tiles | None:
-    """Return workers for all tiles of a replica, those that it has and others; None if there is no room."""
+def _fill(table: Table, index: int, tiles: TileWorkers, excluded: tuple[str, ...]) -> TileWorkers | None:
+    """Return workers for all tiles of a replica, its own ones first; None if there is no room."""
     for tile in [i for i, name in enumerate(tiles) if name is None]:
         table = table.with_slot(index, replace(table.slots[index], tiles=tiles))
         worker = _best(table, index, tile, excluded)
@@ -142,7 +142,7 @@ def _tiles(table: Table, worker: str) -> int:
     return sum(slot.tiles.count(worker) for slot in table.slots)
 
 
-def _lapse(table: Table, index: int, slot: Slot) -> Step:
+def _lapse(table: Table, index: int, slot: Slot) -> Transition[Table]:
     given_back: tuple[int, ...] = ()
     if not table.spec.synchronous:
         given_back = tuple(batch for task in slot.leases for batch in task.batches)

@@ -1,4 +1,4 @@
-"""The coordinator's table: who is there, who plays which role, what is leased and what is done."""
+"""The coordinator's state: members, roles, leases and progress."""
 
 from __future__ import annotations
 
@@ -7,31 +7,29 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from .deaths import Death
-from .instructions import Instruction
 from .manifest import Manifest
 from .messages import (
-    Live,
-    Memory,
-    Orders,
+    DesiredState,
+    LiveReplica,
     PrimaryStatus,
     Promoted,
     Reinstated,
     Restored,
     Roster,
-    Saved,
+    SavedShard,
     Task,
     TileStatus,
+    WorkerMemory,
 )
 from .spec import Rules, Spec
-
-Step = tuple["Table", tuple[Instruction, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A worker: its newest report (`number`, `echo` its sending time there, `heard` its coming here), its orders.
+    """A worker. `number`, `echo` (when it was sent, by the worker's clock) and `heard` (when it came, by ours) are those
+    of its newest heartbeat; `desired` is the state last sent to it, at `answered`.
 
-    `steady`: since when no two of its reports have come far apart.
+    `steady`: since when no two of its heartbeats have come far apart.
     """
 
     host: str
@@ -44,17 +42,17 @@ class Member:
     primaries: tuple[PrimaryStatus, ...]
     draining: bool = False
     drained: bool = False
-    ordered: Orders | None = None
+    desired: DesiredState | None = None
     answered: float = -inf
     steady: float = -inf
-    memory: Memory | None = None
+    memory: WorkerMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A replica slot. `tiles`: their workers; all None: nobody computes it.
 
-    Updates below `floor` are acknowledged by all shards, `leases` are under way, `next` has never been given out.
+    Updates below `low_water` are acknowledged by all shards, `leases` are under way, `next` has never been given out.
     `kept`: leases that were done while a checkpoint is made. `active`: counts for staleness from `start` on, which all
     shards know once their roster is at `since` (`confirmed`). `skipped`: numbers that were never given out.
     `short`: bytes of memory that lack for its vacant tiles.
@@ -62,7 +60,7 @@ class Slot:
 
     tiles: tuple[str | None, ...]
     generation: int = 0
-    floor: int = 0
+    low_water: int = 0
     start: int = 0
     next: int = 0
     leases: tuple[Task, ...] = ()
@@ -79,16 +77,16 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """A shard's pair of servers. `missing`: the last primary, while there is none; `lease_until`: by our clock.
+class ServerPair:
+    """A shard's primary and standby. `missing`: the last primary, while there is none; `lease_until`: by our clock.
 
-    `ready`: the standby holds all that was acknowledged. `retiring`: the lease runs out on purpose. `reserve`: the
-    retired primary and its term, kept until the shard has two copies again. `blank`: it holds no acknowledged
-    updates. `promised`: the floors of the slots when it was restored after a loss, until that is declared.
+    `ready`: the standby has all that was acknowledged. `retiring`: the lease is not renewed, on purpose. `reserve`: the
+    retired primary and its term, kept until the shard has two copies again. `blank`: it has no acknowledged
+    updates. `acknowledged`: the low-water marks of the slots when it was restored after a loss, until the loss is declared.
     """
 
     term: int = 0
-    filling: int = 0
+    incarnation: int = 0
     primary: str | None = None
     missing: str | None = None
     standby: str | None = None
@@ -98,11 +96,11 @@ class Shard:
     retiring: bool = False
     reserve: tuple[str, int] | None = None
     blank: bool = True
-    promised: tuple[int, ...] | None = None
+    acknowledged: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class BatchPool:
     """Batch numbers: `fresh` and above are untouched, `returned` were leased and given back, `used` are done."""
 
     fresh: int = 0
@@ -111,19 +109,19 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingCheckpoint:
     """A checkpoint being made: the `parts` that are written, by shard; then `writing` the manifest."""
 
     id: int
     at: int | None
     final: bool
-    parts: Mapping[int, Saved] = field(default_factory=dict)
+    parts: Mapping[int, SavedShard] = field(default_factory=dict)
     writing: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A link between two workers is avoided `until` then: for so many `seconds` this time."""
+    """A link between two workers is avoided until `until`: for `seconds` this time."""
 
     until: float
     seconds: float
@@ -134,33 +132,32 @@ class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
-    since when nobody's roles have changed. `orders`: how many were sent, to anybody. Each is numbered by
-    it, so that a worker that was thought lost and wakes up finds them newer than all that it has obeyed. `deaths`: of
-    processes since the last finished step; `rollbacks`, and `rollback_deaths` that caused
-    them: since the most batches that were ever `reached`; `hopeless_since`: a last checkpoint is made before the run is
-    `given_up`. `suspicions`: by the two ends of a link in
-    order, those just over, too; `apart`: whom each worker does not reach, as far as suspected now.
+    since when nobody's roles have changed. `version`: of the last desired state sent to anybody: a worker that was
+    thought lost and wakes up finds the next one newer than its own. `deaths`: since the last finished step;
+    `rollbacks`, and the `rollback_deaths` that caused them: since the run had its most batches, `reached`;
+    `hopeless_since`: a last checkpoint is made before the run is `given_up`. `suspicions`: by the sorted ends of a link,
+    also those just over; `apart`: the workers that each one does not reach, by the suspicions that hold now.
     """
 
     spec: Spec
     slots: tuple[Slot, ...]
-    shards: tuple[Shard, ...]
-    pool: Pool = field(default_factory=Pool)
+    shards: tuple[ServerPair, ...]
+    pool: BatchPool = field(default_factory=BatchPool)
     members: Mapping[str, Member] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     roster: Roster = field(default_factory=lambda: Roster(0, ()))
     committed: int = 0
-    pending: Pending | None = None
+    pending: PendingCheckpoint | None = None
     manifest: Manifest | None = None
     checkpoints: int = 0
     marked: int = 0
     begun: bool = False
-    wanted: bool = False
+    checkpoint_requested: bool = False
     stopping: bool = False
     finished: bool = False
     due: float = inf
     settled: float = -inf
-    orders: int = 0
+    version: int = 0
     deaths: tuple[Death, ...] = ()
     rollbacks: int = 0
     rollback_deaths: tuple[Death, ...] = ()
@@ -188,8 +185,8 @@ class Table:
 
     @property
     def ending(self) -> bool:
-        """The next checkpoint is the last. A run that is to stop first ends what it has begun, so that all shards have
-        the same updates; of a synchronous one a step is begun anew.
+        """Whether the next checkpoint is the last. An asynchronous run that is to stop first finishes what is leased, so
+        that all shards have the same updates.
         """
         return self.complete or (self.stopping and (self.spec.synchronous or not self.leased))
 
@@ -232,12 +229,12 @@ class Table:
     def with_slot(self, index: int, slot: Slot) -> Table:
         return replace(self, slots=(*self.slots[:index], slot, *self.slots[index + 1 :]))
 
-    def with_shard(self, index: int, shard: Shard) -> Table:
+    def with_shard(self, index: int, shard: ServerPair) -> Table:
         return replace(self, shards=(*self.shards[:index], shard, *self.shards[index + 1 :]))
 
     def enrolled(self) -> Table:
-        """Return the table with the roster that its slots make; the version rises if it is another one."""
-        live = tuple(Live(i, s.generation, s.start) for i, s in enumerate(self.slots) if s.active)
+        """Return the table with the roster of its active slots; the version rises if it changed."""
+        live = tuple(LiveReplica(i, s.generation, s.start) for i, s in enumerate(self.slots) if s.active)
         if live == self.roster.live:
             return self
         return replace(self, roster=Roster(self.roster.version + 1, live))

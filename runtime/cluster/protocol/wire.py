@@ -3,8 +3,8 @@
     Push(fence, update, version, payload)  ->  {"kind": "Push", "fence": {...}, "update": {...}, "version": 3, "payload": 0}
                                                and (payload,)
 
-A value that is not of the type that its field is annotated with makes a whole message malformed: nothing is guessed, and
-no name in it is looked up anywhere but among the messages.
+A value that is not of its field's type makes the whole message malformed. Nothing is guessed, and names are looked up
+among the messages alone.
 """
 
 from __future__ import annotations
@@ -18,36 +18,68 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .manifest import Manifest
 from .messages import (
-    Books,
-    Ended,
-    Fill,
-    Held,
-    Log,
+    AppendAck,
+    AppendEntries,
+    DesiredState,
+    Heartbeat,
+    InstallSnapshot,
     Message,
-    Orders,
-    Params,
     Payload,
+    ProcessExited,
     Pull,
+    PullReply,
     Push,
-    Pushed,
-    Report,
+    PushAck,
+    ShardMetadata,
 )
+from .updates import SlotUpdates
+
+_STORED_KINDS: Mapping[type[Any], str] = {ShardMetadata: "Books"}
+_STORED_FIELDS: Mapping[type[Any], Mapping[str, str]] = {
+    ShardMetadata: {"updates": "seen"},
+    SlotUpdates: {"low_water": "floor", "generations": "takes"},
+}
+"""The names that checkpoints have for them since version 0.1."""
+
+
+def _kind_name(kind: type[Any]) -> str:
+    return _STORED_KINDS.get(kind, kind.__name__)
+
+
+def _field_name(kind: type[Any], attribute: str) -> str:
+    return _STORED_FIELDS.get(kind, {}).get(attribute, attribute)
+
 
 KINDS: Mapping[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (Push, Pushed, Pull, Params, Fill, Log, Held, Orders, Report, Ended, Manifest, Books)
+    _kind_name(kind): kind
+    for kind in (
+        Push,
+        PushAck,
+        Pull,
+        PullReply,
+        InstallSnapshot,
+        AppendEntries,
+        AppendAck,
+        DesiredState,
+        Heartbeat,
+        ProcessExited,
+        Manifest,
+        ShardMetadata,
+    )
 }
 
 
 class Malformed(ValueError):
-    """Data that is no message; the text begins with the place in it."""
+    """Data that is no message; the text begins with the field."""
 
 
-def pack(value: Message | Ended | Manifest | Books) -> tuple[dict[str, Any], tuple[Payload, ...]]:
+def pack(
+    value: Message | ProcessExited | Manifest | ShardMetadata,
+) -> tuple[dict[str, Any], tuple[Payload, ...]]:
     """Return a message as JSON data, and its payloads in the order of their numbers in it."""
     payloads: list[Payload] = []
     data = _pack(type(value), value, payloads)
-    return {"kind": type(value).__name__, **data}, tuple(payloads)
+    return {"kind": _kind_name(type(value)), **data}, tuple(payloads)
 
 
 def unpack(data: Any, payloads: Sequence[Payload] = ()) -> Any:
@@ -62,7 +94,9 @@ def _pack(kind: Any, value: Any, payloads: list[Payload]) -> Any:
     if is_dataclass(value):
         own: Any = type(value)
         types_of = _types(own)
-        data = {name: _pack(types_of[name], getattr(value, name), payloads) for name in types_of}
+        data = {
+            _field_name(own, name): _pack(types_of[name], getattr(value, name), payloads) for name in types_of
+        }
         return {"kind": type(value).__name__, **data} if len(_dataclasses(kind)) > 1 else data
     if isinstance(value, tuple):
         return [_pack(item, part, payloads) for item, part in zip(_items(kind, value), value, strict=True)]
@@ -132,11 +166,14 @@ def _unpack_sequence(kind: Any, data: Any, payloads: Sequence[Payload], place: s
 
 
 def _unpack_dataclass(kind: Any, data: Any, payloads: Sequence[Payload], place: str) -> Any:
-    expected = _types(kind)
+    expected = {_field_name(kind, name): name for name in _types(kind)}
     if not isinstance(data, dict) or set(data) != set(expected):
         raise Malformed(f"{place}: expected the fields {', '.join(expected)}")
     return kind(
-        **{name: _unpack(expected[name], value, payloads, f"{place}.{name}") for name, value in data.items()}
+        **{
+            expected[name]: _unpack(_types(kind)[expected[name]], value, payloads, f"{place}.{name}")
+            for name, value in data.items()
+        }
     )
 
 

@@ -1,7 +1,7 @@
-"""All roles of one process: obeys the coordinator's orders, routes messages and events, reports what is.
+"""All roles of one process: reconciles them with the desired state, routes messages and events, sends heartbeats.
 
-Control is by state, not by command: an order lists all that the worker is to be, a report all that it is. A lost,
-repeated or late one does no harm, because the next says the same and their numbers rise.
+Control is by state, not by command: a desired state lists all roles that the worker is to have, a heartbeat all that it
+has. A lost, repeated or late one does no harm, because the next says the same and their numbers rise.
 """
 
 from __future__ import annotations
@@ -14,45 +14,43 @@ from typing import assert_never
 from . import lead as leading
 from . import replica as computing
 from . import standby as waiting
-from .events import COORDINATOR, Measured, Owner, Received, Tick, Unreached, WorkerEvent
-from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped
+from .events import COORDINATOR, MemoryMeasured, PeersUnreachable, Received, RoleId, Tick, WorkerEvent
+from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped, Transition
 from .messages import (
-    MOST_NAMED,
-    Fill,
-    Held,
-    Log,
-    Memory,
+    MAX_UNREACHABLE,
+    AppendAck,
+    AppendEntries,
+    DesiredState,
+    Heartbeat,
+    InstallSnapshot,
     Message,
-    Orders,
-    Pair,
-    Params,
-    PrimaryDuty,
+    PrimaryAssignment,
     Promoted,
     Pull,
+    PullReply,
     Push,
-    Pushed,
+    PushAck,
     Reinstated,
-    Report,
-    ReserveDuty,
+    ReserveAssignment,
     Restored,
-    StandbyDuty,
-    TileDuty,
+    StandbyAssignment,
+    StandbyFence,
+    TileAssignment,
+    WorkerMemory,
 )
 from .primary import Primary
 from .replica import Tile
 from .spec import Rules, Spec
 from .standby import Standby
 
-Step = tuple["Worker", tuple[Instruction, ...]]
-Server = Primary | Standby
-ServerDuty = PrimaryDuty | StandbyDuty | ReserveDuty
+ServerRole = Primary | Standby
+ServerAssignment = PrimaryAssignment | StandbyAssignment | ReserveAssignment
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """`name`: of this incarnation, never used again; `orders`: the newest obeyed; `lives`: roles begun so far.
-
-    `unreached`: peers that acknowledge nothing.
+    """`name`: of this process, never used again; `version`: of the desired state that it has; `unreachable`: peers that
+    acknowledge nothing.
     """
 
     spec: Spec
@@ -62,16 +60,16 @@ class Worker:
     place: str
     capacity: int
     tiles: Mapping[tuple[int, int], Tile] = field(default_factory=dict)
-    servers: Mapping[int, Server] = field(default_factory=dict)
-    orders: int = 0
-    lives: int = 0
-    unreached: tuple[str, ...] = ()
-    reports: int = 0
-    beat: float = -inf
-    said: tuple[object, ...] = ()
+    servers: Mapping[int, ServerRole] = field(default_factory=dict)
+    version: int = 0
+    roles_begun: int = 0
+    unreachable: tuple[str, ...] = ()
+    heartbeats: int = 0
+    last_heartbeat: float = -inf
+    last_status: tuple[object, ...] = ()
     timer: float = inf
     stopped: bool = False
-    memory: Memory | None = None
+    memory: WorkerMemory | None = None
 
 
 def begin(
@@ -82,89 +80,95 @@ def begin(
     place: str = "",
     capacity: int = 1,
     rules: Rules | None = None,
-    memory: Memory | None = None,
-) -> Step:
+    memory: WorkerMemory | None = None,
+) -> Transition[Worker]:
     """Join a run; `capacity`: how many tiles the process can hold."""
-    return _report(Worker(spec, rules or Rules(), name, host, place or name, capacity, memory=memory), now)
+    return _heartbeat(Worker(spec, rules or Rules(), name, host, place or name, capacity, memory=memory), now)
 
 
-def step(state: Worker, event: WorkerEvent) -> Step:
-    """Dispatch an event to its role, then report changes."""
+def step(state: Worker, event: WorkerEvent) -> Transition[Worker]:
+    """Dispatch an event to its role, then send a heartbeat if the status changed."""
     if state.stopped:
         return state, ()
     match event:
-        case Received(_, _, Orders() as orders):
-            state, first = _obey(state, event.now, orders)
+        case Received(_, _, DesiredState() as desired):
+            state, first = _reconcile(state, event.now, desired)
         case Received(_, _, message):
             state, first = _route(state, event, message)
         case Tick():
             state, first = _tick(state, event)
-        case Measured(_, memory):
+        case MemoryMeasured(_, memory):
             state, first = replace(state, memory=memory), ()
-        case Unreached(_, peers):
-            state, first = replace(state, unreached=peers[:MOST_NAMED]), ()
+        case PeersUnreachable(_, peers):
+            state, first = replace(state, unreachable=peers[:MAX_UNREACHABLE]), ()
         case _:
-            state, first = _own(state, event, event.owner)
-    state, then = _report(state, event.now)
+            state, first = _own(state, event, event.role)
+    state, then = _heartbeat(state, event.now)
     return state, first + then
 
 
 def peers(state: Worker) -> frozenset[str]:
-    """Return the workers that the roles here send something to."""
-    found = {peer for tile in state.tiles.values() for peer in tile.duty.peers}
-    found |= {tile.duty.server[0] for tile in state.tiles.values() if tile.duty.server is not None}
+    """Return the workers that the roles here send messages to."""
+    found = {peer for tile in state.tiles.values() for peer in tile.assignment.peers}
+    found |= {
+        tile.assignment.server[0] for tile in state.tiles.values() if tile.assignment.server is not None
+    }
     primaries = [server for server in state.servers.values() if isinstance(server, Primary)]
-    found |= {primary.duty.standby[0] for primary in primaries if primary.duty.standby is not None}
+    found |= {
+        primary.assignment.standby[0] for primary in primaries if primary.assignment.standby is not None
+    }
     return frozenset(found - {state.name, ""})
 
 
 # --- routing -------------------------------------------------------------------------------------------------------
 
 
-def _route(state: Worker, event: Received, message: Message) -> Step:
-    """Pass a message to the role that it is for; a kind of message without a role here does not type-check."""
-    if isinstance(message, Report | Orders) or message.fence.run != state.spec.run:
+def _route(state: Worker, event: Received, message: Message) -> Transition[Worker]:
+    """Pass a message to its role; a kind of message that is not named here does not type-check."""
+    if isinstance(message, Heartbeat | DesiredState) or message.fence.run != state.spec.run:
         return state, (Refused("of another run", message),)
     server = state.servers.get(message.fence.shard)
     match message:
-        case Params() | Pushed():
+        case PullReply() | PushAck():
             tile = state.tiles.get((message.fence.slot, message.fence.shard))
             return _with_tile(state, tile, event) if tile is not None else _nobody(state, message)
-        case Push() | Pull() | Held() if isinstance(server, Primary):
+        case Push() | Pull() | AppendAck() if isinstance(server, Primary):
             return _with_server(state, server, event)
-        case Fill() | Log() if isinstance(server, Standby):
+        case InstallSnapshot() | AppendEntries() if isinstance(server, Standby):
             return _with_server(state, server, event)
-        case Push() | Pull() | Held() | Fill() | Log():
+        case Push() | Pull() | AppendAck() | InstallSnapshot() | AppendEntries():
             return _nobody(state, message)
     assert_never(message)
 
 
-def _nobody(state: Worker, message: Message) -> Step:
+def _nobody(state: Worker, message: Message) -> Transition[Worker]:
     return state, (Refused("no such role here", message),)
 
 
-def _own(state: Worker, event: WorkerEvent, owner: Owner) -> Step:
+def _own(state: Worker, event: WorkerEvent, role: RoleId) -> Transition[Worker]:
     """Pass an event about numerics to the role that asked for them, if it is still alive."""
-    if owner.kind == "tile":
-        tile = state.tiles.get((owner.slot, owner.index))
-        return _with_tile(state, tile, event) if tile is not None and tile.owner == owner else (state, ())
-    server = state.servers.get(owner.index)
-    return _with_server(state, server, event) if server is not None and server.owner == owner else (state, ())
+    if role.kind == "tile":
+        tile = state.tiles.get((role.slot, role.index))
+        return _with_tile(state, tile, event) if tile is not None and tile.role == role else (state, ())
+    server = state.servers.get(role.index)
+    return _with_server(state, server, event) if server is not None and server.role == role else (state, ())
 
 
-def _with_tile(state: Worker, tile: Tile, event: WorkerEvent) -> Step:
+def _with_tile(state: Worker, tile: Tile, event: WorkerEvent) -> Transition[Worker]:
     tile, instructions = computing.step(tile, event)
-    return replace(state, tiles={**state.tiles, (tile.duty.slot, tile.duty.tile): tile}), instructions
+    return replace(
+        state, tiles={**state.tiles, (tile.assignment.slot, tile.assignment.tile): tile}
+    ), instructions
 
 
-def _with_server(state: Worker, server: Server, event: WorkerEvent) -> Step:
-    stepped: tuple[Server, tuple[Instruction, ...]] = (
+def _with_server(state: Worker, server: ServerRole, event: WorkerEvent) -> Transition[Worker]:
+    stepped: Transition[ServerRole] = (
         leading.step(server, event) if isinstance(server, Primary) else waiting.step(server, event)
     )
-    return replace(state, servers={**state.servers, server.owner.index: stepped[0]}), stepped[1]
+    return replace(state, servers={**state.servers, server.role.index: stepped[0]}), stepped[1]
 
 
-def _tick(state: Worker, event: Tick) -> Step:
+def _tick(state: Worker, event: Tick) -> Transition[Worker]:
     state = replace(state, timer=inf)
     done: tuple[Instruction, ...] = ()
     for tile in state.tiles.values():
@@ -178,115 +182,119 @@ def _tick(state: Worker, event: Tick) -> Step:
     return state, done
 
 
-# --- orders --------------------------------------------------------------------------------------------------------
+# --- desired state -------------------------------------------------------------------------------------------------
 
 
-def _obey(state: Worker, now: float, orders: Orders) -> Step:
-    """Become what the newest orders say."""
-    if (orders.run, orders.worker) != (state.spec.run, state.name):
-        return state, (Refused("of another run", orders),)
-    if state.rules.fence and orders.version <= state.orders:
-        return state, (Refused("older than the orders obeyed", orders),)
-    state = replace(state, orders=orders.version)
-    state, dropped = _drop(state, orders)
-    lease_until = orders.echo + state.spec.times.lease
+def _reconcile(state: Worker, now: float, desired: DesiredState) -> Transition[Worker]:
+    """Begin, change and drop roles until they are those of the newest desired state."""
+    if (desired.run, desired.worker) != (state.spec.run, state.name):
+        return state, (Refused("of another run", desired),)
+    if state.rules.fence and desired.version <= state.version:
+        return state, (Refused("older than the orders obeyed", desired),)
+    state = replace(state, version=desired.version)
+    state, dropped = _drop(state, desired)
+    lease_until = desired.echo + state.spec.times.lease
     done: list[Instruction] = [*dropped]
-    for primary in orders.primaries:
+    for primary in desired.primaries:
         state, more = _lead(state, now, primary, lease_until if primary.leased else -inf)
         done += more
-    for reserve in orders.reserves:
+    for reserve in desired.reserves:
         state = _retire(state, reserve)
-    for standby in orders.standbys:
+    for standby in desired.standbys:
         state = _stand_by(state, standby)
-    for tile in orders.tiles:
+    for tile in desired.tiles:
         state, more = _compute(state, now, tile)
         done += more
-    if orders.stop:
+    if desired.stop:
         return replace(state, stopped=True), (*done, Stopped())
     return state, tuple(done)
 
 
-def _drop(state: Worker, orders: Orders) -> Step:
-    """Forget the roles that are not listed any more, or only in another generation, term or filling."""
-    generations = {(duty.slot, duty.tile): duty.generation for duty in orders.tiles}
-    tiles = {key: t for key, t in state.tiles.items() if generations.get(key) == t.duty.generation}
-    listed: tuple[ServerDuty, ...] = (*orders.primaries, *orders.standbys, *orders.reserves)
-    duties = {duty.shard: duty for duty in listed}
-    servers = {i: s for i, s in state.servers.items() if i in duties and _continues(s, duties[i])}
-    gone = [t.owner for key, t in state.tiles.items() if key not in tiles]
-    gone += [s.owner for i, s in state.servers.items() if i not in servers]
-    return replace(state, tiles=tiles, servers=servers), tuple(Drop(owner) for owner in gone)
+def _drop(state: Worker, desired: DesiredState) -> Transition[Worker]:
+    """Drop the roles that are not listed any more, or only in another generation, term or incarnation."""
+    generations = {(assignment.slot, assignment.tile): assignment.generation for assignment in desired.tiles}
+    tiles = {key: t for key, t in state.tiles.items() if generations.get(key) == t.assignment.generation}
+    listed: tuple[ServerAssignment, ...] = (*desired.primaries, *desired.standbys, *desired.reserves)
+    assignments = {assignment.shard: assignment for assignment in listed}
+    servers = {i: s for i, s in state.servers.items() if i in assignments and _continues(s, assignments[i])}
+    gone = [t.role for key, t in state.tiles.items() if key not in tiles]
+    gone += [s.role for i, s in state.servers.items() if i not in servers]
+    return replace(state, tiles=tiles, servers=servers), tuple(Drop(role) for role in gone)
 
 
-def _continues(server: Server, duty: ServerDuty) -> bool:
-    """Tell whether a server fulfils a duty, or can with its present state."""
+def _continues(server: ServerRole, assignment: ServerAssignment) -> bool:
+    """Tell whether a server has an assignment, or can take it with its present state."""
     if isinstance(server, Primary):
-        back = isinstance(duty, PrimaryDuty) and duty.origin == Reinstated(server.duty.term)
-        return back or (not isinstance(duty, StandbyDuty) and server.duty.term == duty.term)
-    if isinstance(duty, StandbyDuty):
-        return (server.fence.term, server.fence.filling) == (duty.term, duty.filling)
+        back = isinstance(assignment, PrimaryAssignment) and assignment.origin == Reinstated(
+            server.assignment.term
+        )
+        return back or (
+            not isinstance(assignment, StandbyAssignment) and server.assignment.term == assignment.term
+        )
+    if isinstance(assignment, StandbyAssignment):
+        return (server.fence.term, server.fence.incarnation) == (assignment.term, assignment.incarnation)
     return (
-        isinstance(duty, PrimaryDuty)
-        and duty.origin == Promoted(server.fence.filling)
+        isinstance(assignment, PrimaryAssignment)
+        and assignment.origin == Promoted(server.fence.incarnation)
         and server.ledger is not None
     )
 
 
-def _lead(state: Worker, now: float, duty: PrimaryDuty, lease_until: float) -> Step:
-    server = state.servers.get(duty.shard)
-    if server is None and not isinstance(duty.origin, Restored):
+def _lead(state: Worker, now: float, assignment: PrimaryAssignment, lease_until: float) -> Transition[Worker]:
+    server = state.servers.get(assignment.shard)
+    if server is None and not isinstance(assignment.origin, Restored):
         return state, ()  # what was to be promoted is gone: the coordinator will hear of no such primary
-    state, owner = _new_owner(state, "server", 0, duty.shard)
+    state, role = _new_role(state, "server", 0, assignment.shard)
     if server is None:
-        primary, done = leading.begin(state.spec, state.rules, owner, duty, lease_until)
+        primary, done = leading.begin(state.spec, state.rules, role, assignment, lease_until)
     else:
         if isinstance(server, Standby):
-            server = leading.promote(server, duty, lease_until)
-        primary, done = leading.ordered(server, now, duty, lease_until)
-    return replace(state, servers={**state.servers, duty.shard: primary}), done
+            server = leading.promote(server, assignment, lease_until)
+        primary, done = leading.reconcile(server, now, assignment, lease_until)
+    return replace(state, servers={**state.servers, assignment.shard: primary}), done
 
 
-def _retire(state: Worker, duty: ReserveDuty) -> Worker:
-    server = state.servers.get(duty.shard)
+def _retire(state: Worker, assignment: ReserveAssignment) -> Worker:
+    server = state.servers.get(assignment.shard)
     if not isinstance(server, Primary):
         return state
-    return replace(state, servers={**state.servers, duty.shard: leading.retire(server)})
+    return replace(state, servers={**state.servers, assignment.shard: leading.retire(server)})
 
 
-def _stand_by(state: Worker, duty: StandbyDuty) -> Worker:
-    if duty.shard in state.servers:
+def _stand_by(state: Worker, assignment: StandbyAssignment) -> Worker:
+    if assignment.shard in state.servers:
         return state
-    state, owner = _new_owner(state, "server", 0, duty.shard)
-    fence = Pair(state.spec.run, duty.shard, duty.term, duty.filling)
-    standby = Standby(state.spec, state.rules, owner, fence)
-    return replace(state, servers={**state.servers, duty.shard: standby})
+    state, role = _new_role(state, "server", 0, assignment.shard)
+    fence = StandbyFence(state.spec.run, assignment.shard, assignment.term, assignment.incarnation)
+    standby = Standby(state.spec, state.rules, role, fence)
+    return replace(state, servers={**state.servers, assignment.shard: standby})
 
 
-def _compute(state: Worker, now: float, duty: TileDuty) -> Step:
-    tile = state.tiles.get((duty.slot, duty.tile))
+def _compute(state: Worker, now: float, assignment: TileAssignment) -> Transition[Worker]:
+    tile = state.tiles.get((assignment.slot, assignment.tile))
     if tile is None:
-        state, owner = _new_owner(state, "tile", duty.slot, duty.tile)
-        tile = Tile(state.spec, state.rules, owner, duty)
-    tile, done = computing.ordered(tile, now, duty)
-    return replace(state, tiles={**state.tiles, (duty.slot, duty.tile): tile}), done
+        state, role = _new_role(state, "tile", assignment.slot, assignment.tile)
+        tile = Tile(state.spec, state.rules, role, assignment)
+    tile, done = computing.reconcile(tile, now, assignment)
+    return replace(state, tiles={**state.tiles, (assignment.slot, assignment.tile): tile}), done
 
 
-def _new_owner(state: Worker, kind: str, slot: int, index: int) -> tuple[Worker, Owner]:
-    return replace(state, lives=state.lives + 1), Owner(kind, slot, index, state.lives + 1)
+def _new_role(state: Worker, kind: str, slot: int, index: int) -> tuple[Worker, RoleId]:
+    return replace(state, roles_begun=state.roles_begun + 1), RoleId(kind, slot, index, state.roles_begun + 1)
 
 
-# --- reports -------------------------------------------------------------------------------------------------------
+# --- heartbeats ----------------------------------------------------------------------------------------------------
 
 
-def _report(state: Worker, now: float) -> Step:
-    """Report what is new at once, and everything now and then; then see to the timer."""
+def _heartbeat(state: Worker, now: float) -> Transition[Worker]:
+    """Send a heartbeat when the status changed or an interval has passed; then set the timer."""
     tiles = tuple(computing.status(tile) for tile in state.tiles.values())
     primaries = tuple(leading.status(s) for s in state.servers.values() if isinstance(s, Primary))
-    said = (tiles, primaries, state.unreached)
-    if said == state.said and now < state.beat + state.spec.times.beat:
+    status = (tiles, primaries, state.unreachable)
+    if status == state.last_status and now < state.last_heartbeat + state.spec.times.heartbeat_interval:
         return _set_timer(state, now, ())
-    number = state.reports + 1
-    report = Report(
+    number = state.heartbeats + 1
+    heartbeat = Heartbeat(
         state.spec.run,
         state.name,
         number,
@@ -296,17 +304,17 @@ def _report(state: Worker, now: float) -> Step:
         state.capacity,
         tiles,
         primaries,
-        state.unreached,
+        state.unreachable,
         state.memory,
     )
-    state = replace(state, reports=number, beat=now, said=said)
-    return _set_timer(state, now, (Send(COORDINATOR, report),))
+    state = replace(state, heartbeats=number, last_heartbeat=now, last_status=status)
+    return _set_timer(state, now, (Send(COORDINATOR, heartbeat),))
 
 
-def _set_timer(state: Worker, now: float, done: tuple[Instruction, ...]) -> Step:
+def _set_timer(state: Worker, now: float, done: tuple[Instruction, ...]) -> Transition[Worker]:
     wakes = [tile.wakes for tile in state.tiles.values()]
     wakes += [server.wakes for server in state.servers.values() if isinstance(server, Primary)]
-    at = max(now, min((state.beat + state.spec.times.beat, *wakes)))
+    at = max(now, min((state.last_heartbeat + state.spec.times.heartbeat_interval, *wakes)))
     if at == state.timer:
         return state, done
     return replace(state, timer=at), (*done, SetTimer(at))

@@ -18,7 +18,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.process.stopping import SIGNALS
 
-from .connection import PATIENCE, lost
+from .connection import CONTROL_TIMEOUT, lost
 
 LOCAL = "local"
 ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
@@ -70,7 +70,7 @@ def workers_of(client: Client) -> dict[str, Any]:
     if client.scheduler is None:
         raise refused("E760", "the client has no connection to a cluster")
     try:
-        identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=PATIENCE)
+        identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CONTROL_TIMEOUT)
     except OSError as error:
         raise lost("E760", "the cluster does not answer", str(error), hint="wait for it: --wait") from error
     workers: dict[str, Any] = identity["workers"]

@@ -22,7 +22,7 @@ from .witness import Witness
 
 QUIET = 2.0
 """Seconds without an event, after which the scheduler is asked whether it still knows the run."""
-PATIENCE = 30.0
+CONTROL_TIMEOUT = 30.0
 """Seconds in which it must answer."""
 
 
@@ -77,7 +77,7 @@ def hush() -> None:
 
 
 class Connection:
-    """Dask's client connects anew by itself, but what was published in between, and to whom, is lost."""
+    """Ends with its stream: Dask's client reconnects by itself, but loses the events in between and its subscriptions."""
 
     def __init__(self, client: Client, run: Run, config: RunConfig) -> None:
         self.client, self.run, self.config = client, run, config
@@ -101,9 +101,9 @@ class Connection:
             raise self._lost("its scheduler does not know the run any more")
         self.hear()
 
-    def control(self, what: str, patience: float | None = None) -> bool:
+    def control(self, what: str, timeout: float | None = None) -> bool:
         """Ask something of the coordinator; raises `LnetError` if it cannot be reached."""
-        seconds = PATIENCE if patience is None else patience
+        seconds = CONTROL_TIMEOUT if timeout is None else timeout
         call = getattr(self.client.scheduler, CONTROL)
         try:
             return bool(self.client.sync(call, run=self.config.run, what=what, callback_timeout=seconds))
@@ -118,20 +118,20 @@ class Connection:
         """Let the coordinator save what it has and leave, even if its scheduler wakes up only later."""
         if not self.broken:
             with suppress(LnetError):
-                self.control("abandon", PATIENCE / 6)
+                self.control("abandon", CONTROL_TIMEOUT / 6)
 
     def leave(self) -> None:
         """Take the coordinator off its scheduler at once, which may end right after."""
         if not self.broken:
             with suppress(LnetError):
-                self.control("leave", PATIENCE / 3)
+                self.control("leave", CONTROL_TIMEOUT / 3)
 
     def watch(self, witness: Witness, told: Callable[[str], None]) -> None:
         """Have nannies tell why workers end. The run needs none that cannot, or that stands still: it is said."""
         scheduler: Any = self.client.scheduler
         plugin = {"plugin": dumps(witness), "name": witness.name, "idempotent": False}
         try:
-            self.client.sync(scheduler.register_nanny_plugin, **plugin, callback_timeout=PATIENCE)
+            self.client.sync(scheduler.register_nanny_plugin, **plugin, callback_timeout=CONTROL_TIMEOUT)
         except Exception as error:  # whatever a nanny answers
             told(f"why workers end will not be told by all nannies: {error or type(error).__name__}")
 
@@ -140,5 +140,5 @@ class Connection:
         if not self.broken:
             with suppress(OSError, TimeoutError, RuntimeError, ValueError):
                 self.client.sync(
-                    getattr(self.client.scheduler, how), name=name, callback_timeout=PATIENCE / 3
+                    getattr(self.client.scheduler, how), name=name, callback_timeout=CONTROL_TIMEOUT / 3
                 )

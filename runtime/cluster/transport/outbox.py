@@ -22,8 +22,15 @@ from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.monitor.metrics import Tally
 from lnet.runtime.cluster.protocol import instructions as do
-from lnet.runtime.cluster.protocol.events import Owner
-from lnet.runtime.cluster.protocol.messages import Message, Params, Push, Sender
+from lnet.runtime.cluster.protocol.events import RoleId
+from lnet.runtime.cluster.protocol.messages import (
+    AppendEntries,
+    InstallSnapshot,
+    Message,
+    PullReply,
+    Push,
+    TileFence,
+)
 from lnet.runtime.cluster.protocol.wire import pack
 from lnet.runtime.engine.rounding import FLOAT32, Arrays, outgoing
 
@@ -32,12 +39,19 @@ from .parcels import INLINE, PART, Parcel
 from .reach import PROBE, Reach
 
 DELIVER = "lnet_deliver"
-PATIENCE = 20.0
-"""Seconds in which another process must have taken a message, besides those for its bytes."""
+DELIVERY_TIMEOUT = 20.0
+"""Seconds in which another process must acknowledge a message, besides those for its bytes."""
 SLOWEST = 10_000_000
 """Bytes in a second: what a connection moves if it is alive."""
 PAUSE = 0.5
 """Seconds before what a connection refused is sent again."""
+ARRAYS: Mapping[type[Message], str] = {
+    Push: "push",
+    PullReply: "params",
+    InstallSnapshot: "fill",
+    AppendEntries: "log",
+}
+"""What metrics call the arrays of each message that has any."""
 UNREACHED = (OSError, TimeoutError, RuntimeError)
 """What Dask raises for a peer that is gone, and for a pool of connections that is closed."""
 
@@ -45,8 +59,8 @@ UNREACHED = (OSError, TimeoutError, RuntimeError)
 class Outbox:
     """`sender` is the process's name in the run.
 
-    `pushed` is told of the bytes that a tile sends its server, `wanted` says whether a role still wants its arrays sent,
-    `lost` is told of one whose arrays did not arrive.
+    `pushed` takes the bytes that a tile sends its server, `wanted` tells whether a role still wants its arrays sent, `lost`
+    takes a role whose arrays did not arrive.
     """
 
     def __init__(
@@ -55,13 +69,13 @@ class Outbox:
         config: RunConfig,
         sender: str,
         tally: Tally,
-        pushed: Callable[[Sender, int], None],
-        wanted: Callable[[Owner], bool],
-        lost: Callable[[Owner], None],
+        pushed: Callable[[TileFence, int], None],
+        wanted: Callable[[RoleId], bool],
+        lost: Callable[[RoleId], None],
     ) -> None:
         self.worker, self.config, self.sender, self.tally = worker, config, sender, tally
         self.pushed, self.wanted, self.lost = pushed, wanted, lost
-        self.reach = Reach(config.times.doubt)
+        self.reach = Reach(config.times.link_timeout)
         self.parcels = itertools.count()
         self.tasks: set[asyncio.Task[None]] = set()
         self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
@@ -73,9 +87,9 @@ class Outbox:
         """Send a message of the protocol, unless it is late."""
         self._start(self._send(send))
 
-    def send_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
-        """Send what a tile has for another one."""
-        self._start(self._send_arrays(owner, to, address, arrays))
+    def send_arrays(self, role: RoleId, to: str, address: Address, arrays: list[Any]) -> None:
+        """Send arrays of a tile to another one."""
+        self._start(self._send_arrays(role, to, address, arrays))
 
     def probe(self, to: str) -> None:
         """Ask another process for an acknowledgement."""
@@ -102,7 +116,7 @@ class Outbox:
                 await self._deliver(send.to, letter)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
-        if self.config.wire == FLOAT32 or not isinstance(message, Push | Params):
+        if self.config.wire == FLOAT32 or not isinstance(message, Push | PullReply):
             return outgoing(payload, FLOAT32)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.rounding, outgoing, payload, self.config.wire)
@@ -115,40 +129,40 @@ class Outbox:
             self.pushed(message.fence, size)
         return size
 
-    async def _send_arrays(self, owner: Owner, to: str, address: Address, arrays: list[Any]) -> None:
+    async def _send_arrays(self, role: RoleId, to: str, address: Address, arrays: list[Any]) -> None:
         self.tally.sent["exchange"] += sum(array.nbytes for array in arrays)
         named = {str(index): array for index, array in enumerate(arrays)}
-        letter = _Letter({"address": list(astuple(address))}, [named], lambda: self.wanted(owner))
-        deadline, patience = clock.now() + PATIENCE, self.config.times.doubt
-        while self.wanted(owner) and not await self._deliver(to, letter, patience):
+        letter = _Letter({"address": list(astuple(address))}, [named], lambda: self.wanted(role))
+        deadline, timeout = clock.now() + DELIVERY_TIMEOUT, self.config.times.link_timeout
+        while self.wanted(role) and not await self._deliver(to, letter, timeout):
             if clock.now() >= deadline:
-                self.lost(owner)
+                self.lost(role)
                 return
-            patience = min(2 * patience, PATIENCE)  # the connection alone may be broken, or slow
+            timeout = min(2 * timeout, DELIVERY_TIMEOUT)  # the connection alone may be broken, or slow
             await asyncio.sleep(PAUSE)
 
-    async def _deliver(self, to: str, letter: _Letter, patience: float | None = None) -> bool:
-        """Send a letter, the large arrays of a large one ahead; return whether it was taken, or is not wanted any more."""
+    async def _deliver(self, to: str, letter: _Letter, timeout: float | None = None) -> bool:
+        """Send a letter, large arrays first and in parts; return whether it was taken, or is not wanted any more."""
         stubs = dict[int, dict[str, Any]]()
         for array in letter.ahead:
             parcel = Parcel(next(self.parcels), array)
             for numbers, part in parcel.parts():
                 content = {**letter.about, "part": numbers, "arrays": [to_serialize(part)]}
-                if letter.wanted() and not await self._taken(to, part.nbytes, content, patience):
+                if letter.wanted() and not await self._taken(to, part.nbytes, content, timeout):
                     return False
             stubs[id(array)] = parcel.stub
         rest = letter.size - sum(array.nbytes for array in letter.ahead)
-        return not letter.wanted() or await self._taken(to, rest, letter.content(stubs), patience)
+        return not letter.wanted() or await self._taken(to, rest, letter.content(stubs), timeout)
 
     async def _taken(
-        self, to: str, size: int, content: Mapping[str, Any], patience: float | None = None
+        self, to: str, size: int, content: Mapping[str, Any], timeout: float | None = None
     ) -> bool:
         """Send something once; return whether it was taken."""
         rpc = self.worker.rpc(to.partition("#")[0])
         call = getattr(rpc, DELIVER)(run=self.config.run, sender=self.sender, receiver=to, **content)
         self.reach.begun(to, size, clock.now())
         try:
-            await asyncio.wait_for(call, (PATIENCE if patience is None else patience) + size / SLOWEST)
+            await asyncio.wait_for(call, (DELIVERY_TIMEOUT if timeout is None else timeout) + size / SLOWEST)
         except UNREACHED:
             self.reach.failed(to, size, clock.now())
             return False
@@ -158,7 +172,7 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """A message with its payloads, or what a tile has for another one at an address; `wanted`: whether it still is."""
+    """A message with its payloads, or a tile's arrays for an address; `wanted`: whether they still are to be sent."""
 
     about: Mapping[str, Any]
     payloads: Sequence[Arrays]
@@ -186,6 +200,6 @@ class _Letter:
 
 
 def bytes_of(message: Message, payloads: Iterable[Any]) -> dict[str, int]:
-    """Return the bytes of a message's arrays by its kind, nothing if it has none."""
+    """Return the bytes of a message's arrays by what metrics call them, nothing if it has none."""
     count = sum(array.nbytes for payload in payloads for array in payload.values())
-    return {type(message).__name__.lower(): count} if count else {}
+    return {ARRAYS[type(message)]: count} if count else {}

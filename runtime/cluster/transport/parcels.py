@@ -1,9 +1,9 @@
-"""Arrays that are too large to be sent at once: cut into parts, each of which is acknowledged, and put together again.
+"""Large arrays, sent in parts: each part is acknowledged, and the receiver puts them together.
 
     array    aaaaaaaaaaaaaaaaaaaaaaaaaaa
     parts    |-- 8 MiB --|-- 8 MiB --|-|   and then the message, with a stub in the array's place: its parcel, shape, type
 
-So a connection that still moves bytes is told from one that does not, however long a message takes.
+So a slow connection is told from a dead one, however long a message takes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PART = 8 * 2**20
 INLINE = 64 * 2**10
 """Bytes of an array that goes with its message, however large that is."""
 KEPT = 120.0
-"""Seconds after which an array that nobody goes on with is thrown away."""
+"""Seconds without another part, after which an array is thrown away."""
 
 Array = np.ndarray[Any, Any]
-KINDS = ("<f4", "<u2")
+DTYPES = ("<f4", "<u2")
 """Types of what a run sends: numbers, and numbers that are rounded."""
 
 
@@ -80,7 +80,7 @@ class Parcels:
         found.come, found.last = begin + len(part), now
 
     def opened(self, sender: str, arrays: Any) -> Any:
-        """Return arrays by name, or a list of them, with the arrays that stubs stand for in their place."""
+        """Return arrays by name, or a list of them, with each stub replaced by its array."""
         if isinstance(arrays, dict):
             return {name: self._open(sender, value) for name, value in arrays.items()}
         return [self._open(sender, value) for value in arrays] if isinstance(arrays, list) else arrays
@@ -89,7 +89,7 @@ class Parcels:
         if not isinstance(value, dict):
             return value
         id, shape, kind = (value.get(name) for name in ("parcel", "shape", "kind"))
-        if type(id) is not int or not isinstance(shape, list | tuple) or kind not in KINDS:
+        if type(id) is not int or not isinstance(shape, list | tuple) or kind not in DTYPES:
             raise Malformed("expected the parcel, the shape and the type of an array")
         found = self.arriving.pop((sender, id), None)
         if any(type(size) is not int or size < 1 for size in shape):

@@ -1,15 +1,15 @@
-"""Which other processes take what is sent to them: those that acknowledge nothing for a while are named to the coordinator.
+"""Which other processes are reachable: those that acknowledge nothing for a while are named to the coordinator.
 
     peer    light   sent ------------------------> taken                        it is there
             heavy   sent -----------------------------------------> 3 s: named  and yet takes nothing large
     peer    light   sent --> failed   sent again --> failed ------> 3 s: named
 
-Peers that a role needs are asked for an acknowledgement when nothing else was sent to them for a beat (`quiet`), so that all
-broken links are found at once, and not each when those before it are repaired.
+Peers that a role needs are asked for an acknowledgement when nothing else was sent to them for a heartbeat interval
+(`quiet`), so that all broken links are found at once, and not each when those before it are repaired.
 
-What is light fits into one packet, so that a link that drops large ones takes it: an acknowledgement vouches for what is as
-light, or lighter. What is large is sent in parts (parcels.py), and each is acknowledged. What failed once may have met a
-connection that was just closed. No clock is read here: `look` is told the time.
+A light message fits into one packet, so it passes a link that drops large ones: an acknowledgement proves only that
+messages as light, or lighter, get through. Large ones are sent in parts (parcels.py), each acknowledged. One failure may
+be that of a connection that was just closed. No clock is read here: callers pass the time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ LIGHT = 256
 PROBE = 2048
 """Bytes that are sent to ask for an acknowledgement: more than a packet holds."""
 RECALL = 10.0
-"""Seconds after which a failure is forgotten if nothing more is sent there: nobody needs the link any more."""
+"""Seconds without another message, after which a failure is forgotten: nobody needs the link any more."""
 
 
 @dataclass(slots=True)
 class Wait:
-    """For one peer to acknowledge anything: `since` when, and when something was `last` begun or ended there."""
+    """The wait for an acknowledgement of a peer: `since` when, and when a message to it was `last` begun or ended."""
 
     since: float
     last: float
@@ -42,9 +42,9 @@ class Wait:
 
 @dataclass
 class Reach:
-    """`doubt`: the seconds without an acknowledgement; `begins`: when something heavy was last sent to each peer."""
+    """`link_timeout`: seconds without an acknowledgement; `begins`: when something heavy was last sent to each peer."""
 
-    doubt: float
+    link_timeout: float
     begins: dict[str, float] = field(default_factory=dict)
     waits: dict[tuple[str, bool], Wait] = field(default_factory=dict)
 
@@ -78,8 +78,8 @@ class Reach:
         if not wait.under_way and not wait.failures:
             del self.waits[peer, heavy]
 
-    def quiet(self, peers: Iterable[str], beat: float, now: float) -> list[str]:
-        """Return those of the peers that a role needs to whom nothing heavy went within a beat.
+    def quiet(self, peers: Iterable[str], interval: float, now: float) -> list[str]:
+        """Return those of the peers that a role needs to whom nothing heavy went within an interval.
 
         Where something is on its way for longer, its connection alone may be broken: they are asked over another one, too.
         """
@@ -88,16 +88,16 @@ class Reach:
         return [
             peer
             for peer, begun in self.begins.items()
-            if begun < now - (self.doubt / 2 if peer in busy else beat)
+            if begun < now - (self.link_timeout / 2 if peer in busy else interval)
         ]
 
-    def look(self, now: float) -> tuple[str, ...]:
-        """Return the peers that have acknowledged nothing for too long, those for longest first."""
+    def unreachable(self, now: float) -> tuple[str, ...]:
+        """Return the peers that have acknowledged nothing for `link_timeout`, the longest silent first."""
         for key, wait in list(self.waits.items()):
             if not wait.under_way and now - wait.last > RECALL:
                 del self.waits[key]
         late: dict[str, float] = {}
         for (peer, _), wait in self.waits.items():
-            if wait.serious and now - wait.since >= self.doubt:
+            if wait.serious and now - wait.since >= self.link_timeout:
                 late[peer] = min(wait.since, late.get(peer, wait.since))
         return tuple(sorted(late, key=lambda peer: (late[peer], peer)))

@@ -1,10 +1,10 @@
-"""Why a worker's process ended: its nanny sees it, and tells the run's coordinator before it starts another one.
+"""Why a worker's process ended: its nanny tells the run's coordinator before it starts another one.
 
     exit status -n, and Dask's memory limit was passed or the cgroup's  ->  memory, with the limit's bytes
     exit status -n                                                      ->  signal n
     exit status n                                                       ->  exit n
 
-A nanny is to stay as small as it is: nothing here imports numerics.
+Nothing here imports numerics, so that nannies stay small.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from distributed.comm.core import CommClosedError
 
 from lnet.runtime.cluster.names import ENDED, plugin_name
 from lnet.runtime.cluster.protocol.deaths import Cause
-from lnet.runtime.cluster.protocol.messages import Ended
+from lnet.runtime.cluster.protocol.messages import ProcessExited
 from lnet.runtime.cluster.protocol.wire import pack
 from lnet.runtime.process import cgroups
 
 
 class Witness(NannyPlugin):
-    """Sees every process of one nanny end, for as long as a run lasts."""
+    """Reports every exit of a nanny's process while a run lasts."""
 
     def __init__(self, run: str) -> None:
         self.run, self.name = run, plugin_name(run)
@@ -36,9 +36,9 @@ class Witness(NannyPlugin):
             _Exits(nanny)
 
     def exited(self, status: int) -> None:
-        """Tell of a process that has ended."""
+        """Report a process that has exited."""
         address = self.nanny.address
-        ended = Ended(self.run, address, str(self.nanny.name or address), self._cause(status))
+        ended = ProcessExited(self.run, address, str(self.nanny.name or address), self._cause(status))
         task = asyncio.get_running_loop().create_task(self._tell(ended))
         self.telling.add(task)
         task.add_done_callback(self.telling.discard)
@@ -53,7 +53,7 @@ class Witness(NannyPlugin):
             return Cause("memory", cgroups.limit() or cgroups.memory())
         return Cause("signal", -status) if status < 0 else Cause("exit", status)
 
-    async def _tell(self, ended: Ended) -> None:
+    async def _tell(self, ended: ProcessExited) -> None:
         try:
             await getattr(self.nanny.scheduler, ENDED)(run=self.run, ended=pack(ended)[0])
         except (OSError, CommClosedError):
@@ -61,7 +61,7 @@ class Witness(NannyPlugin):
 
 
 class _Exits:
-    """Stands where a nanny hears of the end of its process: the witnesses of all runs hear of it first."""
+    """Wraps a nanny's exit callback, so that the witnesses of all runs are called first."""
 
     def __init__(self, nanny: Any) -> None:
         self.nanny, self.then = nanny, nanny._on_worker_exit_sync

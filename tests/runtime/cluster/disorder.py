@@ -49,7 +49,7 @@ class Disorder:
     def repaired(self):
         table = self.cluster.table
         process = self.cluster.processes[on.COORDINATOR]
-        fresh = process.clock(self.cluster.time) - 2.5 * table.spec.times.beat
+        fresh = process.clock(self.cluster.time) - 2.5 * table.spec.times.heartbeat_interval
         heard = all(member.heard > fresh for member in table.members.values())
         awake = all(max(p.freeze, p.wakes - self.cluster.time) <= 0 for p in self.cluster.processes.values())
         there = {shard.primary for shard in table.shards} | {shard.standby for shard in table.shards}
@@ -101,11 +101,11 @@ class Disorder:
 
     def exchange(self, victim):
         for tile in victim.state.tiles.values():
-            self.cluster.tell(victim, on.PeerLost, tile.owner)
+            self.cluster.tell(victim, on.PeerLost, tile.role)
             return
 
     def drain(self, victim):
-        self.cluster.tell(self.cluster.processes[on.COORDINATOR], on.DrainWanted, victim.name)
+        self.cluster.tell(self.cluster.processes[on.COORDINATOR], on.DrainRequested, victim.name)
         index, run = int(victim.host.removeprefix("host")), self.cluster.runs
         self.cluster.after(0.5, self.leave, victim, index, run)
 
@@ -124,7 +124,7 @@ class Disorder:
         self.cluster.after(1.0, setattr, self.cluster, "disk_full", False)
 
     def ask(self, victim):
-        self.cluster.tell(self.cluster.processes[on.COORDINATOR], on.CheckpointWanted)
+        self.cluster.tell(self.cluster.processes[on.COORDINATOR], on.CheckpointRequested)
 
     def commit(self, victim):
         """The coordinator dies at its next commit, before or after the rename."""

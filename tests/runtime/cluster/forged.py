@@ -10,8 +10,15 @@ from lnet.compiler.cut.schedule import schedule
 from lnet.runtime.cluster.actors.numerics import shard_shapes
 from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.protocol.messages import Entry, Log, Pair, Part, Push, Sender
-from lnet.runtime.cluster.protocol.seen import Update
+from lnet.runtime.cluster.protocol.messages import (
+    AppendEntries,
+    LogEntry,
+    Push,
+    PushedUpdate,
+    StandbyFence,
+    TileFence,
+)
+from lnet.runtime.cluster.protocol.updates import Update
 from lnet.runtime.cluster.protocol.wire import pack
 from lnet.runtime.cluster.transport.outbox import DELIVER
 from lnet.runtime.engine.exchanges import exchanges
@@ -45,7 +52,7 @@ class Forger:
         self.run, self.me = client.run(_run_and_name, workers=[self.address])[self.address]
         config = RunConfig(self.run, plan.to_json(), "", "", None, 1, 1)
         self.shard = {name: np.ones(shape, np.float32) for name, shape in shard_shapes(config, 0).items()}
-        self.fence = Sender(self.run, 0, 1, 0, 0)
+        self.fence = TileFence(self.run, 0, 1, 0, 0)
 
     def forge(self):
         """Send all of them and return the answers: the last is for another run, whose host is not here."""
@@ -102,8 +109,8 @@ class Forger:
         self.deliver(data, [_serialised(arrays)])
 
     def log(self, arrays):
-        entry = Entry(1, Part(Update(0, 1), 1, arrays, 0, 0))
-        data, _ = pack(Log(Pair(self.run, 0, 1, 1), (entry,)))
+        entry = LogEntry(1, PushedUpdate(Update(0, 1), 1, arrays, 0, 0))
+        data, _ = pack(AppendEntries(StandbyFence(self.run, 0, 1, 1), (entry,)))
         self.deliver(data, [_serialised(arrays)])
 
     def exchange(self, *arrays, generation=1, name="values 0"):

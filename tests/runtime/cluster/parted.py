@@ -9,7 +9,7 @@ from simulator import Cluster, Network, spec
 
 from lnet.runtime.cluster.protocol.spec import Rules, Times
 
-TIMES = Times(beat=0.5, silence=6.0, lease=4.0, retry=3.0, patience=20.0)
+TIMES = Times(heartbeat_interval=0.5, failure_timeout=6.0, lease=4.0, retry=3.0, grace_period=20.0)
 """Those of a run."""
 BOUND = 10.0
 """Seconds in which each replica must make a step, whatever links are cut."""
@@ -126,7 +126,7 @@ def halted(seed, rules=None, **settings):
 def tried(seed, rules=None, until=90.0, most=5):
     """Cut a link for good where roles go back to it as soon as they may: it is tried ever more seldom."""
     watch = Parting()
-    eager = replace(TIMES, patience=1.0, suspicion=4.0)
+    eager = replace(TIMES, grace_period=1.0, suspicion=4.0)
     settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": eager, "workers": 3}
     cluster = Cluster(seed, spec(**settings), 3, watch, rules or Rules(), Network(), capacity=4)
     cluster.run(10.0)

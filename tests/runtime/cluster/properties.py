@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from lnet.runtime.cluster.protocol.messages import Params, Pushed
+from lnet.runtime.cluster.protocol.messages import PullReply, PushAck
 from lnet.runtime.cluster.protocol.primary import Primary
-from lnet.runtime.cluster.protocol.seen import Update
 from lnet.runtime.cluster.protocol.standby import Standby
+from lnet.runtime.cluster.protocol.updates import Update
 
 
 class Watch:
@@ -14,7 +14,7 @@ class Watch:
     def __init__(self, losses_allowed=True, looks_at_standby=True):
         self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
         self.notes, self.drained, self.refused = [], [], Counter()
-        self.skipped, self.torn, self.given_back = 0, set(), set()
+        self.duplicates, self.torn, self.given_back = 0, set(), set()
         self.batches, self.losses, self.rollbacks = {}, [], []
         self.lost, self.lost_batches, self.ever = {}, {}, {}
         self._start()
@@ -39,9 +39,9 @@ class Watch:
         if fence.term > highest:
             self.terms[fence.shard] = fence.term
             self._check_nothing_forgotten(fence.shard, server)
-        if isinstance(message, Pushed):
+        if isinstance(message, PushAck):
             self._check_kept(fence.shard, server, message)
-        if isinstance(message, Params) and not self.cluster.spec.synchronous:
+        if isinstance(message, PullReply) and not self.cluster.spec.synchronous:
             self._check_staleness(message)
 
     def _check_kept(self, shard, server, message):
@@ -55,7 +55,7 @@ class Watch:
         """Durable means that another process has it too, unless that one was lost since it said so."""
         assert server.follower is not None, f"{update} is called durable, and there is no standby"
         process = self.cluster.processes.get(server.follower.worker)
-        other = process.state.servers.get(server.duty.shard) if process is not None else None
+        other = process.state.servers.get(server.assignment.shard) if process is not None else None
         if isinstance(other, Standby) and other.fence == server.follower.fence:
             held = other.ledger is not None and update in other.ledger
             assert held, f"{update} is called durable, and the standby has not got it"
@@ -97,11 +97,11 @@ class Watch:
 
     def applied(self, process, apply, state):
         """Primary and standby of a term have the same state after the same line."""
-        server = process.state.servers.get(apply.owner.index)
-        if server is None or server.owner != apply.owner:
+        server = process.state.servers.get(apply.role.index)
+        if server is None or server.role != apply.role:
             return
-        term = server.duty.term if isinstance(server, Primary) else server.fence.term
-        key = (apply.owner.index, term, apply.position)
+        term = server.assignment.term if isinstance(server, Primary) else server.fence.term
+        key = (apply.role.index, term, apply.position)
         assert self.folds.setdefault(key, state.fold) == state.fold, f"two states of line {key}"
 
     def computing(self, compute):
@@ -129,12 +129,12 @@ class Watch:
     def saved(self, manifest):
         """A committed checkpoint is whole, synchronous of one step."""
         states = [self.cluster.files[digest] for digest in manifest.digests]
-        for books, state in states:
+        for metadata, state in states:
             if manifest.step is not None:
-                assert books.committed == state.steps == manifest.step
+                assert metadata.committed == state.steps == manifest.step
             else:
-                assert all(update in books.seen for update, _ in state.lines)
-                assert books.head == len(state.lines)
+                assert all(update in metadata.updates for update, _ in state.lines)
+                assert metadata.head == len(state.lines)
 
     def resumed(self, manifest):
         """A new token: what the checkpoint does not hold is forgotten."""

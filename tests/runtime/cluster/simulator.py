@@ -12,11 +12,20 @@ from fake_numerics import ServerState, gradient
 
 from lnet.runtime.cluster.protocol import coordinator, worker
 from lnet.runtime.cluster.protocol import events as on
-from lnet.runtime.cluster.protocol.messages import Fill, Log, Params, Push, Pushed
+from lnet.runtime.cluster.protocol.messages import AppendEntries, InstallSnapshot, PullReply, Push, PushAck
 from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
 from lnet.runtime.cluster.transport.reach import LIGHT, PROBE, Reach
 
-TIMES = Times(beat=0.4, silence=1.6, lease=1.2, retry=0.4, patience=1.0, doubt=2.5, suspicion=4.0, drift=0.05)
+TIMES = Times(
+    heartbeat_interval=0.4,
+    failure_timeout=1.6,
+    lease=1.2,
+    retry=0.4,
+    grace_period=1.0,
+    link_timeout=2.5,
+    suspicion=4.0,
+    drift=0.05,
+)
 HEAVY = 10 * LIGHT
 """Bytes of what has arrays in it."""
 
@@ -154,7 +163,7 @@ class Cluster:
         drift = self.spec.times.drift
         rate, offset = 1 + self.random.uniform(-drift, drift), self.random.uniform(0, 1000)
         self.processes[name] = Process(name, host, machine, None, rate, offset)
-        self.processes[name].reach = Reach(self.spec.times.doubt)
+        self.processes[name].reach = Reach(self.spec.times.link_timeout)
         return self.processes[name]
 
     def _begin(self, process, started):
@@ -167,8 +176,8 @@ class Cluster:
         self.processes.pop(process.name, None)
         for other in self.workers():
             for tile in other.state.tiles.values():
-                if process.name in tile.duty.peers:
-                    self.after(0.1, self.tell, other, on.PeerLost, tile.owner)
+                if process.name in tile.assignment.peers:
+                    self.after(0.1, self.tell, other, on.PeerLost, tile.role)
         if noticed:
             self.after(0.05, self.tell, self.processes[on.COORDINATOR], on.WorkerLost, process.name)
 
@@ -224,13 +233,15 @@ class Cluster:
         if not process.alive:
             return
         if process.wakes <= self.time:
-            unreached = process.reach.look(process.clock(self.time))
-            if unreached != process.state.unreached:
-                self.tell(process, on.Unreached, unreached)
+            unreachable = process.reach.unreachable(process.clock(self.time))
+            if unreachable != process.state.unreachable:
+                self.tell(process, on.PeersUnreachable, unreachable)
             clock = process.clock(self.time)
-            for peer in sorted(process.reach.quiet(worker.peers(process.state), self.spec.times.beat, clock)):
+            for peer in sorted(
+                process.reach.quiet(worker.peers(process.state), self.spec.times.heartbeat_interval, clock)
+            ):
                 self._post(process, peer, PROBE, [])
-        self.after(self.spec.times.beat, self.look_at_peers, process)
+        self.after(self.spec.times.heartbeat_interval, self.look_at_peers, process)
 
     # --- instructions ------------------------------------------------------------------------------------------
 
@@ -242,9 +253,9 @@ class Cluster:
     def _Send(self, process, send):
         if send.before is not None and process.clock(self.time) >= send.before:
             return
-        if isinstance(send.message, Params | Pushed):
+        if isinstance(send.message, PullReply | PushAck):
             self.watch.replied(process, send.message)
-        size = HEAVY if isinstance(send.message, Push | Params | Fill | Log) else 0
+        size = HEAVY if isinstance(send.message, Push | PullReply | InstallSnapshot | AppendEntries) else 0
         if on.COORDINATOR not in (process.name, send.to):
             self._post(process, send.to, size, [0.5])
         copies = 1 + (self.random.random() < self.network.twice)
@@ -295,12 +306,12 @@ class Cluster:
     def _Stopped(self, process, stopped):
         pass
 
-    # --- numerics: one at a time for each owner, in order ------------------------------------------------------
+    # --- numerics: one at a time for each role, in order -------------------------------------------------------
 
-    def _in_order(self, process, owner, work, seconds=0.02):
-        start = max(self.time, process.busy.get(owner, 0.0))
-        process.busy[owner] = start + self.random.random() * seconds
-        self.after(process.busy[owner] - self.time, self._work, process, work)
+    def _in_order(self, process, role, work, seconds=0.02):
+        start = max(self.time, process.busy.get(role, 0.0))
+        process.busy[role] = start + self.random.random() * seconds
+        self.after(process.busy[role] - self.time, self._work, process, work)
 
     def _work(self, process, work):
         if process.alive and process.wakes > self.time:
@@ -308,100 +319,98 @@ class Cluster:
         elif process.alive:
             work()
 
-    def _InstallCheckpoint(self, process, install):
-        self.watch.restored.add(install.owner.index)
+    def _LoadCheckpoint(self, process, load):
+        self.watch.restored.add(load.role.index)
 
         def work():
-            owner, books, manifest = install.owner, None, self.table.manifest
+            role, metadata, manifest = load.role, None, self.table.manifest
             state = ServerState(steps=manifest.step or 0) if manifest is not None else ServerState()
-            digests = [m.digests for m in self.manifests if m.id == install.checkpoint]
+            digests = [m.digests for m in self.manifests if m.id == load.checkpoint]
             if digests:
-                books, state = self.files[digests[-1][owner.index]]
-            process.stores[owner] = state
-            self.tell(process, on.Installed, owner, books)
+                metadata, state = self.files[digests[-1][role.index]]
+            process.stores[role] = state
+            self.tell(process, on.CheckpointLoaded, role, metadata)
 
-        self._in_order(process, install.owner, work, 0.2)
+        self._in_order(process, load.role, work, 0.2)
 
-    def _InstallSnapshot(self, process, install):
-        self._in_order(
-            process, install.owner, lambda: process.stores.update({install.owner: install.payload})
-        )
+    def _LoadSnapshot(self, process, load):
+        self._in_order(process, load.role, lambda: process.stores.update({load.role: load.payload}))
 
     def _Apply(self, process, apply):
         def work():
-            if apply.owner not in process.stores:
+            if apply.role not in process.stores:
                 return
-            state = process.stores[apply.owner].applied(apply.parts, self.spec.synchronous)
-            process.stores[apply.owner] = state
+            state = process.stores[apply.role].applied(apply.parts, self.spec.synchronous)
+            process.stores[apply.role] = state
             self.watch.applied(process, apply, state)
-            self.tell(process, on.Applied, apply.owner, apply.position)
+            self.tell(process, on.Applied, apply.role, apply.position)
 
-        self._in_order(process, apply.owner, work)
+        self._in_order(process, apply.role, work)
 
-    def _Skipped(self, process, skipped):
-        self.watch.skipped += 1
+    def _Duplicate(self, process, duplicate):
+        self.watch.duplicates += 1
 
-    def _Read(self, process, read):
+    def _ReadParams(self, process, read):
         def work():
-            if read.owner in process.stores:
-                self.tell(process, on.ReadDone, read.owner, read.ticket, process.stores[read.owner])
+            if read.role in process.stores:
+                self.tell(process, on.ParamsRead, read.role, read.ticket, process.stores[read.role])
 
-        self._in_order(process, read.owner, work)
+        self._in_order(process, read.role, work)
 
     def _TakeSnapshot(self, process, take):
         def work():
-            if take.owner in process.stores:
-                snapshot = process.stores[take.owner]
+            if take.role in process.stores:
+                snapshot = process.stores[take.role]
                 self.after(
                     self.random.random() * 0.3,
                     self.tell,
                     process,
                     on.SnapshotTaken,
-                    take.owner,
-                    take.filling,
+                    take.role,
+                    take.incarnation,
                     snapshot,
                 )
 
-        self._in_order(process, take.owner, work)
+        self._in_order(process, take.role, work)
 
     def _SaveShard(self, process, save):
         def work():
-            if save.owner not in process.stores:
+            if save.role not in process.stores:
                 return
-            state = process.stores[save.owner]
+            state = process.stores[save.role]
             self.after(self.random.random() * 0.4, self._write, process, save, state)
 
-        self._in_order(process, save.owner, work)
+        self._in_order(process, save.role, work)
 
     def _write(self, process, save, state):
         if not process.alive:
             return
         pending = self.table.pending
         if self.disk_full and pending is not None and not pending.final:
-            self.tell(process, on.CheckpointSaved, save.owner, save.id, None, "the disk is full")
+            self.tell(process, on.ShardSaved, save.role, save.id, None, "the disk is full")
             return
-        digest = f"{save.id}/{save.owner.index}/{process.name}/{state.fold}"
-        self.files[digest] = (save.books, state)
-        self.tell(process, on.CheckpointSaved, save.owner, save.id, digest)
+        digest = f"{save.id}/{save.role.index}/{process.name}/{state.fold}"
+        self.files[digest] = (save.metadata, state)
+        self.tell(process, on.ShardSaved, save.role, save.id, digest)
 
     def _Drop(self, process, drop):
-        process.stores.pop(drop.owner, None)
+        process.stores.pop(drop.role, None)
         self._Cancel(process, drop)
 
     # --- tiles: a step is done when all tiles of a generation compute it ------------------------------------------
 
-    def _InstallParams(self, process, install):
-        _, batches = process.stores.get(install.owner, (0, ()))
-        process.stores[install.owner] = (install.payload.fold, batches)
+    def _LoadParams(self, process, load):
+        _, batches = process.stores.get(load.role, (0, ()))
+        process.stores[load.role] = (load.payload.fold, batches)
 
     def _Compute(self, process, compute):
-        fold, batches = process.stores[compute.owner]
+        fold, batches = process.stores[compute.role]
         batches = (compute.batch,) if compute.first else (*batches, compute.batch)
-        process.stores[compute.owner] = (fold, batches)
+        process.stores[compute.role] = (fold, batches)
         self.watch.computing(compute)
-        key = (compute.owner.slot, compute.generation, compute.update, compute.index)
+        key = (compute.role.slot, compute.generation, compute.update, compute.index)
         meeting = self.meetings.setdefault(key, {})
-        meeting[compute.owner.index] = (process, compute, batches, fold)
+        meeting[compute.role.index] = (process, compute, batches, fold)
         for peer in set(compute.peers) - {process.name}:
             self._post(process, peer, HEAVY, [0.5] * 40)
         self._meet(key)
@@ -423,16 +432,16 @@ class Cluster:
             self.after(seconds + self.random.random() * 0.02, self._computed, *member)
 
     def _computed(self, process, compute, batches, fold):
-        self.watch.stepped(compute.owner.slot)
+        self.watch.stepped(compute.role.slot)
         params = fold if self.spec.synchronous else compute.generation
         payload = gradient(compute.update, batches, params) if compute.last else None
-        self.tell(process, on.Computed, compute.owner, compute.update, compute.index, payload)
+        self.tell(process, on.Computed, compute.role, compute.update, compute.index, payload)
 
     def _Cancel(self, process, cancel):
         for meeting in self.meetings.values():
-            found = meeting.get(cancel.owner.index)
-            if found is not None and found[0] is process and found[1].owner == cancel.owner:
-                del meeting[cancel.owner.index]
+            found = meeting.get(cancel.role.index)
+            if found is not None and found[0] is process and found[1].role == cancel.role:
+                del meeting[cancel.role.index]
 
     # --- the coordinator's ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from lnet.runtime.cluster.actors.validator import PayloadValidator
 from lnet.runtime.cluster.protocol import worker
 from lnet.runtime.cluster.protocol.events import Received
 from lnet.runtime.cluster.protocol.instructions import Instruction
-from lnet.runtime.cluster.protocol.messages import Message, Pair
+from lnet.runtime.cluster.protocol.messages import Message, StandbyFence
 from lnet.runtime.cluster.protocol.wire import KINDS
 
 FOLDER = Path(actors.__file__).parent
@@ -40,12 +40,12 @@ def test_an_instruction_is_performed_by_processes_and_by_the_simulator(kind):
 class Unheard:
     """A message that nobody has entered anywhere."""
 
-    fence: Pair
+    fence: StandbyFence
 
 
 def test_a_message_of_a_kind_that_nobody_knows_reaches_no_role():
     state, _ = worker.begin(spec(), "w", "host", 0.0)
-    message = Unheard(Pair("run1", 0, 1, 1))
+    message = Unheard(StandbyFence("run1", 0, 1, 1))
     with pytest.raises(AssertionError, match="Unheard"):
         worker.step(state, Received(0.1, "x", message))
     with pytest.raises(AssertionError, match="Unheard"):

@@ -9,7 +9,7 @@ from simulator import TIMES, Cluster, spec
 from lnet.runtime.cluster.actors.roles import lost_workers
 from lnet.runtime.cluster.protocol import coordinator, deaths, events
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
-from lnet.runtime.cluster.protocol.table import Pool, Shard, Slot, Table
+from lnet.runtime.cluster.protocol.table import BatchPool, ServerPair, Slot, Table
 
 FUTILITY = 8.0
 """Five times the simulator's silence; a run's own is ten times its."""
@@ -17,7 +17,7 @@ FUTILITY = 8.0
 
 def dying(seed=0, workers=2, after=0.3, back=0.5, until=lambda cluster: False, **settings):
     """A cluster in which every worker ends soon after it was given a tile, and comes back, until something holds."""
-    times = replace(TIMES, futility=FUTILITY)
+    times = replace(TIMES, no_progress_timeout=FUTILITY)
     cluster = Cluster(seed, spec(times=times, workers=workers, **settings), workers, Watch())
 
     def watch():
@@ -85,7 +85,7 @@ def test_without_a_copy_left_a_run_is_given_up_too():
 @pytest.mark.parametrize("every", [0, 4])
 def test_steps_that_are_always_lost_before_a_checkpoint_are_no_progress(every):
     """A synchronous run whose workers all end every few seconds: computed anew, the same steps forget nothing."""
-    times = replace(TIMES, futility=FUTILITY)
+    times = replace(TIMES, no_progress_timeout=FUTILITY)
     settings = {"workers": 2, "batches": 10**6, "staleness": 0, "checkpoint": every}
     cluster = Cluster(0, spec(times=times, **settings), 2, Watch())
 
@@ -113,7 +113,7 @@ def test_workers_that_end_for_less_time_than_that_are_forgiven():
 def test_workers_killed_between_steps_end_no_run(staleness):
     """One every second or so, for five times as long as is needed to give up a run without steps."""
     for seed in range(4):
-        times = replace(TIMES, futility=FUTILITY)
+        times = replace(TIMES, no_progress_timeout=FUTILITY)
         cluster = Cluster(seed, spec(times=times, workers=3, batches=10**6, staleness=staleness), 4, Watch())
 
         def strike(cluster=cluster):
@@ -141,8 +141,8 @@ def test_without_forgetting_a_run_with_steps_would_be_given_up(monkeypatch):
 
 def table(*found, staffed=True, **changed):
     slot = Slot(("a#1",) if staffed else (None,))
-    asked = spec(replicas=1, tiles=1, times=replace(TIMES, futility=60.0))
-    return Table(asked, (slot,), (Shard(),), deaths=tuple(found), **changed)
+    asked = spec(replicas=1, tiles=1, times=replace(TIMES, no_progress_timeout=60.0))
+    return Table(asked, (slot,), (ServerPair(),), deaths=tuple(found), **changed)
 
 
 UNKNOWN = Cause()
@@ -171,36 +171,36 @@ def test_three_deaths_or_a_minute_whichever_is_later(times, staffed, now, expect
 
 def test_a_death_whose_cause_is_not_told_counts_a_little_later():
     found = [died(0), died(30), died(60)]
-    assert not deaths.hopeless(table(*found), 60 + 9 * TIMES.beat)
-    assert deaths.hopeless(table(*found), 60 + 10 * TIMES.beat)
+    assert not deaths.hopeless(table(*found), 60 + 9 * TIMES.heartbeat_interval)
+    assert deaths.hopeless(table(*found), 60 + 10 * TIMES.heartbeat_interval)
 
 
 def test_a_finished_step_forgets_them_and_one_that_is_computed_again_does_not():
-    before = deaths.rolled_back(table(died(0), reached=3, pool=Pool(used=1)))
-    again = deaths.forgotten(before, replace(before, pool=Pool(used=2)))
+    before = deaths.rolled_back(table(died(0), reached=3, pool=BatchPool(used=1)))
+    again = deaths.forgotten(before, replace(before, pool=BatchPool(used=2)))
     assert (again.deaths, again.rollback_deaths, again.rollbacks) == ((), (died(0),), 1)
-    further = deaths.forgotten(before, replace(before, pool=Pool(used=4)))
+    further = deaths.forgotten(before, replace(before, pool=BatchPool(used=4)))
     assert (further.deaths, further.rollback_deaths, further.rollbacks, further.reached) == ((), (), 0, 4)
-    less = replace(before, pool=Pool(used=0))
+    less = replace(before, pool=BatchPool(used=0))
     assert deaths.forgotten(before, less) == less
 
 
 def test_a_step_that_is_done_while_it_is_saved_saves_the_run():
     found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
-    saving, said = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4), reached=4), 61.0)
+    saving, said = coordinator._give_up(table(*found, begun=True, pool=BatchPool(used=4), reached=4), 61.0)
     assert (saving.hopeless_since, said) == (61.0, ())
     assert saving.pending is not None
-    stepped = deaths.forgotten(saving, replace(saving, pool=Pool(used=5)))
+    stepped = deaths.forgotten(saving, replace(saving, pool=BatchPool(used=5)))
     again, said = coordinator._give_up(stepped, 62.0)
     assert (again.hopeless_since, again.given_up, said) == (None, False, ())
 
 
 def test_a_checkpoint_that_is_never_written_does_not_keep_a_run():
     found = [died(at, cause=Cause("exit", 1)) for at in (0, 30, 60)]
-    saving, _ = coordinator._give_up(table(*found, begun=True, pool=Pool(used=4)), 61.0)
-    waiting, said = coordinator._give_up(saving, 61.0 + TIMES.patience)
+    saving, _ = coordinator._give_up(table(*found, begun=True, pool=BatchPool(used=4)), 61.0)
+    waiting, said = coordinator._give_up(saving, 61.0 + TIMES.grace_period)
     assert (waiting.given_up, said) == (False, ())
-    given_up, (said,) = coordinator._give_up(waiting, 61.1 + TIMES.patience)
+    given_up, (said,) = coordinator._give_up(waiting, 61.1 + TIMES.grace_period)
     assert given_up.given_up
     assert (said.deaths, said.seconds) == (tuple(found), 61.0)
 
@@ -248,7 +248,7 @@ def test_workers_are_told_one_a_line():
 def test_what_is_said_twice_of_an_end_changes_nothing():
     cluster = dying(after=0.02)
     cluster.after(
-        1.0, cluster.tell, cluster.processes[events.COORDINATOR], events.WorkerEnded, "x", "x", Cause()
+        1.0, cluster.tell, cluster.processes[events.COORDINATOR], events.WorkerExited, "x", "x", Cause()
     )
     cluster.run(60)
     assert cluster.given_up is not None

@@ -8,7 +8,7 @@ from properties import Watch
 from seeds import blocks
 from simulator import Cluster, Network, spec
 
-from lnet.runtime.cluster.protocol.events import COORDINATOR, StopWanted
+from lnet.runtime.cluster.protocol.events import COORDINATOR, StopRequested
 from lnet.runtime.cluster.protocol.spec import Rules
 
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_stopped_ends_with_nothing_under_way(staleness):
             seed, spec(staleness=staleness, workers=3, batches=10**6), 4, Watch(), network=network
         )
         Disorder(cluster, 4, one_at_a_time=False)
-        cluster.after(3.0, lambda c=cluster: c.tell(c.processes[COORDINATOR], StopWanted))
+        cluster.after(3.0, lambda c=cluster: c.tell(c.processes[COORDINATOR], StopRequested))
         assert cluster.run(END), f"seed {seed}: it goes on"
         manifest = cluster.finished.manifest
         if not any("could not be written" in what for _, what in cluster.watch.notes):

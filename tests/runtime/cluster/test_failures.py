@@ -38,7 +38,7 @@ from lnet.runtime.store.sharded import aside
 
 pytestmark = pytest.mark.slow
 
-TIMES = Times(beat=0.2, silence=2.0, lease=1.5, retry=1.0, patience=4.0)
+TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=4.0)
 """Shorter than a run's own, so that a test does not wait long for what it is about."""
 
 ASKED = {
@@ -207,7 +207,7 @@ LATE = {
 
 
 def test_a_worker_that_stands_still_holds_nobody_up(tmp_path, client, expected, monkeypatch):
-    monkeypatch.setattr(connection, "PATIENCE", 6.0)
+    monkeypatch.setattr(connection, "CONTROL_TIMEOUT", 6.0)
     stopped = []
     watching = Striking(
         lambda: stopped.append(stop_primary(client, watching)), until=lambda: watching.told("is promoted")
@@ -305,9 +305,9 @@ def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
         held = [(h.state.tiles, h.state.servers, h.tiles.replicas, h.servers.servers) for h in hosts]
         return sum(len(roles) for found in held for roles in found)
 
-    monkeypatch.setattr(connection, "PATIENCE", 2.0)
+    monkeypatch.setattr(connection, "CONTROL_TIMEOUT", 2.0)
     config = launch._config
-    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=3.0))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), no_worker_timeout=3.0))
     with separate_processes(tmp_path, 2) as (client, scheduler, processes, _):
         workers = workers_of(client).values()
         addresses = [f"http://127.0.0.1:{worker['services']['dashboard']}/metrics" for worker in workers]
@@ -326,7 +326,7 @@ def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
 
 def test_a_worker_that_stood_still_long_stays(tmp_path, client, monkeypatch):
     config, stopped = launch._config, []
-    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=3.0))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), no_worker_timeout=3.0))
 
     def stop():
         stopped.append(process_of(client, "worker-1"))
@@ -347,7 +347,7 @@ def read(address):
 
 def test_no_worker_is_left_E761(tmp_path, monkeypatch):
     config = launch._config
-    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=8.0))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), no_worker_timeout=8.0))
     with separate_processes(tmp_path, 1) as (client, _, processes, _):
         watching = Watching(at={12: processes["worker-0"].kill})
         text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=5000))
@@ -358,7 +358,7 @@ def test_no_worker_is_left_E761(tmp_path, monkeypatch):
 
 def test_too_few_workers_to_begin_E761(tmp_path, client, monkeypatch):
     config = launch._config
-    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=2.0, workers=3))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), no_worker_timeout=2.0, workers=3))
     text = refusal(lambda: trained(tmp_path, client, Watching()))
     assert text.startswith("error E761: no workers to go on with: 2 of 3 have joined for 2 seconds")
 

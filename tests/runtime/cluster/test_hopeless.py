@@ -45,7 +45,7 @@ def dask_setup(worker):
 
 @pytest.fixture(autouse=True)
 def times(monkeypatch):
-    monkeypatch.setattr(launch, "TIMES", replace(launch.TIMES, futility=FUTILITY))
+    monkeypatch.setattr(launch, "TIMES", replace(launch.TIMES, no_progress_timeout=FUTILITY))
 
 
 def preload(tmp_path, end):
@@ -197,7 +197,7 @@ def test_workers_without_memory_for_the_plan_are_given_no_roles_E761(tmp_path, m
     needs = (Need(10**15, 10**6),)
     monkeypatch.setattr(RunConfig, "needs", property(lambda self: needs))  # the scheduler is in this process
     config = launch._config
-    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), desertion=20.0))
+    monkeypatch.setattr(launch, "_config", lambda *a: replace(config(*a), no_worker_timeout=20.0))
     watching = Watching()
     with cluster(2, memory_limit=8 * 2**30) as client, pytest.raises(LnetError) as caught:
         lnet.train(

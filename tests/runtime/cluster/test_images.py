@@ -6,7 +6,7 @@ import pytest
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.cluster.actors.images import AHEAD, Images
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.protocol.events import Owner
+from lnet.runtime.cluster.protocol.events import RoleId
 
 TEXT = "network n { image: input(6x6x1); f: local(3, 2) } train { batch = 4 }"
 
@@ -32,7 +32,7 @@ def images():
 
 
 def tile(slot):
-    return Owner("tile", slot, 0, life=1)
+    return RoleId("tile", slot, 0, serial=1)
 
 
 @pytest.mark.parametrize("push", [1, 2, 12])

@@ -8,9 +8,9 @@ import pytest
 from parted import MOVES, TIMES, needed_links
 
 from lnet.runtime.cluster.protocol import coordinator, links, servers, staffing
-from lnet.runtime.cluster.protocol.messages import Report
+from lnet.runtime.cluster.protocol.messages import Heartbeat
 from lnet.runtime.cluster.protocol.spec import Spec
-from lnet.runtime.cluster.protocol.table import Member, Shard, Slot, Table
+from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 
 
 def table_of(workers, replicas, tiles, capacity=1):
@@ -21,7 +21,8 @@ def table_of(workers, replicas, tiles, capacity=1):
     names = list(members)
     slots = tuple(Slot(tuple(names[r * tiles + t] for t in range(tiles)), 1) for r in range(replicas))
     shards = tuple(
-        Shard(1, 1, names[t], standby=names[(t + 1) % workers], ready=True, blank=False) for t in range(tiles)
+        ServerPair(1, 1, names[t], standby=names[(t + 1) % workers], ready=True, blank=False)
+        for t in range(tiles)
     )
     return Table(spec, slots, shards, members=members, begun=True)
 
@@ -126,8 +127,8 @@ def test_a_suspicion_lasts_longer_each_time_that_it_comes_back():
 def test_a_report_that_names_too_many_is_refused():
     table = table_of(3, 1, 2)
     named = tuple(f"w{i:04}" for i in range(9))
-    report = Report("run", "w0000", 2, 0.0, "host0", "", 1, (), (), named)
-    after, (refused,) = coordinator._reported(table, 0.0, report)
+    heartbeat = Heartbeat("run", "w0000", 2, 0.0, "host0", "", 1, (), (), named)
+    after, (refused,) = coordinator._hear(table, 0.0, heartbeat)
     assert refused.reason == "of too many workers that are not reached"
     assert after == table
 

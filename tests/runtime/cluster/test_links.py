@@ -89,11 +89,11 @@ def test_a_peer_that_takes_nothing_is_named_after_a_while():
     found = Reach(3.0)
     found.begun("a", 10_000, 0.0)
     found.begun("b", 10_000, 1.0)
-    assert found.look(2.9) == ()
-    assert found.look(3.0) == ("a",)
-    assert found.look(4.0) == ("a", "b")
+    assert found.unreachable(2.9) == ()
+    assert found.unreachable(3.0) == ("a",)
+    assert found.unreachable(4.0) == ("a", "b")
     found.taken("a", 10_000, 4.1)
-    assert found.look(4.2) == ("b",)
+    assert found.unreachable(4.2) == ("b",)
 
 
 def test_what_is_taken_vouches_for_what_is_as_light():
@@ -101,23 +101,23 @@ def test_what_is_taken_vouches_for_what_is_as_light():
     found.begun("a", 10_000, 0.0)
     found.begun("a", 0, 2.0)
     found.taken("a", 0, 2.1)
-    assert found.look(3.0) == ("a",)
+    assert found.unreachable(3.0) == ("a",)
     found.begun("a", 0, 3.0)
     found.begun("a", 20_000, 3.0)
     found.taken("a", 20_000, 4.0)
-    assert found.look(6.9) == ()
+    assert found.unreachable(6.9) == ()
 
 
 def test_one_failure_may_be_a_closed_connection():
     found = Reach(3.0)
     found.begun("a", 0, 0.0)
     found.failed("a", 0, 0.1)
-    assert found.look(5.0) == ()
+    assert found.unreachable(5.0) == ()
     found.begun("a", 0, 5.0)
-    assert found.look(5.1) == ()
+    assert found.unreachable(5.1) == ()
     found.failed("a", 0, 5.2)
-    assert found.look(8.1) == ("a",)
-    assert found.look(15.3) == ()
+    assert found.unreachable(8.1) == ("a",)
+    assert found.unreachable(15.3) == ()
 
 
 def test_peers_that_are_needed_are_asked_after_a_beat_of_silence():
@@ -138,4 +138,4 @@ def test_a_wait_begins_anew_with_every_part_that_is_taken():
     for second in range(1, 20):
         found.begun("a", 10_000, second)
         found.taken("a", 10_000, second)
-        assert found.look(second + 0.5) == ()
+        assert found.unreachable(second + 0.5) == ()

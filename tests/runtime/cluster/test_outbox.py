@@ -9,16 +9,16 @@ import pytest
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.monitor.metrics import Tally
 from lnet.runtime.cluster.protocol import instructions as do
-from lnet.runtime.cluster.protocol.events import Owner
-from lnet.runtime.cluster.protocol.messages import Pull, Push, Sender
-from lnet.runtime.cluster.protocol.seen import Update
+from lnet.runtime.cluster.protocol.events import RoleId
+from lnet.runtime.cluster.protocol.messages import Pull, Push, TileFence
 from lnet.runtime.cluster.protocol.spec import Times
+from lnet.runtime.cluster.protocol.updates import Update
 from lnet.runtime.cluster.transport import outbox
 from lnet.runtime.cluster.transport.inbox import Address
 from lnet.runtime.engine.rounding import BFLOAT16, FLOAT32
 
-FENCE = Sender("run", 0, 1, 0, 1)
-TILE = Owner("tile", 0, 0, 1)
+FENCE = TileFence("run", 0, 1, 0, 1)
+TILE = RoleId("tile", 0, 0, 1)
 
 
 class Connection:
@@ -46,7 +46,7 @@ class Hanging(Connection):
         await super().lnet_deliver(**content)
 
 
-def sent(connection, send, wire=FLOAT32, wanted=lambda owner: True):
+def sent(connection, send, wire=FLOAT32, wanted=lambda role: True):
     """Send something, and return what was counted and which roles lost something."""
     tally, lost = Tally(), []
 
@@ -73,7 +73,7 @@ def exchange(letters):
 
 
 def test_large_messages_may_take_longer(monkeypatch):
-    monkeypatch.setattr(outbox, "PATIENCE", 0.05)
+    monkeypatch.setattr(outbox, "DELIVERY_TIMEOUT", 0.05)
     monkeypatch.setattr(outbox, "PAUSE", 0.0)
     monkeypatch.setattr(outbox, "SLOWEST", 1000)
     small, large = Connection(seconds=0.5), Connection(seconds=0.5)
@@ -87,7 +87,7 @@ def test_large_messages_may_take_longer(monkeypatch):
 @pytest.fixture
 def hasty(monkeypatch):
     monkeypatch.setattr(outbox, "PAUSE", 0.01)
-    monkeypatch.setattr(outbox, "PATIENCE", 0.2)
+    monkeypatch.setattr(outbox, "DELIVERY_TIMEOUT", 0.2)
 
 
 def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty):
@@ -97,12 +97,12 @@ def test_arrays_of_a_step_are_tried_as_long_as_somebody_may_wait_for_them(hasty)
     assert thrice.calls == 4
     assert sent(never, exchange) == ({"exchange": 1000}, [TILE])
     given_up = Connection(failures=10**9)
-    assert sent(given_up, exchange, wanted=lambda owner: given_up.calls < 3) == ({"exchange": 1000}, [])
+    assert sent(given_up, exchange, wanted=lambda role: given_up.calls < 3) == ({"exchange": 1000}, [])
     assert given_up.calls == 3
 
 
 def test_arrays_whose_reply_is_lost_go_over_another_connection():
-    """A connection that hangs is left after `doubt`, long before the tile is given up."""
+    """A connection that hangs is left after `link_timeout`, long before the tile is given up."""
     hanging = Hanging()
     assert sent(hanging, exchange) == ({"exchange": 1000}, [])
     assert (hanging.calls, len(hanging.taken)) == (2, 1)

@@ -11,7 +11,7 @@ from lnet.runtime.cluster.monitor.recorder import EventRecorder
 from lnet.runtime.cluster.monitor.recovery import RecoveryTracker
 from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
 from lnet.runtime.cluster.protocol.spec import Spec
-from lnet.runtime.cluster.protocol.table import Member, Pool, Shard, Slot, Table
+from lnet.runtime.cluster.protocol.table import BatchPool, Member, ServerPair, Slot, Table
 from lnet.runtime.process.progress import Silent
 from lnet.runtime.store.events import EventLog
 
@@ -32,15 +32,15 @@ def table(**changed):
         OTHER: member("tcp://10.0.0.2:1"),
     }
     slots = (
-        Slot((LEFT, RIGHT), generation=1, active=True, floor=4),
+        Slot((LEFT, RIGHT), generation=1, active=True, low_water=4),
         Slot((OTHER, OTHER), generation=1, active=True),
     )
     shards = (
-        Shard(term=1, primary=LEFT, standby=RIGHT, ready=True),
-        Shard(term=2, primary=RIGHT, standby=OTHER),
+        ServerPair(term=1, primary=LEFT, standby=RIGHT, ready=True),
+        ServerPair(term=2, primary=RIGHT, standby=OTHER),
     )
     spec = Spec("run", replicas=2, tiles=2, batches=100, warmup=10)
-    usual = {"pool": Pool(fresh=20), "members": members, "begun": True}
+    usual = {"pool": BatchPool(fresh=20), "members": members, "begun": True}
     return Table(spec, slots, shards, **usual | changed)
 
 
@@ -66,15 +66,15 @@ def test_states_of_a_replica():
     assert state(Slot(vacant)) == "waiting"
     assert state(Slot(vacant, generation=1)) == "lapsed"
     assert state(Slot(staffed, generation=1)) == "warming up"
-    assert state(Slot(staffed, generation=1), pool=Pool(fresh=20, used=10)) == "starting"
-    assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, used=99)) == "done"
-    assert state(Slot(staffed, generation=1), pool=Pool(fresh=100, returned=(7,), used=99)) == "starting"
+    assert state(Slot(staffed, generation=1), pool=BatchPool(fresh=20, used=10)) == "starting"
+    assert state(Slot(staffed, generation=1), pool=BatchPool(fresh=100, used=99)) == "done"
+    assert state(Slot(staffed, generation=1), pool=BatchPool(fresh=100, returned=(7,), used=99)) == "starting"
     assert state(Slot(staffed, generation=1), stopping=True) == "done"
 
 
 def test_a_promoted_standby():
     def then(**shard):
-        return replace(before, shards=(before.shards[0], Shard(**shard)))
+        return replace(before, shards=(before.shards[0], ServerPair(**shard)))
 
     before = table()
     lost = then(term=2, missing=RIGHT, standby=OTHER)

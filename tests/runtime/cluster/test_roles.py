@@ -11,10 +11,18 @@ from simulator import TIMES, Cluster, spec
 from lnet.runtime.cluster.protocol import events as on
 from lnet.runtime.cluster.protocol.ledger import Ledger
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
-from lnet.runtime.cluster.protocol.messages import Fill, Held, Log, Pair, Part, Push, Task
+from lnet.runtime.cluster.protocol.messages import (
+    AppendAck,
+    AppendEntries,
+    InstallSnapshot,
+    Push,
+    PushedUpdate,
+    StandbyFence,
+    Task,
+)
 from lnet.runtime.cluster.protocol.primary import Primary
 from lnet.runtime.cluster.protocol.retry import doublings_for, wait
-from lnet.runtime.cluster.protocol.seen import Seen, SlotSeen, Update
+from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates, Update
 
 
 def cluster(workers=4, losses_allowed=False, manifest=None, **settings):
@@ -52,8 +60,8 @@ def test_a_primary_that_wakes_up_after_its_lease_answers_nobody():
     run.watch.replied = lambda process, message: replies.append((run.time, process))
     run.run(1.5)
     zombie = primary_of(run)
-    zombie.freeze = 2 * (TIMES.silence + TIMES.lease)
-    run.run(1.5 + 4 * (TIMES.silence + TIMES.lease))
+    zombie.freeze = 2 * (TIMES.failure_timeout + TIMES.lease)
+    run.run(1.5 + 4 * (TIMES.failure_timeout + TIMES.lease))
     before = [time for time, process in replies if process is zombie]
     taken_over = [time for time, process in replies if process is not zombie]
     assert taken_over
@@ -91,7 +99,7 @@ def test_a_silent_primary_with_the_only_copy_gets_its_shard_back():
     other = next(p for p in run.workers() if p is not primary_of(run))
     run.crash(other, noticed=True)
     run.run(1.2)
-    primary_of(run).wakes = run.time + TIMES.silence + 0.8
+    primary_of(run).wakes = run.time + TIMES.failure_timeout + 0.8
     assert run.run(60)
     run.watch.check_end()
     assert not run.watch.losses
@@ -101,13 +109,13 @@ def test_a_worker_that_was_silent_obeys_again_at_once_however_many_orders_it_had
     run = cluster(batches=400)
     run.run(6.0)
     sleeper = primary_of(run)
-    obeyed = sleeper.state.orders
-    sleeper.wakes = run.time + TIMES.silence + 0.8
+    obeyed = sleeper.state.version
+    sleeper.wakes = run.time + TIMES.failure_timeout + 0.8
     run.run(sleeper.wakes - 0.1)
     assert noted(run, f"{sleeper.name} is lost")
-    assert sleeper.state.orders == obeyed > 20
-    run.run(sleeper.wakes + 2 * TIMES.beat)
-    assert sleeper.state.orders > obeyed
+    assert sleeper.state.version == obeyed > 20
+    run.run(sleeper.wakes + 2 * TIMES.heartbeat_interval)
+    assert sleeper.state.version > obeyed
     assert run.run(60)
     run.watch.check_end()
 
@@ -123,9 +131,9 @@ def test_a_standby_is_filled_in_the_background():
 
 
 def test_the_table_of_updates_is_a_floor_with_exceptions():
-    seen = Seen.nothing(2).add(Update(0, 0), 1).add(Update(0, 2), 1).add(Update(0, 3), 2)
+    seen = AppliedUpdates.nothing(2).add(Update(0, 0), 1).add(Update(0, 2), 1).add(Update(0, 3), 2)
     assert numbers(seen.slots[0]) == (1, {2, 3})
-    assert seen.slots[1] == SlotSeen()
+    assert seen.slots[1] == SlotUpdates()
     assert Update(0, 1) not in seen
     assert numbers(seen.add(Update(0, 1), 3).slots[0]) == (4, set())
     assert numbers(seen.raised(0, 3).slots[0]) == (4, set())
@@ -133,13 +141,13 @@ def test_the_table_of_updates_is_a_floor_with_exceptions():
 
 
 def numbers(table):
-    return table.floor, table.above
+    return table.low_water, table.above
 
 
 def test_a_synchronous_step_is_applied_in_the_order_of_its_parts():
-    ledger = Ledger(on.Owner("server", 0, 0, 1), True, 0, 0, 0, Seen.nothing(3))
+    ledger = Ledger(on.RoleId("server", 0, 0, 1), True, 0, 0, 0, AppliedUpdates.nothing(3))
     for slot in (2, 0, 1):
-        ledger, _, todo = ledger.take(Part(Update(slot, 0), 1, slot, 0, 0))
+        ledger, _, todo = ledger.take(PushedUpdate(Update(slot, 0), 1, slot, 0, 0))
         assert not todo
         assert Update(slot, 0) in ledger
     ledger, entry, (apply,) = ledger.take(None)
@@ -188,7 +196,9 @@ def test_one_replica_warms_up_before_the_others_start():
 def test_a_bound_on_staleness_holds_a_fast_replica_back():
     def farthest(staleness):
         run, ahead = cluster(staleness=staleness, batches=60), []
-        run.watch.computing = lambda c: ahead.append(c.update.number - min(s.floor for s in run.table.slots))
+        run.watch.computing = lambda c: ahead.append(
+            c.update.number - min(s.low_water for s in run.table.slots)
+        )
         assert run.run(60)
         return max(ahead)
 
@@ -223,14 +233,14 @@ def test_pushes_that_take_long_are_soon_sent_only_once():
 
 
 def test_a_snapshot_that_takes_long_is_not_sent_over_and_over():
-    run = Slow(Fill, 6 * TIMES.retry)
+    run = Slow(InstallSnapshot, 6 * TIMES.retry)
     assert run.run(60)
     run.watch.check_end()
-    assert [message.fence.filling for message in run.sent].count(1) == 3
+    assert [message.fence.incarnation for message in run.sent].count(1) == 3
 
 
 def test_logs_that_take_long_are_seldom_sent_twice():
-    run = Slow(Log, 2.5 * TIMES.retry, durability="single")
+    run = Slow(AppendEntries, 2.5 * TIMES.retry, durability="single")
     assert run.run(60)
     run.watch.check_end()
     times = Counter(entry.position for message in run.sent for entry in message.entries)
@@ -262,7 +272,7 @@ def test_a_drained_worker_hands_everything_over():
     run = cluster(batches=30)
     run.run(1.5)
     leaving = primary_of(run).name
-    told(run, on.DrainWanted, leaving)
+    told(run, on.DrainRequested, leaving)
     run.run(5.0)
     assert run.watch.drained == [leaving]
     assert not run.processes[leaving].state.tiles
@@ -276,7 +286,7 @@ def test_a_drained_worker_hands_everything_over():
 def test_a_stopped_run_goes_on_to_the_same_end(staleness):
     run = cluster(staleness=staleness, batches=20, tiles=2)
     run.run(1.5)
-    told(run, on.StopWanted)
+    told(run, on.StopRequested)
     assert run.run(10)
     stopped = run.finished.manifest
     assert 0 < stopped.used < 20
@@ -311,7 +321,7 @@ def test_a_synchronous_checkpoint_goes_on_with_other_numbers():
 def test_a_coordinator_that_stood_still_buries_nobody():
     run = cluster(batches=40)
     run.run(1.5)
-    run.processes[on.COORDINATOR].wakes = run.time + 3 * TIMES.silence
+    run.processes[on.COORDINATOR].wakes = run.time + 3 * TIMES.failure_timeout
     assert run.run(60)
     run.watch.check_end()
     assert not noted(run, "is lost")
@@ -322,7 +332,7 @@ def test_a_full_disk_stops_nothing():
     run = cluster(batches=20)
     run.run(1.0)
     run.disk_full = True
-    told(run, on.CheckpointWanted)
+    told(run, on.CheckpointRequested)
     run.run(3.0)
     assert noted(run, "could not be written: the disk is full")
     run.disk_full = False
@@ -339,7 +349,9 @@ def test_two_runs_do_not_hear_each_other():
     run.run(1.5)
     assert run.watch.refused["of another run"]
     assert not any(name.startswith("w9") for name in run.table.members)
-    state, todo = server.machine.step(server.state, on.Received(0.0, "w9", Held(Pair("another", 0, 1, 1), 9)))
+    state, todo = server.machine.step(
+        server.state, on.Received(0.0, "w9", AppendAck(StandbyFence("another", 0, 1, 1), 9))
+    )
     assert [instruction.reason for instruction in todo] == ["of another run"]
     assert state.servers == server.state.servers
 

@@ -7,20 +7,20 @@ from properties import Watch
 from simulator import Cluster, spec
 
 from lnet.runtime.cluster.protocol import room, staffing
-from lnet.runtime.cluster.protocol.messages import Memory
+from lnet.runtime.cluster.protocol.messages import WorkerMemory
 from lnet.runtime.cluster.protocol.spec import Need
-from lnet.runtime.cluster.protocol.table import Member, Shard, Slot, Table
+from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 
 TILE, SERVER = 1000, 100
 
 
 def member(free, held=0, limit=None, pool="here"):
-    return Member("host", "place", 9, 0.0, 0.0, 1, (), (), memory=Memory(pool, free, held, limit))
+    return Member("host", "place", 9, 0.0, 0.0, 1, (), (), memory=WorkerMemory(pool, free, held, limit))
 
 
 def table(*slots, **members):
     asked = spec(replicas=len(slots), tiles=1, needs=(Need(TILE, SERVER),), durability="single")
-    shards = (Shard(primary="a"),)
+    shards = (ServerPair(primary="a"),)
     return Table(asked, tuple(Slot((name,)) for name in slots), shards, members=members, begun=True)
 
 
@@ -60,7 +60,7 @@ FITS_ONE = int((TILE + 2 * SERVER) / room.SHARE) + 10
 
 def cluster(limit, workers=2, seed=0, **settings):
     asked = {"replicas": 2, "tiles": 1, "batches": 200, "needs": (Need(TILE, SERVER),), "workers": workers}
-    memory = Memory("", 10**9, 0, limit)
+    memory = WorkerMemory("", 10**9, 0, limit)
     return Cluster(seed, spec(**asked | settings), workers, Watch(), memory=memory)
 
 

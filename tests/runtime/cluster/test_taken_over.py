@@ -24,16 +24,18 @@ from lnet.runtime.store.owner import owner_of
 
 pytestmark = pytest.mark.slow
 
-SHORTENED = replace(TIMES, beat=0.2, silence=2.0, lease=1.5, retry=1.0, patience=6.0)
+SHORTENED = replace(
+    TIMES, heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=6.0
+)
 """A third of a run's own, as the seconds of those tests that have them."""
 COMMAND = """
 import json, sys
 from dataclasses import replace
 from lnet.runtime.cluster import coordinator_plugin, launch
 from lnet.runtime.cluster.protocol.spec import Times
-times, desertion = json.loads(sys.argv.pop(1))
+times, no_worker_timeout = json.loads(sys.argv.pop(1))
 launch.TIMES, config = Times(**times), launch._config
-launch._config = lambda *a: replace(config(*a), desertion=desertion)
+launch._config = lambda *a: replace(config(*a), no_worker_timeout=no_worker_timeout)
 from lnet.cli import main
 main()
 """
@@ -48,9 +50,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def begun(folder, *arguments, times=TIMES, desertion=60.0):
+def begun(folder, *arguments, times=TIMES, no_worker_timeout=60.0):
     """A command that trains in a process of its own."""
-    asked = json.dumps([asdict(times), desertion])
+    asked = json.dumps([asdict(times), no_worker_timeout])
     command = [sys.executable, "-c", COMMAND, asked, "run", "small.lnet"]
     return subprocess.Popen(
         [*command, "-d", "run", *map(str, arguments)],
@@ -81,18 +83,18 @@ def written(run):
 
 @pytest.mark.parametrize("then", ["cluster", "one process"])
 @pytest.mark.parametrize(
-    ("seconds", "times", "desertion"),
+    ("seconds", "times", "no_worker_timeout"),
     [(20, TIMES, 60.0), (13, SHORTENED, 20.0), (30, SHORTENED, 20.0)],
     ids=["20", "40, shortened", "90, shortened"],
 )
 def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
-    folder, monkeypatch, then, seconds, times, desertion
+    folder, monkeypatch, then, seconds, times, no_worker_timeout
 ):
     run = folder / "run"
     monkeypatch.setattr(launch, "TIMES", times)
     with separate_processes(folder, 2) as (client, scheduler, _, _):
         address = client.scheduler_info(n_workers=0)["address"]
-        first = begun(folder, "--cluster", address, times=times, desertion=desertion)
+        first = begun(folder, "--cluster", address, times=times, no_worker_timeout=no_worker_timeout)
         until(lambda: first.poll() is None and "checkpoint 1 is" in said(folder), lambda: said(folder))
         was = owner_of(run).token
         scheduler.send_signal(signal.SIGSTOP)

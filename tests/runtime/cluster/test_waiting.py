@@ -210,7 +210,7 @@ def test_a_command_that_is_killed_is_followed_by_one_that_loses_nothing(folder):
 @slow
 def test_another_command_on_the_same_cluster_is_refused_E745(folder, monkeypatch):
     """From a second machine, whose lock is another's."""
-    monkeypatch.setattr(predecessor, "PATIENCE", 2.0)
+    monkeypatch.setattr(predecessor, "COMMAND_TIMEOUT", 2.0)
     monkeypatch.setattr(run.fcntl, "flock", lambda *arguments: None)
     with Services() as services:
         services.start("worker-0")

@@ -9,7 +9,8 @@ from simulator import Cluster, spec
 
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.deaths import Cause
-from lnet.runtime.cluster.protocol.messages import Ended
+from lnet.runtime.cluster.protocol.messages import ProcessExited, ShardMetadata
+from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates
 from lnet.runtime.cluster.protocol.wire import KINDS, Malformed, pack, unpack
 
 
@@ -36,7 +37,7 @@ def shape(data):
     return [shape(item) for item in data] if isinstance(data, list) else type(data).__name__
 
 
-ENDED = Ended("run1", "tcp://10.0.0.1:1", "worker-0", Cause("memory", 2**28))
+ENDED = ProcessExited("run1", "tcp://10.0.0.1:1", "worker-0", Cause("memory", 2**28))
 MESSAGES = [*sent(None), *sent(0), ENDED]
 
 
@@ -48,6 +49,22 @@ def test_a_message_comes_back_as_it_was():
     for message in MESSAGES:
         data, payloads = pack(message)
         assert unpack(json.loads(json.dumps(data)), payloads) == message
+
+
+BOOKS = {
+    "kind": "Books",
+    "head": 5,
+    "committed": 0,
+    "seen": {"slots": [{"floor": 2, "above": [4, 6], "takes": [[1, 1], [4, 2], [6, 2]]}]},
+}
+"""What version 0.1 wrote beside a shard of a checkpoint."""
+
+
+def test_metadata_of_a_shard_is_read_and_written_as_in_0_1():
+    slot = SlotUpdates(2, frozenset({4, 6}), ((1, 1), (4, 2), (6, 2)))
+    metadata = ShardMetadata(5, 0, AppliedUpdates((slot,)))
+    assert unpack(BOOKS) == metadata
+    assert json.loads(json.dumps(pack(metadata)[0])) == BOOKS
 
 
 def places(data, path=()):
@@ -87,14 +104,18 @@ def test_a_damaged_message_is_malformed_or_another_message():
     [
         ([], "message: expected one of Push,"),
         ({"kind": "eval"}, "message: expected one of Push,"),
-        ({"kind": "Held", "head": 1}, "Held: expected the fields fence, head"),
+        ({"kind": "AppendAck", "head": 1}, "AppendAck: expected the fields fence, head"),
         (
-            {"kind": "Held", "fence": {"run": "r", "shard": True, "term": 1, "filling": 1}, "head": 1},
-            "Held.fence.shard: expected int",
+            {
+                "kind": "AppendAck",
+                "fence": {"run": "r", "shard": True, "term": 1, "incarnation": 1},
+                "head": 1,
+            },
+            "AppendAck.fence.shard: expected int",
         ),
         (
-            {"kind": "Fill", "fence": 3, "books": 1, "staged": [], "payload": 7},
-            "Fill.fence: expected the fields",
+            {"kind": "InstallSnapshot", "fence": 3, "metadata": 1, "staged": [], "payload": 7},
+            "InstallSnapshot.fence: expected the fields",
         ),
     ],
 )
