@@ -33,7 +33,6 @@ from math import sqrt
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Interval, Region, Size, Slide, Window
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.objectives import SquaredError
 from lnet.compiler.ops import Decode, Dense, Input, Local, Pool
 
 BYTES = 4
@@ -216,7 +215,7 @@ def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
     for objective in graph.objectives:
         operands = [graph.layer(path) for path in objective.reads]
         for decoder in operands:
-            if isinstance(objective.term, SquaredError) and isinstance(decoder.op, Decode):
+            if objective.term.is_error and isinstance(decoder.op, Decode):
                 units = cuts.owned(tile, graph.layer(decoder.reads[0]).sheet.size)
                 written = decoder.op.window.reads(units)
                 for operand in operands:
@@ -279,7 +278,7 @@ def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
     return bool(graph.readers[decoder.path]) or any(
         graph.layer(path) is decoder
         for objective in graph.objectives
-        if not isinstance(objective.term, SquaredError)
+        if not objective.term.is_error
         for path in objective.reads
     )
 

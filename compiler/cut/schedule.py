@@ -24,7 +24,7 @@ from functools import cached_property
 from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Region, Size
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.objectives import Objective, Smooth, SquaredError
+from lnet.compiler.objectives import Objective
 from lnet.compiler.ops import Decode, Local
 
 from .partition import Message, Partition, Piece
@@ -272,7 +272,7 @@ class _Scheduler:
     def _term(self, objective: Objective) -> TermShare | None:
         pieces = [self._piece(path) for path in objective.reads]
         owned = tuple(piece.owned.within(piece.held) for piece in pieces)
-        compared = tuple(self._compared(objective)) if isinstance(objective.term, SquaredError) else ()
+        compared = tuple(self._compared(objective)) if objective.term.is_error else ()
         if not pieces[0].owned.area and not compared:
             return None
         return TermShare(objective.path, owned, compared, _pairs(self.graph, objective))
@@ -290,7 +290,7 @@ class _Scheduler:
     def _operands(self, objective: str) -> tuple[str, ...]:
         """Return the layers whose values an objective reads."""
         (found,) = (o for o in self.graph.objectives if o.path == objective)
-        return () if isinstance(found.term, Smooth) else tuple(map(self._path, found.reads))
+        return () if found.term.reads_weights else tuple(map(self._path, found.reads))
 
     # --- weights ---
 
@@ -340,9 +340,9 @@ def _first_set(layer: Layer, region: Region) -> Size:
 
 
 def _pairs(graph: Graph, objective: Objective) -> int:
-    """Return how many pairs of neighbours there are in what `smooth` reads, over all maps; 0 for other terms."""
+    """Return the pairs of neighbouring positions, times maps, whose weights a term reads; 0 of other terms."""
     sheet = graph.layer(objective.reads[0]).sheet
-    if not isinstance(objective.term, Smooth):
+    if not objective.term.reads_weights:
         return 0
     return sheet.maps * (sheet.height * (sheet.width - 1) + (sheet.height - 1) * sheet.width)
 

@@ -14,7 +14,6 @@ from math import prod
 from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.objectives import Smooth
 from lnet.compiler.ops import Decode, Local
 
 from .partition import Cuts, Partition
@@ -87,7 +86,7 @@ def _shared(graph: Graph, partition: Partition) -> Iterator[WeightMessage]:
 
 def _neighbours(graph: Graph, partition: Partition) -> Iterator[WeightMessage]:
     cuts = Cuts(partition.tiles)
-    compared = {graph.layer(o.reads[0]).path for o in graph.objectives if isinstance(o.term, Smooth)}
+    compared = {graph.layer(o.reads[0]).path for o in graph.objectives if o.term.reads_weights}
     for layer in graph.layers:
         if layer.path not in compared:
             continue

@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.objectives import Objective, Smooth
+from lnet.compiler.objectives import Objective
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -59,9 +59,9 @@ def trained_views(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 
 def trained_parameters(graph: Graph) -> frozenset[str]:
-    """Return the parameters that objectives train, without frozen ones; `smooth` trains the weights that it compares."""
+    """Return the parameters that objectives train, without frozen ones; a term that reads weights trains them."""
     weighty = [objective for objective in graph.objectives if objective.weight]
-    compare = [objective for objective in weighty if isinstance(objective.term, Smooth)]
+    compare = [objective for objective in weighty if objective.term.reads_weights]
     trained: set[str] = set()
     for _, layer in _reached(graph, [objective for objective in weighty if objective not in compare]):
         trained.update(parameter.name for parameter in layer.parameters)

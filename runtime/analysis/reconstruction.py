@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.objectives import SquaredError
 from lnet.runtime.engine.network import Network
 
 Array = NDArray[np.floating[Any]]
@@ -44,7 +43,7 @@ def reconstructions(network: Network, images: Array) -> list[Reconstruction]:
 
 def _compared(graph: Graph) -> Iterator[tuple[str, str, str]]:
     for objective in graph.objectives:
-        if isinstance(objective.term, SquaredError):
+        if objective.term.is_error:
             one, other = (graph.layer(path) for path in objective.reads)
             if (one.op.kind == "decode") != (other.op.kind == "decode"):
                 decoder, target = (one, other) if one.op.kind == "decode" else (other, one)

@@ -1,0 +1,28 @@
+"""The objectives, one file each: what a network is trained to make small (docs/language.md).
+
+An objective is a function that makes a term: its signature is its argument table, with `weight = 1` besides, its docstring
+its row in docs/language.md, and an example. A file enters both in its own `KINDS` and `TERMS`, and itself below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import cross_entropy, l1, l2, one_vs_all, smooth, total
+from . import rica as reconstruction
+from . import squared_error as error
+from .base import Objective, Term
+from .custom import PerValue
+from .rica import Rica
+from .squared_error import SquaredError
+from .total import Total
+
+_FILES = (reconstruction, error, l1, l2, total, smooth, cross_entropy, one_vs_all)
+OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {
+    name: kind for file in _FILES for name, kind in file.KINDS.items()
+}
+"""What a file can call."""
+TERMS: dict[str, type[Term]] = {term.kind: term for file in _FILES for term in file.TERMS}
+"""What the runtime has a kernel for."""
+
+__all__ = ["OBJECTIVE_KINDS", "TERMS", "Objective", "PerValue", "Rica", "SquaredError", "Term", "Total"]

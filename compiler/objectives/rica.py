@@ -1,0 +1,48 @@
+"""Reconstruction ICA: a decoder's error and a pool's sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from lnet.compiler.core.arguments import Flag, LayerArgument, NonNegative, Refused
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.ops import Local
+
+from .base import Term
+
+
+@dataclass(frozen=True, slots=True)
+class Rica(Term):
+    """`sum (xhat - x)^2 + sparsity * sum pool` (Le et al. 2012, after reconstruction ICA).
+
+    Reads the encoder and its pool. The pass `expand_rica` replaces it before anything runs.
+    """
+
+    kind: ClassVar[str] = "rica"
+    sparsity: float
+    tied: bool
+
+
+Encoder = Annotated[Layer, LayerArgument("nearest local")]
+EncoderPool = Annotated[Layer, LayerArgument("nearest pool")]
+
+
+def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False) -> Rica:
+    """`sum (xhat - x)^2 + sparsity * sum pool`, where `x` is what `encode` reads (the nearest `local` above in the block,
+    unless given), `xhat` its decoding, and `pool` the nearest pool above made from it (Le et al. 2012)
+
+    Example: rica(sparsity = 0.3)
+    """
+    if not isinstance(encode.op, Local):
+        raise Refused(
+            "E502",
+            f"'{encode.path}' is no 'local' layer, so it has no decoder",
+            argument="encode",
+            notes=(f"'{encode.path}' is made by '{encode.op.kind}'",),
+        )
+    return Rica(sparsity, tied)
+
+
+KINDS = {"rica": rica}
+TERMS: tuple[type[Term], ...] = ()
