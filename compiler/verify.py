@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from .core.shapes import Region, whole
 from .cut.partition import Partition
 from .graph.graph import Graph
-from .ops import Decode
 
 
 def demand(stage: str, faults: Iterable[str]) -> None:
@@ -78,14 +77,14 @@ def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
             layer = graph.layer(piece.layer)
             for path in layer.reads:
                 operand = graph.layer(path)
-                if isinstance(layer.op, Decode):
+                if layer.op.scatters:
                     needed = held[operand.path].owned
                 else:
                     needed = layer.op.needs(piece.computed).clip(operand.sheet.size)
                 if not _covers(held[operand.path].held, needed):
                     yield f"tile {tile} computes {layer.path} without all of {path}"
             missing = piece.held.area - piece.computed.area
-            if not isinstance(layer.op, Decode) and sent[tile, layer.path] != missing:
+            if not layer.op.scatters and sent[tile, layer.path] != missing:
                 yield f"tile {tile} holds {piece.held} of {layer.path}, but computes and gets other than that"
 
 

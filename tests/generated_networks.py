@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from lnet.compiler.core.arguments import ACTIVATIONS
+from lnet.compiler.ops.pointwise import KINDS as ACTIVATIONS
 from lnet.compiler.pipeline import compile_text
 from lnet.dsl.diagnostics import LnetError
 

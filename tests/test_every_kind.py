@@ -11,13 +11,11 @@ import reference
 from generated_networks import LAYERS, OBJECTIVES
 
 from docs import tables
-from lnet.compiler.core.arguments import ACTIVATIONS
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS, pointwise
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.analysis.export import AXES
 from lnet.runtime.engine.evaluate import batch_first, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
@@ -34,17 +32,12 @@ LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
 def test_every_kind_is_entered_wherever_it_must_be():
     assert set(LAYER_KERNELS) == set(OPS), "kernels"
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
-    assert set(POINTWISE) == set(pointwise.KINDS) == set(ACTIVATIONS), "functions of a value alone"
+    assert set(POINTWISE) == set(pointwise.KINDS), "functions of a value alone"
     assert set(LAYERS) == set(LAYER_KINDS) - {"input"}, "random networks"
     assert set(OBJECTIVES) | LABELLED == set(OBJECTIVE_KINDS), "random networks"
-    assert {kind for kind, _ in AXES} == {op.kind for op in OPS.values() if weighs(op)}, "axes of weights"
     for kinds in tables.TABLES.values():
         for name, function in kinds.items():
             assert tables.value_of(function), f"'{name}' has no row in the reference"
-
-
-def weighs(op):
-    return "weights" in vars(op)
 
 
 def program(kind):
@@ -54,6 +47,19 @@ def program(kind):
     if kind in LAYER_KINDS:
         return LAYER.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
     return OBJECTIVE.format(above=ABOVE, example=tables.example_of(OBJECTIVE_KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", LAYER_KINDS)
+def test_the_facts_of_an_op_agree(kind):
+    graph = compile_text(program(kind)).graph
+    layer = graph.input if kind == "input" else graph.layer("x")
+    for weights in layer.op.weights().values():
+        assert len(weights.shape) == len(weights.axes) == len(set(weights.axes))
+        if layer.op.position_weights:
+            units = graph.layer(layer.reads[0]).sheet if layer.op.scatters else layer.sheet
+            assert weights.shape[:2] == (units.height, units.width)
+    assert layer.op.renamed(lambda path: path) == layer.op
+    assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))
 
 
 @pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])

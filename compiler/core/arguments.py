@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
-from .layer import Layer
+from .layer import Layer, Op
 from .shapes import Size, Slide, Window
 from .values import Extents, Value, Word
 
@@ -47,10 +47,22 @@ class ArgumentType:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest layer above in its block whose op is of a type; `made_from`: that is made from what an argument names.
+
+    `expected` is what a message says is needed.
+    """
+
+    op: type[Op]
+    expected: str
+    made_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LayerArgument:
     """An argument that names layers; where it is left out, `default` says which one is meant."""
 
-    default: str | None = None  # "above" | "nearest local" | "nearest pool" | "of" | None: required
+    default: str | Nearest | None = None  # "above", an argument before it such as "of", None: required
     many: bool = False
 
     @property
@@ -226,9 +238,6 @@ def _share(value: Value) -> Sharing | None:
 
 # --- the types -------------------------------------------------------------------------------------------
 
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus")
-"""Functions of a value alone: layer kinds (ops/pointwise.py), and words for `act`."""
-
 _extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1))
 Extent = Annotated[Size, _extent]
 OptionalExtent = Annotated[Size | None, _extent]
@@ -252,7 +261,6 @@ Pad = Annotated[
     Padding, ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"))
 ]
 Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), ("tile",))]
-Activation = Annotated[str | None, none_or(one_of(*ACTIVATIONS))]
 
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]

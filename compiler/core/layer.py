@@ -2,37 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
 from lnet.dsl.source import Span
 
-from .shapes import Region, Sheet
+from .shapes import Region, Sheet, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Shape of one parameter of an op, and the fan-in that scales its initial values (None: zeros)."""
+    """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: zeros)."""
 
     shape: tuple[int, ...]
+    axes: tuple[str, ...]
     fan_in: int | None
 
 
 class Op:
-    """What a layer computes, with all geometry resolved: the shape of its value follows from it alone."""
+    """What a layer computes, with all geometry resolved: the shape of its value follows from it alone.
+
+    An op states its facts here, and no other file asks which op it is. `scatters`: each position that it reads, a *unit*,
+    writes to a region of the value, and tiles add up what their units write to one position (a decoder); other ops gather.
+    `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
+    """
 
     __slots__ = ()
     kind: ClassVar[str]
+    scatters: ClassVar[bool] = False
+    has_filters: ClassVar[bool] = False
 
     @property
     def sheet(self) -> Sheet:
         """The extents of the value."""
         raise AssertionError(f"{type(self).__name__} has no shape rule")
 
+    @property
+    def field_size(self) -> Size | None:
+        """Rows and columns of the field that a value sees of what it reads; None for an op without a field."""
+        return None
+
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the forward pass for one image."""
+        return self.sheet.values
+
+    def nonnegative(self, operands: bool) -> bool:
+        """Whether no value is below zero, wherever it is known that none of its `operands` is."""
+        return False
+
+    def renamed(self, name: Callable[[str], str]) -> Op:
+        """Return the op with other names for the layers that it mentions."""
+        return self
+
+    # --- parameters ---
+
     def weights(self) -> dict[str, Weights]:
         """The parameters by role (`weight`, `bias`)."""
         return {}
+
+    @property
+    def position_weights(self) -> bool:
+        """Whether every position has weights of its own: all parameters begin with the value's rows and columns."""
+        return False
+
+    @property
+    def tied_to(self) -> str | None:
+        """The layer whose parameters of the same roles it uses instead of its own."""
+        return None
+
+    def first_set(self, region: Region) -> Size:
+        """Return the set of weights that the first position of a region uses, where positions take turns at a few sets."""
+        return Size(0, 0)
+
+    # --- tiles ---
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether tiles send each other its values; values of others are computed again where they are needed."""
+        return self.scatters or bool(self.weights())
+
+    @property
+    def strided(self) -> bool:
+        """Whether its field skips positions: sending its few values may be cheaper than sending the many that it reads."""
+        return False
 
     def needs(self, region: Region) -> Region:
         """Return the region of an operand that a region of the value depends on."""
@@ -42,9 +96,13 @@ class Op:
         """Return the op restricted to a region of the value; it reads only the region it needs of each operand."""
         raise AssertionError(f"{type(self).__name__} cannot be cut")
 
-    def multiply_adds(self) -> int:
-        """Multiply-adds of the forward pass for one image."""
-        return self.sheet.values
+    def writes(self, units: Region) -> Region:
+        """Return the region of the value that units of an op that scatters write to."""
+        raise AssertionError(f"{type(self).__name__} does not scatter")
+
+    def of_units(self, units: Region) -> Op:
+        """Return an op that scatters restricted to some units, and to the region that they write to."""
+        raise AssertionError(f"{type(self).__name__} does not scatter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +138,10 @@ class Layer:
 
 
 def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
+    """Return the parameters of a layer that has its own."""
     return tuple(Parameter(role, f"{path}.{role}", w.shape, w.fan_in) for role, w in op.weights().items())
+
+
+def tied_parameters(op: Op, to: Layer) -> tuple[Parameter, ...]:
+    """Return the parameters of another layer that an op uses as its own, by their roles."""
+    return tuple(parameter for parameter in to.parameters if parameter.role in op.weights())

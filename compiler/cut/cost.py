@@ -91,13 +91,12 @@ def totals(graph: Graph, partition: Partition) -> Totals:
 
 def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
     """Return the cost of one layer."""
-    window = getattr(layer.op, "window", None)
     weights = sum(parameter.size for parameter in layer.parameters)
     return LayerCost(
         layer.path,
         layer.op.kind,
         layer.sheet,
-        window.field if window is not None else getattr(layer.op, "field", None),
+        layer.op.field_size,
         receptive_field(graph, layer.path),
         weights,
         layer.op.multiply_adds(),
@@ -172,4 +171,4 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int, message
 
 def encoding_weights(graph: Graph) -> int:
     """Return the weights of all layers but decoders: the published way of counting."""
-    return sum(p.size for layer in graph.visible if layer.op.kind != "decode" for p in layer.parameters)
+    return sum(p.size for layer in graph.visible if not layer.op.scatters for p in layer.parameters)

@@ -30,10 +30,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
 
-from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Interval, Region, Size, Slide, Window
+from lnet.compiler.core.layer import Layer, Op
+from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Decode, Dense, Input, Local, Pool
 
 BYTES = 4
 """A value on the wire is a float32."""
@@ -101,15 +100,10 @@ class Partition:
 
 def partition(graph: Graph, tiles: Size) -> Partition:
     """Cut a graph into p x q tiles, exchanging after a strided pool where that moves fewer bytes."""
-    exchanged = frozenset(
-        layer.path for layer in graph.layers if isinstance(layer.op, Local | Decode | Dense)
-    )
+    exchanged = frozenset(layer.path for layer in graph.layers if layer.op.exchanged)
     best = _cut(graph, tiles, exchanged)
     for layer in graph.layers:
-        if isinstance(layer.op, Pool) and (layer.op.window.rows.stride, layer.op.window.columns.stride) != (
-            1,
-            1,
-        ):
+        if layer.op.strided:
             candidate = _cut(graph, tiles, exchanged | {layer.path})
             if candidate.halo_values < best.halo_values:
                 best, exchanged = candidate, exchanged | {layer.path}
@@ -201,9 +195,9 @@ def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> l
         owned = cuts.owned(tile, layer.sheet.size)
         held = _hull(owned, needed.get(layer.path))
         computed = owned if layer.path in exchanged else held
-        if isinstance(layer.op, Decode):
+        if layer.op.scatters:
             units = cuts.owned(tile, graph.layer(layer.reads[0]).sheet.size)
-            held = held.hull(layer.op.window.reads(units))
+            held = held.hull(layer.op.writes(units))
         pieces.append(Piece(layer.path, owned, computed, held))
         _need_operands(graph, layer, computed, needed, cuts, tile)
     return pieces[::-1]
@@ -215,9 +209,9 @@ def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
     for objective in graph.objectives:
         operands = [graph.layer(path) for path in objective.reads]
         for decoder in operands:
-            if objective.term.is_error and isinstance(decoder.op, Decode):
+            if objective.term.is_error and decoder.op.scatters:
                 units = cuts.owned(tile, graph.layer(decoder.reads[0]).sheet.size)
-                written = decoder.op.window.reads(units)
+                written = decoder.op.writes(units)
                 for operand in operands:
                     needed[operand.path] = _hull(written, needed.get(operand.path))
     return needed
@@ -228,7 +222,7 @@ def _need_operands(
 ) -> None:
     for path in layer.reads:
         operand = graph.layer(path)
-        if isinstance(layer.op, Decode):  # reads the tile's own units and writes wherever they write
+        if layer.op.scatters:  # reads the tile's own units and writes wherever they write
             region = cuts.owned(tile, operand.sheet.size)
         else:
             region = layer.op.needs(computed).clip(operand.sheet.size)
@@ -247,7 +241,7 @@ def _messages(
 ) -> Iterator[Message]:
     """Yield what a tile gets of a layer, and what it gives back in the backward pass."""
     piece = held[tile][layer.path]
-    if isinstance(layer.op, Decode):
+    if layer.op.scatters:
         yield from _sums(graph, layer, cuts, piece, tile)
         return
     back = len(graph.trained_views[layer.path])
@@ -260,12 +254,11 @@ def _messages(
 
 
 def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> Iterator[Message]:
-    assert isinstance(layer.op, Decode)
     units = graph.layer(layer.reads[0]).sheet.size
-    reaching = layer.op.window.readers(piece.held)
+    reaching = layer.op.needs(piece.held)
     back = len(graph.trained_views[layer.path]) if _read_beyond_errors(graph, layer) else 0
     for writer, _ in cuts.owners(reaching, units):
-        region = layer.op.window.reads(cuts.owned(writer, units)).intersect(piece.held)
+        region = layer.op.writes(cuts.owned(writer, units)).intersect(piece.held)
         if writer != tile and region.area:
             values = region.area * layer.sheet.maps
             yield Message("sum", layer.path, writer, tile, region, values)
@@ -300,10 +293,9 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
         layer = graph.layer(piece.layer)
         if layer.path not in partition.exchanged:
             continue
-        if isinstance(layer.op, Decode):
-            fewest: float = _fewest_sums(
-                layer.op.window, cuts.owned(tile, layer.op.window.outputs), piece.held
-            )
+        if layer.op.scatters:
+            units = graph.layer(layer.reads[0]).sheet.size
+            fewest: float = _fewest_sums(layer.op, cuts.owned(tile, units), piece.held)
         else:
             fewest = _rim(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))
         total += fewest * layer.sheet.maps
@@ -320,24 +312,25 @@ def _rim(owned: Region, held: Region) -> float:
     return 2 * sqrt(owned.area * rows * columns) + rows * columns
 
 
-def _fewest_sums(window: Window, units: Region, held: Region) -> int:
-    """Return into how many of the inputs held units of other tiles write: each needs one value at least."""
-    rows, own_rows = _written(window.rows, units.rows, held.rows)
-    columns, own_columns = _written(window.columns, units.columns, held.columns)
+def _fewest_sums(op: Op, units: Region, held: Region) -> int:
+    """Return to how many of the positions held units of other tiles write: each needs one value at least."""
+    rows, own_rows = _written([op.needs(Region(i, held.columns)).rows for i in _each(held.rows)], units.rows)
+    columns, own_columns = _written(
+        [op.needs(Region(held.rows, i)).columns for i in _each(held.columns)], units.columns
+    )
     return rows * columns - own_rows * own_columns
 
 
-def _written(slide: Slide, units: Interval, inputs: Interval) -> tuple[int, int]:
-    """Return into how many inputs along an axis any unit writes, and into how many none but the tile's own."""
-    writers = [slide.readers(Interval(i, i + 1)) for i in range(inputs.start, inputs.stop)]
+def _each(positions: Interval) -> list[Interval]:
+    return [Interval(i, i + 1) for i in range(positions.start, positions.stop)]
+
+
+def _written(writers: list[Interval], units: Interval) -> tuple[int, int]:
+    """Return to how many positions along an axis any unit writes, and to how many none but the tile's own."""
     written = [some for some in writers if some.length]
     return len(written), sum(some.intersect(units) == some for some in written)
 
 
 def input_values(graph: Graph, partition: Partition, tile: int) -> int:
     """Return the values of an image that a tile reads."""
-    return next(
-        piece.held.area * graph.input.sheet.maps
-        for piece in partition.pieces[tile]
-        if isinstance(graph.layer(piece.layer).op, Input)
-    )
+    return partition.piece(tile, graph.input.path).held.area * graph.input.sheet.maps

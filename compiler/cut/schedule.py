@@ -25,10 +25,9 @@ from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Region, Size
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
-from lnet.compiler.ops import Decode, Local
 
 from .partition import Message, Partition, Piece
-from .weights import owned_regions, position_weights, weight_messages, works
+from .weights import owned_regions, weight_messages, works
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +140,10 @@ def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
     sent = {message.layer for message in partition.messages}
     keys: dict[str, tuple[int, bool]] = {}
     for layer in graph.layers:
-        decoder = isinstance(layer.op, Decode)
+        scatters = layer.op.scatters
         operands = [graph.layer(path).path for path in layer.reads]
-        exchanges = [keys[path][0] + (path in sent and not decoder) for path in operands]
-        keys[layer.path] = (max(exchanges, default=0), decoder and layer.path in sent)
+        exchanges = [keys[path][0] + (path in sent and not scatters) for path in operands]
+        keys[layer.path] = (max(exchanges, default=0), scatters and layer.path in sent)
     order = {key: number for number, key in enumerate(sorted(set(keys.values())))}
     return {path: order[key] for path, key in keys.items()}
 
@@ -186,7 +185,7 @@ class _Scheduler:
             layer for layer in self.graph.layers if self.numbers[layer.path] == number and self._works(layer)
         ]
         terms = self._terms() if number == last else ()
-        decoders = [layer for layer in layers if isinstance(layer.op, Decode)]
+        decoders = [layer for layer in layers if layer.op.scatters]
         own = [self._path(layer.reads[0]) for layer in decoders]
         assembled = [self._path(path) for layer in layers if layer not in decoders for path in layer.reads]
         assembled += [path for term in terms for path in self._operands(term.objective)]
@@ -203,17 +202,17 @@ class _Scheduler:
 
     def _share(self, layer: Layer) -> Share:
         pieces = [self._piece(path) for path in layer.reads]
-        if isinstance(layer.op, Decode):
+        if layer.op.scatters:
             (units,) = pieces
             own = (units.layer, units.owned.within(units.computed))
-            return Share(layer.path, layer.op.of_units(units.owned), (own,), _first_set(layer, units.owned))
+            return Share(layer.path, layer.op.of_units(units.owned), (own,), layer.op.first_set(units.owned))
         made = self._made(layer)
         sizes = [self.graph.layer(piece.layer).sheet.size for piece in pieces]
         reads = tuple(
             (piece.layer, layer.op.needs(made).clip(size).within(piece.held))
             for piece, size in zip(pieces, sizes, strict=True)
         )
-        return Share(layer.path, layer.op.part(made), reads, _first_set(layer, made))
+        return Share(layer.path, layer.op.part(made), reads, layer.op.first_set(made))
 
     def _held(self, path: str) -> Held:
         piece = self._piece(path)
@@ -282,7 +281,7 @@ class _Scheduler:
         compared = []
         for number, piece in enumerate(pieces):
             layer = self.graph.layer(piece.layer)
-            if isinstance(layer.op, Decode) and self._works(layer) and layer.path not in self._returned:
+            if layer.op.scatters and self._works(layer) and layer.path not in self._returned:
                 written = self._made(layer)
                 compared.append((number, tuple(written.within(other.held) for other in pieces)))
         return compared
@@ -328,15 +327,9 @@ class _Scheduler:
 
     def _made(self, layer: Layer) -> Region:
         """Return the region of a layer that the tile computes, a decoder's wherever its units write."""
-        if isinstance(layer.op, Decode):
-            return layer.op.window.reads(self._piece(layer.reads[0]).owned)
+        if layer.op.scatters:
+            return layer.op.writes(self._piece(layer.reads[0]).owned)
         return self._piece(layer.path).computed
-
-
-def _first_set(layer: Layer, region: Region) -> Size:
-    if not isinstance(layer.op, Local | Decode) or position_weights(layer):
-        return Size(0, 0)
-    return Size(region.rows.start % layer.op.sets.rows, region.columns.start % layer.op.sets.columns)
 
 
 def _pairs(graph: Graph, objective: Objective) -> int:

@@ -14,7 +14,6 @@ from math import prod
 from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Decode, Local
 
 from .partition import Cuts, Partition
 
@@ -30,14 +29,9 @@ class WeightMessage:
     values: int
 
 
-def position_weights(layer: Layer) -> bool:
-    """Whether every position of a layer has weights of its own, so that they can be cut with it."""
-    return isinstance(layer.op, Local | Decode) and layer.op.sets == layer.op.window.outputs
-
-
 def works(partition: Partition, graph: Graph, layer: Layer, tile: int) -> bool:
     """Whether a tile computes any of a layer; a decoder's work is that of its units."""
-    if isinstance(layer.op, Decode):
+    if layer.op.scatters:
         return partition.piece(tile, graph.layer(layer.reads[0]).path).owned.area > 0
     return partition.piece(tile, layer.path).computed.area > 0
 
@@ -48,7 +42,7 @@ def owned_regions(graph: Graph, partition: Partition, tile: int) -> Mapping[str,
     owned: dict[str, Region | None] = {}
     for layer in graph.layers:
         for parameter in layer.parameters:
-            if not position_weights(layer):
+            if not layer.op.position_weights:
                 if tile == 0:
                     owned[parameter.name] = None
             elif (region := cuts.owned(tile, _positions(parameter))).area:
@@ -77,7 +71,7 @@ def _shared(graph: Graph, partition: Partition) -> Iterator[WeightMessage]:
     for layer in graph.layers:
         for parameter in layer.parameters:
             for tile in range(1, partition.count):
-                if position_weights(layer) or (parameter.name, tile) in seen:
+                if layer.op.position_weights or (parameter.name, tile) in seen:
                     continue
                 if works(partition, graph, layer, tile):
                     seen.add((parameter.name, tile))

@@ -10,10 +10,8 @@ from dataclasses import replace
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Add, AvgPool, Concat, Crop, Dense, Input, L2Pool, Local, MaxPool, Pointwise
+from lnet.compiler.ops import MaxPool
 from lnet.dsl.diagnostics import Collector, Diagnostic
-
-NEVER_NEGATIVE = ("relu", "sigmoid", "softplus")
 
 
 def keep_pooling(graph: Graph, before: Graph) -> Graph:
@@ -55,20 +53,10 @@ def _never_negative(graph: Graph) -> set[str]:
     """Return the layers whose values are at least zero, as far as their kinds say so."""
     found: set[str] = set()
     for layer in graph.layers:
-        reads_none = found.issuperset(_operands(graph, layer))
-        match layer.op:
-            case Input():
-                data = graph.training.data
-                sure = data is not None and data.normalize == "none"
-            case L2Pool():
-                sure = True
-            case Local(act=act) | Dense(act=act) | Pointwise(function=act):
-                sure = act in NEVER_NEGATIVE or (isinstance(layer.op, Pointwise) and reads_none)
-            case MaxPool() | AvgPool() | Crop() | Concat() | Add():
-                sure = reads_none
-            case _:
-                sure = False
-        found.update({layer.path} if sure else ())
+        data = graph.training.data
+        as_they_are = data is not None and data.normalize == "none"
+        operands = found.issuperset(_operands(graph, layer)) if layer.reads else as_they_are
+        found.update({layer.path} if layer.op.nonnegative(operands) else ())
     return found
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lnet.compiler.core.arguments import REQUIRED, WEIGHT, Argument, LayerArgument, Signature, signature
-from lnet.compiler.core.layer import Layer, Parameter, parameters_of
+from lnet.compiler.core.layer import Layer, Op, Parameter, parameters_of, tied_parameters
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, Objective
-from lnet.compiler.ops import LAYER_KINDS, Decode, Input
+from lnet.compiler.ops import LAYER_KINDS, Input
 from lnet.compiler.settings import Training
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic
@@ -202,8 +202,7 @@ class _Builder:
         layer = Layer(path, op, _paths(bound.get("of")), _parameters(path, op, bound), item.span)
         if isinstance(op, Input):
             self.evaluator.input = op.sheet
-        if isinstance(op, Decode):
-            self.also_read.add(op.like)
+        self.also_read.update(value.path for value in bound.values() if isinstance(value, Layer))
         self.layers.append(layer)
         return layer
 
@@ -315,10 +314,11 @@ def _paths(of: Layer | list[Layer] | None) -> tuple[str, ...]:
     return (of.path,) if isinstance(of, Layer) else tuple(layer.path for layer in of)
 
 
-def _parameters(path: str, op: Any, bound: Mapping[str, Any]) -> tuple[Parameter, ...]:
-    """Return a layer's parameters; a tied decoder has those of its encoder."""
-    if isinstance(op, Decode) and op.tied:
-        return tuple(p for p in bound["like"].parameters if p.role == "weight")
+def _parameters(path: str, op: Op, bound: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """Return a layer's parameters; one that is tied has those of the layer that it names."""
+    for named in bound.values():
+        if isinstance(named, Layer) and named.path == op.tied_to:
+            return tied_parameters(op, named)
     return parameters_of(path, op)
 
 

@@ -18,6 +18,7 @@ from lnet.compiler.core.arguments import (
     Context,
     LayerArgument,
     Mismatch,
+    Nearest,
     Refused,
     Signature,
     signature,
@@ -374,13 +375,10 @@ class Evaluator:
         layer = find_default(row.type.default, bound, scope)
         if layer is not None:
             return layer
-        missing = {
-            "nearest local": "a 'local' layer above it in its block",
-            "nearest pool": "a pool above it that is made from its 'encode'",
-        }[row.type.default or "above"]
+        assert isinstance(row.type.default, Nearest), "there is always a layer above"
         return self.report(
             "E501",
-            f"'{owner}' needs {missing}, and there is none",
+            f"'{owner}' needs {row.type.default.expected}, and there is none",
             span,
             hints=(f"name one with '{row.name}'",),
         )

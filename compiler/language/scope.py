@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lnet.compiler.core.arguments import Nearest
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.objectives import Objective
-from lnet.compiler.ops import Local, Pool
 from lnet.dsl import nodes
 from lnet.dsl.source import Span
 
@@ -80,24 +80,21 @@ def layer_of(entry: Entry) -> Layer | Unknown | None:
             return None
 
 
-def find_default(default: str | None, bound: Mapping[str, Any], scope: Scope) -> Layer | Unknown | None:
+def find_default(
+    default: str | Nearest | None, bound: Mapping[str, Any], scope: Scope
+) -> Layer | Unknown | None:
     """Return the layer that is meant where an argument names none; None if there is no such layer."""
     if default == "above":
         return scope.above
-    if default == "of":
-        return bound["of"]  # type: ignore[no-any-return]
+    if not isinstance(default, Nearest):
+        return bound[default] if default else None
     for entry in reversed(list(scope.items.values())):
         if isinstance(entry, Unknown):
             return UNKNOWN  # it might have been the one
         if not isinstance(entry, Layer):
             continue
-        if default == "nearest local" and isinstance(entry.op, Local):
-            return entry
-        if (
-            default == "nearest pool"
-            and isinstance(entry.op, Pool)
-            and _made_from(entry, bound["encode"], scope)
-        ):
+        origin = bound.get(default.made_from)
+        if isinstance(entry.op, default.op) and (origin is None or _made_from(entry, origin, scope)):
             return entry
     return None
 

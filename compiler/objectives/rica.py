@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Flag, LayerArgument, NonNegative, Refused
+from lnet.compiler.core.arguments import Flag, LayerArgument, Nearest, NonNegative, Refused
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.ops import Local
+from lnet.compiler.ops import Local, Pool
 
 from .base import Term
 
@@ -24,8 +24,9 @@ class Rica(Term):
     tied: bool
 
 
-Encoder = Annotated[Layer, LayerArgument("nearest local")]
-EncoderPool = Annotated[Layer, LayerArgument("nearest pool")]
+Encoder = Annotated[Layer, LayerArgument(Nearest(Local, "a 'local' layer above it in its block"))]
+PoolOfEncoder = Nearest(Pool, "a pool above it that is made from its 'encode'", made_from="encode")
+EncoderPool = Annotated[Layer, LayerArgument(PoolOfEncoder)]
 
 
 def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False) -> Rica:

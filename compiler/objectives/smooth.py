@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import Reads, Refused
-from lnet.compiler.ops import Local
 
 from .base import Term
 
@@ -25,7 +24,7 @@ def smooth(of: Reads) -> Smooth:
 
     Example: smooth(of = first)
     """
-    if not isinstance(of.op, Local) or of.op.sets != of.op.window.outputs:
+    if not (of.op.has_filters and of.op.position_weights):
         raise Refused(
             "E503",
             f"'smooth' needs a 'local' layer with 'share = none', and '{of.path}' is none",

@@ -16,6 +16,7 @@ from . import decode as decoding
 from .crop import Crop
 from .decode import Decode, decoder_of
 from .dense import Dense
+from .filters import Filters
 from .image import Input
 from .lcn import LCN
 from .local import Local
@@ -39,6 +40,7 @@ __all__ = [
     "Crop",
     "Decode",
     "Dense",
+    "Filters",
     "Input",
     "L2Pool",
     "Local",

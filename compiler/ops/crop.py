@@ -30,6 +30,9 @@ class Crop(Op):
     def needs(self, region: Region) -> Region:
         return region.shift(self.start.rows, self.start.columns)
 
+    def nonnegative(self, operands: bool) -> bool:
+        return operands
+
     def part(self, region: Region) -> Crop:
         return Crop(Sheet.over(region, self.reads_sheet.maps), region.size)
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from lnet.compiler.core.arguments import Flag, LayerArgument, Reads, Refused
-from lnet.compiler.core.layer import Layer, Op, Weights
-from lnet.compiler.core.shapes import Region, Sheet, Size, Window
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Region, Sheet
 
+from .filters import Filters
 from .local import Local
 
 
 @dataclass(frozen=True, slots=True)
-class Decode(Op):
-    """The transpose of a local layer: `xhat[y,x,c] = sum_ij,uv,m D[i,j,u,v,c,m] h[i,j,m]`."""
+class Decode(Filters):
+    """The transpose of a local layer: `xhat[y,x,c] = sum_ij,uv,m D[i,j,u,v,c,m] h[i,j,m]`.
+
+    Window and maps are those of the local layer, so it reads `maps` and makes `maps_in`.
+    """
 
     kind: ClassVar[str] = "decode"
-    window: Window  # of the local layer
-    maps_in: int  # what the local layer reads, so what this layer makes
-    maps: int  # what the local layer makes, so what this layer reads
-    sets: Size
+    scatters: ClassVar[bool] = True
     like: str
     tied: bool
 
@@ -28,21 +30,21 @@ class Decode(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.window.inputs.rows, self.window.inputs.columns, self.maps_in)
 
-    def weights(self) -> dict[str, Weights]:
-        local = Local(self.window, self.maps_in, self.maps, self.sets, bias=False, act=None)
-        return local.weights()
+    @property
+    def tied_to(self) -> str | None:
+        return self.like if self.tied else None
+
+    def renamed(self, name: Callable[[str], str]) -> Decode:
+        return replace(self, like=name(self.like))
 
     def needs(self, region: Region) -> Region:
         return self.window.readers(region)
 
-    def of_units(self, units: Region) -> Decode:
-        """Return the op restricted to these units, and to the inputs that they write."""
-        sets = units.size if self.sets == self.window.outputs else self.sets
-        return replace(self, window=self.window.part(units), sets=sets)
+    def writes(self, units: Region) -> Region:
+        return self.window.reads(units)
 
-    def multiply_adds(self) -> int:
-        field, outputs = self.window.field, self.window.outputs
-        return outputs.rows * outputs.columns * self.maps * field.rows * field.columns * self.maps_in
+    def of_units(self, units: Region) -> Decode:
+        return replace(self, window=self.window.part(units), sets=self.sets_of(units))
 
 
 LayerLike = Annotated[Layer, LayerArgument("of")]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Activation, Count, Flag, Reads
+from lnet.compiler.core.arguments import Count, Flag, Reads
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Region, Sheet, whole
+
+from .pointwise import NEVER_NEGATIVE, Activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,13 @@ class Dense(Op):
 
     def weights(self) -> dict[str, Weights]:
         inputs = self.reads_sheet.values
-        weights = {"weight": Weights((inputs, self.units), inputs)}
+        weights = {"weight": Weights((inputs, self.units), ("input", "unit"), inputs)}
         if self.bias:
-            weights["bias"] = Weights((self.units,), None)
+            weights["bias"] = Weights((self.units,), ("unit",), None)
         return weights
+
+    def nonnegative(self, operands: bool) -> bool:
+        return self.act in NEVER_NEGATIVE
 
     def needs(self, region: Region) -> Region:
         return whole(self.reads_sheet.size) if region.area else region

@@ -21,6 +21,9 @@ class Input(Op):
     def sheet(self) -> Sheet:
         return self.image
 
+    def nonnegative(self, operands: bool) -> bool:
+        return operands
+
     def part(self, region: Region) -> Input:
         return Input(Sheet.over(region, self.image.maps))
 

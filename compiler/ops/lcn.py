@@ -28,6 +28,10 @@ class LCN(Op):
     def sheet(self) -> Sheet:
         return Sheet.over(self.within, self.reads_sheet.maps)
 
+    @property
+    def field_size(self) -> Size:
+        return self.field
+
     def needs(self, region: Region) -> Region:
         """One value sees `2 * field - 1` inputs across: the window of the variance, each seeing its mean's."""
         shifted = region.shift(self.within.rows.start, self.within.columns.start)

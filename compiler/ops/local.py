@@ -8,7 +8,6 @@ from typing import ClassVar
 from lnet.compiler.core.arguments import (
     ONE,
     UNPADDED,
-    Activation,
     Count,
     Extent,
     Flag,
@@ -18,22 +17,19 @@ from lnet.compiler.core.arguments import (
     Sharing,
     slide_over,
 )
-from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Region, Sheet, Size, Window
+from lnet.compiler.core.layer import Weights
+from lnet.compiler.core.shapes import Region, Sheet
+
+from .filters import Filters
+from .pointwise import NEVER_NEGATIVE, Activation
 
 
 @dataclass(frozen=True, slots=True)
-class Local(Op):
-    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`.
-
-    Position `i,j` uses the weights of set `i mod sets.rows, j mod sets.columns`.
-    """
+class Local(Filters):
+    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`."""
 
     kind: ClassVar[str] = "local"
-    window: Window
-    maps_in: int
-    maps: int
-    sets: Size
+    has_filters: ClassVar[bool] = True
     bias: bool
     act: str | None
 
@@ -41,36 +37,21 @@ class Local(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.window.outputs.rows, self.window.outputs.columns, self.maps)
 
-    @property
-    def shared(self) -> bool:
-        """Whether two positions use one set of weights."""
-        outputs = self.window.outputs
-        return self.sets.rows < outputs.rows or self.sets.columns < outputs.columns
-
-    @property
-    def fan_in(self) -> int:
-        return self.window.field.rows * self.window.field.columns * self.maps_in
-
-    @property
-    def weight_shape(self) -> tuple[int, ...]:
-        field = self.window.field
-        return (self.sets.rows, self.sets.columns, field.rows, field.columns, self.maps_in, self.maps)
-
     def weights(self) -> dict[str, Weights]:
-        weights = {"weight": Weights(self.weight_shape, self.fan_in)}
+        weights = Filters.weights(self)
         if self.bias:
-            weights["bias"] = Weights((self.sets.rows, self.sets.columns, self.maps), None)
+            shape = (self.sets.rows, self.sets.columns, self.maps)
+            weights["bias"] = Weights(shape, ("row", "column", "map"), None)
         return weights
 
     def needs(self, region: Region) -> Region:
         return self.window.reads(region)
 
     def part(self, region: Region) -> Local:
-        sets = region.size if self.sets == self.window.outputs else self.sets
-        return replace(self, window=self.window.part(region), sets=sets)
+        return replace(self, window=self.window.part(region), sets=self.sets_of(region))
 
-    def multiply_adds(self) -> int:
-        return self.sheet.values * self.fan_in
+    def nonnegative(self, operands: bool) -> bool:
+        return self.act in NEVER_NEGATIVE
 
 
 def local(

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Reads
+from lnet.compiler.core.arguments import Reads, none_or, one_of
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet
 
 
 @dataclass(frozen=True, slots=True)
 class Pointwise(Op):
-    """A function of each value alone."""
+    """A function of each value alone, which is not below zero where the value is not."""
 
     kind: ClassVar[str] = "pointwise"
     reads_sheet: Sheet
-    function: str  # relu | tanh | sigmoid | softplus
+    function: str  # a kind below
 
     @property
     def sheet(self) -> Sheet:
         return self.reads_sheet
+
+    def nonnegative(self, operands: bool) -> bool:
+        return operands or self.function in NEVER_NEGATIVE
 
     def part(self, region: Region) -> Pointwise:
         return replace(self, reads_sheet=Sheet.over(region, self.reads_sheet.maps))
@@ -60,3 +63,7 @@ def softplus(*, of: Reads) -> Pointwise:
 
 KINDS = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
 OPS = (Pointwise,)
+NEVER_NEGATIVE = frozenset({"relu", "sigmoid", "softplus"})
+"""Functions whose values are never below zero."""
+Activation = Annotated[str | None, none_or(one_of(*KINDS))]
+"""A function that another op ends with: `act = relu`."""

@@ -21,11 +21,22 @@ class Pool(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.window.outputs.rows, self.window.outputs.columns, self.maps)
 
+    @property
+    def field_size(self) -> Size:
+        return self.window.field
+
+    @property
+    def strided(self) -> bool:
+        return (self.window.rows.stride, self.window.columns.stride) != (1, 1)
+
     def needs(self, region: Region) -> Region:
         return self.window.reads(region)
 
     def part(self, region: Region) -> Pool:
         return replace(self, window=self.window.part(region))
+
+    def nonnegative(self, operands: bool) -> bool:
+        return operands
 
     def multiply_adds(self) -> int:
         return self.sheet.values * (self.window.field.rows + self.window.field.columns)
@@ -37,6 +48,9 @@ class L2Pool(Pool):
 
     kind: ClassVar[str] = "l2pool"
     eps: float
+
+    def nonnegative(self, operands: bool) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

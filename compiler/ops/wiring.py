@@ -22,6 +22,9 @@ class Concat(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.size.rows, self.size.columns, sum(self.maps_in))
 
+    def nonnegative(self, operands: bool) -> bool:
+        return operands
+
     def part(self, region: Region) -> Concat:
         return replace(self, size=region.size)
 
@@ -36,6 +39,9 @@ class Add(Op):
     @property
     def sheet(self) -> Sheet:
         return self.reads_sheet
+
+    def nonnegative(self, operands: bool) -> bool:
+        return operands
 
     def part(self, region: Region) -> Add:
         return Add(Sheet.over(region, self.reads_sheet.maps))

@@ -37,15 +37,6 @@ from lnet.runtime.store.safetensors import write_arrays
 from .neurons import find_layer
 
 Array = NDArray[Any]
-WEIGHT = ("row", "column", "field row", "field column", "input map", "map")
-AXES = {
-    ("local", "weight"): WEIGHT,
-    ("local", "bias"): ("row", "column", "map"),
-    ("decode", "weight"): WEIGHT,
-    ("dense", "weight"): ("input", "unit"),
-    ("dense", "bias"): ("unit",),
-}
-"""The axes of every parameter by the kind of its layer and its role; `row` and `column` count sets of weights."""
 VALUE = ("image", "row", "column", "map")
 BATCH = 50
 PLATFORMS = ("cpu", "cuda")
@@ -106,7 +97,7 @@ def parameters(network: Network) -> dict[str, Named]:
     named = {}
     for layer in network.graph.layers:
         for parameter in layer.parameters:
-            axes = AXES[layer.op.kind, parameter.role]
+            axes = layer.op.weights()[parameter.role].axes
             named[parameter.name] = Named(network.params[parameter.name], axes)
     return named
 

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Size
-from lnet.compiler.ops import Local
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.engine.network import Network
 
@@ -93,7 +92,7 @@ def _preference(sums: NDArray[np.complexfloating[Any]], total: Array) -> Prefere
 def position_weights(network: Network, path: str) -> Array | None:
     """Return the weights of a local layer at every position, `[row, column, ...]`; None of another layer."""
     layer = network.graph.layer(path)
-    if not isinstance(layer.op, Local):
+    if not layer.op.has_filters:
         return None
     weight = network.params[layer.parameters[0].name]
     rows = np.arange(layer.sheet.height) % weight.shape[0]

@@ -45,6 +45,6 @@ def _compared(graph: Graph) -> Iterator[tuple[str, str, str]]:
     for objective in graph.objectives:
         if objective.term.is_error:
             one, other = (graph.layer(path) for path in objective.reads)
-            if (one.op.kind == "decode") != (other.op.kind == "decode"):
-                decoder, target = (one, other) if one.op.kind == "decode" else (other, one)
+            if one.op.scatters != other.op.scatters:
+                decoder, target = (one, other) if one.op.scatters else (other, one)
                 yield objective.part_of, target.path, decoder.path

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.ops import Local
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network
 from lnet.runtime.store.run import Run
@@ -112,7 +111,7 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
 
 def _is_first(network: Network, path: str) -> bool:
     """Whether a layer is the first local one, so that its filters are pictures."""
-    return path == next(layer.path for layer in network.graph.layers if isinstance(layer.op, Local))
+    return path == next(layer.path for layer in network.graph.layers if layer.op.has_filters)
 
 
 # --- classes ---------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class Evaluation:
         return jax.lax.stop_gradient(self.values[layer.path, values_in(self.graph, layer)[0]])
 
     def _read(self, share: Share, path: str, region: Region | None, view: str) -> jax.Array:
-        read = self.computed if share.op.kind == "decode" else self.held
+        read = self.computed if share.op.scatters else self.held
         return cut(read(path, view), region)
 
     def _parameters(self, layer: Layer, share: Share, view: str) -> dict[str, jax.Array]:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from lnet.compiler.core.shapes import Region, Size, whole
 from lnet.compiler.cut.schedule import Held, HeldWeights, Phase, Programme
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Decode
 
 from .evaluate import Evaluation, values_in
 
@@ -115,7 +114,7 @@ class TileEvaluation(Evaluation):
         parts = {tile: self._received(tile, layer.path, view) for tile in regions}
         if (layer.path, values_in(self.graph, layer)[0]) in self.values:
             parts[self.tile], regions[self.tile] = self.computed(path, view), held.own
-        return _assemble(held, layer.sheet.maps, parts, regions, self.images, isinstance(layer.op, Decode))
+        return _assemble(held, layer.sheet.maps, parts, regions, self.images, layer.op.scatters)
 
     def _received(self, sender: int, path: str, view: str) -> jax.Array:
         if (sender, path, view) in self.parts:

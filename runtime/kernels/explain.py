@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Decode, Local
+from lnet.compiler.ops import Filters
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
 from .choose import Choices, choices, predicted
@@ -21,11 +21,10 @@ def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
     training = graph.training
     for layer in graph.layers:
         op = layer.op
-        if isinstance(op, Local | Decode):
-            decodes = isinstance(op, Decode)
+        if isinstance(op, Filters):
             for gives, product in (
-                ("value", INPUT_GRADIENT if decodes else FORWARD),
-                ("input gradient", FORWARD if decodes else INPUT_GRADIENT),
+                ("value", INPUT_GRADIENT if op.scatters else FORWARD),
+                ("input gradient", FORWARD if op.scatters else INPUT_GRADIENT),
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
                 shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch, training.precision)

@@ -12,9 +12,7 @@ from jax import export as jax_export
 from safetensors import safe_open
 
 import lnet
-from lnet.compiler.core.layer import Op
-from lnet.compiler.ops import OPS
-from lnet.runtime.analysis.export import AXES, parameters
+from lnet.runtime.analysis.export import parameters
 from lnet.runtime.data import Batch
 from lnet.runtime.data.inputs import Inputs
 
@@ -57,11 +55,6 @@ def test_every_parameter_has_named_axes(net):
         "input map",
         "map",
     )
-
-
-def test_every_op_with_weights_is_in_the_table():
-    with_weights = {kind for kind, op in OPS.items() if op.weights is not Op.weights}
-    assert {kind for kind, _ in AXES} == with_weights
 
 
 def test_npz(net, tmp_path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lnet.compiler.core.layer import Layer, Parameter
+from lnet.compiler.core.layer import Layer, Parameter, tied_parameters
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective, Rica, SquaredError, Total
 from lnet.compiler.ops import decoder_of
@@ -47,7 +47,7 @@ def _decoder(objective: Objective, rica: Rica, graph: Graph) -> Layer:
     path = f"{objective.path}.decode"
     op = decoder_of(encode, rica.tied)
     if rica.tied:
-        parameters = tuple(p for p in encode.parameters if p.role == "weight")
+        parameters = tied_parameters(op, encode)
     else:
         weight = op.weights()["weight"]
         parameters = (Parameter("weight", path, weight.shape, weight.fan_in),)

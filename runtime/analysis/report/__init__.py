@@ -18,7 +18,6 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.cut.cost import layer_cost, totals
 from lnet.compiler.files import Unreadable, readable, write_aside
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Local
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.analysis.reconstruction import Reconstruction, reconstructions
@@ -238,33 +237,32 @@ def _figure(value: float) -> str:
 
 
 def _filters(graph: Graph, network: Network) -> dict[str, Any] | None:
-    first = next((layer for layer in graph.layers if isinstance(layer.op, Local)), None)
+    first = next((layer for layer in graph.layers if layer.op.has_filters), None)
     if first is None:
         return None
-    assert isinstance(first.op, Local)
     weight = network.params[_weight(first)]
     share, threshold = oriented_fraction(flat(weight))
     maps = range(min(MOSAICS, weight.shape[-1]))
     most = max(1, ACROSS // (max(weight.shape[2:4]) + 1))
     pictures = [mosaic(weight, map_, most) for map_ in maps]
     scale = max(1, ACROSS // 2 // max(pictures[0].shape[:2]))
+    positions = _positions(first, weight.shape)
     return {
-        "caption": f"{first.path}: {_positions(first.op)} {_excerpt(weight.shape, most)} Each filter is scaled by its "
+        "caption": f"{first.path}: {positions} {_excerpt(weight.shape, most)} Each filter is scaled by its "
         f"largest weight: grey is 0. Of all filters {share:.0%} keep to one orientation (resultant over "
         f"{threshold:.2f}, which 1% of random filters reach).",
         "urls": [data_url(picture, scale) for picture in pictures],
     }
 
 
-def _positions(local: Local) -> str:
-    """Say which positions have which filters."""
-    rows, columns = local.window.outputs.rows, local.window.outputs.columns
-    sets = local.sets
-    if not local.shared:
+def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
+    """Say which positions have which filters, of weights `[kr, kc, ...]`."""
+    rows, columns = layer.sheet.height, layer.sheet.width
+    if layer.op.position_weights:
         return f"{rows}x{columns} positions, each with filters of its own, drawn where they stand."
-    if (sets.rows, sets.columns) == (1, 1):
+    if shape[:2] == (1, 1):
         return f"{rows}x{columns} positions, which share their filters."
-    return f"{rows}x{columns} positions, which share {sets.rows}x{sets.columns} sets of filters in turn."
+    return f"{rows}x{columns} positions, which share {shape[0]}x{shape[1]} sets of filters in turn."
 
 
 def _excerpt(shape: tuple[int, ...], most: int) -> str:

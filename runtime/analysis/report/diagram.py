@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from textwrap import wrap
 
-from lnet.compiler.core.layer import Layer, Op
+from lnet.compiler.core.layer import Layer
 from lnet.compiler.cut.cost import layer_cost
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.ops import Decode
 
 STEP = 98
 """Pixels from one layer to the next."""
@@ -116,13 +115,11 @@ def _form(graph: Graph, stage: str) -> tuple[object, ...]:
     def own(path: str) -> str:
         return path.removeprefix(stage) if _within(path, stage) else f" {path}"
 
-    def op(layer: Layer) -> Op:
-        return replace(layer.op, like=own(layer.op.like)) if isinstance(layer.op, Decode) else layer.op
-
     layers = [layer for layer in graph.visible if _within(layer.path, stage)]
     return (
         tuple(
-            (own(la.path), op(la), tuple(own(graph.layer(path).path) for path in la.reads)) for la in layers
+            (own(la.path), la.op.renamed(own), tuple(own(graph.layer(path).path) for path in la.reads))
+            for la in layers
         ),
         tuple((own(o.path), o.term, o.weight) for o in graph.objectives if _within(o.path, stage)),
     )
