@@ -18,7 +18,7 @@ from jax import lax
 from timing import Call, jitted, machine, medians
 
 from lnet.compiler.core.shapes import Slide, Window
-from lnet.runtime.kernels.local import local
+from lnet.runtime.kernels.ops.local import local
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"

@@ -20,7 +20,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.evaluate import batch_last, total_loss
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import update_rule
-from lnet.runtime.kernels.table import layer_kernel
+from lnet.runtime.kernels.ops import layer_kernel
 from lnet.runtime.training.trainer import training_step
 
 NETWORK = """

@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from generated_networks import LAYERS, OBJECTIVES
+from objectives import FORMULAS as TERM_FORMULAS
+from objectives import LINES as TERM_LINES
+from ops import FORMULAS, LINES
+from ops.pointwise import FUNCTIONS
 
 from docs import tables
 from lnet.compiler.core.shapes import Size
@@ -20,8 +23,9 @@ from lnet.runtime.engine.evaluate import batch_first, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
-from lnet.runtime.kernels.simple import POINTWISE
-from lnet.runtime.kernels.table import LAYER_KERNELS, TERM_KERNELS
+from lnet.runtime.kernels.objectives import TERM_KERNELS
+from lnet.runtime.kernels.ops import LAYER_KERNELS
+from lnet.runtime.kernels.ops.pointwise import POINTWISE
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
@@ -32,9 +36,11 @@ LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
 def test_every_kind_is_entered_wherever_it_must_be():
     assert set(LAYER_KERNELS) == set(OPS), "kernels"
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
-    assert set(POINTWISE) == set(pointwise.KINDS), "functions of a value alone"
-    assert set(LAYERS) == set(LAYER_KINDS) - {"input"}, "random networks"
-    assert set(OBJECTIVES) | LABELLED == set(OBJECTIVE_KINDS), "random networks"
+    assert set(FORMULAS) | {"input"} == set(OPS), "formulas"
+    assert set(TERM_FORMULAS) == set(TERMS), "formulas"
+    assert set(POINTWISE) == set(FUNCTIONS) == set(pointwise.KINDS), "functions of a value alone"
+    assert set(LINES) | {"input"} == set(LAYER_KINDS), "lines of random networks"
+    assert set(TERM_LINES) | LABELLED == set(OBJECTIVE_KINDS), "lines of random networks"
     for kinds in tables.TABLES.values():
         for name, function in kinds.items():
             assert tables.value_of(function), f"'{name}' has no row in the reference"

@@ -25,12 +25,15 @@ from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .wiring import Add, Concat
 
 _FILES = (image, local, decoding, pool, lcn, pointwise, dense, crop, wiring)
+FILES = tuple(file.__name__.rpartition(".")[2] for file in _FILES)
+"""Their names, which the files of kernels and of tests have, too."""
 LAYER_KINDS: dict[str, Callable[..., Op]] = {
     name: kind for file in _FILES for name, kind in file.KINDS.items()
 }
 OPS: dict[str, type[Op]] = {op.kind: op for file in _FILES for op in file.OPS}
 
 __all__ = [
+    "FILES",
     "LAYER_KINDS",
     "LCN",
     "OPS",

@@ -19,7 +19,8 @@ from lnet.compiler.cut.schedule import Share, TermShare, whole_share, whole_term
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
 from lnet.compiler.objectives import Objective
-from lnet.runtime.kernels.table import layer_kernel, term_kernel
+from lnet.runtime.kernels.objectives import term_kernel
+from lnet.runtime.kernels.ops import layer_kernel
 
 Params = Mapping[str, jax.Array]
 Key = tuple[str, str]
@@ -87,9 +88,8 @@ class Evaluation:
             operands = [self._read(share, path, region, view) for path, region in share.reads]
             params = self._parameters(layer, share, view)
             precision = self.graph.training.precision
-            kernel = layer_kernel(share.op)
             values = operands if operands or images is None else [images]
-            self.values[layer.path, view] = kernel(share.op, values, params, precision)
+            self.values[layer.path, view] = layer_kernel(share.op)(share.op, values, params, precision)
 
     def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
         """Return one term, or a tile's share of it."""

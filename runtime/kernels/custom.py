@@ -12,8 +12,6 @@ from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.compiler.plugins.load import place_of
 from lnet.dsl.diagnostics import refused
 
-from .objectives import total
-
 Weights = Mapping[str, jax.Array]
 
 
@@ -49,9 +47,9 @@ def _cut(x: jax.Array, rows: Span, columns: Span) -> jax.Array:
 
 
 def per_value(term: PerValue, values: Sequence[jax.Array]) -> jax.Array:
-    """Sum a function of each value."""
+    """Apply a function to each value."""
     (x,) = values
-    return total(_value(term, x.shape, x))
+    return _value(term, x.shape, x)
 
 
 def _value(

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.shapes import Size
+from lnet.compiler.core.shapes import Region, Size
+from lnet.compiler.cut.schedule import TermShare
+from lnet.compiler.objectives import PerValue, Term
+
+from . import custom
+
+TermKernel = Callable[[TermShare, Sequence[jax.Array], jax.Array | None, jax.Array | None], jax.Array]
+"""Of what a tile counts of a term, its operands, the weights that it reads, and the labels."""
 
 
 def _per_image(values: jax.Array) -> jax.Array:
@@ -62,3 +71,32 @@ def one_vs_all(vector: jax.Array, labels: jax.Array) -> jax.Array:
     logits = vector[0, 0]
     target = jax.nn.one_hot(labels, logits.shape[0], dtype=logits.dtype, axis=0)
     return _per_image(jax.nn.softplus(logits) - target * logits)
+
+
+TERM_KERNELS: dict[str, TermKernel] = {
+    "squared_error": lambda share, values, weight, labels: squared_error(values[0], values[1]),
+    "l1": lambda share, values, weight, labels: l1(values[0]),
+    "l2": lambda share, values, weight, labels: l2(values[0]),
+    "total": lambda share, values, weight, labels: total(values[0]),
+    "smooth": lambda share, values, weight, labels: smooth(
+        _needed(weight), _size(share.owned[0]), share.pairs
+    ),
+    "cross_entropy": lambda share, values, weight, labels: cross_entropy(values[0], _needed(labels)),
+    "one_vs_all": lambda share, values, weight, labels: one_vs_all(values[0], _needed(labels)),
+}
+
+
+def term_kernel(term: Term) -> TermKernel:
+    """Return the function that computes a term; of one that a plug-in brought, its own."""
+    if isinstance(term, PerValue):
+        return lambda share, values, weight, labels: total(custom.per_value(term, values))
+    return TERM_KERNELS[term.kind]
+
+
+def _size(region: Region | None) -> Size | None:
+    return None if region is None else region.size
+
+
+def _needed(array: jax.Array | None) -> jax.Array:
+    assert array is not None, "labels and weights: the caller checks that terms get what they need"
+    return array

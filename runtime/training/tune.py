@@ -27,7 +27,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.runtime.kernels.choose import Choices, choices, made, predicted
 from lnet.runtime.kernels.explain import products
-from lnet.runtime.kernels.local import local, local_transpose
+from lnet.runtime.kernels.ops.local import local, local_transpose
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
 from lnet.runtime.process.cache import cache_folder, keep_programs, own_folder
 from lnet.runtime.store.info import ProductInfo

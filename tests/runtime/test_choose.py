@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from test_kernels import arrays
 
 from lnet.compiler.core.shapes import Size, Slide, Window
-from lnet.runtime.kernels import choose, local
+from lnet.runtime.kernels import choose
 from lnet.runtime.kernels.choose import choices, made, portable, predicted
 from lnet.runtime.kernels.native import blocks
 from lnet.runtime.kernels.native.blocks import NATIVE, Processor
+from lnet.runtime.kernels.ops import local
 from lnet.runtime.kernels.packed import tiling
 from lnet.runtime.kernels.packed.tiling import PACKED, TURNED
 from lnet.runtime.kernels.products import FORWARD, GIVES, INPUT_GRADIENT, Product

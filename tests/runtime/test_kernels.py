@@ -7,16 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ops import windows as formula_windows
+from ops.decode import decode as formula_of_decode
+from ops.local import local as formula_of_local
 
 from lnet.compiler.core.shapes import Size, Slide, Window
-from lnet.runtime.kernels import local
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.native import products as native
 from lnet.runtime.kernels.native.blocks import NATIVE
 from lnet.runtime.kernels.native.products import Block, Geometry, runs
+from lnet.runtime.kernels.ops import local
 from lnet.runtime.kernels.packed.moves import pack, patches, unpack
 from lnet.runtime.kernels.packed.tiling import PACKED, TURNED, tile_by
 from lnet.runtime.kernels.products import (
@@ -68,9 +70,9 @@ def check(window, x, w, h, forms, shapes, precision="float32", bound=1e-4):
     sets = Size(*w.shape[:2])
     way = {gives: local.WAYS[forms[gives], gives] for gives in GIVES}
     value = way[FORWARD](x, w, window, shapes[FORWARD], precision)
-    close(first(value), reference.local(first(x), np.asarray(w, float), window), bound)
+    close(first(value), formula_of_local(first(x), np.asarray(w, float), window), bound)
     slopes = way[INPUT_GRADIENT](h, w, window, shapes[INPUT_GRADIENT], precision)
-    close(first(slopes), reference.decode(first(h), np.asarray(w, float), window), bound)
+    close(first(slopes), formula_of_decode(first(h), np.asarray(w, float), window), bound)
     gradient = way[WEIGHT_GRADIENT](x, h, window, sets, shapes[WEIGHT_GRADIENT], precision)
     close(np.asarray(gradient), weight_gradient(first(x), first(h), window, sets), bound)
 
@@ -79,7 +81,7 @@ def weight_gradient(x, h, window, sets):
     """Sum over images, and over the positions of a set, of patch times slope."""
     field = window.field
     gradient = np.zeros((sets.rows, sets.columns, field.rows, field.columns, x.shape[-1], h.shape[-1]))
-    for i, j, patch in reference.patches(x, window):
+    for i, j, patch in formula_windows.patches(x, window):
         gradient[i % sets.rows, j % sets.columns] += np.einsum("buvc,bm->uvcm", patch, h[:, i, j])
     return gradient
 
@@ -222,7 +224,7 @@ def test_gradients_of_layers_are_those_of_autodiff_on_the_formula(layer):
         for sign in (1, -1):
             moved = [np.asarray(value, float), np.asarray(w, float)]
             moved[number] = moved[number] + sign * 1e-4 * direction
-            formula = reference.local if layer is local.local else reference.decode
+            formula = formula_of_local if layer is local.local else formula_of_decode
             ends.append((formula(first(moved[0]), moved[1], window) * first(other)).sum())
         slope = float((np.asarray(gradients[number], float) * direction).sum())
         assert slope == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-2)
@@ -240,7 +242,7 @@ def test_half_precision_rounds_operands_only(of):
     assert 1e-4 < error < 1e-2
     rounded = (np.asarray(a.astype(jnp.bfloat16), float) for a in (x, w))
     x, w = rounded
-    close(first(half), reference.local(first(x), w, window), 1e-6)
+    close(first(half), formula_of_local(first(x), w, window), 1e-6)
 
 
 def equations(jaxpr):

@@ -12,14 +12,17 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.core.shapes import Size, Window
+from lnet.compiler.ops import Local
+from lnet.runtime.kernels import convolution
+from lnet.runtime.kernels.choose import CONVOLUTION, choose
+from lnet.runtime.kernels.native import blocks
+from lnet.runtime.kernels.native import calls as native
+from lnet.runtime.kernels.packed import calls as packed
+from lnet.runtime.kernels.packed import tiling
+from lnet.runtime.kernels.products import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Product
 
-from . import convolution
-from .choose import CONVOLUTION, choose
-from .native import blocks
-from .native import calls as native
-from .packed import calls as packed
-from .packed import tiling
-from .products import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Product
+from .base import LayerKernel, Roles, Values
+from .pointwise import activate
 
 WAYS: Mapping[tuple[str, str], Callable[..., jax.Array]] = {
     (blocks.NATIVE, FORWARD): native.forward,
@@ -117,3 +120,21 @@ def _chosen(
     sets, (maps_in, maps) = Size(*weight.shape[:2]), weight.shape[-2:]
     choice = choose(Product(gives, window, sets, maps_in, maps, batch, precision))
     return WAYS[choice.form, gives], choice.shape
+
+
+# --- the kernel ------------------------------------------------------------------------------------------
+
+
+def _local(op: Local, values: Values, params: Roles, precision: str) -> jax.Array:
+    h = local(values[0], params["weight"], op.window, precision)
+    return activate(_add_bias(h, params["bias"]) if op.bias else h, op.act)
+
+
+def _add_bias(h: jax.Array, bias: jax.Array) -> jax.Array:
+    """Add `[kr, kc, maps]`, repeated over the sheet, to `[rows, columns, maps, batch]`."""
+    rows = jnp.arange(h.shape[0]) % bias.shape[0]
+    columns = jnp.arange(h.shape[1]) % bias.shape[1]
+    return h + bias[rows][:, columns, :, None]
+
+
+KERNELS: dict[str, LayerKernel] = {"local": _local}

@@ -1,6 +1,6 @@
 """Pools: a reduction over each field of each map alone, rows first and columns after.
 
-A sum along one axis slides a field; its transpose slides the same field over the slopes of the outputs, laid out with the
+A sum along one axis slides a field; its transpose slides the same field over the gradients of the outputs, laid out with the
 stride between them. That is written out, because XLA makes of the slices' own transposes a sum of padded arrays, which
 takes four times as long.
 """
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from lnet.compiler.core.shapes import Slide, Window
+
+from .base import LayerKernel
 
 
 def l2pool(x: jax.Array, window: Window, eps: float) -> jax.Array:
@@ -48,10 +50,10 @@ def _total_forward(x: jax.Array, slide: Slide, axis: int) -> tuple[jax.Array, No
     return _total(x, slide, axis), None
 
 
-def _total_backward(slide: Slide, axis: int, _: None, slopes: jax.Array) -> tuple[jax.Array]:
+def _total_backward(slide: Slide, axis: int, _: None, gradients: jax.Array) -> tuple[jax.Array]:
     before, spread = slide.field - 1 - slide.before, (slide.outputs - 1) * slide.stride + 1
     after = slide.extent + slide.field - 1 - before - spread
-    padded = _pad(slopes, axis, before, after, slide.stride - 1)
+    padded = _pad(gradients, axis, before, after, slide.stride - 1)
     return (_slide(padded, slide.field, slide.extent, 1, axis, jnp.add),)
 
 
@@ -87,3 +89,10 @@ def _slide(
     for offset in range(1, field):
         total = reduce(total, shifted(offset))
     return total
+
+
+KERNELS: dict[str, LayerKernel] = {
+    "l2pool": lambda op, values, params, precision: l2pool(values[0], op.window, op.eps),
+    "maxpool": lambda op, values, params, precision: maxpool(values[0], op.window, op.zeros),
+    "avgpool": lambda op, values, params, precision: avgpool(values[0], op.window),
+}

@@ -14,6 +14,8 @@ import numpy as np
 
 from lnet.compiler.core.shapes import Interval, Region, Size
 
+from .base import LayerKernel
+
 
 def lcn(
     h: jax.Array, field: Size, sigma: tuple[float, float], across: bool, floor: float, within: Region
@@ -57,3 +59,10 @@ def _band(extent: int, field: int, sigma: float) -> np.ndarray:
     weights = np.exp(-(distance**2) / (2 * sigma**2)) * (np.abs(distance) <= field // 2)
     band: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
     return band
+
+
+KERNELS: dict[str, LayerKernel] = {
+    "lcn": lambda op, values, params, precision: lcn(
+        values[0], op.field, op.sigma, op.across, op.floor, op.within
+    )
+}

@@ -1,0 +1,25 @@
+"""The dense layer: one product."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from lnet.compiler.ops import Dense
+
+from .base import LayerKernel, Roles, Values
+from .pointwise import activate
+
+
+def dense(op: Dense, values: Values, params: Roles, precision: str) -> jax.Array:
+    """`[rows, columns, maps, batch]` to `[1, 1, units, batch]`; inputs in row, column, map order."""
+    (x,), weight = values, params["weight"]
+    result = jnp.result_type(x, weight)
+    flat = x.reshape(-1, x.shape[-1])
+    if precision == "bfloat16":
+        flat, weight = flat.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
+    units = jnp.einsum("iu,ib->ub", weight, flat, preferred_element_type=result)
+    return activate((units + params["bias"][:, None] if op.bias else units)[None, None], op.act)
+
+
+KERNELS: dict[str, LayerKernel] = {"dense": dense}

@@ -1,0 +1,4 @@
+"""The image is what the formulas begin with, and the first line of every network."""
+
+FORMULAS = {}
+LINES = {}
