@@ -107,12 +107,12 @@ def arrays_of(case: Case) -> Arrays:
     weights = rng.normal(size=(positions, positions, field, field, case.maps_in, case.maps)).astype(
         np.float32
     )
-    slopes = rng.normal(size=(positions, positions, case.maps, case.batch)).astype(np.float32)
-    return images, weights, slopes
+    gradients = rng.normal(size=(positions, positions, case.maps, case.batch)).astype(np.float32)
+    return images, weights, gradients
 
 
 def ours(case: Case, arrays: Arrays, passes: int) -> Call:
-    images, weights, slopes = map(jnp.asarray, arrays)
+    images, weights, gradients = map(jnp.asarray, arrays)
     window = case.window
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -122,7 +122,7 @@ def ours(case: Case, arrays: Arrays, passes: int) -> Call:
         h, back = jax.vjp(layer, x, w)
         return h, back(dh)
 
-    return jitted(layer, images, weights) if passes == 1 else jitted(all_passes, images, weights, slopes)
+    return jitted(layer, images, weights) if passes == 1 else jitted(all_passes, images, weights, gradients)
 
 
 def peers(case: Case, arrays: Arrays, passes: int) -> dict[str, Call]:
@@ -134,11 +134,11 @@ def peers(case: Case, arrays: Arrays, passes: int) -> dict[str, Call]:
 
 def lax_local(case: Case, arrays: Arrays, passes: int) -> Call:
     """The layout that the function asks for: images NHWC, weights `[rows, columns, K, maps]`, `K` with maps in first."""
-    images, weights, slopes = arrays
+    images, weights, gradients = arrays
     positions, field = weights.shape[0], case.field
     x = jnp.asarray(np.moveaxis(images, -1, 0))
     kernel = np.moveaxis(weights, 4, 2).reshape(positions, positions, -1, case.maps)
-    w, dh = jnp.asarray(kernel), jnp.asarray(np.moveaxis(slopes, -1, 0))
+    w, dh = jnp.asarray(kernel), jnp.asarray(np.moveaxis(gradients, -1, 0))
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
         strides = (case.stride, case.stride)
@@ -155,13 +155,13 @@ def lax_local(case: Case, arrays: Arrays, passes: int) -> Call:
 
 
 def torch_unfold(case: Case, arrays: Arrays, passes: int) -> Call:
-    images, weights, slopes = arrays
+    images, weights, gradients = arrays
     positions = weights.shape[0] ** 2
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))).requires_grad_(passes > 1)
     kernel = weights.transpose(0, 1, 4, 2, 3, 5).reshape(positions, -1, case.maps)
     w = torch.from_numpy(np.ascontiguousarray(kernel)).requires_grad_(passes > 1)
     dh = torch.from_numpy(
-        np.ascontiguousarray(slopes.reshape(positions, case.maps, case.batch).transpose(0, 2, 1))
+        np.ascontiguousarray(gradients.reshape(positions, case.maps, case.batch).transpose(0, 2, 1))
     )
 
     def call() -> Any:

@@ -108,11 +108,10 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class TileCost:
-    """One tile of one replica: bytes in memory, and bytes that cross for it in a step.
+    """One tile of one replica: bytes in memory, and bytes that it exchanges in a step.
 
-    `halo`: values on the rim and their gradients; `reduction`: weights of other tiles that it computes with, and their
-    gradients; `traffic`: what it pushes to its parameter server and fetches from it; `messages`: how many it sends to
-    other tiles.
+    `halo`: values of halos and their gradients; `reduction`: broadcast weights and their gradients; `traffic`: what it
+    pushes to its parameter server and fetches from it; `messages`: how many it sends to other tiles.
     """
 
     tile: int
@@ -140,30 +139,30 @@ class TileCost:
 
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     """Return the cost of each tile, at the file's batch."""
-    lent = [0] * partition.count
+    received = [0] * partition.count
     for message in weight_messages(graph, partition):
-        lent[message.receiver] += message.values * BYTES
+        received[message.receiver] += message.values * BYTES
     messages = message_counts(graph, partition)
     return tuple(
-        _tile_cost(graph, partition, tile, lent[tile], messages[tile]) for tile in range(partition.count)
+        _tile_cost(graph, partition, tile, received[tile], messages[tile]) for tile in range(partition.count)
     )
 
 
-def _tile_cost(graph: Graph, partition: Partition, tile: int, lent: int, messages: int) -> TileCost:
+def _tile_cost(graph: Graph, partition: Partition, tile: int, received: int, messages: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
     owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
     activations = sum(p.held.area * graph.layer(p.layer).sheet.maps for p in partition.pieces[tile])
     return TileCost(
         tile=tile,
-        parameters=owned + lent,
-        gradients=owned + lent,
+        parameters=owned + received,
+        gradients=owned + received,
         activations=activations * per_batch,
         server=owned * (1 + training.update.slots),
         halo=partition.halo_by_tile[tile] * per_batch,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,
-        reduction=2 * lent,
+        reduction=2 * received,
         traffic=owned / training.fetch + owned / training.push,
         messages=messages,
     )

@@ -1,25 +1,24 @@
 """Graph x tiles -> Partition: which tile owns, computes and receives which region of every layer.
 
-Every sheet is cut by the same relative lines into p x q tiles. What has weights is computed once, by its owner, and
-its values on the rim are sent to the tiles that need them; pools, normalisations and pointwise layers have no
-weights, so they are computed again on the rim instead:
+Every sheet is cut by the same relative lines into p x q tiles. A layer with weights is computed once, by the tile that
+owns the position, and its *halo*, the values that other tiles read, is sent to them. Pools, normalisations and pointwise
+layers have no weights, so every tile computes their halo itself:
 
         owned by the tile left          owned by the tile right
     V1.filter  . . . . . . . . . |. . . . . . . . . .
                         [========|===                     received: 3 columns of V1.filter
-    V1.pool    . . . . . . . . . |. . .                   computed again on the rim
+    V1.pool    . . . . . . . . . |. . .                   computed by both tiles
     V2.filter  . . . . . . . .   |                        what the tile left computes reads all that
 
-A decoder's units write into pixels of neighbouring tiles: every tile sums what its own units write, and tiles whose
-pixels overlap exchange these sums, so that each knows the reconstruction wherever its units write.
+A decoder's units write into pixels of neighbouring tiles: every tile adds up what its own units write, and tiles whose
+pixels overlap exchange these partial sums, so that each has the reconstruction wherever its units write.
 
-    forward   values of a layer on the rim           owner -> reader
+    forward   values of the halo                     owner -> reader
     sum       partial sums of a decoder              writer -> writer
-    backward  gradients of the values on the rim     reader -> owner
+    backward  gradients of the halo                  reader -> owner
 
-Gradients of partial sums need not travel where only errors read them: the tile that wrote them holds the error, too.
-A halo may cross several tiles, and a small top layer leaves tiles empty: everything is interval arithmetic, and
-nothing knows of eight neighbours.
+Gradients of partial sums are not sent where only errors read the reconstruction: the tile that wrote it has the error.
+A halo may cross several tiles, and a small top layer leaves tiles empty: regions are intervals, not lists of neighbours.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class Message:
 class Partition:
     """A graph cut into tiles, numbered row by row; all replicas are cut alike.
 
-    `exchanged` are the layers whose values on the rim are sent; the others are computed again there.
+    `exchanged` are the layers whose halos are sent; tiles compute those of other layers themselves.
     """
 
     tiles: Size
@@ -91,7 +90,7 @@ class Partition:
 
     @cached_property
     def halo_by_tile(self) -> tuple[int, ...]:
-        """Values that cross for what each tile holds: what it is sent, and the gradients that it returns for it."""
+        """Values that each tile receives for its halos, and the gradients that it sends back for them."""
         values = [0] * self.count
         for message in self.messages:
             values[message.sender if message.kind == "backward" else message.receiver] += message.values
@@ -239,7 +238,7 @@ def _hull(region: Region, other: Region | None) -> Region:
 def _messages(
     graph: Graph, layer: Layer, cuts: Cuts, held: list[dict[str, Piece]], tile: int
 ) -> Iterator[Message]:
-    """Yield what a tile gets of a layer, and what it gives back in the backward pass."""
+    """Yield the messages that bring a tile the halo of a layer, and those that return its gradients."""
     piece = held[tile][layer.path]
     if layer.op.scatters:
         yield from _sums(graph, layer, cuts, piece, tile)
@@ -282,11 +281,11 @@ def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
 def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     """Return the minimal halo, in values for one image, of a tile of this area.
 
-    A tile of area A that holds `d` more on each side needs at least `(sqrt(A) + 2 d)^2 - A` values from others; less
-    at the sheet's border, where one side needs none. With depths `r` and `c`, both sides together, the best
-    rectangle of area A needs `2 sqrt(A r c) + r c`; a tile that spans an axis needs the other's depth along it.
-    Gradients that come back for what it holds count again. A decoder's sums need one value, at least, for every
-    input that the tile holds and that units of others write into.
+    A square tile of area A with a halo of depth `d` receives `(sqrt(A) + 2 d)^2 - A` values, fewer at the sheet's
+    border. With a halo of `r` rows and `c` columns, both sides together, the best rectangle of area A receives
+    `2 sqrt(A r c) + r c`; a tile that spans an axis receives the halo of the other axis alone. The gradients of the halo
+    count again. Of a decoder's partial sums at least one value is received for every position that the tile holds and
+    units of other tiles write to.
     """
     cuts, total = Cuts(partition.tiles), 0.0
     for piece in partition.pieces[tile]:
@@ -297,13 +296,13 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
             units = graph.layer(layer.reads[0]).sheet.size
             fewest: float = _fewest_sums(layer.op, cuts.owned(tile, units), piece.held)
         else:
-            fewest = _rim(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))
+            fewest = _least_halo(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))
         total += fewest * layer.sheet.maps
     return total
 
 
-def _rim(owned: Region, held: Region) -> float:
-    """Return the least area around a rectangle of the area of `owned` that is as deep as `held` is."""
+def _least_halo(owned: Region, held: Region) -> float:
+    """Return the least area of a halo as deep as that of `held`, over all rectangles with the area of `owned`."""
     if not owned.area:
         return held.area
     rows, columns = held.size.rows - owned.size.rows, held.size.columns - owned.size.columns

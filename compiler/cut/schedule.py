@@ -1,16 +1,17 @@
 """Graph x Partition -> what one tile does in a training step: phases of computing, and what crosses between them.
 
-A phase is all that a tile can compute until it must wait for others. A decoder needs only what its own tile computed,
-so it has a phase of its own, worked off while the rim that was sent before it is under way:
+A phase is all that a tile can compute without waiting for others. A decoder reads only its own tile's units, so it has a
+phase of its own, computed while the halo that was sent before it is on its way:
 
-    phase 1   V1.filter                          sends its rim to those that read it
-    phase 2   V1.learn.decode                    sends partial sums        (the rim of phase 1 travels meanwhile)
-    phase 3   V1.pool V1.norm V2.filter          waits for 1, sends
-    phase 4   V2.learn.decode                    sends                     (3 travels meanwhile)
+    phase 1   V1.filter                          sends its halo to the tiles that read it
+    phase 2   V1.learn.decode                    sends partial sums        (while the halo of phase 1 is on its way)
+    phase 3   V1.pool V1.norm V2.filter          waits for 1, sends its halo
+    phase 4   V2.learn.decode                    sends partial sums        (while that of 3 is on its way)
     phase 5   V2.pool V2.norm, all objectives    waits for 2, 3 and 4
 
-and back again: the gradients of what a phase was sent go to where it came from. All that a phase sends to one tile is
-one message. Before the first phase travel the weights that tiles share.
+The backward pass runs through the phases in reverse, and the gradients of what a tile received are sent back. All that a
+phase sends to one tile is one message. Shared weights are broadcast before the first phase, and their gradients reduced
+after the last.
 
 Regions are relative to what the tile has of a layer.
 """
@@ -32,7 +33,7 @@ from .weights import owned_regions, weight_messages, works
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a tile holds of a layer: what it computed itself, and what others sent; a decoder's sums are added up."""
+    """What a tile holds of a layer: what it computed, and what it received; a decoder's partial sums are added up."""
 
     layer: str
     size: Size
@@ -44,8 +45,8 @@ class Held:
 class Share:
     """One layer's share of a tile: an op of the same kind, on parts of what the tile holds.
 
-    A decoder reads what its tile computed, whether or not the rim has arrived. `first` is the set of shared weights
-    that the first position uses.
+    A decoder reads only what its tile computed, not the halo. `first` is the set of shared weights that the first position
+    uses.
     """
 
     layer: str
@@ -89,15 +90,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class HeldWeights:
-    """A parameter on a tile: what it owns, and what other tiles lend it.
+    """A parameter on a tile: what it owns of it, and what it receives from other tiles.
 
-    `positions`: rows and columns of all that it holds, lent ones included, or None if positions share the weights;
-    `lent` has regions of these by their owner (None: all there is).
+    `positions`: rows and columns of all that it holds, owned or received, or None if positions share the weights;
+    `received` has regions of these by their owner (None: all).
     """
 
     name: str
     positions: Size | None
-    lent: tuple[tuple[int, Region | None], ...]
+    received: tuple[tuple[int, Region | None], ...]
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,15 @@ class Programme:
     """What one tile does in a step.
 
     `image` is the region of the input that it reads, `owned` are the parameters that it owns some of, with their
-    positions (None: all), `lends` what it sends of them before the first phase. `made_in` has the phase of every
-    layer, `returned` the layers whose gradients go back to where values came from.
+    positions (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `made_in` has the
+    phase of every layer, `returned` the layers whose gradients are sent back.
     """
 
     tile: int
     image: Region
     owned: tuple[tuple[str, Region | None], ...]
     weights: tuple[HeldWeights, ...]
-    lends: tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]
+    broadcasts: tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]
     phases: tuple[Phase, ...]
     made_in: tuple[tuple[str, int], ...]
     returned: tuple[str, ...]
@@ -175,7 +176,14 @@ class _Scheduler:
         made_in = tuple(self.numbers.items())
         returned = tuple(layer.path for layer in self.graph.layers if layer.path in self._returned)
         return Programme(
-            self.tile, image, tuple(owned.items()), self._weights(), self._lends(), phases, made_in, returned
+            self.tile,
+            image,
+            tuple(owned.items()),
+            self._weights(),
+            self._broadcasts(),
+            phases,
+            made_in,
+            returned,
         )
 
     # --- phases ---
@@ -250,7 +258,7 @@ class _Scheduler:
 
     @cached_property
     def _returned(self) -> frozenset[str]:
-        """The layers whose gradients go back to where values came from."""
+        """The layers whose gradients are sent back to the tiles that sent their values."""
         return frozenset(m.layer for m in self.partition.messages if m.kind == "backward")
 
     def _messages_of(self, number: int) -> list[Message]:
@@ -295,13 +303,13 @@ class _Scheduler:
 
     def _weights(self) -> tuple[HeldWeights, ...]:
         owned = owned_regions(self.graph, self.partition, self.tile)
-        lent: dict[str, list[tuple[int, Region | None]]] = {name: [] for name in owned}
+        received: dict[str, list[tuple[int, Region | None]]] = {name: [] for name in owned}
         for message in weight_messages(self.graph, self.partition):
             if message.receiver == self.tile:
-                lent.setdefault(message.name, []).append((message.sender, message.region))
-        return tuple(_held_weights(name, owned.get(name), regions) for name, regions in lent.items())
+                received.setdefault(message.name, []).append((message.sender, message.region))
+        return tuple(_held_weights(name, owned.get(name), regions) for name, regions in received.items())
 
-    def _lends(self) -> tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]:
+    def _broadcasts(self) -> tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]:
         owned = owned_regions(self.graph, self.partition, self.tile)
         parts: dict[int, list[tuple[str, Region | None]]] = {}
         for message in weight_messages(self.graph, self.partition):
@@ -340,12 +348,12 @@ def _pairs(graph: Graph, objective: Objective) -> int:
     return sheet.maps * (sheet.height * (sheet.width - 1) + (sheet.height - 1) * sheet.width)
 
 
-def _held_weights(name: str, owned: Region | None, lent: list[tuple[int, Region | None]]) -> HeldWeights:
+def _held_weights(name: str, owned: Region | None, received: list[tuple[int, Region | None]]) -> HeldWeights:
     if owned is None:
-        return HeldWeights(name, None, tuple(lent))
+        return HeldWeights(name, None, tuple(received))
     everything = owned
-    for _, region in lent:
-        assert region is not None, "weight_messages: what is cut is lent in regions"
+    for _, region in received:
+        assert region is not None, "weight_messages: weights that are cut are sent in regions"
         everything = Region(everything.rows.hull(region.rows), everything.columns.hull(region.columns))
-    relative = tuple((owner, region and region.within(everything)) for owner, region in lent)
+    relative = tuple((owner, region and region.within(everything)) for owner, region in received)
     return HeldWeights(name, everything.size, relative)

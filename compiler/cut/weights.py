@@ -1,8 +1,8 @@
-"""Which tile owns which weights, and which weights travel inside a replica.
+"""Which tile owns which weights, and which are broadcast inside a replica.
 
-A layer whose positions have weights of their own is cut like its sheet. Weights that positions share belong to tile 0,
-which sends them to every tile that computes with them and adds up the gradients that come back. `smooth` compares the
-weights of neighbouring positions: a tile is sent those right of its own and below them, and returns their gradients.
+Weights of a layer with weights at every position are cut like its sheet. Weights that positions share belong to tile 0,
+which broadcasts them to the tiles that compute with them and reduces their gradients. `smooth` compares the weights of
+neighbouring positions: a tile receives those to the right of its own and below them, and sends their gradients back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from .partition import Cuts, Partition
 
 @dataclass(frozen=True, slots=True)
 class WeightMessage:
-    """A parameter, or its weights at a region of positions, from the tile that owns them to one that reads them."""
+    """A parameter, or its weights at a region of positions, from the tile that owns them to one that reads them.
+
+    Its gradients are sent the other way.
+    """
 
     name: str
     sender: int
@@ -62,7 +65,7 @@ def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[s
 
 
 def weight_messages(graph: Graph, partition: Partition) -> tuple[WeightMessage, ...]:
-    """Return the weight messages before a step of one replica; gradients travel back after it."""
+    """Return the weights that tiles of one replica broadcast before a step; their gradients are reduced after it."""
     return (*_shared(graph, partition), *_neighbours(graph, partition))
 
 

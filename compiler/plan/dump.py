@@ -117,10 +117,10 @@ def dump_schedule(graph: Graph, partition: Partition) -> str:
 def _programme(programme: Programme) -> Iterator[str]:
     yield f"tile {programme.tile} image {_region(programme.image)}"
     for weights in programme.weights:
-        lent = "".join(f" {_part(region)} from {owner}" for owner, region in weights.lent)
+        received = "".join(f" {_part(region)} from {owner}" for owner, region in weights.received)
         owned = dict(programme.owned)
         mine = f" owned {_part(owned[weights.name])}" if weights.name in owned else ""
-        yield f"  weights {weights.name}{mine}{lent and f' lent{lent}'}"
+        yield f"  weights {weights.name}{mine}{received and f' received{received}'}"
     for number, phase in enumerate(programme.phases):
         yield f"  phase {number}"
         yield from (f"    {line}" for line in _phase(phase))

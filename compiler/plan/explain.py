@@ -32,8 +32,7 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
                 if hidden > 0
                 else []
             ),
-            "messages and bytes in a step: halo of values on the rim, reduce of shared weights, push and fetch of "
-            "parameters",
+            "messages and bytes in a step: halo, reduce of shared weights, push and fetch of parameters",
             "x bound: halo over the fewest bytes that tiles of this area can do with",
             "",
             *_sums(plan),

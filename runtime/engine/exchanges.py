@@ -1,7 +1,7 @@
 """What a tile is sent in a step: the shape of every array of every exchange, known before any of them comes.
 
-The exchanges are those that shard.py yields: weights that others lend and their gradients, values of layers, and the
-gradients that come back for what was sent.
+The exchanges are those that shard.py yields: broadcast weights and their gradients, halos and partial sums of layers,
+and their gradients.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class _Expected:
         }
 
     def all(self) -> Iterator[tuple[tuple[int, str], tuple[Shape, ...]]]:
-        lent: dict[int, list[Shape]] = {}
+        received: dict[int, list[Shape]] = {}
         for weights in self.programme.weights:
-            for owner, region in weights.lent:
-                lent.setdefault(owner, []).append(self._weight(weights.name, region))
-        for owner, shapes in lent.items():
+            for owner, region in weights.received:
+                received.setdefault(owner, []).append(self._weight(weights.name, region))
+        for owner, shapes in received.items():
             yield (owner, "weights"), tuple(shapes)
-        for borrower, parts in self.programme.lends:
-            yield (borrower, "gradients of weights"), tuple(self._weight(*part) for part in parts)
+        for receiver, parts in self.programme.broadcasts:
+            yield (receiver, "gradients of weights"), tuple(self._weight(*part) for part in parts)
         for number, phase in enumerate(self.programme.phases):
             for sender, paths in phase.receives:
                 yield (

@@ -18,9 +18,9 @@ from .evaluate import Evaluation, values_in
 Part = tuple[int, str, str]
 """A tile, a layer's path and a view: what that tile computed of the layer; no view ("") for a constant from elsewhere."""
 Values = dict[Part, jax.Array]
-Lent = dict[tuple[str, int], jax.Array]
-"""Weights of other tiles by name and owner."""
-Weights = tuple[dict[str, jax.Array], Lent]
+Received = dict[tuple[str, int], jax.Array]
+"""Weights that were received from other tiles, by name and owner."""
+Weights = tuple[dict[str, jax.Array], Received]
 Leaves = dict[tuple[str, str], jax.Array]
 
 
@@ -145,15 +145,15 @@ def _put(total: jax.Array, region: Region, part: jax.Array, add: bool) -> jax.Ar
 
 
 def _assemble_weights(
-    weights: tuple[HeldWeights, ...], mine: dict[str, jax.Array], lent: Lent
+    weights: tuple[HeldWeights, ...], mine: dict[str, jax.Array], received: Received
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """Return the parameters that layers use, and those that `smooth` compares: the tile's own with their neighbours."""
     params, compared = dict(mine), {}
     for held in weights:
-        for owner, region in held.lent:
-            if (held.name, owner) not in lent:
+        for owner, region in held.received:
+            if (held.name, owner) not in received:
                 continue
-            strip = lent[held.name, owner]
+            strip = received[held.name, owner]
             if region is None or held.positions is None:
                 params[held.name] = strip
                 continue

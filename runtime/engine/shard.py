@@ -1,13 +1,13 @@
 """One tile's share of a training step: phases of computing, with messages to other tiles of its replica between them.
 
-A step is a generator that says what it sends and what it must receive, and knows nothing of how: the cluster's host
-moves the messages between machines, lockstep.py within one process. Forward through the phases of a programme
-(compiler/cut/schedule.py), which keep what their gradients need, and back again:
+A step is a generator of what it sends and waits for; the cluster's tiles move the messages between machines, lockstep.py
+within one process. It runs forward through the phases of a programme (compiler/cut/schedule.py), which keep what their
+gradients need, and then through them in reverse:
 
-    weights >  phase 0  >  ...  >  phase n-1  >  phase n, and back at once  <  phase n-1  <  ...  <  phase 0  < gradients
-              rims, partial sums                                         gradients of rims and sums
+    broadcast > phase 0 > ... > phase n-1 > phase n with its gradient > phase n-1 > ... > phase 0 > reduce
+    weights         halos, partial sums                    gradients of halos and partial sums     gradients of weights
 
-Sums are taken in a fixed order: a decoder's by the number of the tile, gradients the tile's own first.
+Sums are taken in a fixed order: a decoder's by the number of the tile, gradients with the tile's own first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 
 from .evaluate import Params, cut, values_in
-from .phase import Lent, Part, Values, backward, phase_forward, phase_turn
+from .phase import Part, Received, Values, backward, phase_forward, phase_turn
 
 Arrays = tuple[jax.Array, ...]
 
@@ -153,7 +153,7 @@ class _Links:
         return tuple(weights for weights in self.programme.weights if weights.name in names)
 
     def returned(self, path: str) -> bool:
-        """Whether gradients of a layer go back to where its values came from."""
+        """Whether gradients of a layer are sent back to the tiles that sent its values."""
         return path in self.programme.returned
 
     def _views(self, path: str) -> tuple[str, ...]:
@@ -172,7 +172,7 @@ class _Step:
     owned: Params
     images: jax.Array
     labels: jax.Array | None
-    lent: Lent = field(default_factory=dict)
+    received: Received = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     gradients: Values = field(default_factory=dict)
     weight_gradients: dict[Any, jax.Array] = field(default_factory=dict)
@@ -182,7 +182,7 @@ class _Step:
         self.tile = self.programme.tile
 
     def go(self) -> Step:
-        yield from self._borrow()
+        yield from self._broadcast()
         *links, last = self.shard.links
         kept = []
         for link, forward in zip(links, self.shard.forward, strict=True):
@@ -199,14 +199,16 @@ class _Step:
             yield from self._take_back(link)
             self._add(backward(kept.pop(), self._gradients_of(link.phase)))
             yield from self._return(link)
-        return (yield from self._settle()), terms
+        return (yield from self._reduce()), terms
 
     def _operands(self, link: _Links) -> tuple[Any, ...]:
         mine = {w.name: self.owned[w.name] for w in link.weights if w.name in self.owned}
-        lent = {(w.name, owner): self.lent[w.name, owner] for w in link.weights for owner, _ in w.lent}
+        received = {
+            (w.name, owner): self.received[w.name, owner] for w in link.weights for owner, _ in w.received
+        }
         trained = {part: self.values[part] for part in link.trained}
         constant = {part: self.values[part] for part in link.constant}
-        return (mine, lent), trained, constant, self.images, self.labels
+        return (mine, received), trained, constant, self.images, self.labels
 
     # --- forward ---
 
@@ -230,7 +232,7 @@ class _Step:
     # --- backward ---
 
     def _return(self, link: _Links) -> Talk:
-        """Send back the gradients of what the phase was the first to use: nothing before it will add to them."""
+        """Send back the gradients of the halos that no earlier phase uses: they are complete."""
         for exchange in link.waits:
             for sender, paths in self.programme.phases[exchange].receives:
                 parts = link.gradients_of(sender, paths)
@@ -257,37 +259,37 @@ class _Step:
     def _gradient(self, part: Part) -> jax.Array:
         return self.gradients[part] if part in self.gradients else jnp.zeros_like(self.values[part])
 
-    def _add(self, gradients: tuple[tuple[Mapping[str, jax.Array], Lent], Values]) -> None:
-        (mine, lent), values = gradients
-        add_up(self.weight_gradients, {**mine, **lent})
+    def _add(self, gradients: tuple[tuple[Mapping[str, jax.Array], Received], Values]) -> None:
+        (mine, received), values = gradients
+        add_up(self.weight_gradients, {**mine, **received})
         add_up(self.gradients, values)
 
     # --- weights ---
 
-    def _borrow(self) -> Talk:
-        for receiver, parts in self.programme.lends:
+    def _broadcast(self) -> Talk:
+        for receiver, parts in self.programme.broadcasts:
             yield Send(receiver, "weights", tuple(cut(self.owned[name], region) for name, region in parts))
-        for owner, names in self._lenders:
+        for owner, names in self._owners:
             arrays = yield Receive(owner, "weights")
-            self.lent.update({(name, owner): array for name, array in zip(names, arrays, strict=True)})
+            self.received.update({(name, owner): array for name, array in zip(names, arrays, strict=True)})
 
-    def _settle(self) -> Generator[Send | Receive, Any, Gradients]:
-        """Return the gradients of borrowed weights, and sum those that come back for lent ones."""
-        for owner, names in self._lenders:
-            arrays = tuple(self._weight_gradient((name, owner), self.lent[name, owner]) for name in names)
+    def _reduce(self) -> Generator[Send | Receive, Any, Gradients]:
+        """Send the gradients of received weights to their owners, and add up those of the weights that it broadcast."""
+        for owner, names in self._owners:
+            arrays = tuple(self._weight_gradient((name, owner), self.received[name, owner]) for name in names)
             yield Send(owner, "gradients of weights", arrays)
         mine = {name: self._weight_gradient(name, value) for name, value in self.owned.items()}
-        for receiver, parts in self.programme.lends:
+        for receiver, parts in self.programme.broadcasts:
             arrays = yield Receive(receiver, "gradients of weights")
             for (name, region), array in zip(parts, arrays, strict=True):
                 mine[name] = _add_at(mine[name], region, array)
         return mine
 
     @property
-    def _lenders(self) -> list[tuple[int, list[str]]]:
+    def _owners(self) -> list[tuple[int, list[str]]]:
         owners: dict[int, list[str]] = {}
         for weights in self.programme.weights:
-            for owner, _ in weights.lent:
+            for owner, _ in weights.received:
                 owners.setdefault(owner, []).append(weights.name)
         return sorted(owners.items())
 

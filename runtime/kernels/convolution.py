@@ -55,15 +55,15 @@ def input_gradient(
 def weight_gradient(
     x: jax.Array, h: jax.Array, window: Window, sets: Size, shape: Shape, precision: str
 ) -> jax.Array:
-    """Inputs and the slopes of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
+    """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
     weights = (sets.rows, sets.columns, window.field.rows, window.field.columns, x.shape[2], h.shape[2])
     return _transpose(lambda weight: forward(x, weight, window, shape, precision), weights, h)
 
 
-def _transpose(function: Callable[[jax.Array], jax.Array], shape: Shape, slopes: jax.Array) -> jax.Array:
+def _transpose(function: Callable[[jax.Array], jax.Array], shape: Shape, gradients: jax.Array) -> jax.Array:
     """Return the gradient of a linear function of one array."""
-    _, transpose = jax.vjp(function, jnp.zeros(shape, slopes.dtype))
-    gradient: jax.Array = transpose(slopes)[0]
+    _, transpose = jax.vjp(function, jnp.zeros(shape, gradients.dtype))
+    gradient: jax.Array = transpose(gradients)[0]
     return gradient
 
 

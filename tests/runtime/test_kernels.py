@@ -71,14 +71,14 @@ def check(window, x, w, h, forms, shapes, precision="float32", bound=1e-4):
     way = {gives: local.WAYS[forms[gives], gives] for gives in GIVES}
     value = way[FORWARD](x, w, window, shapes[FORWARD], precision)
     close(first(value), formula_of_local(first(x), np.asarray(w, float), window), bound)
-    slopes = way[INPUT_GRADIENT](h, w, window, shapes[INPUT_GRADIENT], precision)
-    close(first(slopes), formula_of_decode(first(h), np.asarray(w, float), window), bound)
+    gradients = way[INPUT_GRADIENT](h, w, window, shapes[INPUT_GRADIENT], precision)
+    close(first(gradients), formula_of_decode(first(h), np.asarray(w, float), window), bound)
     gradient = way[WEIGHT_GRADIENT](x, h, window, sets, shapes[WEIGHT_GRADIENT], precision)
     close(np.asarray(gradient), weight_gradient(first(x), first(h), window, sets), bound)
 
 
 def weight_gradient(x, h, window, sets):
-    """Sum over images, and over the positions of a set, of patch times slope."""
+    """Sum over images, and over the positions of a set, of patch times gradient."""
     field = window.field
     gradient = np.zeros((sets.rows, sets.columns, field.rows, field.columns, x.shape[-1], h.shape[-1]))
     for i, j, patch in formula_windows.patches(x, window):

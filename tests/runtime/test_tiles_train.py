@@ -1,7 +1,7 @@
 """Twenty steps in tiles are twenty steps of the whole network: in double precision, element by element.
 
 Every example in 2, 3, 4 and 6 tiles. A step of all tiles is compiled as one program, without most optimisations:
-compiling is what takes time here. That no row of a rim may be missing, and no owner count twice, is in test_shard.py;
+compiling is what takes time here. That no row of a halo may be missing, and no owner count twice, is in test_shard.py;
 that numbers do not depend on where tiles are placed, in cluster/test_cluster.py.
 """
 

@@ -39,7 +39,7 @@ def input_gradient(
 def weight_gradient(
     x: jax.Array, h: jax.Array, window: Window, sets: Size, shape: Shape, precision: str
 ) -> jax.Array:
-    """Inputs and the slopes of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
+    """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
     geometry = _geometry(window, sets, x.shape[2], h.shape[2], x.shape[3])
     result = (sets.rows, sets.columns, window.field.rows, window.field.columns, x.shape[2], h.shape[2])
     operands = (_pad(x, window), jnp.swapaxes(h, 2, 3))

@@ -1,7 +1,7 @@
 """Writing LLVM IR so that the code that writes it reads like the code that is written.
 
     with f.loop(0, rows) as i:                              for i in range(rows):
-        total.add_product(x.load(i * width, 16), slope)         total += x[i * width :][:16] * slope
+        total.add_product(x.load(i * width, 16), weight)        total += x[i * width :][:16] * weight
 
 Indices are 64-bit numbers with Python's operators; what is known while writing is folded. Vectors are LLVM's, of any
 number of lanes: where a machine's registers are narrower, LLVM splits them. Variables live in stack slots, which LLVM turns

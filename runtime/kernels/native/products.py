@@ -120,18 +120,18 @@ def input_gradient(g: Geometry, block: Block, dtype: str) -> tuple[Function, int
             field = y * row + j * (g.stride_columns * g.maps_in)
             given = (i * g.output_columns + j) * g.maps
             for maps, m in pieces(f, g.maps, block.rows):
-                slopes = [
+                gradients = [
                     h.load_run((given + m + number) * g.batch + b, images) for number in range(maps.length)
                 ]
                 with f.loop(0, g.line) as k:
                     w.prefetch(weights + (g.field_rows * g.line + k) * g.maps + m)  # the next output's
                     seen = (field + k) * g.batch + b
                     totals = x.load_run(seen, images)
-                    for number, of_map in enumerate(slopes):
+                    for number, of_map in enumerate(gradients):
                         weight = w.spread(weights + k * g.maps + m + number, images.lanes)
                         totals = [
-                            f.multiply_add(weight, slope, total)
-                            for slope, total in zip(of_map, totals, strict=True)
+                            f.multiply_add(weight, gradient, total)
+                            for gradient, total in zip(of_map, totals, strict=True)
                         ]
                     x.store_run(totals, seen)
     return f, g.rows
@@ -155,11 +155,11 @@ def weight_gradient(g: Geometry, block: Block, dtype: str) -> tuple[Function, in
                     f.loop(0, g.batch) as b,
                 ):
                     field = ((i * g.stride_rows + u) * g.columns + j * g.stride_columns) * g.maps_in
-                    slopes = h.load_run(((i * g.output_columns + j) * g.batch + b) * g.maps + m, maps)
+                    gradients = h.load_run(((i * g.output_columns + j) * g.batch + b) * g.maps + m, maps)
                     for number, of_value in enumerate(sums):
                         value = x.spread((field + k + number) * g.batch + b, maps.lanes)
-                        for total, slope in zip(of_value, slopes, strict=True):
-                            total.add_product(value, slope)
+                        for total, gradient in zip(of_value, gradients, strict=True):
+                            total.add_product(value, gradient)
                 for number, of_value in enumerate(sums):
                     w.store_run([total.get() for total in of_value], (line + k + number) * g.maps + m)
     return f, g.sets[0] * parts

@@ -104,7 +104,7 @@ def _new_rows(h: jax.Array, index: jax.Array, tiling: Tiling) -> jax.Array:
 def weight_gradient(
     x: jax.Array, h: jax.Array, window: Window, sets: Size, shape: Shape, precision: str
 ) -> jax.Array:
-    """Inputs and the slopes of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
+    """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
     tiling, maps_in = tile_by(window, *shape), x.shape[2]
     rows = tiling.rows
     padded = pad_inputs(x, tiling)
