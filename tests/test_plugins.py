@@ -114,7 +114,7 @@ class Gain(plugin.PerPosition):
     """
     kind = "gain"
     def weights(self):
-        return {"gain": plugin.Weights((self.reads_sheet.maps,), None)}
+        return {"gain": plugin.Weights((self.reads_sheet.maps,), ("map",), None)}
     def value(self, x, gain):
         return x * (1 + gain)[:, None]
 
