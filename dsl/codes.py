@@ -87,6 +87,7 @@ CODES: dict[str, str] = {
     "E713": "an unreadable list of classes",
     "E715": "tiles that read different images",
     "E716": "an array that is not what the network expects",
+    "E717": "samples that do not follow the protocol",
     # running
     "E720": "something that the network does not have",
     "E730": "a loss that is not finite",

@@ -21,8 +21,8 @@ from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.dataset import CACHE_BYTES
-from .data.in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at
-from .data.sources import NEWEST
+from .data.in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
+from .data.listing import NEWEST
 from .engine.network import initial_params
 from .engine.rounding import FLOAT32, WIRES
 from .engine.updates import named_state, state_from_names, update_rule
@@ -63,12 +63,14 @@ def train(
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
     are cut out, mirrored and normalised as the same array in a file is; `prepared`: the array is taken as it is, and may
-    hold any values. `directory`: where the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run whose parameters
-    it begins with, matched by name; `freeze`: layers and stages whose parameters stay; `wire`: "bfloat16" halves what a
-    cluster's replicas fetch and push, rounded to within 2^-8 of each value; `force`: begin even if this machine has less
-    memory free than that takes. What `lnetc run` prints of a run on a cluster goes to `reporter` and to `logging` (logger
-    `lnet`). SIGINT, SIGTERM and SIGHUP stop it: `grace` are the seconds that its last checkpoint may take. Raises
-    `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
+    hold any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
+    (`lnet.runtime.data.Samples`). `directory`: where the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run
+    whose parameters it begins with, matched by name; `freeze`: layers and stages whose parameters stay; `wire`:
+    "bfloat16" halves what a cluster's replicas fetch and push, rounded to within 2^-8 of each value; `force`: begin even if
+    this machine has less memory free than that takes. What `lnetc run` prints of a run on a cluster goes to `reporter` and
+    to `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop it: `grace` are the seconds that its last checkpoint may
+    take. Raises `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted`
+    if stopped.
     """
     if wire not in WIRES:
         raise refused(
@@ -76,7 +78,7 @@ def train(
         )
     keep_programs()
     reporter = _told(reporter, client, force)
-    given = in_memory(data, labels, prepared)
+    given = in_memory(data, labels, prepared, client is not None)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
@@ -92,6 +94,7 @@ def train(
             "base": str(base),
             "listing": NEWEST,
             "in_memory": given is not None,
+            "object": None if given is None else given.object,
             "prepared": prepared,
             "classes": samples.classes,
             **remembered(samples),
@@ -130,9 +133,10 @@ def resume(
     """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
-    a run on an array, or where the images have moved; `force` as in `train`. Images that were added, removed or changed
-    since are refused, unless `other_images` says that the run is to go on with them, which run.json then says. Warns of a
-    `.lnet` file that has changed: the run has the network that it began with. Is stopped, and raises, as `train`.
+    a run on an array or an object, or where the images have moved; `force` as in `train`. Images that were added, removed
+    or changed since are refused, unless `other_images` says that the run is to go on with them, which run.json then says.
+    Warns of a `.lnet` file that has changed: the run has the network that it began with. Is stopped, and raises, as
+    `train`.
     """
     keep_programs()
     reporter = _told(reporter, client, force)
@@ -141,7 +145,7 @@ def resume(
     if changed is not None:
         message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
         warnings.warn(message, LnetWarning, stacklevel=2)
-    given = in_memory(data, labels, False)
+    given = in_memory(data, labels, False, client is not None)
     if given is not None:
         given = replace(given, prepared=is_prepared(run.info["data"]))
     elif data is None and run.info["data"]["in_memory"]:
@@ -204,7 +208,7 @@ def _kept_array(run: Run) -> InMemory:
     if not kept.exists():
         raise refused(
             "E747",
-            f"the run '{run.directory}' was trained on an array, and it is needed again",
+            f"the run '{run.directory}' was trained on {trained_on(run.info['data'])}, and it is needed again",
             hint="give it in Python: lnet.resume(directory, data=images)",
         )
     return kept_at(kept, is_prepared(run.info["data"]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
-from lnet.runtime.data.in_memory import path_of
+from lnet.runtime.data.in_memory import path_of, trained_on
 from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import MOVED, Run
 
@@ -73,7 +73,7 @@ def own_images(run: Run, samples: int | None = None) -> Images:
     graph = run.plan.graph
     frames = graph.training.data
     if frames is None or run.info["data"]["in_memory"]:
-        message = "the run was trained on an array, so there are no images to read"
+        message = f"the run was trained on {trained_on(run.info['data'])}, so there are no images to read"
         raise refused("E747", message, hint="name a folder, an archive or an array file with '--data'")
     base, seed = Path(run.info["data"]["base"]), graph.training.seed
     own = open_frames(frames, graph.input.sheet.maps, base, seed, kept=run.kept, hint=MOVED)

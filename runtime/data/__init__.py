@@ -1,20 +1,24 @@
 """Images: where they lie, how they become batches, and in which order."""
 
 from .contents import Contents, skipped
-from .dataset import Batch, Dataset, Kept, check_labels, open_array, open_frames, other_images
+from .dataset import Batch, Dataset, Kept, check_labels, open_frames, open_given, other_images
 from .feed import feed
 from .labels import Readout, order_classes
+from .pixels import Corrupt
+from .samples import Samples
 
 __all__ = [
     "Batch",
     "Contents",
+    "Corrupt",
     "Dataset",
     "Kept",
     "Readout",
+    "Samples",
     "check_labels",
     "feed",
-    "open_array",
     "open_frames",
+    "open_given",
     "order_classes",
     "other_images",
     "skipped",

@@ -11,15 +11,16 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
 from typing import Any, Protocol
 
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .labels import LABEL, labels_beside
+from .listing import Listing, cannot_be_read, stat_of, suffix_of
 from .pixels import Corrupt, Loaded, load_image
-from .sources import Listing, cannot_be_read, stat_of, suffix_of
+from .samples import Place
 
 _BLOCK = 512
 _LINKS = 40
@@ -36,8 +37,6 @@ class _Member(Protocol):
 
 class Archive(ABC):
     """The images in an archive, in the order of their names, and the labels beside them if they are asked for."""
-
-    kind = "archive"
 
     def __init__(
         self, path: Path, members: Sequence[_Member], channels: int, rules: Listing, labelled: bool
@@ -56,8 +55,11 @@ class Archive(ABC):
         if self.labels is not None:
             self.ignored.pop(LABEL)
 
-    def load(self, index: int) -> dict[int, Loaded]:
-        return {index: load_image(self.read(self._members[index]), self.channels)}
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Loaded:
+        return load_image(self.read(self._members[index]), self.channels)
 
     @abstractmethod
     def read(self, member: _Member) -> bytes:
@@ -254,3 +256,21 @@ def _no_zip(path: Path, error: Exception) -> LnetError:
         if file.read(2) == b"PK":
             return _ends_early(path)
     return refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN)
+
+
+# --- either --------------------------------------------------------------------------------------------------------
+
+
+def open_archive(place: Place) -> Archive:
+    """Open an archive of images by its suffix; raises `LnetError`."""
+    kind = Tar if suffix_of(place.path.name) == ".tar" else Zip
+    return kind(place.path, place.channels, place.rules, place.labelled)
+
+
+def unpacking(path: str) -> str:
+    """Return what to do with an archive that holds archives."""
+    folder = PurePosixPath(path).stem
+    tool = f"tar -xf '{path}' -C '{folder}'" if suffix_of(path) == ".tar" else f"unzip '{path}' -d '{folder}'"
+    return (
+        f"what is packed twice is unpacked once: mkdir '{folder}' && {tool}; then name what is in '{folder}'"
+    )

@@ -1,60 +1,54 @@
-"""Images that lie in one array: in memory, in a `.npy` or a `.npz` file."""
+"""Images that lie in one array, `[n, rows, columns, channels]`: a `.npy` or a `.npz` file, or one in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .checksums import checksum
-from .pixels import Loaded, with_channels
-from .sources import stat_of
+from .arrays import check_images
+from .listing import stat_of
+from .samples import ImageSource, Place, opened
 
-_EXPECTED = "expected [n, rows, columns, channels] with 1 or 3 channels, uint8 or float in 0..1"
+ARRAY_FILE = "array file"
 
 
+@dataclass(frozen=True)
 class Arrays:
-    """Images `[n, rows, columns, channels]`: uint8, float in 0..1 or bool, and the label of each, if there are any.
+    """Images and, if there are any, labels `[n]`; `changed`: when their file was last changed."""
 
-    `name` is what an image's name begins with, `place` what messages call the array, `changed` when its file was last
-    changed; with `as_they_are` images may have any values. Raises `LnetError`.
-    """
+    images: Any
+    labels: Any
+    changed: int = 0
 
-    kind = "array file"
-    ignored: Mapping[str, int] = MappingProxyType({})
+    @property
+    def stats(self) -> list[tuple[int, int]]:
+        return [(self.images[:1].nbytes, self.changed)] * len(self.images)
 
-    def __init__(
-        self,
-        images: Any,
-        labels: Any,
-        channels: int,
-        name: str,
-        place: str,
-        changed: int = 0,
-        as_they_are: bool = False,
-    ) -> None:
-        self.channels, self.as_they_are = channels, as_they_are
-        self.images = images if as_they_are else _checked(images, place)
-        self.names = [f"{name}[{i}]" for i in range(len(self.images))]
-        self.stats = [(images[:1].nbytes, changed)] * len(self.images)
-        self.labels = None if labels is None else label_texts(labels, len(self.images), place)
+    def __len__(self) -> int:
+        return len(self.images)
 
-    def load(self, index: int) -> dict[int, Loaded]:
-        stored = np.ascontiguousarray(self.images[index])
-        in_bytes = stored.dtype == np.uint8 and not self.as_they_are
-        pixels = stored if in_bytes else stored.astype(np.float32, copy=False)
-        return {index: Loaded(with_channels(pixels, self.channels), checksum(stored))}
+    def __getitem__(self, index: int) -> Any:
+        return self.images[index]
 
 
-def open_arrays(path: Path, name: str, channels: int) -> Arrays:
+def array_source(
+    images: Any, labels: Any, where: str, channels: int, shape: tuple[int, int, int] | None = None
+) -> ImageSource:
+    """Return an array in memory as a source, prepared with a `shape`; raises `LnetError` for one without images."""
+    check_images(images, where, shape)
+    return opened(Arrays(images, labels), ARRAY_FILE, where, channels, shape=shape)
+
+
+def open_arrays(place: Place) -> Arrays:
     """Open a `.npy` or `.npz` file; raises `LnetError`."""
-    images, labels = _read_arrays(path)
-    return Arrays(images, labels, channels, name, f"'{path}'", stat_of(path)[1])
+    images, labels = _read_arrays(place.path)
+    check_images(images, f"'{place.path}'")
+    return Arrays(images, labels, stat_of(place.path)[1])
 
 
 def _read_arrays(path: Path) -> tuple[Any, Any]:
@@ -81,92 +75,3 @@ def _read_arrays(path: Path) -> tuple[Any, Any]:
         if "allow_pickle" in str(error):
             hint = "it holds Python objects, which are never read: np.stack makes one array of images of one size"
         raise refused("E703", f"'{path}' is no readable array file", str(error), hint=hint) from error
-
-
-# --- labels --------------------------------------------------------------------------------------------------------
-
-
-def label_texts(labels: Any, images: int, place: str) -> list[str]:
-    """Return an array of labels as texts, one for each image: integers, whole numbers as integers, texts.
-
-    Raises `LnetError` for all else.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        hint: str | tuple[str, ...] = ()
-        if labels.ndim == 2:
-            hint = "of one column for each class take the largest: labels.argmax(1)"
-        expected = f"expected one label for each image, [{images}]"
-        raise refused(
-            "E704", f"the labels in {place} have the shape {list(labels.shape)}", expected, hint=hint
-        )
-    if len(labels) != images:
-        raise refused("E704", f"{place} has {images} images but {len(labels)} labels")
-    if labels.dtype.kind == "f":
-        labels = _whole(labels, place)
-    if labels.dtype.kind == "S":
-        return [label.decode(errors="backslashreplace") for label in labels]
-    if labels.dtype.kind not in "iubU":
-        raise _no_labels(f"the labels in {place} are {labels.dtype}")
-    return [str(label) for label in labels]
-
-
-def _whole(labels: Any, place: str) -> Any:
-    other = np.flatnonzero(~(labels == np.round(labels)) | ~np.isfinite(labels))
-    if len(other):
-        found = f"the label of image {other[0]:,} is {labels[other[0]]}"
-        raise _no_labels(f"the labels in {place} are {labels.dtype}, and not all are whole numbers", found)
-    return labels.astype(np.int64)
-
-
-def _no_labels(message: str, *notes: str) -> LnetError:
-    return refused("E704", message, *notes, hint="labels are integers, which count classes from 0, or texts")
-
-
-# --- images --------------------------------------------------------------------------------------------------------
-
-
-def _checked(images: Any, place: str) -> Any:
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
-        message = f"the array in {place} has the shape {list(images.shape)}"
-        raise refused("E704", message, _EXPECTED, hint=_reshaped(images))
-    if images.dtype.kind == "b" or images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise refused("E704", f"the array in {place} holds {images.dtype}", _EXPECTED, hint=_divided(images))
-    if len(images):
-        low, high = float(images.min()), float(images.max())
-        if not (low >= 0 and high <= 1):
-            raise refused(
-                "E704",
-                f"the array in {place} has values from {low:g} to {high:g}",
-                _EXPECTED,
-                hint=_scaled(low, high),
-            )
-    return images
-
-
-def _reshaped(images: Any) -> str | tuple[str, ...]:
-    if images.ndim == 4 and images.shape[1] in (1, 3):
-        return "put the channels last: images.transpose(0, 2, 3, 1)"
-    if images.ndim == 3:
-        return "add the axis of the channel: images[..., None]"
-    if images.ndim == 4 and images.shape[3] == 4:
-        return "leave out transparency: images[..., :3]"
-    return ()
-
-
-def _divided(images: Any) -> str | tuple[str, ...]:
-    if images.dtype.kind not in "iu":
-        return ()
-    return "divide by the value that is white, such as 255, 4095 or 65535: (images / 65535).astype('float32')"
-
-
-def _scaled(low: float, high: float) -> str:
-    if low >= 0 and 1 < high <= 255:
-        return "divide it by the value that is white: images / 255"
-    if low >= -1 and high <= 1:
-        return "bring it to 0..1: (images + 1) / 2"
-    return "scale it to 0..1"

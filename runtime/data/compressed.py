@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .sources import cannot_be_read, suffix_of
+from .listing import cannot_be_read, suffix_of
 
 COMPRESSED = {
     ".gz": "gunzip",

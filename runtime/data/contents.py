@@ -9,6 +9,8 @@ from typing import Any
 
 from lnet.compiler.plan.plan import Plan
 
+from .sources import samples_of
+
 SUFFIXES = 8
 """So many suffixes are named; the files of all others are counted together."""
 
@@ -17,7 +19,7 @@ SUFFIXES = 8
 class Contents:
     """Images, where they are, of how many sources of each kind, and which files there are left out.
 
-    `path` is None for an array in memory; `ignored` counts files that are no images by suffix, `excluded` images that
+    `path` is None for images in memory; `ignored` counts files that are no images by suffix, `excluded` images that
     a list of names leaves out.
     """
 
@@ -42,13 +44,7 @@ class Contents:
 
     def __str__(self) -> str:
         place = "in memory" if self.path is None else f"in '{self.path}'"
-        return f"{_counted(self.count, self._noun)} {place}{self._details}"
-
-    @property
-    def _noun(self) -> str:
-        if self.sources.keys() == {"video"}:
-            return "frame"
-        return "image or frame" if "video" in self.sources else "image"
+        return f"{_counted(self.count, samples_of(self.sources))} {place}{self._details}"
 
     @property
     def _details(self) -> str:

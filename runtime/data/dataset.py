@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .array_files import Arrays
+from .array_files import ARRAY_FILE
 from .checksums import UNREADABLE, Checksums, sum_of
 from .contents import Contents
 from .find import Found, find_sources
 from .inventory import Inventory
 from .labels import LABEL, UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
+from .listing import NEWEST, listing
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
-from .sources import NEWEST, ImageSource, listing
+from .samples import ImageSource
 
 CACHE_BYTES = 2**30
 Classes = Callable[..., tuple[str, ...]]
@@ -90,7 +91,7 @@ class Dataset:
         self._entries = [entry for entry in entries if not excluded.covers(entry.name)]
         self.unmatched = excluded.unmatched()
         if not self._entries:
-            raise refused("E702", f"there are no images in '{frames.path}'", f"{len(entries)} were excluded")
+            raise refused("E702", f"there are no images {self._where}", f"{len(entries)} were excluded")
         kinds = Counter(source.kind for source in found.sources if len(source.names))
         self.contents = Contents(
             self.count, frames.path or None, kinds, found.ignored, len(entries) - len(self._entries)
@@ -123,7 +124,7 @@ class Dataset:
     def inventory(self) -> Inventory:
         """What there is; the images of a single array go by their numbers alone, wherever it lies."""
         only = {id(entry.source): entry.source for entry in self._entries}
-        alone = len(only) == 1 and isinstance(self._entries[0].source, Arrays)
+        alone = len(only) == 1 and self._entries[0].source.kind == ARRAY_FILE
         names = [f"[{entry.index}]" for entry in self._entries] if alone else self.names
         stats = {number: source.stats for number, source in only.items()}
         return Inventory(
@@ -155,7 +156,7 @@ class Dataset:
         """Return an image as it was decoded, neither scaled nor cropped; None if it is corrupt."""
         entry = self._entries[place]
         try:
-            return entry.source.load(entry.index)[entry.index].pixels
+            return entry.source.load(entry.index).pixels
         except Corrupt as error:
             self._corrupt[place] = error
             return None
@@ -228,18 +229,18 @@ class Dataset:
         if place in self._cache:
             return self._cache[place]
         try:
-            decoded = entry.source.load(entry.index)
+            found = entry.source.load(entry.index)
         except Corrupt as error:
             self._check(place, error.checksum, str(error))
             self._corrupt[place] = error
             return None
-        places = {self._places.get((id(entry.source), index)): loaded for index, loaded in decoded.items()}
         try:
-            for at, loaded in places.items():
+            for index, loaded in {**found.passed, entry.index: found}.items():
+                at = self._places.get((id(entry.source), index))
                 if at is not None:
                     self._check(at, loaded.checksum)
                     self._keep(at, prepare(loaded.pixels, self.frames))
-            return prepare(places[place].pixels, self.frames)
+            return prepare(found.pixels, self.frames)
         except Corrupt as error:
             self._corrupt[place] = error
             return None
@@ -248,7 +249,7 @@ class Dataset:
         """Read an image; raises `LnetError` if it is not what it was when it was read before."""
         entry = self._entries[place]
         try:
-            self._check(place, entry.source.load(entry.index)[entry.index].checksum)
+            self._check(place, entry.source.load(entry.index).checksum)
         except Corrupt as error:
             self._check(place, error.checksum, str(error))
 
@@ -336,7 +337,7 @@ def _folder_of(entry: _Entry, frames: Frames) -> str:
     name = entry.name
     if folder := name.rpartition("/")[0].rpartition("/")[2]:
         return folder
-    if entry.source.kind == "array file":
+    if entry.source.kind == ARRAY_FILE:
         file = name.rpartition("[")[0]
         hint = f"add an array 'labels': np.savez('{Path(file).stem}.npz', images=images, labels=labels)"
         raise refused("E707", f"the array in '{file}' has no labels beside it", hint=hint)
@@ -363,8 +364,7 @@ def open_frames(
     `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is what the run that they are
     of keeps of them; `classes` orders those of a run that begins. `hint`: what to do if there is nothing of that name.
     """
-    if channels not in (1, 3):
-        raise _no_image(channels)
+    check_channels(channels)
     if frames.exclude is not None:
         frames = replace(frames, exclude=str(base / frames.exclude))
     kept = kept or Kept()
@@ -373,31 +373,18 @@ def open_frames(
     return Dataset(frames, found, seed, cache_bytes, _ordering(kept, classes, frames, base))
 
 
-def open_array(
-    images: Any,
-    labels: Any,
+def open_given(
+    source: ImageSource,
     frames: Frames,
-    channels: int,
     base: Path,
     seed: int,
-    prepared: bool = False,
     kept: Kept | None = None,
     classes: Classes = order_classes,
 ) -> Dataset:
-    """Return images in memory, `[n, rows, columns, channels]`, as the same array in a file; raises `LnetError`.
-
-    Those that are `prepared` are taken as they are: of the input's size, of any values and any number of channels.
-    """
+    """Return images in memory as the same images in a file; those that are prepared are taken as they are."""
     frames = replace(frames, path="", labels=None, exclude=None)
-    if prepared:
-        expected = (frames.size.rows, frames.size.columns, channels)
-        if images.ndim != 4 or images.shape[1:] != expected or not len(images):
-            shape = ", ".join(map(str, expected))
-            raise refused("E704", f"expected prepared images [n, {shape}], found {list(images.shape)}")
+    if source.shape is not None:
         frames = replace(frames, crop="center", flip=False, normalize="none")
-    elif channels not in (1, 3):
-        raise _no_image(channels)
-    source = Arrays(images, labels, channels, "", "'data'", as_they_are=prepared)
     order = _ordering(kept or Kept(), classes, frames, base)
     return Dataset(frames, Found((source,), Counter()), seed, classes=order)
 
@@ -411,8 +398,11 @@ def _ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Class
     return classes
 
 
-def _no_image(channels: int) -> LnetError:
-    return refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
+def check_channels(channels: int) -> None:
+    """Raise `LnetError` unless an input has as many channels as images have."""
+    if channels not in (1, 3):
+        message = f"images have 1 channel (grey) or 3 (colour), but the input has {channels}"
+        raise refused("E705", message)
 
 
 def other_images(message: str, *notes: str) -> LnetError:
@@ -445,7 +435,7 @@ def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
         return
     if images.contents.path is None:
         hint = "give them beside the images: lnet.train(plan, data=images, labels=labels)"
-    elif images.contents.sources.keys() <= {"array file"}:
+    elif images.contents.sources.keys() <= {ARRAY_FILE}:
         hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
     else:
         hint = "give 'frames' the argument 'labels = folder'"

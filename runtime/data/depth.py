@@ -27,7 +27,7 @@ class Unclear(Exception):
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleFormat:
     """What a file says of its samples.
 
     `deep`: they have 16 bits; `scaled`: to 16 bits, as the file says what is white; `grey`: there is one of more than
@@ -41,12 +41,12 @@ class Samples:
     big_endian: bool
 
     @staticmethod
-    def of(image: Image.Image) -> Samples:
+    def of(image: Image.Image) -> SampleFormat:
         """Read what an image says that is opened, and not loaded yet."""
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         tags: Any = getattr(image, "tag_v2", {})
         grey = image.mode.startswith(("I", "F"))
-        return Samples(deep, image.format == "PPM", grey, tags, getattr(tags, "prefix", b"") == b"MM")
+        return SampleFormat(deep, image.format == "PPM", grey, tags, getattr(tags, "prefix", b"") == b"MM")
 
     def check(self) -> None:
         """Raise `Unclear` for samples that Pillow (11 to 13) leaves out or takes for others, without a word."""

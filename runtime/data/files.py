@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from .labels import LABEL, label_files, labels_beside
+from .listing import Listing, cannot_be_read, stat_of, suffix_of
 from .pixels import Corrupt, Loaded, load_image
-from .sources import Listing, cannot_be_read, stat_of, suffix_of
+from .samples import Place
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 """What the system says of a file that is not to be had; else it speaks of the disk, the network or this process."""
@@ -27,38 +28,38 @@ class Files:
     channels: int
     labels: Sequence[str] | None = None
     ignored: Mapping[str, int] = field(default_factory=dict)
-    kind: str = "folder"
 
     @cached_property
     def stats(self) -> Sequence[tuple[int, int]]:
         return [stat_of(self.folder / name) for name in self.names]
 
-    def load(self, index: int) -> dict[int, Loaded]:
-        return {index: load_image(_read(self.folder / self.names[index]), self.channels)}
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Loaded:
+        return load_image(_read(self.folder / self.names[index]), self.channels)
 
 
-def files_in(root: Path, inside: str, channels: int, listing: Listing, labelled: bool) -> Files:
-    """Return the images of the folder `inside` of `root` and the folders in it, in the order of their names.
-
-    Names are relative to `root`. With `labelled` the labels that stand beside the images are read.
-    """
+def open_folder(place: Place) -> Files:
+    """Open the images of a folder and the folders in it, in the order of their names."""
+    root, listing, (inside,) = place.root, place.rules, place.names
     found = sorted(_walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset()))
     names = [name for name in found if listing.is_image(name)]
     others = [name for name in found if not listing.is_image(name)]
     ignored = Counter(suffix_of(name) for name in others)
-    labels = labels_beside(names, others, lambda name: _read(root / name), root) if labelled else None
+    labels = labels_beside(names, others, lambda name: _read(root / name), root) if place.labelled else None
     if labels is not None:
         ignored.pop(LABEL)
-    return Files(root, names, channels, labels, ignored)
+    return Files(root, names, place.channels, labels, ignored)
 
 
-def files_named(root: Path, names: Sequence[str], channels: int, labelled: bool) -> Files:
-    """Return images of `root` by their names; with `labelled` the labels that stand beside them are read."""
-    labels = None
-    if labelled:
-        beside = {label for name in names for label in label_files(name) if (root / label).is_file()}
-        labels = labels_beside(names, beside, lambda name: _read(root / name), root)
-    return Files(root, names, channels, labels, kind="file")
+def open_files(place: Place) -> Files:
+    """Open image files that are named one by one."""
+    root, labels = place.root, None
+    if place.labelled:
+        beside = {label for name in place.names for label in label_files(name) if (root / label).is_file()}
+        labels = labels_beside(place.names, beside, lambda name: _read(root / name), root)
+    return Files(root, place.names, place.channels, labels)
 
 
 def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from pathlib import Path, PurePosixPath
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .archives import Tar, Zip
-from .array_files import open_arrays
 from .compressed import COMPRESSED, check_compression
 from .contents import by_suffix
-from .files import files_in, files_named
-from .sources import ARCHIVES, ARRAYS, VIDEOS, ImageSource, Listing, listing, suffix_of
-from .video import Video
+from .listing import Listing, listing, suffix_of
+from .samples import ImageSource, Place
+from .sources import SOURCES, Source, source_of, suffixes
 
 
 @dataclass(frozen=True)
@@ -41,18 +39,19 @@ def find_sources(
     With `labelled` the labels that stand beside images are read; `rules` say which files count as images, `hint` what to
     do if there is nothing of that name.
     """
-    opening = _Opening(channels, labelled, rules or listing())
+    rules = rules or listing()
     root, names = _matches(path, base, hint)
-    known = [name for name in names if opening.knows(root / name)]
+    kinds = {name: source_of(root / name, rules) for name in names}
+    known = [name for name in names if kinds[name] or suffix_of(name) in COMPRESSED]
     if not known and root / names[0] == base / path:
-        message = f"'{root / names[0]}' is neither a folder nor an image, archive, array or video file"
-        raise refused("E702", message)
-    sources = tuple(opening.sources(root, known))
+        raise _no_source(root / names[0])
+    place = Place(root, (), channels, rules, labelled)
+    sources = tuple(_opened(place, known, kinds))
     ignored = Counter(map(suffix_of, set(names) - set(known)))
     for source in sources:
         ignored.update(source.ignored)
     if not any(len(source.names) for source in sources):
-        raise _nothing(path, base, ignored, opening.rules)
+        raise _nothing(path, base, ignored, rules)
     return Found(sources, ignored)
 
 
@@ -84,71 +83,43 @@ def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
     return root, sorted(names)
 
 
-@dataclass(frozen=True)
-class _Opening:
-    """How what is found is opened."""
-
-    channels: int
-    labelled: bool
-    rules: Listing
-
-    def knows(self, path: Path) -> bool:
-        """Whether a file is of a kind that holds images, or would if it were not compressed."""
-        kinds = ARCHIVES | ARRAYS | VIDEOS | self.rules.suffixes | COMPRESSED.keys()
-        return path.is_dir() or suffix_of(path.name) in kinds
-
-    def sources(self, root: Path, names: Sequence[str]) -> Iterator[ImageSource]:
-        """Yield what opens files and folders of `root`, in their order; images beside one another are one source."""
-        for images, some in groupby(names, lambda name: self._is_image(root / name)):
-            if images:
-                yield files_named(root, list(some), self.channels, self.labelled)
-            else:
-                yield from (self._open(root, name) for name in some)
-
-    def _is_image(self, path: Path) -> bool:
-        return self.rules.is_image(path.name) and not path.is_dir()
-
-    def _open(self, root: Path, name: str) -> ImageSource:
-        path, suffix = root / name, suffix_of(name)
-        if path.is_dir():
-            return files_in(root, name, self.channels, self.rules, self.labelled)
-        check_compression(path)
-        if suffix == ".tar":
-            return Tar(path, self.channels, self.rules, self.labelled)
-        if suffix == ".zip":
-            return Zip(path, self.channels, self.rules, self.labelled)
-        if suffix in ARRAYS:
-            return open_arrays(path, name, self.channels)
-        return Video(path, name, self.channels)
+def _opened(place: Place, names: Sequence[str], kinds: Mapping[str, Source | None]) -> Iterator[ImageSource]:
+    """Yield what opens files and folders, in their order; files of one source beside one another may be one."""
+    for source, some in groupby(names, kinds.__getitem__):
+        if source is None:
+            check_compression(place.root / next(some))  # refuses it
+        elif source.together:
+            yield source.images(replace(place, names=tuple(some)))
+        else:
+            yield from (source.images(replace(place, names=(name,))) for name in some)
 
 
 # --- no images ---------------------------------------------------------------------------------------------------------
 
 
+def _no_source(path: Path) -> LnetError:
+    first, *others, last = (source.name for source in SOURCES)
+    return refused("E702", f"'{path}' is neither a {first} nor an {', '.join(others)} or {last} file")
+
+
 def _nothing(path: str, base: Path, ignored: Counter[str], rules: Listing) -> LnetError:
     """Return the error for a path without images; it says what is there instead."""
     message = f"there are no images in '{path}'"
-    kinds = " ".join(sorted(rules.suffixes | ARCHIVES | ARRAYS | VIDEOS))
     notes = [f"there are other files: {by_suffix(ignored)}"] if ignored else []
+    kinds = " ".join(sorted(rules.suffixes | suffixes()))
     notes.append(f"what counts as images: {kinds}; hidden files do not")
-    in_archive = suffix_of(path) in ARCHIVES
+    inside = source_of(base / path, rules)
+    repacked = None if inside is None else inside.repacked
     for suffix, count in ignored.most_common():
-        if suffix in COMPRESSED and not in_archive:
+        if suffix in COMPRESSED and repacked is None:
             where = _pattern(path, base, suffix)
             hint = f"unpack them once: {COMPRESSED[suffix]} --keep {where}"
             return refused("E711", f"{message}, but compressed files: {count:,} {suffix}", hint=hint)
-        if suffix in ARCHIVES | ARRAYS | VIDEOS | COMPRESSED.keys():
+        if suffix in suffixes() | COMPRESSED.keys():
             holding = f"{message}, but files that may hold some: {count:,} {suffix}"
-            return refused("E712", holding, hint=_unpack(path) if in_archive else _name(path, base, suffix))
+            hint = _name(path, base, suffix) if repacked is None else repacked(path)
+            return refused("E712", holding, hint=hint)
     return refused("E702", message, *notes)
-
-
-def _unpack(path: str) -> str:
-    folder = PurePosixPath(path).stem
-    tool = f"tar -xf '{path}' -C '{folder}'" if suffix_of(path) == ".tar" else f"unzip '{path}' -d '{folder}'"
-    return (
-        f"what is packed twice is unpacked once: mkdir '{folder}' && {tool}; then name what is in '{folder}'"
-    )
 
 
 def _name(path: str, base: Path, suffix: str) -> str:
@@ -156,7 +127,7 @@ def _name(path: str, base: Path, suffix: str) -> str:
 
 
 def _pattern(path: str, base: Path, suffix: str) -> str:
-    if glob.has_magic(path):
+    if glob.has_magic(path) or not (base / path).is_dir():
         return path
     deep = not any(suffix_of(entry.name) == suffix for entry in (base / path).iterdir())
     return f"{path.rstrip('/')}/{'**/' if deep else ''}*{suffix}"

@@ -1,6 +1,7 @@
-"""Images that a run is given as an array, with a label each where it learns from labels.
+"""Images that Python is given: an array, with a label each where a run learns from labels, or an object with samples.
 
-On a cluster they are kept in the run's directory, where its workers read them:
+On a cluster an array is kept in the run's directory, where its workers read it; the images of an object, which are in
+the process that has the object, stay there:
 
     images.npy    [n, rows, columns, channels]
     labels.npy    [n]
@@ -12,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,41 +22,52 @@ from lnet.compiler.files import unreadable, written_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
 
-from . import Dataset, Kept, open_array, order_classes
-from .dataset import Classes
+from . import Dataset, Kept, open_given, order_classes
+from .array_files import array_source
+from .arrays import as_array
+from .dataset import Classes, check_channels
+from .samples import ImageSource, Samples, opened
 
 IMAGES, LABELS = "images.npy", "labels.npy"
-Images = str | os.PathLike[str] | ArrayLike | None
-"""A path, or an array of images; None: those that the file names."""
+Images = str | os.PathLike[str] | ArrayLike | Samples | None
+"""A path, an array of images, or an object with samples; None: those that the file names."""
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """`prepared`: taken as they are, for they are what the network computes with."""
+    """`images`: an array or an object; `prepared`: taken as they are, for they are what the network computes with."""
 
-    images: NDArray[Any]
+    images: NDArray[Any] | Samples
     labels: NDArray[Any] | None
     prepared: bool = False
+
+    @property
+    def object(self) -> str | None:
+        """The class of an object with samples, None for an array."""
+        return None if isinstance(self.images, np.ndarray) else type(self.images).__name__
 
     def open(
         self, graph: Graph, base: Path, kept: Kept | None = None, classes: Classes = order_classes
     ) -> Dataset:
         """Return the images as a run of `graph` takes them; `kept`, `classes` as in `open_frames`. Raises `LnetError`."""
-        return open_array(
-            self.images,
-            self.labels,
-            graph.frames,
-            graph.input.sheet.maps,
-            base,
-            graph.training.seed,
-            self.prepared,
-            kept,
-            classes,
-        )
+        frames, channels = graph.frames, graph.input.sheet.maps
+        shape = (frames.size.rows, frames.size.columns, channels) if self.prepared else None
+        if shape is None:
+            check_channels(channels)
+        source = self._source(channels, shape)
+        return open_given(source, frames, base, graph.training.seed, kept, classes)
+
+    def _source(self, channels: int, shape: Shape | None) -> ImageSource:
+        if self.object is None:
+            return array_source(self.images, self.labels, "'data'", channels, shape)
+        kind = f"{self.object} object"
+        return opened(self.images, kind, "'data'", channels, labels=self.labels, shape=shape)
 
     def keep(self, folder: Path) -> Path:
         """Write them into a run's directory, and return the file of the images; raises `LnetError`."""
         target = folder / IMAGES
+        assert isinstance(self.images, np.ndarray), "in_memory: an object is refused on a cluster"
         try:
             if self.labels is None:
                 (folder / LABELS).unlink(missing_ok=True)
@@ -90,8 +102,16 @@ def is_prepared(data: Mapping[str, Any]) -> bool:
     return bool(data.get("prepared", data["in_memory"]))
 
 
-def in_memory(data: Images, labels: ArrayLike | None, prepared: bool) -> InMemory | None:
-    """Return images that are given as an array, None if `data` is a path or nothing; raises `LnetError`."""
+def trained_on(data: Mapping[str, Any]) -> str:
+    """Return what a run was given in memory."""
+    return f"an object of the class '{data['object']}'" if data.get("object") else "an array"
+
+
+def in_memory(data: Images, labels: ArrayLike | None, prepared: bool, cluster: bool) -> InMemory | None:
+    """Return images that Python is given, None if `data` is a path or nothing; raises `LnetError`.
+
+    On a `cluster` an object is refused, for its workers do not have it.
+    """
     if data is None or isinstance(data, str | os.PathLike):
         if labels is not None or prepared:
             what = "labels" if labels is not None else "prepared"
@@ -102,8 +122,32 @@ def in_memory(data: Images, labels: ArrayLike | None, prepared: bool) -> InMemor
                 hint="lnet.train(plan, data=images, labels=labels)",
             )
         return None
-    images = as_array(data, "'data'", "a path or images [n, rows, columns, channels]")
-    return InMemory(images, None if labels is None else _labels(labels), prepared)
+    beside = None if labels is None else _labels(labels)
+    if _has_samples(data):
+        _check_object(data, beside is not None, cluster)
+        return InMemory(data, beside, prepared)
+    return InMemory(
+        as_array(data, "'data'", "a path or images [n, rows, columns, channels]"), beside, prepared
+    )
+
+
+def _check_object(data: Samples, labelled: bool, cluster: bool) -> None:
+    """Raise `LnetError` for an object with samples where workers would need it, and for one with labels twice."""
+    name = type(data).__name__
+    if cluster:
+        message = f"the workers of a cluster cannot read the images of an object, found '{name}'"
+        hint = "give an array, np.stack([data[i] for i in range(len(data))]), or the path of files"
+        raise refused("E716", message, hint=hint)
+    if labelled and getattr(data, "labels", None) is not None:
+        raise refused("E716", f"'labels' are given twice: the '{name}' object has labels of its own")
+
+
+def _has_samples(data: Any) -> TypeGuard[Samples]:
+    """Whether an object has items by number, and is neither an array nor a collection that becomes one."""
+    if isinstance(data, list | tuple | Mapping | memoryview | bytes | bytearray):
+        return False
+    array = any(hasattr(data, name) for name in ("__array__", "__array_interface__"))
+    return hasattr(type(data), "__getitem__") and not array
 
 
 def path_of(place: Any) -> str:
@@ -115,18 +159,6 @@ def path_of(place: Any) -> str:
         f"expected the path of a set of images, found {type(place).__name__}",
         hint="write an array into a file first: np.savez('set.npz', images=images, labels=labels)",
     )
-
-
-def as_array(value: ArrayLike, name: str, expected: str) -> NDArray[Any]:
-    """Return a value as an array of numbers; raises `LnetError`."""
-    try:
-        found = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of other devices
-        raise refused("E716", f"expected {expected} as {name}, found no array", str(error)) from error
-    if found.dtype.kind not in "biuf" and found.dtype.name != "bfloat16":
-        what = "texts" if found.dtype.kind in "US" else f"{type(value).__name__} of {found.dtype}"
-        raise refused("E716", f"expected {expected} as {name}, found {what}")
-    return found
 
 
 def _labels(labels: ArrayLike) -> NDArray[Any]:

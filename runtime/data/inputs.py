@@ -15,8 +15,9 @@ from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetWarning, refused
 
-from .array_files import Arrays
-from .in_memory import as_array
+from .array_files import array_source
+from .arrays import as_array
+from .dataset import check_channels
 from .pixels import as_seen
 
 Images = ArrayLike | Sequence[ArrayLike]
@@ -45,11 +46,10 @@ def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
     `[rows, columns, channels]` of different sizes. Raises `LnetError` for what is no image.
     """
     channels = graph.input.sheet.maps
-    if channels not in (1, 3):
-        raise refused("E705", f"images have 1 channel (grey) or 3 (colour), but the input has {channels}")
+    check_channels(channels)
     parts = [as_array(part, "'images'", "[n, rows, columns, channels]") for part in _by_size(images)]
-    sources = [Arrays(part, None, channels, "", "'images'") for part in parts]
-    pixels = [source.load(i)[i].pixels for source in sources for i in range(len(source.names))]
+    sources = [array_source(part, None, "'images'", channels) for part in parts]
+    pixels = [source.load(i).pixels for source in sources for i in range(len(source.names))]
     if not pixels:
         raise refused("E716", "expected at least one image, found none")
     return as_seen(pixels, graph.frames)

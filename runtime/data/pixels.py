@@ -6,8 +6,8 @@ Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file h
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +19,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
 
 from .checksums import UNREADABLE, checksum
-from .depth import Samples, Unclear
+from .depth import SampleFormat, Unclear
 
 Pixels = NDArray[Any]
 
@@ -32,10 +32,14 @@ _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image's pixels, and the checksum of the bytes that it was decoded from."""
+    """An image's pixels, and the checksum of the bytes that it was decoded from.
+
+    `passed`: other images that had to be decoded on the way to it, by number.
+    """
 
     pixels: Pixels
     checksum: int
+    passed: Mapping[int, Loaded] = field(default_factory=dict)
 
 
 class Corrupt(Exception):
@@ -65,7 +69,7 @@ def decode_image(data: bytes, channels: int) -> Pixels:
     """
     try:
         with Image.open(BytesIO(data)) as image:
-            samples = Samples.of(image)
+            samples = SampleFormat.of(image)
             samples.check()
             image.load()
             return _to_array(ImageOps.exif_transpose(image), samples, channels)
@@ -75,7 +79,7 @@ def decode_image(data: bytes, channels: int) -> Pixels:
         raise corrupt from error
 
 
-def _to_array(image: Image.Image, samples: Samples, channels: int) -> Pixels:
+def _to_array(image: Image.Image, samples: SampleFormat, channels: int) -> Pixels:
     if samples.grey:
         return with_channels(samples.greys(image)[..., None], channels)
     samples.check_colours(image)

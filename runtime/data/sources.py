@@ -1,101 +1,114 @@
-"""What a source of images is, and which files count as images."""
+"""The kinds of places that images are read from. A source is entered in `SOURCES` and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import Protocol
-
-from PIL import Image
+from pathlib import Path
 
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .pixels import Loaded
+from .archives import open_archive, unpacking
+from .array_files import ARRAY_FILE, open_arrays
+from .compressed import check_compression
+from .files import open_files, open_folder
+from .listing import Listing, suffix_of
+from .samples import ImageSource, Place, Samples, opened
+from .video import SUFFIXES, open_video
 
-ARCHIVES = frozenset((".tar", ".zip"))
-ARRAYS = frozenset((".npy", ".npz"))
-VIDEOS = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
-_ALWAYS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"))
-_WHERE_PILLOW_READS_THEM = frozenset((".jfif", ".avif", ".heic", ".heif"))
-
-
-class ImageSource(Protocol):
-    """A sequence of images that can be read in any order by several threads."""
-
-    @property
-    def kind(self) -> str:
-        """What it is to a person: a folder, files, an archive, an array file or a video."""
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    @property
-    def stats(self) -> Sequence[tuple[int, int]]:
-        """The bytes of each image as it is stored, and when its file was last changed, in nanoseconds; 0: in none."""
-
-    @property
-    def labels(self) -> Sequence[str] | None:
-        """The label of each image, where it has one of its own; else its folder's name may be one."""
-
-    @property
-    def ignored(self) -> Mapping[str, int]:
-        """How many files among the images are none, by suffix."""
-
-    def load(self, index: int) -> dict[int, Loaded]:
-        """Return an image, and those that were decoded on the way; raises `Corrupt`."""
+Opener = Callable[[Place], Samples]
+Takes = Callable[[Path, Listing], bool]
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Which files count as images: by suffix, and whether hidden ones do.
+class Source:
+    """A kind of place that images are read from; raises ValueError for one that could open nothing.
 
-    `unpacked`: links are what they lead to, and an archive is what unpacking it leaves, for which it must be whole.
+    It opens files with one of its `suffixes`, in small letters, or whatever a test `takes`. A folder is searched for images
+    alone: other files in it are read where a pattern names them.
+
+        name      "neither a folder nor an image, archive, array, video or NAME file"
+        kind      what a run's first sentence counts: "2 raw files"
+        sample    and what one of its samples is there: "image", "frame"
+        together  whether files of it beside one another are opened as one
+        repacked  what to do with one that holds files of other sources in place of images
     """
 
-    suffixes: frozenset[str]
-    hidden: bool = False
-    unpacked: bool = True
+    name: str
+    kind: str
+    open: Opener
+    suffixes: Collection[str] = ()
+    takes: Takes | None = None
+    sample: str = "image"
+    together: bool = False
+    repacked: Callable[[str], str] | None = None
 
-    def shows(self, name: str) -> bool:
-        """Whether a file is seen at all: neither hidden nor in a hidden folder, as editors and macOS leave them."""
-        return self.hidden or not any(_is_hidden(part) for part in name.split("/"))
+    def __post_init__(self) -> None:
+        if not self.suffixes and self.takes is None:
+            raise ValueError(f"the source '{self.name}' has neither suffixes nor 'takes'")
+        for suffix in self.suffixes:
+            if suffix_of(f"file{suffix}") != suffix:
+                raise ValueError(f"the source '{self.name}' has '{suffix}' as a suffix, which no file has")
 
-    def is_image(self, name: str) -> bool:
-        return suffix_of(name) in self.suffixes
+    def opens(self, path: Path, rules: Listing) -> bool:
+        """Whether a path is one of this source."""
+        if self.takes is not None:
+            return self.takes(path, rules)
+        return suffix_of(path.name) in self.suffixes and not path.is_dir()
 
-
-FIRST, NEWEST = 1, 2
-"""Ways of listing files, by number."""
-
-
-@cache
-def listing(number: int = NEWEST) -> Listing:
-    """Return the listing rules by number; runs of lnet 0.1 keep number 1."""
-    if number == FIRST:
-        return Listing(_ALWAYS, hidden=True, unpacked=False)
-    return Listing(_ALWAYS | (_WHERE_PILLOW_READS_THEM & Image.registered_extensions().keys()))
-
-
-def cannot_be_read(path: Path, error: OSError) -> LnetError:
-    """Return the error for a file that is there, and that the system does not let this process read."""
-    return refused("E703", f"'{path}' cannot be read", error.strerror or str(error))
-
-
-def _is_hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
-
-
-def suffix_of(name: str) -> str:
-    """Return a file's suffix in small letters, with its dot."""
-    return PurePosixPath(name).suffix.lower()
+    def images(self, place: Place) -> ImageSource:
+        """Open a place; raises `LnetError`."""
+        where = f"'{place.path}'"
+        try:
+            samples = self.open(place)
+        except LnetError:
+            raise
+        except Exception as error:
+            message = f"{where} ({self.kind}) could not be opened"
+            raise refused("E717", message, f"{type(error).__name__}: {error}") from error
+        return opened(samples, self.kind, where, place.channels, place)
 
 
-def stat_of(path: Path) -> tuple[int, int]:
-    """Return a file's bytes and when it was last changed, in nanoseconds; -1 and 0 if the system does not say."""
-    try:
-        found = path.stat()
-    except OSError:
-        return -1, 0
-    return found.st_size, found.st_mtime_ns
+def _is_folder(path: Path, rules: Listing) -> bool:
+    return path.is_dir()
+
+
+def _is_image(path: Path, rules: Listing) -> bool:
+    return rules.is_image(path.name) and not path.is_dir()
+
+
+def _plain(open: Opener) -> Opener:
+    """Refuse files that are compressed before they are opened, whatever they are called."""
+
+    def checked(place: Place) -> Samples:
+        check_compression(place.path)
+        return open(place)
+
+    return checked
+
+
+SOURCES: list[Source] = [
+    Source("folder", "folder", open_folder, takes=_is_folder),
+    Source("image", "file", open_files, takes=_is_image, together=True),
+    Source("archive", "archive", _plain(open_archive), (".tar", ".zip"), repacked=unpacking),
+    Source("array", ARRAY_FILE, _plain(open_arrays), (".npy", ".npz")),
+    Source("video", "video", _plain(open_video), SUFFIXES, sample="frame"),
+]
+"""All sources; of several that open a path the last one does."""
+
+
+def source_of(path: Path, rules: Listing) -> Source | None:
+    """Return the source that opens a path, None for one that holds no images."""
+    return next((source for source in reversed(SOURCES) if source.opens(path, rules)), None)
+
+
+def suffixes() -> frozenset[str]:
+    """Return the suffixes of files that hold images, those of a single image aside."""
+    return frozenset(suffix for source in SOURCES for suffix in source.suffixes)
+
+
+def samples_of(kinds: Iterable[str]) -> str:
+    """Return what samples of sources of some kinds are: `image`, `frame`, `image or frame`."""
+    called = {source.kind: source.sample for source in SOURCES}
+    nouns = {called.get(kind, "image") for kind in kinds} or {"image"}
+    return " or ".join(sorted(nouns, key=lambda noun: (noun != "image", noun)))

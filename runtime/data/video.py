@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from lnet.dsl.diagnostics import refused
 
 from .checksums import checksum
 from .pixels import Corrupt, Loaded, with_channels
-from .sources import stat_of
+from .samples import Place
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 def _pyav() -> Any:
@@ -34,11 +35,7 @@ class Video:
     the way come along, so that they need not be decoded again.
     """
 
-    kind = "video"
-    labels = None
-    ignored: Mapping[str, int] = MappingProxyType({})
-
-    def __init__(self, path: Path, name: str, channels: int) -> None:
+    def __init__(self, path: Path, channels: int) -> None:
         self._av = _pyav()
         self.path, self.channels = path, channels
         try:
@@ -48,18 +45,19 @@ class Video:
         except (self._av.error.FFmpegError, OSError, IndexError) as error:
             raise refused("E703", f"'{path}' is no readable video", str(error)) from error
         self._numbers = {time: number for number, time in enumerate(self._times)}
-        self.names = [f"{name}[{number}]" for number in range(len(self._times))]
-        self.stats = [stat_of(path)] * len(self.names)
         self._lock = threading.Lock()
 
-    def load(self, index: int) -> dict[int, Loaded]:
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __getitem__(self, index: int) -> Loaded:
         try:
             with self._lock, self._av.open(str(self.path)) as container:
                 return self._decode(container, index)
         except self._av.error.FFmpegError as error:
             raise Corrupt(str(error)) from error
 
-    def _decode(self, container: Any, index: int) -> dict[int, Loaded]:
+    def _decode(self, container: Any, index: int) -> Loaded:
         target = self._times[index]
         stream = container.streams.video[0]
         container.seek(target, stream=stream)
@@ -73,4 +71,9 @@ class Video:
                 break
         if index not in passed:
             raise Corrupt("the frame cannot be decoded")
-        return passed
+        return replace(passed.pop(index), passed=passed)
+
+
+def open_video(place: Place) -> Video:
+    """Open a video; raises `LnetError`."""
+    return Video(place.path, place.channels)

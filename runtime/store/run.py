@@ -33,8 +33,9 @@ from lnet.compiler.plan.plan import Plan, load_plan
 from lnet.compiler.plugins.registry import sources_of
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 from lnet.runtime.data import Batch, Dataset, Kept, open_frames
+from lnet.runtime.data.in_memory import trained_on
 from lnet.runtime.data.inputs import Inputs, inputs_from
-from lnet.runtime.data.sources import FIRST
+from lnet.runtime.data.listing import FIRST
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process import cgroups
 from lnet.runtime.process.versions import versions_of
@@ -167,7 +168,10 @@ class Run:
         elif self.info["data"]["in_memory"]:
             frames = None
         if frames is None:
-            raise refused("E747", "the run was trained on an array, so there are no images to read")
+            raise refused(
+                "E747",
+                f"the run was trained on {trained_on(self.info['data'])}, so there are no images to read",
+            )
         frames = replace(frames, normalize=normalize or frames.normalize)
         sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
         learned = any(objective.term.needs_labels for objective in self.plan.graph.objectives)

@@ -15,7 +15,7 @@ from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
-from lnet.runtime.data.sources import FIRST
+from lnet.runtime.data.listing import FIRST
 from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
 from lnet.runtime.store.run import Run
 

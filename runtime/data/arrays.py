@@ -1,0 +1,130 @@
+"""What arrays of images and of labels may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.dsl.diagnostics import LnetError, refused
+
+_OF_PIXELS = "with 1 or 3 channels, uint8 or float in 0..1"
+
+
+def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
+    """Return a value as an array of numbers; raises `LnetError`."""
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of other devices
+        raise refused("E716", f"expected {expected} as {name}, found no array", str(error)) from error
+    if found.dtype.kind not in "biuf" and found.dtype.name != "bfloat16":
+        what = "texts" if found.dtype.kind in "US" else f"{type(value).__name__} of {found.dtype}"
+        raise refused("E716", f"expected {expected} as {name}, found {what}")
+    return found
+
+
+# --- labels --------------------------------------------------------------------------------------------------------
+
+
+def label_texts(labels: Any, images: int, place: str) -> list[str]:
+    """Return an array of labels as texts, one for each image: integers, whole numbers as integers, texts.
+
+    Raises `LnetError` for all else.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        hint: str | tuple[str, ...] = ()
+        if labels.ndim == 2:
+            hint = "of one column for each class take the largest: labels.argmax(1)"
+        expected = f"expected one label for each image, [{images}]"
+        raise refused(
+            "E704", f"the labels in {place} have the shape {list(labels.shape)}", expected, hint=hint
+        )
+    if len(labels) != images:
+        raise refused("E704", f"{place} has {images} images but {len(labels)} labels")
+    if labels.dtype.kind == "f":
+        labels = _whole(labels, place)
+    if labels.dtype.kind == "S":
+        return [label.decode(errors="backslashreplace") for label in labels]
+    if labels.dtype.kind not in "iubU":
+        raise _no_labels(f"the labels in {place} are {labels.dtype}")
+    return [str(label) for label in labels]
+
+
+def _whole(labels: Any, place: str) -> Any:
+    other = np.flatnonzero(~(labels == np.round(labels)) | ~np.isfinite(labels))
+    if len(other):
+        found = f"the label of image {other[0]:,} is {labels[other[0]]}"
+        raise _no_labels(f"the labels in {place} are {labels.dtype}, and not all are whole numbers", found)
+    return labels.astype(np.int64)
+
+
+def _no_labels(message: str, *notes: str) -> LnetError:
+    return refused("E704", message, *notes, hint="labels are integers, which count classes from 0, or texts")
+
+
+# --- images --------------------------------------------------------------------------------------------------------
+
+
+def check_images(images: Any, place: str, shape: tuple[int, int, int] | None = None) -> None:
+    """Raise `LnetError` unless an array is one of images, `[n, rows, columns, channels]`, or prepared ones of a `shape`."""
+    if shape is None:
+        expected = f"expected [n, rows, columns, channels] {_OF_PIXELS}"
+        _check(images, 4, f"the array in {place}", expected, "images")
+    elif images.shape[1:] != shape or not len(images):
+        of = ", ".join(map(str, shape))
+        raise refused("E704", f"expected prepared images [n, {of}], found {list(images.shape)}")
+
+
+def check_image(image: NDArray[Any], what: str, shape: tuple[int, int, int] | None = None) -> None:
+    """Raise `LnetError` unless an array is an image, `[rows, columns, channels]`, or one of a `shape` and any values."""
+    if shape is None:
+        _check(image, 3, what, f"expected [rows, columns, channels] {_OF_PIXELS}", "image")
+    elif image.shape != shape:
+        message = f"{what} has the shape {list(image.shape)}"
+        raise refused("E704", message, f"expected a prepared image {list(shape)}")
+
+
+def _check(found: Any, axes: int, what: str, expected: str, name: str) -> None:
+    if found.ndim != axes or found.shape[-1] not in (1, 3) or 0 in found.shape[axes - 3 :]:
+        message = f"{what} has the shape {list(found.shape)}"
+        raise refused("E704", message, expected, hint=_reshaped(found, axes, name))
+    if found.dtype.kind == "b" or found.dtype == np.uint8:
+        return
+    if found.dtype.kind != "f":
+        raise refused("E704", f"{what} holds {found.dtype}", expected, hint=_divided(found, name))
+    if len(found):
+        low, high = float(found.min()), float(found.max())
+        if not (low >= 0 and high <= 1):
+            message = f"{what} has values from {low:g} to {high:g}"
+            raise refused("E704", message, expected, hint=_scaled(low, high, name))
+
+
+def _reshaped(found: Any, axes: int, name: str) -> str | tuple[str, ...]:
+    if found.ndim == axes and found.shape[-3] in (1, 3):
+        order = "0, 2, 3, 1" if axes == 4 else "1, 2, 0"
+        return f"put the channels last: {name}.transpose({order})"
+    if found.ndim == axes - 1:
+        return f"add the axis of the channel: {name}[..., None]"
+    if found.ndim == axes and found.shape[-1] == 4:
+        return f"leave out transparency: {name}[..., :3]"
+    return ()
+
+
+def _divided(found: Any, name: str) -> str | tuple[str, ...]:
+    if found.dtype.kind not in "iu":
+        return ()
+    return (
+        f"divide by the value that is white, such as 255, 4095 or 65535: ({name} / 65535).astype('float32')"
+    )
+
+
+def _scaled(low: float, high: float, name: str) -> str:
+    if low >= 0 and 1 < high <= 255:
+        return f"divide it by the value that is white: {name} / 255"
+    if low >= -1 and high <= 1:
+        return f"bring it to 0..1: ({name} + 1) / 2"
+    return "scale it to 0..1"
