@@ -37,13 +37,15 @@ class ImagesInfo(TypedDict):
 class DataInfo(ImagesInfo):
     """A run's images: the folder that their path starts from, the names of the labels, and how they were given.
 
-    `listing` is the version of the order of files, `prepared` says that an array was taken as it was.
+    `listing` is the version of the order of files, `prepared` says that an array was taken as it was, `object` is the class
+    of an object that gave them.
     """
 
     base: str
     classes: Sequence[str] | None
     in_memory: bool
     prepared: NotRequired[bool]
+    object: NotRequired[str | None]
     listing: NotRequired[int]
 
 

@@ -9,12 +9,15 @@ from html import escape
 import numpy as np
 import pytest
 from chromium import needs_browser, open_page
+from markupsafe import Markup
 from PIL import Image
 
 import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
 from lnet.runtime.analysis.reconstruction import reconstructions
-from lnet.runtime.analysis.report import _filters, write_report
+from lnet.runtime.analysis.report import write_report
+from lnet.runtime.analysis.report.filters import first_filters
+from lnet.runtime.analysis.report.sections import SECTIONS, Section
 from lnet.runtime.analysis.report.settings import settings
 
 TEXT = """stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3); learn: rica(sparsity = 0.1) }
@@ -153,13 +156,13 @@ def test_settings_are_in_the_words_of_the_language(run):
     ],
 )
 def test_the_caption_says_which_filters_are_shown(layer, said, shown):
-    found = _filters(*network_of(f"network n {{ a: input(12x12x3); f: {layer}; q: l1() }}"))
+    found = first_filters(*network_of(f"network n {{ a: input(12x12x3); f: {layer}; q: l1() }}"))
     assert said in found["caption"]
     assert len(found["urls"]) == shown
 
 
 def test_of_many_positions_evenly_spaced_ones_are_shown():
-    found = _filters(*network_of("network n { a: input(140x12x2); f: local(3x3, 1); q: l1() }"))
+    found = first_filters(*network_of("network n { a: input(140x12x2); f: local(3x3, 1); q: l1() }"))
     assert (
         "130x10 of 138x10 positions, evenly spaced; of 2 channels the strongest of each filter"
         in found["caption"]
@@ -287,3 +290,61 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
     assert "There is no trained network to show: no checkpoint of" in page
     assert "There is no trained network to reconstruct with." in page
     assert "filters of map" not in page
+
+
+# --- a section of one's own ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def enter():
+    """Enter sections in the one place for as long as a test lasts."""
+    before = list(SECTIONS)
+    yield SECTIONS.append
+    SECTIONS[:] = before
+
+
+def headings_of(page):
+    text = page.read_text()
+    return re.findall(r'<a href="#([^"]+)">([^<]+)</a>', text), re.findall(r'<h2 id="([^"]+)">([^<]+)', text)
+
+
+def test_a_section_that_is_entered_is_in_the_page_and_its_contents(run, enter):
+    enter(Section("spikes", "Spikes", lambda material: Markup(f"<b>{material.run.plan.graph.name}</b>")))
+    enter(Section("text", "Text", lambda material: "1 < 2"))
+    enter(Section("absent", "Absent", lambda material: None))
+    page = write_report(run)
+    contents, headings = headings_of(page)
+    assert contents == headings
+    assert headings[-3:] == [("configuration", "Configuration"), ("spikes", "Spikes"), ("text", "Text")]
+    assert re.search(r'<h2 id="spikes">Spikes</h2>\s*<b>eyes</b>', page.read_text())
+    assert re.search(r'<h2 id="text">Text</h2>\s*1 &lt; 2', page.read_text())
+
+
+def test_the_contents_are_those_of_the_sections(run):
+    contents, headings = headings_of(write_report(run))
+    assert contents == headings
+    assert [title for _, title in headings] == [
+        "Network",
+        "Losses",
+        "First-layer filters",
+        "Reconstructions",
+        "Throughput",
+        "Configuration",
+    ]
+
+
+def test_a_section_that_makes_no_text_is_refused_by_name(run, enter):
+    enter(Section("spikes", "Spikes", lambda material: {"spikes": 3}))
+    with pytest.raises(TypeError, match="the section 'spikes' is no text, but dict"):
+        write_report(run)
+
+
+def test_two_sections_with_one_anchor_are_refused_by_name(run, enter):
+    enter(Section("losses", "Other losses", lambda material: ""))
+    with pytest.raises(ValueError, match="there are 2 sections 'losses'"):
+        write_report(run)
+
+
+def test_a_section_has_an_anchor_that_links_lead_to():
+    with pytest.raises(ValueError, match="the section 'Spikes' has 'My Spikes' as an anchor"):
+        Section("My Spikes", "Spikes", lambda material: "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +18,8 @@ from lnet.runtime.analysis.invariance import curve_from, invariance_figure
 from lnet.runtime.analysis.neighbours import Resemblance
 from lnet.runtime.analysis.plots import to_svg
 from lnet.runtime.analysis.sheet_picture import class_figure, orientation_figure
-from lnet.runtime.store.run import Run
 
+from .material import Material
 from .pictures import png_url
 
 Figures = Any
@@ -36,16 +36,6 @@ class Item:
     title: str
     pictures: Pictures
     lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """All records of one kind."""
-
-    id: str
-    title: str
-    note: str
-    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
@@ -139,20 +129,15 @@ KINDS = (
 )
 
 
-def drawn_sections(run: Run) -> list[Section]:
-    """Return a section for every kind that something has been drawn of."""
-    return list(_sections(run))
-
-
-def _sections(run: Run) -> Iterator[Section]:
-    for kind in KINDS:
-        records = list(kept(run, kind.id))
-        items = [item for record in records[:MOST] if (item := _item(kind, record)) is not None]
-        note = kind.note
-        if len(records) > MOST:
-            note += f" {MOST} of {len(records)} are shown; all are in '{run.directory / 'pictures'}'."
-        if items:
-            yield Section(kind.id, kind.title, note, tuple(items))
+def drawn_section(kind: Kind, material: Material) -> dict[str, Any] | None:
+    """Return what the section on a kind shows, None where nothing has been drawn of it."""
+    run = material.run
+    records = list(kept(run, kind.id))
+    items = [item for record in records[:MOST] if (item := _item(kind, record)) is not None]
+    note = kind.note
+    if len(records) > MOST:
+        note += f" {MOST} of {len(records)} are shown; all are in '{run.directory / 'pictures'}'."
+    return {"id": kind.id, "note": note, "items": items} if items else None
 
 
 def _item(kind: Kind, record: Record) -> Item | None:

@@ -1,0 +1,144 @@
+"""The sections of the page, in their order. A section is entered in `SECTIONS` and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from lnet.compiler.cut.cost import layer_cost
+
+from .cluster import cluster_section
+from .curves import accuracy_curves, loss_curves, throughput_curve
+from .diagram import diagram
+from .drawn import KINDS, drawn_section
+from .filters import filters
+from .material import Material
+from .probe import probe_sections
+from .reconstructions import reconstructed
+from .settings import origin, settings
+
+Made = str | Markup | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page under a heading; raises ValueError for an anchor that no link could lead to.
+
+    `make` returns HTML as `Markup`, or text, which is escaped; None where there is nothing to show: no heading then.
+    """
+
+    anchor: str
+    title: str
+    make: Callable[[Material], Made]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.anchor):
+            raise ValueError(
+                f"the section '{self.title}' has '{self.anchor}' as an anchor: write small letters"
+            )
+
+    def body(self, material: Material) -> Made:
+        """Return what stands under the heading; raises TypeError for what is no text."""
+        made = self.make(material)
+        if not isinstance(made, str | None):
+            raise TypeError(f"the section '{self.anchor}' is no text, but {type(made).__name__}")
+        return made
+
+
+def check_anchors(sections: Sequence[Section]) -> None:
+    """Raise ValueError where two sections have one anchor."""
+    for anchor, count in Counter(section.anchor for section in sections).items():
+        if count > 1:
+            raise ValueError(f"there are {count} sections '{anchor}'")
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """Return a template that lies beside this file."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+def _filled(name: str, content: Callable[[Material], Mapping[str, Any] | None]) -> Callable[[Material], Made]:
+    """Return what makes a section of a template and its content."""
+
+    def make(material: Material) -> Made:
+        found = content(material)
+        return None if found is None else Markup(template(name).render(found))
+
+    return make
+
+
+# --- content -------------------------------------------------------------------------------------------------------
+
+
+def _network(material: Material) -> dict[str, Any]:
+    graph = material.run.plan.graph
+    return {
+        "diagram": Markup(diagram(graph)),
+        "layers": [layer_cost(graph, layer) for layer in graph.visible],
+    }
+
+
+def _losses(material: Material) -> dict[str, Any]:
+    steps = material.history.steps
+    accuracies = accuracy_curves(steps)
+    return {
+        "losses": Markup(loss_curves(steps)) if len(steps) else None,
+        "accuracies": Markup(accuracies) if accuracies else None,
+        "objectives": [
+            {"name": name, "first": _figure(first), "last": _figure(steps.last[name])}
+            for name, first in steps.first.items()
+        ],
+    }
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _throughput(material: Material) -> dict[str, Any]:
+    steps, batch = material.history.steps, material.run.plan.graph.training.batch
+    return {"throughput": Markup(throughput_curve(steps, batch)) if len(steps) else None}
+
+
+def _probes(material: Material) -> dict[str, Any] | None:
+    probes = probe_sections(material.run)
+    return {"probes": probes} if probes else None
+
+
+def _cluster(material: Material) -> dict[str, Any] | None:
+    found = cluster_section(material.run.plan, material.history)
+    return None if found is None else {"cluster": found}
+
+
+def _configuration(material: Material) -> dict[str, Any]:
+    run = material.run
+    return {
+        "settings": settings(run),
+        "origin": origin(run),
+        "warnings": material.history.messages("warning"),
+        "source_name": run.plan.source_name,
+        "source": run.plan.source_text,
+    }
+
+
+SECTIONS: list[Section] = [
+    Section("network", "Network", _filled("network.html", _network)),
+    Section("losses", "Losses", _filled("losses.html", _losses)),
+    Section("filters", "First-layer filters", _filled("filters.html", filters)),
+    *(Section(kind.id, kind.title, _filled("drawn.html", partial(drawn_section, kind))) for kind in KINDS),
+    Section("reconstructions", "Reconstructions", _filled("reconstructions.html", reconstructed)),
+    Section("probes", "Probes", _filled("probes.html", _probes)),
+    Section("throughput", "Throughput", _filled("throughput.html", _throughput)),
+    Section("cluster", "Cluster", _filled("cluster.html", _cluster)),
+    Section("configuration", "Configuration", _filled("configuration.html", _configuration)),
+]
