@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from lark import Token
 
 from .diagnostics import Collector, Diagnostic
-from .nodes import Comment
+from .nodes import KEYWORDS, Comment
 from .source import Span
 
-KEYWORDS = frozenset(("lnet", "let", "stage", "network", "train"))
 CONSTANTS = {"true": True, "false": False, "none": None}
 MOST_DIGITS = 18
 

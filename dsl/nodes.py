@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from .source import Span
 
+KEYWORDS = frozenset(("lnet", "let", "stage", "network", "train"))
+"""Words that begin something, so that nothing can be called by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -25,7 +25,8 @@ from . import nodes
 from .builder import Builder
 from .diagnostics import Collector, Diagnostic, did_you_mean
 from .layout import Layout
-from .lexer import KEYWORDS, Tokens, tokenize
+from .lexer import Tokens, tokenize
+from .nodes import KEYWORDS
 from .source import Source, Span
 
 VERSION = 1

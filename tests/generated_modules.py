@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from lnet.dsl import nodes
-from lnet.dsl.lexer import KEYWORDS
+from lnet.dsl.nodes import KEYWORDS
 from lnet.dsl.source import Span
 
 HERE = Span(0, 0)

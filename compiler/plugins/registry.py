@@ -17,7 +17,7 @@ from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.settings import CALLS
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.dsl.lexer import KEYWORDS
+from lnet.dsl.nodes import KEYWORDS
 
 from .identity import Loaded, Plugin, announce, owner_of
 
