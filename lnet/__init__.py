@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lnet.compiler.pipeline import compile_plan as compile
     from lnet.compiler.plan.plan import Plan, load_plan
     from lnet.compiler.plugins.load import load_plugin
-    from lnet.compiler.plugins.registry import register
     from lnet.dsl.diagnostics import (
         ClusterError,
         DataError,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     )
     from lnet.dsl.parser import parse
     from lnet.dsl.printer import format_module as format
+    from lnet.plugin import register
     from lnet.runtime.analysis.draw import draw
     from lnet.runtime.analysis.export import export, export_program
     from lnet.runtime.analysis.invariance import invariance
@@ -66,7 +66,7 @@ _PLACES = {
     "parse": "lnet.dsl.parser:parse",
     "prepare": "lnet.runtime.engine.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
-    "register": "lnet.compiler.plugins.registry:register",
+    "register": "lnet.plugin:register",
     "resume": "lnet.runtime.train:resume",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",

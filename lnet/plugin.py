@@ -1,6 +1,12 @@
-"""What a plug-in is written with: layers, objectives and update rules of one's own (docs/plugins.md)."""
+"""What a plug-in is written with: layers, objectives, update rules, sources of images and sections of the report.
+
+docs/plugins.md shows how.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
 
 from lnet.compiler.core.arguments import (
     Count,
@@ -19,14 +25,31 @@ from lnet.compiler.core.layer import Weights
 from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.objectives import PerValue
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.plugins import registry
 from lnet.compiler.plugins.load import load_plugin
-from lnet.compiler.plugins.registry import register
 from lnet.compiler.rules import Schedule, Stale, Update
 
+if TYPE_CHECKING:
+    from lnet.runtime.analysis.report.material import Material
+    from lnet.runtime.analysis.report.sections import Section
+    from lnet.runtime.data import Corrupt
+    from lnet.runtime.data.samples import Place
+    from lnet.runtime.data.sources import Source
+
+_OF_THE_RUNTIME = {
+    "Corrupt": "lnet.runtime.data",
+    "Material": "lnet.runtime.analysis.report.material",
+    "Place": "lnet.runtime.data.samples",
+    "Section": "lnet.runtime.analysis.report.sections",
+    "Source": "lnet.runtime.data.sources",
+}
+
 __all__ = [
+    "Corrupt",
     "Count",
     "Extent",
     "Flag",
+    "Material",
     "Natural",
     "Neighbourhood",
     "NonNegative",
@@ -35,11 +58,14 @@ __all__ = [
     "OptionalPositive",
     "PerPosition",
     "PerValue",
+    "Place",
     "Positive",
     "Refused",
     "Schedule",
+    "Section",
     "Sheet",
     "Size",
+    "Source",
     "Stale",
     "Update",
     "Weights",
@@ -47,3 +73,32 @@ __all__ = [
     "one_of",
     "register",
 ]
+
+
+Part = TypeVar("Part")
+
+
+def register(part: Part) -> Part:
+    """Enter a part of a plug-in where the built-in ones are, and return it.
+
+    A class that derives from `PerPosition`, `Neighbourhood`, `PerValue` or `Update` is entered under its `kind`, and becomes
+    a frozen dataclass, if it is none yet, whose fields are its arguments; a `Source` of images is entered under its name, a
+    `Section` of the report under its anchor. Raises `LnetError` for one that lacks something, and for a name that is taken.
+    """
+    if isinstance(part, type):
+        return registry.register(part)
+    source, section = (import_module(_OF_THE_RUNTIME[name]) for name in ("Source", "Section"))
+    if isinstance(part, source.Source):
+        registry.enter("data source", source.SOURCES, part, lambda s: s.name, part.open)
+    elif isinstance(part, section.Section):
+        registry.enter("report section", section.SECTIONS, part, lambda s: s.anchor, part.make)
+    else:
+        registry.register(part)  # says what can be registered
+    return part
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs JAX when it is first asked for."""
+    if name not in _OF_THE_RUNTIME:
+        raise AttributeError(f"module 'lnet.plugin' has no attribute '{name}'")
+    return getattr(import_module(_OF_THE_RUNTIME[name]), name)

@@ -36,15 +36,22 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True)
 class Checked:
-    """A kind that does what it must, and how far its gradients in tiles are from those of the whole network."""
+    """What a plug-in has brought, and how far gradients in tiles are from those of the whole network; None: not a kind."""
 
     brought: Brought
-    difference: float
+    difference: float | None
+
+    @property
+    def text(self) -> str:
+        return "-" if self.difference is None else f"{self.difference:.0e}"
 
 
 def check_plugins() -> Iterator[Checked]:
     """Check everything that plug-ins have brought, one by one; raises `LnetError` for what a kind does wrongly."""
     for each in brought():
+        if each.what not in PROGRAMS:
+            yield Checked(each, None)
+            continue
         graph = compile_text(PROGRAMS[each.what].format(example=each.example), name=each.kind).graph
         if each.what == "update rule":
             _check_slots(each.kind, graph)

@@ -8,6 +8,8 @@ from lnet.compiler import rules, settings
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.plugins import load, registry
+from lnet.runtime.analysis.report.sections import SECTIONS
+from lnet.runtime.data.sources import SOURCES
 
 TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES, settings.CALLS)
 
@@ -15,6 +17,7 @@ TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES, settings.CALLS)
 @contextmanager
 def no_plugins():
     """The language as it is; whatever is registered meanwhile is forgotten afterwards."""
+    lists = [(table, list(table)) for table in (SOURCES, SECTIONS)]
     with ExitStack() as stack:
         for table in (*TABLES, registry._loaded, registry._brought, os.environ):
             stack.enter_context(patch.dict(table))
@@ -23,4 +26,6 @@ def no_plugins():
         try:
             yield
         finally:
+            for table, before in lists:
+                table[:] = before
             load._load.cache_clear()

@@ -18,6 +18,7 @@ import lnet
 from lnet import plugin
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan.plan import plan_from_json
+from lnet.compiler.plugins.registry import brought
 from lnet.dsl.diagnostics import LnetError
 from lnet.plugin_check import check_plugins
 
@@ -192,7 +193,7 @@ class Blur(plugin.Neighbourhood):
     ("part", "wrong", "message"),
     [
         ('kind = "blur"', "", "the plug-in's class 'Blur' has no kind"),
-        ('kind = "blur"', 'kind = "local"', "'local' is a kind of the language already"),
+        ('kind = "blur"', 'kind = "local"', "there is a layer 'local' already, of lnet"),
         ("def value(", "def values(", "has no value"),
         ("def reach(", "def reaches(", "has no reach"),
         ("Example: blur()", "", "has no example"),
@@ -239,7 +240,7 @@ def test_two_plugins_do_not_bring_the_same_kind(tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(SOUND)
     result = lnetc("--plugin", tmp_path / "one.py", "--plugin", tmp_path / "two.py", "plugins", status=1)
-    assert "'blur' is a kind of the plug-in 'one' already" in result.output
+    assert "there is a layer 'blur' already, of the plug-in 'one'" in result.output
 
 
 def test_a_class_of_the_program_itself_can_be_registered_again():
@@ -260,6 +261,50 @@ def test_a_class_of_the_program_itself_can_be_registered_again():
 
     network = lnet.Network(compile_text("network n { x: input(3x3x1); y: twice(); q: l2() }"))
     assert (network(np.ones((1, 3, 3, 1), np.float32))["y"] == 2).all()
+
+
+SOURCE = """
+import numpy as np
+from lnet import plugin
+
+def open_raw(place):
+    return np.frombuffer(place.path.read_bytes(), np.uint8).reshape(-1, 12, 12, 1)
+
+plugin.register(plugin.Source("raw", "raw file", open_raw, {".raw"}))
+plugin.register(plugin.Section("steps", "Steps taken", lambda material: str(len(material.history.steps))))
+"""
+
+
+def test_a_source_and_a_section_of_the_report(folder):
+    (folder / "raw.py").write_text(SOURCE)
+    rng = np.random.default_rng(0)
+    (folder / "a.raw").write_bytes(rng.integers(0, 256, (9, 12, 12), dtype=np.uint8).tobytes())
+    listed = command("--plugin", "raw.py", "plugins")
+    assert "raw     data source      raw" in listed
+    assert "steps   report section   raw" in listed
+    load = ("--plugin", "raw.py", "--plugin", "divisive.py")
+    assert "9 images in '" in command(*load, "run", "own.lnet", "-d", "a", "--data", "a.raw")
+    command(*load, "report", "a")
+    page = Path("a/report.html").read_text()
+    assert '<h2 id="steps">Steps taken</h2>' in page
+
+
+def test_a_source_does_not_take_the_name_of_another(folder):
+    (folder / "raw.py").write_text(SOURCE.replace('Source("raw"', 'Source("video"'))
+    assert (
+        "there is a data source 'video' already, of lnet"
+        in lnetc("--plugin", "raw.py", "plugins", status=1).output
+    )
+
+
+def test_the_document_names_everything_that_a_plugin_is_written_with(folder):
+    text = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+    for name in set(plugin.__all__) - {"register", "load_plugin"}:
+        assert f"`{name}" in text or f"plugin.{name}" in text, name
+    program = text.partition("```python\n")[2].partition("```")[0]
+    Path("my_layers.py").write_text(program)
+    lnet.load_plugin("my_layers.py")
+    assert [each.kind for each in brought()] == ["gelu"]
 
 
 # --- plans and runs --------------------------------------------------------------------------------------

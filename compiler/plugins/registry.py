@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from lnet.compiler.core.arguments import ArgumentType, Reads
+from lnet.compiler.core.arguments import ArgumentType, Reads, listed
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS, PerValue
@@ -37,7 +37,8 @@ class Brought:
 _loaded: dict[str, Loaded] = {}
 _brought: dict[tuple[str, str], Brought] = {}
 
-Part = TypeVar("Part", bound=type)
+Entry = TypeVar("Entry")
+Part = TypeVar("Part")
 
 
 # --- what can be registered ------------------------------------------------------------------------------
@@ -83,11 +84,12 @@ def register(part: Part) -> Part:
     """
     sort = next((s for s in SORTS if inspect.isclass(part) and issubclass(part, s.base)), None)
     if sort is None:
-        bases = ", ".join(f"plugin.{s.base.__name__}" for s in SORTS)
-        raise refused(
-            "E610", f"'{_named(part)}' cannot be registered", f"expected a class that derives from {bases}"
-        )
-    made: Any = part if "__dataclass_fields__" in vars(part) else dataclass(frozen=True)(part)
+        bases = listed([s.base.__name__ for s in SORTS], "or")
+        note = f"expected a class that derives from {bases}, a Source or a Section"
+        raise refused("E610", f"'{_named(part)}' cannot be registered", note)
+    made: Any = part
+    if "__dataclass_fields__" not in vars(made):
+        made = dataclass(frozen=True)(made)
     _check(made, sort)
     _claim(made, sort.what)
     sort.enter(made)
@@ -143,17 +145,37 @@ def _named(part: object) -> str:
 
 
 def _claim(made: Any, what: str) -> None:
-    """Say which plug-in a kind is of; raises `LnetError` if it is the language's, or another plug-in's."""
-    owner = owner_of(made)
-    name, known = owner.plugin.name, _brought.get((what, made.kind))
+    """Say which plug-in a kind is of; raises `LnetError` if there is one of its name already."""
     taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in CALLS
-    if taken and (known is None or known.plugin != name):
-        whose = next((f"the plug-in '{b.plugin}'" for b in brought() if b.kind == made.kind), "the language")
-        raise refused("E610", f"'{made.kind}' is a kind of {whose} already", hint="choose another name")
-    _loaded[name] = owner
-    _brought[what, made.kind] = Brought(
-        what, made.kind, name, made.__doc__.rpartition("Example: ")[2].strip()
-    )
+    example = made.__doc__.rpartition("Example: ")[2].strip()
+    _own(made, Brought(what, made.kind, owner_of(made).plugin.name, example), taken)
+
+
+def enter(what: str, table: list[Entry], entry: Entry, name: Callable[[Entry], str], function: Any) -> None:
+    """Enter a "data source" or a "report section" in its table; `function` is the plug-in's own.
+
+    Raises `LnetError` if its name is taken.
+    """
+    names = [name(other) for other in table]
+    brings = Brought(what, name(entry), owner_of(function).plugin.name, "")
+    _own(function, brings, brings.kind in names)
+    if brings.kind in names:
+        table[names.index(brings.kind)] = entry
+    else:
+        table.append(entry)
+
+
+def _own(made: Any, brings: Brought, taken: bool) -> None:
+    """Note what a plug-in brings; raises `LnetError` if its name is taken, but for what it has brought before itself."""
+    owner, key = owner_of(made), (brings.what, brings.kind)
+    if taken and (key not in _brought or _brought[key].plugin != brings.plugin):
+        whose = next((f"the plug-in '{b.plugin}'" for b in brought() if b.kind == brings.kind), "lnet")
+        raise refused(
+            "E610",
+            f"there is a {brings.what} '{brings.kind}' already, of {whose}",
+            hint="choose another name",
+        )
+    _loaded[brings.plugin], _brought[key] = owner, brings
     if owner.file is not None:
         announce(str(owner.file))
 

@@ -186,8 +186,7 @@ def plugins_command() -> None:
 
     load_plugins()
     rows = tuple(
-        (each.brought.kind, each.brought.what, each.brought.plugin, f"{each.difference:.0e}")
-        for each in check_plugins()
+        (each.brought.kind, each.brought.what, each.brought.plugin, each.text) for each in check_plugins()
     )
     if not rows:
         click.echo("no plug-in is loaded: lnetc --plugin FILE plugins")
