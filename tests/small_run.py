@@ -27,5 +27,11 @@ def furnish(folder):
     return folder
 
 
+def empty(checkpoint):
+    """Leave nothing in a checkpoint's shards: it is damaged."""
+    for shard in checkpoint.glob("shard-*"):
+        shard.write_bytes(b"")
+
+
 def plan_of(folder, **settings):
     return lnet.compile(folder / "small.lnet", set={f"train.{k}": v for k, v in settings.items()})

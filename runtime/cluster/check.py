@@ -13,7 +13,7 @@ from distributed import Client
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import lacked
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.store.sharded import files_of
+from lnet.runtime.store.checkpoint import parts
 
 from .config import RunConfig, versions
 from .transport.connect import workers_of
@@ -75,7 +75,7 @@ def check_origin(client: Client, config: RunConfig) -> None:
     Those that do not answer are no concern here: the run will do without them.
     """
     if config.origin is not None:
-        files = tuple(str(path) for path in files_of(Path(config.origin[1])))
+        files = tuple(str(path) for path in parts(Path(config.origin[1])))
         answers = _ask(client, files, files)
         _check_allowed({n: answer for n, answer in answers.items() if not isinstance(answer, BaseException)})
 

@@ -13,9 +13,9 @@ from lnet.runtime.data import Kept
 from lnet.runtime.data.expected import Expected
 from lnet.runtime.engine.rounding import FLOAT32
 from lnet.runtime.process.versions import versions_of
-from lnet.runtime.store.checkpoints import step_of
+from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import Owner
-from lnet.runtime.store.sharded import ShardedCheckpoint, committed, number_of, opened
+from lnet.runtime.store.shards import StoredCheckpoint, number_of, opened, step_of
 
 from .protocol.spec import Durability, Need, Spec, Times
 
@@ -110,15 +110,15 @@ class RunConfig:
         tiles = self.plan.partition.tiles
         return {"rows": tiles.rows, "columns": tiles.columns, "replicas": self.spec.replicas}
 
-    def laid_out_as(self, checkpoint: ShardedCheckpoint) -> bool:
+    def laid_out_as(self, checkpoint: StoredCheckpoint) -> bool:
         """Whether a checkpoint was saved by a run that was cut like this one."""
-        return bool(checkpoint.manifest.get("layout") == self.layout)
+        return bool(checkpoint.layout == self.layout)
 
     def checkpoint_path(self, id: int) -> Path:
         """Return where a checkpoint is, by its number."""
         if self.origin is not None and self.origin[0] == id:
             return Path(self.origin[1])
-        return next(path for path in committed(self.checkpoints) if number_of(path) == id)
+        return next(path for path in self.checkpoints.in_order() if number_of(path) == id)
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:
@@ -129,13 +129,12 @@ class RunConfig:
     @property
     def torn(self) -> int:
         """Updates that some shards of the checkpoint hold that the run goes on from, and others do not."""
-        found = None if self.origin is None else opened(Path(self.origin[1]))
-        return int(found.manifest["torn"]) if isinstance(found, ShardedCheckpoint) else 0
+        return 0 if self.origin is None else opened(Path(self.origin[1])).torn
 
     @property
     def owner(self) -> Owner:
         return Owner(Path(self.directory), self.run)
 
     @property
-    def checkpoints(self) -> Path:
-        return Path(self.directory) / "checkpoints"
+    def checkpoints(self) -> CheckpointFolder:
+        return CheckpointFolder.of(Path(self.directory), self.plan.graph)

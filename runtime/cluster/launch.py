@@ -21,7 +21,7 @@ from lnet.runtime.process.stopping import Stop
 from lnet.runtime.store.events import EventLog
 from lnet.runtime.store.owner import TakenOver, new_token, own
 from lnet.runtime.store.run import Run
-from lnet.runtime.store.sharded import committed, number_of
+from lnet.runtime.store.shards import number_of
 from lnet.runtime.training.failure import explain_divergence
 from lnet.runtime.training.provenance import expected
 
@@ -102,14 +102,13 @@ def train_on(
 def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
     """Return the path of the newest whole checkpoint, and a number for it after which those to come are numbered.
 
-    It is that of the last folder of shards if it is that one, and one more if it is a file, or others were passed over.
+    It is its own, unless others that were passed over have a higher one.
     """
     newest = run.to_go_on_from(run.checkpoints.newest_path, reporter.said)
     if newest is None:
         return None
-    folders = committed(run.checkpoints.path)
-    last = number_of(folders[-1]) if folders else 0
-    return (last if folders and folders[-1] == newest else last + 1), str(newest.resolve())
+    highest = max(map(number_of, run.checkpoints.in_order()))
+    return (highest if number_of(newest) == highest else highest + 1), str(newest.resolve())
 
 
 def _config(client: Client, run: Run, array: Path | None) -> RunConfig:

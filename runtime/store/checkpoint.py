@@ -1,30 +1,20 @@
-"""Checkpoints: parameters and the update rule's state, one safetensors file each.
+"""A checkpoint in memory, and when one on the disk is damaged.
 
-    checkpoints/step-00000500.safetensors      params/V1.filter.weight, update/0.sum_of_squares/V1.filter.weight, ...
-
-A file is written aside, flushed to the disk and renamed, so that one with its final name is whole. Every array has a
-checksum in the file's metadata: one that does not match, or a file cut short, is damaged, and passed over for the one
-before. What the system does not let this process read is not: that is an OSError, and nothing follows from it.
+Damaged is what was read, twice, and is not as it was written; it is passed over for the one before. What the system does
+not let this process read is not: that is an OSError, and nothing follows from it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from lnet.dsl.diagnostics import refused
 
-from .safetensors import Damaged, open_arrays, write_arrays
-
-FORMAT = "1"
-
+from .safetensors import Damaged
 
 Found = TypeVar("Found")
 
@@ -40,45 +30,6 @@ class Checkpoint:
     params: Mapping[str, Any]
     update: Mapping[str, Any]
     torn: int = 0
-
-
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; raises OSError."""
-    arrays = {f"params/{name}": np.asarray(array) for name, array in checkpoint.params.items()}
-    arrays |= {f"update/{name}": np.asarray(array) for name, array in checkpoint.update.items()}
-    checksums = {name: _checksum(array) for name, array in arrays.items()}
-    metadata = {"format": FORMAT, "step": str(checkpoint.step), "crc32": json.dumps(checksums)}
-    with open(path, "wb") as file:
-        write_arrays(file, arrays, metadata)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_checkpoint(path: Path, step: int) -> Checkpoint:
-    """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
-    arrays = dict(_checked(path))
-    return Checkpoint(step, _under("params/", arrays), _under("update/", arrays))
-
-
-def check_checkpoint(path: Path) -> None:
-    """Read a checkpoint and keep nothing of it; raises as `read_checkpoint` does."""
-    for _ in _checked(path):
-        pass
-
-
-def _checked(path: Path) -> Iterator[tuple[str, Any]]:
-    with open_arrays(path) as file:
-        check_format(path, file.metadata.get("format"), FORMAT)
-        try:
-            checksums = dict(json.loads(file.metadata["crc32"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise Damaged(f"it has no checksums: {error}") from error
-        for name, array in file.arrays():
-            if checksums.pop(name, None) != _checksum(array):
-                raise Damaged(f"the checksum of '{name}' does not match")
-            yield name, array
-        if checksums:
-            raise Damaged(f"'{next(iter(checksums))}' is missing")
 
 
 def check_format(path: Path, found: Any, own: str) -> None:
@@ -99,9 +50,14 @@ def certainly(read: Callable[[Path], Found], path: Path) -> Found:
     try:
         return read(path)
     except Damaged:
-        for file in [path, *path.rglob("*")]:
+        for file in parts(path):
             _forget(file)
         return read(path)
+
+
+def parts(path: Path) -> list[Path]:
+    """Return a checkpoint's path, and the files in it if it is a folder."""
+    return [path, *path.rglob("*")]
 
 
 def _forget(path: Path) -> None:
@@ -109,31 +65,3 @@ def _forget(path: Path) -> None:
     if path.is_file() and hasattr(os, "posix_fadvise"):
         with open(path, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _checksum(array: Any) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def date_last(path: Path, folder: Path, step: int) -> None:
-    """Date a checkpoint, before it is renamed, after others of its step in a folder: of these the one written last counts.
-
-    The wall clock may have been set back since they were written.
-    """
-    dates = [other.lstat().st_mtime_ns for other in folder.glob(f"step-{step:08d}[-.]*") if other != path]
-    if dates and path.stat().st_mtime_ns <= max(dates):
-        later = max(dates) + 2 * 10**9  # some file systems count in steps of two seconds
-        os.utime(path, ns=(later, later))
-
-
-def flush(path: Path) -> None:
-    """Make sure that a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

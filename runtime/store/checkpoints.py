@@ -1,38 +1,43 @@
-"""The checkpoints of a run: files of one process, folders of a cluster, in one order.
+"""The checkpoints of a run, oldest first.
 
-step-00000500.safetensors            saved by one process
-step-00001000-3.shards/              saved by a cluster, checkpoint number 3 of the run
-step-00001500.safetensors.damaged    was the newest when a run went on from the one before
+step-00000500-1.shards             checkpoint number 1 of the run (shards.py)
+step-00000500.safetensors          one of version 0.1 (version_0_1.py), older than any other of its step
+step-00001500-4.shards.damaged     was the newest when a run went on from the one before
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from lnet.compiler.files import unreadable
+from lnet.compiler.files import unreadable, write_aside
+from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
 
-from .checkpoint import (
-    Checkpoint,
-    certainly,
-    check_checkpoint,
-    date_last,
-    flush,
-    read_checkpoint,
-    write_checkpoint,
-)
+from .checkpoint import Checkpoint, Found, certainly
 from .owner import Owner, TakenOver
 from .safetensors import Damaged
-from .sharded import ASIDE, SUFFIX, ShardedCheckpoint, drop, read_sharded
+from .shards import (
+    ASIDE,
+    FORMAT,
+    MANIFEST,
+    SUFFIX,
+    aside,
+    drop,
+    number_of,
+    opened,
+    save_shard,
+    step_of,
+)
 
 DAMAGED = ".damaged"
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,23 @@ class CheckpointFolder:
     """The checkpoints of a run, of which the last `keep` stay; `shapes` are those of its parameters."""
 
     path: Path
-    keep: int = 3
-    shapes: Mapping[str, tuple[int, ...]] | None = None
+    keep: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @staticmethod
+    def of(directory: Path, graph: Graph) -> CheckpointFolder:
+        """Return the checkpoints of a run that trains a network in a directory."""
+        shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
+        return CheckpointFolder(directory / "checkpoints", graph.training.keep, shapes)
 
     def files(self) -> dict[int, Path]:
-        """Return the checkpoints by step, oldest first; of two at one step the one that was written last.
+        """Return the checkpoints by step, oldest first; of several at one step the one that was written last.
 
         Raises `LnetError` if the system does not let this process see them.
         """
-        return {step_of(path): path for path in self._in_order()}
+        return {step_of(path): path for path in self.in_order()}
 
-    def _in_order(self) -> list[Path]:
+    def in_order(self) -> list[Path]:
         """Return all checkpoints by step, those of one step as they were written; raises `LnetError`."""
         try:
             return self._listed()
@@ -95,13 +106,13 @@ class CheckpointFolder:
 
     def _listed(self) -> list[Path]:
         found = [self.path / name for name in os.listdir(self.path) if _is_checkpoint(name)]
-        return sorted(found, key=lambda path: (step_of(path), _written(path)))
+        return sorted(found, key=lambda path: (step_of(path), number_of(path)))
 
     def read(self, path: Path) -> Checkpoint:
         """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
-        if path.name.endswith(SUFFIX):
-            return read_sharded(ShardedCheckpoint.open(path), self.shapes or {})
-        return read_checkpoint(path, step_of(path))
+        found = opened(path)
+        params, update = found.read(dict.fromkeys(self.shapes), self.shapes)
+        return Checkpoint(found.step, params, update, found.torn)
 
     def certain(self, path: Path) -> Checkpoint:
         """Read a checkpoint, twice if need be; raises `Damaged`, FileNotFoundError, and `LnetError` for other failures."""
@@ -112,35 +123,42 @@ class CheckpointFolder:
         except OSError as error:
             raise unreadable(path, error) from error
 
-    def save(
-        self,
-        checkpoint: Checkpoint,
-        owner: Owner | None = None,
-        renamed: Callable[[], None] = lambda: None,
-    ) -> Path:
-        """Write a checkpoint and drop those that are too many; raises OSError and leaves the others alone.
+    def save(self, checkpoint: Checkpoint, owner: Owner | None = None) -> Path:
+        """Write a checkpoint as one shard that holds all; raises OSError and leaves the others alone.
 
-        `owner`: who trains the run, if it is under way; raises `TakenOver` if that is another one by now. `renamed` is
-        called between the two, for tests that stop there.
+        `owner`: who trains the run, if it is under way; raises `TakenOver` if that is another one by now.
         """
-        _check(owner)
         self.path.mkdir(parents=True, exist_ok=True)
-        target = self.path / f"step-{checkpoint.step:08d}.safetensors"
-        aside = target.with_name(f"{target.name}{'' if owner is None else '.' + owner.short}{ASIDE}")
+        number, params = 1 + max(map(number_of, self._listed()), default=0), checkpoint.params
         try:
-            write_checkpoint(aside, checkpoint)
-            date_last(aside, self.path, checkpoint.step)
-            _check(owner)
-            os.replace(aside, target)
-            flush(self.path)
+            digest = save_shard(self.path, owner, number, 0, dict.fromkeys(params), params, checkpoint.update)
+            content = {"digests": [digest], "torn": checkpoint.torn}
+            return self.commit(owner, number, checkpoint.step, content)
         except (OSError, TakenOver):
-            aside.unlink(missing_ok=True)
+            shutil.rmtree(aside(self.path, owner, number), ignore_errors=True)
+            _check(owner)
             raise
-        renamed()
-        with suppress(OSError):
-            for path in [path for path in self._listed() if step_of(path) <= checkpoint.step][: -self.keep]:
-                _remove(path)
+
+    def commit(self, owner: Owner | None, number: int, step: int, content: Mapping[str, Any]) -> Path:
+        """Let a checkpoint count whose shards are gathered, and drop those that are too many.
+
+        `content` is what its manifest says. Raises OSError, and `TakenOver` if the run has another owner by now.
+        """
+        target, gathered = self.path / f"step-{step:08d}-{number}{SUFFIX}", aside(self.path, owner, number)
+        _check(owner)
+        write_aside(gathered / MANIFEST, json.dumps({"format": FORMAT, **content}))
+        _flush(gathered)
+        _check(owner)
+        os.replace(gathered, target)
+        _flush(self.path)
+        self._drop_old(step)
         return target
+
+    def _drop_old(self, step: int) -> None:
+        """Keep the last ones up to a step: a later one that is incomplete may become whole again."""
+        with suppress(OSError):
+            for path in [path for path in self._listed() if step_of(path) <= step][: -self.keep]:
+                _remove(path)
 
     def newest(self, passed_over: Told = _nobody) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; those that are not are passed over, which is told.
@@ -156,7 +174,7 @@ class CheckpointFolder:
     def _newest(self, read: Callable[[Path], Found], passed_over: Told) -> Found | None:
         """One that is gone meanwhile has made way for another, of a process that trains."""
         passed: set[Path] = set()
-        while left := [path for path in self._in_order() if path not in passed]:
+        while left := [path for path in self.in_order() if path not in passed]:
             path = left[-1]
             try:
                 return certainly(read, path)
@@ -173,7 +191,7 @@ class CheckpointFolder:
 
         Folders lose their names first, so that a coordinator that wakes up has none that it could give another name.
         """
-        for path in [*self.path.glob(f"*{ASIDE}"), *self.path.glob(f".*{ASIDE}")]:
+        for path in self.path.glob(f"*{ASIDE}"):
             _remove(path)
 
 
@@ -187,7 +205,7 @@ def _is_checkpoint(name: str) -> bool:
     if not (fnmatch(name, "step-*.safetensors") or fnmatch(name, f"step-*-*{SUFFIX}")):
         return False
     with suppress(ValueError):
-        return step_of(Path(name)) >= 0
+        return min(step_of(Path(name)), number_of(Path(name))) >= 0
     return False
 
 
@@ -196,26 +214,19 @@ def _check(owner: Owner | None) -> None:
         owner.check()
 
 
-def _written(path: Path) -> int:
-    """Return when a checkpoint was written; 0 if it has been dropped meanwhile."""
-    try:
-        return path.lstat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
-def step_of(path: Path) -> int:
-    """Return the step that a checkpoint's name says; raises ValueError."""
-    return int(path.name.removeprefix("step-").split(".")[0].split("-")[0])
-
-
 def _whole(path: Path) -> Path:
     """Return the path of a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
-    if path.name.endswith(SUFFIX):
-        ShardedCheckpoint.open(path).check()
-    else:
-        check_checkpoint(path)
+    opened(path).check()
     return path
+
+
+def _flush(folder: Path) -> None:
+    """Make sure that what a folder names is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(path: Path) -> None:

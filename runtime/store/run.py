@@ -5,7 +5,7 @@ owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py)
 plugins/         files of the plug-ins that the plan needs, as they were when the run began
-checkpoints/     the newest states (checkpoint.py)
+checkpoints/     the newest states (checkpoints.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
 """
@@ -40,8 +40,8 @@ from lnet.runtime.engine.network import Network
 from lnet.runtime.process import cgroups
 from lnet.runtime.process.versions import versions_of
 
-from .checkpoint import Checkpoint
-from .checkpoints import CheckpointFolder, Found, PassedOver, Told
+from .checkpoint import Checkpoint, Found
+from .checkpoints import CheckpointFolder, PassedOver, Told
 from .events import Event, read_events, stream_events
 from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo
 from .safetensors import Damaged
@@ -62,8 +62,7 @@ class Run:
     @property
     def checkpoints(self) -> CheckpointFolder:
         """The folder of its checkpoints."""
-        shapes = {parameter.name: parameter.shape for parameter in self.plan.graph.parameters}
-        return CheckpointFolder(self.directory / "checkpoints", self.plan.graph.training.keep, shapes)
+        return CheckpointFolder.of(self.directory, self.plan.graph)
 
     @property
     def classes(self) -> tuple[str, ...] | None:

@@ -9,13 +9,16 @@ are, and a file is damaged only if what was read of it is wrong.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,6 +41,30 @@ class Damaged(Exception):
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write arrays by name, and texts beside them; raises OSError."""
+    for piece in _pieces(arrays, metadata):
+        file.write(piece)
+
+
+def write_flushed(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
+    """Write a file of arrays to the disk, and return its SHA-256, which a second thread computes; raises OSError."""
+    digest = hashlib.sha256()
+    beside = Thread(target=_update, args=(digest, _pieces(arrays, metadata)))
+    with open(path, "wb") as file:
+        beside.start()
+        write_arrays(file, arrays, metadata)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.join()
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, pieces: Iterable[bytes | memoryview]) -> None:
+    for piece in pieces:
+        digest.update(piece)
+
+
+def _pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a file: the header, then array after array."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
     for name, array in arrays.items():
@@ -50,9 +77,9 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, Any], metadata: Mapping[st
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
+    yield len(text).to_bytes(8, "little") + text
     for array in arrays.values():
-        file.write(_bytes(np.ascontiguousarray(array)))
+        yield data_of(np.ascontiguousarray(array))
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,7 @@ class ArrayFile:
     """A file whose header has been read; `places` are type, shape and place of each array, in the file's order."""
 
     file: BinaryIO
+    header: bytes
     metadata: Mapping[str, str]
     places: Mapping[str, tuple[np.dtype[Any], tuple[int, ...], int]]
 
@@ -68,21 +96,39 @@ class ArrayFile:
         for name, (dtype, shape, begin) in self.places.items():
             array = np.empty(shape, dtype)
             self.file.seek(begin)
-            if self.file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
+            if self.file.readinto(data_of(array)) != array.nbytes:  # type: ignore[attr-defined]
                 raise Damaged(f"the file ends within '{name}'")
             yield name, array
+
+    def checked_arrays(self, sha256: str) -> Iterator[tuple[str, Array]]:
+        """Yield what `arrays` does; raises `Damaged` after the last one unless the file's SHA-256 begins as given.
+
+        A second thread computes it, of one array while the next one is read.
+        """
+        digest = hashlib.sha256(self.header)
+        with ThreadPoolExecutor(1) as beside:
+            hashed: Future[None] | None = None
+            for name, array in self.arrays():
+                if hashed is not None:
+                    hashed.result()
+                hashed = beside.submit(digest.update, data_of(array))
+                yield name, array
+        if not digest.hexdigest().startswith(sha256):
+            raise Damaged("its digest does not match")
 
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[ArrayFile]:
     """Open a file and read its header; raises `Damaged` if that or the file's length is wrong, and OSError."""
     with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
         size = os.fstat(file.fileno()).st_size
         if not 8 + length <= size:
             raise Damaged(f"its {size:,} bytes end within the header")
+        text = file.read(length)
         try:
-            header = json.loads(file.read(length))
+            header = json.loads(text)
             metadata = header.pop("__metadata__", {})
             places = _places(header, 8 + length)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -92,7 +138,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
         )
         if size != expected:
             raise Damaged(f"it has {size:,} bytes, its header says {expected:,}")
-        yield ArrayFile(file, metadata, places)
+        yield ArrayFile(file, start + text, metadata, places)
 
 
 def _places(header: Any, after: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
@@ -111,5 +157,6 @@ def _size(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     return dtype.itemsize * prod(shape)
 
 
-def _bytes(array: Array) -> memoryview:
+def data_of(array: Array) -> memoryview:
+    """Return the bytes of a contiguous array."""
     return array.reshape(-1).view(np.uint8).data

@@ -1,5 +1,8 @@
 import os
 import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +11,13 @@ from unreadable import failures, is_a_folder
 
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.store import checkpoints
-from lnet.runtime.store.checkpoint import Checkpoint, read_checkpoint
+from lnet.runtime.store import shards as storage
+from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import own
+from lnet.runtime.store.run import open_run
 from lnet.runtime.store.safetensors import Damaged, open_arrays, write_arrays
-from lnet.runtime.store.sharded import commit, save_shard
+from lnet.runtime.store.shards import opened, save_shard
 
 
 def checkpoint(step, size=50):
@@ -33,7 +37,12 @@ def same(left, right):
 
 @pytest.fixture
 def folder(tmp_path):
-    return CheckpointFolder(tmp_path / "checkpoints", keep=2)
+    return CheckpointFolder(tmp_path / "checkpoints", keep=2, shapes={"V.weight": (50, 3)})
+
+
+def shard_of(path):
+    (shard,) = path.glob("shard-0-*")
+    return shard
 
 
 def test_the_newest_wins_and_old_ones_go(folder):
@@ -49,13 +58,11 @@ def test_more_digits_than_usual_sort_as_numbers(folder):
     assert folder.newest().step == 100_000_000
 
 
-@pytest.mark.parametrize("place", [0, 4, 200, 300, -300, -20, -1])
+@pytest.mark.parametrize("place", [*range(0, 400, 7), -300, -20, -1])
 def test_one_wrong_byte_is_noticed(folder, place):
     folder.save(checkpoint(1))
     path = folder.save(checkpoint(2))
-    data = bytearray(path.read_bytes())
-    data[place] ^= 0x40
-    path.write_bytes(data)
+    spoil(shard_of(path), place)
     passed_over = []
     found = folder.newest(passed_over.append)
     assert same(found, checkpoint(1))
@@ -66,39 +73,52 @@ def test_one_wrong_byte_is_noticed(folder, place):
 def test_a_file_cut_short_is_passed_over(folder, length):
     folder.save(checkpoint(1))
     path = folder.save(checkpoint(2))
-    path.write_bytes(path.read_bytes()[:length])
+    os.truncate(shard_of(path), length)
     assert same(folder.newest(), checkpoint(1))
     with pytest.raises(Damaged):
-        read_checkpoint(path, 2)
+        folder.read(path)
 
 
 def test_what_a_killed_process_left_is_neither_read_nor_kept(folder):
     folder.save(checkpoint(1))
-    half = folder.path / "step-00000002.safetensors.writing"
-    half.write_bytes(b"half")
+    half = folder.path / ".2-3f2a.writing"
+    half.mkdir()
+    (half / "manifest.json").write_text("half")
+    of_version_0_1 = folder.path / "step-00000002.safetensors.writing"
+    of_version_0_1.write_bytes(b"half")
     assert folder.newest().step == 1
     folder.clean()
-    assert not half.exists()
+    assert [path.name for path in folder.path.iterdir()] == ["step-00000001-1.shards"]
 
 
-def test_a_full_disk_leaves_the_others_alone(folder, monkeypatch):
+@pytest.mark.parametrize(
+    "call",
+    ["safetensors.write_arrays", "checkpoints.write_aside", "checkpoints._flush", "checkpoints.os.replace"],
+)
+def test_a_full_disk_leaves_the_others_alone(folder, monkeypatch, call):
     folder.save(checkpoint(1))
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.store.checkpoints.os.replace", full)
+    monkeypatch.setattr(f"lnet.runtime.store.{call}", full)
     with pytest.raises(OSError, match="No space"):
         folder.save(checkpoint(2))
-    assert [path.name for path in folder.path.iterdir()] == ["step-00000001.safetensors"]
+    assert [path.name for path in folder.path.iterdir()] == ["step-00000001-1.shards"]
 
 
-def test_old_ones_go_only_after_the_new_one_is_there(folder):
+def test_old_ones_go_only_after_the_new_one_is_there(folder, monkeypatch):
     for step in (1, 2):
         folder.save(checkpoint(step))
-    seen = []
-    folder.save(checkpoint(3), renamed=lambda: seen.extend(folder.files()))
-    assert seen == [1, 2, 3]
+    seen, drop_old = [], CheckpointFolder._drop_old
+
+    def dropping(self, step):
+        seen.extend(folder.files())
+        drop_old(self, step)
+
+    monkeypatch.setattr(CheckpointFolder, "_drop_old", dropping)
+    folder.save(checkpoint(3))
+    assert (seen, list(folder.files())) == ([1, 2, 3], [2, 3])
 
 
 def test_an_empty_folder_has_none(folder):
@@ -110,6 +130,7 @@ def test_an_empty_folder_has_none(folder):
 
 def sharded(folder, id, step, shards=2):
     """A checkpoint of a cluster: each shard has some columns of one parameter."""
+    folder.path.parent.mkdir(exist_ok=True)
     owner = own(folder.path.parent, "token")
     digests = [
         save_shard(
@@ -123,7 +144,7 @@ def sharded(folder, id, step, shards=2):
         )
         for shard in range(shards)
     ]
-    return commit(folder.path, owner, id, step, {"digests": digests, "torn": 0, "manifest": {}}, keep=9)
+    return folder.commit(owner, id, step, {"digests": digests, "torn": 0, "manifest": {}})
 
 
 @pytest.fixture
@@ -131,9 +152,9 @@ def shards(tmp_path):
     return CheckpointFolder(tmp_path / "checkpoints", keep=9, shapes={"V.weight": (2, 2, 3)})
 
 
-def spoil(path):
+def spoil(path, place=-1):
     data = bytearray(path.read_bytes())
-    data[-1] ^= 0x40
+    data[place] ^= 0x40
     path.write_bytes(data)
 
 
@@ -165,39 +186,88 @@ def test_the_newest_path_is_that_of_the_newest(shards):
     sharded(shards, 1, 10)
     later = shards.save(Checkpoint(15, {"V.weight": np.zeros((2, 2, 3), np.float32)}, {}))
     assert shards.newest_path() == later
-    spoil(later)
+    spoil(shard_of(later))
     assert shards.newest_path().name == "step-00000010-1.shards"
 
 
-HOUR = 3600 * 10**9
+HOUR = 3600
 
 
 def of_the_future(path):
     """Date a checkpoint as if it was written before the wall clock was set back."""
-    date = path.stat().st_mtime_ns + HOUR
-    os.utime(path, ns=(date, date))
+    os.utime(path, (path.stat().st_mtime + HOUR,) * 2)
 
 
 def test_of_two_at_one_step_the_later_one_counts_whatever_the_clock_says(shards):
     of_the_future(sharded(shards, 1, 10))
     later = shards.save(Checkpoint(10, {"V.weight": np.zeros((2, 2, 3), np.float32)}, {}))
+    of_the_future(shards.path / later)
     assert shards.newest_path() == later
-    latest = sharded(shards, 2, 10)
+    latest = sharded(shards, 11, 10)
     assert shards.newest_path() == latest
     assert shards.files() == {10: latest}
+    assert shards.save(Checkpoint(10, {"V.weight": np.zeros((2, 2, 3), np.float32)}, {})).name.endswith(
+        "-12.shards"
+    )
+
+
+def test_one_of_another_network_is_not_damaged(folder):
+    path = folder.save(checkpoint(1))
+    for shapes in ({}, {"V.weight": (50, 3), "V.bias": (3,)}):
+        with pytest.raises(LnetError, match=f"E742: the checkpoint '{path}' is of another network"):
+            replace(folder, shapes=shapes).newest()
+
+
+def test_a_shard_opens_with_the_formats_own_library(folder):
+    arrays = load_file(shard_of(folder.save(checkpoint(3))))
+    np.testing.assert_array_equal(arrays["params/V.weight"], checkpoint(3).params["V.weight"])
+    assert arrays["update/0.count"] == 3
+
+
+# --- the file of version 0.1 --------------------------------------------------------------------------------------
+
+OF_0_1 = Path(__file__).parent / "run_of_0_1"
+
+
+@pytest.fixture
+def old(tmp_path):
+    shutil.copytree(OF_0_1, tmp_path / "run")
+    return open_run(tmp_path / "run").checkpoints
+
+
+def test_a_file_of_version_0_1_is_older_than_what_is_written_now_at_its_step(old):
+    (file,) = old.files().values()
+    assert (file.name, opened(file).files) == ("step-00000010.safetensors", (file,))
+    found = old.newest()
+    later = old.save(found)
+    assert later.name == "step-00000010-1.shards"
+    assert old.newest_path() == later
+    assert same(old.newest(), found)
+    assert same(found, old.newest())
+
+
+@pytest.mark.parametrize("place", [*range(0, 3000, 41), -1])
+def test_one_wrong_byte_in_a_file_of_version_0_1_is_noticed(old, place):
+    (file,) = old.files().values()
+    if place < file.stat().st_size:
+        spoil(file, place)
+    passed_over = []
+    assert old.newest(passed_over.append) is None
+    assert [(each.path, each.damaged) for each in passed_over] == [(file, True)]
 
 
 def test_a_damaged_one_is_set_aside_and_makes_way_for_the_next(tmp_path):
-    folder = CheckpointFolder(tmp_path / "checkpoints", keep=1)
-    folder.save(checkpoint(1))
-    (tmp_path / "first").write_bytes(folder.newest_path().read_bytes())
-    spoil(folder.save(checkpoint(9)))
-    (folder.path / "step-00000001.safetensors").write_bytes((tmp_path / "first").read_bytes())
+    folder = CheckpointFolder(tmp_path / "checkpoints", keep=1, shapes={"V.weight": (50, 3)})
+    first = folder.save(checkpoint(1))
+    shutil.copytree(first, tmp_path / "first")
+    spoil(shard_of(folder.save(checkpoint(9))))
+    shutil.copytree(tmp_path / "first", first)
+    name = shard_of(folder.files()[9]).name
     passed_over = []
     assert folder.newest(passed_over.append).step == 1
     assert [each.set_aside() for each in passed_over] == [
-        "passed over the damaged checkpoint 'step-00000009.safetensors', which is now "
-        "'step-00000009.safetensors.damaged': the checksum of 'update/0.count' does not match"
+        "passed over the damaged checkpoint 'step-00000009-2.shards', which is now "
+        f"'step-00000009-2.shards.damaged': '{name}': its digest does not match"
     ]
     folder.save(checkpoint(2))
     assert list(folder.files()) == [2]
@@ -209,9 +279,9 @@ def test_one_that_makes_way_while_it_is_read_is_not_damaged(folder):
     passed_over, read = [], folder.read
 
     def slowly(path):
-        if path.name == "step-00000001.safetensors":
+        if path.name == "step-00000001-1.shards":
             folder.save(checkpoint(2))
-            path.unlink()
+            shutil.rmtree(path)
         return read(path)
 
     found = folder._newest(slowly, passed_over.append)
@@ -219,7 +289,7 @@ def test_one_that_makes_way_while_it_is_read_is_not_damaged(folder):
 
 
 def test_a_later_one_that_is_incomplete_does_not_push_out_what_is_written_now(tmp_path):
-    folder = CheckpointFolder(tmp_path / "checkpoints", keep=1, shapes={"V.weight": (2, 2, 3)})
+    folder = CheckpointFolder(tmp_path / "checkpoints", keep=1, shapes={"V.weight": (50, 3)})
     (sharded(folder, 2, 20) / "manifest.json").unlink()
     for step in (11, 12):
         folder.save(checkpoint(step))
@@ -230,7 +300,7 @@ def test_a_later_one_that_is_incomplete_does_not_push_out_what_is_written_now(tm
 def test_a_link_that_leads_nowhere_is_missing(folder):
     """And is passed over once: it is not one that made way for another."""
     folder.save(checkpoint(1))
-    (folder.path / "step-00000002.safetensors").symlink_to("nowhere")
+    (folder.path / "step-00000002-2.shards").symlink_to("nowhere")
     passed_over = []
     assert folder.newest(passed_over.append).step == 1
     assert [each.damaged for each in passed_over] == [False]
@@ -240,19 +310,21 @@ def test_only_what_is_wrong_twice_is_damaged(folder, monkeypatch):
     """A byte that was wrong on its way from the disk costs nothing."""
     folder.save(checkpoint(1))
     path = folder.save(checkpoint(2))
-    whole = path.read_bytes()
-    real, reads = checkpoints.check_checkpoint, []
+    whole = shard_of(path).read_bytes()
+    real, reads = storage.open_arrays, []
 
+    @contextmanager
     def once_wrong(path):
         reads.append(path)
         if len(reads) == 1:
             spoil(path)
         try:
-            return real(path)
+            with real(path) as file:
+                yield file
         finally:
             path.write_bytes(whole)
 
-    monkeypatch.setattr(checkpoints, "check_checkpoint", once_wrong)
+    monkeypatch.setattr(storage, "open_arrays", once_wrong)
     passed_over = []
     assert folder.newest_path(passed_over.append) == path
     assert (len(reads), passed_over) == (2, [])
@@ -317,7 +389,7 @@ def test_files_take_the_mode_of_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
         folder = CheckpointFolder(tmp_path / "checkpoints", keep=9, shapes={"V.weight": (2, 2, 3)})
-        found = [folder.save(checkpoint(1)), *sharded(folder, 1, 10).iterdir()]
+        found = [*folder.save(checkpoint(1)).iterdir(), *sharded(folder, 2, 10).iterdir()]
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in found} == {0o666 & ~mask}

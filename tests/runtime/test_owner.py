@@ -12,7 +12,7 @@ import lnet
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.process.progress import Silent
-from lnet.runtime.store import owner, run, sharded
+from lnet.runtime.store import owner, run, shards
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import Owner, TakenOver, own, owner_of
@@ -34,7 +34,7 @@ def values(name):
 def save_shards(folder, by):
     """A checkpoint of step 10 with number 1, in two shards, as every owner would call it."""
     digests = [
-        sharded.save_shard(
+        shards.save_shard(
             folder.path,
             by,
             1,
@@ -45,12 +45,10 @@ def save_shards(folder, by):
         )
         for shard in range(2)
     ]
-    return sharded.commit(
-        folder.path, by, 1, 10, {"digests": digests, "torn": 0, "manifest": {}}, folder.keep
-    )
+    return folder.commit(by, 1, 10, {"digests": digests, "torn": 0, "manifest": {}})
 
 
-def save_file(folder, by):
+def save_alone(folder, by):
     return folder.save(Checkpoint(10, {"V.weight": np.tile(values(by.token), (1, 2, 1))}, {}), by)
 
 
@@ -82,8 +80,8 @@ class Stopping:
         return stop
 
 
-@pytest.mark.parametrize("next_saves", [save_shards, save_file])
-@pytest.mark.parametrize("saves", [save_shards, save_file])
+@pytest.mark.parametrize("next_saves", [save_shards, save_alone])
+@pytest.mark.parametrize("saves", [save_shards, save_alone])
 def test_whoever_wakes_up_changes_nothing(tmp_path, saves, next_saves):
     moments = 0
     while disturbed(tmp_path / str(moments), moments, saves, next_saves):

@@ -11,6 +11,7 @@ import pytest
 from chromium import needs_browser, open_page
 from markupsafe import Markup
 from PIL import Image
+from small_run import empty
 
 import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
@@ -190,7 +191,7 @@ def test_a_run_that_has_only_begun(run, tmp_path):
     lnet.train(run.plan, steps=1, data=np.zeros((6, 12, 12, 3), np.float32), directory=tmp_path / "a")
     begun = lnet.open_run(tmp_path / "a")
     for path in begun.checkpoints.files().values():
-        path.unlink()
+        shutil.rmtree(path)
     (tmp_path / "a" / "events.jsonl").write_text("")
     text = write_report(begun).read_text()
     assert "No step has been taken yet." in text
@@ -285,7 +286,7 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run.directory, copy)
     for path in lnet.open_run(copy).checkpoints.files().values():
-        path.write_bytes(b"")
+        empty(path)
     page = write_report(lnet.open_run(copy)).read_text()
     assert "There is no trained network to show: no checkpoint of" in page
     assert "There is no trained network to reconstruct with." in page

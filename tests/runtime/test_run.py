@@ -1,8 +1,10 @@
 """A run directory: what is none, what is damaged, and who may write it."""
 
+import shutil
+
 import pytest
 from commands import lnetc
-from small_run import TEXT, furnish, plan_of
+from small_run import TEXT, empty, furnish, plan_of
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning
@@ -42,28 +44,26 @@ def test_checkpoints_that_are_not_there(folder):
     with pytest.raises(LnetError, match=r"E741: .* has no checkpoint at step 3; it has 15, 20"):
         run.network(3)
     files = run.checkpoints.files()
-    files[15].write_bytes(b"")
+    empty(files[15])
     with pytest.raises(LnetError, match=r"E742: the checkpoint .* is damaged"):
         run.network(15)
-    files[20].write_bytes(b"")
+    empty(files[20])
     with pytest.raises(LnetError, match=r"E742: no checkpoint of .* is whole") as caught:
         run.network()
-    assert "'step-00000015.safetensors': " in str(caught.value)
+    assert "'step-00000015-3.shards': " in str(caught.value)
     for path in files.values():
-        path.unlink()
+        shutil.rmtree(path)
     with pytest.raises(LnetError, match=r"E741: .* has no checkpoint yet"):
         run.network()
 
 
 def test_whoever_looks_at_a_run_is_warned_of_a_damaged_checkpoint(folder):
     run = lnet.train(plan_of(folder), directory=folder / "a")
-    run.checkpoints.files()[20].write_bytes(b"")
-    with pytest.warns(LnetWarning, match=r"passed over the damaged checkpoint 'step-00000020.safetensors'"):
+    empty(run.checkpoints.files()[20])
+    with pytest.warns(LnetWarning, match=r"passed over the damaged checkpoint 'step-00000020-4.shards'"):
         assert run.checkpoint().step == 15
     result = lnetc("export", folder / "a", "-o", folder / "weights.npz")
-    assert result.stderr.startswith(
-        "warning: passed over the damaged checkpoint 'step-00000020.safetensors': "
-    )
+    assert result.stderr.startswith("warning: passed over the damaged checkpoint 'step-00000020-4.shards': ")
 
 
 def test_a_run_that_cannot_be_written(folder):

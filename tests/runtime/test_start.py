@@ -1,9 +1,12 @@
 """A run that begins with another one's parameters: what is taken, what is said, what stays, and how often it is right."""
 
+import shutil
+
 import numpy as np
 import pytest
 from commands import lnetc
 from PIL import Image
+from small_run import empty
 
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, render_all
@@ -92,7 +95,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_there_again(folder,
     expected = dict(whole.network().params)
     for step, path in whole.checkpoints.files().items():
         if step:
-            path.unlink()
+            shutil.rmtree(path)
     again = lnet.resume(tmp_path / "run")
     for name, value in again.network().params.items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
@@ -155,7 +158,7 @@ def test_a_run_keeps_what_it_began_from(folder, tmp_path):
 def test_a_run_that_lost_what_it_began_from_does_not_begin_with_other_weights(folder, tmp_path):
     run = on_top(folder, tmp_path / "run", start=folder / "alone")
     for path in run.checkpoints.files().values():
-        path.write_bytes(b"")
+        empty(path)
     text = refusal(lambda: lnet.resume(run.directory, steps=6))
     assert text.startswith(f"error E732: no checkpoint of '{run.directory}' is whole")
     assert f"lnetc run --from {(folder / 'alone').resolve()}" in text

@@ -18,7 +18,7 @@ from small_run import TEXT, furnish, plan_of
 import lnet
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.engine.network import initial_params
-from lnet.runtime.store import checkpoints
+from lnet.runtime.store import checkpoints, shards
 
 
 @pytest.fixture
@@ -212,39 +212,56 @@ def test_resuming_a_complete_run_changes_nothing(folder):
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(folder):
     whole = weights(lnet.train(plan_of(folder), directory=folder / "a"))
     newest = list(lnet.open_run(folder / "a").checkpoints.files().values())[-1]
-    newest.write_bytes(newest.read_bytes()[:-9])
+    (shard,) = newest.glob("shard-*")
+    shard.write_bytes(shard.read_bytes()[:-9])
     reporter = StopAt(None)
     resumed = lnet.resume(folder / "a", reporter=reporter)
-    assert "passed over the damaged checkpoint 'step-00000020.safetensors'" in reporter.messages[0]
+    assert "passed over the damaged checkpoint 'step-00000020-4.shards'" in reporter.messages[0]
     assert_equal(whole, weights(resumed))
 
 
 KILLED = """
 import lnet, os, signal, sys
-from lnet.runtime import checkpoints
+from lnet.runtime.store import checkpoints, shards
 directory, moment, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-real_write, real_replace = checkpoints.write_checkpoint, os.replace
-def write(path, state):
-    if moment == "before writing" and state.step == at:
-        die()
-    real_write(path, state)
-    if moment == "half written" and state.step == at:
-        os.truncate(path, os.path.getsize(path) // 2)
-        die()
-    if moment == "before renaming" and state.step == at:
-        die()
-checkpoints.write_checkpoint = write
+def at_step(at_moment, state):
+    return moment == at_moment and state.step == at
 
 real_save = checkpoints.CheckpointFolder.save
 def save(self, state, owner):
-    def renamed():
-        if moment == "before old ones go" and state.step == at:
+    real_write, real_drop_old = shards.write_flushed, checkpoints.CheckpointFolder._drop_old
+    def write(path, arrays, metadata):
+        if at_step("before writing", state):
             die()
-    return real_save(self, state, owner, renamed)
+        digest = real_write(path, arrays, metadata)
+        if at_step("half written", state):
+            os.truncate(path, os.path.getsize(path) // 2)
+            die()
+        return digest
+    def commit(*arguments):
+        if at_step("before the manifest", state):
+            die()
+        return real_commit(*arguments)
+    def replace(source, target):
+        if at_step("before renaming", state) and str(target).endswith(".shards"):
+            die()
+        return real_replace(source, target)
+    def drop_old(*arguments):
+        if at_step("before old ones go", state):
+            die()
+        return real_drop_old(*arguments)
+    shards.write_flushed, os.replace = write, replace
+    checkpoints.CheckpointFolder.commit, checkpoints.CheckpointFolder._drop_old = commit, drop_old
+    try:
+        return real_save(self, state, owner)
+    finally:
+        shards.write_flushed, os.replace = real_write, real_replace
+        checkpoints.CheckpointFolder._drop_old = real_drop_old
+real_replace, real_commit = os.replace, checkpoints.CheckpointFolder.commit
 checkpoints.CheckpointFolder.save = save
 
 class Reporter:
@@ -266,6 +283,7 @@ lnet.train(lnet.compile("small.lnet"), directory=directory, reporter=Reporter())
         ("between checkpoints", 13, 10),
         ("before writing", 10, 5),
         ("half written", 15, 10),
+        ("before the manifest", 10, 5),
         ("before renaming", 5, 0),
         ("before old ones go", 15, 15),
     ],
@@ -282,7 +300,7 @@ def test_a_killed_run_loses_only_the_work_since_its_last_checkpoint(folder, mome
     resumed = lnet.resume(folder / "b")
     assert_equal(weights(whole), weights(resumed))
     assert [e["step"] for e in steps_of(resumed)] == list(range(1, 21))
-    assert not list((folder / "b" / "checkpoints").glob("*.writing"))
+    assert not list((folder / "b" / "checkpoints").rglob("*.writing"))
 
 
 @pytest.mark.slow
@@ -307,13 +325,13 @@ def test_killed_at_random_moments(folder):
 
 
 def test_a_checkpoint_that_takes_longer_than_its_grace_is_said_once(folder, monkeypatch):
-    real_write = checkpoints.write_checkpoint
+    real_save = checkpoints.save_shard
 
     def slowly(*arguments):
         time.sleep(0.3)
-        real_write(*arguments)
+        return real_save(*arguments)
 
-    monkeypatch.setattr(checkpoints, "write_checkpoint", slowly)
+    monkeypatch.setattr(checkpoints, "save_shard", slowly)
     run = lnet.train(plan_of(folder, steps=9, checkpoint=3), directory=folder / "a", grace=0.2)
     (message,) = [event["message"] for event in run.events() if event["event"] == "warning"]
     assert re.fullmatch(
@@ -350,28 +368,28 @@ def test_a_gradient_that_is_not_finite_is_caught_too(folder):
 
 
 def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monkeypatch):
-    from lnet.runtime.store import checkpoints
+    real, failures = shards.write_flushed, []
 
-    real, failures = checkpoints.write_checkpoint, []
-
-    def full_at_five(path, state):
-        if state.step == 5:
-            failures.append(state.step)
+    def full_at_five(path, arrays, metadata):
+        if not failures:
+            failures.append(path)
+            path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
-        real(path, state)
+        return real(path, arrays, metadata)
 
-    monkeypatch.setattr(checkpoints, "write_checkpoint", full_at_five)
+    monkeypatch.setattr(shards, "write_flushed", full_at_five)
     run = lnet.train(plan_of(folder), directory=folder / "a")
-    assert failures == [5]
+    assert len(failures) == 1
+    assert not list(run.checkpoints.path.rglob("*.writing"))
     assert any("the checkpoint at step 5 could not be written" in e.get("message", "") for e in run.events())
     assert list(run.checkpoints.files()) == [15, 20]
 
 
 def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
-    def full(path, state):
+    def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lnet.runtime.store.checkpoints.write_checkpoint", full)
+    monkeypatch.setattr(shards, "write_flushed", full)
     with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
         lnet.train(plan_of(folder), directory=folder / "a")
 

@@ -47,9 +47,10 @@ def said_of(error, path, number):
 
 
 @failures
-def test_a_checkpoint_that_cannot_be_read_ends_every_command_and_changes_nothing(run, trained, fail):
+@pytest.mark.parametrize("part", ["manifest.json", "shard-0-*"])
+def test_a_checkpoint_that_cannot_be_read_ends_every_command_and_changes_nothing(run, trained, fail, part):
     newest = run.checkpoints.files()[20]
-    fail(newest)
+    fail(*newest.glob(part))
     before, log = all_files(run), (run.directory / "events.jsonl").read_bytes()
     lasting = ("resume", run.directory, "--steps", 25), ("report", run.directory)
     for command in (
@@ -85,8 +86,8 @@ def test_nor_does_one_that_this_user_may_not_open(run):
     assert said_of(done.stderr, newest, errno.EACCES)
     assert "Traceback" not in done.stderr
     assert [path.name for path in run.checkpoints.files().values()] == [
-        "step-00000015.safetensors",
-        "step-00000020.safetensors",
+        "step-00000015-3.shards",
+        "step-00000020-4.shards",
     ]
 
 
@@ -161,17 +162,19 @@ def test_a_folder_of_probes_that_this_user_may_not_look_into_is_not_empty(run):
 def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(run):
     """Neither at once nor when it is asked again; with a copy of one it goes on."""
     for path in run.checkpoints.files().values():
-        path.write_bytes(path.read_bytes()[:-1])
+        (shard,) = path.glob("shard-*")
+        shard.write_bytes(shard.read_bytes()[:-1])
     before = all_files(run)
     for _ in range(2):
         error = lnetc("resume", run.directory, "--steps", 25, status=3).stderr
         assert f"error E732: no checkpoint of '{run.directory}' is whole" in error
-        assert "the damaged checkpoint 'step-00000015.safetensors': it has" in error
+        assert "the damaged checkpoint 'step-00000015-3.shards': 'shard-0-" in error
+        assert " bytes, its header says " in error
         assert "= hint: put back a copy of a checkpoint" in error
     assert set(before) >= set(all_files(run)) - {(run.directory / ".lock").relative_to(run.directory)}
-    shutil.copy(
-        run.directory.parent / "whole" / "checkpoints" / "step-00000020.safetensors", run.checkpoints.path
-    )
+    name = "step-00000020-4.shards"
+    shutil.rmtree(run.checkpoints.path / name)
+    shutil.copytree(run.directory.parent / "whole" / "checkpoints" / name, run.checkpoints.path / name)
     assert "trained: " in lnetc("resume", run.directory).stdout
 
 
@@ -181,15 +184,15 @@ def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(run, gone):
         shutil.rmtree(run.checkpoints.path)
     else:
         for path in run.checkpoints.files().values():
-            path.unlink()
+            shutil.rmtree(path)
     error = lnetc("resume", run.directory, status=3).stderr
-    assert "= note: 'step-00000020.safetensors', which the log names, is missing" in error
+    assert "= note: 'step-00000020-4.shards', which the log names, is missing" in error
 
 
 def test_that_the_newest_is_missing_is_said(run):
-    run.checkpoints.files()[20].unlink()
+    shutil.rmtree(run.checkpoints.files()[20])
     output = lnetc("resume", run.directory).output
-    assert "the checkpoint 'step-00000020.safetensors', which the log names, is missing" in output
+    assert "the checkpoint 'step-00000020-4.shards', which the log names, is missing" in output
     assert run.network().params
 
 
@@ -202,7 +205,8 @@ def test_a_run_that_never_had_a_checkpoint_begins(run):
 
 def test_a_checkpoint_of_a_later_version_is_not_damaged(run):
     path = run.checkpoints.files()[20]
-    path.write_bytes(path.read_bytes().replace(b'"format": "1"', b'"format": "3"'))
+    manifest = path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": "2"', '"format": "3"'))
     error = lnetc("resume", run.directory, status=1).stderr
-    assert f"E742: the checkpoint '{path}' has format '3', and this program reads format '1'" in error
+    assert f"E742: the checkpoint '{path}' has format '3', and this program reads format '2'" in error
     assert path.exists()

@@ -32,9 +32,8 @@ from lnet.runtime.cluster.protocol.messages import ProcessExited
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
-from lnet.runtime.store.checkpoints import step_of
 from lnet.runtime.store.owner import EVERY, TakenOver
-from lnet.runtime.store.sharded import commit, opened
+from lnet.runtime.store.shards import opened
 
 from .roles import changes, in_words, lost_workers, with_short_names
 from .roles_plugin import counted
@@ -91,10 +90,10 @@ class CoordinatorPlugin(SchedulerPlugin):
             return None
         id, replicas = self.config.origin[0], self.config.spec.replicas
         found = opened(Path(self.config.origin[1]))
-        if isinstance(found, Path):
-            used = step_of(found) * replicas
-            return Manifest(id, "", step_of(found), (), (SlotRecord(0, ()),) * replicas, used, (), used)
-        manifest: Manifest = replace(unpack(found.manifest["manifest"], []), id=id)
+        if found.cluster is None:
+            used = found.step * replicas
+            return Manifest(id, "", found.step, (), (SlotRecord(0, ()),) * replicas, used, (), used)
+        manifest: Manifest = replace(unpack(found.cluster, []), id=id)
         return manifest if self.config.laid_out_as(found) else manifest.reshaped(replicas)
 
     @property
@@ -198,11 +197,9 @@ class CoordinatorPlugin(SchedulerPlugin):
             "layout": self.config.layout,
             "torn": manifest.torn,
         }
-        config, keep = self.config, self.config.plan.graph.training.keep
+        commit = self.config.checkpoints.commit
         try:
-            path = await asyncio.to_thread(
-                commit, config.checkpoints, config.owner, manifest.id, step, content, keep
-            )
+            path = await asyncio.to_thread(commit, self.config.owner, manifest.id, step, content)
         except TakenOver as error:
             self._give_way(error)
             return

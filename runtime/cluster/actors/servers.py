@@ -18,7 +18,7 @@ from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
 from lnet.runtime.store.checkpoint import certainly
 from lnet.runtime.store.owner import TakenOver
 from lnet.runtime.store.safetensors import Damaged
-from lnet.runtime.store.sharded import opened, read_regions, save_shard
+from lnet.runtime.store.shards import opened, save_shard
 
 from .numerics import Arrays, Server
 from .threads import Threads
@@ -69,13 +69,9 @@ class Servers:
             raise unreadable(path, error) from error
 
     def _loaded(self, server: Server, path: Path) -> Any:
-        shapes = {p.name: p.shape for p in self.config.plan.graph.parameters}
         found = opened(path)
-        files = [found] if isinstance(found, Path) else found.files
-        server.install(*read_regions(files, server.regions, shapes))
-        if isinstance(found, Path) or not self.config.laid_out_as(found):
-            return None
-        return unpack(found.note(server.shard), [])
+        server.install(*found.read(server.regions, self.config.checkpoints.shapes))
+        return unpack(found.note(server.shard), []) if self.config.laid_out_as(found) else None
 
     def _load_snapshot(self, load: do.LoadSnapshot) -> None:
         server = self._server(load.role)
@@ -120,7 +116,7 @@ class Servers:
         def write(params: Arrays, update: Arrays) -> None:
             try:
                 digest = save_shard(
-                    config.checkpoints,
+                    config.checkpoints.path,
                     config.owner,
                     save.id,
                     role.index,

@@ -34,7 +34,7 @@ from lnet.runtime.cluster.transport import connection, outbox, parcels
 from lnet.runtime.cluster.transport.connect import workers_of
 from lnet.runtime.cluster.transport.outbox import DELIVER
 from lnet.runtime.store.owner import owner_of
-from lnet.runtime.store.sharded import aside
+from lnet.runtime.store.shards import aside
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,6 @@ from processes import PROGRAM, Watching, cluster, images, separate_processes
 
 import lnet
 from lnet.runtime.cluster import launch
-from lnet.runtime.cluster.actors import coordinator_plugin
 from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.launch import TIMES
@@ -31,7 +30,7 @@ SHORTENED = replace(
 COMMAND = """
 import json, sys
 from dataclasses import replace
-from lnet.runtime.cluster import coordinator_plugin, launch
+from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.protocol.spec import Times
 times, no_worker_timeout = json.loads(sys.argv.pop(1))
 launch.TIMES, config = Times(**times), launch._config
@@ -112,7 +111,7 @@ def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
             woken.append(written(run) == before)
 
         place, name = (
-            (coordinator_plugin, "commit") if then == "cluster" else (checkpoints, "write_checkpoint")
+            (checkpoints.CheckpointFolder, "commit") if then == "cluster" else (checkpoints, "save_shard")
         )
         monkeypatch.setattr(place, name, once(getattr(place, name), wake, woken))
         watching = Watching(until=lambda: woken and len(watching.logged("checkpoint")) > 1)

@@ -1,0 +1,253 @@
+"""Checkpoints on the disk: folders of shards, from which any part of the network can be read.
+
+    step-00000500-7.shards/             the state after 500 steps, checkpoint number 7 of the run
+        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies
+        shard-1-93ab....safetensors
+        manifest.json                   which files count, by digest. In place before the folder is renamed
+
+Each shard holds what one tile's server had; a process that trains alone writes one shard, which holds all. So a run goes
+on with any number of tiles, from any number of tiles. The file of version 0.1 is read as one shard (version_0_1.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lnet.compiler.core.shapes import Interval, Region, Size, whole
+from lnet.dsl.diagnostics import refused
+
+from . import version_0_1
+from .checkpoint import check_format
+from .owner import Owner
+from .safetensors import Array, Damaged, open_arrays, write_flushed
+
+FORMAT = "2"
+SUFFIX = ".shards"
+ASIDE = ".writing"
+MANIFEST = "manifest.json"
+Arrays = Mapping[str, Any]
+Regions = Mapping[str, Region | None]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A checkpoint on the disk: its shards, in their order.
+
+    `torn` as in `Checkpoint`; `cluster` is what a cluster's coordinator keeps in it and `layout` how that run was cut,
+    None for one process.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    torn: int = 0
+    layout: Any = None
+    cluster: Any = None
+
+    @property
+    def step(self) -> int:
+        return step_of(self.path)
+
+    def read(self, regions: Regions, shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return parameters and optimiser state at regions of positions (None: all), whatever shards they lie in.
+
+        `shapes` are those of the network's whole parameters. Numbers of an optimiser's state that belong to no parameter,
+        such as a count of updates, are the largest of any shard. Raises `Damaged`, `LnetError` if the checkpoint is of
+        another network, and OSError.
+        """
+        into: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        filled: dict[str, int] = {}
+        found = set()
+        for path in self.files:
+            for key, array, place in _checked(path):
+                kind, _, name = key.partition("/")
+                of = _parameter(key)
+                found.add(of)
+                if not of:
+                    into[kind][name] = np.maximum(into[kind].get(name, array), array)
+                elif of in regions and of in shapes:
+                    copied = _copy(into[kind], name, array, place, regions[of], shapes[of])
+                    filled[key] = filled.get(key, 0) + copied
+        if found - {""} != set(shapes):
+            raise refused("E742", f"the checkpoint '{self.path}' is of another network")
+        _check_complete(into, filled)
+        return into["params"], into["update"]
+
+    def check(self) -> None:
+        """Raise `Damaged` if a shard is not as it was written, and OSError."""
+        for path in self.files:
+            for _ in _checked(path):
+                pass
+
+    def note(self, shard: int) -> Any:
+        """Return what was noted in a shard; raises `Damaged`, and OSError."""
+        path = self.files[shard]
+        with open_arrays(path) as file:
+            try:
+                return json.loads(file.metadata["note"])
+            except (KeyError, ValueError) as error:
+                raise Damaged(f"'{path.name}' has no note: {error!r}") from error
+
+
+def opened(path: Path) -> StoredCheckpoint:
+    """Open a checkpoint; raises `Damaged`, `LnetError` for one of another version, and OSError."""
+    if path.name.endswith(version_0_1.SUFFIX):
+        return StoredCheckpoint(path, (path,))
+    data = (path / MANIFEST).read_bytes()
+    try:
+        manifest = json.loads(data)
+        check_format(path, manifest["format"], FORMAT)
+        files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
+        layout, cluster = manifest.get("layout"), manifest.get("manifest")
+        return StoredCheckpoint(path, files, int(manifest["torn"]), layout, cluster)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"'{MANIFEST}' cannot be read: {error!r}") from error
+
+
+def step_of(path: Path) -> int:
+    """Return the step that a checkpoint's name says; raises ValueError."""
+    return _numbers(path)[0]
+
+
+def number_of(path: Path) -> int:
+    """Return which checkpoint of its run one is, by its name, 0 for one of version 0.1; raises ValueError."""
+    return _numbers(path)[1]
+
+
+def _numbers(path: Path) -> tuple[int, int]:
+    step, _, number = path.name.removeprefix("step-").partition(".")[0].partition("-")
+    return int(step), int(number or 0)
+
+
+def _file_name(shard: int, digest: str) -> str:
+    return f"shard-{shard}-{digest[:16]}.safetensors"
+
+
+def aside(folder: Path, owner: Owner | None, number: int) -> Path:
+    """Return where the shards of an owner's checkpoint are gathered until it is committed."""
+    return folder / f".{number}{'' if owner is None else '-' + owner.short}{ASIDE}"
+
+
+def save_shard(
+    folder: Path,
+    owner: Owner | None,
+    number: int,
+    shard: int,
+    regions: Regions,
+    params: Arrays,
+    update: Arrays,
+    note: Any = None,
+) -> str:
+    """Write what a server holds aside, with a note in plain data, and return its digest.
+
+    Raises OSError, and `TakenOver` if the run has another owner by now.
+    """
+    if owner is not None:
+        owner.check()
+    into = aside(folder, owner, number)
+    into.mkdir(parents=True, exist_ok=True)
+    arrays = {f"params/{name}": np.asarray(array) for name, array in params.items()}
+    arrays |= {f"update/{name}": np.asarray(array) for name, array in update.items()}
+    places = {name: _place(regions[name]) for name in params}
+    temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
+    try:
+        digest = write_flushed(temporary, arrays, {"places": json.dumps(places), "note": json.dumps(note)})
+        os.replace(temporary, into / _file_name(shard, digest))
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest
+
+
+def drop(path: Path) -> None:
+    """Remove a folder, at once for whoever reads it; what cannot be removed stays."""
+    gone = path.with_name(f".{path.name}-{secrets.token_hex(4)}{ASIDE}")
+    with suppress(OSError):
+        os.replace(path, gone)
+        shutil.rmtree(gone)
+
+
+def _checked(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
+    """Yield a shard's arrays, and where they lie in the whole; raises `Damaged`, at the end at the latest, and OSError."""
+    try:
+        yield from _arrays(path)
+    except Damaged as error:
+        raise Damaged(f"'{path.name}': {error}") from error
+
+
+def _arrays(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
+    if not path.name.startswith("shard-"):
+        yield from ((key, array, None) for key, array in version_0_1.checked_arrays(path))
+        return
+    with open_arrays(path) as file:
+        try:
+            places = {name: _region(at) for name, at in json.loads(file.metadata["places"]).items()}
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise Damaged(f"it does not say where its arrays lie: {error!r}") from error
+        for key, array in file.checked_arrays(path.stem.split("-")[2]):
+            yield key, array, places.get(_parameter(key))
+
+
+def _parameter(key: str) -> str:
+    """Return the parameter that an array is, or is the state of: '' for state that belongs to none."""
+    kind, _, name = key.partition("/")
+    return name if kind == "params" else name.partition("/")[2]
+
+
+def _copy(
+    into: dict[str, Any],
+    name: str,
+    array: Array,
+    place: Region | None,
+    wanted: Region | None,
+    shape: tuple[int, ...],
+) -> int:
+    """Copy what a shard has of a wanted region; return how many positions that were."""
+    if place is None and wanted is None:
+        into[name] = array
+        return 1
+    try:
+        everything = whole(Size(shape[0], shape[1]))
+        place, target = place or everything, wanted or everything
+        if name not in into:
+            into[name] = np.empty((target.size.rows, target.size.columns, *array.shape[2:]), array.dtype)
+        both = place.intersect(target)
+        into[name][_slices(both.within(target))] = array[_slices(both.within(place))]
+    except (ValueError, IndexError) as error:
+        raise Damaged(f"'{name}' does not fit into its place: {error}") from error
+    return both.area
+
+
+def _check_complete(into: Mapping[str, Arrays], filled: Mapping[str, int]) -> None:
+    for key, count in filled.items():
+        kind, _, name = key.partition("/")
+        array = into[kind][name]
+        if count != 1 and count != array.shape[0] * array.shape[1]:
+            raise Damaged(f"part of '{key}' is missing")
+
+
+def _slices(region: Region) -> tuple[slice, slice]:
+    return (
+        slice(region.rows.start, region.rows.stop),
+        slice(region.columns.start, region.columns.stop),
+    )
+
+
+def _place(region: Region | None) -> list[int] | None:
+    if region is None:
+        return None
+    return [region.rows.start, region.rows.stop, region.columns.start, region.columns.stop]
+
+
+def _region(place: list[int] | None) -> Region | None:
+    return None if place is None else Region(Interval(*place[:2]), Interval(*place[2:]))
