@@ -34,8 +34,8 @@ from lnet.dsl.source import Source
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.protocol.spec import Durability
 from lnet.runtime.cluster.transport.connect import LOCAL, connected
-from lnet.runtime.process.progress import Silent
 from lnet.runtime.store.run import Run
+from lnet.runtime.training.progress import Silent
 
 WARM = 4
 """Steps at the beginning of a run that compile and are not counted; so many before its end processor time is read: after
@@ -70,10 +70,10 @@ class Measured:
     processors: list[float] = field(default_factory=list)
 
     def add(self, run: Run, processors: Processors) -> None:
-        events = [event for event in run.events() if event["event"] == "step"]
-        self.steps += [event["seconds"] for event in events[WARM:]]
-        self.waits += [event["waited"] for event in events[WARM:]]
-        self.walls += np.diff([event["time"] for event in events[WARM - 1 :]]).tolist()
+        events = [event for event in run.events() if event.name == "step"]
+        self.steps += [event.seconds for event in events[WARM:]]
+        self.waits += [event.waited for event in events[WARM:]]
+        self.walls += np.diff([event.time for event in events[WARM - 1 :]]).tolist()
         self.processors.append(processors.seconds)
 
 

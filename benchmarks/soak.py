@@ -31,7 +31,7 @@ def main() -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(folder) / "compiled")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # workers that come back start at once
         soaked = soak(Path(folder) / "run", asked.calm, 60 * asked.minutes, asked.seed, asked.staleness)
-        end = soaked.run.events()[-1]["event"]
+        end = soaked.run.events()[-1].name
     kinds = ", ".join(f"{kind} {count}" for kind, count in soaked.strikes.most_common())
     print(f"{asked.minutes:g} minutes, seed {asked.seed}: {sum(soaked.strikes.values())} strikes ({kinds})")
     print(

@@ -56,16 +56,16 @@ def line(plan: Plan) -> str:
     tiles = plan.partition.tiles
     with connected(LOCAL, plan) as client, durable("single"), tempfile.TemporaryDirectory() as folder:
         run = lnet.train(plan, images(), directory=Path(folder) / "run", client=client)
-        events = [event for event in run.events() if event["event"] == "step"]
+        events = [event for event in run.events() if event.name == "step"]
         alone = messages_alone(client, plan)
-    (sent,) = {event["bytes"] for event in events}
+    (sent,) = {event.bytes for event in events}
     predicted, bound = bytes_of(plan)
     if sent != predicted:
         raise SystemExit(f"{tiles}: {sent:,} bytes were sent, and the plan says {predicted:,}")
     events = events[WARM:]
-    wall = float(np.median(np.diff([event["time"] for event in events])))
+    wall = float(np.median(np.diff([event.time for event in events])))
     seconds, waited = (float(np.median([event[key] for event in events])) for key in ("seconds", "waited"))
-    kernels = float(np.median([event["seconds"] - event["waited"] for event in events]))
+    kernels = float(np.median([event.seconds - event.waited for event in events]))
     times = "".join(f"{value:9.3f}" for value in (wall, seconds, kernels, waited, alone))
     return f"  {tiles!s:8}{times}{sent:14,}{predicted:14,}{bound:14,.0f}"
 

@@ -27,17 +27,18 @@ from .engine.network import initial_params
 from .engine.rounding import FLOAT32, WIRES
 from .engine.updates import named_state, state_from_names, update_rule
 from .process.cache import keep_programs
-from .process.logged import Logged
-from .process.progress import Reporter, Silent
 from .process.stopping import GRACE, Interrupted, Stop, stopping
 from .store.checkpoint import Checkpoint
-from .store.events import EventLog
+from .store.events import Warned
+from .store.log import EventLog
 from .store.owner import new_token, own
 from .store.run import MOVED, Run, create_run, locked, next_directory, open_run
+from .training.logged import Logged
 from .training.memory import memory_left
+from .training.progress import Reporter, Silent
 from .training.provenance import accept, compared, keep_inventory, remembered
 from .training.start import check_learns, frozen, start_from
-from .training.trainer import Params, Trainer
+from .training.trainer import Params, Trainer, data_found
 from .training.tune import choices_data, kept
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
         for note in notes:
-            log.add("warning", message=note)
+            log.add(Warned(note))
             reporter.said(note)
     finally:
         log.close()
@@ -247,7 +248,7 @@ def _train_on(
     """Train on a cluster; images that were given as an array are put where its workers can read them."""
     from .cluster.launch import train_on
 
-    about = samples.contents.event(run.plan, len(run.plan.placement.tiles))
+    about = data_found(samples, run.plan, len(run.plan.placement.tiles))
     array = None if given is None else given.keep(run.directory)
     if not train_on(client, run, reporter, stop, samples, array, resumed, about):
         raise Interrupted(run.directory, run.checkpoints.files(), saved=True)

@@ -13,26 +13,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lnet.compiler.core.arguments import signature
+from lnet.compiler.core.codec import Codec, Malformed
+from lnet.compiler.core.layer import Op
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import TERMS, Term
+from lnet.compiler.ops import OPS
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import load_plugins
 from lnet.compiler.plugins.registry import lacking
-from lnet.compiler.rules import RULES
+from lnet.compiler.rules import RULES, Update
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
-from .codec import Malformed, decode, encode
 from .explain import explain_text
 
 FORMAT = 5
 OLDER = (3, 4)
 """In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; in both an update
 rule had the numbers of all rules."""
+
+CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES})
 
 
 class ReplicaTile(NamedTuple):
@@ -80,7 +85,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in the plan."""
-        return _digest(encode(self))
+        return _digest(CODEC.encode(self))
 
     def line(self, span: Span) -> int:
         """Return the line of the `.lnet` file that something came from."""
@@ -132,7 +137,7 @@ class Plan:
                 "lnet plan": FORMAT,
                 "digest": self.digest,
                 "source digest": self.source_digest,
-                "plan": encode(self),
+                "plan": CODEC.encode(self),
             }
         )
 
@@ -171,7 +176,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     try:
         converted = _converted(found, data["lnet plan"])
         _check_plugins(name, converted)
-        plan = decode(Plan, converted)
+        plan = CODEC.decode(Plan, converted, "plan")
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     if _digest(found) != data.get("digest"):
@@ -183,7 +188,7 @@ def _check_plugins(name: str, data: Any) -> None:
     """Raise `LnetError` if a plan needs plug-ins that this process does not have as they were."""
     load_plugins()
     folder = Path(name).parent / "plugins"
-    needed = decode(
+    needed = CODEC.decode(
         tuple[Plugin, ...], data.get("plugins") if isinstance(data, dict) else None, "plan.plugins"
     )
     notes = [*lacking(needed)]

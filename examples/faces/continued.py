@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lnet
-from lnet.runtime.process.progress import Reporter
+from lnet.runtime.training.progress import Reporter
 
 
 def found(directory: Path, reporter: Reporter) -> lnet.Run | None:
@@ -13,6 +13,6 @@ def found(directory: Path, reporter: Reporter) -> lnet.Run | None:
     if not (directory / "run.json").exists():
         return None
     run = lnet.open_run(directory)
-    if not any(event["event"] == "done" for event in run.events()[-1:]):
+    if not any(event.name == "done" for event in run.events()[-1:]):
         lnet.resume(directory, reporter=reporter)
     return run

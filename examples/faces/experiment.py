@@ -197,7 +197,7 @@ def provenance(runs: dict[str, list[lnet.Run]]) -> str:
     newest, (first, *_) = next(iter(infos.values())), runs.values()
     machine, versions = newest["machine"], newest["versions"]
     seen = ", ".join(f"{name}: {info['data']['images']:,}" for name, info in infos.items())
-    seconds = sum(event["seconds"] for event in first[0].events() if event["event"] == "step")
+    seconds = sum(event.seconds for event in first[0].events() if event.name == "step")
     training = first[0].plan.graph.training
     return (
         f"`{shlex.join(['python', *sys.argv])}`\n\n"

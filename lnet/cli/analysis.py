@@ -103,9 +103,9 @@ def probe(
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
     sources and tested on the other.
     """
-    from lnet.compiler.plan.codec import encode
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
+    from lnet.runtime.analysis.probe.result import CODEC
 
     if no_baselines and (templates is not None or data is not None):
         unused = "--templates" if templates is not None else "--data"
@@ -127,7 +127,7 @@ def probe(
             data=data,
             client=client,
         )
-    click.echo(json.dumps(encode(found), indent=2) if as_json else probe_text(found, terminal_width()))
+    click.echo(json.dumps(CODEC.encode(found), indent=2) if as_json else probe_text(found, terminal_width()))
     kept = save_probe(run, found, free_name(run, found))
     if not as_json:
         click.echo(str(kept))

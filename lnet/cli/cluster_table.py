@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from lnet.runtime.cluster.clock import now as present
 from lnet.runtime.cluster.monitor.view import ClusterView, ReplicaView, ShardView, rate
-from lnet.runtime.process.progress import losses_within
+from lnet.runtime.store.events import Event
+from lnet.runtime.training.progress import losses_within
 
 STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waiting": "yellow"}
 
@@ -34,7 +34,7 @@ class LiveTable:
             self._view.step, self._view.steps = step, steps
         self._live.start(refresh=True)
 
-    def happened(self, event: Mapping[str, Any]) -> None:
+    def happened(self, event: Event) -> None:
         with self._lock:
             self._view.take(event, present())
 

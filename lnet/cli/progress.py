@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -17,7 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lnet.runtime.process.progress import Reporter, losses_within, progress
+from lnet.runtime.store.events import Event
+from lnet.runtime.training.progress import Reporter, losses_within, progress
 
 from .cluster_table import LiveTable
 
@@ -42,7 +42,7 @@ class Lines:
     def said(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
-    def happened(self, event: Mapping[str, Any]) -> None:
+    def happened(self, event: Event) -> None:
         pass
 
     def finished(self) -> None:
@@ -86,7 +86,7 @@ class Bar:
     def said(self, message: str) -> None:
         self._progress.console.print(message, highlight=False, markup=False)
 
-    def happened(self, event: Mapping[str, Any]) -> None:
+    def happened(self, event: Event) -> None:
         pass
 
     def finished(self) -> None:

@@ -5,24 +5,39 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from distributed import Client
 
+from lnet.compiler.core.codec import Malformed
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.in_memory import is_prepared
 from lnet.runtime.engine.rounding import FLOAT32
-from lnet.runtime.process.progress import Reporter
 from lnet.runtime.process.stopping import Stop
-from lnet.runtime.store.events import EventLog
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    ClusterBegun,
+    Completed,
+    DataFound,
+    Event,
+    Failed,
+    LeftOut,
+    LogEvent,
+    Resumed,
+    RolledBack,
+    RunInterrupted,
+    Started,
+    Warned,
+)
+from lnet.runtime.store.log import EventLog
 from lnet.runtime.store.owner import TakenOver, new_token, own
 from lnet.runtime.store.run import Run
 from lnet.runtime.store.shards import number_of
 from lnet.runtime.training.failure import explain_divergence
+from lnet.runtime.training.progress import Reporter
 from lnet.runtime.training.provenance import expected
 
 from .actors.coordinator_plugin import CoordinatorPlugin
@@ -36,11 +51,22 @@ from .monitor.steps import Steps
 from .monitor.web import page_address
 from .names import topic
 from .protocol.spec import Times
+from .published import (
+    ImagesDiffer,
+    Published,
+    RunDeserted,
+    RunFinished,
+    RunHopeless,
+    RunTakenOver,
+    TileComputed,
+    TileDiverged,
+    WorkerFailed,
+    as_worker,
+    published,
+)
 from .transport.connect import workers_of
 from .transport.connection import Connection, go_on, hush, lost, reached
 from .transport.witness import Witness
-
-Event = dict[str, Any]
 
 TIMES = Times(heartbeat_interval=0.5, failure_timeout=6.0, lease=4.0, retry=3.0, grace_period=20.0)
 """A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
@@ -59,7 +85,7 @@ def train_on(
     samples: Dataset,
     array: Path | None,
     resumed: bool,
-    data: Event,
+    data: DataFound,
 ) -> bool:
     """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
 
@@ -90,7 +116,7 @@ def train_on(
                 reporter.said(f"to watch it: {page}")
             following.follow(events, stop, connection)
     except KeyboardInterrupt:
-        log.add("interrupted", step=following.step)
+        log.add(RunInterrupted(following.step))
         raise
     finally:
         following.keep_checksums()
@@ -137,10 +163,17 @@ def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
 
 
 @contextmanager
-def _published(client: Client, config: RunConfig) -> Iterator[queue.Queue[Event]]:
-    """Give the events of a run as they are published."""
-    events: queue.Queue[Event] = queue.Queue()
-    client.subscribe_topic(topic(config.run), lambda stamped: events.put(stamped[1]))
+def _published(client: Client, config: RunConfig) -> Iterator[queue.Queue[Published]]:
+    """Give the events of a run as they are published; the scheduler refuses and counts what is none."""
+    events: queue.Queue[Published] = queue.Queue()
+
+    def take(stamped: tuple[float, object]) -> None:
+        with suppress(Malformed):
+            found = published(stamped[1])
+            if found is not None:
+                events.put(found)
+
+    client.subscribe_topic(topic(config.run), take)
     try:
         yield events
     finally:
@@ -203,18 +236,18 @@ class _Following:
         """Steps of the run: each is one of every replica."""
         return self.steps.done // self.config.spec.replicas
 
-    def begin(self, log: EventRecorder, client: Client, resumed: bool, data: Event) -> None:
+    def begin(self, log: EventRecorder, client: Client, resumed: bool, data: DataFound) -> None:
         """Log how the run begins."""
         self.log = log
         training = self.run.plan.graph.training
         if resumed:
-            log.add("resume", step=self.step, torn=self.config.torn)
+            log.add(Resumed(self.step, self.config.torn))
         else:
-            log.add("start", steps=training.steps, images=self.run.info["data"]["images"], **self.run.info)
-        log.add("data", **data)
-        self.reporter.said(data["message"])
-        log.add(
-            "cluster",
+            info = self.run.info
+            log.add(Started(steps=training.steps, images=info["data"]["images"], **info))
+        log.add(data)
+        self.reporter.said(data.message)
+        begun = ClusterBegun(
             scheduler=client.scheduler_info(n_workers=0)["address"],
             workers=self.config.workers,
             replicas=self.config.spec.replicas,
@@ -222,13 +255,14 @@ class _Following:
             durability=self.config.durability,
             wire=self.config.wire,
         )
+        log.add(begun)
         self.reporter.started(self.steps.done, self.config.spec.batches)
 
     def awaited(self) -> str | None:
         """Return the checkpoint that a stop waits for; None without a step to save."""
         return "a checkpoint" if self.steps.done > self.config.begun_at else None
 
-    def follow(self, events: queue.Queue[Event], stop: Stop, connection: Connection) -> None:
+    def follow(self, events: queue.Queue[Published], stop: Stop, connection: Connection) -> None:
         """Take events until the run has ended; ask for its end when it is to stop.
 
         Raises `LnetError` if the cluster is lost, or something fails on it that ends the run.
@@ -251,86 +285,99 @@ class _Following:
         try:
             connection.check()
         except LnetError as error:
-            self.log.add("failed", step=self.step, message=error.diagnostics[0].message)
+            self.log.add(Failed(self.step, error.diagnostics[0].message))
             raise
 
-    def _take(self, event: Event) -> bool:
+    def _take(self, found: Published) -> bool:
         """Log an event; return whether it was the last."""
+        event = found.event
         self.log.heard(event)
-        details = {key: value for key, value in event.items() if key != "event"}
-        match event["event"]:
-            case "tile":
-                self._tile(event)
-            case "update" | "opening":
-                pass
-            case "other images":
-                raise self._ended(self.seen.explain(event, self.run.plan.graph.training.batch))
-            case "left out":
-                self._leave_out(event, details)
-            case "finished":
-                self._finished(details)
+        match event:
+            case TileComputed():
+                self._tile(event, found.place)
+            case RunFinished():
+                self._finished(event)
                 return True
-            case "failure":
-                self.log.add("failed", step=self.step, **details)
-                code = details.get("code", "E762")
-                raise refused(
-                    code if code.startswith("E73") else "E762",
-                    f"a worker failed: {details['message']}",
-                    *details.get("notes", ()),
-                    f"it was '{details['place']}'",
-                )
-            case "diverged":
-                diverged = explain_divergence(self.run.plan, event)
-                self.log.add("failed", step=self.step, message=str(diverged))
-                raise diverged
-            case "taken over":
-                raise TakenOver(self.run.directory, details["by"])
-            case "deserted":
-                self.log.add("failed", step=self.step, **details)
-                notes = [*self.left_out, *details["lost"]]
-                error = refused if self.left_out else lost
-                raise error("E761", details["message"], *notes[:SHOWN], hint=go_on(self.run))
-            case "hopeless":
-                hopeless = self._hopeless(details)
-                self.log.add("failed", step=self.step, message=str(hopeless))
-                raise hopeless
-            case "warning" if details["message"] in self.warned:
+            case LeftOut():
+                self._leave_out(event, found)
+            case Warned() if event.message in self.warned:
                 pass  # several replicas met it
-            case kind:
-                self.log.add(kind, **details)
-                self.warned.update([details["message"]] if kind == "warning" else [])
-                if kind == "checkpoint":
-                    self.keep_checksums()
-                if kind == "rollback":
-                    self.steps.go_back(details["step"])
-                if "message" in details:
-                    self.reporter.said(details["message"])
+            case LogEvent():
+                self._log(event)
+            case _:
+                self._check_end(event, found.place)
         return False
 
-    def _hopeless(self, details: Event) -> LnetError:
+    def _log(self, event: LogEvent) -> None:
+        self.log.add(event)
+        match event:
+            case Warned():
+                self.warned.add(event.message)
+            case CheckpointWritten():
+                self.keep_checksums()
+            case RolledBack():
+                self.steps.go_back(event.step)
+        if event.text is not None:
+            self.reporter.said(event.text)
+
+    def _check_end(self, event: Event, place: str) -> None:
+        """Raise the `LnetError` that an event ends the run with, if it does."""
+        match event:
+            case ImagesDiffer():
+                raise self._ended(self.seen.explain(event, place, self.run.plan.graph.training.batch))
+            case WorkerFailed():
+                self.log.add(
+                    Failed(
+                        self.step,
+                        event.message,
+                        code=event.code,
+                        notes=event.notes,
+                        kind=event.kind,
+                        worker=as_worker(place),
+                    )
+                )
+                raise self._failed(event, place)
+            case TileDiverged():
+                where = f"step {event.step:,} of replica {event.replica}, tile {event.tile}"
+                raise self._ended(explain_divergence(self.run.plan, where, event.objectives, event.gradients))
+            case RunTakenOver():
+                raise TakenOver(self.run.directory, event.by)
+            case RunDeserted():
+                self.log.add(Failed(self.step, event.message, lost=event.lost))
+                notes = [*self.left_out, *event.lost]
+                error = refused if self.left_out else lost
+                raise error("E761", event.message, *notes[:SHOWN], hint=go_on(self.run))
+            case RunHopeless():
+                raise self._ended(self._hopeless(event))
+
+    def _failed(self, event: WorkerFailed, place: str) -> LnetError:
+        code = event.code if event.code is not None and event.code.startswith("E73") else "E762"
+        return refused(code, f"a worker failed: {event.message}", *(event.notes or ()), f"it was '{place}'")
+
+    def _hopeless(self, event: RunHopeless) -> LnetError:
         message = (
             f"workers end again and again, and no step is finished: "
-            f"{details['processes']:,} processes in {details['seconds']:,} seconds"
+            f"{event.processes:,} processes in {event.seconds:,} seconds"
         )
-        if details["rollbacks"]:
-            message += f"; {details['rollbacks']:,} times all steps since the last checkpoint were lost"
-        lost, more = details["lost"][:SHOWN], len(details["lost"]) - SHOWN
+        if event.rollbacks:
+            message += f"; {event.rollbacks:,} times all steps since the last checkpoint were lost"
+        lost, more = event.lost[:SHOWN], len(event.lost) - SHOWN
         notes = [*lost, *([f"and {more:,} more workers"] if more > 0 else [])]
-        hint = MEMORY_HINT if details["memory"] else "find out why they end: what they print says more"
+        hint = MEMORY_HINT if event.memory else "find out why they end: what they print says more"
         return refused("E764", message, *notes, hint=f"{hint}; then {go_on(self.run)}")
 
     def _ended(self, error: LnetError) -> LnetError:
-        self.log.add("failed", step=self.step, message=str(error))
+        self.log.add(Failed(self.step, str(error)))
         return error
 
-    def _leave_out(self, event: Event, details: Event) -> None:
+    def _leave_out(self, event: LeftOut, found: Published) -> None:
         """Say which worker does not take part; raises `LnetError` if it is missing from the beginning."""
-        self.log.add("left out", **details)
-        if "versions" in details:
-            self.left_out.append(f"{details['worker']} has other versions: {details['versions']}")
+        self.log.add(event)
+        if event.versions is not None:
+            self.left_out.append(f"{found.address} has other versions: {event.versions}")
             return
-        name = f"{details['place']} ({details['worker']})"
-        reasons = [details["message"], *details["notes"]]
+        name = f"{found.place} ({found.address})"
+        reasons = [event.text or "", *(event.notes or ())]
         if self.begun:
             self.left_out.append(f"{name} is left out: {'; '.join(reasons)}")
             self.reporter.said(self.left_out[-1])
@@ -345,24 +392,24 @@ class _Following:
         except OSError as error:
             self.reporter.said(f"checksums of images could not be kept: {error}")
 
-    def _tile(self, event: Event) -> None:
+    def _tile(self, tile: TileComputed, place: str) -> None:
         self.begun = True
-        differs = self.seen.take(event)
+        differs = self.seen.take(tile, place)
         if differs is not None:
             raise self._ended(differs)
-        step = self.steps.take(event)
+        step = self.steps.take(tile)
         if step is None:
             return
-        self.log.add(**step)
+        self.log.add(step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        images = (step["step"] - self.config.begun_at) * self.run.plan.graph.training.batch
-        self.reporter.stepped(step["step"], step["objectives"] | step["accuracies"], images / elapsed)
+        images = (step.step - self.config.begun_at) * self.run.plan.graph.training.batch
+        self.reporter.stepped(step.step, {**step.objectives, **step.accuracies}, images / elapsed)
 
-    def _finished(self, details: Event) -> None:
-        step = self.run.plan.graph.training.steps if details["complete"] else self.step
+    def _finished(self, event: RunFinished) -> None:
+        step = self.run.plan.graph.training.steps if event.complete else self.step
         self.log.add_ages()
-        if not details["written"]:
-            self.log.add("failed", step=step, message="the last checkpoint could not be written")
+        if not event.written:
+            self.log.add(Failed(step, "the last checkpoint could not be written"))
             raise refused("E731", f"the last checkpoint, at step {step:,}, could not be written")
-        self.complete = details["complete"]
-        self.log.add("done" if self.complete else "interrupted", step=step)
+        self.complete = event.complete
+        self.log.add(Completed(step) if self.complete else RunInterrupted(step))

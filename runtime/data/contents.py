@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lnet.compiler.plan.plan import Plan
 
@@ -29,18 +28,12 @@ class Contents:
     ignored: Mapping[str, int] = field(default_factory=dict)
     excluded: int = 0
 
-    def event(self, plan: Plan, replicas: int = 1) -> dict[str, Any]:
-        """Return the event about the data; its `message` is the sentence."""
+    def sentence(self, plan: Plan, replicas: int = 1) -> str:
+        """Return what a plan trains on, and how often it passes over it."""
         training = plan.graph.training
         each = f"{training.batch:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
         passes = _passes(training.batch * training.steps * replicas / self.count)
-        return {
-            "message": f"{Path(plan.source_name).name}: {self}, {each}, {passes}",
-            "path": self.path,
-            "sources": dict(self.sources),
-            "ignored": dict(self.ignored),
-            "excluded": self.excluded,
-        }
+        return f"{Path(plan.source_name).name}: {self}, {each}, {passes}"
 
     def __str__(self) -> str:
         place = "in memory" if self.path is None else f"in '{self.path}'"

@@ -1,1 +1,1 @@
-"""What concerns the process as such: signals, limits of memory, caches, progress."""
+"""What concerns the process as such: signals, limits of memory, caches."""

@@ -1,165 +1,401 @@
-"""The log of a run, `events.jsonl`: one JSON object a line, each with `event` and `time` (seconds since 1970).
+"""The kinds of events in the log of a run: the classes of `LogEvent`. log.py writes and reads them.
 
-    start        steps, images in the data, and all that run.json has
-    data         message (a sentence on all that follows and on passes over the data), path (none: an array), sources
-                 {folder, file, archive, array file or video: how many}, ignored {suffix: files that are no images},
-                 excluded (images)
-    step         step (updates done), images (seen), loss, terms {path: value}, objectives {path: sum of its terms},
-                 accuracies {"path top-1": share of the images},
-                 seconds (of the step), waited (for data)
-    checkpoint   step, file
-    warning      message
-    resume       step, torn (updates after it that are in some arrays of the checkpoint and not in others)
-    interrupted  step
-    failed       step, message
-    done         step
-
-A run on a cluster has these, too; replicas, tiles and shards are numbers, workers go by the names that people gave them:
-
-    cluster      scheduler, workers, replicas, tiles, durability, wire: a process begins to train on a cluster
-    step         replica, generation (of its tiles), bytes (that its tiles sent each other), traffic (to and from
-                 servers elsewhere since the step before), slowest {tile, seconds, waited, exchanged (of these, for
-                 other tiles)}: the tile that waited least for the others; `step` counts those of all replicas,
-                 `seconds` and `waited` are the longest of any tile
-    roles        replicas [{state, workers (by tile), generation}], shards [{primary, standby, ready, term}], workers:
-                 logged whenever they change. States: waiting, starting, warming up, computing, lapsed, done
-    promoted     shard, worker, term: a standby took the place of a lost primary
-    worker lost  worker, replicas [{replica, tiles, acknowledged, steps, updates}], primaries, standbys (shards): what it
-                 played; updates below `acknowledged` are safe, `steps` (of tiles) were computed for `updates` above
-    repaired     worker, replica, still: the replica takes steps again; the longest time between two of them since then
-    worker left  worker: it was drained
-    lost         shard, checkpoint (that it goes on from), updates: acknowledged ones that no server held any more
-    rollback     shard, checkpoint, step, reached: synchronous steps that are computed again
-    lapsed       replica, batches (how many it gives back): no worker has room for its lost tiles
-    torn         replica, number: an update that some shards had taken when it lost a tile, and others took later
-    ages         ages {age: updates}, replicas [{age: updates}]: how many updates were taken between an update's fetch
-                 and itself, counted at every shard since the process began
-    refused      worker (none: the scheduler), reason, count: messages not taken; the 1st, 2nd, 4th, 8th, ... is logged
-    ended        worker, cause, message: a process of a worker ended, as its nanny or it itself says: over its memory limit,
-                 signal, exit, import error
-    left out     worker, versions {name: [expected, found]}, or message and notes where it sees other images
-    drained      worker, address: it has no role any more, and may be ended
-    left         worker, refused {reason: count}: a process of a run that is over
-    note         message
-
-A process may be killed at any moment, so the last line may be cut off; after a resume, lines of later steps that
-came before it are void.
+A class is the format of its lines: `event` (its `name`), `time`, then its fields in their order. A field whose default is
+None is not in a line where it is None; any other default is what a log of an older version, which lacks the field, means.
+Replicas, tiles and shards are numbers from 0, workers go by the names that people gave them. Times are in seconds.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
-from lnet.compiler.files import unreadable
-from lnet.compiler.graph.graph import Graph
-from lnet.dsl.diagnostics import refused
-
-Event = dict[str, Any]
-STEP = b'{"event": "step",'
-"""How the line of a step begins."""
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 
-def losses(graph: Graph, terms: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a step's event says of its terms and accuracies."""
-    own = {objective.path: terms.get(objective.path, 0.0) for objective in graph.objectives}
-    objectives: dict[str, float] = {}
-    for objective in graph.objectives:
-        objectives[objective.part_of] = objectives.get(objective.part_of, 0.0) + own[objective.path]
-    accuracies = {name: value for name, value in terms.items() if name not in own}
-    return {"loss": sum(own.values()), "terms": own, "objectives": objectives, "accuracies": accuracies}
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run; `name`: what it is called in its log, and between processes."""
+
+    name: ClassVar[str]
+
+    @property
+    def text(self) -> str | None:
+        """What a person is told of it; None for what only programs look at."""
+        found: str | None = getattr(self, "message", None)
+        return found
 
 
-class EventLog:
-    """Appends events to a run's log; those that the disk has no room for are kept until it has, which is `told` once."""
+@dataclass(frozen=True, slots=True)
+class LogEvent(Event):
+    """An event of a log; `time`: seconds since 1970 when it was logged, 0 before."""
 
-    def __init__(self, path: Path, told: Callable[[str], None] = lambda message: None) -> None:
-        try:
-            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
-        except OSError as error:
-            raise refused("E744", f"'{path}' cannot be written", str(error)) from error
-        self._path, self._told, self._kept = path, told, b""
-        self._end_last_line()
-
-    def _end_last_line(self) -> None:
-        """End a line that a killed process left unfinished."""
-        if self._file.seek(0, 2):
-            self._file.seek(-1, 2)
-            if self._file.read(1) != b"\n":
-                self._kept = b"\n"
-
-    def add(self, event: str, **details: Any) -> None:
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **details}, allow_nan=True)
-        late = len(self._kept) > 1
-        self._kept += line.encode() + b"\n"
-        try:
-            while self._kept:
-                self._kept = self._kept[self._file.write(self._kept) :]
-        except OSError as error:
-            if not late:
-                self._told(f"'{self._path.name}' cannot be written now, so events are kept: {error}")
-
-    def close(self) -> None:
-        if len(self._kept) > 1:
-            lost = self._kept.count(b"\n")
-            self._told(f"'{self._path.name}' could not be written: its last {lost:,} events are lost")
-        self._file.close()
+    time: float = field(default=0.0, kw_only=True)
 
 
-def read_events(path: Path, steps: bool = True) -> list[Event]:
-    """Return the events of a run, with or without its steps, and without those that a resume made void.
+# --- any run -------------------------------------------------------------------------------------------------------
 
-    Raises `LnetError` if the log is there and cannot be read.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(LogEvent):
+    """A run begins: the `steps` it is to take, the number of `images`, and all that run.json says."""
+
+    name: ClassVar[str] = "start"
+    steps: int
+    images: int
+    data: Mapping[str, Any]
+    start: Mapping[str, Any] | None
+    kernels: Mapping[str, Any]
+    wire: str
+    versions: Mapping[str, str]
+    command: str | None = None
+    machine: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFound(LogEvent):
+    """What is trained on: a sentence; the `path`, none for an array; how many `sources` of each kind (folder, file, archive,
+    array file, video); how many files are no images, by suffix; how many images are excluded.
     """
-    return list(stream_events(path, steps))
+
+    name: ClassVar[str] = "data"
+    message: str
+    path: str | None
+    sources: Mapping[str, int]
+    ignored: Mapping[str, int]
+    excluded: int
 
 
-def stream_events(path: Path, steps: bool = True) -> Iterator[Event]:
-    """Yield what `read_events` returns, one by one: the log is read twice, and never held as a whole."""
-    resumed = [
-        event["step"]
-        for event in _lines(path, lambda line: b'"resume"' in line)
-        if event["event"] == "resume"
-    ]
-    replicas = 1  # whose steps the process counted that logged what comes next
-    for event in _lines(path, lambda line: steps or not line.startswith(STEP)):
-        if event["event"] == "resume":
-            resumed = resumed[1:]
-            replicas = 1
-        elif event["event"] == "cluster":
-            replicas = event["replicas"]
-        if not any(_is_void(event, replicas, step) for step in resumed):
-            yield event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(LogEvent):
+    """An update is done: updates and `images` so far; the `loss`, its `terms` by path, their sums by objective;
+    `accuracies`, shares of the images, by "path top-1"; its `seconds`, and those of them that it `waited` for images.
+    """
+
+    name: ClassVar[str] = "step"
+    step: int
+    images: int
+    loss: float
+    terms: Mapping[str, float]
+    objectives: Mapping[str, float]
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    seconds: float
+    waited: float
 
 
-def _is_void(event: Event, replicas: int, step: int) -> bool:
-    """Whether a run that goes on from a step of each replica does again what an event tells of."""
-    if event["event"] == "step":
-        return bool(event["step"] > step * replicas)
-    return event["event"] in ("checkpoint", "done") and event["step"] > step
+@dataclass(frozen=True, slots=True)
+class CheckpointWritten(LogEvent):
+    """A checkpoint is whole: of which `step`, and in which `file` or folder."""
+
+    name: ClassVar[str] = "checkpoint"
+    step: int
+    file: str
 
 
-def _lines(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[Event]:
-    """Yield the wanted events that are whole."""
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                event = _event(line) if wanted(line) else None
-                if event is not None:
-                    yield event
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise unreadable(path, error) from error
+@dataclass(frozen=True, slots=True)
+class Warned(LogEvent):
+    """Something that a person should know; `worker`: whose process says so, if it is one's."""
+
+    name: ClassVar[str] = "warning"
+    message: str
+    worker: str | None = None
 
 
-def _event(line: bytes) -> Event | None:
-    """Return the event of a line, None for one that a crash cut off."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
+@dataclass(frozen=True, slots=True)
+class Resumed(LogEvent):
+    """A run goes on from a checkpoint, and lines of later steps before this one are void; `torn`: how many updates after its
+    step some shards of the checkpoint hold and others do not; in other tiles than before, those are taken again.
+    """
+
+    name: ClassVar[str] = "resume"
+    step: int
+    torn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunInterrupted(LogEvent):
+    """A run was stopped before its last step."""
+
+    name: ClassVar[str] = "interrupted"
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(LogEvent):
+    """A run ended by an error. On a cluster also: the workers that were `lost`, a line for each; of a worker's error its
+    `code`, `notes` and `kind` (the class), and which `worker`.
+    """
+
+    name: ClassVar[str] = "failed"
+    step: int
+    message: str
+    lost: tuple[str, ...] | None = None
+    code: str | None = None
+    notes: tuple[str, ...] | None = None
+    kind: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed(LogEvent):
+    """A run has taken its last step, which is in a checkpoint."""
+
+    name: ClassVar[str] = "done"
+    step: int
+
+
+# --- a run on a cluster --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterBegun(LogEvent):
+    """A process begins to train on a cluster: the `scheduler`'s address, how many `workers` and `replicas`, the `tiles` of
+    each (rows x columns), the `durability` (standby, single), the data type on the `wire`.
+    """
+
+    name: ClassVar[str] = "cluster"
+    scheduler: str
+    workers: int
+    replicas: int
+    tiles: str
+    durability: str
+    wire: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """The tile that waited least for the others in a step: its `seconds`, those of them that it `waited` for images and for
+    other tiles, and of these, those for other tiles (`exchanged`).
+    """
+
+    tile: int
+    seconds: float
+    waited: float
+    exchanged: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStepDone(StepDone):
+    """A step of a `replica`; `step` and `images` count those of all replicas, `seconds` and `waited` (for images and other
+    tiles) are the longest of any tile. Also its `slowest` tile, the `generation` of its tiles, the `bytes` that they sent
+    each other, and `traffic`: bytes to and from servers in other processes since the step before.
+    """
+
+    slowest: Slowest | None = None
+    replica: int
+    generation: int
+    bytes: int
+    traffic: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRoles:
+    """Who computes a replica: its `state` (waiting, starting, warming up, computing, lapsed, done), its workers by tile."""
+
+    state: str
+    workers: tuple[str | None, ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRoles:
+    """Who holds a shard; `ready`: the standby could take over; `term`: how many primaries it has had."""
+
+    primary: str | None
+    standby: str | None
+    ready: bool
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolesChanged(LogEvent):
+    """Who computes each replica and in which `state` it is (waiting, starting, warming up, computing, lapsed, done), who is
+    primary and standby of each shard, who takes part: whenever that changes.
+    """
+
+    name: ClassVar[str] = "roles"
+    replicas: tuple[ReplicaRoles, ...]
+    shards: tuple[ShardRoles, ...]
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyPromoted(LogEvent):
+    """A standby takes the place of a lost primary."""
+
+    name: ClassVar[str] = "promoted"
+    shard: int
+    worker: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartLost:
+    """Tiles of a replica that a lost worker computed: updates below `acknowledged` are safe; `steps` (of tiles) were
+    computed for `updates` above.
+    """
+
+    replica: int
+    tiles: tuple[int, ...]
+    acknowledged: int
+    steps: int = 0
+    updates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost(LogEvent):
+    """What a worker played that was lost: of `replicas` which tiles, up to which update they are `acknowledged`, how many
+    `steps` of tiles were computed for how many `updates` above that; primaries and standbys of which shards.
+    """
+
+    name: ClassVar[str] = "worker lost"
+    worker: str
+    replicas: tuple[PartLost, ...]
+    primaries: tuple[int, ...]
+    standbys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired(LogEvent):
+    """A replica takes steps again after a loss; `still`: the longest time between two of them since then, in seconds."""
+
+    name: ClassVar[str] = "repaired"
+    worker: str
+    replica: int
+    still: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeft(LogEvent):
+    """A worker was drained."""
+
+    name: ClassVar[str] = "worker left"
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesLost(LogEvent):
+    """Acknowledged `updates` of a shard are gone, since no server held them any more; it goes on from a `checkpoint`, or
+    from the initial parameters.
+    """
+
+    name: ClassVar[str] = "lost"
+    shard: int
+    checkpoint: int | None
+    updates: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack(LogEvent):
+    """Synchronous: a shard is gone, so all go back to a `checkpoint`: steps `step` to `reached` are computed again."""
+
+    name: ClassVar[str] = "rollback"
+    shard: int
+    checkpoint: int | None
+    step: int
+    reached: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLapsed(LogEvent):
+    """No worker has room for the lost tiles of a replica. Asynchronous: it gives `batches` back, which others compute, so a
+    shard that had taken them has them twice.
+    """
+
+    name: ClassVar[str] = "lapsed"
+    replica: int
+    batches: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTorn(LogEvent):
+    """Asynchronous: the update `number` of a replica, which some shards had taken when it lost a tile, and the others took
+    when it was computed again.
+    """
+
+    name: ClassVar[str] = "torn"
+    replica: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgesCounted(LogEvent):
+    """How many updates were how old when they were applied, by age: how many others were taken between an update's fetch and
+    itself. Of all shards, and of each replica, since the process began.
+    """
+
+    name: ClassVar[str] = "ages"
+    ages: Mapping[int, int]
+    replicas: tuple[Mapping[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesRefused(LogEvent):
+    """Messages that a `worker`, or the scheduler, did not take: of each reason the 1st, 2nd, 4th, 8th, ... is logged."""
+
+    name: ClassVar[str] = "refused"
+    reason: str
+    count: int
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnded(LogEvent):
+    """Why a worker's process ended, as its nanny or it itself says: `over its memory limit of ... bytes` (Dask's or its
+    cgroup's), `signal 9 (SIGKILL)`, `exit 1`, `import error: ...`.
+    """
+
+    name: ClassVar[str] = "ended"
+    cause: str
+    message: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(LogEvent):
+    """A worker does not take part: `versions` of packages by name, expected and found, or a `message` with `notes` where it
+    sees other images.
+    """
+
+    name: ClassVar[str] = "left out"
+    versions: Mapping[str, tuple[str | None, str]] | None = None
+    message: str | None = None
+    notes: tuple[str, ...] | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDrained(LogEvent):
+    """A worker has no role any more, and may be ended; with its `address`."""
+
+    name: ClassVar[str] = "drained"
+    worker: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLeft(LogEvent):
+    """A process of a run that is over, and how many messages it refused, by reason."""
+
+    name: ClassVar[str] = "left"
+    refused: Mapping[str, int]
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(LogEvent):
+    """Who joins, is lost, computes, leads a shard or is its standby; what becomes of checkpoints."""
+
+    name: ClassVar[str] = "note"
+    message: str
+
+
+LOGGED: tuple[type[LogEvent], ...] = (
+    *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
+    *(ClusterBegun, ClusterStepDone, RolesChanged, StandbyPromoted, WorkerLost, Repaired, WorkerLeft),
+    *(UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded),
+    *(LeftOut, WorkerDrained, ProcessLeft, Noted),
+)
+"""All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

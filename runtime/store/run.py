@@ -3,7 +3,7 @@
 plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
-events.jsonl     the log (events.py)
+events.jsonl     the log (events.py, log.py)
 plugins/         files of the plug-ins that the plan needs, as they were when the run began
 checkpoints/     the newest states (checkpoints.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
@@ -42,8 +42,9 @@ from lnet.runtime.process.versions import versions_of
 
 from .checkpoint import Checkpoint, Found
 from .checkpoints import CheckpointFolder, PassedOver, Told
-from .events import Event, read_events, stream_events
+from .events import CheckpointWritten, LogEvent
 from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo
+from .log import read_events, stream_events
 from .safetensors import Damaged
 
 MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
@@ -80,11 +81,14 @@ class Run:
         """What its images are like, prepared; None if lnet 0.1 began it."""
         return inputs_from(self.info["data"])
 
-    def events(self, steps: bool = True) -> list[Event]:
-        """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`."""
+    def events(self, steps: bool = True) -> list[LogEvent]:
+        """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`.
+
+        The types of events are in `lnet.runtime.store.events`.
+        """
         return read_events(self.directory / "events.jsonl", steps)
 
-    def stream_events(self) -> Iterator[Event]:
+    def stream_events(self) -> Iterator[LogEvent]:
         """Yield what `events` returns, one by one; raises `LnetError`."""
         return stream_events(self.directory / "events.jsonl")
 
@@ -122,9 +126,8 @@ class Run:
         """
         passed: list[PassedOver] = []
         found = newest(passed.append)
-        last = next(
-            (e["file"] for e in reversed(self.events(steps=False)) if e["event"] == "checkpoint"), None
-        )
+        logged = reversed(self.events(steps=False))
+        last = next((event.file for event in logged if isinstance(event, CheckpointWritten)), None)
         gone = None if last is None or (self.checkpoints.path / last).exists() else last
         if found is None and (passed or gone or self.info.get("start")):
             raise self._lost(passed, gone)

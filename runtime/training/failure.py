@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -30,18 +30,22 @@ def explain_failure(
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
 
 
-def explain_divergence(plan: Plan, event: Mapping[str, Any]) -> LnetError:
-    """Return the error for a tile's report of values that are not finite: its first objective or gradient."""
-    objectives = [o for o in plan.graph.objectives if o.path in event["objectives"]]
-    found = [(f"the objective '{o.part_of}' is not finite", o.span) for o in objectives]
+def explain_divergence(
+    plan: Plan, where: str, objectives: Collection[str], gradients: Collection[str]
+) -> LnetError:
+    """Return the error for a step, `where`, in which these objectives and gradients, by their paths, were not finite."""
+    found = [
+        (f"the objective '{o.part_of}' is not finite", o.span)
+        for o in plan.graph.objectives
+        if o.path in objectives
+    ]
     for layer in plan.graph.layers:
         for parameter in layer.parameters:
-            if parameter.name in event["gradients"]:
+            if parameter.name in gradients:
                 found.append((f"the gradient of '{parameter.name}' is not finite", layer.span))
     what, span = found[0] if found else ("the sum of all gradients is not finite", None)
     also = tuple(text for text, _ in found[1:])
     kept = "the newest checkpoint is of before this step"
-    where = f"step {event['step']:,} of replica {event['replica']}, tile {event['tile']}"
     return _error(plan, f"{where}: {what}", span, *also, kept)
 
 

@@ -16,19 +16,32 @@ import optax
 from jax import lax
 
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
 from lnet.runtime.engine.evaluate import batch_last, total_loss
 from lnet.runtime.engine.updates import named_state, updated
 from lnet.runtime.kernels.choose import Choices, made
-from lnet.runtime.process.progress import Reporter
 from lnet.runtime.process.stopping import Interrupted, Stop
 from lnet.runtime.store.checkpoint import Checkpoint
-from lnet.runtime.store.events import EventLog, losses
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    Completed,
+    DataFound,
+    Failed,
+    Resumed,
+    RunInterrupted,
+    Started,
+    StepDone,
+    Warned,
+)
+from lnet.runtime.store.log import EventLog
 from lnet.runtime.store.owner import EVERY, Owner
 from lnet.runtime.store.run import Run
 
 from .failure import explain_failure
+from .losses import losses
+from .progress import Reporter
 from .tune import choices_from
 from .unused import unused_settings
 
@@ -64,6 +77,14 @@ def training_step(
         return params, state, terms, finite
 
     return jax.jit(step, donate_argnums=(0, 1))
+
+
+def data_found(samples: Dataset, plan: Plan, replicas: int = 1) -> DataFound:
+    """Return the event about the images of a run."""
+    found = samples.contents
+    return DataFound(
+        found.sentence(plan, replicas), found.path, dict(found.sources), dict(found.ignored), found.excluded
+    )
 
 
 @dataclass
@@ -102,7 +123,7 @@ class Trainer:
                 self._loop(batches)
                 self._finish()
         except KeyboardInterrupt:
-            self.log.add("interrupted", step=self.step)
+            self.log.add(RunInterrupted(self.step))
             raise
         finally:
             self.reporter.finished()
@@ -111,12 +132,12 @@ class Trainer:
     def _begin(self, resumed: bool, torn: int) -> None:
         training = self.run.plan.graph.training
         if resumed:
-            self.log.add("resume", step=self.step, torn=torn)
+            self.log.add(Resumed(self.step, torn))
         else:
-            self.log.add("start", steps=training.steps, images=self.samples.count, **self.run.info)
-        data = self.samples.contents.event(self.run.plan)
-        self.log.add("data", **data)
-        self.reporter.said(data["message"])
+            self.log.add(Started(steps=training.steps, images=self.samples.count, **self.run.info))
+        data = data_found(self.samples, self.run.plan)
+        self.log.add(data)
+        self.reporter.said(data.message)
         for note in unused_settings(self.run):
             self._warn(note)
         for name in self.samples.unmatched:
@@ -154,14 +175,18 @@ class Trainer:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
         batch = self.run.plan.graph.training.batch
         self.log.add(
-            "step",
-            step=self.step,
-            images=self.step * batch,
-            **found,
-            seconds=round(seconds, 6),
-            waited=round(waited, 6),
+            StepDone(
+                step=self.step,
+                images=self.step * batch,
+                loss=found.loss,
+                terms=found.terms,
+                objectives=found.objectives,
+                accuracies=found.accuracies,
+                seconds=round(seconds, 6),
+                waited=round(waited, 6),
+            )
         )
-        self.reporter.stepped(self.step, found["objectives"] | found["accuracies"], batch / seconds)
+        self.reporter.stepped(self.step, found.shown, batch / seconds)
 
     def _report_skipped(self, known: int) -> int:
         found = list(self.samples.skipped.items())
@@ -172,14 +197,14 @@ class Trainer:
     def _finish(self) -> None:
         failure = self._checkpoint() if self.saved != self.step else None
         if failure is not None:
-            self.log.add("failed", step=self.step, message=str(failure))
+            self.log.add(Failed(self.step, str(failure)))
             raise refused(
                 "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
             )
         if self.step < self.run.plan.graph.training.steps:
-            self.log.add("interrupted", step=self.step)
+            self.log.add(RunInterrupted(self.step))
             raise Interrupted(self.run.directory, self.run.checkpoints.files(), saved=True)
-        self.log.add("done", step=self.step)
+        self.log.add(Completed(self.step))
 
     def _check_owner(self) -> None:
         """Raise `TakenOver` if another process trains this run by now, however rare checkpoints are."""
@@ -201,7 +226,7 @@ class Trainer:
             return error
         self._time_checkpoint(time.monotonic() - began)
         self.saved = self.step
-        self.log.add("checkpoint", step=self.step, file=path.name)
+        self.log.add(CheckpointWritten(self.step, path.name))
         return None
 
     def _time_checkpoint(self, seconds: float) -> None:
@@ -217,9 +242,9 @@ class Trainer:
         """Keep the last finite parameters and say where the first value that is not finite came from."""
         self._checkpoint()
         error = explain_failure(self.run.plan, self.params, batch, self.step + 1, terms)
-        self.log.add("failed", step=self.step, message=str(error))
+        self.log.add(Failed(self.step, str(error)))
         raise error
 
     def _warn(self, message: str) -> None:
-        self.log.add("warning", message=message)
+        self.log.add(Warned(message))
         self.reporter.said(message)

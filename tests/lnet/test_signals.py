@@ -89,7 +89,7 @@ def test_a_closed_terminal_is_no_loss(folder):
     terminal.read(lambda text: stepped())
     os.kill(terminal.pid, signal.SIGHUP)
     assert terminal.status() == 130, terminal.text
-    assert lnet.open_run("a").events()[-1]["event"] == "interrupted"
+    assert lnet.open_run("a").events()[-1].name == "interrupted"
 
 
 def test_ctrl_c_before_the_first_step_says_that_there_is_no_checkpoint(folder):
@@ -129,7 +129,7 @@ def test_a_command_that_a_script_starts_in_the_background_is_not_stopped(folder)
     terminal.read(lambda text: stepped())
     terminal.press()
     assert terminal.status() == 0, terminal.text
-    assert lnet.open_run("a").events()[-1]["event"] == "done"
+    assert lnet.open_run("a").events()[-1].name == "done"
 
 
 # --- what does not end by itself -----------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_a_run_goes_on_when_nobody_reads_what_it_prints(folder):
         said = run.stderr.read()
     assert run.returncode == 0
     assert said == ""
-    assert lnet.open_run("a").events()[-1]["event"] == "done"
+    assert lnet.open_run("a").events()[-1].name == "done"
 
 
 def test_a_run_goes_on_in_a_terminal_that_is_gone(folder):
@@ -237,7 +237,7 @@ def test_a_run_goes_on_in_a_terminal_that_is_gone(folder):
     terminal.read(lambda text: "training" in text or Path("a/events.jsonl").exists())
     os.close(terminal.screen)
     assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
-    assert lnet.open_run("a").events()[-1]["event"] == "done"
+    assert lnet.open_run("a").events()[-1].name == "done"
 
 
 def test_a_program_that_trains_is_interrupted_and_goes_on(folder):

@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import made_events
 import numpy as np
 import pytest
 from chromium import needs_browser, open_page
+from made_events import begun, lines, step
 
 import lnet
 from lnet.compiler.pipeline import Layout, compile_source
@@ -22,7 +25,21 @@ from lnet.runtime.analysis.report.cluster import (
 )
 from lnet.runtime.analysis.report.history import history_of, running_times
 from lnet.runtime.analysis.report.timeline import shares
-from lnet.runtime.store.events import read_events
+from lnet.runtime.store.events import (
+    AgesCounted,
+    CheckpointWritten,
+    ClusterBegun,
+    ClusterStepDone,
+    PartLost,
+    Repaired,
+    ReplicaLapsed,
+    Resumed,
+    RolledBack,
+    RunInterrupted,
+    UpdatesLost,
+    UpdateTorn,
+)
+from lnet.runtime.store.log import read_events
 
 RECORDED = Path(__file__).parent / "cluster" / "recorded.jsonl"
 TEXT = """
@@ -83,10 +100,7 @@ def test_bytes_are_those_that_the_plan_says(run):
 
 
 def test_bytes_to_and_from_servers_are_those_of_the_wire(run):
-    events = [
-        {**event, "traffic": 100, "wire": "bfloat16"} if event["event"] in ("cluster", "step") else event
-        for event in run.events()
-    ]
+    events = [rounded_on_the_wire(event) for event in run.events()]
     exact, rounded = (
         dict(moved(run.plan, history_of(run.events()))),
         dict(moved(run.plan, history_of(events))),
@@ -94,6 +108,15 @@ def test_bytes_to_and_from_servers_are_those_of_the_wire(run):
     planned = "planned to and from servers, a step"
     assert bytes_of(exact[planned]) == 2 * bytes_of(rounded[planned]) > 0
     assert rounded["sent to and from servers elsewhere, a step"] == "100 bytes"
+
+
+def rounded_on_the_wire(event):
+    match event:
+        case ClusterStepDone():
+            return replace(event, traffic=100)
+        case ClusterBegun():
+            return replace(event, wire="bfloat16")
+    return event
 
 
 def bytes_of(text):
@@ -110,17 +133,12 @@ def test_the_recorded_ages(run):
 
 
 def lost(time, worker="a", replicas=(), primaries=(), standbys=()):
-    played = [{"replica": r, "tiles": [0], "acknowledged": 0, "steps": 3, "updates": 1} for r in replicas]
-    details = {"replicas": played, "primaries": list(primaries), "standbys": list(standbys)}
-    return {"event": "worker lost", "time": time, "worker": worker, **details}
+    parts = [PartLost(replica, (0,), 0, steps=3, updates=1) for replica in replicas]
+    return made_events.lost(worker, parts, primaries, standbys, time=time)
 
 
 def repaired(time, still, replica=0, worker="a"):
-    return {"event": "repaired", "time": time, "worker": worker, "replica": replica, "still": still}
-
-
-def event(kind, time, **details):
-    return {"event": kind, "time": time, **details}
+    return Repaired(worker, replica, still, time=time)
 
 
 def rows(*events):
@@ -146,15 +164,15 @@ def test_a_standby_and_a_spare():
 
 def test_acknowledged_updates_that_are_lost_are_said():
     ((_, what, updates, _), (_, _, steps, _)) = rows(
-        event("lost", 3, shard=1, checkpoint=2, updates=1),
-        event("rollback", 4, shard=1, checkpoint=2, step=10, reached=17),
+        UpdatesLost(1, 2, 1, "gone", time=3),
+        RolledBack(1, 2, 10, 17, "again", time=4),
     )
     assert (what, updates) == ("shard 1 had no copy left", "1 acknowledged update")
     assert steps == "steps 10 to 17, computed again"
 
 
 def test_a_resume_after_a_crash_and_one_after_a_stop():
-    crash = rows(event("cluster", 0), event("step", 7), event("resume", 100, step=40), event("cluster", 101))
+    crash = rows(begun(), step(1, time=7), Resumed(40, time=100), begun(time=101))
     assert crash == [
         (
             "0:00:07",
@@ -163,17 +181,16 @@ def test_a_resume_after_a_crash_and_one_after_a_stop():
             "all, until it was resumed",
         )
     ]
-    assert rows(event("step", 7), event("interrupted", 8), event("resume", 100, step=40)) == []
+    assert rows(step(1, time=7), RunInterrupted(1, time=8), Resumed(40, time=100)) == []
 
 
 def test_ages_of_a_resumed_run_add_up():
     def ages(*replicas):
-        return {"event": "ages", "replicas": list(replicas)}
+        return AgesCounted({}, replicas)
 
-    begun = {"event": "cluster"}
-    found = ages_by_replica([begun, ages({"0": 1}), ages({"0": 2, "4": 1}), begun, ages({"0": 5}, {"1": 1})])
+    found = ages_by_replica([begun(), ages({0: 1}), ages({0: 2, 4: 1}), begun(), ages({0: 5}, {1: 1})])
     assert found == [{0: 7, 4: 1}, {1: 1}]
-    assert ages_by_replica([begun]) == []
+    assert ages_by_replica([begun()]) == []
 
 
 # --- the time line -------------------------------------------------------------------------------------------------
@@ -197,19 +214,19 @@ def test_shares_never_exceed_the_time():
 
 def test_a_resume_voids_the_steps_of_all_replicas_after_it(tmp_path):
     def steps(*numbers):
-        return [{"event": "step", "step": number} for number in numbers]
+        return [step(number, replica=0) for number in numbers]
 
     log = [
-        {"event": "cluster", "replicas": 2},
+        begun(replicas=2),
         *steps(1, 2, 3, 4, 5),
-        {"event": "checkpoint", "step": 3},
-        {"event": "resume", "step": 2},
+        CheckpointWritten(3, "x"),
+        Resumed(2),
         *steps(3, 4),
-        {"event": "resume", "step": 3},
+        Resumed(3),
     ]
     path = tmp_path / "events.jsonl"
-    path.write_text("".join(json.dumps(event) + "\n" for event in log))
-    found = [(event["event"], event.get("step")) for event in read_events(path)]
+    path.write_text(lines(*log))
+    found = [(event.name, getattr(event, "step", None)) for event in read_events(path)]
     assert found == [
         ("cluster", None),
         *(("step", number) for number in (1, 2, 3, 4)),
@@ -220,8 +237,8 @@ def test_a_resume_voids_the_steps_of_all_replicas_after_it(tmp_path):
 
 
 def test_what_was_computed_more_than_once_is_counted(run):
-    more = [{"event": "torn"}, {"event": "lapsed", "batches": 3}, {"event": "lapsed", "batches": 0}]
-    events = [*read_events(RECORDED), *({"time": 0.0} | event for event in more)]
+    more = UpdateTorn(0, 7), ReplicaLapsed(0, 3, "lapses"), ReplicaLapsed(0, 0, "lapses")
+    events = [*read_events(RECORDED), *more]
     summary = cluster_section(run.plan, history_of(events))["summary"]
     assert summary.endswith(
         "; 1 update torn: shards have different attempts of them; "

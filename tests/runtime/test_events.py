@@ -1,6 +1,26 @@
-"""The log of a run: what becomes of events when the disk has no room."""
+"""The log of a run: its lines are events and back, and what becomes of them when the disk has no room."""
 
-from lnet.runtime.store.events import EventLog, read_events
+import json
+from pathlib import Path
+
+import pytest
+from made_events import event, step
+
+from lnet.compiler.core.codec import Malformed
+from lnet.dsl.diagnostics import LnetWarning
+from lnet.runtime.cluster import published
+from lnet.runtime.store.events import (
+    LOGGED,
+    ClusterStepDone,
+    Event,
+    Failed,
+    Slowest,
+    StepDone,
+    UpdatesLost,
+    Warned,
+    WorkerLost,
+)
+from lnet.runtime.store.log import KINDS, EventLog, decode, encode, read_events
 
 
 def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):
@@ -23,17 +43,106 @@ def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):
     said = []
     log = EventLog(tmp_path / "events.jsonl", said.append)
     log._file = disk = Disk(log._file)
-    log.add("step", step=1)
+    log.add(step(1))
     disk.room = 10
-    log.add("step", step=2)
-    log.add("step", step=3)
+    log.add(step(2))
+    log.add(step(3))
     assert said == [
         "'events.jsonl' cannot be written now, so events are kept: [Errno 28] No space left on device"
     ]
     disk.room = 10**6
-    log.add("step", step=4)
-    assert [event["step"] for event in read_events(tmp_path / "events.jsonl")] == [1, 2, 3, 4]
+    log.add(step(4))
+    assert [event.step for event in read_events(tmp_path / "events.jsonl")] == [1, 2, 3, 4]
     disk.room = 0
-    log.add("step", step=5)
+    log.add(step(5))
     log.close()
     assert said[-1] == "'events.jsonl' could not be written: its last 1 events are lost"
+
+
+# --- lines ---------------------------------------------------------------------------------------------------------
+
+RUNTIME = Path(__file__).parent
+LOGS = (RUNTIME / "run_of_0_1/events.jsonl", RUNTIME / "cluster/recorded.jsonl")
+
+
+def subclasses(kind):
+    return {found for child in kind.__subclasses__() for found in ({child.__qualname__} | subclasses(child))}
+
+
+def test_every_kind_is_known_to_the_log_or_is_published():
+    kinds = subclasses(Event) - {"LogEvent"}
+    assert kinds == {kind.__qualname__ for kind in (*LOGGED, *published.KINDS.values())}
+    assert {kind.name for kind in LOGGED} == set(KINDS)
+    assert len(LOGGED) == len(KINDS) + 1, "a step has two classes"
+    assert all(kind.__doc__ for kind in LOGGED)
+
+
+@pytest.mark.parametrize("kind", [*LOGGED, *set(published.KINDS.values()) - set(LOGGED)])
+def test_an_event_is_what_its_line_says(kind):
+    made = event(kind)
+    line = json.dumps(encode(made))
+    assert line.startswith(f'{{"event": "{kind.name}"')
+    assert decode(json.loads(line), published.KINDS) == made
+
+
+def test_what_is_none_by_default_is_not_in_a_line():
+    assert list(encode(Warned("w", time=3.0)).items()) == [
+        ("event", "warning"),
+        ("time", 3.0),
+        ("message", "w"),
+    ]
+    assert encode(UpdatesLost(0, None, 1, "gone"))["checkpoint"] is None
+    failed = Failed(3, "no", lost=("a",), notes=(), worker="w")
+    assert decode(encode(failed), KINDS) == failed
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.parent.name)
+def test_a_recorded_log_is_written_again_as_it_was(path):
+    """Fields that are missing in it have their defaults."""
+    events, lines = read_events(path), [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(events) == len(lines)
+    for found, line in zip(events, lines, strict=True):
+        again = json.loads(json.dumps(encode(found)))
+        assert [name for name in again if name in line] == list(line)
+        assert {name: again[name] for name in line} == line
+        assert set(again) - set(line) <= {"accuracies", "wire", "torn"}
+
+
+def test_a_step_of_a_cluster_is_one_with_a_replica():
+    slowest = Slowest(1, 0.5, 0.25, 0.125)
+    spread = step(3, replica=1, slowest=slowest, traffic=7, terms={"a": float("inf")})
+    assert decode(json.loads(json.dumps(encode(spread))), KINDS) == spread
+    assert type(decode(encode(step(3)), KINDS)) is StepDone
+    assert type(decode(encode(spread), KINDS)) is ClusterStepDone
+
+
+def test_what_a_newer_version_writes_is_passed_over(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"event": "teleported", "time": 1, "to": "b"}\n{"event": "done", "time": 2, "step": 3, "more": 1}\n'
+    )
+    (done,) = read_events(path)
+    assert (done.name, done.time, done.step) == ("done", 2.0, 3)
+
+
+def test_a_line_of_the_wrong_type_is_said_and_passed_over(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"event": "done", "time": 2, "step": "three"}\n{"event": "done", "time": 2, "step": 3}\n'
+    )
+    with pytest.warns(LnetWarning, match="done.step: expected int, found str"):
+        (done,) = read_events(path)
+    assert done.step == 3
+
+
+def test_a_wrong_field_says_where_it_is():
+    line = encode(WorkerLost("w", (), (0,), (), time=1.0)) | {
+        "replicas": [{"replica": 0, "tiles": ["x"], "acknowledged": 0}]
+    }
+    with pytest.raises(Malformed, match=r"worker lost\.replicas\[0\]\.tiles\[0\]: expected int, found str"):
+        decode(line, KINDS)
+
+
+def test_no_event_has_a_field_that_its_class_has_not():
+    with pytest.raises(TypeError):
+        Warned("w", colour="red")

@@ -1,13 +1,15 @@
 """What the report reads of a log: means, columns, and no more memory than they take."""
 
-import json
 import tracemalloc
 
+import made_events
 import numpy as np
 import pytest
+from made_events import event, lines
 
 from lnet.runtime.analysis.report.history import POINTS, Means, history_of
-from lnet.runtime.store.events import read_events, stream_events
+from lnet.runtime.store.events import CheckpointWritten, Completed, Resumed, Started, StepDone
+from lnet.runtime.store.log import read_events, stream_events
 
 
 @pytest.mark.parametrize("count", [0, 1, POINTS - 1, POINTS, POINTS + 1, 2 * POINTS + 3, 5000])
@@ -39,24 +41,21 @@ def test_a_loss_that_is_not_finite_is_no_number():
     assert np.isnan(means.curves()["a"]).all()
 
 
-def step(number, **more):
+def step(number, replica=None):
     losses = {f"V{stage}.learn": 1 / (number + stage) for stage in range(12)}
-    return {"event": "step", "time": 10.0 + number, "step": number, "images": number, "objectives": losses,
-            "terms": losses, "accuracies": {}, "seconds": 0.5, "waited": 0.1, **more}  # fmt: skip
+    return made_events.step(number, replica, time=10.0 + number, objectives=losses, terms=losses)
 
 
 def write(path, events):
-    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    path.write_text("".join(map(lines, events)))
     return path
 
 
-@pytest.mark.parametrize(
-    ("more", "bytes_a_step"), [({}, 0), ({"replica": 0, "bytes": 3, "slowest": {}}, 100)]
-)
-def test_steps_take_no_memory_but_their_columns(tmp_path, more, bytes_a_step):
+@pytest.mark.parametrize(("replica", "bytes_a_step"), [(None, 0), (0, 100)])
+def test_steps_take_no_memory_but_their_columns(tmp_path, replica, bytes_a_step):
     """As lists of events the log of a long run takes gigabytes."""
     count = 20_000
-    path = write(tmp_path / "events.jsonl", (step(number, **more) for number in range(1, count + 1)))
+    path = write(tmp_path / "events.jsonl", (step(number, replica) for number in range(1, count + 1)))
     tracemalloc.start()
     history = history_of(stream_events(path))
     peak = tracemalloc.get_traced_memory()[1]
@@ -68,14 +67,14 @@ def test_steps_take_no_memory_but_their_columns(tmp_path, more, bytes_a_step):
 
 
 def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
-    events = [{"event": "start", "time": 9}, *map(step, range(1, 8)), {"event": "resume", "time": 99.0, "step": 4},
-              *map(step, range(5, 9)), {"event": "checkpoint", "time": 100.0, "step": 9, "file": "x"},
-              {"event": "resume", "time": 200.0, "step": 6}, step(7), {"event": "done", "time": 300.0, "step": 7}]  # fmt: skip
+    events = [event(Started), *map(step, range(1, 8)), Resumed(4, time=99.0),
+              *map(step, range(5, 9)), CheckpointWritten(9, "x", time=100.0),
+              Resumed(6, time=200.0), step(7), Completed(7, time=300.0)]  # fmt: skip
     path = write(tmp_path / "events.jsonl", events)
     with path.open("a") as file:
         file.write('{"event": "step", "ti')
-    assert [event["step"] for event in read_events(path) if event["event"] == "step"] == [1, 2, 3, 4, 5, 6, 7]
-    assert [event["event"] for event in read_events(path, steps=False)] == [
+    assert [found.step for found in read_events(path) if isinstance(found, StepDone)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [found.name for found in read_events(path, steps=False)] == [
         "start",
         "resume",
         "resume",
@@ -83,5 +82,5 @@ def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
     ]
     history = history_of(stream_events(path))
     assert history.made == (0, 0, 0, 0)
-    assert (len(history.steps), history.steps.newest["step"]) == (7, 7)
+    assert (len(history.steps), history.steps.newest.step) == (7, 7)
     assert not history.steps.on_cluster

@@ -16,7 +16,7 @@ from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, Readout, check_labels, open_frames, order_classes
 from lnet.runtime.data.labels import UNKNOWN, number_labels
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 BEGUN_BEFORE = Path(__file__).parent / "run_of_0_1"
 TWELVE = """
@@ -73,10 +73,10 @@ def test_a_run_that_began_before_keeps_its_own_order(tmp_path):
     """lnet 0.1 put integers in the order of their text; its losses from here on are in its log."""
     shutil.copytree(BEGUN_BEFORE, tmp_path / "run")
     twelve(tmp_path)
-    before = {e["step"]: e["loss"] for e in lnet.open_run(tmp_path / "run").events() if e["event"] == "step"}
+    before = {e.step: e.loss for e in lnet.open_run(tmp_path / "run").events() if e.name == "step"}
     run = lnet.resume(tmp_path / "run", data=tmp_path / "twelve.npz")
     assert run.classes == ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
-    found = {e["step"]: e["loss"] for e in run.events() if e["event"] == "step"}
+    found = {e.step: e.loss for e in run.events() if e.name == "step"}
     np.testing.assert_allclose([found[s] for s in range(1, 21)], [before[s] for s in range(1, 21)], rtol=1e-5)
 
 

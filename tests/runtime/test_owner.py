@@ -11,12 +11,12 @@ from small_run import furnish, plan_of
 import lnet
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.dsl.diagnostics import LnetError
-from lnet.runtime.process.progress import Silent
 from lnet.runtime.store import owner, run, shards
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import Owner, TakenOver, own, owner_of
 from lnet.runtime.training import trainer
+from lnet.runtime.training.progress import Silent
 
 SHAPES = {"V.weight": (2, 2, 3)}
 WAS, IS = "a" * 32, "b" * 32
@@ -178,10 +178,10 @@ def test_whether_it_is_the_owner_still_cannot_be_known(folder):
     back = Meanwhile(12, lambda: hidden.rename(file))
     away.stepped = lambda *step: (Meanwhile.stepped(away, *step), back.stepped(*step))
     trained = lnet.train(plan_of(folder), directory=directory, reporter=away)
-    warnings = [event["message"] for event in trained.events() if event["event"] == "warning"]
+    warnings = [event.message for event in trained.events() if event.name == "warning"]
     assert len(warnings) == 1
     assert warnings[0].startswith("the checkpoint at step 10 could not be written: ")
-    assert trained.events()[-1]["event"] == "done"
+    assert trained.events()[-1].name == "done"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"token": 1}', b"{"])

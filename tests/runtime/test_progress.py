@@ -19,7 +19,7 @@ from small_run import furnish, plan_of
 import lnet
 from lnet.cli.progress import Bar
 from lnet.runtime.process.counted import counted, watched
-from lnet.runtime.process.progress import losses_within
+from lnet.runtime.training.progress import losses_within
 
 MANY = {f"V{number}.learn": 1000.0 + number for number in range(26)}
 

@@ -11,7 +11,7 @@ from small_run import TEXT, furnish, plan_of
 import lnet
 from lnet import LnetError
 from lnet.runtime.data import Dataset, checksums
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 
 class StopAt(Silent):

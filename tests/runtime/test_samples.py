@@ -12,7 +12,7 @@ import lnet
 from lnet import LnetError
 from lnet.runtime.data import Corrupt
 from lnet.runtime.data.sources import SOURCES, Source
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 LABELLED = TEXT.replace("V2: sense(2) }", "V2: sense(2); d: dense(3); c: cross_entropy() }")
 ROWS, COLUMNS = 14, 15

@@ -21,7 +21,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, open_frames
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 PLAIN = Frames("pics", Size(4, 4), crop="center", flip=False, normalize="none")
 
@@ -394,8 +394,8 @@ def begun(folder, data=None, text=TEXT):
     heard = Heard()
     directory = folder / f"run-{len(list(folder.glob('run-*')))}"
     run = lnet.train(lnet.compile(folder / "edges.lnet"), data, directory=directory, reporter=heard)
-    (event,) = [event for event in run.events() if event["event"] == "data"]
-    assert heard.messages[0] == event["message"]
+    (event,) = [event for event in run.events() if event.name == "data"]
+    assert heard.messages[0] == event.message
     assert "started" in heard.messages
     return event
 
@@ -403,13 +403,13 @@ def begun(folder, data=None, text=TEXT):
 def test_a_run_begins_with_what_it_trains_on(tmp_path):
     write(tmp_path, *(f"pics/{number}.png" for number in range(5)), "pics/a.txt", "pics/b.pef", "pics/c.pef")
     event = begun(tmp_path)
-    assert event["message"] == (
+    assert event.message == (
         "edges.lnet: 5 images in 'pics' (3 files ignored: 2 .pef, 1 .txt), 2 a step, 2.8 passes"
     )
-    assert event["ignored"] == {".pef": 2, ".txt": 1}
+    assert event.ignored == {".pef": 2, ".txt": 1}
     heard = Heard()
     lnet.resume(tmp_path / "run-0", steps=9, reporter=heard)
-    assert heard.messages[0] == event["message"].replace("2.8", "3.6")
+    assert heard.messages[0] == event.message.replace("2.8", "3.6")
 
 
 def test_whatever_it_trains_on_has_its_name(tmp_path):
@@ -423,11 +423,11 @@ def test_whatever_it_trains_on_has_its_name(tmp_path):
         ("c.npy", f"7 images in '{place}/c.npy', 2 a step, 2 passes"),
         ("[ac].*", f"10 images in '{place}/[ac].*' (1 archive, 1 array file), 2 a step, 1.4 passes"),
     ):
-        assert begun(tmp_path, tmp_path / data)["message"] == f"edges.lnet: {said}"
+        assert begun(tmp_path, tmp_path / data).message == f"edges.lnet: {said}"
     images = np.zeros((14, 4, 4, 1), np.float32)
-    assert begun(tmp_path, images)["message"] == "edges.lnet: 14 images in memory, 2 a step, 1 pass"
+    assert begun(tmp_path, images).message == "edges.lnet: 14 images in memory, 2 a step, 1 pass"
     text = TEXT.replace('"pics"', '"a.tar", exclude = "bad.txt"')
-    assert begun(tmp_path, text=text)["message"] == (
+    assert begun(tmp_path, text=text).message == (
         "edges.lnet: 2 images in 'a.tar' (1 excluded), 2 a step, 7 passes"
     )
 

@@ -11,7 +11,7 @@ from small_run import empty
 import lnet
 from lnet.dsl.diagnostics import LnetError, LnetWarning, render_all
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 STAGE = "stage sense(k, maps) { filter: local(k, maps); pool: l2pool(2); norm: lcn(3, floor = 0.1)%s }"
 ALONE = STAGE % "; learn: rica()" + (
@@ -129,14 +129,14 @@ def test_accuracies_are_those_of_the_images_of_the_step(folder, tmp_path):
     batch = run.samples(8)
     scores = lnet.Network(run.plan)(batch.images)["class"][:, 0, 0]
     ranks = [np.argsort(-row).tolist().index(label) for row, label in zip(scores, batch.labels, strict=True)]
-    first = next(event for event in run.events() if event["event"] == "step")
+    first = next(event for event in run.events() if event.name == "step")
     expected = {
         "learn top-1": np.mean([r < 1 for r in ranks]),
         "learn top-5": np.mean([r < 5 for r in ranks]),
     }
-    assert first["accuracies"] == pytest.approx(expected)
+    assert first.accuracies == pytest.approx(expected)
     assert heard.objectives[0].keys() == {"learn", "learn top-1", "learn top-5"}
-    assert first["loss"] == pytest.approx(first["objectives"]["learn"])
+    assert first.loss == pytest.approx(first.objectives["learn"])
 
 
 # --- what is kept of it -------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def assert_equal(left, right):
 
 
 def steps_of(run):
-    return [event for event in run.events() if event["event"] == "step"]
+    return [event for event in run.events() if event.name == "step"]
 
 
 # --- learning --------------------------------------------------------------------------------------------
@@ -46,15 +46,15 @@ def steps_of(run):
 def test_the_loss_falls_and_the_log_says_so(folder):
     run = lnet.train(plan_of(folder, steps=60), directory=folder / "a")
     steps = steps_of(run)
-    assert [event["step"] for event in steps] == list(range(1, 61))
-    assert np.mean([e["loss"] for e in steps[-10:]]) < 0.7 * np.mean([e["loss"] for e in steps[:10]])
+    assert [event.step for event in steps] == list(range(1, 61))
+    assert np.mean([e.loss for e in steps[-10:]]) < 0.7 * np.mean([e.loss for e in steps[:10]])
     for event in steps:
-        assert event["loss"] == pytest.approx(sum(event["terms"].values()))
-        assert event["objectives"]["V1.learn"] == pytest.approx(
-            event["terms"]["V1.learn.reconstruction"] + event["terms"]["V1.learn.sparsity"]
+        assert event.loss == pytest.approx(sum(event.terms.values()))
+        assert event.objectives["V1.learn"] == pytest.approx(
+            event.terms["V1.learn.reconstruction"] + event.terms["V1.learn.sparsity"]
         )
-    assert run.events()[0]["event"] == "start"
-    assert run.events()[-1]["event"] == "done"
+    assert run.events()[0].name == "start"
+    assert run.events()[-1].name == "done"
     assert list(run.checkpoints.files()) == [55, 60]
 
 
@@ -91,7 +91,7 @@ def test_updates_are_those_of_optax(folder, update, rule):
 def test_two_runs_are_the_same_bit_for_bit(folder):
     left, right = (lnet.train(plan_of(folder), directory=folder / name) for name in "ab")
     assert_equal(weights(left), weights(right))
-    assert [e["terms"] for e in steps_of(left)] == [e["terms"] for e in steps_of(right)]
+    assert [e.terms for e in steps_of(left)] == [e.terms for e in steps_of(right)]
 
 
 def test_another_seed_is_another_run(folder):
@@ -109,26 +109,26 @@ def test_a_plan_that_is_cut_trains_the_same_here(folder):
 
 def test_gradients_per_stage_learn_too(folder):
     run = lnet.train(plan_of(folder, gradients="stage", steps=60), directory=folder / "a")
-    first, last = steps_of(run)[0]["objectives"], steps_of(run)[-1]["objectives"]
+    first, last = steps_of(run)[0].objectives, steps_of(run)[-1].objectives
     assert all(last[path] < first[path] for path in ("V1.learn", "V2.learn"))
 
 
 def test_one_process_trains_one_replica_and_says_so(folder):
     run = lnet.train(plan_of(folder, replicas=3, steps=1), directory=folder / "a")
     said = "one process trains one replica, and the plan has 3: '--cluster' trains them all"
-    assert said in [e.get("message") for e in run.events()]
+    assert said in [e.message for e in run.events()]
     laid_out = lnet.compile(folder / "small.lnet", replicas=3, set={"train.steps": 1})
     run = lnet.train(laid_out, directory=folder / "b")
-    assert said in [e.get("message") for e in run.events()]
+    assert said in [e.message for e in run.events()]
 
 
 def test_settings_for_replicas_on_a_cluster_are_not_used_here_which_is_said(folder):
     settings = {"fetch": 2, "push": 2, "warmup": 3, "update": "sgd(0.001, stale = scaled)", "steps": 1}
     run = lnet.train(plan_of(folder, **settings), directory=folder / "a", wire="bfloat16")
     said = "not used in one process, but by replicas on a cluster: fetch, push, warmup, stale, wire"
-    assert said in [e.get("message") for e in run.events()]
+    assert said in [e.message for e in run.events()]
     run = lnet.train(plan_of(folder, steps=1), directory=folder / "b")
-    assert not [e for e in run.events() if e["event"] == "warning"]
+    assert not [e for e in run.events() if e.name == "warning"]
 
 
 def test_half_precision_learns_about_the_same(folder):
@@ -136,7 +136,7 @@ def test_half_precision_learns_about_the_same(folder):
         lnet.train(plan_of(folder, precision=p, steps=40), directory=folder / p)
         for p in ("float32", "bfloat16")
     )
-    left, right = (np.mean([e["loss"] for e in steps_of(run)[-5:]]) for run in (full, half))
+    left, right = (np.mean([e.loss for e in steps_of(run)[-5:]]) for run in (full, half))
     assert right == pytest.approx(left, rel=0.1)
     assert left != right
 
@@ -155,7 +155,7 @@ def test_a_resumed_run_ends_with_the_same_bits(folder, update):
     assert list(stopped.checkpoints.files())[-1] == 7
     resumed = lnet.resume(folder / "b")
     assert_equal(weights(whole), weights(resumed))
-    assert [e["terms"] for e in steps_of(whole)] == [e["terms"] for e in steps_of(resumed)]
+    assert [e.terms for e in steps_of(whole)] == [e.terms for e in steps_of(resumed)]
 
 
 class StopAt:
@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_what_was_done(folder):
     before = signal.getsignal(signal.SIGINT)
     run = stop_after(plan_of(folder), folder / "a", 3)
     assert list(run.checkpoints.files()) == [3]
-    assert run.events()[-1]["event"] == "interrupted"
+    assert run.events()[-1].name == "interrupted"
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -206,7 +206,7 @@ def test_resuming_a_complete_run_changes_nothing(folder):
     before = weights(run)
     again = lnet.resume(folder / "a")
     assert_equal(before, weights(again))
-    assert "the run is complete: 20 of 20 steps" in [e.get("message") for e in again.events()]
+    assert "the run is complete: 20 of 20 steps" in [e.message for e in again.events()]
 
 
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(folder):
@@ -299,7 +299,7 @@ def test_a_killed_run_loses_only_the_work_since_its_last_checkpoint(folder, mome
     assert (newest.step if newest else 0) == kept
     resumed = lnet.resume(folder / "b")
     assert_equal(weights(whole), weights(resumed))
-    assert [e["step"] for e in steps_of(resumed)] == list(range(1, 21))
+    assert [e.step for e in steps_of(resumed)] == list(range(1, 21))
     assert not list((folder / "b" / "checkpoints").rglob("*.writing"))
 
 
@@ -333,7 +333,7 @@ def test_a_checkpoint_that_takes_longer_than_its_grace_is_said_once(folder, monk
 
     monkeypatch.setattr(checkpoints, "save_shard", slowly)
     run = lnet.train(plan_of(folder, steps=9, checkpoint=3), directory=folder / "a", grace=0.2)
-    (message,) = [event["message"] for event in run.events() if event["event"] == "warning"]
+    (message,) = [event.message for event in run.events() if event.name == "warning"]
     assert re.fullmatch(
         r"the checkpoint of step 3 took \d+\.\d s, and after Ctrl-C it has 0\.2 s: --grace \d+", message
     )
@@ -352,7 +352,7 @@ def test_a_loss_that_is_not_finite_names_layer_and_line(folder):
     assert "is not finite" in text
     run = lnet.open_run(folder / "a")
     assert all(np.isfinite(value).all() for value in weights(run).values())
-    assert run.events()[-1]["event"] == "failed"
+    assert run.events()[-1].name == "failed"
 
 
 def test_a_gradient_that_is_not_finite_is_caught_too(folder):
@@ -406,7 +406,7 @@ def test_without_images(folder):
     assert not (folder / "a").exists()
     run = lnet.train(plan_of(folder), folder / "images", directory=folder / "a")
     assert run.info["data"]["images"] == 6
-    assert steps_of(run)[-1]["step"] == 20
+    assert steps_of(run)[-1].step == 20
     on_array = lnet.train(plan_of(folder), np.zeros((4, 10, 10, 1), np.float32), directory=folder / "b")
     assert on_array.samples(5, folder / "images").images.shape == (5, 10, 10, 1)
 
@@ -447,7 +447,7 @@ def test_images_in_memory(folder):
 def test_a_corrupt_image_among_many(folder):
     (folder / "images" / "3.png").write_bytes(b"\x89PNG nothing")
     run = lnet.train(plan_of(folder), directory=folder / "a")
-    messages = [e["message"] for e in run.events() if e["event"] == "warning"]
+    messages = [e.message for e in run.events() if e.name == "warning"]
     assert len(messages) == 1
     assert messages[0].startswith("skipped the corrupt image '3.png': ")
     assert "BytesIO" not in messages[0]
@@ -460,7 +460,7 @@ def test_a_log_that_was_cut_off_goes_on_in_a_line_of_its_own(folder):
     run = lnet.resume(folder / "a")
     lines = log.read_text().splitlines()
     assert sum(not _is_json(line) for line in lines) == 1
-    assert [e["step"] for e in steps_of(run)] == list(range(1, 21))
+    assert [e.step for e in steps_of(run)] == list(range(1, 21))
 
 
 def _is_json(line):

@@ -1,12 +1,12 @@
 """What the system does not let a process read is not damaged, not missing and no reason to begin anew."""
 
 import errno
-import json
 import os
 import shutil
 
 import pytest
 from commands import lnetc
+from made_events import event, lines
 from small_run import furnish, plan_of
 from unreadable import FAILURES, another_user, failures, is_a_folder, lnetc_restricted, shared_folder
 
@@ -15,6 +15,7 @@ from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.analysis.gallery import keep
 from lnet.runtime.analysis.probe.result import free_name, probe_files
 from lnet.runtime.analysis.report import write_report
+from lnet.runtime.store.events import Started
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_that_the_newest_is_missing_is_said(run):
 
 def test_a_run_that_never_had_a_checkpoint_begins(run):
     shutil.rmtree(run.checkpoints.path)
-    (run.directory / "events.jsonl").write_text(json.dumps({"event": "start", "time": 0}) + "\n")
+    (run.directory / "events.jsonl").write_text(lines(event(Started)))
     lnetc("resume", run.directory)
     assert 20 in run.checkpoints.files()
 

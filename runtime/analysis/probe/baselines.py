@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 from warnings import catch_warnings, simplefilter
 
 import jax
@@ -67,16 +67,19 @@ def untrained_rows(trial: Trial, weights: Weights, layers: tuple[str, ...]) -> I
     tested = [trial.rows(Neurons(untrained, layers), "random weights") for untrained in drawn]
     for layer in layers:
         rows = [rows[layer] for rows in tested]
-        yield _merged(rows, f"random weights, mean of {SEEDS}", _mean)
-        best = _merged(rows, f"random weights, best of {SEEDS}", _best)
+        yield _merged(rows, "mean", _mean)
+        best = _merged(rows, "best", _best)
         yield replace(best, neurons=sum(row.neurons for row in rows))
 
 
-def _merged(rows: Sequence[Row], name: str, merge: Callable[[Sequence[Finding]], Finding]) -> Row:
+def _merged(
+    rows: Sequence[Row], kind: Literal["mean", "best"], merge: Callable[[Sequence[Finding]], Finding]
+) -> Row:
     counts = np.sum([row.distribution for row in rows], 0)
     return replace(
         rows[0],
-        name=name,
+        name=f"random weights, {kind} of {SEEDS}",
+        untrained=kind,
         above=merge([row.above for row in rows if row.above is not None]),
         below=merge([row.below for row in rows if row.below is not None]),
         distribution=tuple(counts.tolist()),

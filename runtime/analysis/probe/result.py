@@ -7,10 +7,11 @@ import os
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import quote
 
+from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.files import Unreadable, listed, unreadable, write_aside
-from lnet.compiler.plan.codec import Malformed, decode, encode
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.store.run import Run
 
@@ -18,6 +19,8 @@ from .scores import Figures
 
 BINS, SPARSENESS_BINS = 200, 40
 """Bins from 0 to 1 that neurons are counted in, by accuracy and by sparseness."""
+
+CODEC = Codec(tolerant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Row:
     scrambled      its mean response to positives with scrambled phases: 1 is that to positives, 0 that to negatives
     sparseness     neurons by lifetime sparseness, in SPARSENESS_BINS bins from 0 to 1; silent ones are not counted
     note           why there is nothing, or what else should be known
+    untrained      whether it is the mean, or the best, of several networks with random weights
     """
 
     name: str
@@ -78,6 +82,7 @@ class Row:
     scrambled: float | None = None
     sparseness: tuple[int, ...] = ()
     note: str = ""
+    untrained: Literal["mean", "best"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ def save_probe(run: Run, probe: Probe, name: str) -> Path:
     target = _file(run, name)
     try:
         target.parent.mkdir(exist_ok=True)
-        write_aside(target, json.dumps(encode(probe), indent=1))
+        write_aside(target, json.dumps(CODEC.encode(probe), indent=1))
     except OSError as error:
         raise refused("E744", f"'{target}' cannot be written", str(error)) from error
     return target
@@ -167,9 +172,24 @@ def probe_files(run: Run) -> list[Path]:
 def read_probe(path: Path) -> Probe:
     """Return a result that was kept; raises `LnetError` if it cannot be read."""
     try:
-        return decode(Probe, json.loads(path.read_text(encoding="utf-8")), "probe")
+        return CODEC.decode(Probe, _in_format(json.loads(path.read_text(encoding="utf-8"))), "probe")
     except (FileNotFoundError, ValueError, Malformed) as error:
         hint = "probe again, or remove it"
         raise refused("E774", f"'{path}' is no result of a probe", str(error), hint=hint) from error
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _in_format(data: Any) -> Any:
+    """Return a result of version 0.1 in today's format: only the names of its rows told untrained networks."""
+    if isinstance(data, dict) and isinstance(data.get("rows"), list):
+        return data | {"rows": [_row_in_format(row) for row in data["rows"]]}
+    return data
+
+
+def _row_in_format(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    name = str(row.get("name"))
+    kinds = [kind for kind in ("mean", "best") if name.startswith(f"random weights, {kind} of")]
+    return {"untrained": kinds[0] if kinds else None} | row

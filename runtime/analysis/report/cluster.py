@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,27 @@ from markupsafe import Markup
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.plan.plan import Plan
-from lnet.runtime.engine.rounding import FLOAT32, WIRES
-from lnet.runtime.store.events import Event
+from lnet.runtime.engine.rounding import WIRES
+from lnet.runtime.store.events import (
+    AgesCounted,
+    ClusterBegun,
+    Completed,
+    Failed,
+    LogEvent,
+    Repaired,
+    ReplicaLapsed,
+    Resumed,
+    RolledBack,
+    RunInterrupted,
+    UpdatesLost,
+    UpdateTorn,
+    WorkerLost,
+)
 
 from .history import History
 from .timeline import Loss, staleness_picture, timeline_picture
 
-ENDS = ("done", "interrupted", "failed")
+ENDS = (Completed, RunInterrupted, Failed)
 
 
 @dataclass(frozen=True)
@@ -35,10 +49,10 @@ class Failure:
 def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
     """Return what the section shows, None for a run that was never on a cluster."""
     events = history.events
-    begun = [event for event in events if event["event"] == "cluster"]
+    begun = [event for event in events if isinstance(event, ClusterBegun)]
     if not begun:
         return None
-    losses = [Loss(at, event["worker"]) for at, event in history.timed if event["event"] == "worker lost"]
+    losses = [Loss(at, event.worker) for at, event in history.timed if isinstance(event, WorkerLost)]
     ages = ages_by_replica(events)
     return {
         "summary": _summary(begun[-1]) + _repeated(events),
@@ -49,18 +63,18 @@ def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
     }
 
 
-def _summary(event: Event) -> str:
+def _summary(event: ClusterBegun) -> str:
     return (
-        f"{_count(event['replicas'], 'replica')} of {event['tiles']} tiles on {_count(event['workers'], 'worker')}, "
-        f"durability {event['durability']}"
+        f"{_count(event.replicas, 'replica')} of {event.tiles} tiles on {_count(event.workers, 'worker')}, "
+        f"durability {event.durability}"
     )
 
 
-def _repeated(events: Sequence[Event]) -> str:
+def _repeated(events: Sequence[LogEvent]) -> str:
     """Return what was computed more than once in such a way that shards may differ in what they took."""
-    torn = sum(event["event"] == "torn" for event in events)
+    torn = sum(isinstance(event, UpdateTorn) for event in events)
     text = f"; {_count(torn, 'update')} torn: shards have different attempts of them" if torn else ""
-    back = sum(event["batches"] for event in events if event["event"] == "lapsed")
+    back = sum(event.batches for event in events if isinstance(event, ReplicaLapsed))
     return text + (
         f"; given back by lapsed replicas: {back:,} batches, which shards may have twice" if back else ""
     )
@@ -69,79 +83,76 @@ def _repeated(events: Sequence[Event]) -> str:
 # --- failures ------------------------------------------------------------------------------------------------------
 
 
-def failures(timed: Sequence[tuple[float, Event]]) -> list[Failure]:
+def failures(timed: Sequence[tuple[float, LogEvent]]) -> list[Failure]:
     """Return what went wrong, in the order of time."""
     rows = []
     for number, (at, event) in enumerate(timed):
-        match event["event"]:
-            case "worker lost":
+        match event:
+            case WorkerLost():
                 still = _still(event, [later for _, later in timed[number + 1 :]])
                 rows.append(Failure(_clock(at), _roles(event), _work(event), still))
-            case "lost":
-                lost = f"{_count(event['updates'], 'acknowledged update')}"
-                rows.append(Failure(_clock(at), f"shard {event['shard']} had no copy left", lost, ""))
-            case "rollback":
-                lost = f"steps {event['step']:,} to {event['reached']:,}, computed again"
-                rows.append(Failure(_clock(at), f"shard {event['shard']} had no copy left", lost, ""))
-            case "resume" if number and timed[number - 1][1]["event"] not in ENDS:
+            case UpdatesLost():
+                lost = f"{_count(event.updates, 'acknowledged update')}"
+                rows.append(Failure(_clock(at), f"shard {event.shard} had no copy left", lost, ""))
+            case RolledBack():
+                lost = f"steps {event.step:,} to {event.reached:,}, computed again"
+                rows.append(Failure(_clock(at), f"shard {event.shard} had no copy left", lost, ""))
+            case Resumed() if number and not isinstance(timed[number - 1][1], ENDS):
                 what = "the process that ran it, or the scheduler, ended"
-                lost = f"what came after step {event['step']:,}"
+                lost = f"what came after step {event.step:,}"
                 rows.append(Failure(_clock(at), what, lost, "all, until it was resumed"))
     return rows
 
 
-def _roles(event: Event) -> str:
+def _roles(event: WorkerLost) -> str:
     roles = [
-        *(
-            f"tile {tile} of replica {entry['replica']}"
-            for entry in event["replicas"]
-            for tile in entry["tiles"]
-        ),
-        *(f"primary of shard {shard}" for shard in event["primaries"]),
-        *(f"standby of shard {shard}" for shard in event["standbys"]),
+        *(f"tile {tile} of replica {part.replica}" for part in event.replicas for tile in part.tiles),
+        *(f"primary of shard {shard}" for shard in event.primaries),
+        *(f"standby of shard {shard}" for shard in event.standbys),
     ]
-    return f"{event['worker']} was lost: {', '.join(roles) or 'it had no role'}"
+    return f"{event.worker} was lost: {', '.join(roles) or 'it had no role'}"
 
 
-def _work(event: Event) -> str:
-    steps = sum(entry["steps"] for entry in event["replicas"])
-    updates = sum(entry["updates"] for entry in event["replicas"])
+def _work(event: WorkerLost) -> str:
+    steps = sum(part.steps for part in event.replicas)
+    updates = sum(part.updates for part in event.replicas)
     if not steps:
-        return "nothing but the steps under way" if event["replicas"] else "nothing"
+        return "nothing but the steps under way" if event.replicas else "nothing"
     return f"{_count(steps, 'step')} of tiles, for {_count(updates, 'update')} never acknowledged"
 
 
-def _still(event: Event, later: Sequence[Event]) -> str:
+def _still(event: WorkerLost, later: Sequence[LogEvent]) -> str:
     """Say how long which replica stood still, as far as it took steps again."""
     unrepaired = "to the end"
     found: dict[int, str] = {}
     for other in later:
-        if other["event"] == "cluster":
-            break
-        if other["event"] == "worker lost" and other["worker"] == event["worker"]:
-            unrepaired = "until it was lost again"
-            break
-        if other["event"] == "repaired" and other["worker"] == event["worker"]:
-            found[other["replica"]] = f"{other['still']:.1f} s"
-    found = {entry["replica"]: unrepaired for entry in event["replicas"]} | found
+        match other:
+            case ClusterBegun():
+                break
+            case WorkerLost(worker=event.worker):
+                unrepaired = "until it was lost again"
+                break
+            case Repaired(worker=event.worker):
+                found[other.replica] = f"{other.still:.1f} s"
+    found = {part.replica: unrepaired for part in event.replicas} | found
     return ", ".join(f"replica {replica}: {time}" for replica, time in sorted(found.items())) or "nobody"
 
 
 # --- staleness -----------------------------------------------------------------------------------------------------
 
 
-def ages_by_replica(events: Sequence[Event]) -> list[Counter[int]]:
+def ages_by_replica(events: Sequence[LogEvent]) -> list[Counter[int]]:
     """Return updates by age for each replica: `ages` counts from the beginning of a process, so its last ones add up."""
     total: list[Counter[int]] = []
-    newest: Event | None = None
-    for event in (*events, {"event": "cluster"}):
-        if event["event"] == "ages":
-            newest = event
-        elif event["event"] == "cluster" and newest is not None:
-            counts = [Counter({int(age): n for age, n in c.items()}) for c in newest["replicas"]]
+    newest: tuple[Mapping[int, int], ...] = ()
+    for event in (*events, None):
+        if isinstance(event, AgesCounted):
+            newest = event.replicas
+        elif event is None or isinstance(event, ClusterBegun):
+            counts = [Counter(ages) for ages in newest]
             longest = max(len(total), len(counts))
             total = [a + b for a, b in zip(_padded(total, longest), _padded(counts, longest), strict=True)]
-            newest = None
+            newest = ()
     return total
 
 
@@ -160,7 +171,7 @@ def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
     begun, made = [
         (event, made)
         for event, made in zip(history.events, history.made, strict=True)
-        if event["event"] == "cluster"
+        if isinstance(event, ClusterBegun)
     ][-1]
     costs = tile_costs(plan.graph, plan.partition)
     planned = sum(cost.halo + cost.reduction for cost in costs)
@@ -171,7 +182,7 @@ def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
             ("sent between tiles, a step", f"{sent.mean():,.0f} bytes"),
             (f"sent in {_count(len(sent), 'step')}", f"{sent.sum():,.0f} bytes"),
         ]
-    traffic = sum(cost.traffic for cost in costs) * WIRES[begun.get("wire", FLOAT32)] / BYTES
+    traffic = sum(cost.traffic for cost in costs) * WIRES[begun.wire] / BYTES
     rows += [("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
     crossed = history.steps["traffic"][made:]
     if not np.isnan(crossed).all():

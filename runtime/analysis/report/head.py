@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lnet.compiler.cut.cost import totals
+from lnet.runtime.store.events import Failed, Resumed, Started
 from lnet.runtime.store.run import Run
 
 from .history import History, Steps
@@ -21,7 +22,7 @@ def head(material: Material) -> dict[str, Any]:
         "summary": _summary(run, history.steps),
         "made": _made(run, history),
         "tiles": _tiles(run, history.steps),
-        "failures": history.messages("failed"),
+        "failures": history.messages(Failed),
     }
 
 
@@ -32,7 +33,7 @@ class _Tile:
 
 
 def _summary(run: Run, steps: Steps) -> str:
-    last = steps.newest["step"] if len(steps) else 0
+    last = steps.newest.step if steps.newest is not None else 0
     all_steps = run.plan.graph.training.steps * (len(run.plan.placement.tiles) if steps.on_cluster else 1)
     return f"{run.directory.name}: {last:,} of {all_steps:,} steps, from {run.plan.source_name}"
 
@@ -45,12 +46,10 @@ def _made(run: Run, history: History) -> list[str]:
         ", ".join(f"{name} {versions[name]}" for name in ("lnet", "jax", "python") if name in versions),
     ]
     if history.events:
-        begun = [event["time"] for event in history.events if event["event"] in ("start", "resume")]
+        begun = [event for event in history.events if isinstance(event, Started | Resumed)]
         seconds = max(history.timed[-1][0], history.steps.ended)
         sessions = f", in {len(begun)} sessions" if len(begun) > 1 else ""
-        lines.insert(
-            0, f"begun {_date(history.events[0]['time'])}, trained for {_duration(seconds)}{sessions}"
-        )
+        lines.insert(0, f"begun {_date(history.events[0].time)}, trained for {_duration(seconds)}{sessions}")
     return [line for line in lines if line]
 
 
@@ -72,13 +71,13 @@ def _tiles(run: Run, steps: Steps) -> list[_Tile]:
         _Tile(f"{sums.encoding_weights:,}", "encoding weights"),
         _Tile(f"{sums.parameters:,}", "parameters"),
     ]
-    if len(steps):
+    if steps.newest is not None:
         images = len(steps) * graph.training.batch
         elapsed = steps.ended - steps.began if steps.on_cluster else steps.seconds
         waited = steps.waited / max(steps.seconds, 1e-9)
         awaited = "images and other tiles" if steps.on_cluster else "images"
         tiles += [
-            _Tile(f"{steps.newest['images']:,}", "images seen"),
+            _Tile(f"{steps.newest.images:,}", "images seen"),
             _Tile(f"{images / max(elapsed, 1e-9):,.0f}", "images per second"),
             _Tile(f"{waited:.1%}", f"of the time waited for {awaited}"),
         ]

@@ -18,13 +18,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.store.events import Event
+from lnet.runtime.store.events import (
+    ClusterStepDone,
+    Failed,
+    LogEvent,
+    Resumed,
+    Slowest,
+    StepDone,
+    Warned,
+)
 
 Values = NDArray[np.float64]
 POINTS = 600
 """A curve of more steps is averaged into at most this many points, so that a long run's page stays small."""
 RECENT = 50
 """Steps at the end that last losses are averaged over."""
+UNKNOWN = Slowest(-1, np.nan, np.nan, np.nan)
 SLOWEST = ("seconds", "waited", "exchanged")
 """What is kept of the slowest tile of a step on a cluster."""
 COLUMNS = ("at", "replica", "bytes", "traffic", *(f"slowest {name}" for name in SLOWEST))
@@ -69,7 +78,7 @@ class Steps:
     """The steps of a run: how many, the `newest`, sums and means; `columns` has numbers of each step on a cluster."""
 
     count: int = 0
-    newest: Event = field(default_factory=dict)
+    newest: StepDone | None = None
     seconds: float = 0.0
     waited: float = 0.0
     began: float = 0.0
@@ -96,31 +105,36 @@ class Steps:
     @property
     def on_cluster(self) -> bool:
         """Whether the last step was one of a cluster, which counts those of all replicas."""
-        return "replica" in self.newest
+        return isinstance(self.newest, ClusterStepDone)
 
     @property
     def last(self) -> dict[str, float]:
         """The mean of each objective over the last steps."""
         return {name: float(np.mean([step.get(name, np.nan) for step in self.recent])) for name in self.first}
 
-    def add(self, at: float, event: Event) -> None:
+    def add(self, at: float, event: StepDone) -> None:
         """Take a step that was done at this second of the run."""
         if not self.count:
-            self.began = at - event["seconds"]
+            self.began = at - event.seconds
         self.count, self.newest, self.ended = self.count + 1, event, at
-        self.seconds += event["seconds"]
-        self.waited += event["waited"]
-        self.objectives.add(event["objectives"])
-        self.accuracies.add(event.get("accuracies", {}))
-        self.numbers.add({"step": event["step"], "seconds": event["seconds"]})
-        for name, value in event["objectives"].items():
+        self.seconds += event.seconds
+        self.waited += event.waited
+        self.objectives.add(event.objectives)
+        self.accuracies.add(event.accuracies)
+        self.numbers.add({"step": event.step, "seconds": event.seconds})
+        for name, value in event.objectives.items():
             self.first.setdefault(name, value)
-        self.recent.append(event["objectives"])
-        if "replica" in event:
-            slowest = {f"slowest {name}": value for name, value in event.get("slowest", {}).items()}
-            known = event | slowest | {"at": at}
-            for name, column in self.columns.items():
-                column.append(known.get(name, np.nan))
+        self.recent.append(event.objectives)
+        if isinstance(event, ClusterStepDone):
+            for column, number in zip(self.columns.values(), _row(at, event), strict=True):
+                column.append(number)
+
+
+def _row(at: float, event: ClusterStepDone) -> tuple[float, ...]:
+    """Return a number for each of COLUMNS: nan where an older log has none."""
+    slowest = event.slowest or UNKNOWN
+    traffic = np.nan if event.traffic is None else event.traffic
+    return at, event.replica, event.bytes, traffic, slowest.seconds, slowest.waited, slowest.exchanged
 
 
 @dataclass(frozen=True)
@@ -128,23 +142,23 @@ class History:
     """`timed`: all events but steps, with the seconds that the run had been running; `made`: steps on a cluster before."""
 
     steps: Steps
-    timed: tuple[tuple[float, Event], ...]
+    timed: tuple[tuple[float, LogEvent], ...]
     made: tuple[int, ...]
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[LogEvent, ...]:
         return tuple(event for _, event in self.timed)
 
-    def messages(self, kind: str) -> list[str]:
+    def messages(self, kind: type[Failed | Warned]) -> list[str]:
         """Return what the events of a kind say."""
-        return [event["message"] for event in self.events if event["event"] == kind]
+        return [event.message for event in self.events if isinstance(event, kind)]
 
 
-def history_of(events: Iterable[Event]) -> History:
+def history_of(events: Iterable[LogEvent]) -> History:
     """Return what a log says, whose events come one by one."""
     steps, timed, made = Steps(), [], []
     for at, event in running_times(events):
-        if event["event"] == "step":
+        if isinstance(event, StepDone):
             steps.add(at, event)
         else:
             timed.append((at, event))
@@ -152,11 +166,11 @@ def history_of(events: Iterable[Event]) -> History:
     return History(steps, tuple(timed), tuple(made))
 
 
-def running_times(events: Iterable[Event]) -> Iterator[tuple[float, Event]]:
+def running_times(events: Iterable[LogEvent]) -> Iterator[tuple[float, LogEvent]]:
     """Yield every event with the seconds that the run had been running, without the time before a resume."""
     running, last = 0.0, None
     for event in events:
-        if last is not None and event["event"] != "resume":
-            running += max(0.0, event["time"] - last)
-        last = event["time"]
+        if last is not None and not isinstance(event, Resumed):
+            running += max(0.0, event.time - last)
+        last = event.time
         yield running, event

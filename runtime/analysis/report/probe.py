@@ -55,7 +55,7 @@ def _section(path: Path) -> dict[str, Any]:
 def accuracies_picture(probe: Probe, name: str) -> str:
     """Return how the accuracies of all neurons are distributed, layer by layer: untrained ones are dashed."""
     guess = max(probe.positives, probe.negatives) / (probe.positives + probe.negatives)
-    shown = [row for row in probe.rows if row.layer and row.distribution and "best of" not in row.name]
+    shown = [row for row in probe.rows if row.layer and row.distribution and row.untrained != "best"]
     figure = new_figure(2.7, tuple(map(_label, shown)))
     axes = figure.subplots()
     for row, look in zip(shown, _styles(shown), strict=True):
@@ -95,7 +95,7 @@ def sparseness_picture(probe: Probe, name: str) -> str:
 
 def responses_pictures(probe: Probe, name: str) -> list[str]:
     """Return the responses of the best neuron of each layer of the trained network to positives and to negatives."""
-    shown = [row for row in probe.rows if row.layer and row.responses and not row.name.startswith("random")]
+    shown = [row for row in probe.rows if row.layer and row.responses and row.untrained is None]
     return [_responses(probe, row, f"responses {name} {number}") for number, row in enumerate(shown)]
 
 
@@ -121,7 +121,7 @@ def _styles(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Yield a colour for each layer; curves of random weights are dashed."""
     layers = list(dict.fromkeys(row.layer for row in rows))
     for row in rows:
-        dash = "--" if row.name.startswith("random") else "-"
+        dash = "-" if row.untrained is None else "--"
         yield {"color": style(layers.index(row.layer))["color"], "linestyle": dash}
 
 

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from lnet.compiler.cut.cost import layer_cost
+from lnet.runtime.store.events import Warned
 
 from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve
@@ -125,7 +126,7 @@ def _configuration(material: Material) -> dict[str, Any]:
     return {
         "settings": settings(run),
         "origin": origin(run),
-        "warnings": material.history.messages("warning"),
+        "warnings": material.history.messages(Warned),
         "source_name": run.plan.source_name,
         "source": run.plan.source_text,
     }

@@ -16,6 +16,7 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin
 from distributed.comm.core import CommClosedError
 
+from lnet.compiler.core.codec import Malformed as NoEvent
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.monitor.metrics import scheduler_samples
@@ -32,6 +33,29 @@ from lnet.runtime.cluster.protocol.messages import ProcessExited
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Member
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
+from lnet.runtime.cluster.published import (
+    ImagesOpening,
+    RunDeserted,
+    RunFinished,
+    RunHopeless,
+    RunTakenOver,
+    as_worker,
+    published,
+    to_publish,
+)
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    Event,
+    MessagesRefused,
+    Noted,
+    ProcessEnded,
+    ReplicaLapsed,
+    RolledBack,
+    UpdatesLost,
+    UpdateTorn,
+    Warned,
+    WorkerDrained,
+)
 from lnet.runtime.store.owner import EVERY, TakenOver
 from lnet.runtime.store.shards import opened
 
@@ -100,8 +124,8 @@ class CoordinatorPlugin(SchedulerPlugin):
     def now(self) -> float:
         return clock.now()
 
-    def log(self, event: str, **details: Any) -> None:
-        self.scheduler.log_event(topic_of(self.config.run), {"event": event, **details})
+    def log(self, event: Event) -> None:
+        self.scheduler.log_event(topic_of(self.config.run), to_publish(event))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -111,8 +135,8 @@ class CoordinatorPlugin(SchedulerPlugin):
         before = self.state
         self.state, instructions = machine.step(before, event(self.now, *arguments))
         self.known.update(self.state.members)
-        for kind, details in changes(before, self.state):
-            self.log(kind, **details)
+        for change in changes(before, self.state):
+            self.log(change)
         self.perform(instructions)
 
     def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
@@ -153,7 +177,7 @@ class CoordinatorPlugin(SchedulerPlugin):
 
     def _give_way(self, error: TakenOver) -> None:
         if not self.done:
-            self.log("taken over", by=error.by)  # of which this one is told, too
+            self.log(RunTakenOver(error.by))  # of which this one is told, too
 
     def _look_around(self) -> None:
         """Give the run up after `no_worker_timeout` with too few workers to begin, or none to go on.
@@ -174,15 +198,15 @@ class CoordinatorPlugin(SchedulerPlugin):
                 missing = f"{short:,} bytes of memory are missing"
             message = f"no workers to go on with: {missing} for {self.config.no_worker_timeout:g} seconds"
             rooms = [f"{place} has {there:,} bytes for its roles" for place, there in room.rooms(self.state)]
-            lost = [*lost_workers(self.state.deaths), *(rooms if short else ())]
-            self.log("deserted", message=message, lost=lost)
+            lost = (*lost_workers(self.state.deaths), *(rooms if short else ()))
+            self.log(RunDeserted(message, lost))
             self.without_workers = 0.0
             self._leave()
 
     def _refuse(self, refused: do.Refused) -> None:
         self.refused[refused.reason] += 1
         if counted(self.refused[refused.reason]):
-            self.log("refused", reason=refused.reason, count=self.refused[refused.reason])
+            self.log(MessagesRefused(refused.reason, self.refused[refused.reason]))
 
     def _commit(self, wanted: do.CommitManifest) -> None:
         # asyncio keeps no task alive by itself
@@ -204,29 +228,23 @@ class CoordinatorPlugin(SchedulerPlugin):
             self._give_way(error)
             return
         except OSError as error:
-            self.log("warning", message=f"the checkpoint at step {step:,} could not be written: {error}")
+            self.log(Warned(f"the checkpoint at step {step:,} could not be written: {error}"))
             self.tell(events.ManifestWritten, manifest.id, str(error))
             return
-        self.log("checkpoint", step=step, file=path.name)
+        self.log(CheckpointWritten(step, path.name))
         self.tell(events.ManifestWritten, manifest.id)
 
     def _lost(self, lost: do.DeclareLost) -> None:
         updates = len(lost.updates)
         message = f"shard {lost.shard} lost {updates:,} acknowledged updates: no copy was left"
-        self.log("lost", shard=lost.shard, checkpoint=lost.checkpoint, updates=updates, message=message)
+        self.log(UpdatesLost(lost.shard, lost.checkpoint, updates, message))
 
     def _rollback(self, back: do.DeclareRollback) -> None:
         message = f"steps {back.step:,} to {back.reached:,} are computed again: shard {back.shard} was lost"
-        details = {
-            "shard": back.shard,
-            "checkpoint": back.checkpoint,
-            "step": back.step,
-            "reached": back.reached,
-        }
-        self.log("rollback", **details, message=message)
+        self.log(RolledBack(back.shard, back.checkpoint, back.step, back.reached, message))
 
     def _torn(self, torn: do.DeclareTorn) -> None:
-        self.log("torn", replica=torn.update.slot, number=torn.update.number)
+        self.log(UpdateTorn(torn.update.slot, torn.update.number))
 
     def _lapsed(self, lapsed: do.DeclareLapsed) -> None:
         message = f"replica {lapsed.slot} lapses: no worker has room for its lost tiles"
@@ -234,34 +252,34 @@ class CoordinatorPlugin(SchedulerPlugin):
             message += f", {lapsed.missing:,} bytes of memory are missing"
         if lapsed.batches:
             message += f"; {len(lapsed.batches):,} batches are computed again"
-        self.log("lapsed", replica=lapsed.slot, batches=len(lapsed.batches), message=message)
+        self.log(ReplicaLapsed(lapsed.slot, len(lapsed.batches), message))
 
     def _note(self, note: do.Note) -> None:
         if not note.routine:
-            self.log("note", message=with_short_names(note.what, self.known))
+            self.log(Noted(with_short_names(note.what, self.known)))
 
     def _give_up(self, given_up: do.GiveUp) -> None:
-        self.log(
-            "hopeless",
+        hopeless = RunHopeless(
             processes=len(given_up.deaths),
             seconds=round(given_up.seconds),
             rollbacks=given_up.rollbacks,
-            lost=list(lost_workers(given_up.deaths)),
+            lost=tuple(lost_workers(given_up.deaths)),
             memory=any(death.cause.kind == "memory" for death in given_up.deaths),
         )
+        self.log(hopeless)
         self._leave()
 
     def _drained(self, drained: do.Drained) -> None:
-        self.log("drained", worker=with_short_names(drained.worker, self.known), address=drained.worker)
+        self.log(WorkerDrained(with_short_names(drained.worker, self.known), drained.worker))
 
     def _finish(self, finish: do.Finish) -> None:
-        self.log(
-            "finished",
+        finished = RunFinished(
             checkpoint=None if finish.manifest is None else finish.manifest.id,
             written=finish.manifest is not None and finish.manifest.id == self.state.checkpoints,
             complete=self.state.pool.used >= self.config.spec.batches,
             refused=dict(self.refused),
         )
+        self.log(finished)
         self.loop.call_later(
             4 * self.config.times.heartbeat_interval, self._leave
         )  # until all workers have heard of it
@@ -309,11 +327,21 @@ class CoordinatorPlugin(SchedulerPlugin):
         """Somebody published an event."""
         if topic != topic_of(self.config.run):
             return
-        self.overview.take(msg, self.now)
-        if msg["event"] == "opening":
-            self.without_workers = 0.0
-        if msg["event"] == "taken over" and not self.done:  # from then on nothing of it may be written
-            self._end()
+        try:
+            found = published(msg)
+        except NoEvent as error:
+            self._refuse(do.Refused(f"malformed: {error}", msg))
+            return
+        if found is not None:
+            self._heard(found.event)
+
+    def _heard(self, event: Event) -> None:
+        self.overview.take(event, self.now)
+        match event:
+            case ImagesOpening():
+                self.without_workers = 0.0
+            case RunTakenOver() if not self.done:  # from then on nothing of it may be written
+                self._end()
 
     def take(self, address: str, heartbeat: Any) -> None:
         try:
@@ -342,7 +370,7 @@ class CoordinatorPlugin(SchedulerPlugin):
         address = self.watched.get(found.address, found.address)
         place = self.places.get(address, found.place)
         cause = in_words(found.cause)
-        self.log("ended", place=place, cause=cause, message=f"{place} ended: {cause}")
+        self.log(ProcessEnded(cause, f"{place} ended: {cause}", as_worker(place)))
         self.tell(events.WorkerExited, address, place, found.cause)
 
     def control(self, what: str, worker: str = "") -> bool:

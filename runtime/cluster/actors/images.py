@@ -78,9 +78,9 @@ class Images:
             self.told.update(found)
         return [skipped(name, why) for name, why in found.items()]
 
-    def newly_read(self) -> list[list[int]]:
+    def newly_read(self) -> tuple[tuple[int, int], ...]:
         """Return number and checksum of each image that was read for the first time since the last call."""
-        return [list(read) for read in self.dataset.checksums.take_fresh()]
+        return tuple(self.dataset.checksums.take_fresh())
 
     def _future(self, number: int) -> Future[Batch]:
         if number not in self.kept:

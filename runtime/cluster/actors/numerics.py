@@ -198,8 +198,8 @@ class Diverged(Exception):
     step: int
     replica: int
     tile: int
-    objectives: list[str]
-    gradients: list[str]
+    objectives: tuple[str, ...]
+    gradients: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -210,13 +210,13 @@ class Differs(Exception):
     batch: int
     tile: int
     other: int
-    names: list[str]
-    checksums: list[str]
+    names: tuple[str, ...]
+    checksums: tuple[str, ...]
 
 
-def infinite(arrays: Mapping[str, jax.Array]) -> list[str]:
+def infinite(arrays: Mapping[str, jax.Array]) -> tuple[str, ...]:
     """Return the names of the arrays that are not finite."""
-    return [name for name, array in arrays.items() if not jnp.isfinite(array).all()]
+    return tuple(name for name, array in arrays.items() if not jnp.isfinite(array).all())
 
 
 def finite(gradients: Gradients, terms: Terms) -> bool:

@@ -1,50 +1,52 @@
-"""Events for the operator, from the coordinator's table: who has which role, and which roles a lost worker had.
-
-roles         replicas [{state, workers by tile, generation}], shards [{primary, standby, ready, term}], workers
-promoted      shard, worker, term: a standby that takes the place of a lost primary
-worker lost   worker, replicas [{replica, tiles, acknowledged}], primaries, standbys
-worker left   worker, which was drained
-"""
+"""Events for the operator, from the coordinator's table: who has which role, and which roles a lost worker had."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from signal import Signals
-from typing import Any
 
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.messages import Promoted
 from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
+from lnet.runtime.cluster.published import as_worker
+from lnet.runtime.store.events import (
+    LogEvent,
+    PartLost,
+    ReplicaRoles,
+    RolesChanged,
+    ShardRoles,
+    StandbyPromoted,
+    WorkerLeft,
+    WorkerLost,
+)
 
-Details = dict[str, Any]
 
-
-def changes(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+def changes(before: Table, after: Table) -> Iterator[LogEvent]:
     """Yield the events that lie between two tables, losses first."""
     if after.finished:
         return
     for name in sorted(set(before.members) - set(after.members)):
         member = before.members[name]
         if member.drained:
-            yield "worker left", {"worker": short_name(name, member)}
+            yield WorkerLeft(short_name(name, member))
         else:
-            yield "worker lost", {"worker": short_name(name, member), **_played(before, name)}
+            yield _worker_lost(before, name)
     if after.begun and _lasting(after) != _lasting(before):
         yield from _promotions(before, after)
-        yield "roles", roles(after)
+        yield roles(after)
 
 
-def _promotions(before: Table, after: Table) -> Iterator[tuple[str, Details]]:
+def _promotions(before: Table, after: Table) -> Iterator[StandbyPromoted]:
     for index, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
         if new.term > old.term and isinstance(new.origin, Promoted) and new.primary is not None:
             worker = short_name(new.primary, after.members.get(new.primary))
-            yield "promoted", {"shard": index, "worker": worker, "term": new.term}
+            yield StandbyPromoted(index, worker, new.term)
 
 
 def short_name(name: str, member: Member | None) -> str:
     """Return the name that a person gave a worker, its address if nobody gave one."""
     place = member.place if member is not None and member.place else name.partition("#")[0]
-    return place.partition("://")[2] or place
+    return as_worker(place)
 
 
 def with_short_names(text: str, members: Mapping[str, Member]) -> str:
@@ -54,32 +56,23 @@ def with_short_names(text: str, members: Mapping[str, Member]) -> str:
     return text
 
 
-def roles(table: Table) -> Details:
+def roles(table: Table) -> RolesChanged:
     """Return the workers of all roles."""
 
     def short(name: str | None) -> str | None:
         return None if name is None else short_name(name, table.members.get(name))
 
-    return {
-        "replicas": [
-            {
-                "state": _state(table, slot),
-                "workers": [short(name) for name in slot.tiles],
-                "generation": slot.generation,
-            }
+    return RolesChanged(
+        tuple(
+            ReplicaRoles(_state(table, slot), tuple(short(name) for name in slot.tiles), slot.generation)
             for slot in table.slots
-        ],
-        "shards": [
-            {
-                "primary": short(shard.primary),
-                "standby": short(shard.standby),
-                "ready": shard.ready,
-                "term": shard.term,
-            }
+        ),
+        tuple(
+            ShardRoles(short(shard.primary), short(shard.standby), shard.ready, shard.term)
             for shard in table.shards
-        ],
-        "workers": sorted(short_name(name, member) for name, member in table.members.items()),
-    }
+        ),
+        tuple(sorted(short_name(name, member) for name, member in table.members.items())),
+    )
 
 
 def _lasting(table: Table) -> tuple[object, ...]:
@@ -102,22 +95,22 @@ def _state(table: Table, slot: Slot) -> str:
     return "warming up" if table.pool.used < table.spec.warmup else "starting"
 
 
-def _played(table: Table, worker: str) -> Details:
-    """Return the roles of a worker; updates of a replica below `acknowledged` are safe at all shards."""
+def _worker_lost(table: Table, worker: str) -> WorkerLost:
     shards = tuple(enumerate(table.shards))
-    return {
-        "replicas": [
-            {
-                "replica": index,
-                "tiles": [tile for tile, name in enumerate(slot.tiles) if name == worker],
-                "acknowledged": _acknowledged(table, index),
-            }
+    return WorkerLost(
+        short_name(worker, table.members[worker]),
+        tuple(
+            PartLost(index, _tiles(slot, worker), _acknowledged(table, index))
             for index, slot in enumerate(table.slots)
             if worker in slot.tiles
-        ],
-        "primaries": [index for index, shard in shards if shard.primary == worker],
-        "standbys": [index for index, shard in shards if shard.standby == worker],
-    }
+        ),
+        primaries=tuple(index for index, shard in shards if shard.primary == worker),
+        standbys=tuple(index for index, shard in shards if shard.standby == worker),
+    )
+
+
+def _tiles(slot: Slot, worker: str) -> tuple[int, ...]:
+    return tuple(tile for tile, name in enumerate(slot.tiles) if name == worker)
 
 
 def _acknowledged(table: Table, index: int) -> int:

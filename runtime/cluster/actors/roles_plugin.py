@@ -37,11 +37,20 @@ from lnet.runtime.cluster.protocol.events import COORDINATOR, RoleId
 from lnet.runtime.cluster.protocol.messages import PullReply
 from lnet.runtime.cluster.protocol.primary import Primary
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
+from lnet.runtime.cluster.published import (
+    ImagesDiffer,
+    ImagesOpening,
+    RunTakenOver,
+    TileDiverged,
+    WorkerFailed,
+    to_publish,
+)
 from lnet.runtime.cluster.transport.inbox import Address, address_from
 from lnet.runtime.cluster.transport.outbox import DELIVER, Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
 from lnet.runtime.process.cache import keep_programs
+from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, Warned
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
@@ -91,11 +100,11 @@ class RolesPlugin(WorkerPlugin):
         differing = [pair for pair in versions() if pair not in self.config.versions]
         if differing:
             expected = dict(self.config.versions)
-            self.log("left out", versions={name: [expected.get(name), found] for name, found in differing})
+            self.log(LeftOut(versions={name: (expected.get(name), found) for name, found in differing}))
             return
         lacks = lacked(self.config.plugins)
         if lacks:
-            self.log("left out", message="it lacks plug-ins of the run", notes=list(lacks))
+            self.log(LeftOut(message="it lacks plug-ins of the run", notes=tuple(lacks)))
             return
         self.joining = self.loop.create_task(self._join())
 
@@ -103,12 +112,12 @@ class RolesPlugin(WorkerPlugin):
         """Join once the images are open, if they are those of the run."""
         opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open()))
         while not (await asyncio.wait([opening], timeout=OPENING))[0]:
-            self.log("opening")
+            self.log(ImagesOpening())
         try:
             notes = opening.result()
         except LnetError as error:
             first = error.diagnostics[0]
-            self.log("left out", message=first.message, notes=list(first.notes))
+            self.log(LeftOut(message=first.message, notes=first.notes))
             self.stop()
             return
         except Exception as error:  # what nobody foresaw ends the run
@@ -117,7 +126,7 @@ class RolesPlugin(WorkerPlugin):
         if self.done:
             return
         for note in notes:
-            self.log("warning", message=f"{self.worker.name}: {note}")
+            self.log(Warned(f"{self.worker.name}: {note}"))
         self.joined = True
         state, instructions = machine.begin(
             self.config.spec,
@@ -151,11 +160,10 @@ class RolesPlugin(WorkerPlugin):
     def now(self) -> float:
         return clock.now()
 
-    def log(self, event: str, **details: Any) -> None:
-        """Count and publish an event of the run; Dask adds the address as 'worker'."""
-        published = {"event": event, "place": str(self.worker.name), **details}
-        self.tally.take(published)
-        self.worker.log_event(topic(self.config.run), published)
+    def log(self, event: Event) -> None:
+        """Count and publish an event of the run."""
+        self.tally.take(event)
+        self.worker.log_event(topic(self.config.run), to_publish(event, str(self.worker.name)))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -178,19 +186,17 @@ class RolesPlugin(WorkerPlugin):
         if self.done:  # what a process that leaves has taken from its threads is no failure of the run
             return
         if isinstance(error, TakenOver):
-            self.log("taken over", by=error.by)
+            self.log(RunTakenOver(error.by))
             self._leave()
         elif isinstance(error, Diverged):
-            self.log("diverged", **asdict(error))
+            self.log(TileDiverged(**asdict(error)))
         elif isinstance(error, Differs):
-            self.log("other images", **asdict(error))
+            self.log(ImagesDiffer(**asdict(error)))
         elif isinstance(error, LnetError):
             first = error.diagnostics[0]
-            self.log(
-                "failure", message=first.message, code=first.code, notes=list(first.notes), kind="LnetError"
-            )
+            self.log(WorkerFailed(first.message, first.code, first.notes, kind="LnetError"))
         else:
-            self.log("failure", message=str(error) or repr(error), kind=type(error).__name__)
+            self.log(WorkerFailed(str(error) or repr(error), kind=type(error).__name__))
 
     def perform(self, instructions: tuple[do.Instruction, ...]) -> None:
         for instruction in instructions:
@@ -244,7 +250,7 @@ class RolesPlugin(WorkerPlugin):
     def _abandon_run(self) -> None:
         """Leave the run and free its state: those still in it count this process as lost."""
         waited = f"{self.config.no_worker_timeout:g} seconds"
-        self.log("warning", message=f"{self.worker.name} leaves: it had no orders for {waited}")
+        self.log(Warned(f"{self.worker.name} leaves: it had no orders for {waited}"))
         self._leave()
 
     def _leave(self) -> None:
@@ -259,7 +265,7 @@ class RolesPlugin(WorkerPlugin):
         self.tally.refused[reason] += 1
         count = self.tally.refused[reason]
         if counted(count):
-            self.log("refused", reason=reason, count=count)
+            self.log(MessagesRefused(reason, count))
 
     def _count_duplicate(self, duplicate: do.Duplicate) -> None:
         self.refuse("an update that was taken before")
@@ -270,7 +276,7 @@ class RolesPlugin(WorkerPlugin):
         self.threads.end(drop.role)
 
     def _stopped(self, stopped: do.Stopped) -> None:
-        self.log("left", refused=dict(self.tally.refused))
+        self.log(ProcessLeft(dict(self.tally.refused)))
         self.stop()
 
     # --- messages between processes --------------------------------------------------------------------------------

@@ -7,10 +7,8 @@ checksums of images that are read for the first time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.cluster.published import ImagesDiffer, TileComputed
 from lnet.runtime.data import Dataset, other_images
 
 RECENT = 1000
@@ -25,41 +23,41 @@ class SeenImages:
         self.samples = samples
         self.sums: dict[int, tuple[str, str]] = {}
 
-    def take(self, tile: Mapping[str, Any]) -> LnetError | None:
-        """Record a tile's batch digest; return an error if it differs from that of other tiles."""
-        number, images, name = tile["batch"], tile["images"], _tile(tile)
+    def take(self, tile: TileComputed, place: str) -> LnetError | None:
+        """Record the batch digest of a tile on the worker `place`; return an error if it differs from other tiles'."""
+        number, images, name = tile.batch, tile.images, _named(tile, place)
         known, who = self.sums.setdefault(number, (images, name))
         while len(self.sums) > RECENT:
             del self.sums[next(iter(self.sums))]
         if known != images:
             return refused("E715", f"{who} and {name} read different images in batch {number:,}", hint=HINT)
-        place = self.samples.checksums.know((place, found) for place, found in tile["read"])
-        if place is None:
+        other = self.samples.checksums.know(tile.read)
+        if other is None:
             return None
         return other_images(
-            f"the image '{self.samples.names[place[0]]}' is another one than when it was read first"
+            f"the image '{self.samples.names[other[0]]}' is another one than when it was read first"
         )
 
-    def explain(self, event: Mapping[str, Any], batch: int) -> LnetError:
+    def explain(self, event: ImagesDiffer, place: str, batch: int) -> LnetError:
         """Return the error for a tile whose images are not those of another one, with the first that differs, and where."""
-        number = event["batch"]
-        mine = self.samples.batch(number * batch, batch)
-        tile = f"tile {event['tile']} of replica {event['replica']} on {event['place']}"
-        message = f"{tile} and tile {event['other']} read different images in batch {number:,}"
+        mine = self.samples.batch(event.batch * batch, batch)
+        message = (
+            f"{_named(event, place)} and tile {event.other} read different images in batch {event.batch:,}"
+        )
         assert mine.checksums is not None, "a data set knows the checksums of its images"
         own = [f"{found:016x}" for found in mine.checksums.tolist()]
         for mine_name, name, mine_sum, found in zip(
-            mine.names, event["names"], own, event["checksums"], strict=True
+            mine.names, event.names, own, event.checksums, strict=True
         ):
             if mine_name != name:
-                note = f"the first that differs: {event['place']} reads '{name}', this command '{mine_name}'"
+                note = f"the first that differs: {place} reads '{name}', this command '{mine_name}'"
                 return refused("E715", message, note, hint=HINT)
             if mine_sum != found:
-                note = f"the first that differs: '{name}' on {event['place']} is not what this command reads"
+                note = f"the first that differs: '{name}' on {place} is not what this command reads"
                 return refused("E715", message, note, hint=HINT)
-        note = f"{event['place']} reads what this command reads, so it is tile {event['other']} whose images differ"
+        note = f"{place} reads what this command reads, so it is tile {event.other} whose images differ"
         return refused("E715", message, note, hint=HINT)
 
 
-def _tile(event: Mapping[str, Any]) -> str:
-    return f"tile {event['tile']} of replica {event['replica']} on {event['place']}"
+def _named(event: TileComputed | ImagesDiffer, place: str) -> str:
+    return f"tile {event.tile} of replica {event.replica} on {place}"

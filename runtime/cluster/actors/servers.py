@@ -15,7 +15,9 @@ from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.messages import PushedUpdate
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
+from lnet.runtime.cluster.published import UpdateApplied
 from lnet.runtime.store.checkpoint import certainly
+from lnet.runtime.store.events import Event
 from lnet.runtime.store.owner import TakenOver
 from lnet.runtime.store.safetensors import Damaged
 from lnet.runtime.store.shards import opened, save_shard
@@ -28,7 +30,11 @@ class Servers:
     """`log` publishes an event of the run, `leads` tells whether a role is that of a primary."""
 
     def __init__(
-        self, config: RunConfig, threads: Threads, log: Callable[..., None], leads: Callable[[RoleId], bool]
+        self,
+        config: RunConfig,
+        threads: Threads,
+        log: Callable[[Event], None],
+        leads: Callable[[RoleId], bool],
     ) -> None:
         self.config, self.threads, self.log, self.leads = config, threads, log, leads
         self.servers: dict[RoleId, Server] = {}
@@ -89,7 +95,7 @@ class Servers:
         self.threads.submit(apply.role, work)
         for part in apply.parts if self.leads(apply.role) else ():
             update = part.update
-            self.log("update", shard=apply.role.index, slot=update.slot, number=update.number, age=age)
+            self.log(UpdateApplied(apply.role.index, update.slot, update.number, age))
 
     def _age(self, parts: tuple[PushedUpdate, ...]) -> int:
         """Return how old an update is; the parts of a synchronous step are one."""

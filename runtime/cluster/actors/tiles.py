@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -18,11 +19,13 @@ from lnet.runtime.cluster.protocol import events
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.messages import TileFence
+from lnet.runtime.cluster.published import TileComputed
 from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.evaluate import batch_last
 from lnet.runtime.engine.shard import Receive, Shard
 from lnet.runtime.engine.shard import Send as SendTile
+from lnet.runtime.store.events import Event, Warned
 
 from .images import Images
 from .numerics import Differs, Diverged, Replica, finite, infinite
@@ -39,7 +42,7 @@ class Tiles:
         self,
         config: RunConfig,
         threads: Threads,
-        log: Callable[..., None],
+        log: Callable[[Event], None],
         soon: Callable[..., Any],
         outbox: SendArrays,
         ahead: Callable[[RoleId, int], Iterable[int]],
@@ -119,7 +122,7 @@ class Tiles:
         batch = self.images.batch(compute.batch)
         if compute.role.index == 0:  # the other tiles of the replica meet the same images
             for message in self.images.newly_skipped():
-                self.soon(partial(self.log, "warning", message=message))
+                self.soon(partial(self.log, Warned(message)))
         labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
         step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
@@ -175,8 +178,8 @@ class Tiles:
             arrays = self.inbox.take(address, cancelled.is_set)
         except OtherImages as error:
             checksums = [] if batch.checksums is None else batch.checksums.tolist()
-            hexes = [f"{found:016x}" for found in checksums]
-            raise Differs(slot, compute.batch, tile, want.sender, list(batch.names), hexes) from error
+            hexes = tuple(f"{found:016x}" for found in checksums)
+            raise Differs(slot, compute.batch, tile, want.sender, tuple(batch.names), hexes) from error
         return [jnp.asarray(array) for array in arrays]
 
     def _report_step(
@@ -189,31 +192,27 @@ class Tiles:
         sent: int,
         images: int,
     ) -> None:
-        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`).
-
-        `bytes`: to other tiles; `traffic`: to and from a server elsewhere since the step before; `images`: the sum of its
-        batch; `read`: of the first tile, the checksums of images that its process had not read before.
-        """
-        details = {
-            "replica": compute.role.slot,
-            "generation": compute.generation,
-            "slot": compute.update.slot,
-            "number": compute.update.number,
-            "index": compute.index,
-            "batch": compute.batch,
-            "tile": compute.role.index,
-            "terms": {path: float(value) for path, value in terms.items()},
-            "seconds": round(seconds, 6),
-            "waited": round(loaded + exchanged, 6),
-            "exchanged": round(exchanged, 6),
-            "bytes": sent,
-            "images": f"{images:016x}",
-            "read": self.images.newly_read() if compute.role.index == 0 else [],
-        }
+        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`)."""
+        role, update = compute.role, compute.update
+        computed = TileComputed(
+            replica=role.slot,
+            generation=compute.generation,
+            slot=update.slot,
+            number=update.number,
+            index=compute.index,
+            batch=compute.batch,
+            tile=role.index,
+            terms={path: float(value) for path, value in terms.items()},
+            seconds=round(seconds, 6),
+            waited=round(loaded + exchanged, 6),
+            exchanged=round(exchanged, 6),
+            bytes=sent,
+            images=f"{images:016x}",
+            read=self.images.newly_read() if role.index == 0 else (),
+        )
 
         def report() -> None:
-            traffic = self.traffic.pop((compute.role.slot, compute.role.index), 0)
-            self.log("tile", **details, traffic=traffic)
+            self.log(replace(computed, traffic=self.traffic.pop((role.slot, role.index), 0)))
 
         self.soon(report)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from lnet.runtime.cluster.protocol.primary import Primary
 from lnet.runtime.cluster.protocol.worker import Worker
+from lnet.runtime.cluster.published import TileComputed, UpdateApplied
+from lnet.runtime.store.events import Event
 
 from .overview import Overview
-
-Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,15 @@ class Tally:
 
     def take(self, event: Event) -> None:
         """Take an event that the worker publishes."""
-        match event["event"]:
-            case "tile":
-                tile = (event["replica"], event["tile"])
+        match event:
+            case TileComputed():
+                tile = (event.replica, event.tile)
                 self.steps[tile] += 1
-                self.seconds[tile] = self.seconds.get(tile, 0.0) + event["seconds"]
-                self.waited[tile] = self.waited.get(tile, 0.0) + event["waited"]
-            case "update":
-                self.updates[event["shard"]] += 1
-                self.ages[event["age"]] += 1
+                self.seconds[tile] = self.seconds.get(tile, 0.0) + event.seconds
+                self.waited[tile] = self.waited.get(tile, 0.0) + event.waited
+            case UpdateApplied():
+                self.updates[event.shard] += 1
+                self.ages[event.age] += 1
 
 
 def worker_samples(tally: Tally, state: Worker) -> Iterator[Sample]:

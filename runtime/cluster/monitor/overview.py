@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.published import TileComputed
+from lnet.runtime.store.events import Event, RolledBack
 
-from .recorder import named
 from .steps import Steps
 from .view import ClusterView, ReplicaView, ShardView, rate
-
-Event = dict[str, Any]
 
 
 class Overview:
@@ -24,14 +23,14 @@ class Overview:
 
     def take(self, event: Event, at: float) -> None:
         """Take an event that was published, at a time."""
-        self.view.take(named(event), at)
-        match event["event"]:
-            case "tile":
+        self.view.take(event, at)
+        match event:
+            case TileComputed():
                 step = self.steps.take(event)
                 if step is not None:
                     self.view.take(step, at)
-            case "rollback":
-                self.steps.go_back(event["step"])
+            case RolledBack():
+                self.steps.go_back(event.step)
 
     def state(self, now: float) -> dict[str, Any]:
         """Return the overview as JSON data: times in seconds before now, rates in units per second."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from lnet.runtime.cluster import clock
-from lnet.runtime.process.progress import Reporter
-from lnet.runtime.store.events import EventLog
+from lnet.runtime.cluster.published import TileComputed, UpdateApplied
+from lnet.runtime.store.events import AgesCounted, CheckpointWritten, Event, LogEvent, Repaired
+from lnet.runtime.store.log import EventLog
+from lnet.runtime.training.progress import Reporter
 
 from .recovery import RecoveryTracker
-
-Event = dict[str, Any]
 
 
 class EventRecorder:
@@ -24,43 +23,33 @@ class EventRecorder:
 
     def heard(self, event: Event) -> None:
         """Take an event of a process, before it is decided whether it is logged."""
-        match event["event"]:
-            case "tile":
-                self.recovery.take(event, clock.now())
-            case "update":
-                self.ages.setdefault(event["slot"], Counter())[event["age"]] += 1
+        match event:
+            case TileComputed():
+                self.recovery.computed_by(event)
+            case UpdateApplied():
+                self.ages.setdefault(event.slot, Counter())[event.age] += 1
                 self.reporter.happened(event)
 
-    def add(self, event: str, **details: Any) -> None:
-        for told in self.recovery.take(named({"event": event, **details}), clock.now()):
-            self.log.add(**told)
+    def add(self, event: LogEvent) -> None:
+        for told in self.recovery.take(event, clock.now()):
+            self.log.add(told)
             self.reporter.happened(told)
-            if told["event"] == "repaired":
-                text = f"replica {told['replica']} stood still for {told['still']:.1f} s after {told['worker']} was lost"
+            if isinstance(told, Repaired):
+                text = (
+                    f"replica {told.replica} stood still for {told.still:.1f} s after {told.worker} was lost"
+                )
                 self.reporter.said(text)
-        if event == "checkpoint":
+        if isinstance(event, CheckpointWritten):
             self.add_ages()
 
     def add_ages(self) -> None:
         """Log how old the updates so far were when they were applied, at all shards and for each replica."""
         every: Counter[int] = sum(self.ages.values(), Counter())
+        replicas = range(max(self.ages, default=-1) + 1)
         self.log.add(
-            "ages",
-            ages=_listed(every),
-            replicas=[
-                _listed(self.ages[r]) if r in self.ages else {} for r in range(max(self.ages, default=-1) + 1)
-            ],
+            AgesCounted(_listed(every), tuple(_listed(self.ages.get(r, Counter())) for r in replicas))
         )
 
 
-def named(event: Event) -> Event:
-    """Return an event with its worker's name, where it has it, in place of the address."""
-    if "place" not in event:
-        return event
-    place = event["place"]
-    rest = {key: value for key, value in event.items() if key != "place"}
-    return rest | {"worker": place.partition("://")[2] or place}
-
-
-def _listed(counts: Counter[int]) -> dict[str, int]:
-    return {str(age): count for age, count in sorted(counts.items())}
+def _listed(counts: Counter[int]) -> dict[int, int]:
+    return dict(sorted(counts.items()))

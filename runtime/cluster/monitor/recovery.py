@@ -11,10 +11,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-Event = dict[str, Any]
+from lnet.runtime.cluster.published import TileComputed
+from lnet.runtime.store.events import (
+    ClusterStepDone,
+    LogEvent,
+    PartLost,
+    Repaired,
+    RolesChanged,
+    WorkerLost,
+)
+
 KEPT = 1024
 """Steps of a tile that are remembered: more than can be under way."""
 
@@ -34,57 +42,52 @@ class RecoveryTracker:
     """`computed`: numbers of the updates that each tile's newest steps belong to, by replica and tile."""
 
     open: list[Outage] = field(default_factory=list)
-    roles: Event | None = None
+    roles: RolesChanged | None = None
     computed: dict[tuple[int, int], deque[int]] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)
 
-    def take(self, event: Event, at: float) -> tuple[Event, ...]:
-        """Return the event, with the roles lost if it is a loss, and the repairs that it completes."""
-        match event["event"]:
-            case "tile":
-                key = (event["replica"], event["tile"])
-                self.computed.setdefault(key, deque(maxlen=KEPT)).append(event["number"])
-            case "roles":
+    def computed_by(self, tile: TileComputed) -> None:
+        """Remember a step of a tile."""
+        self.computed.setdefault((tile.replica, tile.tile), deque(maxlen=KEPT)).append(tile.number)
+
+    def take(self, event: LogEvent, at: float) -> tuple[LogEvent, ...]:
+        """Return the event, with the work lost if it is a loss, and the repairs that it completes."""
+        match event:
+            case RolesChanged():
                 self.roles = event
-            case "worker lost":
+            case WorkerLost():
                 return (self._lost(event, at),)
-            case "step":
-                return event, *self._stepped(event["replica"], event["generation"], at)
+            case ClusterStepDone():
+                return event, *self._stepped(event.replica, event.generation, at)
         return (event,)
 
-    def _lost(self, event: Event, at: float) -> Event:
-        played = {entry["replica"]: entry for entry in event["replicas"]}
-        stalled = self.last if event["primaries"] else ()
+    def _lost(self, event: WorkerLost, at: float) -> WorkerLost:
+        played = {part.replica for part in event.replicas}
+        stalled = self.last if event.primaries else ()
         for replica in sorted({*played, *stalled}):
-            self.open.append(Outage(event["worker"], replica, self.last.get(replica, at)))
-        return event | {"replicas": [entry | self._work_lost(entry) for entry in event["replicas"]]}
+            self.open.append(Outage(event.worker, replica, self.last.get(replica, at)))
+        return replace(event, replicas=tuple(self._with_work(part) for part in event.replicas))
 
-    def _work_lost(self, entry: Event) -> dict[str, int]:
-        """Return the steps of tiles that were computed for updates which are not acknowledged, and these updates."""
-        lost = [
-            number
-            for (replica, _), numbers in self.computed.items()
-            for number in numbers
-            if replica == entry["replica"] and number >= entry["acknowledged"]
-        ]
-        for (replica, _), numbers in self.computed.items():
-            if replica == entry["replica"]:
-                numbers.clear()
-        return {"steps": len(lost), "updates": len(set(lost))}
+    def _with_work(self, part: PartLost) -> PartLost:
+        """Return a part with the steps of tiles that were computed for updates not acknowledged, and these updates."""
+        own = [numbers for (replica, _), numbers in self.computed.items() if replica == part.replica]
+        lost = [number for numbers in own for number in numbers if number >= part.acknowledged]
+        for numbers in own:
+            numbers.clear()
+        return replace(part, steps=len(lost), updates=len(set(lost)))
 
-    def _stepped(self, replica: int, generation: int, at: float) -> Iterator[Event]:
+    def _stepped(self, replica: int, generation: int, at: float) -> Iterator[Repaired]:
         self.last[replica] = at
         for outage in [outage for outage in self.open if outage.replica == replica]:
             outage.longest, outage.since = max(outage.longest, at - outage.since), at
             if self._filled(replica, generation):
                 self.open.remove(outage)
-                still = round(outage.longest, 3)
-                yield {"event": "repaired", "worker": outage.worker, "replica": replica, "still": still}
+                yield Repaired(outage.worker, replica, round(outage.longest, 3))
 
     def _filled(self, replica: int, generation: int) -> bool:
         """Whether all roles that a replica needs are filled, and a step was computed since then."""
         if self.roles is None:
             return False
-        found = self.roles["replicas"][replica]
-        present = None not in found["workers"] and found["generation"] == generation
-        return present and all(shard["primary"] is not None for shard in self.roles["shards"])
+        found = self.roles.replicas[replica]
+        present = None not in found.workers and found.generation == generation
+        return present and all(shard.primary is not None for shard in self.roles.shards)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.store.events import losses
+from lnet.runtime.cluster.published import TileComputed
+from lnet.runtime.store.events import ClusterStepDone, Slowest
+from lnet.runtime.training.losses import losses
 
-Event = dict[str, Any]
 RECENT = 100
 """Updates of a replica within which one may be computed again."""
 
@@ -26,23 +26,23 @@ class Steps:
 
     config: RunConfig
     done: int = 0
-    parts: dict[tuple[int, int, int], list[Event]] = field(default_factory=dict)
+    parts: dict[tuple[int, int, int], list[TileComputed]] = field(default_factory=dict)
     counted: set[tuple[int, int, int]] = field(default_factory=set)
 
-    def take(self, tile: Event) -> Event | None:
+    def take(self, tile: TileComputed) -> ClusterStepDone | None:
         """Record a tile's part of a step; return the step when it is complete."""
-        key = (tile["slot"], tile["number"], tile["index"])
+        key = (tile.slot, tile.number, tile.index)
         if key in self.counted:
             return None
         parts = self.parts.setdefault(key, [])
         parts.append(tile)
-        if len({part["tile"] for part in parts}) < self.config.spec.tiles:
+        if len({part.tile for part in parts}) < self.config.spec.tiles:
             return None
         del self.parts[key]
         self.counted = {other for other in self.counted if other[0] != key[0] or other[1] > key[1] - RECENT}
         self.counted.add(key)
         self.done += 1
-        return self._step({part["tile"]: part for part in parts})
+        return self._step({part.tile: part for part in parts})
 
     def go_back(self, step: int) -> None:
         """Count the steps since then anew; `step` is one of every replica."""
@@ -50,28 +50,31 @@ class Steps:
         self.parts.clear()
         self.counted.clear()
 
-    def _step(self, latest: dict[int, Event]) -> Event:
+    def _step(self, latest: dict[int, TileComputed]) -> ClusterStepDone:
         graph, tiles = self.config.plan.graph, [latest[tile] for tile in sorted(latest)]
         terms: dict[str, float] = {}
         for tile in tiles:
-            for path, value in tile["terms"].items():
+            for path, value in tile.terms.items():
                 terms[path] = terms.get(path, 0.0) + value
-        return {
-            "event": "step",
-            "step": self.done,
-            "images": self.done * graph.training.batch,
-            **losses(graph, terms),
-            "seconds": max(tile["seconds"] for tile in tiles),
-            "waited": max(tile["waited"] for tile in tiles),
-            "slowest": _slowest(tiles),
-            "replica": tiles[0]["replica"],
-            "generation": min(tile["generation"] for tile in tiles),
-            "bytes": sum(tile["bytes"] for tile in tiles),
-            "traffic": sum(tile["traffic"] for tile in tiles),
-        }
+        found = losses(graph, terms)
+        return ClusterStepDone(
+            step=self.done,
+            images=self.done * graph.training.batch,
+            loss=found.loss,
+            terms=found.terms,
+            objectives=found.objectives,
+            accuracies=found.accuracies,
+            seconds=max(tile.seconds for tile in tiles),
+            waited=max(tile.waited for tile in tiles),
+            slowest=_slowest(tiles),
+            replica=tiles[0].replica,
+            generation=min(tile.generation for tile in tiles),
+            bytes=sum(tile.bytes for tile in tiles),
+            traffic=sum(tile.traffic for tile in tiles),
+        )
 
 
-def _slowest(parts: Iterable[Event]) -> Event:
+def _slowest(parts: Iterable[TileComputed]) -> Slowest:
     """Return where the time went of the tile that the others waited for: the one that waited least for others."""
-    least = min(parts, key=lambda part: float(part["exchanged"]))
-    return {name: least[name] for name in ("tile", "seconds", "waited", "exchanged")}
+    least = min(parts, key=lambda part: part.exchanged)
+    return Slowest(least.tile, least.seconds, least.waited, least.exchanged)

@@ -7,7 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Event = Mapping[str, Any]
+from lnet.runtime.cluster.published import UpdateApplied
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    ClusterBegun,
+    ClusterStepDone,
+    Event,
+    MessagesRefused,
+    ReplicaLapsed,
+    RolesChanged,
+    StandbyPromoted,
+    UpdatesLost,
+    UpdateTorn,
+    WorkerLost,
+)
+
 RECENT = 32
 """Steps that speeds and means are taken over, and messages that are kept."""
 
@@ -105,51 +119,51 @@ class ClusterView:
 
     def take(self, event: Event, at: float) -> None:
         """Take an event in, as it is logged or published, and the time at which it came."""
-        if "message" in event:
-            self.messages.append((at, event["message"]))
-        match event["event"]:
-            case "cluster":
-                self.workers, self.durability = event["workers"], event["durability"]
-            case "roles":
+        if event.text is not None:
+            self.messages.append((at, event.text))
+        match event:
+            case ClusterBegun():
+                self.workers, self.durability = event.workers, event.durability
+            case RolesChanged():
                 self._roles(event)
-            case "step":
+            case ClusterStepDone():
                 self._stepped(event, at)
-            case "update":
-                self.replicas.setdefault(event["slot"], ReplicaView()).ages.append(event["age"])
-                self.shards.setdefault(event["shard"], ShardView()).updates += 1
-            case "worker lost":
+            case UpdateApplied():
+                self.replicas.setdefault(event.slot, ReplicaView()).ages.append(event.age)
+                self.shards.setdefault(event.shard, ShardView()).updates += 1
+            case WorkerLost():
                 self.failures += 1
-            case "promoted":
+            case StandbyPromoted():
                 self.promotions += 1
-            case "checkpoint":
-                self.checkpoints, self.checkpoint = self.checkpoints + 1, Written(at, event["step"])
-            case "lost":
-                self.lost += event["updates"]
-            case "torn":
+            case CheckpointWritten():
+                self.checkpoints, self.checkpoint = self.checkpoints + 1, Written(at, event.step)
+            case UpdatesLost():
+                self.lost += event.updates
+            case UpdateTorn():
                 self.torn += 1
-            case "lapsed":
-                self.given_back += event["batches"]
-            case "refused":
-                self.refused[event.get("worker", "scheduler"), event["reason"]] = event["count"]
+            case ReplicaLapsed():
+                self.given_back += event.batches
+            case MessagesRefused():
+                self.refused[event.worker or "scheduler", event.reason] = event.count
 
-    def _roles(self, event: Event) -> None:
-        self.workers = len(event["workers"])
-        for index, found in enumerate(event["replicas"]):
+    def _roles(self, event: RolesChanged) -> None:
+        self.workers = len(event.workers)
+        for index, found in enumerate(event.replicas):
             replica = self.replicas.setdefault(index, ReplicaView())
-            replica.state, replica.workers = found["state"], tuple(found["workers"])
-        for index, pair in enumerate(event["shards"]):
+            replica.state, replica.workers = found.state, found.workers
+        for index, pair in enumerate(event.shards):
             shard = self.shards.setdefault(index, ShardView())
-            shard.primary, shard.standby = pair["primary"], pair["standby"]
-            shard.ready, shard.term = pair["ready"], pair["term"]
+            shard.primary, shard.standby = pair.primary, pair.standby
+            shard.ready, shard.term = pair.ready, pair.term
 
-    def _stepped(self, event: Event, at: float) -> None:
-        stepped = Stepped(at, event["seconds"], event["waited"], event["bytes"])
-        replica = self.replicas.setdefault(event["replica"], ReplicaView())
+    def _stepped(self, event: ClusterStepDone, at: float) -> None:
+        stepped = Stepped(at, event.seconds, event.waited, event.bytes)
+        replica = self.replicas.setdefault(event.replica, ReplicaView())
         replica.steps += 1
         replica.recent.append(stepped)
         self.recent.append(stepped)
-        self.objectives.append(event["objectives"] | event.get("accuracies", {}))
-        self.step, self.batch = event["step"], event["images"] / event["step"]
+        self.objectives.append({**event.objectives, **event.accuracies})
+        self.step, self.batch = event.step, event.images / event.step
 
     # --- over all replicas -----------------------------------------------------------------------------------------
 

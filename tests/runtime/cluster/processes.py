@@ -15,7 +15,7 @@ from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
 from lnet.runtime.cluster.transport.connect import LASTING, workers_of
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 PROGRAM = """
 stage s() {
@@ -166,7 +166,7 @@ class Watching(Silent):
 
     def logged(self, kind):
         """The events of a kind."""
-        return [event for event in self.events if event["event"] == kind]
+        return [event for event in self.events if event.name == kind]
 
 
 class Striking(Watching):

@@ -21,7 +21,8 @@ from threading import Event, Thread, Timer
 from processes import cluster, control, images, plan_of, started_by_hand
 
 import lnet
-from lnet.runtime.process.progress import Silent
+from lnet.runtime.store.events import RolesChanged
+from lnet.runtime.training.progress import Silent
 
 WARM = 40
 """Steps after which everything is compiled."""
@@ -67,7 +68,7 @@ class Disorder(Silent):
 
     def __init__(self, client, start, seed):
         self.client, self.start, self.random = client, start, Random(seed)
-        self.roles = {"workers": [], "shards": []}
+        self.roles = RolesChanged((), (), ())
         self.stopped, self.late, self.over = {}, {}, Event()
         self.times, self.marks, self.strikes, self.events = [], [], Counter(), []
         self.lost = 0
@@ -79,12 +80,12 @@ class Disorder(Silent):
 
     def happened(self, event):
         self.events.append(event)
-        if event["event"] == "roles":
+        if event.name == "roles":
             self.roles = event
-        elif event["event"] == "lost":
-            self.lost += event["updates"]
-        elif event["event"] == "drained":
-            self._signal(event["worker"], signal.SIGTERM)
+        elif event.name == "lost":
+            self.lost += event.updates
+        elif event.name == "drained":
+            self._signal(event.worker, signal.SIGTERM)
 
     # --- in its own thread -----------------------------------------------------------------------------------------
 
@@ -115,8 +116,8 @@ class Disorder(Silent):
 
     def _strike(self):
         """Three times of four only when all shards have a standby: else nothing would be learned but what is lost."""
-        whole = all(shard["ready"] for shard in self.roles["shards"])
-        victims = [name for name in self.roles["workers"] if name not in self.stopped]
+        whole = all(shard.ready for shard in self.roles.shards)
+        victims = [name for name in self.roles.workers if name not in self.stopped]
         if len(victims) < 2 or not (whole or self.random.random() < 0.25):
             return
         blow = self.random.choice(
@@ -185,15 +186,15 @@ def unexplained(events):
     """Yield the losses of shards that had a copy left: which had a standby, and lost not both before it took over."""
     ready, widowed, exposed = set(), set(), set()
     for event in events:
-        match event["event"]:
+        match event.name:
             case "roles":
-                shards = list(enumerate(event["shards"]))
-                ready = {index for index, shard in shards if shard["ready"]}
-                widowed -= {index for index, shard in shards if shard["primary"] is not None}
+                shards = list(enumerate(event.shards))
+                ready = {index for index, shard in shards if shard.ready}
+                widowed -= {index for index, shard in shards if shard.primary is not None}
             case "worker lost":
-                exposed |= (set(event["primaries"]) - ready) | (set(event["standbys"]) & widowed)
-                widowed |= set(event["primaries"])
-            case "lost" | "rollback" if event["shard"] not in exposed:
-                yield f"{event['event']} of shard {event['shard']} in spite of its standby"
+                exposed |= (set(event.primaries) - ready) | (set(event.standbys) & widowed)
+                widowed |= set(event.primaries)
+            case "lost" | "rollback" if event.shard not in exposed:
+                yield f"{event.name} of shard {event.shard} in spite of its standby"
             case "lost" | "rollback":
-                exposed.discard(event["shard"])
+                exposed.discard(event.shard)

@@ -36,6 +36,7 @@ from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
 from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
 from lnet.runtime.engine.rounding import WIRES
+from lnet.runtime.store.events import ReplicaRoles
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +66,8 @@ def test_tiles_compute_what_one_process_does(tmp_path, client, workers):
     alone = trained(tmp_path, name="alone", workers=1)
     spread = trained(tmp_path, client, name="spread", workers=workers)
     assert_close(spread, alone, alone)
-    steps = [event["loss"] for event in spread.events() if event["event"] == "step"]
-    expected = [event["loss"] for event in alone.events() if event["event"] == "step"]
+    steps = [event.loss for event in spread.events() if event.name == "step"]
+    expected = [event.loss for event in alone.events() if event.name == "step"]
     np.testing.assert_allclose(steps, expected, rtol=1e-4)
 
 
@@ -74,7 +75,7 @@ def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, clie
     alone = trained(tmp_path, name="alone", workers=1, batch=8)
     replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0)
     assert_close(replicas, alone, alone)
-    *_, ages = [event["ages"] for event in replicas.events() if event["event"] == "ages"]
+    *_, ages = [event.ages for event in replicas.events() if event.name == "ages"]
     assert ages == {"0": 40}
 
 
@@ -107,15 +108,15 @@ def test_numbers_do_not_depend_on_placement(tmp_path, client):
 
 
 def first_roles(run):
-    return next(event["replicas"] for event in run.events() if event["event"] == "roles")
+    return next(event.replicas for event in run.events() if event.name == "roles")
 
 
 def test_asynchronous_replicas_learn(tmp_path, client):
     run = trained(tmp_path, client, workers=2, replicas=2, steps=40)
-    losses = [event["loss"] for event in run.events() if event["event"] == "step"]
+    losses = [event.loss for event in run.events() if event.name == "step"]
     assert len(losses) == 80
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
-    *_, ages = [event["ages"] for event in run.events() if event["event"] == "ages"]
+    *_, ages = [event.ages for event in run.events() if event.name == "ages"]
     assert sum(ages.values()) == 80
 
 
@@ -126,18 +127,18 @@ def test_parameters_are_rounded_on_the_wire(tmp_path, client):
     ]
     (tile,) = tile_costs(asked.graph, asked.partition)
     for run, value in ((exact, 4), (rounded, 2)):
-        steps = [event for event in run.events() if event["event"] == "step"]
-        crossed = [[step["traffic"] for step in steps if step["replica"] == replica] for replica in (0, 1)]
+        steps = [event for event in run.events() if event.name == "step"]
+        crossed = [[step.traffic for step in steps if step.replica == replica] for replica in (0, 1)]
         beside, elsewhere = sorted(np.median(crossed, axis=1))  # of some steps a message was sent twice
         assert (beside, elsewhere) == (0, tile.traffic * value / 4)
-    losses = [event["loss"] for event in rounded.events() if event["event"] == "step"]
+    losses = [event.loss for event in rounded.events() if event.name == "step"]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     start, wanted = lnet.Network(asked).params, exact.network().params
     for name, found in rounded.network().params.items():
         difference = np.linalg.norm(found - wanted[name]) / np.linalg.norm(wanted[name] - start[name])
         assert 0 < difference < 0.02, name
     further = lnet.resume(rounded.directory, images(), steps=21, client=client)
-    wires = [event["wire"] for event in further.events() if event["event"] == "cluster"]
+    wires = [event.wire for event in further.events() if event.name == "cluster"]
     assert wires == ["bfloat16", "bfloat16"]
 
 
@@ -177,8 +178,8 @@ def test_a_cluster_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, cl
     watching = Watching()
     lnet.resume(tmp_path / "run", images(), client=client, reporter=watching)
     assert any(f"passed over the damaged checkpoint '{newest.name}'" in text for text in watching.messages)
-    (resumed,) = [event for event in run.events() if event["event"] == "resume"]
-    assert (resumed["step"], resumed["torn"]) == (before, 0)
+    (resumed,) = [event for event in run.events() if event.name == "resume"]
+    assert (resumed.step, resumed.torn) == (before, 0)
     assert_close(run, trained(tmp_path, name="whole", workers=1, steps=30), run)
 
 
@@ -347,7 +348,7 @@ def test_a_loss_that_is_not_finite_E730(tmp_path, client):
     assert ": the objective 'V1.learn' is not finite\n" in text
     assert "the gradient of 'V1.filter.weight' is not finite" in text
     last = lnet.open_run(tmp_path / "run").events()[-1]
-    assert (last["event"], last["message"].splitlines()[0]) == ("failed", text.splitlines()[0])
+    assert (last.name, last.message.splitlines()[0]) == ("failed", text.splitlines()[0])
 
 
 def test_progress_is_reported(tmp_path, client):
@@ -374,22 +375,22 @@ def test_what_it_trains_on_and_corrupt_images_are_said_once(tmp_path, client):
         "4 a step of each of 2 replicas, 8 passes"
     )
     assert watching.messages[0] == line
-    (data,) = [event for event in run.events() if event["event"] == "data"]
-    assert (data["message"], data["ignored"]) == (line, {".txt": 1})
+    (data,) = [event for event in run.events() if event.name == "data"]
+    assert (data.message, data.ignored) == (line, {".txt": 1})
     corrupt = "skipped the corrupt image '5.png': cannot identify image file"
     assert watching.messages.count(corrupt) == 1
-    assert [e["message"] for e in run.events() if e["event"] == "warning"].count(corrupt) == 1
+    assert [e.message for e in run.events() if e.name == "warning"].count(corrupt) == 1
 
 
 def test_roles_are_logged_as_they_change(tmp_path, client):
     run = trained(tmp_path, client, workers=2, steps=3)
-    first, *_, last = [event for event in run.events() if event["event"] == "roles"]
-    assert first["replicas"] == [{"state": "computing", "workers": ["worker-0", "worker-1"], "generation": 1}]
-    assert sorted(shard["primary"] for shard in first["shards"]) == ["worker-0", "worker-1"]
-    assert last["replicas"][0]["state"] == "done"
-    steps = [event for event in run.events() if event["event"] == "step"]
-    assert {event["generation"] for event in steps} == {1}
-    assert {event["bytes"] for event in steps} == {
+    first, *_, last = [event for event in run.events() if event.name == "roles"]
+    assert first.replicas == (ReplicaRoles("computing", ("worker-0", "worker-1"), 1),)
+    assert sorted(shard.primary for shard in first.shards) == ["worker-0", "worker-1"]
+    assert last.replicas[0].state == "done"
+    steps = [event for event in run.events() if event.name == "step"]
+    assert {event.generation for event in steps} == {1}
+    assert {event.bytes for event in steps} == {
         sum(t.halo for t in tile_costs(run.plan.graph, run.plan.partition))
     }
 

@@ -99,8 +99,8 @@ def strike(client, worker, blow=signal.SIGKILL):
 
 def assert_nothing_lost(run, expected, how="asynchronous"):
     """The same bits as undisturbed, unless a step is torn: some shards had taken it when it was begun again."""
-    assert not {"lost", "rollback"} & {event["event"] for event in run.events()}
-    assert run.events()[-1]["event"] in ("done", "interrupted")
+    assert not {"lost", "rollback"} & {event.name for event in run.events()}
+    assert run.events()[-1].name in ("done", "interrupted")
     params = expected(how, saved(run))
     if torn(run):
         assert run.plan.graph.training.staleness != 0
@@ -116,7 +116,7 @@ def saved(run):
 
 
 def torn(run):
-    return any(event["event"] == "torn" for event in run.events())
+    return any(event.name == "torn" for event in run.events())
 
 
 def assert_close(run, params, within=1e-4):
@@ -154,9 +154,9 @@ def test_a_wall_clock_that_is_set_changes_time_stamps_alone(tmp_path, client, mo
 
     watching = Striking(strike_and_set, until=lambda: watching.logged("repaired"))
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
-    assert run.events()[-1]["event"] == "interrupted"
-    assert all(0 < event["still"] < 600 for event in watching.logged("repaired"))
-    stamps = [event["time"] for event in run.events()]
+    assert run.events()[-1].name == "interrupted"
+    assert all(0 < event.still < 600 for event in watching.logged("repaired"))
+    stamps = [event.time for event in run.events()]
     assert 3000 < stamps[-1] - stamps[0] < 4200
 
 
@@ -178,7 +178,7 @@ def test_a_worker_that_comes_back_computes_again(tmp_path, client):
     trained(tmp_path, client, watching, workers=2)
     computed = [message for message in watching.messages if "replica 0 is computed by" in message]
     assert [len(set(re.findall(r"worker-\d", message))) for message in computed] == [2, 1, 2]
-    assert watching.logged("step")[-1]["generation"] == 3
+    assert watching.logged("step")[-1].generation == 3
 
 
 def test_a_stopped_worker_wakes_up_as_a_zombie(tmp_path, client, expected):
@@ -190,7 +190,7 @@ def test_a_stopped_worker_wakes_up_as_a_zombie(tmp_path, client, expected):
     watching = Striking(
         lambda: stopped.append(stop_primary(client, watching)),
         on={"is promoted": wake},
-        until=lambda: {event["reason"] for event in watching.logged("refused")} & LATE,
+        until=lambda: {event.reason for event in watching.logged("refused")} & LATE,
     )
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
     assert_nothing_lost(run, expected)
@@ -231,7 +231,7 @@ def test_a_worker_is_drained(tmp_path, client, expected):
         lambda: control(client, "drain", "worker-0"), until=lambda: watching.logged("drained")
     )
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"])
-    assert [event["worker"] for event in run.events() if event["event"] == "drained"] == ["worker-0"]
+    assert [event.worker for event in run.events() if event.name == "drained"] == ["worker-0"]
     computed = [message for message in watching.messages if "is computed by" in message]
     assert "worker-0" in computed[0]
     assert "worker-0" not in computed[-1]
@@ -253,13 +253,13 @@ def test_primary_and_standby_lost_at_once(tmp_path, expected, how, event):
             strike_both, when=lambda: watching.logged("checkpoint"), until=lambda: watching.logged(event)
         )
         run = trained(tmp_path, client, watching, **ASKED[how])
-    losses = [e for e in run.events() if e["event"] == event]
+    losses = [e for e in run.events() if e.name == event]
     assert losses
-    assert all(loss["checkpoint"] >= 1 for loss in losses)
+    assert all(loss.checkpoint >= 1 for loss in losses)
     found, wanted = run.network().params, expected(how, saved(run))
     same = all(np.array_equal(found[name], wanted[name]) for name in wanted)
     # Synchronous steps are computed again; of an asynchronous run just what is declared is missing.
-    assert same == (event == "rollback" or not any(loss["updates"] for loss in losses))
+    assert same == (event == "rollback" or not any(loss.updates for loss in losses))
 
 
 # --- workers and schedulers that do not come back ------------------------------------------------------------------
@@ -292,9 +292,9 @@ def test_the_scheduler_is_killed_E763(tmp_path, expected):
     begun = saved(lnet.open_run(tmp_path / "run"))
     assert f"go on from the checkpoint at step {begun:,}: lnetc resume {tmp_path / 'run'} --cluster" in text
     run = lnet.resume(tmp_path / "run", images(), steps=begun + 30)
-    resumed = next(event for event in run.events() if event["event"] == "resume")
-    assert resumed["step"] == begun >= 10
-    assert_close(run, expected("asynchronous", begun + 30), within=0.1 if resumed["torn"] else 1e-4)
+    resumed = next(event for event in run.events() if event.name == "resume")
+    assert resumed.step == begun >= 10
+    assert_close(run, expected("asynchronous", begun + 30), within=0.1 if resumed.torn else 1e-4)
 
 
 def test_workers_without_a_scheduler_leave_the_run_E763(tmp_path, monkeypatch):
@@ -336,7 +336,7 @@ def test_a_worker_that_stood_still_long_stays(tmp_path, client, monkeypatch):
     watching = Watching(at={20: stop})
     run = trained(tmp_path, client, watching, workers=2, steps=60)
     assert process_of(client, "worker-1") == stopped[0]
-    assert run.events()[-1]["event"] == "done"
+    assert run.events()[-1].name == "done"
     assert not any("it had no orders" in message for message in watching.messages)
 
 
@@ -410,7 +410,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, client, exp
     run = trained(tmp_path, client, watching, **ASKED["asynchronous"], steps=60)
     (failed,) = [message for message in watching.messages if "could not be written" in message]
     assert failed.startswith("checkpoint 3 could not be written: ")
-    steps = [event["step"] for event in run.events() if event["event"] == "checkpoint"]
+    steps = [event.step for event in run.events() if event.name == "checkpoint"]
     assert len(steps) == 5
     assert steps[-1] == 60
     assert_nothing_lost(run, expected)
@@ -511,7 +511,7 @@ def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):
     answers, plan = [], plan_of(**ASKED["asynchronous"])
 
     def reasons():
-        return "\n".join(event["reason"] for event in watching.logged("refused"))
+        return "\n".join(event.reason for event in watching.logged("refused"))
 
     watching = Striking(
         lambda: answers.extend(Forger(client, watching.servers[0][0], plan).forge()),

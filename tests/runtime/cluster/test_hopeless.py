@@ -241,8 +241,8 @@ def test_a_worker_without_room_does_not_take_what_another_lost(tmp_path, monkeyp
             client=client,
             reporter=watching,
         )
-    roles = [event["replicas"] for event in watching.logged("roles")]
-    computing = [[replica["workers"][0] for replica in each if replica["workers"][0]] for each in roles]
+    roles = [event.replicas for event in watching.logged("roles")]
+    computing = [[replica.workers[0] for replica in each if replica.workers[0]] for each in roles]
     assert all(len(set(names)) == len(names) for names in computing)
 
 

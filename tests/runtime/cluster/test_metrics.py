@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from made_events import tile
 from processes import Watching, cluster, images, plan_of
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,6 +20,7 @@ from lnet.runtime.cluster.monitor import prometheus
 from lnet.runtime.cluster.monitor.metrics import AGE, METRICS, REFUSED, STEPS, Sample, Tally, worker_samples
 from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.spec import Spec
+from lnet.runtime.cluster.published import UpdateApplied
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cluster.md"
 
@@ -158,9 +160,9 @@ def test_every_metric_is_in_the_document():
 def test_counts_of_a_worker():
     tally = Tally()
     for seconds in (0.5, 0.25):
-        tally.take({"event": "tile", "replica": 1, "tile": 0, "seconds": seconds, "waited": 0.125})
+        tally.take(tile(replica=1, seconds=seconds, waited=0.125))
     for age in (0, 0, 3):
-        tally.take({"event": "update", "shard": 2, "age": age})
+        tally.take(UpdateApplied(2, 0, 0, age))
     tally.refused.update({"malformed: Push: expected ...": 2, "malformed: expected an address": 1})
     state, _ = machine.begin(Spec("run", replicas=1, tiles=1, batches=8), "me", "host", 0.0)
     found = {(s.metric.name, s.labels): s.value for s in worker_samples(tally, state)}

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from made_events import tile
 from PIL import Image
 from processes import Watching, cluster, plan_of
 from test_failures import process_of
@@ -70,9 +71,9 @@ def test_tiles_that_read_different_images_end_the_run_E715(tmp_path):
         or "worker-0 reads what this command reads" in text
     )
     events = lnet.open_run(tmp_path / "run").events()
-    assert events[-1]["event"] == "failed"
+    assert events[-1].name == "failed"
     first = next(n for n, name in enumerate(_order(tmp_path, 400)) if name == "3.bmp") // 4
-    assert len([event for event in events if event["event"] == "step"]) <= first
+    assert len([event for event in events if event.name == "step"]) <= first
 
 
 def _order(tmp_path, count):
@@ -128,8 +129,8 @@ def test_a_worker_that_comes_back_to_other_images_is_left_out(tmp_path, change, 
     (said,) = [text for text in watching.messages if "is left out" in text]
     assert said.startswith("worker-1 (tcp://")
     assert first in said
-    (event,) = [event for event in lnet.open_run(tmp_path / "run").events() if event["event"] == "left out"]
-    assert "images" in event["message"] or "image" in event["message"]
+    (event,) = [event for event in lnet.open_run(tmp_path / "run").events() if event.name == "left out"]
+    assert "images" in event.message or "image" in event.message
 
 
 def test_arrays_of_other_images_are_never_used():
@@ -148,23 +149,16 @@ class Samples:
         self.names = ("a", "b", "c", "d")
 
 
-def tile(number, batch, images, read=()):
-    return {
-        "tile": number,
-        "replica": 0,
-        "place": f"w-{number}",
-        "batch": batch,
-        "images": images,
-        "read": read,
-    }
+def take(seen, number, batch, images, read=()):
+    return seen.take(tile(tile=number, batch=batch, images=images, read=read), f"w-{number}")
 
 
 def test_tiles_without_anything_to_exchange_are_compared_by_the_command():
     seen = SeenImages(Samples())
-    assert seen.take(tile(0, 7, "aa")) is None
-    assert seen.take(tile(1, 7, "aa")) is None
-    assert seen.take(tile(0, 8, "bb")) is None
-    error = seen.take(tile(1, 8, "cc"))
+    assert take(seen, 0, 7, "aa") is None
+    assert take(seen, 1, 7, "aa") is None
+    assert take(seen, 0, 8, "bb") is None
+    error = take(seen, 1, 8, "cc")
     assert (
         "E715: tile 0 of replica 0 on w-0 and tile 1 of replica 0 on w-1 read different images in batch 8"
         in str(error)
@@ -173,9 +167,9 @@ def test_tiles_without_anything_to_exchange_are_compared_by_the_command():
 
 def test_an_image_that_two_replicas_read_differently_ends_the_run():
     seen = SeenImages(Samples())
-    assert seen.take(tile(0, 1, "aa", [[2, 99], [3, 50]])) is None
-    assert seen.take(tile(0, 2, "bb", [[2, 99]])) is None
+    assert take(seen, 0, 1, "aa", ((2, 99), (3, 50))) is None
+    assert take(seen, 0, 2, "bb", ((2, 99),)) is None
     assert "E748: the image 'c' is another one than when it was read first" in str(
-        seen.take(tile(0, 3, "cc", [[2, 98]]))
+        take(seen, 0, 3, "cc", ((2, 98),))
     )
     assert seen.samples.checksums.take_fresh() == [(2, 99), (3, 50)]

@@ -4,20 +4,38 @@ import json
 import time
 from dataclasses import replace
 
+import made_events
 import pytest
+from made_events import tile
 
+from lnet.compiler.core.codec import Malformed
 from lnet.runtime.cluster.actors.roles import changes, roles, short_name, with_short_names
 from lnet.runtime.cluster.monitor.recorder import EventRecorder
 from lnet.runtime.cluster.monitor.recovery import RecoveryTracker
 from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import BatchPool, Member, ServerPair, Slot, Table
-from lnet.runtime.process.progress import Silent
-from lnet.runtime.store.events import EventLog
+from lnet.runtime.cluster.published import Published, UpdateApplied, published, to_publish
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    MessagesRefused,
+    PartLost,
+    ProcessEnded,
+    Repaired,
+    ReplicaRoles,
+    RolesChanged,
+    ShardRoles,
+    StandbyPromoted,
+    WorkerLeft,
+    WorkerLost,
+)
+from lnet.runtime.store.log import EventLog
+from lnet.runtime.training.progress import Silent
 
 # --- the coordinator's table ---------------------------------------------------------------------------------------
 
 LEFT, RIGHT, OTHER = "tcp://10.0.0.1:1#a", "tcp://10.0.0.1:12#b", "tcp://10.0.0.2:1#c"
+ADDRESS = "tcp://10.0.0.1:9"
 
 
 def member(place, *tiles, drained=False):
@@ -50,15 +68,15 @@ def without(before, name):
 
 def test_roles_by_short_names():
     found = roles(table())
-    assert found["replicas"][0] == {"state": "computing", "workers": ["left", "right"], "generation": 1}
-    assert found["replicas"][1]["workers"] == ["10.0.0.2:1", "10.0.0.2:1"]
-    assert found["shards"][1] == {"primary": "right", "standby": "10.0.0.2:1", "ready": False, "term": 2}
-    assert found["workers"] == ["10.0.0.2:1", "left", "right"]
+    assert found.replicas[0] == ReplicaRoles("computing", ("left", "right"), 1)
+    assert found.replicas[1].workers == ("10.0.0.2:1", "10.0.0.2:1")
+    assert found.shards[1] == ShardRoles("right", "10.0.0.2:1", False, 2)
+    assert found.workers == ("10.0.0.2:1", "left", "right")
 
 
 def state(slot, **changed):
     made = table(**changed)
-    return roles(made.with_slot(0, slot))["replicas"][0]["state"]
+    return roles(made.with_slot(0, slot)).replicas[0].state
 
 
 def test_states_of_a_replica():
@@ -78,36 +96,30 @@ def test_a_promoted_standby():
 
     before = table()
     lost = then(term=2, missing=RIGHT, standby=OTHER)
-    assert [kind for kind, _ in changes(before, lost)] == ["roles"]
-    (promoted, details), (changed, _) = changes(lost, then(term=3, primary=OTHER, origin=Promoted(1)))
-    assert (promoted, changed) == ("promoted", "roles")
-    assert details == {"shard": 1, "worker": "10.0.0.2:1", "term": 3}
-    assert [kind for kind, _ in changes(lost, then(term=3, primary=OTHER))] == ["roles"]
+    assert [event.name for event in changes(before, lost)] == ["roles"]
+    promoted, changed = changes(lost, then(term=3, primary=OTHER, origin=Promoted(1)))
+    assert (promoted, changed.name) == (StandbyPromoted(1, "10.0.0.2:1", 3), "roles")
+    assert [event.name for event in changes(lost, then(term=3, primary=OTHER))] == ["roles"]
 
 
 def test_a_lost_worker_and_what_it_played():
     before = table()
     after = table(members=without(before, RIGHT))
-    (lost, details), (changed, _) = changes(before, after)
-    assert (lost, changed) == ("worker lost", "roles")
-    assert details == {
-        "worker": "right",
-        "replicas": [{"replica": 0, "tiles": [1], "acknowledged": 5}],
-        "primaries": [1],
-        "standbys": [0],
-    }
+    found, changed = changes(before, after)
+    assert found == WorkerLost("right", (PartLost(0, (1,), 5),), (1,), (0,))
+    assert changed.name == "roles"
 
 
 def test_a_drained_worker_is_not_lost():
     before = table(members={**table().members, "d": member("spare", drained=True)})
-    assert next(changes(before, table())) == ("worker left", {"worker": "spare"})
+    assert next(changes(before, table())) == WorkerLeft("spare")
 
 
 def test_nothing_is_told_before_a_run_begins_nor_after_it_ended():
     assert list(changes(table(begun=False, members={}), table(begun=False))) == []
     assert list(changes(table(), table(finished=True, members={}))) == []
     assert list(changes(table(), table())) == []
-    assert [kind for kind, _ in changes(table(begun=False), table())] == ["roles"]
+    assert [event.name for event in changes(table(begun=False), table())] == ["roles"]
 
 
 def test_short_names_in_a_text():
@@ -120,31 +132,27 @@ def test_short_names_in_a_text():
 
 
 def roles_of(generation=1, primary="left", workers=("left", "right")):
-    replica = {"state": "computing", "workers": list(workers), "generation": generation}
-    other = {"state": "computing", "workers": ["other", "other"], "generation": 1}
-    shard = {"primary": primary, "standby": None, "ready": False, "term": 1}
-    return {"event": "roles", "replicas": [replica, other], "shards": [shard, shard], "workers": []}
-
-
-def tile(number, tile=0, replica=0):
-    return {"event": "tile", "replica": replica, "tile": tile, "number": number}
+    replicas = (
+        ReplicaRoles("computing", workers, generation),
+        ReplicaRoles("computing", ("other", "other"), 1),
+    )
+    return RolesChanged(replicas, (ShardRoles(primary, None, False, 1),) * 2, ())
 
 
 def step(replica=0, generation=1):
-    return {"event": "step", "replica": replica, "generation": generation}
+    return made_events.step(1, replica, generation=generation)
 
 
 def lost(acknowledged=0, primaries=()):
-    played = [{"replica": 0, "tiles": [1], "acknowledged": acknowledged}]
-    return {"event": "worker lost", "worker": "right", "replicas": played, "primaries": list(primaries)}
+    return made_events.lost(replicas=[PartLost(0, (1,), acknowledged)], primaries=primaries)
 
 
 def fed(recovery, *timed):
-    return [told for at, event in timed for told in recovery.take(event, at) if told["event"] == "repaired"]
+    return [told for at, event in timed for told in recovery.take(event, at) if isinstance(told, Repaired)]
 
 
 def repaired(replica, still):
-    return {"event": "repaired", "worker": "right", "replica": replica, "still": still}
+    return Repaired("right", replica, still)
 
 
 def test_a_replica_stands_still_until_its_next_step():
@@ -211,11 +219,12 @@ def test_others_go_on_when_only_a_tile_is_lost():
 def test_work_that_is_lost():
     recovery = RecoveryTracker()
     for number in range(6):
-        fed(recovery, (0.0, tile(number, 0)), (0.0, tile(number, 1)), (0.0, tile(number, 0, replica=1)))
+        for part in (tile(number=number), tile(number=number, tile=1), tile(number=number, replica=1)):
+            recovery.computed_by(part)
     (told,) = recovery.take(lost(acknowledged=4), 1.0)
-    assert told["replicas"] == [{"replica": 0, "tiles": [1], "acknowledged": 4, "steps": 4, "updates": 2}]
+    assert told.replicas == (PartLost(0, (1,), 4, steps=4, updates=2),)
     (again,) = recovery.take(lost(acknowledged=4), 1.0)
-    assert again["replicas"][0]["steps"] == 0
+    assert again.replicas[0].steps == 0
 
 
 # --- the log -------------------------------------------------------------------------------------------------------
@@ -226,7 +235,7 @@ class Watching(Silent):
         self.events, self.messages = [], []
 
     def happened(self, event):
-        self.events.append(event["event"])
+        self.events.append(event.name)
 
     def said(self, message):
         self.messages.append(message)
@@ -244,7 +253,7 @@ def logged(tmp_path):
 def test_what_is_logged_is_told(tmp_path):
     log, watching = recorder(tmp_path)
     for event in (roles_of(), step(), lost(), roles_of(2), step(generation=2)):
-        log.add(**event)
+        log.add(event)
     kinds = ["roles", "step", "worker lost", "roles", "step", "repaired"]
     assert [event["event"] for event in logged(tmp_path)] == kinds
     assert watching.events == kinds
@@ -254,9 +263,9 @@ def test_what_is_logged_is_told(tmp_path):
 def test_ages_add_up_with_every_checkpoint(tmp_path):
     log, watching = recorder(tmp_path)
     for slot, age in ((1, 0), (1, 3), (1, 3)):
-        log.heard({"event": "update", "slot": slot, "age": age})
-    log.add("checkpoint", step=1, file="a")
-    log.heard({"event": "update", "slot": 0, "age": 3})
+        log.heard(UpdateApplied(0, slot, 0, age))
+    log.add(CheckpointWritten(1, "a"))
+    log.heard(UpdateApplied(0, 0, 0, 3))
     log.add_ages()
     first, last = [event for event in logged(tmp_path) if event["event"] == "ages"]
     assert first["replicas"] == [{}, {"0": 1, "3": 2}]
@@ -265,24 +274,33 @@ def test_ages_add_up_with_every_checkpoint(tmp_path):
     assert watching.events.count("update") == 4
 
 
-def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(tmp_path):
-    log, _ = recorder(tmp_path)
-    log.add("refused", worker="tcp://10.0.0.1:9", place="worker-3", reason="malformed", count=1)
-    log.add("refused", worker="tcp://10.0.0.1:9", place="tcp://10.0.0.1:9", reason="malformed", count=1)
-    assert [event["worker"] for event in logged(tmp_path)] == ["worker-3", "10.0.0.1:9"]
+@pytest.mark.parametrize(("place", "worker"), [("worker-3", "worker-3"), (ADDRESS, "10.0.0.1:9")])
+def test_a_worker_goes_by_its_name_not_by_the_address_that_dask_adds(place, worker):
+    message = to_publish(MessagesRefused("malformed", 1), place) | {"worker": ADDRESS}
+    assert published(message) == Published(MessagesRefused("malformed", 1, worker), place, ADDRESS)
+
+
+def test_a_worker_that_the_scheduler_names_keeps_its_name():
+    event = ProcessEnded("exit 1", "w ended: exit 1", "w")
+    assert published(to_publish(event)) == Published(event)
+
+
+def test_what_no_process_of_a_run_publishes():
+    assert published({"event": "of a newer version"}) is None
+    for message in ("text", {"worker": ADDRESS}, {"event": "update", "shard": "first"}):
+        with pytest.raises(Malformed):
+            published(message)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_how_long_a_replica_stood_still_is_not_counted_by_the_wall_clock(tmp_path, monkeypatch, hours):
     log = EventLog(tmp_path / "events.jsonl")
     recorder = EventRecorder(log, Silent())
-    roles = {"replicas": [{"workers": ["b"], "generation": 2}], "shards": [{"primary": "b"}]}
-    played = {"replicas": [{"replica": 0, "tiles": [0], "acknowledged": 0}], "primaries": [], "standbys": []}
-    recorder.add("step", replica=0, generation=1)
-    recorder.add("worker lost", worker="a", **played)
+    recorder.add(step())
+    recorder.add(lost())
     monkeypatch.setattr(time, "time", lambda: time.clock_gettime(time.CLOCK_REALTIME) + 3600 * hours)
-    recorder.add("roles", **roles)
-    recorder.add("step", replica=0, generation=2)
+    recorder.add(roles_of(generation=2))
+    recorder.add(step(generation=2))
     log.close()
     found = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     (repaired,) = [event for event in found if event["event"] == "repaired"]

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from made_events import event, lost
 from soaking import soak, unexplained
+
+from lnet.runtime.store.events import RolesChanged, ShardRoles, UpdatesLost
 
 
 @pytest.mark.slow
@@ -12,20 +15,20 @@ def test_a_run_in_disorder_is_stopped_and_resumed(tmp_path):
     assert soaked.struck > 0
     assert not soaked.unexplained
     events = soaked.run.events()
-    assert events[-1]["event"] == "done"
-    losses = [event["loss"] for event in events if event["event"] == "step"]
+    assert events[-1].name == "done"
+    losses = [event.loss for event in events if event.name == "step"]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
 
 
 def pair(primary, ready):
-    return {"event": "roles", "shards": [{"primary": primary, "ready": ready}]}
+    return RolesChanged((), (ShardRoles(primary, None, ready, 1),), ())
 
 
 def lost_worker(primaries=(), standbys=()):
-    return {"event": "worker lost", "primaries": list(primaries), "standbys": list(standbys)}
+    return lost(primaries=primaries, standbys=standbys)
 
 
-LOST = {"event": "lost", "shard": 0}
+LOST = event(UpdatesLost, shard=0)
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
     assert woken == [True]
     assert owner_of(run).token != was
     resumed = lnet.open_run(run)
-    assert [event["step"] for event in resumed.events() if event["event"] == "resume"] == [begins]
+    assert [event.step for event in resumed.events() if event.name == "resume"] == [begins]
     assert saved(run) >= begins + 10
     expected = lnet.train(
         lnet.compile(folder / "small.lnet"), steps=saved(run), directory=folder / "expected"

@@ -2,45 +2,52 @@
 
 from pathlib import Path
 
+import made_events
 import pytest
+from made_events import begun, lost
 from rich.console import Console
 
 from lnet.cli.cluster_table import LiveTable, clock, drawn, size
 from lnet.cli.progress import Bar, Lines, reporter_for
 from lnet.runtime.cluster.monitor.view import RECENT, ClusterView
-from lnet.runtime.store.events import read_events
+from lnet.runtime.cluster.published import UpdateApplied
+from lnet.runtime.store.events import (
+    CheckpointWritten,
+    MessagesRefused,
+    Noted,
+    ReplicaLapsed,
+    ReplicaRoles,
+    RolesChanged,
+    ShardRoles,
+    StandbyPromoted,
+    UpdatesLost,
+)
+from lnet.runtime.store.log import read_events
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
-ROLES = {
-    "event": "roles",
-    "replicas": [
-        {"state": "computing", "workers": ["left", "right"], "generation": 1},
-        {"state": "lapsed", "workers": [None, None], "generation": 2},
-    ],
-    "shards": [
-        {"primary": "left", "standby": "right", "ready": True, "term": 1},
-        {"primary": "right", "standby": "left", "ready": False, "term": 3},
-        {"primary": None, "standby": None, "ready": False, "term": 4},
-    ],
-    "workers": ["left", "right"],
-}
+ROLES = RolesChanged(
+    (
+        ReplicaRoles("computing", ("left", "right"), 1),
+        ReplicaRoles("lapsed", (None, None), 2),
+    ),
+    (
+        ShardRoles("left", "right", True, 1),
+        ShardRoles("right", "left", False, 3),
+        ShardRoles(None, None, False, 4),
+    ),
+    ("left", "right"),
+)
 
 
 def step(number, replica=0, seconds=0.1, waited=0.02, loss=8.0):
-    return {
-        "event": "step",
-        "step": number,
-        "images": 4 * number,
-        "objectives": {"V1.learn": loss},
-        "seconds": seconds,
-        "waited": waited,
-        "replica": replica,
-        "bytes": 3072,
-    }
+    objectives = {"V1.learn": loss}
+    return made_events.step(
+        number, replica, images=4 * number, objectives=objectives, seconds=seconds, waited=waited, bytes=3072
+    )
 
 
 def update(slot, age, shard=0):
-    return {"event": "update", "slot": slot, "shard": shard, "number": 0, "age": age}
+    return UpdateApplied(shard, slot, 0, age)
 
 
 def shown(view, now, width=80):
@@ -58,10 +65,10 @@ def seen(*events, steps=40, start=0.0, every=0.5):
 
 def test_promotions_checkpoints_and_messages():
     view = seen(
-        {"event": "promoted", "shard": 1, "worker": "left", "term": 3},
-        {"event": "checkpoint", "step": 10, "file": "step-10"},
-        {"event": "note", "message": "left is lost"},
-        {"event": "checkpoint", "step": 20, "file": "step-20"},
+        StandbyPromoted(1, "left", 3),
+        CheckpointWritten(10, "step-10"),
+        Noted("left is lost"),
+        CheckpointWritten(20, "step-20"),
     )
     assert (view.promotions, view.checkpoints) == (1, 2)
     assert (view.checkpoint.at, view.checkpoint.step) == (1.5, 20)
@@ -69,16 +76,16 @@ def test_promotions_checkpoints_and_messages():
 
 
 def test_every_replica_and_every_shard_has_a_row():
-    view = seen({"event": "cluster", "workers": 3, "durability": "standby"}, ROLES)
+    view = seen(begun(workers=3, durability="standby"), ROLES)
     for number in range(1, 6):
         view.take(step(number, loss=9.0 - number), 10 + 0.5 * number)
     for age in (0, 1, 5):
         view.take(update(0, age), 13)
-    view.take({"event": "worker lost", "worker": "right"}, 13)
-    view.take({"event": "lapsed", "replica": 1, "batches": 3}, 13)
-    view.take({"event": "refused", "worker": "left", "reason": "malformed", "count": 2}, 13)
-    view.take({"event": "refused", "worker": "left", "reason": "malformed", "count": 4}, 13)
-    view.take({"event": "refused", "reason": "malformed", "count": 1}, 13)
+    view.take(lost("right"), 13)
+    view.take(ReplicaLapsed(1, 3, "replica 1 lapses"), 13)
+    view.take(MessagesRefused("malformed", 2, "left"), 13)
+    view.take(MessagesRefused("malformed", 4, "left"), 13)
+    view.take(MessagesRefused("malformed", 1), 13)
     assert shown(view, 12.5) == [
         "step 5/40  12%  8 images/s  0:00:18 left",
         "V1.learn 6",
@@ -120,7 +127,7 @@ def test_figures_are_of_recent_steps():
 
 
 def test_nothing_is_known_before_the_first_step():
-    view = seen({"event": "cluster", "workers": 2, "durability": "single"}, steps=10)
+    view = seen(begun(workers=2, durability="single"), steps=10)
     assert view.seconds_left(5.0) is None
     assert shown(view, 5.0)[:2] == [
         "step 0/10  0%  0 images/s",
@@ -129,7 +136,7 @@ def test_nothing_is_known_before_the_first_step():
 
 
 def test_lost_updates_are_shown():
-    view = seen({"event": "lost", "shard": 1, "checkpoint": 2, "updates": 1200})
+    view = seen(UpdatesLost(1, 2, 1200, "gone"))
     assert "failures 0, 1,200 acknowledged updates lost" in shown(view, 0.0)[1]
 
 
@@ -137,8 +144,8 @@ def test_a_recorded_run_can_be_seen_again():
     view = ClusterView(steps=100)
     events = read_events(RECORDED)
     for event in events:
-        view.take(event, event["time"])
-    lines = shown(view, events[-1]["time"])
+        view.take(event, event.time)
+    lines = shown(view, events[-1].time)
     assert lines[4].startswith("0        done  ")
     assert lines[6] == "tiles of replica 0: 0:worker-0 1:worker-2"
     assert lines[10].startswith("1      worker-0  worker-2  ready     2")
@@ -169,7 +176,7 @@ def test_the_table_is_drawn_while_events_come(tmp_path):
     path = tmp_path / "screen"
     with path.open("w") as file:
         live = LiveTable(Console(file=file, force_terminal=True, width=110))
-        live.happened({"event": "cluster", "workers": 2, "durability": "single"})
+        live.happened(begun(workers=2, durability="single"))
         live.started(0, 10)
         file.flush()
         assert "step 0/10" in path.read_text()

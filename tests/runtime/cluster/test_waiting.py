@@ -130,7 +130,7 @@ def test_a_scheduler_that_is_killed_twice_is_waited_for(folder):
         assert command.interrupt() == 130
     assert not NOISE.findall(command.said), command.said
     trained = lnet.open_run(folder / "run")
-    resumed = [event["step"] for event in trained.events() if event["event"] == "resume"]
+    resumed = [event.step for event in trained.events() if event.name == "resume"]
     assert len(resumed) == 2
     assert after == resumed[0] < resumed[1] < newest(folder)
     expected = lnet.train(
@@ -157,17 +157,17 @@ def test_a_scheduler_that_stands_still_and_wakes_up_loses_nothing(folder):
             command.until("checkpoint 1 is committed")
             services.scheduler.send_signal(signal.SIGSTOP)
             command.until("waiting for it")
-            reached = max(event["step"] for event in steps(folder))
+            reached = max(event.step for event in steps(folder))
             services.scheduler.send_signal(signal.SIGCONT)
             command.until("training from step", times=2)
             assert command.interrupt() == 130
     assert not NOISE.findall(command.said), command.said
-    (resumed,) = [e["step"] for e in lnet.open_run(folder / "run").events() if e["event"] == "resume"]
+    (resumed,) = [e.step for e in lnet.open_run(folder / "run").events() if e.name == "resume"]
     assert resumed >= reached - 1
 
 
 def steps(folder):
-    return [event for event in lnet.open_run(folder / "run").events() if event["event"] == "step"]
+    return [event for event in lnet.open_run(folder / "run").events() if event.name == "step"]
 
 
 @slow
@@ -199,11 +199,11 @@ def test_a_command_that_is_killed_is_followed_by_one_that_loses_nothing(folder):
             command.until("checkpoint 1 is committed")
             command.process.kill()
             command.process.wait()
-        reached = max(event["step"] for event in steps(folder))
+        reached = max(event.step for event in steps(folder))
         with Command(folder, "resume", "run", *asked) as command:
             command.until("training from step")
             assert command.interrupt() == 130
-    (resumed,) = [e["step"] for e in lnet.open_run(folder / "run").events() if e["event"] == "resume"]
+    (resumed,) = [e.step for e in lnet.open_run(folder / "run").events() if e.name == "resume"]
     assert resumed >= reached
 
 

@@ -8,9 +8,11 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from chromium import needs_browser, open_address
+from made_events import event, tile
 from processes import Watching, cluster, images, plan_of
 from test_view import ROLES, step, update
 from tornado.httpserver import HTTPServer
@@ -21,6 +23,7 @@ import lnet
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.monitor.overview import Overview
 from lnet.runtime.cluster.monitor.web import routes
+from lnet.runtime.store.events import CheckpointWritten, MessagesRefused, Noted, RolledBack, StandbyPromoted
 
 
 def overview(directory="/runs/a"):
@@ -76,12 +79,12 @@ def alarm(document):
 
 def test_a_state_of_everything():
     run = overview()
-    for event in (ROLES, step(1), update(0, 3), step(2), {"event": "promoted", "shard": 1}):
-        run.take(event, 100.0)
-    run.take({"event": "checkpoint", "step": 10, "message": "written"}, 101.0)
-    refused = {"event": "refused", "reason": "late", "count": 2, "worker": "tcp://1.2.3.4:5"}
-    run.take(refused | {"place": "left"}, 102.0)
-    run.take({"event": "refused", "reason": "early", "count": 1}, 102.0)
+    for each in (ROLES, step(1), update(0, 3), step(2), StandbyPromoted(1, "left", 2)):
+        run.take(each, 100.0)
+    run.take(CheckpointWritten(10, "step-10"), 101.0)
+    run.take(Noted("written"), 101.0)
+    run.take(MessagesRefused("late", 2, "left"), 102.0)
+    run.take(MessagesRefused("early", 1), 102.0)
     state = run.state(103.0)
     assert json.loads(json.dumps(state)) == state
     assert (state["run"], state["network"], state["steps"]) == ("0123abcd", "small", 40)
@@ -94,20 +97,16 @@ def test_a_state_of_everything():
 
 def test_steps_are_put_together_of_tiles():
     run = overview()
-    tile = {
-        "event": "tile", "slot": 0, "number": 0, "index": 0, "tile": 0, "replica": 0, "generation": 1,
-        "terms": {"V1.learn.sparsity": 2.0}, "seconds": 0.5, "waited": 0.1, "exchanged": 0.0, "bytes": 8,
-        "traffic": 0,
-    }  # fmt: skip
-    run.take(tile, 100.0)
-    run.take(tile, 100.5)
+    part = tile(terms={"V1.learn.sparsity": 2.0}, generation=1, seconds=0.5, waited=0.1, bytes=8)
+    run.take(part, 100.0)
+    run.take(part, 100.5)
     assert run.state(101.0)["step"] == 1
-    run.take(tile | {"number": 1}, 101.0)
+    run.take(replace(part, number=1), 101.0)
     assert run.state(101.0)["step"] == 2
-    run.take(tile | {"slot": 1, "number": 300}, 101.0)  # a replica that is far ahead
-    run.take(tile | {"number": 1}, 101.0)
+    run.take(replace(part, slot=1, number=300), 101.0)  # a replica that is far ahead
+    run.take(replace(part, number=1), 101.0)
     assert run.state(101.0)["step"] == 3
-    run.take({"event": "rollback", "step": 0, "message": "again"}, 102.0)
+    run.take(event(RolledBack, message="again"), 102.0)
     assert run.state(102.0)["step"] == 0
 
 
@@ -129,8 +128,8 @@ def test_what_is_not_there_is_not_found():
 @pytest.mark.slow
 def test_a_page_goes_on_by_itself_until_the_run_is_over():
     run, asked = overview(), []
-    for event in (ROLES, {"event": "note", "message": "<b>left</b> joins"}, update(0, 3)):
-        run.take(event, 100.0)
+    for each in (ROLES, Noted("<b>left</b> joins"), update(0, 3)):
+        run.take(each, 100.0)
 
     def runs():
         asked.append(len(asked))

@@ -12,12 +12,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+
+from lnet.runtime.store.events import (
+    Event,
+    Failed,
+    LeftOut,
+    ProcessEnded,
+    ReplicaLapsed,
+    RolledBack,
+    UpdatesLost,
+    Warned,
+    WorkerLost,
+)
 
 from .progress import Reporter, progress
 
 LOGGER = logging.getLogger("lnet")
-WARNINGS = ("worker lost", "ended", "warning", "lost", "rollback", "lapsed", "left out")
+WARNINGS = (WorkerLost, ProcessEnded, Warned, UpdatesLost, RolledBack, ReplicaLapsed, LeftOut)
 EVERY = 5.0
 """Seconds between two lines of progress."""
 
@@ -44,10 +55,10 @@ class Logged:
             LOGGER.info("%s", message)
         self._reporter.said(message)
 
-    def happened(self, event: Mapping[str, Any]) -> None:
-        if event["event"] == "failed":
-            LOGGER.error("%s", event["message"])
-        elif event["event"] in WARNINGS:
+    def happened(self, event: Event) -> None:
+        if isinstance(event, Failed):
+            LOGGER.error("%s", event.message)
+        elif isinstance(event, WARNINGS):
             self._warned = _text(event)
             LOGGER.warning("%s", self._warned)
         self._reporter.happened(event)
@@ -56,11 +67,10 @@ class Logged:
         self._reporter.finished()
 
 
-def _text(event: Mapping[str, Any]) -> str:
-    match event["event"]:
-        case "worker lost":
-            return f"{event['worker']} is lost"
-        case "left out":
-            return f"{event['worker']} is left out: {event.get('message') or 'it has other versions'}"
-        case _:
-            return str(event["message"])
+def _text(event: Event) -> str:
+    match event:
+        case WorkerLost(worker=worker):
+            return f"{worker} is lost"
+        case LeftOut(worker=worker, message=message):
+            return f"{worker} is left out: {message or 'it has other versions'}"
+    return event.text or event.name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
+
+from lnet.runtime.store.events import Event
 
 
 class Reporter(Protocol):
-    """Is told how a run goes."""
+    """Is told how a run goes: `lnet.train(plan, reporter=...)` takes any object with these methods."""
 
     def started(self, step: int, steps: int) -> None:
         """A run begins or goes on at a step."""
@@ -18,8 +20,8 @@ class Reporter(Protocol):
     def said(self, message: str) -> None:
         """Something happened that a person should know."""
 
-    def happened(self, event: Mapping[str, Any]) -> None:
-        """An event of a run on a cluster, as runtime/store/events.py lists them."""
+    def happened(self, event: Event) -> None:
+        """An event of the log of a run on a cluster (lnet.runtime.store.events has the types), or an update."""
 
     def finished(self) -> None:
         """The run ended, one way or another."""
@@ -37,7 +39,7 @@ class Silent:
     def said(self, message: str) -> None:
         pass
 
-    def happened(self, event: Mapping[str, Any]) -> None:
+    def happened(self, event: Event) -> None:
         pass
 
     def finished(self) -> None:
