@@ -104,7 +104,7 @@ class Codec:
 
     def _dataclass(self, expected: Any) -> Decode:
         decoders = {name: self._decoder(type_) for name, type_ in _annotations(expected).items()}
-        plain = {name: type_ for name, type_ in _annotations(expected).items() if type_ in PLAIN}
+        plain = {name: _plain(type_) for name, type_ in _annotations(expected).items()}
         required = {f.name for f in fields(expected) if not (self._tolerant and _has_default(f))}
 
         def decode(data: Any) -> Any:
@@ -135,6 +135,12 @@ def _annotations(expected: Any) -> dict[str, Any]:
     """Return the type of each field, without what `Annotated` says besides."""
     hints = get_type_hints(expected)
     return {f.name: hints[f.name] for f in fields(expected)}
+
+
+def _plain(type_: Any) -> Any:
+    """Return the type whose values need no decoder, None if there is none: that of an optional one, too."""
+    inner = [item for item in get_args(type_) or (type_,) if item is not types.NoneType]
+    return inner[0] if len(inner) == 1 and inner[0] in PLAIN else None
 
 
 def _has_default(field: Field[Any]) -> bool:

@@ -116,17 +116,17 @@ def test_gradients_per_stage_learn_too(folder):
 def test_one_process_trains_one_replica_and_says_so(folder):
     run = lnet.train(plan_of(folder, replicas=3, steps=1), directory=folder / "a")
     said = "one process trains one replica, and the plan has 3: '--cluster' trains them all"
-    assert said in [e.message for e in run.events()]
+    assert said in [e.text for e in run.events()]
     laid_out = lnet.compile(folder / "small.lnet", replicas=3, set={"train.steps": 1})
     run = lnet.train(laid_out, directory=folder / "b")
-    assert said in [e.message for e in run.events()]
+    assert said in [e.text for e in run.events()]
 
 
 def test_settings_for_replicas_on_a_cluster_are_not_used_here_which_is_said(folder):
     settings = {"fetch": 2, "push": 2, "warmup": 3, "update": "sgd(0.001, stale = scaled)", "steps": 1}
     run = lnet.train(plan_of(folder, **settings), directory=folder / "a", wire="bfloat16")
     said = "not used in one process, but by replicas on a cluster: fetch, push, warmup, stale, wire"
-    assert said in [e.message for e in run.events()]
+    assert said in [e.text for e in run.events()]
     run = lnet.train(plan_of(folder, steps=1), directory=folder / "b")
     assert not [e for e in run.events() if e.name == "warning"]
 
@@ -206,7 +206,7 @@ def test_resuming_a_complete_run_changes_nothing(folder):
     before = weights(run)
     again = lnet.resume(folder / "a")
     assert_equal(before, weights(again))
-    assert "the run is complete: 20 of 20 steps" in [e.message for e in again.events()]
+    assert "the run is complete: 20 of 20 steps" in [e.text for e in again.events()]
 
 
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(folder):

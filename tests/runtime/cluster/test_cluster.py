@@ -76,7 +76,7 @@ def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, clie
     replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0)
     assert_close(replicas, alone, alone)
     *_, ages = [event.ages for event in replicas.events() if event.name == "ages"]
-    assert ages == {"0": 40}
+    assert ages == {0: 40}
 
 
 def placed_by_lot(plan, seed):
