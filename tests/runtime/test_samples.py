@@ -50,7 +50,7 @@ def assert_same(first, second):
 
 
 def sentence_of(run):
-    return next(event["message"] for event in run.events() if event["event"] == "data")
+    return next(event.message for event in run.events() if event.name == "data")
 
 
 @pytest.fixture
