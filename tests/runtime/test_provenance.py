@@ -132,7 +132,7 @@ def test_going_on_with_other_images_is_asked_for_and_kept(folder):
     data = json.loads((folder / "a" / "run.json").read_text())["data"]
     assert data["images"] == 7
     assert [(change["step"], change["images"]) for change in data["changes"]] == [(6, 6)]
-    assert notes[0] in [e.get("message") for e in run.events()]
+    assert notes[0] in [e.text for e in run.events()]
     assert resume()[1] == []
     removed(folder / "images")
     with pytest.raises(LnetError, match="started on 7 images, and now there are 6"):

@@ -117,7 +117,7 @@ def test_plots_have_the_colours_of_the_page(run, dark):
 
 def test_when_and_how_it_was_made(run):
     text = write_report(run).read_text()
-    begun = run.events()[0]["time"]
+    begun = run.events()[0].time
     assert f"begun {datetime.fromtimestamp(begun, UTC):%Y-%m-%d %H:%M} UTC, trained for " in text
     assert escape(run.info["command"], quote=True).replace("&#x27;", "&#39;") in text
     assert f"lnet {lnet.__version__}, jax " in text

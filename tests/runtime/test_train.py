@@ -381,7 +381,7 @@ def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monk
     run = lnet.train(plan_of(folder), directory=folder / "a")
     assert len(failures) == 1
     assert not list(run.checkpoints.path.rglob("*.writing"))
-    assert any("the checkpoint at step 5 could not be written" in e.get("message", "") for e in run.events())
+    assert any("the checkpoint at step 5 could not be written" in (e.text or "") for e in run.events())
     assert list(run.checkpoints.files()) == [15, 20]
 
 
