@@ -222,6 +222,7 @@ def test_a_plugin_that_lacks_something_is_refused(part, wrong, message, tmp_path
     file.write_text(SOUND.replace(part, wrong))
     result = lnetc("--plugin", file, "plugins", status=1)
     assert message in result.output
+    assert ("E610" in result.output) != ("'blur' takes" in result.output)
 
 
 def test_a_sound_one_is_not(tmp_path):
