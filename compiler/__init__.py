@@ -1,1 +1,1 @@
-"""From a parsed file to a plan: `pipeline.py` says in which order."""
+"""The compiler, from a parsed file to a plan; `pipeline.py` lists the stages in order."""

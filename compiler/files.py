@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and names that are not text."""
+"""Atomic writes, unreadable files, and file names that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError
 
 
 def write_aside(target: Path, content: str | bytes) -> None:
-    """Write a file aside, then rename it, so that no reader ever sees half of it; raises OSError."""
+    """Write a file atomically: under a temporary name, then renamed; raises OSError."""
     with written_aside(target) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[BinaryIO]:
-    """Give a file to write into, which takes its name once all of it is on the disk; raises OSError."""
+    """Open a temporary file, renamed to `target` once it is synced to disk; raises OSError."""
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     with open(aside, "xb") as file:
         try:
@@ -35,7 +35,7 @@ def written_aside(target: Path) -> Iterator[BinaryIO]:
 
 
 class Unreadable(LnetError):
-    """A file of a run that is there, and that the system does not let this process read."""
+    """A file of a run that exists, but that this process cannot read."""
 
 
 def unreadable(path: Path, error: OSError) -> Unreadable:
@@ -45,7 +45,7 @@ def unreadable(path: Path, error: OSError) -> Unreadable:
 
 
 def listed(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of a run's folder that match, by name, none if there is no such folder; raises `LnetError`."""
+    """Return the matching files of a run's folder, sorted; none if it does not exist. Raises `LnetError`."""
     try:
         return sorted(folder / name for name in fnmatch.filter(os.listdir(folder), pattern))
     except FileNotFoundError:
@@ -55,5 +55,5 @@ def listed(folder: Path, pattern: str) -> list[Path]:
 
 
 def readable(text: str) -> str:
-    """Return a text with names of files as a page can hold it: bytes in them that are no UTF-8 become U+FFFD."""
+    """Return a text with bytes of file names that are not UTF-8 replaced by U+FFFD, for pages."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -43,7 +43,7 @@ def build_graph(
 ) -> Graph:
     """Source -> Module -> Graph; raises `LnetError` with everything that is wrong.
 
-    `before`: what an earlier plan had, whose pooling stays; `freeze`: layers and stages that will not be trained.
+    `before`: the graph of an earlier plan, whose pooling is kept; `freeze`: layers and stages that are not trained.
     """
     load_plugins()
     module = apply_overrides(parse_source(collector), overrides)
@@ -77,7 +77,7 @@ def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a plan is laid out for; None: as the file says, or as few as will do."""
+    """The layout asked for; None: as in the file, or the fewest possible."""
 
     workers: int | None = None
     replicas: int | None = None
@@ -155,7 +155,7 @@ def compile_plan(
     """Compile a `.lnet` file or a module and return the plan.
 
     `workers` counts all of them: each replica gets `workers // replicas` tiles, and the servers live on the same
-    workers. `tiles` ("2x3") and `cluster_spec` (a TOML file) say more; `set` gives settings in place of the file's,
+    workers. `tiles` ("2x3") and `cluster_spec` (a TOML file) fix more of it; `set` replaces settings of the file,
     `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong; warns as `lnetc check` does.
     """
     text = (

@@ -1,4 +1,4 @@
-"""Update rules: their arguments in a file, the arrays that they keep of each parameter, and what optax does.
+"""Update rules: arguments, state arrays per parameter, and optax transformation.
 
 A rule is a class, entered in `RULES` and nowhere else: the language, the cost model, training and the tests go by it.
 Its fields, in order, are its argument table.
@@ -36,11 +36,11 @@ class Update:
 
     @property
     def slots(self) -> int:
-        """How many arrays of a parameter's shape the rule keeps."""
+        """Number of state arrays that the rule keeps, each of the parameter's shape."""
         raise AssertionError(f"{type(self).__name__} does not say what it keeps")
 
     def transformation(self, rate: Rate) -> GradientTransformation:
-        """Return what optax does with gradients at a rate."""
+        """Return the optax transformation at a learning rate."""
         raise AssertionError(f"{type(self).__name__} does nothing")
 
 

@@ -1,4 +1,4 @@
-"""The `train` block, checked and typed: what to learn from, how, and for how long (docs/language.md)."""
+"""The `train` block, checked and typed: data, update rule, duration and replicas (docs/language.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .rules import RULES, USUAL, UpdateRule
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Where images come from and how they become a batch: `frames(...)` in the language."""
+    """The source of images and their preparation: `frames(...)` in the language."""
 
     path: str
     size: Size

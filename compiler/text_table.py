@@ -1,4 +1,4 @@
-"""Tables as text for people: one that is wider than its terminal goes on below, each time behind its first column.
+"""Text tables: one wider than the terminal is folded, and each part repeats the first column.
 
 layer       kind    value            layer       weights   parameters
 ────────────────────────────         ────────────────────────────────
@@ -27,7 +27,7 @@ GAP = 3
 
 @dataclass(frozen=True)
 class TextTable:
-    """Columns of `words`, then of `figures`, over rows of as many texts; figures not in `left` stand to the right."""
+    """Columns of `words`, then of `figures`, over rows of texts; figures are right-aligned, except those in `left`."""
 
     words: tuple[str, ...]
     figures: tuple[str, ...]
@@ -40,12 +40,12 @@ class TextTable:
 
 
 def terminal_width() -> int:
-    """Return how many columns there are to print on."""
+    """Return the width of the terminal in columns."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 
 def printed(parts: Sequence[str | TextTable], width: int) -> str:
-    """Return paragraphs and tables one below the other, no wider than `width` where that can be."""
+    """Return paragraphs and tables one below the other, no wider than `width` if possible."""
     out = Console(file=StringIO(), width=width, color_system=None, highlight=False, markup=False)
     for part in parts:
         if isinstance(part, str):
@@ -60,7 +60,7 @@ def printed(parts: Sequence[str | TextTable], width: int) -> str:
 
 
 def _folded(table: TextTable, width: int) -> Iterator[Table]:
-    """Yield tables of the first column and as many of the others as fit, until all have been shown."""
+    """Yield tables of the first column and as many further ones as fit, until all are shown."""
     cells = list(zip(table.names, *table.rows, strict=True))
     wide = [max(map(cell_len, column)) + GAP for column in cells]
     first, *others = range(len(cells))

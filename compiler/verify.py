@@ -1,4 +1,4 @@
-"""What must hold after each stage of the compiler, whatever the file says: the compiler asks after every one of them."""
+"""Invariants of the compiler's stages, checked after every stage."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .graph.graph import Graph
 
 
 def demand(stage: str, faults: Iterable[str]) -> None:
-    """Raise AssertionError if a stage of the compiler left faults: never a user's mistake."""
+    """Raise AssertionError if a stage violates an invariant: a bug in the compiler, never a user's mistake."""
     found = list(faults)
     if found:
         raise AssertionError(f"after {stage}: {'; '.join(found)}")
 
 
 def graph_faults(graph: Graph) -> Iterator[str]:
-    """Yield what is wrong with a graph."""
+    """Yield violated invariants of a graph."""
     seen: set[str] = set()
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in graph.layers:
@@ -43,7 +43,7 @@ def graph_faults(graph: Graph) -> Iterator[str]:
 
 
 def partition_faults(graph: Graph, partition: Partition) -> Iterator[str]:
-    """Yield what is wrong with a partition."""
+    """Yield violated invariants of a partition."""
     yield from _ownership_faults(graph, partition)
     yield from _need_faults(graph, partition)
 
@@ -66,7 +66,7 @@ def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
 
 
 def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
-    """What a tile computes is made of what it holds, and what it holds it computes or is sent, once."""
+    """A tile holds all that it reads; held values that it does not compute are received, once."""
     sent: Counter[tuple[int, str]] = Counter()
     for message in partition.messages:
         if message.kind == "forward":

@@ -1,1 +1,1 @@
-"""What ops, objectives and settings are written with: shapes, layers, values, arguments."""
+"""The types that ops, objectives and settings share: shapes, layers, values, arguments."""

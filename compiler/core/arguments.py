@@ -1,4 +1,4 @@
-"""Types of arguments, and the signatures made of them.
+"""Argument types, and signatures made of them.
 
 Whatever the language calls - a layer kind, an objective, an update rule, `train` itself - is a Python callable
 whose annotated signature *is* the argument table: names, positional order, types and defaults. Parameters
@@ -6,8 +6,8 @@ behind `*` can only be given by name.
 
     def avgpool(field: Extent, stride: Extent = ONE, pad: Pad = Padding(), *, of: Reads) -> Pool
 
-`Extent` stands for `Annotated[Size, ArgumentType(...)]`: the type the callable gets, and how a value of the
-language becomes one.
+`Extent` stands for `Annotated[Size, ArgumentType(...)]`: the type that the callable receives, and the conversion
+from a value of the language.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ArgumentType:
-    """How a value of the language becomes an argument; `convert` returns None for a value of another type.
+    """The conversion of a language value to an argument; `convert` returns None for a value of another type.
 
-    `words` are the bare names that it takes, `calls` the functions that make such a value; `wanted` says what it takes,
+    `words` are the bare names that it accepts, `calls` the functions that make such a value; `wanted` says what it accepts,
     with `{calls}` where these are listed.
     """
 

@@ -1,4 +1,4 @@
-"""A layer of the graph, its parameters, and what every op can say about itself."""
+"""A layer of the graph, its parameters, and the interface of every op."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Weights:
 
 
 class Op:
-    """What a layer computes, with all geometry resolved: the shape of its value follows from it alone.
+    """The operation of a layer, with all geometry resolved; it alone determines the shape of the value.
 
     An op states its facts here, and no other file asks which op it is. `scatters`: each position that it reads, a *unit*,
     writes to a region of the value, and tiles add up what their units write to one position (a decoder); other ops gather.
@@ -49,7 +49,7 @@ class Op:
         return self.sheet.values
 
     def nonnegative(self, operands: bool) -> bool:
-        """Whether no value is below zero, wherever it is known that none of its `operands` is."""
+        """Whether all values are at least zero; `operands`: whether those of all operands are known to be."""
         return False
 
     def renamed(self, name: Callable[[str], str]) -> Op:

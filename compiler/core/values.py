@@ -1,4 +1,4 @@
-"""What an expression of the language can be worth."""
+"""The values of expressions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The value of what is broken and was already reported: everything made from it stays silent."""
+    """The value of a broken expression, already reported; expressions that use it report nothing more."""
 
 
 UNKNOWN = Unknown()
@@ -40,7 +40,7 @@ Value = object
 
 
 def describe(value: Value) -> str:
-    """Return a value in the user's words, for `found ...`."""
+    """Return a description of a value for `found ...` in messages."""
     match value:
         case bool():
             return f"'{str(value).lower()}'"

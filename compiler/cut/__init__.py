@@ -1,1 +1,1 @@
-"""A graph cut into tiles: who owns what, in which order it is computed, what it costs, where it lies."""
+"""A graph cut into tiles: ownership, schedule, cost and placement."""

@@ -1,4 +1,4 @@
-"""What a plan is placed on: workers with memory, on hosts, with links between them.
+"""The description of a cluster: workers with memory, on hosts, with links between them.
 
 [links]
 within  = { latency = 2e-5, bandwidth = 8e9 }       # seconds; bytes per second
@@ -49,7 +49,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """Workers and what joins them."""
+    """Workers and the links between their hosts."""
 
     workers: tuple[Worker, ...]
     within: Link = Link(2e-5, 8e9)
@@ -58,7 +58,7 @@ class ClusterSpec:
 
     @staticmethod
     def uniform(count: int) -> ClusterSpec:
-        """Return workers of which nothing is known, each on a host of its own."""
+        """Return `count` workers of unknown memory, each on its own host."""
         return ClusterSpec(tuple(Worker(f"worker-{i}", f"host-{i}") for i in range(count)))
 
     def link(self, left: str, right: str) -> Link:

@@ -1,4 +1,4 @@
-"""What a plan costs: arithmetic, memory and bytes, by layer and by tile."""
+"""Cost of a plan: arithmetic, memory and traffic, by layer and by tile."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class LayerCost:
 class Totals:
     """The whole plan; weights as published (without decoders), parameters with them.
 
-    `batch_bytes`: what one process that trains a replica holds for a batch, activations, their gradients and images;
-    `training_bytes`: all that it holds.
+    `batch_bytes`: activations, their gradients and images of a batch, in one process that trains a replica;
+    `training_bytes`: all memory of that process.
     """
 
     encoding_weights: int
@@ -169,5 +169,5 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, received: int, mes
 
 
 def encoding_weights(graph: Graph) -> int:
-    """Return the weights of all layers but decoders: the published way of counting."""
+    """Return the number of weights without decoders, as published papers count them."""
     return sum(p.size for layer in graph.visible if not layer.op.scatters for p in layer.parameters)

@@ -39,7 +39,7 @@ BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one tile has of one layer: what it owns, what it computes, and what it holds after the exchange."""
+    """One tile's regions of one layer: owned, computed, and held after the exchange."""
 
     layer: str
     owned: Region
@@ -110,7 +110,7 @@ def partition(graph: Graph, tiles: Size) -> Partition:
 
 
 def best_tiles(graph: Graph, count: int) -> Size:
-    """Return the p x q of a number of tiles that moves the fewest bytes; of equals the widest.
+    """Return the p x q grid of `count` tiles that moves the fewest bytes; the widest one on a tie.
 
     Grids whose largest tile holds over a quarter more than that of another are left out: all would wait for it.
     """
@@ -121,7 +121,7 @@ def best_tiles(graph: Graph, count: int) -> Size:
 
 
 def _largest_tile(graph: Graph, cut: Partition) -> int:
-    """Return how many values the tile holds that holds most."""
+    """Return the number of values held by the largest tile."""
     return max(
         sum(piece.held.area * graph.layer(piece.layer).sheet.maps for piece in pieces)
         for pieces in cut.pieces
@@ -187,7 +187,7 @@ def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
 
 
 def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> list[Piece]:
-    """Walk from the last layer to the first, collecting what each must hold for those behind it."""
+    """Walk from the last layer to the first, collecting the region of each that later layers read."""
     needed = _residuals(graph, cuts, tile)
     pieces: list[Piece] = []
     for layer in reversed(graph.layers):
@@ -266,7 +266,7 @@ def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> It
 
 
 def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
-    """Whether a decoder's values are read by more than terms in which its units learn from the error they see."""
+    """Whether a layer, or a term other than an error, reads a decoder's values."""
     return bool(graph.readers[decoder.path]) or any(
         graph.layer(path) is decoder
         for objective in graph.objectives
@@ -279,7 +279,7 @@ def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
 
 
 def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
-    """Return the minimal halo, in values for one image, of a tile of this area.
+    """Return the smallest possible halo of a tile of this area, in values for one image.
 
     A square tile of area A with a halo of depth `d` receives `(sqrt(A) + 2 d)^2 - A` values, fewer at the sheet's
     border. With a halo of `r` rows and `c` columns, both sides together, the best rectangle of area A receives
@@ -312,7 +312,7 @@ def _least_halo(owned: Region, held: Region) -> float:
 
 
 def _fewest_sums(op: Op, units: Region, held: Region) -> int:
-    """Return to how many of the positions held units of other tiles write: each needs one value at least."""
+    """Return the number of held positions that units of other tiles write to: each takes at least one value."""
     rows, own_rows = _written([op.needs(Region(i, held.columns)).rows for i in _each(held.rows)], units.rows)
     columns, own_columns = _written(
         [op.needs(Region(held.rows, i)).columns for i in _each(held.columns)], units.columns
@@ -325,11 +325,11 @@ def _each(positions: Interval) -> list[Interval]:
 
 
 def _written(writers: list[Interval], units: Interval) -> tuple[int, int]:
-    """Return to how many positions along an axis any unit writes, and to how many none but the tile's own."""
+    """Return the number of positions along an axis that any unit writes to, and of those only the tile's own units do."""
     written = [some for some in writers if some.length]
     return len(written), sum(some.intersect(units) == some for some in written)
 
 
 def input_values(graph: Graph, partition: Partition, tile: int) -> int:
-    """Return the values of an image that a tile reads."""
+    """Return the number of values of an image that a tile reads."""
     return partition.piece(tile, graph.input.path).held.area * graph.input.sheet.maps

@@ -29,7 +29,7 @@ _ROUNDS = 4
 def place(
     partition: Partition, costs: tuple[TileCost, ...], replicas: int, batch: int, cluster: ClusterSpec
 ) -> Placement:
-    """Find a home for every shard; raises `LnetError` where the workers' memory does not suffice."""
+    """Assign every shard to a worker; raises `LnetError` if the workers have too little memory."""
     shards = [(replica, tile) for replica in range(replicas) for tile in _back_and_forth(partition)]
     homes = _fill(shards, costs, replicas, cluster)
     if 1 < len({worker.host for worker in cluster.workers}) < len(cluster.workers):
@@ -41,7 +41,7 @@ def place(
 
 def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[Shard]:
     """Return the graph of shards and the bytes that pass between them in a step."""
-    import networkx as nx  # a third of the time in which a file is checked, and only clusters of hosts need it
+    import networkx as nx  # a third of the time of `lnetc check`, and only clusters of hosts need it
 
     graph: nx.Graph[Shard] = nx.Graph()
     for replica in range(replicas):
@@ -54,7 +54,7 @@ def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[Shard]:
 
 
 def seconds(traffic: nx.Graph[Shard], homes: dict[Shard, int], cluster: ClusterSpec, shard: Shard) -> float:
-    """Return how long the messages of a shard take, one after the other."""
+    """Return the time of a shard's messages, one after the other, in seconds."""
     host = cluster.workers[homes[shard]].host
     total = 0.0
     for other, edge in traffic[shard].items():
@@ -131,7 +131,7 @@ def _refine(
     replicas: int,
     cluster: ClusterSpec,
 ) -> None:
-    """Swap shards between hosts while their messages get faster by it."""
+    """Swap shards between hosts while that makes their messages faster."""
     for _ in range(_ROUNDS):
         swapped = False
         for shard in traffic:
@@ -163,7 +163,7 @@ def _swap_if_better(
     if _need(left, costs, replicas) != _need(right, costs, replicas) and any(
         w.memory for w in cluster.workers
     ):
-        return False  # only equals change places where memory counts
+        return False  # where memory is limited, only shards of equal size are swapped
     before = seconds(traffic, homes, cluster, left) + seconds(traffic, homes, cluster, right)
     homes[left], homes[right] = homes[right], homes[left]
     after = seconds(traffic, homes, cluster, left) + seconds(traffic, homes, cluster, right)

@@ -1,4 +1,4 @@
-"""Where the shards of a plan live."""
+"""The workers of a plan's shards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .cluster_spec import ClusterSpec, Worker
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Homes: `tiles[replica][tile]` and `servers[tile]` are numbers of workers; the rest are spares."""
+    """The worker of each shard, by number: `tiles[replica][tile]` and `servers[tile]`; other workers are spares."""
 
     cluster: ClusterSpec
     tiles: tuple[tuple[int, ...], ...]

@@ -1,7 +1,7 @@
-"""Graph x Partition -> what one tile does in a training step: phases of computing, and what crosses between them.
+"""Graph x Partition -> the programme of one tile in a training step: phases of computation, and messages between them.
 
 A phase is all that a tile can compute without waiting for others. A decoder reads only its own tile's units, so it has a
-phase of its own, computed while the halo that was sent before it is on its way:
+phase of its own, which overlaps with the halo sent before it:
 
     phase 1   V1.filter                          sends its halo to the tiles that read it
     phase 2   V1.learn.decode                    sends partial sums        (while the halo of phase 1 is on its way)
@@ -13,7 +13,7 @@ The backward pass runs through the phases in reverse, and the gradients of what 
 phase sends to one tile is one message. Shared weights are broadcast before the first phase, and their gradients reduced
 after the last.
 
-Regions are relative to what the tile has of a layer.
+Regions are relative to the tile's region of a layer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .weights import owned_regions, weight_messages, works
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a tile holds of a layer: what it computed, and what it received; a decoder's partial sums are added up."""
+    """A tile's values of a layer, computed and received; a decoder's partial sums are added up."""
 
     layer: str
     size: Size
@@ -57,7 +57,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class TermShare:
-    """An objective's share of a tile: what the tile owns of each operand, cut from what it holds.
+    """An objective's share of a tile: the regions of its operands that the tile owns, cut from those it holds.
 
     A decoder's units learn from the error wherever they write, so for their gradient more is `compared` than is
     counted: regions of both operands, by the number of the operand that learns. `pairs`: the pairs of neighbours in
@@ -72,7 +72,7 @@ class TermShare:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What a tile computes between two waits.
+    """A tile's computation between two waits.
 
     `held`: layers that its shares read, assembled; `enters`: layers that the tile computed in earlier phases;
     `leaves`: those that later ones need, or others. What follows it: `sends`, parts of what it computed by the tile
@@ -90,7 +90,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class HeldWeights:
-    """A parameter on a tile: what it owns of it, and what it receives from other tiles.
+    """A parameter on a tile: the part that it owns, and the parts received from other tiles.
 
     `positions`: rows and columns of all that it holds, owned or received, or None if positions share the weights;
     `received` has regions of these by their owner (None: all).
@@ -103,7 +103,7 @@ class HeldWeights:
 
 @dataclass(frozen=True)
 class Programme:
-    """What one tile does in a step.
+    """One tile's part in a step: its phases, and the weights broadcast around them.
 
     `image` is the region of the input that it reads, `owned` are the parameters that it owns some of, with their
     positions (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `made_in` has the
@@ -150,7 +150,7 @@ def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
 
 
 def message_counts(graph: Graph, partition: Partition) -> tuple[int, ...]:
-    """Return how many messages each tile sends in a step: one to a tile after a phase, whatever is in it."""
+    """Return the number of messages each tile sends in a step: at most one per phase, direction and receiver."""
     numbers, before = _phase_numbers(graph, partition), -1
     sent = {(m.sender, m.receiver, numbers[m.layer], m.kind == "backward") for m in partition.messages}
     for message in weight_messages(graph, partition):
@@ -249,7 +249,7 @@ class _Scheduler:
 
     @cached_property
     def _forward(self) -> dict[str, list[Message]]:
-        """What is sent of each layer, by whomever, backward messages apart."""
+        """Messages of each layer, from all tiles, without backward ones."""
         messages: dict[str, list[Message]] = {}
         for message in self.partition.messages:
             if message.kind != "backward":

@@ -40,7 +40,7 @@ def works(partition: Partition, graph: Graph, layer: Layer, tile: int) -> bool:
 
 
 def owned_regions(graph: Graph, partition: Partition, tile: int) -> Mapping[str, Region | None]:
-    """Return the parameters that a tile owns some of, and at which positions (None: shared, so all of it)."""
+    """Return the parameters that a tile owns, whole or in part, with their positions (None: shared, so all of it)."""
     cuts = Cuts(partition.tiles)
     owned: dict[str, Region | None] = {}
     for layer in graph.layers:

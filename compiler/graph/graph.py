@@ -1,4 +1,4 @@
-"""The graph of a network: typed by construction, in an order in which every layer follows what it reads."""
+"""The graph of a network: typed by construction, in topological order."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Graph:
 
     @property
     def frames(self) -> Frames:
-        """How it takes images: as those that its file names, or, if it names none, any of its input's size."""
+        """How images become inputs: by the file's `frames(...)`, or, without one, any images of the input's size."""
         return self.training.data or Frames("", self.input.sheet.size)
 
     @property

@@ -1,4 +1,4 @@
-"""Which region of one layer the neurons of another depend on."""
+"""Receptive fields: the region of one layer that neurons of another depend on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def receptive_region(graph: Graph, path: str, region: Region, source: str | None
 def receptive_field(graph: Graph, path: str) -> Size:
     """Return the largest input region, in image pixels, that one neuron of a layer sees.
 
-    Asked of the neuron in the middle of the sheet, where borders cut off least, and of its neighbours, because
+    Measured at the middle of the sheet, where borders cut off least, and at the neighbouring neurons, because
     strides make positions see regions of different sizes.
     """
     sheet = graph.layer(path).sheet

@@ -1,4 +1,4 @@
-"""Through which layers an objective trains: `gradients = stage` makes everything outside its stage a constant.
+"""Views: the layers that an objective trains. `gradients = stage` makes everything outside its stage a constant.
 
 A *view* is the block of some objective, and gradients flow only inside it. Values are the same in every view; as long
 as objectives do not stand inside one another's instances, every layer has one view:

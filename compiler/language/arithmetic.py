@@ -12,7 +12,7 @@ LIMIT = 2**63
 
 
 class Unfit(Exception):
-    """An operation whose result is no value of the language."""
+    """An operation without a result in the language."""
 
 
 def elementwise(operator: str, left: Any, right: Any) -> Value:

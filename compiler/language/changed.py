@@ -1,7 +1,7 @@
-"""What version 0.1 computed otherwise: its max pools counted padding as zeros.
+"""Compatibility with version 0.1, whose max pools counted padding as zeros.
 
-Plans and runs of that time keep their pooling, which `load_plan` reads into their ops. A file that says by its first line
-`lnet 1` that it is as old is warned where a value of it may be another one now.
+Plans and runs of version 0.1 keep their pooling, which `load_plan` reads into their ops. A file that begins with
+`lnet 1` is of that version: it gets a warning where its values may differ now.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lnet.dsl.diagnostics import Collector, Diagnostic
 
 
 def keep_pooling(graph: Graph, before: Graph) -> Graph:
-    """Return a graph that is compiled anew with the pooling that layers of the same name had."""
+    """Return a recompiled graph with the pooling of layers of the same name in `before`."""
     counted = {layer.path for layer in before.layers if isinstance(layer.op, MaxPool) and layer.op.zeros}
     return replace(
         graph, layers=tuple(_counting(layer) if layer.path in counted else layer for layer in graph.layers)
@@ -27,7 +27,7 @@ def _counting(layer: Layer) -> Layer:
 
 
 def warn_changed(graph: Graph, collector: Collector) -> None:
-    """Warn of max pools whose values are other ones than in version 0.1: of those with padding and negative values."""
+    """Warn of max pools whose values differ from version 0.1: those with padding and possibly negative inputs."""
     positive = _never_negative(graph)
     for layer in graph.layers:
         if _ignores_padding(layer) and not positive.issuperset(_operands(graph, layer)):
@@ -50,7 +50,7 @@ def _ignores_padding(layer: Layer) -> bool:
 
 
 def _never_negative(graph: Graph) -> set[str]:
-    """Return the layers whose values are at least zero, as far as their kinds say so."""
+    """Return the layers whose values are known to be at least zero."""
     found: set[str] = set()
     for layer in graph.layers:
         data = graph.training.data

@@ -1,4 +1,4 @@
-"""What a file declares: each name once, no stage inside itself, no constant that needs itself."""
+"""The declarations of a file: unique names, no recursive stages, no circular constants."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Declarations:
 
     @property
     def kinds(self) -> tuple[tuple[str, list[str]], ...]:
-        """Everything that can stand behind the colon of an item, by what it is."""
+        """Every kind that an item can have, with its category."""
         return (
             ("layer kinds", list(LAYER_KINDS)),
             ("objectives", list(OBJECTIVE_KINDS)),
@@ -168,7 +168,7 @@ def order_stages(declarations: Declarations, evaluator: Evaluator) -> tuple[list
 def check_layers(
     network: nodes.Network, order: list[str], declarations: Declarations, evaluator: Evaluator
 ) -> bool:
-    """Whether the network can be unrolled; reports it, before anything is, if not."""
+    """Whether the network can be unrolled; reports it if not, before any stage is."""
     layers: dict[str, int] = {}
     depth: dict[str, int] = {}
     for name in [*order, ""]:
@@ -206,7 +206,7 @@ def _items(stage: nodes.Stage) -> list[nodes.Item]:
 
 
 def _in_order(names: Iterable[str], needs: Callable[[str], list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return names so that each follows what it needs, and the circles found; no recursion, however deep."""
+    """Return names in dependency order, and the cycles found; iterative, so that depth does not matter."""
     order: list[str] = []
     circles: list[list[str]] = []
     done: set[str] = set()

@@ -47,7 +47,7 @@ MOST_PARAMETERS = 2**40
 
 
 def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
-    """Return the graph of a module; None where errors, all of them in `collector`, leave none.
+    """Return the graph of a module, or None after errors; all diagnostics go to `collector`.
 
     `freeze`: layers and stages that are to stay as they are, so that nobody is warned that nothing trains them.
     """
@@ -273,7 +273,7 @@ class _Builder:
         return values
 
     def unused_stages(self) -> None:
-        """Check the stages that no instance has checked, and the parameters of all."""
+        """Check the stages without an instance, and the parameters of all stages."""
         for stage in self.declarations.stages.values():
             self._check_parameters(stage)
             if stage.name.text not in self.instantiated:
@@ -292,7 +292,7 @@ class _Builder:
             seen.setdefault(name.text, name)
 
     def _check_abstractly(self, stage: nodes.Stage) -> None:
-        """Find, once, what is wrong with a stage whatever its arguments are."""
+        """Report the mistakes of a stage that do not depend on its arguments."""
         if stage.name.text in self.checked:
             return
         self.checked.add(stage.name.text)

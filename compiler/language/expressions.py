@@ -1,7 +1,7 @@
 """Expressions to values, and the arguments of a call to those of a Python callable.
 
-Every function reports what is wrong to the collector and answers `UNKNOWN`; what is made from an unknown value
-is unknown and stays silent, so that one mistake gives one diagnostic.
+Every function reports mistakes to the collector and returns `UNKNOWN`; a value made from an unknown one is unknown,
+too, and nothing more is reported: one mistake gives one diagnostic.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Evaluator:
 
     collector: Collector
     input: Sheet | Unknown = UNKNOWN
-    wanted: str = ""  # what the argument that is evaluated must be
-    place: str = ""  # the item of a stage's instance that is elaborated, and the line that calls the stage
+    wanted: str = ""  # what the argument under evaluation must be
+    place: str = ""  # the item under elaboration in a stage instance, and the line that calls the stage
 
     def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
         found = Diagnostic(code, message, span, **details)
@@ -58,7 +58,7 @@ class Evaluator:
 
     @contextmanager
     def noting(self, **context: str) -> Iterator[None]:
-        """Add the `wanted` type, or the `place`, to what is reported."""
+        """Add the `wanted` type, or the `place`, to diagnostics reported inside."""
         before = {name: getattr(self, name) for name in context}
         for name, note in context.items():
             setattr(self, name, note)

@@ -1,4 +1,4 @@
-"""What a name can mean at one place of a file."""
+"""Scopes: the names visible at one place of a file."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Scope:
         return f"{self.path}.{name}" if self.path else name
 
     def note(self, path: str) -> str:
-        """Return a note that says where in the network something in a stage is; empty outside of instances."""
+        """Return a note on the place in the network of an item of a stage; empty outside of instances."""
         return (
             f"in '{path}', called in line {', from line '.join(map(str, self.calls))}" if self.calls else ""
         )
 
     @property
     def names(self) -> list[str]:
-        """Everything a bare name could have meant, for hints."""
+        """All names visible here, for hints."""
         return [*self.values, *self.items, *self.pending]
 
 
@@ -83,7 +83,7 @@ def layer_of(entry: Entry) -> Layer | Unknown | None:
 def find_default(
     default: str | Nearest | None, bound: Mapping[str, Any], scope: Scope
 ) -> Layer | Unknown | None:
-    """Return the layer that is meant where an argument names none; None if there is no such layer."""
+    """Return the default layer of an argument that names none; None if there is no such layer."""
     if default == "above":
         return scope.above
     if not isinstance(default, Nearest):

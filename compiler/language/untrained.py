@@ -1,4 +1,4 @@
-"""Warnings of what will learn nothing: a network without objectives, stages and layers that no objective trains."""
+"""Warnings of untrained parts: a network without objectives, stages and layers that no objective trains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_LISTED = 6
 def warn_untrained(
     graph: Graph, network: nodes.Network, places: Mapping[str, Place], collector: Collector
 ) -> None:
-    """Warn of weights that no objective trains, but for frozen ones; a stage that has no others is named as a whole."""
+    """Warn of weights that no objective trains, except frozen ones; a stage with no trained weights is named as a whole."""
     if not graph.objectives:
         collector.add(
             Diagnostic(

@@ -1,6 +1,6 @@
-"""What the language calls things, and what other frameworks call them: the hints for names that do not exist.
+"""The language's names and those of other frameworks: hints for unknown names.
 
-A foreign name is looked up without its case, underscores and dimensions: `Conv2d`, `conv_2d` and `conv` are one.
+A foreign name is looked up without case, underscores and dimensions: `Conv2d`, `conv_2d` and `conv` are one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _signatures() -> Iterator[Signature]:
 
 
 def words() -> frozenset[str]:
-    """Return every word that some argument takes."""
+    """Return every word that any argument accepts."""
     return frozenset(
         word
         for table in _signatures()

@@ -1,4 +1,4 @@
-"""The objectives, one file each: what a network is trained to make small (docs/language.md).
+"""The objectives, one file each: the terms of the loss (docs/language.md).
 
 An objective is a function that makes a term: its signature is its argument table, with `weight = 1` besides, its docstring
 its row in docs/language.md, and an example. A file enters both in its own `KINDS` and `TERMS`, and itself below.

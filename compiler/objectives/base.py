@@ -1,4 +1,4 @@
-"""What every objective can say about itself, and where it stands in a network."""
+"""The interface of every objective, and its place in a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lnet.dsl.source import Span
 
 
 class Term:
-    """What an objective computes from the layers that it reads: a mean over the batch.
+    """A term of the loss, computed from the layers that it reads: a mean over the batch.
 
     `needs_labels`: it reads the images' labels. `is_error`: it is an error between two layers, position by position, so
     the units of a decoder among them learn wherever they write. `reads_weights`: it reads a layer's weights at
@@ -27,7 +27,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A term of the loss: `weight` times what it makes of the layers it reads.
+    """A weighted term of the loss: `weight` times `term`, over the layers it reads.
 
     `part_of` is the objective of the file that it belongs to: itself, unless a pass made it.
     """

@@ -1,4 +1,4 @@
-"""How alike the weights of neighbouring positions are."""
+"""Similarity of weights at neighbouring positions."""
 
 from __future__ import annotations
 

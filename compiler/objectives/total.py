@@ -1,4 +1,4 @@
-"""The sum of values, which no file can call: the pass `expand_rica` makes it."""
+"""The sum of values: made by the pass `expand_rica`, not callable from a file."""
 
 from __future__ import annotations
 

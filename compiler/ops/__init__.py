@@ -1,6 +1,6 @@
-"""The ops, one file each: what a file can call, and what the runtime has a kernel for.
+"""The ops, one file each: the layer kinds of the language, each with a kernel in the runtime.
 
-An op is a frozen dataclass that says its shape, its parameters, what a region of its value depends on and its cost.
+An op is a frozen dataclass with its shape, parameters, receptive field and cost.
 A layer kind is a function: its signature is its argument table, its docstring its row in docs/language.md, and an example.
 A file enters both in its own `KINDS` and `OPS`, and itself below.
 """

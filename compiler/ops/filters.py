@@ -1,4 +1,4 @@
-"""What a local layer and its transpose share: a window, and the filters that slide with it."""
+"""The base of a local layer and its transpose: a window, and the filters that slide with it."""
 
 from __future__ import annotations
 

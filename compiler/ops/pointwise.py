@@ -1,4 +1,4 @@
-"""Functions of each value alone: layers, and what `act` names in others."""
+"""Pointwise functions: layers of their own, and the `act` of others."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from lnet.compiler.core.shapes import Region, Sheet, Size, Window
 
 @dataclass(frozen=True, slots=True)
 class Pool(Op):
-    """What the pools share: a window over each map alone."""
+    """The base of all pools: a window over each map alone."""
 
     window: Window
     maps: int
@@ -57,7 +57,7 @@ class L2Pool(Pool):
 class MaxPool(Pool):
     """The largest value of the field; padding does not count, unless `zeros` says so.
 
-    It did count in plans of before; they keep their pooling.
+    It counted in plans of version 0.1, which keep their pooling.
     """
 
     kind: ClassVar[str] = "maxpool"

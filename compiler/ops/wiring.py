@@ -1,4 +1,4 @@
-"""What joins several layers: concat and add."""
+"""Layers of several operands: concat and add."""
 
 from __future__ import annotations
 

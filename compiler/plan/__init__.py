@@ -1,1 +1,1 @@
-"""The compiled plan: its file, and what `lnetc explain` and `--emit` show of it."""
+"""The compiled plan: its file format, and the output of `lnetc explain` and `--emit`."""

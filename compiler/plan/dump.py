@@ -1,4 +1,4 @@
-"""What the compiler knows after each stage, as stable text: for `lnetc compile --emit` and the golden tests."""
+"""Stable text dumps of the compiler's state after each stage, for `lnetc compile --emit` and the golden tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan computes and what that costs, for people (`lnetc explain`) and for programs (`--json`)."""
+"""Layers, workers and cost of a plan, as text (`lnetc explain`) and as JSON (`--json`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_WORKERS = 24
 
 
 def explain_text(plan: Plan, width: int = WIDE) -> str:
-    """Return tables of layers, workers and sums, which fold where there are fewer columns of text."""
+    """Return tables of layers, workers and totals as text, folded to `width` columns."""
     graph, batch = plan.graph, plan.graph.training.batch
     hidden = len(plan.workers) - SHOWN_WORKERS
     return printed(
@@ -119,7 +119,7 @@ def size_text(number: int) -> str:
 
 
 def explain_data(plan: Plan) -> dict[str, Any]:
-    """Return the tables' contents, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
+    """Return the contents of the tables, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
     graph, partition = plan.graph, plan.partition
     costs = tile_costs(graph, partition)
     return {

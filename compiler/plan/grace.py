@@ -1,4 +1,4 @@
-"""Whether a run that is stopped has time for its last checkpoint."""
+"""Whether the grace period of a stopped run suffices for its last checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE = 100_000_000
 
 
 def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
-    """Return a warning where a checkpoint may take longer than the seconds that a run has for it after Ctrl-C.
+    """Return a warning if a checkpoint may take longer than `grace`, the seconds that a run has after Ctrl-C.
 
     On a cluster each worker writes the shards that are placed on it; one process writes all.
     """

@@ -1,4 +1,4 @@
-"""The plan: the only door between compiler and runtime. Frozen, JSON, versioned, with a digest."""
+"""The plan: the only interface between compiler and runtime. Frozen, JSON, versioned, with a digest."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Plan:
     """A network, typed and laid out, with the text that it was compiled from.
 
     `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
-    tile, used by all replicas; the placement is the table of their homes. `plugins`: those that it cannot be read without.
+    tile, used by all replicas; the placement assigns tiles and servers to workers. `plugins`: those it needs to be read.
     """
 
     source_name: str
@@ -74,7 +74,7 @@ class Plan:
 
     @cached_property
     def source(self) -> Source:
-        """The text that it was compiled from, under its name."""
+        """The source text, with its file name."""
         return Source(self.source_text, self.source_name)
 
     @property
@@ -92,7 +92,7 @@ class Plan:
         return self.source.position(span.start)[0]
 
     def changed_source(self, folder: Path | None = None) -> Path | None:
-        """Return the file that the plan was compiled from, if it has changed since; `folder`: where it stood then."""
+        """Return the plan's source file if it has changed since; `folder`: the folder it was in."""
         path = Path(self.source_name)
         path = path if folder is None else folder / path.name
         try:
@@ -111,7 +111,7 @@ class Plan:
 
     @cached_property
     def workers(self) -> tuple[WorkerShare, ...]:
-        """Every worker, with its tiles of the network and the memory that they take."""
+        """Every worker, with its tiles and their memory."""
         costs, placement = tile_costs(self.graph, self.partition), self.placement
         tiles: list[list[ReplicaTile]] = [[] for _ in placement.cluster.workers]
         memory = [0] * len(tiles)
@@ -142,7 +142,7 @@ class Plan:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan to a file, whole or not at all; raises `LnetError` if that cannot be done."""
+        """Write the plan to a file atomically; raises `LnetError` if it cannot be written."""
         try:
             write_aside(Path(path), self.to_json())
         except OSError as error:
@@ -150,18 +150,18 @@ class Plan:
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan from a file; raises `LnetError` if it is missing, no plan, too new or damaged, or lacks a plug-in."""
+    """Read a plan; raises `LnetError` if the file is missing, no plan, too new or damaged, or a plug-in is missing."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise _refused(path, "cannot be read", str(error)) from error
-    except OSError as error:  # compiled again it could be read no better
+    except OSError as error:  # compiling again would not make it readable
         raise refused("E605", f"the plan '{path}' cannot be read", str(error)) from error
     return plan_from_json(text, str(path))
 
 
 def plan_from_json(text: str, name: str = "<plan>") -> Plan:
-    """Return the plan that a JSON text holds; raises `LnetError`."""
+    """Return a plan from JSON text; raises `LnetError`."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -185,7 +185,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
 
 
 def _check_plugins(name: str, data: Any) -> None:
-    """Raise `LnetError` if a plan needs plug-ins that this process does not have as they were."""
+    """Raise `LnetError` if a plan's plug-ins are missing in this process, or differ."""
     load_plugins()
     folder = Path(name).parent / "plugins"
     needed = CODEC.decode(
@@ -204,7 +204,7 @@ def _check_plugins(name: str, data: Any) -> None:
 
 
 def _converted(data: Any, version: int) -> Any:
-    """Return a plan of an older format in today's."""
+    """Return the data of an older format converted to today's."""
     if version == FORMAT:
         return data
     if isinstance(data, list):
@@ -220,7 +220,7 @@ def _converted(data: Any, version: int) -> Any:
 
 
 def _rule(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an update rule with no other numbers than its own; raises `Malformed`."""
+    """Return an update rule with only its own numbers; raises `Malformed`."""
     if data["rule"] not in RULES:
         raise Malformed(f"there is no update rule {data['rule']!r}")
     rule: Callable[..., Any] = RULES[data["rule"]]

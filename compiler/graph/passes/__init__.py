@@ -1,4 +1,4 @@
-"""Passes over the graph, in their order: one pure function, one file each, and what must hold after it."""
+"""Passes over the graph, in order: each one pure function in one file, with its postcondition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .expand_rica import expand_rica, rica_left
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A function from graph to graph; `faults` yields what it should have removed or made, and did not."""
+    """A function from graph to graph; `faults` yields violations of its postcondition."""
 
     run: Callable[[Graph], Graph]
     faults: Callable[[Graph], Iterator[str]]
