@@ -1,7 +1,7 @@
-"""Which way a product is done, and in pieces of what shape: chosen by a cost model, measured, or written down before.
+"""The choice of kernel and block shape for each product: from a cost model, a measurement, or a record.
 
-Where values are on a processor that native/ writes code for, that is the way; elsewhere, and in programs that others
-will run, products are XLA's.
+On a processor that native/ writes code for, its kernels are used; elsewhere, and in exported programs, products are
+XLA's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def portable() -> Iterator[None]:
 
 
 def choose(product: Product) -> Choice:
-    """Return how a product is done."""
+    """Return the kernel choice for a product."""
     return _made.get().get(product) or predicted(product)
 
 

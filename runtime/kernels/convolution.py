@@ -68,7 +68,7 @@ def _transpose(function: Callable[[jax.Array], jax.Array], shape: Shape, gradien
 
 
 def _pad(x: jax.Array, window: Window, sets: tuple[int, int], reach: list[int]) -> jax.Array:
-    """Pad or crop the inputs to what all sets, positions beyond the sheet included, reach."""
+    """Pad or crop the inputs to those read by all sets, including positions beyond the sheet."""
 
     def padding(slide: Slide, k: int, reached: int) -> tuple[int, int, int]:
         return slide.before, (k - 1) * slide.stride + reached - slide.before - slide.extent, 0

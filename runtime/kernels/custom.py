@@ -1,4 +1,4 @@
-"""The kernels of a plug-in's layers and objectives: its function, given what it may see."""
+"""The kernels of a plug-in's layers and objectives: its function, applied to positions, neighbourhoods or values."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _value(
     *arrays: jax.Array,
     **weights: jax.Array,
 ) -> jax.Array:
-    """Return what a plug-in's function makes; raises `LnetError` if it fails, or has not the shape that it must have."""
+    """Return the result of a plug-in's function; raises `LnetError` if it fails or the result has the wrong shape."""
     try:
         found: jax.Array = of.value(*arrays, **weights)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How the products of a network are done, and how long that takes: `lnetc explain --kernels`."""
+"""Kernel choices and times of a network's products: `lnetc explain --kernels`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 
 def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
-    """Yield layer, what is computed, and the product, for every local layer and decoder.
+    """Yield layer, name of the computed value, and product, for every local layer and decoder.
 
     A decoder is the input gradient of its encoder, so its own gradients are the other two.
     """
@@ -47,7 +47,7 @@ def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:
 
 
 def kernels_text(graph: Graph, measured: Choices, width: int = WIDE) -> str:
-    """Return the products as a table, which folds where there are fewer columns of text."""
+    """Return the products as a text table, folded to `width` columns."""
     chosen = list(_chosen(graph, measured))
     rows = tuple(
         (

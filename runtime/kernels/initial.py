@@ -1,4 +1,4 @@
-"""Initial weights: a function of seed, name and position alone, whoever computes them and in what pieces."""
+"""Initial weights: a function of seed, name and position alone, so that every partition gives the same ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def initial_weight(
     """Return weights drawn from a normal distribution of standard deviation `1 / sqrt(fan_in)`.
 
     The first axes are positions (`[kr, kc, ...]` of a local layer, `[inputs, units]` of a dense one). Number k of
-    position (i, j) is what Threefry-2x32 (Salmon et al. 2011) makes of the counter (j, k) under the key of row i, so
+    position (i, j) is Threefry-2x32 (Salmon et al. 2011) of the counter (j, k) under the key of row i, so
     `region` returns just that part of the whole, bit for bit.
     """
     rows, columns, inner = (
@@ -62,7 +62,7 @@ def _bits(key: jax.Array, here: tuple[int, int, int, int], count: int) -> jax.Ar
 
 @jax.jit
 def _normal(bits: jax.Array, deviation: jax.Array) -> jax.Array:
-    """Turn words into numbers of a normal distribution: the inverse of its cumulative function at 23 bits."""
+    """Map random words to a normal distribution: its inverse cumulative function at 23 bits."""
     uniform = (bits >> 9).astype(jnp.float32) * jnp.float32(2**-22) + jnp.float32(2**-23 - 1)  # in (-1, 1)
     normal: jax.Array = jax.lax.erf_inv(uniform) * (deviation * jnp.float32(sqrt(2)))
     return normal

@@ -87,7 +87,7 @@ TERM_KERNELS: dict[str, TermKernel] = {
 
 
 def term_kernel(term: Term) -> TermKernel:
-    """Return the function that computes a term; of one that a plug-in brought, its own."""
+    """Return the function that computes a term, built-in or a plug-in's."""
     if isinstance(term, PerValue):
         return lambda share, values, weight, labels: total(custom.per_value(term, values))
     return TERM_KERNELS[term.kind]

@@ -1,11 +1,11 @@
-"""Which products a local layer is made of, and how each of them is done.
+"""The products of a local layer, and the kernels for each.
 
     forward             the layer's value                          decode: the gradient of what it reads
     input gradient      the gradient of what it reads              decode: its value
     weight gradient     the gradient of its weights                the same
 
-There are three ways: machine code written for this processor and this layer (native/), tiles of positions packed into wide
-products for XLA (packed/), and for shared weights a convolution (convolution.py). choose.py chooses.
+There are three kinds of kernel: machine code generated for this processor and layer (native/), tiles of positions packed
+into wide products for XLA (packed/), and for shared weights a convolution (convolution.py). choose.py chooses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a product is done, in pieces of what shape, and how long that takes: predicted, or measured on this machine."""
+    """A kernel for a product, its block shape, and its time: predicted, or measured on this machine."""
 
     form: str
     shape: tuple[int, ...]

@@ -1,1 +1,1 @@
-"""Products written as machine code for this processor and one layer's geometry, when a program is traced."""
+"""Products as machine code, generated for this processor and one layer's geometry while a program is traced."""

@@ -1,9 +1,9 @@
-"""Blocks of registers for a product, and what a product costs with each of them.
+"""Register blocks for a product, and the predicted cost of each.
 
 A block sums `rows x vectors` vectors in registers. For one step of its sum it loads `vectors` vectors and `rows` single
-values, and does `rows * vectors` multiply-adds: the larger it is, the fewer loads stand against the arithmetic. But it must
-fit into the registers, and an axis that it does not divide leaves narrower blocks at its end. The model counts the cycles
-of every block, and the bytes of weights that memory must deliver meanwhile.
+values, and does `rows * vectors` multiply-adds: the larger the block, the fewer loads per multiply-add. But it must fit
+into the registers, and an axis that it does not divide ends with narrower blocks. The model counts the cycles of every
+block, and the bytes of weights to be loaded from memory meanwhile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BANDWIDTH = 25e9
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """Values of four bytes in a register, how many registers there are, and how many cores."""
+    """The float32 lanes of a register, the number of registers, and the number of cores."""
 
     lanes: int
     registers: int
@@ -58,7 +58,7 @@ def processor() -> Processor:
 
 
 def choices(product: Product) -> Iterator[Choice]:
-    """Yield the blocks that can be chosen, with predicted times."""
+    """Yield the candidate blocks, with predicted times."""
     here = processor()
     down, across, _ = _axes(product)
     lanes = here.lanes
@@ -100,7 +100,7 @@ def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor
 
 
 def _cycles(gives: str, steps: int, rows: int, wide: Run) -> float:
-    """Return the cycles of a block: steps at their bound, prologue and epilogue."""
+    """Return the cycles of a block: steps at their tightest bound, prologue and epilogue."""
     arithmetic = rows * wide.vectors * max(0.5, wide.lanes / LANES_A_CYCLE)
     loads = (rows + wide.vectors) / LOADS_A_CYCLE
     if gives == INPUT_GRADIENT:  # each step ends with a store, and steps do not wait for each other

@@ -1,4 +1,4 @@
-"""From a product's text to a function that XLA calls: compiled by LLVM in this process, once for each geometry."""
+"""From a product's LLVM IR to a function that XLA calls: compiled by LLVM in this process, once for each geometry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _built: dict[str, llvm.ExecutionEngine] = {}
 def target(writer: Writer, geometry: Geometry, block: Block, dtype: str, size: int) -> str:
     """Return the name under which XLA finds a product whose result takes `size` bytes.
 
-    It follows from the text, so that programs that XLA has compiled can be kept on disk.
+    The name is derived from the IR, so that programs compiled by XLA can be cached on disk.
     """
     function, tasks = writer(geometry, block, dtype)
     text = "\n".join(
@@ -52,7 +52,7 @@ def target(writer: Writer, geometry: Geometry, block: Block, dtype: str, size: i
 
 
 def _compiled(text: str) -> llvm.ExecutionEngine:
-    """Return a text as code of this processor: compiled, or as it was compiled before."""
+    """Return the machine code of an IR text, compiled or from the cache."""
     machine = _machine()
     code = OBJECTS.get(text)
     if code is None:
@@ -75,7 +75,7 @@ def _code(text: str, machine: llvm.TargetMachine) -> bytes:
 
 
 def _machine() -> llvm.TargetMachine:
-    """Return this processor as LLVM knows it; code generation takes one for each module."""
+    """Return LLVM's target machine for this processor; code generation needs one for each module."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     host = llvm.Target.from_default_triple()

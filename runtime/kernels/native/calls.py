@@ -1,4 +1,4 @@
-"""The three products of a local layer as calls of code that is written for it (products.py), on arrays of jax."""
+"""The three products of a local layer on JAX arrays, as calls of the code generated for it (products.py)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _reach(slide: Slide) -> int:
 
 
 def _padding(slide: Slide) -> tuple[int, int]:
-    """Zeros before and after; fewer than none where nobody reads the last inputs."""
+    """Zeros before and after; negative where no output reads the last inputs."""
     return slide.before, _reach(slide) - slide.before - slide.extent
 
 

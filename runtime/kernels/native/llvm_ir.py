@@ -1,11 +1,11 @@
-"""Writing LLVM IR so that the code that writes it reads like the code that is written.
+"""A writer of LLVM IR whose calls read like the code that they generate.
 
     with f.loop(0, rows) as i:                              for i in range(rows):
         total.add_product(x.load(i * width, 16), weight)        total += x[i * width :][:16] * weight
 
-Indices are 64-bit numbers with Python's operators; what is known while writing is folded. Vectors are LLVM's, of any
-number of lanes: where a machine's registers are narrower, LLVM splits them. Variables live in stack slots, which LLVM turns
-into registers.
+Indices are 64-bit numbers with Python's operators; constants are folded. Vectors are LLVM's, of any number of lanes:
+where a machine's registers are narrower, LLVM splits them. Variables live in stack slots, which LLVM promotes to
+registers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REALS = {"float32": ("float", 4), "float64": ("double", 8)}
 
 
 class Function:
-    """A function `void name(ptr, ..., i64)` that is being written: pointers to arrays of reals, and an index."""
+    """A function `void name(ptr, ..., i64)` under construction: pointers to arrays of reals, and an index."""
 
     def __init__(self, name: str, arrays: tuple[str, ...], index: str, dtype: str) -> None:
         self.real, self.bytes = REALS[dtype]
@@ -38,17 +38,17 @@ class Function:
         return f"define internal void @{self._name}({', '.join(self._parameters)}) #0 {{\n{body}\n}}\n"
 
     def type(self, lanes: int) -> str:
-        """Return the type of a vector of reals; one lane is a real alone."""
+        """Return the type of a vector of reals; of one lane, the scalar type."""
         return self.real if lanes == 1 else f"<{lanes} x {self.real}>"
 
     def value(self, instruction: str) -> str:
-        """Write an instruction and return the name of what it gives."""
+        """Write an instruction and return the name of its result."""
         self._count += 1
         self._lines.append(f"  %t{self._count} = {instruction}")
         return f"%t{self._count}"
 
     def do(self, instruction: str) -> None:
-        """Write an instruction that gives nothing."""
+        """Write an instruction without a result."""
         self._lines.append(f"  {instruction}")
 
     def operand(self, index: Index | int) -> str:
@@ -56,7 +56,7 @@ class Function:
 
     @contextmanager
     def loop(self, start: Index | int, stop: Index | int, step: int = 1) -> Iterator[Index]:
-        """Write a loop around what is written inside."""
+        """Write a loop; its body is written inside the `with` block."""
         self._count += 1
         number, before = self._count, self._block
         self.do(f"br label %head{number}")
@@ -89,7 +89,7 @@ class Function:
         return Vector("zeroinitializer" if lanes > 1 else "0.0", lanes)
 
     def multiply_add(self, left: Vector, right: Vector, total: Vector) -> Vector:
-        """Return `left * right + total`, rounded once where the machine can."""
+        """Return `left * right + total`, fused where the machine has such an instruction."""
         kind = self.type(total.lanes)
         product = self.value(f"fmul contract {kind} {left.name}, {right.name}")
         return Vector(self.value(f"fadd contract {kind} {product}, {total.name}"), total.lanes)
@@ -115,7 +115,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Vector:
-    """Some reals."""
+    """A vector of reals."""
 
     name: str
     lanes: int
@@ -123,7 +123,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Index:
-    """A 64-bit number, not negative, that is known when the function runs."""
+    """A non-negative 64-bit number, known at run time."""
 
     function: Function
     name: str
@@ -165,7 +165,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Variable:
-    """A vector that changes."""
+    """A mutable vector."""
 
     function: Function
     slot: str
@@ -203,7 +203,7 @@ class Array:
             self.store(vector, index + number * vector.lanes)
 
     def spread(self, index: Index | int, lanes: int) -> Vector:
-        """Return the value at `index`, in every lane."""
+        """Return the value at `index`, broadcast to all lanes."""
         one = self.load(index, 1)
         if lanes == 1:
             return one
@@ -217,7 +217,7 @@ class Array:
         self.function.do(f"store {kind} {vector.name}, {self._typed(index, vector.lanes, value=False)}")
 
     def prefetch(self, index: Index | int) -> None:
-        """Have the value at `index` fetched, which need not exist, while other work goes on."""
+        """Prefetch the value at `index`, which may lie beyond the array."""
         address = self._address(index)
         self.function.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
 

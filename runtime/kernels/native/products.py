@@ -1,7 +1,7 @@
-"""The three products of a local layer, written for its geometry: arrays are read where they lie.
+"""The three products of a local layer, generated for its geometry: arrays are read in place, without repacking.
 
 `x` [rows, columns, maps in, batch], `w` [kr, kc, field rows, field columns, maps in, maps], `h` [output rows, output
-columns, maps, batch]. A line of a field, its columns and maps in, lies in one piece in `x` and in `w`: `k` runs over it.
+columns, maps, batch]. A line of a field, its columns and maps in, is contiguous in `x` and in `w`: `k` runs over it.
 
     forward             h[i,j,m,b]  = sum over u, k of  w[i,j,u,k,m] * x[i s + u, j s + k, b]
     input gradient      x[y,k,b]   += sum over m of     w[i,j,u,k,m] * h[i,j,m,b]        for all i, j, u with i s + u = y
@@ -9,8 +9,8 @@ columns, maps, batch]. A line of a field, its columns and maps in, lies in one p
 
 What is summed stays in registers: a block of maps by vectors of images, or, for weights, of `k` by vectors of maps. Each
 value loaded serves a whole block, so arithmetic is the bound and not the loads. A task of the first product is a row of
-outputs, of the second a row of inputs, of the third a row of weight sets, or a line of its fields: tasks write to places of
-their own, and each sum has one order, whoever computes it.
+outputs, of the second a row of inputs, of the third a row of weight sets, or a line of its fields: tasks write to
+disjoint places, and each sum has one order, whichever thread computes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .llvm_ir import Function, Index, Run
 
 @dataclass(frozen=True)
 class Geometry:
-    """A layer that pads nothing; outputs `i, j` use the weights of set `i mod sets[0], j mod sets[1]`."""
+    """A layer without padding; outputs `i, j` use the weights of set `i mod sets[0], j mod sets[1]`."""
 
     rows: int
     columns: int
@@ -46,7 +46,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Block:
-    """What is summed in registers at once: `rows` values, each spread over a vector, times `vectors` of `lanes` values."""
+    """A register block: `rows` values, each broadcast to a vector, times `vectors` vectors of `lanes` values."""
 
     rows: int
     vectors: int
@@ -72,7 +72,7 @@ def runs(extent: int, vectors: int, lanes: int) -> Iterator[Run]:
 
 
 def pieces(function: Function, extent: int, vectors: int, lanes: int = 1) -> Iterator[tuple[Run, Index]]:
-    """Write loops over the pieces of an axis; yields of what run a piece is, and where it begins."""
+    """Write loops over the pieces of an axis; yield the run of each piece, and its start."""
     for run in runs(extent, vectors, lanes):
         with function.loop(0, run.count) as number:
             yield run, number * run.length + run.start

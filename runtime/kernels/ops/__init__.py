@@ -17,7 +17,7 @@ LAYER_KERNELS: dict[str, LayerKernel] = {
 
 
 def layer_kernel(op: Op) -> LayerKernel:
-    """Return the function that computes an op; of one that a plug-in brought, its own."""
+    """Return the function that computes an op, built-in or a plug-in's."""
     if isinstance(op, PerPosition):
         return custom.per_position
     if isinstance(op, Neighbourhood):

@@ -1,4 +1,4 @@
-"""What a kernel of an op is."""
+"""The type of an op's kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image, as it is."""
+"""The image, unchanged."""
 
 from .base import LayerKernel
 

@@ -1,4 +1,4 @@
-"""The local layer, its transpose, and the gradients of both: three products, whichever way each is done.
+"""The local layer, its transpose, and the gradients of both: three products, each by the kernel chosen for it.
 
 `decode` is the input gradient used as a layer; its gradients are the other two products.
 """

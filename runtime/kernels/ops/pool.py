@@ -66,7 +66,7 @@ def _largest(x: jax.Array, slide: Slide, axis: int, padding: float) -> jax.Array
 
 
 def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0, value: float = 0.0) -> jax.Array:
-    """Put zeros, or another value, around and between those of one axis; less than none takes values away."""
+    """Pad around and between the values of one axis with `value`; negative padding crops."""
     padding = [(0, 0, 0)] * x.ndim
     padding[axis] = (before, after, between)
     return lax.pad(x, jnp.array(value, x.dtype), padding)
@@ -80,7 +80,7 @@ def _slide(
     axis: int,
     reduce: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
-    """Reduce over a field that slides along one axis: a few shifted slices, whatever the extent is."""
+    """Reduce over a field that slides along one axis, by a few shifted slices whatever the extent."""
 
     def shifted(offset: int) -> jax.Array:
         return lax.slice_in_dim(x, offset, offset + (outputs - 1) * stride + 1, stride, axis)

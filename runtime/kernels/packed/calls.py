@@ -95,7 +95,7 @@ def input_gradient(
 
 
 def _new_rows(h: jax.Array, index: jax.Array, tiling: Tiling) -> jax.Array:
-    """Return a row of tiles' output rows, zero where the row of tiles before has had them."""
+    """Return the output rows of a row of tiles, zero where the previous row of tiles has covered them."""
     rows = tiling.rows
     new = first_row(index, rows) + jnp.arange(rows.tile) >= index * rows.tile
     return rows_of(h, index, rows) * new[:, None, None, None].astype(h.dtype)
@@ -121,9 +121,9 @@ def weight_gradient(
 
 
 def _unwritten(shape: tuple[int, ...], dtype: DTypeLike, values: jax.Array) -> jax.Array:
-    """Return an array of which a scan will write every value.
+    """Return an array for a scan to overwrite completely.
 
-    It is filled with one of the layer's own values. Zeros are the same for all layers: XLA makes them once, holds them
-    through the step, and copies them for each scan.
+    It is filled with one of the layer's own values. Zeros would be one constant for all layers: XLA would make it once,
+    keep it through the step, and copy it for each scan.
     """
     return jnp.broadcast_to(values[(0,) * values.ndim].astype(dtype), shape)

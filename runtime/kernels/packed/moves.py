@@ -1,7 +1,7 @@
 """Moving data between a layer's arrays and the operands of a row of tiles' products.
 
-Each function does one thing to one row of tiles, so that what it makes stays in the caches, and nothing of the size
-`field^2 * positions * batch` is ever held. Weights of `T x T` neighbouring positions are laid into one matrix over the union
+Each function does one thing to one row of tiles, so that its result stays in the caches, and no array of size
+`field^2 * positions * batch` ever exists. Weights of `T x T` neighbouring positions are laid into one matrix over the union
 of their fields, zero outside each one's own (one axis, tile 2, field 3):
 
                        x0 x1 x2 x3          packed [4 inputs, 2 positions]
@@ -63,7 +63,7 @@ def transposed(tiles: jax.Array) -> jax.Array:
 
 
 def _alone(values: jax.Array) -> jax.Array:
-    """Keep what comes before from being fused with what comes after."""
+    """Prevent fusion across this point."""
     barred: jax.Array = lax.optimization_barrier(values)  # type: ignore[no-untyped-call]
     return barred
 
@@ -71,8 +71,8 @@ def _alone(values: jax.Array) -> jax.Array:
 def pack(weight: jax.Array, tiling: Tiling) -> jax.Array:
     """`[T rows, output columns, field rows, field columns, maps in, maps]` to `[tiles, K, positions * maps]`.
 
-    Fields are first made as wide as the union. In it they then lie in one piece, and a position's place is how many
-    zeros stand before that piece and after it:
+    Fields are first padded to the width of the union, where each is contiguous; a position is then the number of zeros
+    before it and after it:
 
         field 2x2 at row 1, column 1 of a union 3x3       . . . | . w w | . w w       4 zeros, ww. ww
     """
@@ -94,7 +94,7 @@ def pack(weight: jax.Array, tiling: Tiling) -> jax.Array:
 
 
 def unpack(packed: jax.Array, tiling: Tiling, maps_in: int) -> jax.Array:
-    """The transpose of `pack`: what packed matrices have inside the fields."""
+    """The transpose of `pack`: the values inside the fields of packed matrices."""
     rows, columns = tiling.rows, tiling.columns
     height, width = rows.slide.field, columns.slide.field
     maps = packed.shape[-1] // tiling.positions

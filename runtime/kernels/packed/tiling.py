@@ -1,12 +1,12 @@
-"""How the positions of an untied layer are cut into tiles, each worked off as one product.
+"""Tilings: the positions of an untied layer, cut into tiles that are one product each.
 
     one axis, stride 1, field 3, 7 outputs, tile 3            tiles of rows            tiles of columns
     outputs   0 1 2 | 3 4 5 | 6                               0 1 2 | 3 4 5            0 1 2 | 3 4 5 | 6 . .
     inputs    0 . . . 4                                                4 5 6
                     3 . . . 7
 
-Rows are cut so that the last tile overlaps the one before it: weights are read where they lie, row by row. Columns are
-padded, because the tiles of a row go through one batched product.
+Rows are cut so that the last tile overlaps the one before it: weights are read in place, row by row. Columns are
+padded, because the tiles of a row form one batched product.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Axis:
 
     @property
     def blocks(self) -> int:
-        """How many steps a union spans."""
+        """Number of steps that a union spans."""
         return -(-self.union // self.step)
 
     @property
@@ -57,7 +57,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a layer is cut."""
+    """The tiling of a layer, rows and columns."""
 
     rows: Axis
     columns: Axis
@@ -69,7 +69,7 @@ class Tiling:
 
     @property
     def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Zeros around the inputs, rows and columns; negative where nobody reads the last ones."""
+        """Zeros around the inputs, rows and columns; negative where no output reads the last ones."""
         rows, columns = self.rows, self.columns
         return (
             (rows.slide.before, rows.reach - rows.slide.before - rows.slide.extent),
@@ -79,7 +79,7 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a product form costs on a device: microseconds for a row of tiles, nanoseconds for a value moved, GFLOP/s.
+    """Cost of a product form on a device: microseconds per row of tiles, nanoseconds per value moved, GFLOP/s.
 
     `packed` for a packed weight, `patch` for a value of a patch; `gflops` at products 8, 16, ... 512 columns wide.
     """
@@ -90,7 +90,7 @@ class Rates:
     gflops: tuple[float, ...]
 
     def milliseconds(self, tiling: Tiling, maps_in: int, maps: int, batch: int) -> float:
-        """Return how long all rows of tiles are predicted to take."""
+        """Return the predicted time of all rows of tiles, in milliseconds."""
         rows, columns = tiling.rows, tiling.columns
         tiles, inputs = rows.tiles * columns.tiles, rows.union * columns.union * maps_in
         width = tiling.positions * maps
@@ -121,7 +121,7 @@ COMPILED = 0.02
 
 
 def choices(product: Product) -> Iterator[Choice]:
-    """Yield the tilings of an untied product that can be chosen, with predicted times."""
+    """Yield the candidate tilings of an untied product, with predicted times."""
     for (gives, form), rates in CPU.items():
         if gives != product.gives:
             continue
@@ -135,7 +135,7 @@ def choices(product: Product) -> Iterator[Choice]:
 
 
 def tile_by(window: Window, rows: int, columns: int) -> Tiling:
-    """Return the tiling into tiles of so many rows and columns, or as many as there are."""
+    """Return the tiling into tiles of at most `rows` x `columns` positions."""
     return Tiling(
         Axis(window.rows, min(rows, window.rows.outputs)),
         Axis(window.columns, min(columns, window.columns.outputs)),
