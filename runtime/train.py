@@ -1,4 +1,4 @@
-"""To train and to resume: which images, from which parameters, in which directory, in this process or on a cluster."""
+"""Training and resuming a plan, in this process or on a cluster."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def resume(
 
 @contextmanager
 def _stoppable(run: Run, reporter: Reporter, grace: float, client: Client | None) -> Iterator[Stop]:
-    """Let signals stop a run; one that could not save what it had is interrupted, too.
+    """Let signals stop a run; a run that could not save its last steps raises `Interrupted`, too.
 
     Warns where `grace` is too short for a checkpoint.
     """
@@ -193,7 +193,7 @@ def _stoppable(run: Run, reporter: Reporter, grace: float, client: Client | None
 
 
 def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Reporter:
-    """Return who is told how a run goes; one on a cluster is logged, too."""
+    """Return the reporter of a run; a run on a cluster is logged, too."""
     reporter = reporter or Silent()
     if client is None:
         return reporter
@@ -216,7 +216,7 @@ def _kept_array(run: Run) -> InMemory:
 
 
 def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, ...]]:
-    """Return a run that may go on with images, and what there is to say of them; raises `LnetError`."""
+    """Compare a run with images; return the run to continue and notes on the images; raises `LnetError`."""
     if other:
         run, message = accept(run, samples, max(run.checkpoints.files(), default=0))
         return run, (message,)
@@ -224,7 +224,7 @@ def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, 
 
 
 def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
-    """Say what there is to say of a run's images, in its log too."""
+    """Report notes on a run's images, and log them."""
     if not notes:
         return
     log = EventLog(run.directory / "events.jsonl", reporter.said)
@@ -245,7 +245,7 @@ def _train_on(
     stop: Stop,
     resumed: bool,
 ) -> None:
-    """Train on a cluster; images that were given as an array are put where its workers can read them."""
+    """Train on a cluster; images given as an array are written where its workers can read them."""
     from .cluster.launch import train_on
 
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
@@ -291,9 +291,9 @@ def _open(
     kept: Kept | None = None,
     known: tuple[str, ...] = (),
 ) -> Dataset:
-    """Open what a plan is trained on: as it is `kept` by a run that goes on, else with classes in the order `known`.
+    """Open the training images of a plan: with a resumed run's `kept` record, else with classes in the order `known`.
 
-    Decoded images are kept in half of `room`, the bytes that are free beside the training.
+    Decoded images are cached in half of `room`, the bytes left free by training.
     """
     training, sheet = plan.graph.training, plan.graph.input.sheet
     readouts = [
@@ -317,14 +317,14 @@ def _open(
             training.data, sheet.maps, base, training.seed, cache, kept=kept, classes=classes, hint=hint
         )
     check_labels(samples, readouts)
-    samples.batch(0, 1)  # if no image can be decoded, that is said before there is a run
+    samples.batch(0, 1)  # fails before the run exists if no image can be decoded
     return samples
 
 
 def _restore(
     run: Run, rule: optax.GradientTransformation, reporter: Reporter
 ) -> tuple[int, Params, Any, int]:
-    """Return step, parameters, state and torn updates of the newest whole checkpoint, or what there is at first."""
+    """Return step, parameters, state and torn updates of the newest whole checkpoint, or the initial ones."""
     graph = run.plan.graph
     checkpoint = run.to_go_on_from(run.checkpoints.newest, reporter.said)
     if checkpoint is None:

@@ -1,1 +1,1 @@
-"""A network computed: whole, in tiles, its gradients and updates."""
+"""Evaluation of a network, whole or in tiles: values, gradients and updates."""

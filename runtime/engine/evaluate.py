@@ -1,8 +1,8 @@
 """The values of layers and the terms of the loss, as pure functions of parameters and images.
 
 Gradients flow only inside a view (compiler/graph/views.py), so a layer is evaluated once per view, and what comes from
-outside is a constant. An `Evaluation` is filled layer by layer, with all of each layer here, or with a tile's share of
-it in shard.py.
+outside is a constant. An `Evaluation` is filled layer by layer: with whole layers here, with a tile's shares in
+shard.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def layer_values(
 ) -> dict[str, jax.Array]:
     """Return the values of layers, in their order: `[row, column, map, batch]`.
 
-    Of those that the file names unless `layers` are given, which must hold all that they read. `images` is
+    By default of the layers that the file names; `layers` must include all operands. `images` is
     `[row, column, channel, batch]`, normalised.
     """
     evaluation = Evaluation(graph, params)
@@ -55,7 +55,7 @@ def evaluated(graph: Graph, params: Params, images: jax.Array) -> Evaluation:
 def all_terms(evaluation: Evaluation, labels: jax.Array | None) -> dict[str, jax.Array]:
     """Return every term of the loss, times its weight: a mean over the batch each.
 
-    The gradient of their sum is that of `train.gradients`: what an objective must not train is a constant to it.
+    The gradient of their sum follows `train.gradients`: layers that an objective must not train are constants to it.
     """
     graph = evaluation.graph
     return {
@@ -65,7 +65,7 @@ def all_terms(evaluation: Evaluation, labels: jax.Array | None) -> dict[str, jax
 
 
 def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
-    """Return the views in which a layer is evaluated: once outside of all where no objective trains it."""
+    """Return the views in which a layer is evaluated: only `NOTHING`, outside of all views, if no objective trains it."""
     return views_of(graph, layer) or (NOTHING,)
 
 
@@ -110,11 +110,11 @@ class Evaluation:
                 for i, (value, region) in enumerate(zip(operands, regions, strict=True))
             ]
             error = kernel(share, seen, None, labels)
-            total = total + (error - jax.lax.stop_gradient(error))  # nothing but a gradient
+            total = total + (error - jax.lax.stop_gradient(error))  # adds a gradient, but no value
         return objective.weight * total
 
     def accuracies(self, objective: Objective, labels: jax.Array | None) -> dict[str, jax.Array]:
-        """Return how many labels are the likeliest class, and among the five likeliest; nothing without labels."""
+        """Return the counts of labels ranked first, and among the first five; empty without labels."""
         if not objective.term.needs_labels or labels is None:
             return {}
         (vector,) = (self.held(path, view_of(self.graph, objective)) for path in objective.reads)
@@ -164,7 +164,7 @@ def cut(value: jax.Array, region: Region | None) -> jax.Array:
 
 
 def class_ranks(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return how many classes score above an image's label, for `[class, batch]`; of equal ones the first leads."""
+    """Return the number of classes that score above each image's label, for `[class, batch]`; ties go to the first class."""
     own = jnp.take_along_axis(scores, labels[None], axis=0)
     earlier = jnp.arange(scores.shape[0])[:, None] < labels
     return jnp.sum((scores > own) | ((scores == own) & earlier), axis=0)
@@ -185,7 +185,7 @@ def total_loss(
 def batch_last(images: jax.Array) -> jax.Array:
     """`[batch, row, column, channel]` to `[row, column, channel, batch]`, the layout of every value inside.
 
-    Best done before a program and not in it: there XLA lays out what follows as the images were, which is slower.
+    Call it outside of jitted programs: inside, XLA keeps the layout of the images in later operations, which is slower.
     """
     return jnp.moveaxis(images, 0, -1)
 

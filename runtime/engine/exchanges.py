@@ -1,4 +1,4 @@
-"""What a tile is sent in a step: the shape of every array of every exchange, known before any of them comes.
+"""The arrays that a tile receives in a step, with their shapes, known before the first one arrives.
 
 The exchanges are those that shard.py yields: broadcast weights and their gradients, halos and partial sums of layers,
 and their gradients.

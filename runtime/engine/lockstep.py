@@ -1,4 +1,4 @@
-"""All tiles of a replica in one process, in turn: the reference for what crosses between machines on a cluster."""
+"""All tiles of a replica in one process, in turn: the reference for the exchanges between machines of a cluster."""
 
 from __future__ import annotations
 

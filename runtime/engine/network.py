@@ -1,4 +1,4 @@
-"""A network with its parameters: values of neurons, losses and gradients, for people and programs."""
+"""A network with its parameters: values of neurons, losses and gradients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _initial(parameter: Parameter, seed: int) -> jax.Array:
 
 
 class UnknownParameter(LnetError, KeyError):
-    """A name that is no parameter's: a `KeyError` too, so that `in` and `get` work as for any mapping."""
+    """An unknown name of a parameter; also a `KeyError`, so that `in` and `get` work as for any mapping."""
 
 
 class Parameters(MutableMapping[str, Array]):
@@ -79,7 +79,7 @@ def _total(
     return total_loss(graph, params, images, labels)[0]
 
 
-# Compiled once for a graph and a shape of images, however many networks there are of it.
+# Compiled once per graph and shape of images, and shared by all networks of that graph.
 _values = jax.jit(layer_values, static_argnums=(0, 3))
 _loss = jax.jit(_total, static_argnums=0)
 _gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
@@ -88,8 +88,8 @@ _gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
 class Network:
     """A network that a plan describes, with parameters.
 
-    `params` are arrays by name (None: the initial values that follow from the plan's seed), `inputs` says what the
-    images were like that it was trained on. Images are `[batch, row, column, channel]`, prepared as in training:
+    `params` are arrays by name (None: the initial values from the plan's seed), `inputs` the statistics of the images that
+    it was trained on. Images are `[batch, row, column, channel]`, prepared as in training:
     `lnet.prepare(images, network)` makes them so. Values come back as `[batch, row, column, map]`.
     Raises `LnetError` for arrays of the wrong shape and names that the network does not have; warns of images that are
     not prepared.

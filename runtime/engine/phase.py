@@ -27,7 +27,7 @@ Leaves = dict[tuple[str, str], jax.Array]
 def phase_forward(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., tuple[Leaves, Any]]:
     """Return a function of weights, trained parts, constant parts, images and labels.
 
-    It returns what the phase leaves, by layer and view, and what `backward` needs.
+    It returns the values that the phase leaves, by layer and view, and the residuals for `backward`.
     """
 
     def leaves(
@@ -94,7 +94,7 @@ def _evaluate(
 
 @dataclass
 class TileEvaluation(Evaluation):
-    """An evaluation that starts from what earlier phases computed, and other tiles sent."""
+    """An evaluation that starts from values of earlier phases and other tiles."""
 
     tile: int = field(kw_only=True)
     phase: Phase = field(kw_only=True)
@@ -131,7 +131,7 @@ def _assemble(
     images: jax.Array,
     sums: bool,
 ) -> jax.Array:
-    """Put parts where they belong, in the order of the tiles they come from."""
+    """Assemble a layer's value from its parts, in the order of the tiles that sent them."""
     dtype = jnp.result_type(*parts.values()) if parts else images.dtype
     total = jnp.zeros((held.size.rows, held.size.columns, maps, images.shape[-1]), dtype)
     for tile in sorted(parts):

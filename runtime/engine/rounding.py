@@ -1,10 +1,10 @@
-"""Arrays as they cross between processes: as they are, or rounded to bfloat16, which halves their bytes.
+"""Arrays on the wire: unchanged, or rounded to bfloat16, which halves their bytes.
 
     float32     s eeeeeeee mmmmmmmmmmmmmmmmmmmmmmm
     bfloat16    s eeeeeeee mmmmmmm                    to the nearest: within 2^-8 of the value
 
-Rounded ones travel as their bits, as integers: numpy has no such type of its own, and Dask would pickle it. Whoever
-receives them keeps them rounded until they are used, so that a standby gets the very gradients that its primary took.
+Rounded arrays are sent as integers with the same bits: numpy has no bfloat16 of its own, and Dask would pickle it. The
+receiver keeps them rounded until they are used, so that a standby gets the very gradients that its primary applied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
-    """Return arrays as they are sent; what was rounded before stays so."""
+    """Return arrays as they are sent; arrays that are already rounded stay so."""
     if wire == BFLOAT16:
         arrays = {name: jnp.asarray(array, jnp.bfloat16) for name, array in arrays.items()}
     found = {name: np.asarray(array) for name, array in arrays.items()}
@@ -33,7 +33,7 @@ def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
 
 
 def incoming(payload: Any) -> Any:
-    """Return a payload as received, with rounded arrays as such."""
+    """Return a received payload, with rounded arrays still rounded."""
     if not isinstance(payload, dict):
         return payload
     return {

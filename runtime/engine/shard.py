@@ -1,6 +1,6 @@
 """One tile's share of a training step: phases of computing, with messages to other tiles of its replica between them.
 
-A step is a generator of what it sends and waits for; the cluster's tiles move the messages between machines, lockstep.py
+A step is a generator of `Send` and `Receive`; the cluster's tiles move the messages between machines, lockstep.py
 within one process. It runs forward through the phases of a programme (compiler/cut/schedule.py), which keep what their
 gradients need, and then through them in reverse:
 
@@ -33,7 +33,7 @@ Arrays = tuple[jax.Array, ...]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Arrays for another tile; `exchange` names what they are, the same for sender and receiver."""
+    """Arrays for another tile; `exchange` is their name, the same for sender and receiver."""
 
     receiver: int
     exchange: str
@@ -77,7 +77,7 @@ class Shard:
         return {name: cut(params[name], region) for name, region in self.programme.owned}
 
     def step(self, owned: Params, images: jax.Array, labels: jax.Array | None = None) -> Step:
-        """Compute a step: `owned` are the tile's parameters, `images` what it sees of `[row, column, channel, batch]`.
+        """Compute a step: `owned` are the tile's parameters, `images` its region of `[row, column, channel, batch]`.
 
         Returns the gradients of its parameters, and its shares of the terms of the loss.
         """
@@ -86,7 +86,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class _Links:
-    """How a phase is tied to the others: which exchanges it waits for, and what it is a function of."""
+    """A phase's dependencies: the exchanges it waits for, and its inputs."""
 
     graph: Graph
     programme: Programme

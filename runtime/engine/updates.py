@@ -1,4 +1,4 @@
-"""Update rules: optax's, with a state that has names."""
+"""Update rules of optax, with state arrays by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Params = dict[str, jax.Array]
 
 
 def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
-    """Return the rule that a plan names; `steps` is where a cosine schedule reaches zero."""
+    """Return the optax rule of a plan; a cosine schedule reaches zero at step `steps`."""
     rate: Rate = update.rate
     if update.schedule == "cosine":
         rate = optax.cosine_decay_schedule(update.rate, steps)
@@ -36,7 +36,7 @@ def updated(
 
 
 def share_of(update: Update, age: int) -> jax.Array | None:
-    """Return the part of a step that a gradient takes which is `age` updates old; None: all of it."""
+    """Return the fraction of the step for a gradient that is `age` updates old; None: the full step."""
     return jax.numpy.float32(1 / max(1, age)) if update.stale == "scaled" else None
 
 
@@ -47,7 +47,7 @@ def named_state(state: Any) -> dict[str, jax.Array]:
 
 
 def state_from_names(rule: optax.GradientTransformation, params: Params, named: Mapping[str, Any]) -> Any:
-    """Return the state that `named_state` took apart; raises KeyError for a name that is missing."""
+    """Return the state from the arrays of `named_state`; raises KeyError for a missing name."""
     template = jax.eval_shape(rule.init, params)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     arrays = [jax.numpy.asarray(named[_name(path)], leaf.dtype) for path, leaf in leaves]

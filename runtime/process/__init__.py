@@ -1,1 +1,1 @@
-"""What concerns the process as such: signals, limits of memory, caches."""
+"""The process itself: signals, memory limits, caches."""

@@ -1,13 +1,13 @@
-"""What was compiled and measured on this machine, for processes that come later.
+"""The cache of compiled programs and kernel measurements of this machine.
 
     ~/.cache/lnet/programs/    what XLA compiled
                   objects/     what LLVM compiled (kernels/native/build.py)
                   kernels/     what `lnetc tune` measured (tune.py)
 
-`LNET_CACHE` names another folder, or is `off`. What is compiled here is run, so a folder that others may write into is not
-used. An entry begins with a digest of its content, its key, this processor and the versions of the compilers: one that is
-damaged, or made for another processor, is compiled again. Entries are written aside and renamed, so that any number of
-processes may write; together they take at most 2 GB, and those that were not used for longest go first.
+`LNET_CACHE` names another folder, or is `off`. Entries are executed, so a folder that others may write into is not used.
+An entry begins with a digest of its content, its key, this processor and the versions of the compilers: one that is
+damaged, or made for another processor, is compiled again. Entries are written atomically, so that any number of
+processes may write; together they take at most 2 GB, and the least recently used are removed first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SLACK = LIMIT // 100
 
 
 def cache_folder() -> Path | None:
-    """Return where to keep things, None if nothing is to be kept."""
+    """Return the cache's folder; None if the cache is off."""
     named = os.environ.get("LNET_CACHE")
     if named == OFF:
         return None
@@ -46,9 +46,9 @@ def cache_folder() -> Path | None:
 
 
 def own_folder(kind: str) -> Path | None:
-    """Return the folder for a kind of entries, which only this user may write into, None if nothing is to be kept.
+    """Return the folder of a kind of entries, writable by this user alone; None if the cache is off.
 
-    Raises OSError if there is none and none can be made.
+    Raises OSError if it cannot be made.
     """
     folder = cache_folder()
     if folder is None:
@@ -73,14 +73,14 @@ def here() -> str:
 
 @dataclass
 class Entries:
-    """Compiled code of a kind, by key; `written` counts bytes since it was last seen how many there are."""
+    """Compiled code of a kind, by key; `written` counts the bytes since the folder was last measured."""
 
     kind: str
     written: int = field(default=SLACK, init=False)
-    _path: Path = field(default=Path(), init=False)  # jax wants it of a cache
+    _path: Path = field(default=Path(), init=False)  # JAX expects this attribute of a cache
 
     def get(self, key: str) -> bytes | None:
-        """Return an entry, None if there is none for this processor that is whole."""
+        """Return an entry; None if it is missing, damaged or made for another processor."""
         try:
             folder = own_folder(self.kind)
             if folder is None:
@@ -94,7 +94,7 @@ class Entries:
         return value if data[:32] == _digest(key, value) else None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep an entry; where it cannot be, that is said once."""
+        """Write an entry; warn once if that fails."""
         try:
             folder = own_folder(self.kind)
             if folder is not None:
@@ -114,7 +114,7 @@ class Entries:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file aside, then rename it; the disk need not be waited for, since half of it has another digest."""
+    """Write a file atomically, without fsync: a torn file has another digest."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         aside.write_bytes(data)
@@ -129,7 +129,7 @@ def _digest(key: str, value: bytes) -> bytes:
 
 
 def drop_oldest(folders: list[Path], limit: int) -> None:
-    """Remove files, those that were not used for longest first, until the others take no more than `limit` bytes."""
+    """Remove the least recently used files until the others take at most `limit` bytes."""
     found = []
     for folder in folders:
         with suppress(OSError):
@@ -161,8 +161,8 @@ PROGRAMS, OBJECTS = Entries("programs"), Entries("objects")
 def keep_programs() -> None:
     """Enable the cache of compiled programs, unless the user has configured jax's own.
 
-    jax's own files are written in place, never replaced where they are damaged, and know no processors, so its programs
-    are entries here: a name of jax that is private, and without which nothing is kept.
+    JAX's own cache writes files in place, never replaces damaged ones, and does not distinguish processors, so its programs
+    are entries here. This uses a private name of JAX; without that name nothing is cached.
     """
     folder = cache_folder()
     if folder is None or jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]

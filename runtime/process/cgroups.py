@@ -1,10 +1,10 @@
-"""What the system says of memory: the machine's, and that of the cgroup (version 1 or 2) that a process is in.
+"""Memory of the machine and of the cgroup (version 1 or 2) of a process.
 
     /proc/self/cgroup     4:memory:/job   ->  /sys/fs/cgroup/memory/job, .../memory      version 1
                           0::/job         ->  /sys/fs/cgroup/job, /sys/fs/cgroup         version 2
 
-A limit of any group from a process's own up to the root binds it. In a container the paths are those of the machine,
-and only the root can be seen. Nothing here needs another package: nannies import it.
+A process is bound by the limits of all groups from its own up to the root. In a container the paths are those of the
+machine, and only the root is visible. This module imports no third-party package, because nannies import it.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class Group:
 
     @property
     def limit(self) -> int | None:
-        """Bytes that all its processes may hold together; None: as many as there are."""
+        """Bytes that all its processes may hold together; None: unlimited."""
         found = _number(self.path / ("memory.limit_in_bytes" if self.version == 1 else "memory.max"))
         return None if found is None or found >= ENDLESS else found
 
     @property
     def used(self) -> int:
-        """Bytes that its processes hold, without files that the system can drop."""
+        """Bytes that its processes hold, without reclaimable file cache."""
         held = _number(self.path / ("memory.usage_in_bytes" if self.version == 1 else "memory.current")) or 0
         kept = "total_inactive_file" if self.version == 1 else "inactive_file"
         return max(0, held - _entries(self.path / "memory.stat").get(kept, 0))
 
     @property
     def kills(self) -> int:
-        """How many of its processes the system has ended for want of memory."""
+        """Number of its processes killed for lack of memory (OOM kills)."""
         file = "memory.oom_control" if self.version == 1 else "memory.events"
         return _entries(self.path / file).get("oom_kill", 0)
 
@@ -63,12 +63,12 @@ def groups(process: str = "self", root: Path = ROOT) -> Iterator[Group]:
 
 
 def limit() -> int | None:
-    """Return the bytes that this process's cgroups allow, None where they allow all."""
+    """Return the memory limit of this process's cgroups in bytes; None: unlimited."""
     return min((group.limit for group in groups() if group.limit is not None), default=None)
 
 
 def free() -> int:
-    """Return the bytes that this process could still take, of its machine and of its cgroups."""
+    """Return the bytes still available to this process, on its machine and in its cgroups."""
     machine = _entries(Path("/proc/meminfo"))
     there = 1024 * (machine.get("MemAvailable", 0) + machine.get("SwapFree", 0)) or memory()
     return min([there, *(max(0, g.limit - g.used) for g in groups() if g.limit is not None)])
@@ -80,7 +80,7 @@ def memory() -> int:
 
 
 def kills() -> int:
-    """Return how many processes the system has ended for want of memory, in this process's cgroup or at all."""
+    """Return the number of OOM kills, in this process's cgroup or on the whole machine."""
     return max([_entries(Path("/proc/vmstat")).get("oom_kill", 0), *(group.kills for group in groups())])
 
 

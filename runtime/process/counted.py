@@ -1,4 +1,4 @@
-"""How far long work is, told to whoever watches: a bar in a terminal, nobody by default.
+"""Progress of long loops, reported to a watcher: a bar in a terminal, none by default.
 
 with watched(bar):                          lnetc
     for batch in counted("images", batches, 20):       each loop that takes long
@@ -20,7 +20,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Tell a watcher how far the work inside is."""
+    """Report the progress of loops inside to a watcher."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -29,7 +29,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 def counted(what: str, items: Iterable[T], total: int) -> Iterator[T]:
-    """Yield items, of which there are `total`, and tell the watcher of each one that is done with."""
+    """Yield `items`, `total` in number, and report each finished one to the watcher."""
     watcher = _watcher.get()
     if watcher is None:
         yield from items

@@ -1,8 +1,8 @@
-"""How a process ends when it is asked to: by Ctrl-C, by SIGTERM, or by SIGHUP, which a terminal that is closed sends.
+"""Stopping a process by signal: SIGINT (Ctrl-C), SIGTERM, or SIGHUP, which a closed terminal sends.
 
-Python calls the handler of a signal in its main thread, and not before that has come back from what it is in: XLA may
-compile for minutes, a disk may hang. So the system also writes every signal into a pipe, and a thread reads it there,
-the watch. It answers at once, and sees to it that the process ends in time:
+Python calls a signal's handler in its main thread, and only once that thread runs Python code again: XLA may compile
+for minutes, a disk may hang. So every signal is also written into a pipe, which a thread, the watch, reads. It answers
+at once, and ensures that the process ends in time:
 
                      a run with something to save            all else
     first signal     an answer, then a checkpoint            KeyboardInterrupt
@@ -73,9 +73,9 @@ class Interrupted(Exception):
 
 @dataclass
 class Stop:
-    """The wish that something stops, and what that says to it.
+    """A stop request for work under way, and the messages about it.
 
-    `in_order`: it looks at `asked` and ends by itself. Then `say` takes the answer to the first signal, and `awaits` gives
+    `in_order`: it polls `asked` and ends by itself. Then `say` takes the answer to the first signal, and `awaits` gives
     what is waited for; None where there is nothing to save. `words` are the last that a command says.
     """
 
@@ -89,7 +89,7 @@ class Stop:
 
 @contextmanager
 def stopping(stop: Stop) -> Iterator[None]:
-    """Let signals stop what is done here; elsewhere than in the main thread, which alone gets them, they do not."""
+    """Let signals stop the work inside; does nothing outside of the main thread, which alone receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
     elif _command is not None:
@@ -107,7 +107,7 @@ def stopping(stop: Stop) -> Iterator[None]:
 
 @contextmanager
 def command() -> Iterator[None]:
-    """Let signals end this process, in order where a run stops in order, and with the exit status of Ctrl-C."""
+    """Let signals end this process with the exit status of Ctrl-C, after an orderly stop of a run that supports it."""
     global _command
     _command = Watch(ends=True)
     _command.begin()
@@ -128,7 +128,7 @@ def command() -> Iterator[None]:
 
 
 def leave() -> NoReturn:
-    """End this process after a signal: one that is taken apart while XLA compiles in other threads may crash."""
+    """End this process at once after a signal: a normal exit while XLA compiles in other threads may crash."""
     if _command is not None:
         _command.say_last(_command.stop.words)
     else:
@@ -139,7 +139,7 @@ def leave() -> NoReturn:
 
 
 def say_last(words: str) -> None:
-    """Print the last words of a command that a signal ends, unless the watch has said them."""
+    """Print the final message of a command that a signal ends, unless the watch has printed it."""
     if _command is not None:
         _command.say_last(lambda: words)
     else:
@@ -147,7 +147,7 @@ def say_last(words: str) -> None:
 
 
 def _print(words: str) -> None:
-    with suppress(OSError):  # a terminal that is closed
+    with suppress(OSError):  # a closed terminal
         print(words, file=sys.stderr, flush=True)
 
 
@@ -275,7 +275,7 @@ class Watch:
             self._deadline = math.inf
 
     def _hurry(self, stop: Stop) -> None:
-        """Raise KeyboardInterrupt in the main thread, if that is still about what is to stop."""
+        """Raise KeyboardInterrupt in the main thread, if the work to be stopped is still under way."""
         self._enter(Phase.ENDING, UNWINDING)
         self._hurried = stop
         signal.pthread_kill(threading.main_thread().ident or 0, KICK)
@@ -290,7 +290,7 @@ class Watch:
     # --- in both -----------------------------------------------------------------------------------------------------
 
     def say_last(self, words: Callable[[], str]) -> None:
-        """Print the last words, if that has not been done."""
+        """Print the final message, unless that has been done."""
         if self._speaking.acquire(blocking=False):
             _aside(lambda: _print(words())).join(timeout=1.0)
             self._spoken.set()
@@ -298,16 +298,16 @@ class Watch:
 
 
 def _handler(number: int) -> Any:
-    """Return what handles a signal, if that may be replaced: what is not Python's cannot be put back.
+    """Return a signal's handler if it may be replaced: one not installed from Python could not be restored.
 
-    One that is ignored stays so: `nohup` asks for that, and a shell script for what it starts with `&`.
+    An ignored signal stays ignored: `nohup` relies on that, and shells for commands started with `&`.
     """
     handler = signal.getsignal(number)
     return None if number in SIGNALS and handler == signal.SIG_IGN else handler
 
 
 def _aside(say: Callable[[], None]) -> threading.Thread:
-    """Say something without being held up by a terminal, or a disk, that stands still."""
+    """Print without blocking on a hung terminal or disk."""
     thread = threading.Thread(target=say, daemon=True)
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""Why a loss is not finite: which layer, which parameter, and the line of the file that it came from."""
+"""The cause of a loss that is not finite: layer, parameter, and line of the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Params = Mapping[str, jax.Array]
 def explain_failure(
     plan: Plan, params: Params, batch: Batch, step: int, terms: Mapping[str, float]
 ) -> LnetError:
-    """Return the error for a step whose loss or gradient is not finite, at the place where that begins."""
+    """Return the error for a step whose loss or gradient is not finite, located at the first such value."""
     images = batch_last(jnp.asarray(batch.images))
     labels = None if batch.labels is None else jnp.asarray(batch.labels)
     bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]

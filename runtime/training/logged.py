@@ -1,4 +1,4 @@
-"""What the command prints of a run on a cluster, for programs: through `logging`, logger `lnet`.
+"""The command's messages about a run on a cluster, for programs: through `logging`, logger `lnet`.
 
 INFO      all that the command would say, progress included
 WARNING   a worker that is lost or ended, what is computed again or gone, what could not be written
@@ -34,7 +34,7 @@ EVERY = 5.0
 
 
 class Logged:
-    """Logs what a reporter is told, and tells it."""
+    """A reporter that logs every call and passes it on to another one."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter, self._steps, self._next, self._warned = reporter, 0, 0.0, ""

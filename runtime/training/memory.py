@@ -1,4 +1,4 @@
-"""Whether there is the memory that a run in one process takes, before it begins."""
+"""The memory check of a run in one process, before it begins."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lnet.runtime.process import cgroups
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that this process could still take where it computes, and a sentence about what there is in all."""
+    """Bytes still available on the device that computes, and a sentence about the total."""
 
     free: int
     about: str
 
 
 def memory_left(plan: Plan, force: bool, resumed: bool) -> int:
-    """Return the bytes that a run leaves free; raises `LnetError` if it takes more than there are, unless forced.
+    """Return the bytes that a run leaves free; raises `LnetError` if it needs more than are available, unless forced.
 
-    What counts is what the system would give this process now: others hold some, and a cgroup may allow less than all.
+    Available is what the system would give this process now: other processes hold some, and a cgroup may set a limit.
     """
     there, needed = _there(), totals(plan.graph, plan.partition).training_bytes
     if needed > there.free and not force:
@@ -34,7 +34,7 @@ def memory_left(plan: Plan, force: bool, resumed: bool) -> int:
 
 
 def _there() -> Memory:
-    """Return the memory of the device that computes: an accelerator's own, or this machine's."""
+    """Return the available memory of the device that computes: an accelerator's own, or this machine's."""
     device = jax.local_devices()[0]
     own = device.memory_stats() or {}
     if "bytes_limit" in own:

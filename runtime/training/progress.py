@@ -1,4 +1,4 @@
-"""Who is told how a run goes: nobody, or what the command line shows (lnet/cli/progress.py)."""
+"""Reporters of a run's progress: silent here, for terminals in lnet/cli/progress.py."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from lnet.runtime.store.events import Event
 
 
 class Reporter(Protocol):
-    """Is told how a run goes: `lnet.train(plan, reporter=...)` takes any object with these methods."""
+    """Receives the progress of a run: `lnet.train(plan, reporter=...)` takes any object with these methods."""
 
     def started(self, step: int, steps: int) -> None:
-        """A run begins or goes on at a step."""
+        """A run begins or resumes at a step."""
 
     def stepped(self, step: int, objectives: Mapping[str, float], images_per_second: float) -> None:
         """A step is done."""
 
     def said(self, message: str) -> None:
-        """Something happened that a person should know."""
+        """A message for the user."""
 
     def happened(self, event: Event) -> None:
         """An event of the log of a run on a cluster (lnet.runtime.store.events has the types), or an update."""
 
     def finished(self) -> None:
-        """The run ended, one way or another."""
+        """The run ended, with or without success."""
 
 
 class Silent:
-    """Says nothing: the default of the Python API."""
+    """Ignores everything: the default of the Python API."""
 
     def started(self, step: int, steps: int) -> None:
         pass
@@ -47,7 +47,7 @@ class Silent:
 
 
 def losses_within(objectives: Mapping[str, float], width: int | None = None) -> str:
-    """Return objectives with their values, as many as fit into a width, and how many are left out."""
+    """Return as many objectives with their values as fit into `width` columns, and the number left out."""
     shown = [f"{path} {value:.4g}" for path, value in objectives.items()]
     text = "  ".join(shown)
     for count in range(len(shown) - 1, -1, -1):

@@ -1,7 +1,7 @@
-"""What a run keeps of its images, and whether it goes on with those that it began with.
+"""The record that a run keeps of its images, and its comparison when the run is resumed.
 
-Their number, names, sizes and labels are compared when they are opened (data/expected.py), what the bytes of an image
-were whenever it is read (data/checksums.py).
+Number, names, sizes and labels are compared when the images are opened (data/expected.py), an image's bytes whenever it
+is read (data/checksums.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INPUTS = 32
 def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
     """Compare a run's images with those given; return the run and notes on what could not be compared. Raises `LnetError`.
 
-    A run that lnet 0.1 began knows of its images from now on what others do.
+    A run of lnet 0.1 gets the full record from now on.
     """
     notes = expected(run).check(samples)
     if run.classes != _classes(run, samples):
@@ -37,7 +37,7 @@ def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
 
 
 def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
-    """Return the classes of images as the run has them: those of lnet 0.1 were the ones that have images."""
+    """Return the classes of images as recorded by the run: lnet 0.1 recorded only classes with images."""
     return samples.shown if run.kept.listing == FIRST else samples.classes
 
 
@@ -85,7 +85,7 @@ def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
 
 
 def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
-    """Write what run.json says of images, and their list; checksums of others are forgotten."""
+    """Write the record of images in run.json, and their list; checksums of other images are dropped."""
     info: RunInfo = {**run.info, "data": data}
     keep_inventory(run, samples)
     try:
@@ -97,7 +97,7 @@ def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
 
 
 def other_classes(run: Run, samples: Dataset) -> LnetError:
-    """Return the error for images whose labels are not those of the run."""
+    """Return the error for images with other labels than the run's."""
     return refused(
         "E748",
         "the images have other classes than those that the run was started on",

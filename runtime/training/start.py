@@ -1,6 +1,6 @@
-"""A run that begins with the parameters of another one, where layers have the same names; and those that stay frozen.
+"""Initial parameters from another run, matched by name, and frozen parameters.
 
-V1.filter.weight   of the other run, or as the seed has it where the other has none of that name and shape
+V1.filter.weight   of the other run, or from the seed if the other has none of that name and shape
 learn.weight
 """
 
@@ -23,9 +23,9 @@ from lnet.runtime.store.run import open_run
 
 @dataclass(frozen=True)
 class Start:
-    """`params` to begin with; `notes` say which of them are not the other run's, and which of its are left out.
+    """Initial `params`; `notes` name those not from the other run, and those of its parameters that are left out.
 
-    `source` is what is kept of where they are from: the run, its step and its plan's digest.
+    `source` is the record of their origin: the run, its step and its plan's digest.
     """
 
     params: dict[str, jax.Array]
@@ -65,7 +65,7 @@ def _note(found: Network, name: str, value: jax.Array) -> str:
 
 
 def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
-    """Return a plan in which the parameters of these layers and stages stay; raises `LnetError` for others."""
+    """Return a plan with the parameters of these layers and stages frozen; raises `LnetError` for unknown paths."""
     known = [path for path, _ in plan.graph.stages] + [layer.path for layer in plan.graph.visible]
     for path in paths:
         if path not in known:
@@ -75,7 +75,7 @@ def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
 
 
 def check_learns(plan: Plan) -> None:
-    """Raise `LnetError` for a plan of which no weights would be trained."""
+    """Raise `LnetError` for a plan that trains no weights."""
     graph = plan.graph
     if not graph.objectives:
         raise refused(

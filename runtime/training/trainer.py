@@ -59,7 +59,7 @@ def training_step(
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
 
     Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
-    and state stay as they were. The arrays of parameters and state that go in are used up.
+    and state stay as they were. The arrays of parameters and state are donated: the caller must not use them again.
     """
 
     def loss(params: Params, images: jax.Array, labels: jax.Array | None) -> Any:
@@ -89,7 +89,7 @@ def data_found(samples: Dataset, plan: Plan, replicas: int = 1) -> DataFound:
 
 @dataclass
 class Trainer:
-    """A run under way; `stop` is the wish that it ends before its time."""
+    """A run under way; `stop` is the request to end early."""
 
     run: Run
     owner: Owner
@@ -108,7 +108,7 @@ class Trainer:
         self.stop.awaits = self._awaited
 
     def _awaited(self) -> str | None:
-        """Return the checkpoint that a stop waits for; None without a new step to save."""
+        """Return the description of the checkpoint that a stop waits for; None without a new step to save."""
         if self.step == self.saved:
             return None
         return f"a checkpoint of step {self.step:,} or the one under way"
@@ -207,15 +207,15 @@ class Trainer:
         self.log.add(Completed(self.step))
 
     def _check_owner(self) -> None:
-        """Raise `TakenOver` if another process trains this run by now, however rare checkpoints are."""
+        """Raise `TakenOver` if another process trains this run by now; independent of checkpoints."""
         if time.monotonic() - self.checked < EVERY:
             return
-        with suppress(OSError):  # it is asked again
+        with suppress(OSError):  # the next check asks again
             self.owner.check()
         self.checked = time.monotonic()
 
     def _checkpoint(self) -> OSError | None:
-        """Write a checkpoint; one that cannot be written is reported, and training goes on."""
+        """Write a checkpoint; report a failure to write it, and go on training."""
         checkpoint = Checkpoint(self.step, self.params, named_state(self.state))
         try:
             checksums.keep(self.run.directory, self.samples.checksums.take_fresh())
@@ -230,7 +230,7 @@ class Trainer:
         return None
 
     def _time_checkpoint(self, seconds: float) -> None:
-        """Warn once where a checkpoint takes longer than it may take after Ctrl-C."""
+        """Warn once if a checkpoint takes longer than the grace period after Ctrl-C."""
         if self.slowest <= self.stop.grace < seconds:
             self._warn(
                 f"the checkpoint of step {self.step:,} took {seconds:.1f} s, and after Ctrl-C it has "
@@ -239,7 +239,7 @@ class Trainer:
         self.slowest = max(self.slowest, seconds)
 
     def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
-        """Keep the last finite parameters and say where the first value that is not finite came from."""
+        """Save the last finite parameters and raise the error that locates the first value that is not finite."""
         self._checkpoint()
         error = explain_failure(self.run.plan, self.params, batch, self.step + 1, terms)
         self.log.add(Failed(self.step, str(error)))

@@ -2,9 +2,9 @@
 
     ~/.cache/lnet/kernels/6b1f...json      one product of a layer: form, shape, time, and what they were measured on
 
-One small file for each product, written aside and renamed: several processes may write, and the last one counts. A file
-that is damaged, or about another machine or other versions, is as good as none. Another choice may be another order of
-sums, so a run keeps its choices in `run.json`, and resuming takes them from there whatever has been measured since.
+One small file for each product, written atomically: several processes may write, and the last one counts. A file that is
+damaged, or from another machine or other versions, is ignored. Another choice may change the order of sums, so a run
+records its choices in `run.json`, and a resumed run uses these whatever has been measured since.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def tune(plan: Plan) -> dict[Product, Choice]:
 
 
 def measure(product: Product) -> Choice:
-    """Return the choice that is fastest here: likely ones run in turn, and the shortest time of each counts."""
+    """Return the fastest choice on this machine: candidates run in turn, and the shortest time of each counts."""
     limit = LIKELY * predicted(product).milliseconds
     likely = [choice for choice in choices(product) if choice.milliseconds <= limit]
     arrays = _arrays(product)
@@ -103,7 +103,7 @@ def _milliseconds(program: Callable[..., jax.Array], arrays: tuple[jax.Array, ..
 
 
 def choices_data(graph: Graph, measured: Choices) -> dict[str, ProductInfo]:
-    """Return how every product of a graph is done, by the product's name."""
+    """Return the kernel choice of every product of a graph, by the product's name."""
     return {
         _name(product): _data(measured.get(product) or predicted(product))
         for _, _, product in products(graph)
@@ -112,7 +112,7 @@ def choices_data(graph: Graph, measured: Choices) -> dict[str, ProductInfo]:
 
 
 def choices_from(graph: Graph, data: Mapping[str, Any]) -> dict[Product, Choice]:
-    """Return the choices that are written down for the products of a graph, those that make sense."""
+    """Return the recorded choices for the products of a graph, without invalid ones."""
     found = {product: _choice(product, data.get(_name(product))) for _, _, product in products(graph)}
     return {product: choice for product, choice in found.items() if choice is not None}
 

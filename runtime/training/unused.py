@@ -1,4 +1,4 @@
-"""What a plan says and one process does not use."""
+"""Settings of a plan that training in one process does not use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BETWEEN_REPLICAS = ("fetch", "push", "staleness", "warmup")
 
 
 def unused_settings(run: Run) -> Iterator[str]:
-    """Yield a sentence on replicas, and one on the settings that say how they work together."""
+    """Yield a sentence on replicas, and one on the settings of their synchronization."""
     training, usual, replicas = run.plan.graph.training, Training(), len(run.plan.placement.tiles)
     if replicas > 1:
         yield f"one process trains one replica, and the plan has {replicas:,}: '--cluster' trains them all"
