@@ -1,4 +1,4 @@
-"""Images: where they lie, how they become batches, and in which order."""
+"""Images: sources, order, preparation and batches."""
 
 from .contents import Contents, skipped
 from .dataset import Batch, Dataset, Kept, check_labels, open_frames, open_given, other_images

@@ -1,4 +1,4 @@
-"""Archives of images, tar and zip, read where they lie."""
+"""Archives of images, tar and zip, read without unpacking."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Member(Protocol):
 
 
 class Archive(ABC):
-    """The images in an archive, in the order of their names, and the labels beside them if they are asked for."""
+    """The images in an archive, sorted by name, with the labels beside them if requested."""
 
     def __init__(
         self, path: Path, members: Sequence[_Member], channels: int, rules: Listing, labelled: bool
@@ -71,7 +71,7 @@ class Archive(ABC):
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A file in a tar archive: its pieces `(place in the file, place in the archive, bytes)`; between them are zeros."""
+    """A file in a tar archive: its extents `(offset in the file, offset in the archive, bytes)`, with zeros between them."""
 
     name: str
     size: int
@@ -88,7 +88,7 @@ class Tar(Archive):
     def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
         try:
             members = _stored(path, rules)
-            self._file = open(path, "rb")  # noqa: SIM115 (kept open: members are read as they are asked for)
+            self._file = open(path, "rb")  # noqa: SIM115 (kept open: members are read on demand)
         except OSError as error:
             raise cannot_be_read(path, error) from error
         super().__init__(path, members, channels, rules, labelled)
@@ -110,7 +110,7 @@ class Tar(Archive):
 
 
 def _stored(path: Path, rules: Listing) -> list[_Stored]:
-    """Return the files of a tar archive as they lie in it; raises `LnetError` if it is not whole."""
+    """Return the files of a tar archive with their offsets; raises `LnetError` if it is truncated or damaged."""
     try:
         with tarfile.open(path, "r:") as archive:
             infos = list(archive)
@@ -140,7 +140,7 @@ def _as_stored(info: tarfile.TarInfo) -> _Stored:
 
 
 def _unpacked(infos: Iterable[tarfile.TarInfo]) -> list[_Stored]:
-    """Return the files that unpacking leaves: the last of each name, links resolved."""
+    """Return the files as unpacked: the last one of each name, links resolved."""
     files: dict[str, _Stored] = {}
     links: dict[str, tuple[str, str]] = {}
     for info in infos:
@@ -167,7 +167,7 @@ def _end_of(target: str, links: dict[str, tuple[str, str]]) -> str:
 
 
 def _check_end(path: Path, end: int) -> None:
-    """Raise `LnetError` unless an archive has its mark, a block of zeros, where its last member ends, and no more."""
+    """Raise `LnetError` unless only zeros, a block or more, follow the last member of an archive."""
     with open(path, "rb") as file:
         file.seek(end)
         mark = file.read(_BLOCK)
@@ -244,9 +244,7 @@ class Zip(Archive):
         try:
             return self._zip.read(member.info)
         except Exception as error:
-            if (
-                isinstance(error, OSError) and error.errno != errno.EINVAL
-            ):  # that is a place before the file's begin
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a negative offset
                 raise cannot_be_read(self.path, error) from error
             raise Corrupt(str(error) or type(error).__name__) from error
 
@@ -268,7 +266,7 @@ def open_archive(place: Place) -> Archive:
 
 
 def unpacking(path: str) -> str:
-    """Return what to do with an archive that holds archives."""
+    """Return the hint for an archive of archives."""
     folder = PurePosixPath(path).stem
     tool = f"tar -xf '{path}' -C '{folder}'" if suffix_of(path) == ".tar" else f"unzip '{path}' -d '{folder}'"
     return (

@@ -1,4 +1,4 @@
-"""Images that lie in one array, `[n, rows, columns, channels]`: a `.npy` or a `.npz` file, or one in memory."""
+"""Images in one array, `[n, rows, columns, channels]`: a `.npy` or `.npz` file, or an array in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARRAY_FILE = "array file"
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images and, if there are any, labels `[n]`; `changed`: when their file was last changed."""
+    """Images, with labels `[n]` if there are any; `changed`: modification time of their file."""
 
     images: Any
     labels: Any

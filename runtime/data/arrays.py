@@ -1,4 +1,4 @@
-"""What arrays of images and of labels may be."""
+"""Checks of arrays of images and labels."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
 
 
 def label_texts(labels: Any, images: int, place: str) -> list[str]:
-    """Return an array of labels as texts, one for each image: integers, whole numbers as integers, texts.
+    """Return labels, which are integers, whole floats or texts, as texts, one for each image.
 
-    Raises `LnetError` for all else.
+    Raises `LnetError` for any other array.
     """
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:

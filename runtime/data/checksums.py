@@ -1,8 +1,8 @@
-"""What the bytes of each image were when they were first read, in 64 bits.
+"""64-bit checksums of the images, from their first reading.
 
 Names and sizes do not show that an image was replaced by another of the same size, and times of files change when
-they are copied. Every image is read in the first pass over the data anyway, and its checksum kept: whenever it is read
-again, in a later pass or after the run was resumed, it must be the same.
+they are copied. Every image is read in the first pass over the data anyway, and its checksum is recorded: it must be
+the same in later passes and in the resumed run.
 
     checksums.bin     number of the image, checksum: two unsigned integers of 64 bits for each image that was read
 """
@@ -39,7 +39,7 @@ def sum_of(checksums: NDArray[np.uint64], labels: NDArray[np.int32] | None) -> i
 
 
 class Checksums:
-    """Those of a data set, by the number of the image; may be used by several threads."""
+    """Checksums of a data set, by the number of the image; thread-safe."""
 
     def __init__(self, count: int) -> None:
         self._known = np.zeros(count, np.uint64)
@@ -50,7 +50,7 @@ class Checksums:
         return int(self._known[place])
 
     def at(self, places: list[int]) -> NDArray[np.uint64]:
-        """Return those of some images."""
+        """Return the checksums of some images."""
         return self._known[places]
 
     def agrees(self, place: int, found: int) -> bool:
@@ -75,13 +75,13 @@ class Checksums:
         return None
 
     def take_fresh(self) -> list[Read]:
-        """Return those that were not known when it was last asked for."""
+        """Return the checksums recorded since the last call."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
         return fresh
 
     def recall(self, folder: Path) -> None:
-        """Know what a run's directory knows; raises OSError."""
+        """Load the checksums of a run's directory; raises OSError."""
         try:
             data = (folder / FILE).read_bytes()
         except FileNotFoundError:
@@ -97,7 +97,7 @@ def keep(folder: Path, read: Iterable[Read]) -> None:
     if not data:
         return
     with open(folder / FILE, "ab") as file:
-        file.truncate(file.tell() // 16 * 16)  # a process that was killed may have left half of one
+        file.truncate(file.tell() // 16 * 16)  # drops a record torn by a killed process
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Compressed files: they would have to be read from the beginning for every image, so they are unpacked once instead."""
+"""Compressed files are refused: each image would need reading from the beginning, so users unpack them once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BEGINNINGS = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\x00": ".xz", b"\x2
 
 
 def check_compression(path: Path) -> None:
-    """Raise `LnetError` for a compressed file, whatever it is called."""
+    """Raise `LnetError` for a compressed file, whatever its suffix."""
     suffix = suffix_of(path.name)
     if suffix in COMPRESSED:
         unpacked = path.with_suffix(".tar" if suffix.startswith(".t") else "")

@@ -16,10 +16,10 @@ SUFFIXES = 8
 
 @dataclass(frozen=True)
 class Contents:
-    """Images, where they are, of how many sources of each kind, and which files there are left out.
+    """The number of images, their path, the number of sources of each kind, and the files left out.
 
-    `path` is None for images in memory; `ignored` counts files that are no images by suffix, `excluded` images that
-    a list of names leaves out.
+    `path` is None for images in memory; `ignored` counts other files by suffix, `excluded` the images on the list of names
+    to leave out.
     """
 
     count: int
@@ -53,7 +53,7 @@ class Contents:
 
 
 def skipped(name: str, reason: str) -> str:
-    """Say that an image that cannot be decoded is passed over."""
+    """Return the message about an image that is skipped because it cannot be decoded."""
     return f"skipped the corrupt image '{name}': {reason}"
 
 

@@ -1,7 +1,7 @@
-"""The images of a run in their order: which image is sample k, and how it is cropped and mirrored.
+"""The order of a run's images: which image is sample k, and how it is cropped and mirrored.
 
-All of it is a function of seed and k alone, so that a resumed run, another batch size or another number of threads
-sees the same images. The order is a fresh permutation in each pass over the data.
+Both are functions of seed and k alone, so that a resumed run, another batch size or another number of threads sees
+the same images. The order is a fresh permutation in each pass over the data.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CROPS, _ORDERS = 0, 1  # streams of random numbers: one for windows, one for pe
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `[n, rows, columns, channels]`, normalised, with labels `[n]` (numbers of classes) where there are any."""
+    """Images `[n, rows, columns, channels]`, normalised, and labels `[n]` (class numbers) if there are any."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.int32] | None
@@ -51,13 +51,13 @@ class Batch:
 
     @property
     def sum(self) -> int:
-        """What it was made of, in 64 bits: batches of the same images and labels have the same."""
+        """A 64-bit digest of its images and labels."""
         return 0 if self.checksums is None else sum_of(self.checksums, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a run keeps of its images, so that it sees the same whenever it goes on: how files are listed, and classes."""
+    """The record of a run's images that makes resumed runs see the same ones: listing rules and classes."""
 
     listing: int = NEWEST
     classes: tuple[str, ...] | None = None
@@ -71,7 +71,7 @@ class _Entry:
 
 
 class Dataset:
-    """Images that can be asked for by sample number, from any thread.
+    """Images by sample number; thread-safe.
 
     A corrupt image is skipped: the next one in the pass's order takes its place. `skipped` says which and why.
     """
@@ -122,7 +122,7 @@ class Dataset:
 
     @cached_property
     def inventory(self) -> Inventory:
-        """What there is; the images of a single array go by their numbers alone, wherever it lies."""
+        """The inventory of the images; those of a single array are named by number alone, wherever its file is."""
         only = {id(entry.source): entry.source for entry in self._entries}
         alone = len(only) == 1 and self._entries[0].source.kind == ARRAY_FILE
         names = [f"[{entry.index}]" for entry in self._entries] if alone else self.names
@@ -153,7 +153,7 @@ class Dataset:
         return tuple(self.classes[number] for number in np.unique(self._labels))
 
     def original(self, place: int) -> Pixels | None:
-        """Return an image as it was decoded, neither scaled nor cropped; None if it is corrupt."""
+        """Return a decoded image, neither scaled nor cropped; None if it is corrupt."""
         entry = self._entries[place]
         try:
             return entry.source.load(entry.index).pixels
@@ -166,7 +166,7 @@ class Dataset:
         return self._assemble([self._sample(number) for number in range(first, first + count)])
 
     def ordered(self, batch: int) -> Iterator[Batch]:
-        """Yield every image once, in the order of the files, its central window, not mirrored."""
+        """Yield batches of every image once, in the order of the files: central windows, not mirrored."""
         places = filter(self.decodable, range(self.count))
         while some := list(islice(places, batch)):
             yield self.at(some)
@@ -197,7 +197,7 @@ class Dataset:
         return place, window(pixels, self.frames.size, spot, self.frames.flip and mirror < 0.5)
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
-        """Return the image of a sample: the first in the pass's order, from its own on, that can be decoded."""
+        """Return the image of a sample: the first decodable one in the pass's order, from its own place on."""
         order = permutation(self.seed, number // self.count, self.count)
         unclear = 0
         for offset in range(self.count):
@@ -211,7 +211,7 @@ class Dataset:
         raise self.undecodable(self.count)
 
     def undecodable(self, count: int) -> LnetError:
-        """Return the error for so many images of which none can be decoded, those that were met."""
+        """Return the error for `count` images of which none tried so far can be decoded."""
         place, reason = next(iter(self._corrupt.items()))
         met = len(self._corrupt)
         which = f"none of the {count}" if met >= count else f"none of the first {met} of {count}"
@@ -246,7 +246,7 @@ class Dataset:
             return None
 
     def check(self, place: int) -> None:
-        """Read an image; raises `LnetError` if it is not what it was when it was read before."""
+        """Read an image; raises `LnetError` if its checksum is not the recorded one."""
         entry = self._entries[place]
         try:
             self._check(place, entry.source.load(entry.index).checksum)
@@ -296,7 +296,7 @@ def _random(seed: int, number: int, stream: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class _Exclusion:
-    """Names to leave out; an entry covers a whole name, the file name in it, or that with folders before it."""
+    """Names to leave out; an entry matches a whole name or its last components: `c.jpg` and `b/c.jpg` match `a/b/c.jpg`."""
 
     entries: frozenset[str]
     used: set[str]
@@ -361,8 +361,8 @@ def open_frames(
 ) -> Dataset:
     """Open the images that a plan names, relative to `base`; raises `LnetError`.
 
-    `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is what the run that they are
-    of keeps of them; `classes` orders those of a run that begins. `hint`: what to do if there is nothing of that name.
+    `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is the record of the run that they
+    belong to; `classes` orders the classes of a new run. `hint`: the hint if the path does not exist.
     """
     check_channels(channels)
     if frames.exclude is not None:
@@ -381,7 +381,7 @@ def open_given(
     kept: Kept | None = None,
     classes: Classes = order_classes,
 ) -> Dataset:
-    """Return images in memory as the same images in a file; those that are prepared are taken as they are."""
+    """Return images in memory as a data set, like the same images in a file; prepared images stay unchanged."""
     frames = replace(frames, path="", labels=None, exclude=None)
     if source.shape is not None:
         frames = replace(frames, crop="center", flip=False, normalize="none")
@@ -390,7 +390,7 @@ def open_given(
 
 
 def _ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Classes:
-    """Return how classes are ordered: as a run keeps them or a list has them, else as `classes` says."""
+    """Return the order of the classes: a run's record or a list of classes, else `classes`."""
     if kept.classes is not None:
         return partial(order_classes, listed=kept.classes)
     if frames.classes is not None:
@@ -399,14 +399,14 @@ def _ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Class
 
 
 def check_channels(channels: int) -> None:
-    """Raise `LnetError` unless an input has as many channels as images have."""
+    """Raise `LnetError` unless an input has 1 or 3 channels."""
     if channels not in (1, 3):
         message = f"images have 1 channel (grey) or 3 (colour), but the input has {channels}"
         raise refused("E705", message)
 
 
 def other_images(message: str, *notes: str) -> LnetError:
-    """Return the error for images that are not those of the run."""
+    """Return the error for images that differ from the run's."""
     return refused(
         "E748",
         message,
@@ -419,14 +419,14 @@ def other_images(message: str, *notes: str) -> LnetError:
 
 
 class Labelled(Protocol):
-    """What may have labels."""
+    """Data with or without labels."""
 
     @property
     def contents(self) -> Contents: ...
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """The names of the labels, in the order of their numbers."""
+        """The names of the classes, in the order of their numbers."""
 
 
 def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:

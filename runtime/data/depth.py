@@ -1,7 +1,7 @@
-"""Samples of more than eight bits, and others that say nothing by themselves: which value is white?
+"""The white value of samples of more than eight bits, or of floats or signed integers.
 
-Sixteen bits are 0 to 65535, floats 0 to 1. A file whose values say otherwise (12 bits of a camera in 16, floats up to
-255, signed integers) is read where it says what is white, and else it is refused: its images would be black or white.
+Sixteen bits are 0 to 65535, floats 0 to 1. A file with other values (12 bits of a camera in 16, floats up to 255, signed
+integers) is read if it states its white value, and else refused: its images would be black or white.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 
 
 class Unclear(Exception):
-    """An image whose values may mean several things; the message says what they are and what to do."""
+    """An image with an ambiguous range of values; the message says what they are and what to do."""
 
 
 @dataclass(frozen=True)
 class SampleFormat:
-    """What a file says of its samples.
+    """The sample format stated by a file.
 
-    `deep`: they have 16 bits; `scaled`: to 16 bits, as the file says what is white; `grey`: there is one of more than
-    eight bits in a pixel. `tags` and `big_endian` are those of a TIFF.
+    `deep`: samples have 16 bits; `scaled`: scaled to 16 bits by the white value of the file; `grey`: one sample of more than
+    eight bits per pixel. `tags` and `big_endian` are those of a TIFF.
     """
 
     deep: bool
@@ -42,14 +42,14 @@ class SampleFormat:
 
     @staticmethod
     def of(image: Image.Image) -> SampleFormat:
-        """Read what an image says that is opened, and not loaded yet."""
+        """Read the sample format of an image that is opened, but not loaded."""
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         tags: Any = getattr(image, "tag_v2", {})
         grey = image.mode.startswith(("I", "F"))
         return SampleFormat(deep, image.format == "PPM", grey, tags, getattr(tags, "prefix", b"") == b"MM")
 
     def check(self) -> None:
-        """Raise `Unclear` for samples that Pillow (11 to 13) leaves out or takes for others, without a word."""
+        """Raise `Unclear` for samples that Pillow (11 to 13) drops or misreads without a warning."""
         signed = 2 in _several(self.tags.get(_FORMAT, 1))
         bits = max(_several(self.tags.get(_BITS, 1)))
         if signed and bits <= 16:
@@ -103,7 +103,7 @@ class SampleFormat:
 
     @property
     def _white(self) -> int | None:
-        """The value that a file calls white, if it does: the largest of its bits, or MaxSampleValue if that is one."""
+        """The white value stated by a file, if any: the largest of its bits, or MaxSampleValue if that is a possible one."""
         bits = max(_several(self.tags.get(_BITS, 1)))
         largest = max(_several(self.tags.get(_MAXIMUM, 0)))
         if 8 < bits < 16:

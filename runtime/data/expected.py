@@ -1,7 +1,7 @@
-"""What is known of a run's images before they are opened: whoever opens them, on whatever machine, compares.
+"""The record of a run's images, compared with the images by every process that opens them.
 
-An image whose file was changed since is read at once, so that nobody waits until its turn comes; one that was changed
-before anybody had read it cannot be told from another of its size, and that is said.
+An image whose file has changed since is read at once, so that a mismatch shows at the start; one that was changed before
+its first reading cannot be told from another of its size, and a note says so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a run's images before they are opened: digests are None for a run that lnet 0.1 began."""
+    """The record of a run's images; digests are None for a run of lnet 0.1."""
 
     directory: str
     images: int
@@ -31,7 +31,7 @@ class Expected:
     times: str | None = None
 
     def check(self, samples: Dataset) -> tuple[str, ...]:
-        """Raise `LnetError` unless images are those of the run; return what could not be compared."""
+        """Raise `LnetError` unless images are those of the run; return notes on what could not be compared."""
         inventory, folder = samples.inventory, Path(self.directory)
         if self.images != samples.count or self.digest not in (None, inventory.digest):
             raise self._differing(samples)
@@ -56,7 +56,7 @@ class Expected:
 
 
 def _check_changed(samples: Dataset, folder: Path) -> tuple[str, ...]:
-    """Read the images whose files have other times than they had; return what is said of those that nobody had read."""
+    """Read the images whose files have other modification times; return notes on those never read before."""
     changed = [
         place
         for place, (now, was) in enumerate(zip(samples.inventory, read_inventory(folder), strict=False))

@@ -1,4 +1,4 @@
-"""Batches decoded in the background, so that the kernels never wait."""
+"""Batches decoded ahead in the background."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AHEAD = 3
 
 
 class Batches(Protocol[Made]):
-    """Whatever has samples by number."""
+    """Anything with samples by number."""
 
     def batch(self, first: int, count: int) -> Made:
         """Return samples `first` to `first + count`."""
@@ -30,10 +30,10 @@ def feed(
     batch: int,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Iterator[T]]:
-    """Give the batches of steps `first_step` to `steps`, decoded ahead by two threads.
+    """Yield the batches of steps `first_step` to `steps`, decoded ahead by two threads.
 
-    There are no more of them once `stopped()`, and none is waited for. What goes wrong while decoding is raised where
-    the batch is taken.
+    Ends once `stopped()`, without waiting for batches under way. Errors while decoding are raised where the batch is
+    taken.
     """
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lnet-decode")
     try:

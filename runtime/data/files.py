@@ -1,4 +1,4 @@
-"""Image files, in a folder and the folders in it."""
+"""Image files, in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Files:
 
 
 def open_folder(place: Place) -> Files:
-    """Open the images of a folder and the folders in it, in the order of their names."""
+    """Open the images of a folder and its subfolders, sorted by name."""
     root, listing, (inside,) = place.root, place.rules, place.names
     found = sorted(_walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset()))
     names = [name for name in found if listing.is_image(name)]
@@ -63,7 +63,7 @@ def open_files(place: Place) -> Files:
 
 
 def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Yield the names of the files in a folder; a link to one of the folders `above` leads nowhere new."""
+    """Yield the names of the files in a folder; links to one of the folders `above` are skipped."""
     try:
         status = os.stat(folder)
         entries = list(os.scandir(folder))
@@ -89,7 +89,7 @@ def _leads_to_a_folder(entry: os.DirEntry[str], links: bool) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str], links: bool) -> bool:
-    """Whether an entry is a file, or a link that leads to none: an image that will be missed when it is read."""
+    """Whether an entry is a file, or a broken link: reading that will report a missing image."""
     try:
         return entry.is_file() or (links and entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
@@ -97,7 +97,7 @@ def _is_file(entry: os.DirEntry[str], links: bool) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's bytes; raises `Corrupt` where it is not to be had, `LnetError` where nothing else is either."""
+    """Return a file's bytes; raises `Corrupt` for an error of this file, `LnetError` for one that concerns all files."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From the path of `frames(...)` to sources: a folder, a file or a pattern that matches several."""
+"""From the path of `frames(...)` to sources: a folder, a file or a pattern."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .sources import SOURCES, Source, source_of, suffixes
 
 @dataclass(frozen=True)
 class Found:
-    """The sources of images that a path leads to, and how many files among them are no images, by suffix."""
+    """The sources of images at a path, and the counts of other files by suffix."""
 
     sources: tuple[ImageSource, ...]
     ignored: Counter[str]
@@ -36,8 +36,8 @@ def find_sources(
 ) -> Found:
     """Return the sources that a path or pattern, relative to `base`, names; raises `LnetError`.
 
-    With `labelled` the labels that stand beside images are read; `rules` say which files count as images, `hint` what to
-    do if there is nothing of that name.
+    With `labelled`, labels beside images are read; `rules` decide which files count as images; `hint` is the hint if the
+    path does not exist.
     """
     rules = rules or listing()
     root, names = _matches(path, base, hint)
@@ -56,7 +56,7 @@ def find_sources(
 
 
 def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
-    """Return a folder and the paths in it that a path or pattern matches, each once."""
+    """Return a folder and the paths in it that match a path or pattern, each once."""
     place = base / path
     if place.is_dir():
         return place, ["."]
@@ -84,7 +84,7 @@ def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
 
 
 def _opened(place: Place, names: Sequence[str], kinds: Mapping[str, Source | None]) -> Iterator[ImageSource]:
-    """Yield what opens files and folders, in their order; files of one source beside one another may be one."""
+    """Yield the sources of files and folders, in their order; adjacent image files share one."""
     for source, some in groupby(names, kinds.__getitem__):
         if source is None:
             check_compression(place.root / next(some))  # refuses it
@@ -103,7 +103,7 @@ def _no_source(path: Path) -> LnetError:
 
 
 def _nothing(path: str, base: Path, ignored: Counter[str], rules: Listing) -> LnetError:
-    """Return the error for a path without images; it says what is there instead."""
+    """Return the error for a path without images; it lists what is there instead."""
     message = f"there are no images in '{path}'"
     notes = [f"there are other files: {by_suffix(ignored)}"] if ignored else []
     kinds = " ".join(sorted(rules.suffixes | suffixes()))

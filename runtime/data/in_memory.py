@@ -1,7 +1,6 @@
-"""Images that Python is given: an array, with a label each where a run learns from labels, or an object with samples.
+"""Images given in Python: an array, with labels if the run learns from them, or an object with samples.
 
-On a cluster an array is kept in the run's directory, where its workers read it; the images of an object, which are in
-the process that has the object, stay there:
+On a cluster an array is written into the run's directory, where workers read it; an object's images stay in its process:
 
     images.npy    [n, rows, columns, channels]
     labels.npy    [n]
@@ -50,7 +49,7 @@ class InMemory:
     def open(
         self, graph: Graph, base: Path, kept: Kept | None = None, classes: Classes = order_classes
     ) -> Dataset:
-        """Return the images as a run of `graph` takes them; `kept`, `classes` as in `open_frames`. Raises `LnetError`."""
+        """Return the images prepared for a run of `graph`; `kept`, `classes` as in `open_frames`. Raises `LnetError`."""
         frames, channels = graph.frames, graph.input.sheet.maps
         shape = (frames.size.rows, frames.size.columns, channels) if self.prepared else None
         if shape is None:
@@ -65,7 +64,7 @@ class InMemory:
         return opened(self.images, kind, "'data'", channels, labels=self.labels, shape=shape)
 
     def keep(self, folder: Path) -> Path:
-        """Write them into a run's directory, and return the file of the images; raises `LnetError`."""
+        """Write images and labels into a run's directory; return the path of the images. Raises `LnetError`."""
         target = folder / IMAGES
         assert isinstance(self.images, np.ndarray), "in_memory: an object is refused on a cluster"
         try:
@@ -85,7 +84,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 
 def kept_at(path: Path, prepared: bool) -> InMemory:
-    """Return the images that are kept in a file of a run's directory, and the labels beside it; raises `LnetError`."""
+    """Return the images in a file of a run's directory, with the labels beside it; raises `LnetError`."""
     beside = path.with_name(LABELS)
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -98,19 +97,19 @@ def kept_at(path: Path, prepared: bool) -> InMemory:
 
 
 def is_prepared(data: Mapping[str, Any]) -> bool:
-    """Whether a run takes its images as they are, as all those on arrays did that lnet 0.1 began."""
+    """Whether a run takes its images unchanged, as all runs of lnet 0.1 on arrays did."""
     return bool(data.get("prepared", data["in_memory"]))
 
 
 def trained_on(data: Mapping[str, Any]) -> str:
-    """Return what a run was given in memory."""
+    """Return a description of a run's images in memory."""
     return f"an object of the class '{data['object']}'" if data.get("object") else "an array"
 
 
 def in_memory(data: Images, labels: ArrayLike | None, prepared: bool, cluster: bool) -> InMemory | None:
-    """Return images that Python is given, None if `data` is a path or nothing; raises `LnetError`.
+    """Return images given in Python; None if `data` is a path or None. Raises `LnetError`.
 
-    On a `cluster` an object is refused, for its workers do not have it.
+    An object is refused on a `cluster`, whose workers do not have it.
     """
     if data is None or isinstance(data, str | os.PathLike):
         if labels is not None or prepared:
@@ -132,7 +131,7 @@ def in_memory(data: Images, labels: ArrayLike | None, prepared: bool, cluster: b
 
 
 def _check_object(data: Samples, labelled: bool, cluster: bool) -> None:
-    """Raise `LnetError` for an object with samples where workers would need it, and for one with labels twice."""
+    """Raise `LnetError` for an object with samples on a cluster, and for labels given twice."""
     name = type(data).__name__
     if cluster:
         message = f"the workers of a cluster cannot read the images of an object, found '{name}'"
@@ -143,7 +142,7 @@ def _check_object(data: Samples, labelled: bool, cluster: bool) -> None:
 
 
 def _has_samples(data: Any) -> TypeGuard[Samples]:
-    """Whether an object has items by number, and is neither an array nor a collection that becomes one."""
+    """Whether an object has items by number, and is neither an array nor convertible to one."""
     if isinstance(data, list | tuple | Mapping | memoryview | bytes | bytearray):
         return False
     array = any(hasattr(data, name) for name in ("__array__", "__array_interface__"))
@@ -151,7 +150,7 @@ def _has_samples(data: Any) -> TypeGuard[Samples]:
 
 
 def path_of(place: Any) -> str:
-    """Return the path of a set of images; raises `LnetError` for an array, whose name a run could not keep."""
+    """Return the path of a set of images; raises `LnetError` for an array, which has no path for the run to record."""
     if isinstance(place, str | os.PathLike):
         return str(place)
     raise refused(

@@ -1,4 +1,4 @@
-"""What a network takes: images as they were prepared in training, and how images become such."""
+"""The input of a network: the statistics of its training images, and the preparation of others."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ FAR, SHARE = 8.0, 0.01
 
 @dataclass(frozen=True)
 class Inputs:
-    """Mean and standard deviation of all values of the images that a network was trained on, as they were prepared."""
+    """Mean and standard deviation of all values of a network's prepared training images."""
 
     mean: float
     deviation: float
 
 
 def inputs_from(data: Mapping[str, Any]) -> Inputs | None:
-    """Return run.json's statistics of a run's images; None for one that lnet 0.1 began."""
+    """Return run.json's statistics of a run's images; None for a run of lnet 0.1."""
     found = data.get("inputs")
     return None if found is None else Inputs(float(found["mean"]), float(found["deviation"]))
 
 
 def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
-    """Return images as a network sees them when it does not learn: scaled to cover its input, the middle, normalised.
+    """Return images prepared as in evaluation: scaled to cover the input, central window, normalised.
 
     `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size; or a list of images
     `[rows, columns, channels]` of different sizes. Raises `LnetError` for what is no image.
@@ -56,7 +56,7 @@ def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
 
 
 def _by_size(images: Any) -> list[Any]:
-    """Return images as they are, or, where they have several sizes, each as an array of one image."""
+    """Return one array of images, or, if sizes differ, an array for each image."""
     if isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1:
         return [np.asarray(image)[None] for image in images]
     return [images]
@@ -65,7 +65,7 @@ def _by_size(images: Any) -> list[Any]:
 def checked(images: ArrayLike, sheet: Sheet, trained_on: Inputs | None, callers: int) -> Any:
     """Return prepared images, `[batch, row, column, channel]`, as an array; raises `LnetError` for any other shape.
 
-    Warns, `callers` calls further up, of values that no image has once it is prepared.
+    Warns of values unlike those of prepared images; the warning points `callers` calls further up.
     """
     array = (
         images if isinstance(images, jax.Array) else as_array(images, "the network's input", _expected(sheet))
@@ -97,7 +97,7 @@ def _unlike(array: Any, trained_on: Inputs | None) -> str | None:
     if trained_on is None:
         return None
     distance = np.abs(np.asarray(array) - trained_on.mean)
-    far = np.count_nonzero(~(distance <= FAR * max(trained_on.deviation, 1e-6)))  # what is no number, too
+    far = np.count_nonzero(~(distance <= FAR * max(trained_on.deviation, 1e-6)))  # counts NaN, too
     if far <= SHARE * distance.size:
         return None
     return (

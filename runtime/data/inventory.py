@@ -1,4 +1,4 @@
-"""Which images there are, in their order: names, sizes and labels, and when their files were last changed.
+"""The inventory of a run's images, in their order: name, size, label and modification time of each.
 
     run.json          digest   of names, sizes and labels: where it is the same, the lists are
                       times    a digest of the times; a copy of the images has others
@@ -29,7 +29,7 @@ _CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An image as it is stored: its bytes, its class (-1: none), when it was last changed (nanoseconds, 0: unknown)."""
+    """A stored image: size in bytes, class (-1: none), modification time (nanoseconds, 0: unknown)."""
 
     name: str
     size: int

@@ -1,4 +1,4 @@
-"""Labels: where an image's own stands, and which number each label has.
+"""Labels: where an image's label is found, and the number of each class.
 
 Integers keep their value, as in Keras and PyTorch: unit k of the vector that learns them is label k. All others are
 numbered in the order of the text. A run keeps its order: one that lnet 0.1 began has integers in the order of the text.
@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 @dataclass(frozen=True)
 class Readout:
-    """An objective that reads labels, and how many units the vector has that learns them."""
+    """An objective that reads labels, and the number of units of its vector."""
 
     objective: str
     units: int
@@ -47,8 +47,8 @@ def order_classes(
 ) -> tuple[str, ...]:
     """Return the classes of labels in the order of their numbers; raises `LnetError` if `readouts` cannot learn them.
 
-    `names` are those of the images. Classes that are `listed` are all that there may be; those that are `known` keep
-    their order, if they are all that there is.
+    `names` are those of the images. If classes are `listed`, no others are allowed; `known` classes keep their order
+    if the labels include no others.
     """
     if listed:
         return _as_many(listed, readouts)
@@ -69,7 +69,7 @@ def order_classes(
 
 
 def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str, ...]:
-    """Return classes of which there are as many as units."""
+    """Return as many classes as there are units."""
     for readout in readouts:
         if readout.units != len(classes):
             raise _other_number(readout, classes)
@@ -77,7 +77,7 @@ def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str
 
 
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int32]:
-    """Return the number of the class of each label, `UNKNOWN` for one that is none of them.
+    """Return the class number of each label, `UNKNOWN` for other labels.
 
     Integers are one label however they are spelled: `7` and `007`.
     """
@@ -107,7 +107,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
-    """Return the error for an image whose label is none of the classes that were learned."""
+    """Return the error for an image with an unknown label."""
     more = ", ..." if len(classes) > 20 else ""
     return refused(
         "E710",
@@ -118,7 +118,7 @@ def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
 
 
 def label_files(name: str) -> tuple[str, str]:
-    """Return which files may hold the label of an image: `a.left.cls` and `a.cls` that of `a.left.jpg`."""
+    """Return the files that may hold the label of an image: `a.left.cls` and `a.cls` for `a.left.jpg`."""
     path = PurePosixPath(name)
     folder = name[: len(name) - len(path.name)]
     return folder + path.stem + LABEL, folder + path.name.split(".")[0] + LABEL
@@ -127,7 +127,7 @@ def label_files(name: str) -> tuple[str, str]:
 def labels_beside(
     names: Sequence[str], others: Iterable[str], read: Callable[[str], bytes], place: Path
 ) -> list[str] | None:
-    """Return the labels in files beside images; None where there are no such files.
+    """Return the labels in files beside images; None if there are no such files.
 
     Raises `LnetError` for images that have none.
     """

@@ -1,4 +1,4 @@
-"""Which files count as images, by name."""
+"""The rules by which file names count as images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WHERE_PILLOW_READS_THEM = frozenset((".jfif", ".avif", ".heic", ".heif"))
 
 @dataclass(frozen=True)
 class Listing:
-    """Which files count as images: by suffix, and whether hidden ones do.
+    """The listing rules: by suffix, and with or without hidden files.
 
-    `unpacked`: links are what they lead to, and an archive is what unpacking it leaves, for which it must be whole.
+    `unpacked`: links are resolved, and an archive counts as its unpacked files, for which it must be complete.
     """
 
     suffixes: frozenset[str]
@@ -26,7 +26,7 @@ class Listing:
     unpacked: bool = True
 
     def shows(self, name: str) -> bool:
-        """Whether a file is seen at all: neither hidden nor in a hidden folder, as editors and macOS leave them."""
+        """Whether a file is listed at all: neither hidden nor in a hidden folder, as left by editors and macOS."""
         return self.hidden or not any(_is_hidden(part) for part in name.split("/"))
 
     def is_image(self, name: str) -> bool:
@@ -46,7 +46,7 @@ def listing(number: int = NEWEST) -> Listing:
 
 
 def cannot_be_read(path: Path, error: OSError) -> LnetError:
-    """Return the error for a file that is there, and that the system does not let this process read."""
+    """Return the error for an existing file that this process cannot read."""
     return refused("E703", f"'{path}' cannot be read", error.strerror or str(error))
 
 
@@ -55,12 +55,12 @@ def _is_hidden(part: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """Return a file's suffix in small letters, with its dot."""
+    """Return a file's suffix in lower case, with its dot."""
     return PurePosixPath(name).suffix.lower()
 
 
 def stat_of(path: Path) -> tuple[int, int]:
-    """Return a file's bytes and when it was last changed, in nanoseconds; -1 and 0 if the system does not say."""
+    """Return a file's size in bytes and modification time in nanoseconds; -1 and 0 if unknown."""
     try:
         found = path.stat()
     except OSError:

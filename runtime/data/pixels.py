@@ -1,4 +1,4 @@
-"""Pixels: files to arrays, arrays to the windows that a network sees.
+"""Pixels: decoding of files to arrays, and preparation of arrays to inputs.
 
 Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file holds more than eight bits.
 """
@@ -34,7 +34,7 @@ _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 class Loaded:
     """An image's pixels, and the checksum of the bytes that it was decoded from.
 
-    `passed`: other images that had to be decoded on the way to it, by number.
+    `passed`: other images decoded on the way to it, by number.
     """
 
     pixels: Pixels
@@ -45,7 +45,7 @@ class Loaded:
 class Corrupt(Exception):
     """An image that cannot be decoded; the message says why.
 
-    `unclear`: it is whole, but what its values mean is not known; `checksum`: what its bytes were, if they could be read.
+    `unclear`: whole, but its range of values is ambiguous; `checksum`: that of its bytes, if they could be read.
     """
 
     unclear = False
@@ -65,7 +65,7 @@ def load_image(data: bytes, channels: int) -> Loaded:
 def decode_image(data: bytes, channels: int) -> Pixels:
     """Return the pixels of an encoded image: RGB or grey, upright, transparency over black.
 
-    Of an animation and of a file of several pages it is the first image; colour profiles are not applied.
+    Animations and files of several pages give their first image; colour profiles are not applied.
     """
     try:
         with Image.open(BytesIO(data)) as image:
@@ -83,7 +83,7 @@ def _to_array(image: Image.Image, samples: SampleFormat, channels: int) -> Pixel
     if samples.grey:
         return with_channels(samples.greys(image)[..., None], channels)
     samples.check_colours(image)
-    if image.mode in ("LAB", "HSV"):  # which become grey by way of colour alone
+    if image.mode in ("LAB", "HSV"):  # which Pillow converts to grey only by way of RGB
         image = image.convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -139,7 +139,7 @@ def window(pixels: Pixels, size: Size, place: tuple[float, float] | None, mirror
 
 
 def as_seen(images: Sequence[Pixels], frames: Frames) -> NDArray[np.float32]:
-    """Return images as a network sees them when it does not learn: scaled, the central window, normalised."""
+    """Return images prepared as in evaluation: scaled, central window, normalised."""
     windows = [window(prepare(pixels, frames), frames.size, None, mirrored=False) for pixels in images]
     return normalize(stacked(windows), frames.normalize)
 
@@ -152,7 +152,7 @@ def unit_range(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def stacked(images: Sequence[Pixels]) -> NDArray[np.float32]:
-    """Return images of one size as one array, in 0..1; converted at once where they are alike, which is faster."""
+    """Return images of one size as one array in 0..1; images of one dtype are converted together, which is faster."""
     if len({pixels.dtype for pixels in images}) == 1:
         return unit_range(np.stack(images))
     return np.stack([unit_range(pixels) for pixels in images])

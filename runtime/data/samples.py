@@ -1,4 +1,4 @@
-"""Samples: images by number, which a source opens or Python is given, and what is checked when they are opened."""
+"""Samples: images by number, from a source or given in Python, and their checks on opening."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pixels import Corrupt, Loaded, with_channels
 
 
 class Samples(Protocol):
-    """Images by number, which several threads ask for in any order.
+    """Images by number, requested by several threads in any order.
 
     Beside length and items it may have
 
@@ -31,7 +31,7 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Any:
-        """Return an image `[rows, columns, 1 or 3]`, uint8 or float in 0..1, the same whenever it is asked for.
+        """Return an image `[rows, columns, 1 or 3]`, uint8 or float in 0..1, the same on every call.
 
         Or `Loaded`: with the network's channels, and a checksum of what it was decoded from. Raises `Corrupt` for one that
         cannot be decoded, which is passed over.
@@ -40,7 +40,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """What a source is to open: paths relative to `root`, all but one of them only where it opens several `together`.
+    """The paths that a source opens, relative to `root`: one, or several if the source opens files `together`.
 
     `channels`: 1 or 3, those of the network's input; `rules` say which files count as images; with `labelled` the labels
     that stand beside images are read.
@@ -58,20 +58,20 @@ class Place:
 
     @property
     def prefix(self) -> str:
-        """What the names of samples begin with that have none of their own."""
+        """The prefix of the names of samples that have none of their own."""
         return "" if self.names[0] == "." else self.names[0]
 
     def stat(self) -> tuple[int, int]:
-        """Return the bytes of the files, and when the last of them was changed, in nanoseconds."""
+        """Return the size of the files in bytes, and the latest modification time in nanoseconds."""
         sizes, times = zip(*(stat_of(self.root / name) for name in self.names), strict=True)
         return sum(sizes), max(times)
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Samples that were checked: there is a name for each, and a label for each or none.
+    """Checked samples: each has a name; all or none have labels.
 
-    `kind`: what they are to a person, `where`: what messages call them, `place`: None in memory. With `shape` they are
+    `kind`: what to call them, `where`: their place in messages, `place`: None in memory. With `shape` they are
     prepared: all have it, and any values.
     """
 
@@ -86,7 +86,7 @@ class ImageSource:
 
     @property
     def stats(self) -> Sequence[tuple[int, int]]:
-        """The bytes of each image as it is stored, and when its file was last changed, in nanoseconds; 0: in none."""
+        """The stored size of each image in bytes, and its modification time in nanoseconds; 0: not in a file."""
         found = getattr(self.samples, "stats", None)
         if found is None:
             return [(0, 0) if self.place is None else self.place.stat()] * len(self.names)
@@ -99,7 +99,7 @@ class ImageSource:
         return getattr(self.samples, "ignored", None) or {}
 
     def load(self, index: int) -> Loaded:
-        """Return an image; raises `Corrupt`, and `LnetError` for what is no image."""
+        """Return an image; raises `Corrupt`, and `LnetError` for other objects."""
         try:
             found = self.samples[index]
         except (Corrupt, LnetError):
@@ -133,9 +133,9 @@ def opened(
     labels: Any = None,
     shape: tuple[int, int, int] | None = None,
 ) -> ImageSource:
-    """Return samples as a source; raises `LnetError` for what they lack, and for names and labels that are not theirs.
+    """Return samples as a source; raises `LnetError` for samples, names or labels that are missing or do not match.
 
-    `labels` of samples that have none.
+    `labels`: for samples without labels of their own.
     """
     what = f"{where} ({kind})"
     count = _count(samples, what)

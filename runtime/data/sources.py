@@ -1,4 +1,4 @@
-"""The kinds of places that images are read from. A source is entered in `SOURCES` and nowhere else."""
+"""The kinds of image sources. A source is registered in `SOURCES` and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Takes = Callable[[Path, Listing], bool]
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of place that images are read from; raises ValueError for one that could open nothing.
+    """A kind of image source; raises ValueError for one that could open nothing.
 
     It opens files with one of its `suffixes`, in small letters, or whatever a test `takes`. A folder is searched for images
     alone: other files in it are read where a pattern names them.
@@ -51,7 +51,7 @@ class Source:
                 raise ValueError(f"the source '{self.name}' has '{suffix}' as a suffix, which no file has")
 
     def opens(self, path: Path, rules: Listing) -> bool:
-        """Whether a path is one of this source."""
+        """Whether this source opens a path."""
         if self.takes is not None:
             return self.takes(path, rules)
         return suffix_of(path.name) in self.suffixes and not path.is_dir()
@@ -78,7 +78,7 @@ def _is_image(path: Path, rules: Listing) -> bool:
 
 
 def _plain(open: Opener) -> Opener:
-    """Refuse files that are compressed before they are opened, whatever they are called."""
+    """Refuse compressed files before opening them, whatever their suffix."""
 
     def checked(place: Place) -> Samples:
         check_compression(place.path)
@@ -98,17 +98,17 @@ SOURCES: list[Source] = [
 
 
 def source_of(path: Path, rules: Listing) -> Source | None:
-    """Return the source that opens a path, None for one that holds no images."""
+    """Return the source that opens a path; None if none does."""
     return next((source for source in reversed(SOURCES) if source.opens(path, rules)), None)
 
 
 def suffixes() -> frozenset[str]:
-    """Return the suffixes of files that hold images, those of a single image aside."""
+    """Return the suffixes of image files, except those of single images."""
     return frozenset(suffix for source in SOURCES for suffix in source.suffixes)
 
 
 def samples_of(kinds: Iterable[str]) -> str:
-    """Return what samples of sources of some kinds are: `image`, `frame`, `image or frame`."""
+    """Return the word for samples of these kinds of sources: `image`, `frame`, `image or frame`."""
     called = {source.kind: source.sample for source in SOURCES}
     nouns = {called.get(kind, "image") for kind in kinds} or {"image"}
     return " or ".join(sorted(nouns, key=lambda noun: (noun != "image", noun)))

@@ -31,8 +31,8 @@ def _pyav() -> Any:
 class Video:
     """The frames of one video by number.
 
-    Only key frames can be decoded alone: a frame is reached from the key frame before it, and the frames passed on
-    the way come along, so that they need not be decoded again.
+    Only key frames can be decoded alone: other frames are decoded from the key frame before them, and the frames passed
+    on the way are returned too, so that they need not be decoded again.
     """
 
     def __init__(self, path: Path, channels: int) -> None:
