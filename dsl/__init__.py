@@ -1,4 +1,4 @@
-"""The language: text to syntax tree and back, and what is wrong with a file.
+"""The language: text to syntax tree and back, and diagnostics.
 
-Nothing is imported here, so that what reads plans need not load the parser.
+Nothing is imported here, so that readers of plans need not load the parser.
 """

@@ -1,4 +1,4 @@
-"""What the grammar's rules build: tokens and nodes in, a node out. The parse tree itself is never made."""
+"""The actions of the grammar's rules: tokens and nodes in, a node out. The parse tree itself is never built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _listed(children: Children) -> tuple[Any, ...]:
 
 
 def _list_in(children: Children) -> tuple[Any, ...]:
-    """Return the list of arguments or parameters among the children, empty where there is none."""
+    """Return the list of arguments or parameters among the children; empty if there is none."""
     return next((child for child in children if isinstance(child, tuple)), ())
 
 

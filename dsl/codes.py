@@ -1,4 +1,4 @@
-"""Every diagnostic code, with a title. `docs/errors.md` and the pinned programs in `tests/diagnostics` go by it."""
+"""Every diagnostic code, with a title. `docs/errors.md` and the pinned programs in `tests/diagnostics` follow this table."""
 
 CODES: dict[str, str] = {
     # the file and its characters

@@ -1,4 +1,4 @@
-"""What is wrong with a file, said once and in the user's words."""
+"""Diagnostics and errors: each mistake reported once, in the user's words."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Diagnostic:
 
     @property
     def is_warning(self) -> bool:
-        """Whether it stops nothing."""
+        """Whether it is a warning, not an error."""
         return self.code.startswith("W")
 
 
 class LnetError(Exception):
-    """A mistake of the user's: every front end prints it as it stands, without a traceback.
+    """A user's mistake: every front end prints it unchanged, without a traceback.
 
-    `.diagnostics` holds all mistakes found, `.source` the text that they point into (None where the mistake
-    is not in a text).
+    `.diagnostics` holds all mistakes found, `.source` the text that they point into (None: they are not in a
+    text).
     """
 
     diagnostics: tuple[Diagnostic, ...]
@@ -51,7 +51,7 @@ class InputError(LnetError):
 
 
 class DataError(LnetError):
-    """Images, labels or arrays cannot be used, or are others than those of a run."""
+    """Images, labels or arrays cannot be used, or differ from those of a run."""
 
 
 class RunError(LnetError):
@@ -63,7 +63,7 @@ class Diverged(RunError):
 
 
 class ClusterError(RunError):
-    """A cluster is not there, was lost, or has workers that cannot go on."""
+    """A cluster is missing or lost, or its workers cannot continue."""
 
 
 CLASSES: dict[str, type[LnetError]] = {
@@ -92,20 +92,20 @@ def class_of(code: str) -> type[LnetError]:
 
 
 def error_of(diagnostics: Iterable[Diagnostic], source: Source | None = None) -> LnetError:
-    """Return the error for some diagnostics; the first that is no warning says of which class it is."""
+    """Return the error for some diagnostics; the first that is no warning decides its class."""
     found = tuple(diagnostics)
     return class_of(next(d.code for d in found if not d.is_warning))(found, source)
 
 
 def refused(code: str, message: str, *notes: str, hint: str | tuple[str, ...] = ()) -> LnetError:
-    """Return the error for a single mistake that is in no text, with one hint or several."""
+    """Return the error for a single mistake outside of any source text, with one or several hints."""
     return error_of(
         [Diagnostic(code, message, notes=notes, hints=(hint,) if isinstance(hint, str) else hint)]
     )
 
 
 class LnetWarning(UserWarning):
-    """Something that a user should know of, and that stops nothing."""
+    """A warning for the user."""
 
 
 MISSPELT = frozenset(("E106", "E107"))
@@ -122,7 +122,7 @@ class Collector:
         self._misspelt: set[Span | None] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Take a diagnostic, unless it was taken before or what it points at is misspelt anyway."""
+        """Add a diagnostic, unless it is a duplicate or its place was already reported as misspelt."""
         key = (diagnostic.code, diagnostic.span, diagnostic.span is None and diagnostic.message)
         if key not in self._seen and diagnostic.span not in self._misspelt:
             if diagnostic.code in MISSPELT:
@@ -139,7 +139,7 @@ class Collector:
         return tuple(d for d in self.diagnostics if d.is_warning)
 
     def raise_errors(self) -> None:
-        """Raise `LnetError` with all that was gathered, in source order, if any of it is an error."""
+        """Raise `LnetError` with all diagnostics, in source order, if any is an error."""
         if self.failed:
             raise error_of(sorted(self.diagnostics, key=_source_order), self.source)
 
@@ -149,7 +149,7 @@ def _source_order(diagnostic: Diagnostic) -> int:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
-    """Return a hint that names the candidates closest to `word`, if any is close; case does not count."""
+    """Return a hint that names the candidates closest to `word`, if any is close; case is ignored."""
     folded: dict[str, list[str]] = {}
     for candidate in sorted(set(candidates)):
         folded.setdefault(candidate.casefold(), []).append(candidate)

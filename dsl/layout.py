@@ -1,7 +1,7 @@
-"""Which newlines end an item.
+"""The newlines that end an item.
 
 A newline or `;` ends an item, and so do a closing brace and the end of the file; inside `( )` and `[ ]`, after an
-operator and before a `{` newlines are free. The parser sees one END for each item and no newline.
+operator and before a `{` newlines have no meaning. The parser sees one END for each item and no newline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENDS_NOTHING = frozenset(("", "END", "BROKEN", "LBRACE", "RBRACE"))
 
 
 class Layout:
-    """Reads tokens one by one, turning what ends an item into END. `index` is the next token to look at."""
+    """Reads tokens one by one, with an END token after each item. `index` is the next token."""
 
     def __init__(self, tokens: Sequence[Token], end: int) -> None:
         self.tokens = tokens
@@ -29,7 +29,7 @@ class Layout:
         self.previous = ""
 
     def next(self) -> Token:
-        """Return the next token that the grammar knows; `$END` at the end, again and again."""
+        """Return the next token of the grammar; at the end always `$END`."""
         while self.index < len(self.tokens):
             token = self.tokens[self.index]
             if token.type in ("NEWLINE", "SEMICOLON"):
@@ -47,7 +47,7 @@ class Layout:
         return self.eof
 
     def go_on_at(self, index: int) -> None:
-        """Skip to a token at which an item or a declaration begins, or a block ends."""
+        """Continue at a token at which an item or a declaration begins, or a block ends."""
         self.index = index
         self.depth = 0
         self.previous = "BROKEN"

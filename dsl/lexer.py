@@ -1,4 +1,4 @@
-"""Text to tokens. What is no token is reported and left out; newlines are kept, because they may end an item."""
+"""Text to tokens. Invalid text is reported and left out; newlines are kept, because they may end an item."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Tokens:
 
 
 def tokenize(collector: Collector) -> Tokens:
-    """Return the tokens of the collector's source; what is no token is reported."""
+    """Return the tokens of the collector's source; invalid text is reported."""
     lexer = _Lexer(collector)
     for match in _TOKEN.finditer(collector.source.text):
         getattr(lexer, str(match.lastgroup))(match.group(), Span(*match.span()))

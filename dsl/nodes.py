@@ -16,7 +16,7 @@ KEYWORDS = frozenset(("lnet", "let", "stage", "network", "train"))
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What every node has: its place in the source."""
+    """The base of all nodes: a place in the source."""
 
     span: Span = field(compare=False, repr=False)
 
@@ -62,7 +62,7 @@ class Constant(Node):
 
 @dataclass(frozen=True, slots=True)
 class Path(Node):
-    """`field`, `V1.pool`, `image.width`: what it names is decided where it is used."""
+    """`field`, `V1.pool`, `image.width`: resolved where it is used."""
 
     parts: tuple[str, ...]
 
@@ -142,7 +142,7 @@ class Item(Node):
 
 @dataclass(frozen=True, slots=True)
 class Broken(Node):
-    """What could not be read and was reported; `name` is what it would have defined, where that is known."""
+    """Source text with a reported syntax error; `name` is the name it would have defined, if known."""
 
     name: str | None
 

@@ -1,8 +1,8 @@
 """Tokens to a module: lark's LALR automaton, fed token by token, with recovery after an error.
 
-The automaton's state is kept at the start of every item and declaration. After an error it is taken back to that
-point, tokens are skipped up to the next place at which an item, a declaration or the end of a block can be, and
-one BROKEN token stands for what was skipped:
+The automaton's state is saved at the start of every item and declaration. After an error it is restored, tokens are
+skipped up to the next possible start of an item or a declaration, or end of a block, and one BROKEN token stands for
+the skipped ones:
 
     V1: local(5, , 8)        error: reported once, then skipped
     ^ state kept here
@@ -39,7 +39,7 @@ _DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN"))
 
 
 def parse(text: str, name: str = "<text>") -> nodes.Module:
-    """Return the module that a text spells; raises `LnetError` with all syntax errors."""
+    """Return the module parsed from a text; raises `LnetError` with all syntax errors."""
     collector = Collector(Source(text, name))
     module = parse_source(collector)
     collector.raise_errors()
@@ -70,7 +70,7 @@ def _automaton() -> Lark:
 
 
 class _NoLexer(Lexer):
-    """Lark's place for a lexer: tokens are fed by hand."""
+    """A dummy lexer for Lark: tokens are fed by hand."""
 
     def __init__(self, configuration: Any) -> None:
         pass
@@ -136,7 +136,7 @@ class _Parser:
         return True
 
     def _keep(self) -> None:
-        """Remember the state, to come back to it after an error in what follows."""
+        """Save the state, to be restored after an error in the tokens that follow."""
         self.kept = self.automaton.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
         self.fed = []
         self.item_start = self.layout.index
@@ -159,7 +159,7 @@ class _Parser:
     # --- recovery ----------------------------------------------------------------------------------------
 
     def _recover(self, token: Token) -> None:
-        """Take the automaton back to the item's start and go on where the next can begin."""
+        """Restore the automaton to the item's start and continue at the next possible one."""
         self.automaton = self.kept
         resume = self._next_start(token)
         name = self._broken_name()
@@ -182,7 +182,7 @@ class _Parser:
         at_top = self.open_brace is None and not (self.fed and self.fed[0].type == "LET")
         index = max(self._index_of(token), self.item_start)
         if index == self.item_start and index < len(tokens) and not (self._declares(index) and not at_top):
-            index += 1  # always go forward
+            index += 1  # guarantees progress
         while index < len(tokens):
             kind = tokens[index].type
             if self._declares(index):
@@ -208,7 +208,7 @@ class _Parser:
         return index == 0 or self.layout.tokens[index - 1].type in ("NEWLINE", "SEMICOLON", "RBRACE")
 
     def _declares(self, index: int) -> bool:
-        """Whether a declaration begins at a token: a keyword on a new line that names no item."""
+        """Whether a declaration begins at a token: a keyword on a new line that is not an item's name."""
         tokens = self.layout.tokens
         if tokens[index].type not in _DECLARATIONS or not self._at_line_start(index):
             return False
@@ -244,7 +244,7 @@ class _Parser:
     def _acceptable(self) -> set[str]:
         """Return the kinds of token that could have stood where an error was found.
 
-        The automaton may have reduced too far on the wrong token, so the item is fed again up to that point.
+        The automaton may have reduced too far on the wrong token, so the item is parsed again up to that point.
         """
         again = self.kept.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
         for token in self.fed:
@@ -257,7 +257,7 @@ class _Parser:
         return token.type == "$END" or (token.type in _DECLARATIONS and self._declares(self._index_of(token)))
 
     def _in_unfinished_text(self) -> bool:
-        """Whether a text without its closing quote has swallowed what is missing: it was reported already."""
+        """Whether an unclosed string, already reported, has swallowed the missing token."""
         starts = {d.span.start for d in self.collector.diagnostics if d.code == "E104" and d.span is not None}
         return any(token.start_pos in starts for token in self.fed)
 
@@ -282,7 +282,7 @@ class _Parser:
         )
 
     def _hints(self, token: Token, expected: set[str]) -> tuple[str, ...]:
-        """Return what to write here for what other languages write."""
+        """Return hints on syntax of other languages."""
         tokens = [*self.fed, token]
         kinds = [t.type for t in tokens]
         line, text = self._line(token), self.collector.source.text
@@ -354,7 +354,7 @@ _OPERATORS = frozenset(("PLUS", "MINUS", "STAR", "SLASH", "__ANON_0", "DOT"))
 
 
 def _wanted(accepts: set[str]) -> str:
-    """Return what could have stood here, in the user's words."""
+    """Return the expected tokens, in the user's words."""
     if "NUMBER" in accepts and "STRING" in accepts:
         words = ["a value"] + [_WORDS[kind] for kind in ("RPAR", "RSQB") if kind in accepts]
     else:

@@ -1,8 +1,8 @@
-"""Modules to text, in the one layout that `lnetc fmt` knows.
+"""Modules to text, in the standard layout of `lnetc fmt`.
 
-A block is a run of rows. Rows that follow one another without a blank line are aligned: what stands behind the `:`
-or `=`, and the comments at their ends. Comments go with the row that they stand before or behind; comments inside
-parentheses put each argument on a line of its own. Numbers stay as they were written.
+A block is a run of rows. In rows without a blank line between them, values after `:` or `=` and trailing comments are
+aligned. A comment belongs to the row below it or to its left; comments inside parentheses put each argument on a line
+of its own. Numbers keep their spelling.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def format_module(module: nodes.Module) -> str:
 
 @dataclass
 class _Row:
-    """A line of a block: a head that is aligned (`pool:`), a body, a comment at its end."""
+    """A line of a block: an aligned head (`pool:`), a body, a trailing comment."""
 
     head: str
     body: str
@@ -65,9 +65,9 @@ class _Printer:
         return "\n".join([*lines, *self._comment_lines(None, between=bool(lines))]) + "\n"
 
     def _comment_lines(self, before: int | None, between: bool) -> list[str]:
-        """Take the comments before a place, with the blank lines that stand above them in the file.
+        """Take the comments before a place, with the blank lines above them in the file.
 
-        One is added above comments that stand between declarations, unless the first line is all that is above.
+        A blank line is added above comments between declarations, except right below the version line.
         """
         lines: list[str] = []
         for comment in self._own_lines_before(before):
@@ -83,7 +83,7 @@ class _Printer:
         return after and all(comment.span.start < declaration.span.start for declaration in first)
 
     def _stand_together(self, lines: list[str], block: list[str]) -> bool:
-        """Constants do."""
+        """Whether no blank line separates two declarations: both are constants."""
         return lines[-1].startswith("let ") and block[0].startswith("let ")
 
     def _blank_above(self, offset: int) -> bool:
@@ -103,7 +103,7 @@ class _Printer:
         return taken
 
     def _trailing(self, span: Span) -> str:
-        """Take the comment behind a node on its last line."""
+        """Take the trailing comment on a node's last line."""
         if self.source is None or not self.comments:
             return ""
         comment = self.comments[-1]
@@ -114,7 +114,7 @@ class _Printer:
         return f"  {comment.text}"
 
     def _has_comment_in(self, span: Span) -> bool:
-        """Whether the next comment stands inside a node."""
+        """Whether the next comment is inside a node."""
         return bool(self.comments) and span.start < self.comments[-1].span.start < span.end
 
     # --- declarations ------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class _Printer:
     # --- expressions -------------------------------------------------------------------------------------
 
     def _spread_or_flat(self, before: str, expr: nodes.Expr, indent: str, column: int = 0) -> list[str]:
-        """Return an expression on one line, or with each argument on its own where that is needed."""
+        """Return an expression on one line, or with one argument a line if it is too long or has comments."""
         flat = before + _expr(expr)
         spreads = isinstance(expr, nodes.Call | nodes.List) and _parts(expr)
         too_long = len(flat) + column > WIDTH and "\n" not in flat

@@ -9,7 +9,7 @@ from .source import Source, Span
 
 
 def read_source(path: str | os.PathLike[str]) -> Source:
-    """Read a `.lnet` file; raises `LnetError` if it is missing, unreadable, no UTF-8 or empty."""
+    """Read a `.lnet` file; raises `LnetError` if it is missing, unreadable, not UTF-8 or empty."""
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:
@@ -23,7 +23,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
 
 
 def decode_source(data: bytes, name: str) -> Source:
-    """Return the source that bytes spell in UTF-8: byte order mark dropped, CRLF turned into LF."""
+    """Return the source decoded from UTF-8, without byte order mark, CRLF turned into LF."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

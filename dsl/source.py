@@ -1,4 +1,4 @@
-"""The text of a file, and places in it."""
+"""The text of a file, and positions in it."""
 
 from __future__ import annotations
 
