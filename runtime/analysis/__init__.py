@@ -1,1 +1,1 @@
-"""What a trained network has learned."""
+"""Analysis of a trained network."""

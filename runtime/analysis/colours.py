@@ -65,14 +65,14 @@ def orientation_colours(degrees: Colours) -> Colours:
 
 
 def class_colours(count: int) -> Colours:
-    """Return a colour `[3]` in 0..1 for each of so many classes; beyond eight, neighbours resemble each other."""
+    """Return `count` colours `[3]` in 0..1 for classes; with more than eight, neighbours resemble each other."""
     if count <= len(DISTINCT):
         return DISTINCT[:count] / 255
     return orientation_colours(np.linspace(0, 180, count, endpoint=False))
 
 
 def faded(colours: Colours, share: Colours) -> Colours:
-    """Blend colours `[..., 3]` with grey: as they are where the share `[...]` is 1, grey where it is 0."""
+    """Blend colours `[..., 3]` with grey: unchanged where the share `[...]` is 1, grey where it is 0."""
     weight = np.clip(share, 0, 1)[..., None]
     blended: Colours = weight * colours + (1 - weight) * GREY
     return blended

@@ -1,4 +1,4 @@
-"""Principal components of images: what a picture must be made of to look like the photographs they come from."""
+"""Principal components of images, from which pictures that look like photographs are composed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ IMAGES = 10
 
 @dataclass(frozen=True)
 class Components:
-    """The mean of images, and the directions in which they differ most.
+    """The mean of images, and the directions of their largest variance.
 
     `mean` `[row, column, channel]`; `axes` `[component, row, column, channel]`, the widest first, each as long as the
-    images' standard deviation along it; of `images` images, of whose variance they hold `share`.
+    images' standard deviation along it; computed from `images` images, of whose variance they hold `share`.
     """
 
     mean: Array
@@ -33,7 +33,7 @@ class Components:
         return len(self.axes)
 
     def coordinates(self, image: Array) -> Array:
-        """Return how many standard deviations along each axis an image lies from the mean: `[component]`."""
+        """Return the coordinates of an image, in standard deviations from the mean along each axis: `[component]`."""
         axes = self.axes.reshape(len(self), -1)
         lengths = np.square(axes).sum(1)
         along: Array = axes @ (image - self.mean).ravel() / np.where(lengths > 0, lengths, 1)
@@ -41,7 +41,7 @@ class Components:
 
 
 def principal_components(batches: Iterable[Batch], count: int) -> Components:
-    """Return `count` principal components of the first images of `batches`: ten for each, if there are so many.
+    """Return `count` principal components of the first `10 * count` images of `batches`, or of all if there are fewer.
 
     Of n images there are at most n - 1. Raises `LnetError` for a number that is not positive.
     """
@@ -51,7 +51,7 @@ def principal_components(batches: Iterable[Batch], count: int) -> Components:
     mean = images.mean(0)
     images -= mean
     flat = images.reshape(len(images), -1)
-    # The eigenvectors of all products of two images give those of their covariance, which is as large as the image squared.
+    # The eigenvectors of the images' Gram matrix give those of their covariance, which would have pixels x pixels values.
     variances, mixtures = np.linalg.eigh(flat @ flat.T / len(flat))
     widest = np.argsort(-variances)[: min(count, len(flat) - 1)]
     axes = mixtures[:, widest].T @ flat / np.sqrt(len(flat))

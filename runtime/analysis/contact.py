@@ -37,7 +37,7 @@ def _pixels(picture: Array) -> Pixels:
 
 
 def enlarged(pixels: Pixels, times: int = 1) -> Pixels:
-    """Repeat pixels so that the longer side comes close to SIDE, and `times` as often."""
+    """Repeat pixels so that the longer side is about SIDE, times `times`."""
     scale = times * max(1, round(SIDE / max(pixels.shape[:2])))
     return pixels.repeat(scale, 0).repeat(scale, 1)
 

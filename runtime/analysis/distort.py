@@ -1,12 +1,12 @@
-"""Images moved, scaled and turned about their middle.
+"""Images shifted, scaled and rotated about their centre.
 
     whole image, at its own resolution        distorted in one step, bicubic        scaled, cut and normalised as ever
     .------------.                            .------------.                       .----.
     |   o        |    2 right, turned 30  ->  |      o     |    ->                 | o  |
     '------------'                            '------------'                       '----'
 
-An image that is smaller than the network's input is enlarged first. What comes in from beyond an edge is the edge, repeated:
-black or grey would be an outline that a neuron may answer to, and a reflection would be a second object.
+An image that is smaller than the network's input is enlarged first. Pixels beyond an edge repeat the edge: black or grey
+would be an outline that a neuron may respond to, and a reflection would be a second object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUPPORT = 3
 
 @dataclass(frozen=True, slots=True)
 class Distortion:
-    """Where an image goes: pixels of the network's input, a factor, degrees counter-clockwise."""
+    """A shift in pixels of the network's input, a scale factor, and a rotation in degrees counter-clockwise."""
 
     right: float = 0
     down: float = 0
@@ -39,7 +39,7 @@ class Distortion:
 def distort(pixels: Pixels, distortion: Distortion, frames: Frames) -> Pixels:
     """Return an image `[rows, columns, channels]`, distorted, not yet cut to the network's input.
 
-    At its own resolution, or that of the input where this is higher; `frames` must scale images whole.
+    At its own resolution, or the input's if that is higher; `frames` must scale images whole.
     """
     assert frames.crop == "resize", "distort: a pixel of the input has no size in an image that is not scaled"
     height, width = pixels.shape[:2]
@@ -50,7 +50,7 @@ def distort(pixels: Pixels, distortion: Distortion, frames: Frames) -> Pixels:
 
 
 def _backward(size: tuple[int, ...], distortion: Distortion, shrinks: float) -> NDArray[np.float64]:
-    """Return the matrix `[2, 3]` from a point (right, down, 1) of the distorted image to where it comes from."""
+    """Return the matrix `[2, 3]` from a point (right, down, 1) of the distorted image to its source."""
     middle = np.array([size[1] / 2, size[0] / 2])
     moved = np.array([distortion.right, distortion.down]) / shrinks
     angle = radians(distortion.degrees)
@@ -73,7 +73,7 @@ def _transformed(pixels: Pixels, backward: NDArray[np.float64]) -> Pixels:
 
 
 def _beyond(corners: NDArray[np.float64], extent: int) -> tuple[int, int]:
-    """Return how many pixels before and after an axis are read."""
+    """Return the number of pixels read before and after an axis."""
     return (
         max(0, -floor(corners.min())) + SUPPORT,
         max(0, ceil(corners.max()) - extent) + SUPPORT,

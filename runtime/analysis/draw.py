@@ -1,4 +1,4 @@
-"""`lnetc draw`: the images that neurons like best, and what they would like most, kept in the run."""
+"""`lnetc draw`: the top, optimal and likely stimuli of neurons, kept in the run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ACROSS = 4
 
 @dataclass(frozen=True)
 class Drawing:
-    """A neuron's best real images, best first, beside what it would like most: of all images, of likely ones.
+    """A neuron's top real images, best first, its optimal stimulus, and its likely one.
 
-    `record` says where they are kept.
+    `record` is their record in the run.
     """
 
     neuron: Neuron
@@ -56,7 +56,7 @@ def draw(
     seed: int = 0,
     components: int = 300,
 ) -> tuple[Drawing, ...]:
-    """Draw what neurons like and keep it in the run: top stimuli, likely and optimal stimulus.
+    """Draw the top stimuli, the likely and the optimal stimulus of neurons, and keep them in the run.
 
     Top stimuli are the `count` best images of the set `data`, or of `samples` of those that the run was trained on (None: of
     one pass). The optimal stimulus, from `starts` starts drawn with `seed`, has the mean norm of all these images; the
@@ -95,7 +95,7 @@ def draw(
 
 
 def _components(run: Run, shown: Images, count: int) -> tuple[Components | None, bool]:
-    """Return components of the images that a run was trained on (True), or of those shown; none of a single image."""
+    """Return components of a run's training images (True), or of those shown; None for a single image."""
     if count == 0:
         return None, False
     try:
@@ -147,7 +147,7 @@ def stimulus_picture(stimulus: Stimulus) -> Pixels:
 
 
 def side_by_side(drawings: Sequence[Drawing]) -> Pixels:
-    """Return one picture of several neurons: under each what it would like most, then the real images."""
+    """Return one picture of several neurons: below each name its stimuli, then the real images."""
     columns = []
     for drawing in drawings:
         found = [(f"optimal stimulus: {drawing.optimal.response:.3g}", stimulus_picture(drawing.optimal))]

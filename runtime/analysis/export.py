@@ -1,14 +1,14 @@
-"""A network for other programs: its arrays with named axes, and what it computes as StableHLO.
+"""Export of a network: its arrays with named axes, and its computation as StableHLO.
 
     weights.npz             V1.filter.weight          the array
                             V1.filter.weight.axes     "row", "column", "field row", ...
-                            activations/V1.filter     its responses to a set of images
-                            activations/names         which images
-                            inputs/mean               of the prepared images that it was trained on, where that is known
+                            activations/V1.filter     responses to a set of images
+                            activations/names         names of the images
+                            inputs/mean               of the prepared training images, if known
                             inputs/deviation
     weights.safetensors     the same arrays; axes, names and numbers are JSON in the file's metadata
 
-Activations of many images may be larger than the memory: they are spooled to files, which are then copied through.
+Activations of many images may exceed the memory: they are spooled to files, which are then copied into the output.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _batches(images: Any) -> Iterator[Batch]:
 def _spooled(
     network: Network, images: Iterable[Batch], paths: Sequence[str], folder: Path
 ) -> tuple[dict[str, Named], tuple[str, ...]]:
-    """Return responses to images as arrays that lie in files of `folder`, and the images' names."""
+    """Return responses to images as memory-mapped arrays in `folder`, and the images' names."""
     chosen = [layer for layer in network.graph.visible if not paths or layer.path in paths]
     names: list[str] = []
     dtype = np.dtype(np.float32)
@@ -166,7 +166,7 @@ WRITERS = {".npz": _write_npz, ".safetensors": _write_safetensors}
 
 
 def export_program(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write what the network computes as StableHLO, in the format of `jax.export`, for batches of any size on CPU and CUDA.
+    """Write the network's computation as StableHLO, in the format of `jax.export`, for batches of any size on CPU and CUDA.
 
     `jax.export.deserialize(file.read()).call(weights, images)` needs no lnet: `weights` are all parameters by name, as
     `export` writes them, `images` `[batch, row, column, channel]` float32; it returns what `network(images)` does. Raises

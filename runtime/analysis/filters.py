@@ -1,4 +1,4 @@
-"""Filters as pictures, and how many of them are oriented.
+"""Filters as pictures, and the fraction of oriented ones.
 
 A filter that has become an edge or a bar holds its energy at one orientation: its Fourier transform has two opposite
 peaks. Noise spreads its energy over all orientations.
@@ -49,7 +49,7 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 def orientation(filters: Array) -> Array:
-    """Return how far each filter `[n, rows, columns, channels]` keeps to one orientation: `[n]` from 0 to 1.
+    """Return the orientation selectivity of each filter `[n, rows, columns, channels]`: `[n]` from 0 to 1.
 
     1 for a grating and near 0 where all orientations are equal.
     """
@@ -71,9 +71,7 @@ def resultant(filters: Array) -> NDArray[np.complexfloating[Any]]:
     energy = np.abs(np.fft.fft2(planes, (size, size))) ** 2
     frequency = np.fft.fftfreq(size)
     down, right = frequency[:, None], frequency[None, :]
-    inside = (down**2 + right**2 <= 0.25) & (
-        (down != 0) | (right != 0)
-    )  # a disc has no orientation of its own
+    inside = (down**2 + right**2 <= 0.25) & ((down != 0) | (right != 0))  # a disc favours no orientation
     direction = np.exp(2j * np.arctan2(down, right)) * inside
     total = (energy * inside).sum((1, 2))
     found: NDArray[np.complexfloating[Any]] = (energy * direction).sum((1, 2)) / np.where(total > 0, total, 1)
@@ -81,7 +79,7 @@ def resultant(filters: Array) -> NDArray[np.complexfloating[Any]]:
 
 
 def oriented_fraction(filters: Array, seed: int = 0) -> tuple[float, float]:
-    """Return the fraction of filters that keep to one orientation more than noise does, and the threshold.
+    """Return the fraction of filters that are more selective for one orientation than noise, and the threshold.
 
     The threshold is what one in a hundred filters of the same shape, drawn from a normal distribution, exceeds.
     """

@@ -1,10 +1,10 @@
-"""What has been drawn of a run, kept in it: pictures, and the figures that belong to them.
+"""The gallery of a run: pictures of its analyses, and their figures.
 
 runs/a/pictures/
     stimuli.V3.norm-4-7-2.json              a record: kind, name, figures; written last
     stimuli.V3.norm-4-7-2.top.png           its pictures
 
-Drawn again, a record replaces the one of its kind and name, and the files that only the old one had are removed.
+A new record replaces the one of the same kind and name, and files that only the old one had are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .contact import Pixels, png
 
 @dataclass(frozen=True)
 class Record:
-    """One thing that was drawn: its figures, and where its files are: pictures, arrays."""
+    """A record in the gallery: its figures, and the paths of its pictures and arrays."""
 
     kind: str
     name: str
@@ -35,7 +35,7 @@ class Record:
 def keep(
     run: Run, kind: str, name: str, figures: Mapping[str, Any], files: Mapping[str, Pixels | bytes]
 ) -> Record:
-    """Keep a record in a run; files, by what follows its name in theirs, are pixels or whole. Raises `LnetError`."""
+    """Keep a record in a run; `files`, by the end of their names, are pixels or file contents. Raises `LnetError`."""
     folder = run.directory / "pictures"
     record = Record(kind, name, figures, {suffix: folder / f"{kind}.{name}.{suffix}" for suffix in files})
     try:
@@ -54,7 +54,7 @@ def keep(
 
 
 def kept(run: Run, kind: str) -> Iterator[Record]:
-    """Yield the records of a kind, in the order of their names; damaged ones are passed over. Raises `LnetError`."""
+    """Yield the records of a kind, sorted by name; damaged ones are skipped. Raises `LnetError`."""
     for path in listed(run.directory / "pictures", f"{kind}.*.json"):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What orientation every neuron of a layer prefers: that of its filter, or of the gratings that it answers to.
+"""Preferred orientations of a layer's neurons, from their filters or from their responses to gratings.
 
 Orientations are those of the bars, in degrees counter-clockwise from horizontal, 0 to 180. A grating's wave runs across
 its bars:
@@ -6,9 +6,9 @@ its bars:
     bars 90     | | | |        wave  ->  right            bars 0     =====      wave  |  down
                 | | | |                                              =====            v
 
-A neuron's response to an orientation is the mean over all phases of what it responds above zero, at the period that
-it likes best; its preference is the angle of their resultant (doubled angles), its selectivity the resultant's length: 1
-if it answers to one orientation alone, 0 if to all alike.
+A neuron's response to an orientation is the mean over all phases of its positive responses, at its preferred period;
+its preference is the angle of their resultant (doubled angles), its selectivity the resultant's length: 1 if it responds
+to one orientation alone, 0 if to all alike.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHORTEST = 4.0
 
 @dataclass(frozen=True)
 class Preference:
-    """What each neuron `[row, column, map]` prefers: `orientation` in degrees, `selectivity` from 0 to 1."""
+    """The preference of each neuron `[row, column, map]`: `orientation` in degrees, `selectivity` from 0 to 1."""
 
     orientation: Array
     selectivity: Array
@@ -69,7 +69,7 @@ def tuning(network: Network, path: str, how: str) -> Array:
 
 
 def preference_of_responses(tuned: Array) -> Preference:
-    """Return what neurons prefer, from their tuning `[orientation, period, row, column, map]`."""
+    """Return the preferences of neurons from their tuning `[orientation, period, row, column, map]`."""
     best = tuned.max(0).argmax(0)
     curve = np.take_along_axis(tuned, best[None, None], axis=1)[:, 0]
     doubled = np.exp(2j * np.deg2rad(ORIENTATIONS))
@@ -77,7 +77,7 @@ def preference_of_responses(tuned: Array) -> Preference:
 
 
 def preference_of_filters(weights: Array) -> Preference:
-    """Return what filters `[row, column, field row, field column, channel, map]` prefer."""
+    """Return the preferences of filters `[row, column, field row, field column, channel, map]`."""
     rows, columns, *field, channels, maps = weights.shape
     filters = np.moveaxis(weights, -1, 2).reshape(-1, *field, channels)
     wave = resultant(filters).reshape(rows, columns, maps)

@@ -1,4 +1,4 @@
-"""The images that a trained network is shown: those of its run, or a set of others."""
+"""The images shown to a trained network: its run's, or another set."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Images:
-    """Batches of images, each time they are gone through.
+    """Batches of images; may be iterated repeatedly.
 
-    `samples` are so many of a run's samples in its order, None every image of a set once, in the order of the files. Raises
+    `samples`: that many of a run's samples in its order; None: every image of a set once, in the order of the files. Raises
     `LnetError` if none can be decoded; corrupt ones among others are passed over and named in `skipped`.
     """
 
@@ -33,7 +33,7 @@ class Images:
 
     @property
     def skipped(self) -> dict[str, str]:
-        """The names of corrupt images that were met so far, and what is wrong with them."""
+        """The names of corrupt images found so far, with the reasons."""
         return self.dataset.skipped
 
     def __iter__(self) -> Iterator[Batch]:
@@ -55,7 +55,7 @@ class Images:
 
 
 def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
-    """Open a set of images as the run's network sees them: scaled whole, normalised as in training.
+    """Open a set of images prepared for the run's network: scaled whole, normalised as in training.
 
     With `labelled` they have labels: their own, else the names of their folders. Raises `LnetError`.
     """
@@ -66,7 +66,7 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
 
 
 def own_images(run: Run, samples: int | None = None) -> Images:
-    """Open the images that a run was trained on, as it was: `samples` of them, by default one pass.
+    """Open a run's training images, prepared as in training: `samples` of them, by default one pass.
 
     At least 1,000 where windows are cut out at random. Raises `LnetError`.
     """

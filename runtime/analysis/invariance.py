@@ -1,8 +1,7 @@
-"""How a neuron's response changes when what it likes is moved, scaled or turned.
+"""Invariance: a neuron's response to shifted, scaled and rotated positives.
 
-The mean response to some positives, drawn by lot, scaled so that it is 1 undistorted and 0 for the mean distractor. The
-positives are not the ones that the neuron likes best: chosen so, each would stand where its response is highest, and any
-change would lower it.
+The mean response to random positives, normalised to 1 undistorted and 0 for the mean distractor. The positives are not
+the neuron's best images: these would be at a maximum of its response, and any distortion would lower it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ STEPS = np.arange(-6, 7)
 
 @dataclass(frozen=True)
 class Curve:
-    """One distortion by growing amounts; `responses` `[amount, image]` are scaled: 1 undistorted, 0 a distractor."""
+    """One distortion by growing amounts; `responses` `[amount, image]`: 1 undistorted, 0 the mean distractor."""
 
     distortion: str
     unit: str
@@ -53,7 +52,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Invariance:
-    """A neuron's curves; `undistorted` and `distractor` are mean responses as they are, `record` says where it is kept."""
+    """A neuron's curves; `undistorted` and `distractor` are raw mean responses, `record` is the record in the run."""
 
     neuron: Neuron
     label: str
@@ -72,7 +71,7 @@ class Invariance:
 def invariance(
     run: Run, neuron: str, data: Place, label: str | None = None, count: int = 10, seed: int = 0
 ) -> Invariance:
-    """Return how a neuron responds to distorted images of the set `data`, and keep it in the run with a plot.
+    """Return a neuron's responses to distorted images of the set `data`, and keep them in the run with a plot.
 
     `label` names the positives (default: the only label that is not `distractor`), of which `count` are drawn with
     `seed`; all other images are distractors. Raises `LnetError` for a neuron or a label that is not there, and where
@@ -136,7 +135,7 @@ def invariance(
 
 
 def _drawn(images: Dataset, label: str, count: int, seed: int) -> tuple[tuple[str, ...], list[Pixels]]:
-    """Return names and pixels of positives drawn by lot, corrupt ones passed over."""
+    """Return names and pixels of random positives, without corrupt ones."""
     assert images.classes is not None
     assert images.labels is not None
     places = np.flatnonzero(images.labels == images.classes.index(label))
@@ -175,7 +174,7 @@ def _curve_data(curve: Curve) -> dict[str, Any]:
 
 
 def curve_from(data: Mapping[str, Any]) -> Curve:
-    """Return the curve that a record keeps."""
+    """Return a curve from its record."""
     responses = np.array(data["responses"])
     return Curve(data["distortion"], data["unit"], tuple(data["amounts"]), responses)
 

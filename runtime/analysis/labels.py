@@ -1,4 +1,4 @@
-"""Which label of a set is sought: the one that is named, or the one that must be meant."""
+"""The target label of a set: named, or inferred."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ REST = "distractor"
 
 
 def sought_label(images: Dataset, label: str | None, against: str | None = None) -> str:
-    """Return the label that is told from `against`, or from all others; raises `LnetError`.
+    """Return the label to be told from `against`, or from all others; raises `LnetError`.
 
-    Of two labels, unless it is named, it is the one that is not `distractor`; else the one with fewer images, of equals
-    the first by name.
+    Unless named, it is, of two labels, the one that is not `distractor`; else the one with fewer images, or on a tie the
+    first by name.
     """
     assert images.classes is not None, "images without labels are refused before"
     assert images.labels is not None

@@ -1,4 +1,4 @@
-"""Whether neighbours in a sheet resemble each other, more than neurons that stand anywhere."""
+"""Similarity of neighbours in a sheet, compared with random pairs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Resemblance:
 
 
 def resemblance(weights: Array | None, tuned: Array, seed: int) -> Resemblance | None:
-    """Compare weights `[row, column, ..., map]`, or where there are none tuning `[orientation, period, row, column, map]`.
+    """Compare weights `[row, column, ..., map]`, or without weights, tuning `[orientation, period, row, column, map]`.
 
     None where no position has a neighbour.
     """
@@ -45,8 +45,8 @@ def resemblance(weights: Array | None, tuned: Array, seed: int) -> Resemblance |
 def neighbour_similarity(vectors: Array, seed: int = 0) -> tuple[float, float]:
     """Return the mean cosine of vectors `[row, column, feature, map]` at neighbouring positions, and at random ones.
 
-    Neighbours stand side by side or one above the other; a pair is of one map. Vectors that are zero have no direction
-    and are left out; the mean over no pair is 0.
+    Neighbours are adjacent in a row or a column; both of a pair are of one map. Zero vectors have no direction and are left
+    out; the mean over no pairs is 0.
     """
     length = np.linalg.norm(vectors, axis=2, keepdims=True)
     units = np.where(length > 0, vectors / np.where(length > 0, length, 1), np.nan)
@@ -55,7 +55,7 @@ def neighbour_similarity(vectors: Array, seed: int = 0) -> tuple[float, float]:
     flat = units.reshape(-1, *units.shape[2:])
     rng = np.random.default_rng(seed)
     one = rng.integers(len(flat), size=PAIRS)
-    other = (one + rng.integers(1, len(flat), size=PAIRS)) % len(flat)  # never the same
+    other = (one + rng.integers(1, len(flat), size=PAIRS)) % len(flat)  # never `one` itself
     maps = rng.integers(flat.shape[-1], size=PAIRS)
     return _mean(neighbours), _mean((flat[one, :, maps] * flat[other, :, maps]).sum(1))
 

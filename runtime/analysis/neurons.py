@@ -1,4 +1,4 @@
-"""Chosen neurons: their responses to images, without what they do not need, and what they see of an image."""
+"""Single neurons: their responses, computed from the layers they depend on, and their receptive fields."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def responses(
 
 
 def values_of(network: Network, path: str, images: Array) -> Array:
-    """Return the values `[image, row, column, map]` of one layer, without those that it does not need.
+    """Return the values `[image, row, column, map]` of one layer, computing only the layers it depends on.
 
     Raises `LnetError` for those that are not finite.
     """

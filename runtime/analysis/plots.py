@@ -1,4 +1,4 @@
-"""Figures as files and as parts of a page."""
+"""matplotlib figures as PNG files and as SVG in a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lnet.compiler.files import readable
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib shows as it is, dollars and names that are no UTF-8 too."""
+    """Return a text that matplotlib shows literally, including dollars and names that are not UTF-8."""
     return readable(text).replace("$", r"\$")
 
 
@@ -23,9 +23,9 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure, salt: str) -> str:
-    """Return a figure as SVG, the same text for the same figure; `salt` keeps the names in it apart on one page.
+    """Return a figure as SVG, the same text for the same figure; `salt` makes its ids unique on a page.
 
-    It has no ground, and what matplotlib draws black has the page's colour of text, in dark mode too.
+    The background is transparent, and black takes the page's text colour, in dark mode too.
     """
     text = StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif"}):

@@ -1,4 +1,4 @@
-"""What decoders make of images, beside what they should make."""
+"""Reconstructions of decoders, beside their targets."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Reconstruction:
 
     @property
     def error(self) -> float:
-        """Squared error over that of the images' mean: 0 is perfect, 1 as good as the mean."""
+        """Squared error relative to that of the images' mean: 0 is perfect, 1 as good as the mean."""
         spread = float(((self.target - self.target.mean(0)) ** 2).sum())
         return float(((self.value - self.target) ** 2).sum()) / spread if spread else float("inf")
 
 
 def reconstructions(network: Network, images: Array) -> list[Reconstruction]:
-    """Return what every decoder that an objective compares with a layer makes of images."""
+    """Return the reconstructions of images by every decoder that an objective compares with a layer."""
     graph = network.graph
     compared = list(_compared(graph))
     if not compared:

@@ -1,4 +1,4 @@
-"""A layer as a sheet: what its neurons prefer where they stand, and whether neighbours prefer the same."""
+"""A layer as a sheet: preferences of its neurons by position, and similarity of neighbours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KIND = "sheet"
 
 @dataclass(frozen=True)
 class ClassPreference:
-    """What each neuron `[row, column, map]` prefers among the classes of a set.
+    """The preference of each neuron `[row, column, map]` among the classes of a set.
 
     `means` `[row, column, map, class]` are mean responses; `preferred` is the number of the class with the highest, and
     `strength` how far it lies above the mean of all images, in their standard deviations.
@@ -52,7 +52,7 @@ class ClassPreference:
 
 @dataclass(frozen=True)
 class SheetView:
-    """A layer's preferences by position; `by` says what of, `record` where they are kept."""
+    """A layer's preferences by position; `by` is the stimulus, `record` the record in the run."""
 
     layer: str
     by: str
@@ -74,7 +74,7 @@ class SheetView:
 
 
 def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -> SheetView:
-    """Return what the neurons of a layer prefer at their positions, and keep it in the run: arrays and pictures.
+    """Return the preferences of a layer's neurons by position, and keep them in the run as arrays and pictures.
 
     The orientation of the first local layer's filters, of other layers that of the gratings they answer to; the class, if
     `data` names a labelled set; and how much neighbours resemble each other beside pairs drawn with `seed`. Raises
@@ -120,7 +120,7 @@ def _is_first(network: Network, path: str) -> bool:
 def class_preference(
     network: Network, path: str, batches: Iterable[Batch], classes: tuple[str, ...]
 ) -> ClassPreference:
-    """Return what the neurons of a layer prefer among labelled images, in one pass over them."""
+    """Return the class preferences of a layer's neurons, in one pass over labelled images."""
     sheet = network.graph.layer(path).sheet
     shape = (sheet.height, sheet.width, sheet.maps)
     sums, squares = np.zeros((*shape, len(classes))), np.zeros(shape)
@@ -135,7 +135,7 @@ def class_preference(
     means = sums / np.maximum(counts, 1)
     overall = sums.sum(-1) / counts.sum()
     deviation = np.sqrt(np.maximum(squares / counts.sum() - overall**2, 0))
-    seen = np.where(counts > 0, means, -np.inf)  # a class of which no image can be decoded is nobody's
+    seen = np.where(counts > 0, means, -np.inf)  # no neuron prefers a class without decodable images
     above = seen.max(-1) - overall
     strength = np.where(deviation > 0, above / np.where(deviation > 0, deviation, 1), 0)
     return ClassPreference(classes, means, seen.argmax(-1), strength)

@@ -1,4 +1,4 @@
-"""Preferences as coloured sheets, one for each map: the colour says what, its fullness how much; a key says both."""
+"""Preferences as coloured sheets, one for each map: hue shows the preference, saturation its strength; with a key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def class_figure(
 
 
 def _full(weight: Array) -> float:
-    """Return from which weight on colours are full: the 95th percentile."""
+    """Return the weight at which colours reach full saturation: the 95th percentile."""
     return float(np.quantile(weight, 0.95)) or 1.0
 
 

@@ -1,16 +1,16 @@
 """The optimal stimulus of a neuron: `argmax f(x)` over all images with `||x|| = c`, or over likely ones alone.
 
-Projected gradient ascent, on the sphere: the gradient's part along the sphere, g, says where to go, and the great circle
-through x and g is searched for a step that gains enough (Armijo's rule):
+Projected gradient ascent on the sphere: g is the tangential part of the gradient, and a line search along the great
+circle through x and g takes a step that gains enough (Armijo's rule):
 
         x(a) = cos(a) x + sin(a) c g / |g|              a, the angle of the step, is doubled after a gain
                                                         and halved where there is none
 
-Starts are grey noise with the spectrum of photographs (an amplitude of 1 / frequency) in what the neuron sees, and zero
-elsewhere: what a neuron does not care about stays as it was, so it had better be neither coloured nor fine.
+Starts are grey noise with the spectrum of photographs (an amplitude of 1 / frequency) in the receptive field, and zero
+elsewhere: components without effect on the neuron stay as they were, so they should be neither coloured nor fine.
 
-In a network that evens out contrast a neuron's response hardly depends on the norm, and what excites it most is often noise
-that no photograph resembles. So the same ascent also goes over the images `x(z) = mean + sum(z[i] axes[i])` of principal
+In a network that normalises contrast a neuron's response hardly depends on the norm, and its optimal stimulus is often
+noise unlike any photograph. So the same ascent also goes over the images `x(z) = mean + sum(z[i] axes[i])` of principal
 components: on the sphere `||z|| = sqrt(components)`, where all images are equally likely if such components are normal.
 A pool does not tell a pattern from its negative, so there are many best images, in which dark and light change places here
 and there. One that is like real images is found from where real ones are: from the mean of those that it likes best.
@@ -42,7 +42,7 @@ SUFFICIENT = 1e-4
 
 @dataclass(frozen=True)
 class Stimulus:
-    """What excites a neuron most among the images that were searched.
+    """The stimulus that excites a neuron most, among the images searched.
 
     `image` `[row, column, channel]` of length `norm`; `reached` is the response that each start came to, the best of them
     `response`.
@@ -65,7 +65,7 @@ def optimal_stimulus(
 
     `neuron` is written `"V3.norm[row, column, map]"`; `norm` is the length of all pixels as one vector, by default that
     of an image whose values have a mean square of 1. From `starts` images drawn with `seed`, at most `steps` steps
-    each. Raises `LnetError` for a neuron or a number that cannot be. (Le et al. 2012, section 4.4.)
+    each. Raises `LnetError` for an invalid neuron or number. (Le et al. 2012, section 4.4.)
     """
     (found,) = find_neurons(network.graph, [neuron])
     length = sqrt(network.graph.input.sheet.values) if norm is None else float(norm)
@@ -78,7 +78,7 @@ def optimal_stimulus(
 def likely_stimulus(
     network: Network, neuron: str, components: Components, start: Array, steps: int = 500
 ) -> Stimulus:
-    """Return what excites a neuron most among images that are as likely as photographs.
+    """Return the stimulus that excites a neuron most among images as likely as photographs.
 
     These are the mean of `components` and their axes in any proportion `z` with `||z|| = sqrt(len(components))`, the length
     of normal numbers. From the one that is most like the image `start`, in at most `steps` steps. Raises `LnetError` for a
@@ -95,7 +95,7 @@ def likely_stimulus(
 def _best(
     network: Network, neuron: Neuron, first: Array, length: float, steps: int, components: Components | None
 ) -> Stimulus:
-    """Return the best image that the ascent comes to, from points of the sphere of a length."""
+    """Return the best image reached by the ascent from starting points on the sphere."""
     frame = None if components is None else (jnp.asarray(components.mean), jnp.asarray(components.axes))
     images, values = _climb(
         network.graph, neuron, network.params.arrays, jnp.asarray(first), length, steps, frame
@@ -107,7 +107,7 @@ def _best(
 
 
 def noise(graph: Graph, neuron: Neuron, count: int, seed: int) -> Array:
-    """Return images `[count, row, column, channel]` of grey `1 / frequency` noise in what a neuron sees."""
+    """Return images `[count, row, column, channel]` of grey `1 / frequency` noise in a neuron's receptive field."""
     sheet, seen = graph.input.sheet, seen_by(graph, neuron)
     white = np.random.default_rng(seed).standard_normal((count, sheet.height, sheet.width))
     down, right = np.fft.fftfreq(sheet.height)[:, None], np.fft.fftfreq(sheet.width)[None, :]
@@ -119,7 +119,7 @@ def noise(graph: Graph, neuron: Neuron, count: int, seed: int) -> Array:
 
 
 class _Climb(NamedTuple):
-    """Where each start has come to."""
+    """The state of the ascent from each start."""
 
     taken: jax.Array
     x: jax.Array
@@ -138,7 +138,7 @@ def _climb(
     steps: jax.Array,
     frame: tuple[jax.Array, jax.Array] | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the images that all starts come to, side by side, and the responses to them.
+    """Return the images reached from all starts, as one array, and the responses to them.
 
     Points of the sphere are images, or, with a mean and axes as `frame`, their coordinates.
     """
@@ -184,16 +184,16 @@ def _length(x: jax.Array) -> jax.Array:
 
 
 def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Return the scalar products of points, whatever their shape, in arrays that go with them."""
+    """Return the scalar products of points, in an array that broadcasts with them."""
     return (x * y).sum(range(1, x.ndim), keepdims=True)
 
 
 def _onto(x: jax.Array, norm: jax.Array) -> jax.Array:
-    """Scale points to a norm; what is zero stays zero."""
+    """Scale points to a norm; zero stays zero."""
     length = _length(x)
     return x * (norm / jnp.where(length > 0, length, 1))
 
 
 def _along(gradient: jax.Array, x: jax.Array, norm: jax.Array) -> jax.Array:
-    """Return the part of a gradient along the sphere at x."""
+    """Return the part of a gradient tangential to the sphere at x."""
     return gradient - x * (_dot(gradient, x) / norm**2)

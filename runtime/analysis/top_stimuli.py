@@ -1,4 +1,4 @@
-"""The images that neurons like best among many, in one pass that holds no more of them than it returns."""
+"""Top stimuli: the images with the strongest responses, found in one pass that holds only those it returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Liked:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The best images of every neuron, best first, of how many, and the mean norm of all."""
+    """The top images of every neuron, best first, the number of images seen, and their mean norm."""
 
     top: dict[Neuron, tuple[Liked, ...]]
     images: int

@@ -1,4 +1,4 @@
-"""Which neurons of a trained network tell a label that it never saw, beside what simpler things do."""
+"""The probe: how well single neurons of a trained network detect a label it never saw, compared with baselines."""
 
 from .probe import probe
 from .result import Choice, Finding, Histogram, Probe, Row, free_name, read_probes, save_probe

@@ -1,4 +1,4 @@
-"""What a trained network must beat: guesses, pixel statistics, templates, and the same network untrained."""
+"""Baselines: guesses, pixel statistics, templates, and the same network untrained."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RAW, NORMAL, CENTROIDS = "linear filter, raw pixels", "linear filter, normalised
 
 
 def plain_rows(trial: Trial, sheet: Sheet) -> Iterator[Row]:
-    """Yield guess, brightness and contrast: what needs no network."""
+    """Yield the baselines without a network: guess, brightness and contrast."""
     for row in trial.rows(Plain(sheet)).values():
         yield _either(row) if row.name == "guess" else row
 
@@ -122,7 +122,7 @@ def template_rows(
 ) -> Iterator[Row]:
     """Yield the best of `count` training patches, and of as many centroids of them.
 
-    Where there are no images to take patches from, rows say why; raises `LnetError` if it is `data` that is wrong.
+    Without images to take patches from, the rows' notes say why; raises `LnetError` if `data` is wrong.
     """
     graph = run.plan.graph
     try:
@@ -158,13 +158,13 @@ def _templates(
 
 
 def first_read(graph: Graph) -> str:
-    """Return the layer that the first weights read: the input, or what normalises it."""
+    """Return the layer that the first weights read: the input, or a normalisation of it."""
     first = next((layer for layer in graph.layers if layer.parameters), None)
     return graph.input.path if first is None else graph.layer(first.reads[0]).path
 
 
 def _seen_through(view: Subject, images: Images, batch: int) -> NDArray[np.float32]:
-    """Return images as vectors `[image, value]` of what a view makes of them."""
+    """Return a view's responses to images, as vectors `[image, value]`."""
     parts = [images[first : first + batch] for first in range(0, len(images), batch)]
     return np.concatenate([np.asarray(_only(view.respond(part))).T for part in parts])
 
@@ -175,7 +175,7 @@ def _only(responses: Responses) -> jax.Array:
 
 
 def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) -> NDArray[np.float32]:
-    """Return k-means centroids of vectors that come in batches (Lloyd's algorithm); raises ImportError."""
+    """Return k-means centroids of batches of vectors (Lloyd's algorithm); raises ImportError."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 

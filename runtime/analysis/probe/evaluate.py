@@ -26,14 +26,14 @@ SHARE = 8
 
 
 class Gallery:
-    """The images of a set by their numbers in it; what is decoded is kept as long as there is room."""
+    """The images of a set by number; decoded ones are cached as long as there is room."""
 
     def __init__(self, images: LabelledSet) -> None:
         self.images = images
         self._datasets: dict[Sheet, Dataset] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What travels to another process is which images, not their pixels."""
+        """Serialize the list of images, not their pixels."""
         return Gallery, (self.images,)
 
     def dataset(self, sheet: Sheet) -> Dataset:
@@ -57,7 +57,7 @@ class Pictures:
     dataset: Dataset
 
     def batch(self, first: int, count: int) -> tuple[Places, Images]:
-        """Return the numbers `first` to `first + count`, as far as there are so many, and their images."""
+        """Return the numbers `first` to `first + count`, or to the last one, and their images."""
         numbers = np.arange(first, min(first + count, self.images.count))
         return numbers, self.dataset.at(self.images.places[numbers].tolist()).images
 
@@ -84,7 +84,7 @@ def evaluate_share(
 
 
 def filled(images: Images, count: int) -> Images:
-    """Return images with blank ones behind them, so that kernels are compiled for one size of batch."""
+    """Return images padded with blank ones to `count`, so that kernels are compiled for one batch size."""
     return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0), (0, 0)))
 
 

@@ -1,8 +1,8 @@
-"""A labelled set: images with and without what is sought, and the source of each.
+"""A labelled set: positive and negative images, and the source of each.
 
 Labels are the names of folders, in a folder or in an archive, or the array `labels` of a `.npz`. Images of one source
-(a person, a photo, a video) are not independent, so halves and resamples are made of sources. What an image's source
-is, its name says, or a table, or both, one after the other:
+(a person, a photo, a video) are not independent, so halves and resamples are made of sources. An image's source follows
+from its name, from a table, or from both, one after the other:
 
     name  face/000001.jpg  --FILE.csv:source-->  lfw/Steve_Nash_0003@14,2,94m  --'[^@]*'-->  lfw/Steve_Nash_0003
 """
@@ -110,7 +110,7 @@ def _labelled(path: str, base: Path) -> Dataset:
     try:
         images = _opened(path, base, any_sheet, None)
         return images if images.classes is not None else _opened(path, base, any_sheet, "folder")
-    except LnetError as error:  # its hints are about the language
+    except LnetError as error:  # its hints concern the language
         raise error_of([replace(found, hints=()) for found in error.diagnostics]) from error
 
 
@@ -138,7 +138,7 @@ def _applied(step: str, names: list[str], images: Path) -> list[str]:
 
 
 def _looked_up(table: Path, column: str, names: list[str], images: Path) -> list[str]:
-    """Return what a table says of names: its column `name` has them, or `file` where there is no such column.
+    """Look up names in a table, by its column `name`, or `file` if there is none.
 
     They are whole names or file names. Of a table of several sets the rows count whose `file` is this one.
     """

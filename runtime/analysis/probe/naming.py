@@ -1,4 +1,4 @@
-"""How often a network that learned labels names the class of an image: its likeliest one, or one of its five likeliest."""
+"""Top-1 and top-5 accuracy of a network that learned labels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Hits:
 
 
 def namings(trial: Trial, run: Run, weights: Weights, name: str = "trained") -> Iterator[Naming]:
-    """Yield what each objective with labels learned of them; nothing if the images show none of the run's classes."""
+    """Yield the accuracies of each objective with labels; nothing if no image is of one of the run's classes."""
     learned = [objective for objective in run.plan.graph.objectives if objective.term.needs_labels]
     if not learned:
         return

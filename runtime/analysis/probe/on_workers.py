@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Workers(Protocol):
-    """What is used here of a Dask cluster: methods of `distributed.Client`."""
+    """The methods of `distributed.Client` used here."""
 
     def scatter(self, data: Any, *, broadcast: bool, hash: bool) -> Any: ...
 
@@ -29,8 +29,8 @@ class Workers(Protocol):
 class ClusterEvaluator:
     """Evaluates on all workers, `batch` images at a time; they see the run and the images under the same paths.
 
-    At most two shares for each worker are under way, so that results do not pile up; they are merged in the order of the
-    images. Another worker evaluates what one that dies has not finished.
+    At most two shares per worker are under way, so that results do not pile up; they are merged in the order of the images.
+    The unfinished shares of a dead worker are evaluated by another one.
     """
 
     gallery: Gallery

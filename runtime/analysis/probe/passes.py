@@ -1,4 +1,4 @@
-"""The neuron test, streaming: what is held grows with neurons and with images, never with their product.
+"""The neuron test, streaming: memory grows with neurons and with images, never with their product.
 
 A neuron's response r is held against 20 thresholds, equally spaced strictly between the smallest and the largest
 response in the images that it is chosen on:
@@ -7,16 +7,16 @@ response in the images that it is chosen on:
      |----+----+----+----+----+----+-- ... --+----+----+----+----+----|      t_k = low + k (high - low) / 21
          t_1  t_2  t_3                                     t_19  t_20         k = 1 .. 20, in float32
 
-Its accuracy is the best of 20: the share of images where `r > t_k` says what the label says; that of its negation,
-where `not r > t_k` does. The neuron with the best accuracy is chosen, of equals the first in the order row, column,
-map, with its lowest best threshold. Three passes over the images:
+Its accuracy is the best of 20: the share of images where `r > t_k` agrees with the label; for its negation, where
+`not r > t_k` agrees. The neuron with the best accuracy is chosen, on a tie the first in the order row, column, map, with
+its lowest best threshold. Three passes over the images:
 
     1  low and high of every neuron                             [selection, neuron]
     2  at each threshold, positives and negatives above it      [selection, threshold, label, neuron]
     3  all responses of the few neurons that were chosen        [neuron, image]
 
 Selections are sets of images to choose on: all of them, as the original did, and one half, for the honest figure.
-Minima, maxima and counts are the same in whatever parts and order images come.
+Minima, maxima and counts do not depend on the order or the batches of images.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Chosen:
 
 
 def _columns(masks: Array, numbers: Places, width: int) -> Array:
-    """Return the masks `[..., column]` of a batch; columns that only fill it up belong to nothing."""
+    """Return the masks `[..., column]` of a batch, False in padded columns."""
     columns = np.zeros((*masks.shape[:-1], width), masks.dtype)
     columns[..., : len(numbers)] = masks[..., numbers]
     return columns
@@ -121,7 +121,7 @@ def _host(arrays: tuple[jax.Array, jax.Array]) -> tuple[Array, Array]:
 
 @jax.jit
 def _range(responses: jax.Array, members: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Not-a-number wins, so that it is not overlooked."""
+    """NaN propagates, so that it is not overlooked."""
     low = [jnp.where(m, responses, jnp.inf).min(1) for m in members]
     high = [jnp.where(m, responses, -jnp.inf).max(1) for m in members]
     return jnp.stack(low), jnp.stack(high)

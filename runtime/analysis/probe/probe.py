@@ -96,7 +96,7 @@ def _opened(run: Run | Place) -> Run:
 
 
 def _weights(run: Run, step: int | None = None) -> Weights:
-    """Return the weights of a checkpoint that is whole; a run that is still trained must not change them later."""
+    """Return the weights of a whole checkpoint, pinned to its step: a run still in training must not change them later."""
     return Weights(run.directory, run.checkpoint(step).step)
 
 
@@ -104,13 +104,13 @@ def _trial(run: Run, images: LabelledSet, seed: int, client: Workers | None) -> 
     graph = run.plan.graph
     gallery = Gallery(images).decodable(graph.input.sheet)
     half = _half(gallery.images, seed)
-    batch = min(graph.training.batch, len(half))  # what it was trained with fits in memory
+    batch = min(graph.training.batch, len(half))  # the training batch fits in memory
     evaluator = LocalEvaluator(gallery, batch) if client is None else ClusterEvaluator(gallery, batch, client)
     return Trial(evaluator, half, seed)
 
 
 def _half(images: LabelledSet, seed: int) -> Mask:
-    """Return which images neurons are chosen on for the honest figures."""
+    """Return the mask of the images on which neurons are chosen for the held-out figures."""
     half = first_half(images.sources, images.positive, seed)
     kinds = {f"with '{images.label}'": images.positive, f"without '{images.label}'": ~images.positive}
     for name, kind in kinds.items():

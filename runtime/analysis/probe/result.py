@@ -1,4 +1,4 @@
-"""What a probe found: a row for everything that was tested in the same way, and where it is kept."""
+"""The result of a probe: a row for each tested layer or baseline, and its file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CODEC = Codec(tolerant=True)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A neuron and a threshold, chosen for their accuracy: `chosen` where they were, `figures` where they are reported.
+    """A neuron and a threshold: `chosen` is their accuracy on the images of the choice, `figures` are those reported.
 
     `low` and `high` are the ends of 95 % intervals. A mean over several networks has none, and no neuron either.
     """
@@ -58,7 +58,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Some neurons, or what stands in for them, and the best of them.
+    """A group of neurons, or a baseline's units, and the best of them.
 
     layer          of a network, else empty
     above          with the decision "response > threshold"
@@ -67,7 +67,7 @@ class Row:
     responses      of the neuron that is best above
     scrambled      its mean response to positives with scrambled phases: 1 is that to positives, 0 that to negatives
     sparseness     neurons by lifetime sparseness, in SPARSENESS_BINS bins from 0 to 1; silent ones are not counted
-    note           why there is nothing, or what else should be known
+    note           why there are no figures, or another remark
     untrained      whether it is the mean, or the best, of several networks with random weights
     """
 
@@ -102,7 +102,7 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Which neurons of a run tell a label from others, and what simpler things do; how well it names learned labels."""
+    """How well a run's neurons tell a label from others, with baselines; and how well the run names learned labels."""
 
     network: str
     run: str
@@ -136,9 +136,9 @@ def save_probe(run: Run, probe: Probe, name: str) -> Path:
 
 
 def free_name(run: Run, probe: Probe) -> str:
-    """Return a name to keep a result by: that of its set, numbered where another set or other labels have it.
+    """Return a name for a result: its set's, numbered if a result of another set or other labels has it.
 
-    What is damaged, and what was found before of the same set and labels, is to be replaced.
+    A damaged result, or one of the same set and labels, is replaced.
     """
     stem = quote(os.fsencode(Path(probe.images).stem), safe=" ") or "images"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
@@ -160,17 +160,17 @@ def _file(run: Run, name: str) -> Path:
 
 
 def read_probes(run: Run) -> dict[str, Probe]:
-    """Return what was kept, by name; raises `LnetError` for what cannot be read."""
+    """Return all results by name; raises `LnetError` for one that cannot be read."""
     return {path.stem: read_probe(path) for path in probe_files(run)}
 
 
 def probe_files(run: Run) -> list[Path]:
-    """Return where results are kept, in the order of their names."""
+    """Return the paths of all results, sorted by name."""
     return listed(run.directory / "probes", "*.json")
 
 
 def read_probe(path: Path) -> Probe:
-    """Return a result that was kept; raises `LnetError` if it cannot be read."""
+    """Read a result; raises `LnetError` if it cannot be read."""
     try:
         return CODEC.decode(Probe, _in_format(json.loads(path.read_text(encoding="utf-8"))), "probe")
     except (FileNotFoundError, ValueError, Malformed) as error:

@@ -1,4 +1,4 @@
-"""How well responses tell positives from negatives, and how sure that is: plain statistics, each image with a weight.
+"""Statistics of how well responses separate positives from negatives, with bootstrap intervals; images have weights.
 
 Weights make the bootstrap cheap: a source that is drawn twice counts twice, so that one sorted list of responses
 serves all resamples.
@@ -21,7 +21,7 @@ CHUNK = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is said about the responses of one neuron; None where it does not exist, as with one class only.
+    """Statistics of one neuron's responses; None if undefined, as with one class only.
 
     accuracy, balanced   of "response > threshold"; balanced: the mean of the two classes' accuracies
     roc_area             the chance that a positive's response is above a negative's, ties counted half
@@ -38,7 +38,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one neuron says of images: responses `[n]`, which are held to be positives, and which are."""
+    """One neuron's verdict on images: responses `[n]`, predicted positives, and true positives."""
 
     responses: Floats
     predicted: Mask
@@ -68,7 +68,7 @@ def interval(verdict: Verdict, sources: NDArray[np.int64], seed: int) -> tuple[F
 
 
 def _quantile(values: Floats, q: float) -> float | None:
-    """Resamples without one of the classes have no figure, and do not count."""
+    """Return a quantile over resamples, without those that lack one of the classes."""
     known = values[np.isfinite(values)]
     return float(np.quantile(known, q)) if len(known) else None
 
@@ -90,7 +90,7 @@ def _table(verdict: Verdict, weights: Floats) -> Floats:
 
 
 def _ranked(responses: Floats, positives: Floats, negatives: Floats) -> tuple[Floats, Floats]:
-    """Return ROC area and average precision `[k]`: responses that are equal stand at one place of the ranking."""
+    """Return ROC area and average precision `[k]`; equal responses share one rank."""
     order = np.argsort(-responses, kind="stable")
     ranked = responses[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
@@ -118,9 +118,9 @@ def _moments(responses: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 
 def first_half(sources: NDArray[np.int64], positive: Mask, seed: int) -> Mask:
-    """Return which images are in the first half: about half of the sources, a source with all of its images.
+    """Return the mask of the first half: about half of the sources, each with all of its images.
 
-    Sources with a positive and sources without are halved apart, so that both halves have both.
+    Sources with a positive and those without are halved separately, so that both halves have both.
     """
     numbers, source = np.unique(sources, return_inverse=True)
     has_positive = np.zeros(len(numbers), bool)

@@ -1,7 +1,7 @@
-"""How choosy neurons are: what the best one makes of positives without their form, and how seldom all of them answer.
+"""Specificity: the best neuron's response to phase-scrambled positives, and the lifetime sparseness of all neurons.
 
-Scrambled phases leave an image its spectrum, so its mean and contrast, and take its form. A lifetime sparseness near 1
-is that of a neuron that answers few images strongly, near 0 of one that answers all alike.
+Scrambling phases keeps an image's spectrum, and so its mean and contrast, and destroys its form. Lifetime sparseness is
+near 1 for a neuron that responds strongly to few images, near 0 for one that responds to all alike.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def with_specificity(trial: Trial, neurons: Neurons, rows: Mapping[str, Row]) ->
 
 
 def scaled(responses: Array, others: Array, positive: Mask) -> float | None:
-    """Return the mean of responses on a scale where that of positives is 1, and that of negatives 0."""
+    """Return the mean response, normalised to 1 for the mean positive and 0 for the mean negative."""
     one, zero = others[positive].mean(), others[~positive].mean()
     return float((responses.mean() - zero) / (one - zero)) if one != zero else None
 
@@ -77,7 +77,7 @@ def _sums(responses: Array) -> tuple[Array, Array]:
 def lifetime_sparseness(magnitudes: Array, squares: Array, images: int) -> Array:
     """Return `(1 - mean(|r|)^2 / mean(r^2)) / (1 - 1/n)` of neurons, by their sums over n images.
 
-    Vinje & Gallant 2000, of the response's magnitude, since responses have signs; not-a-number for a silent neuron.
+    Vinje & Gallant 2000, of the response's magnitude, since responses have signs; NaN for a silent neuron.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         evenness = (magnitudes / images) ** 2 / (squares / images)
@@ -106,12 +106,12 @@ class Scrambled:
 def scrambled(images: Images, seed: int) -> Images:
     """Return images with the phases of white noise added to theirs, the same for all channels of an image.
 
-    The noise follows from the seed and the image itself, so that it is the same in a batch of any size.
+    The noise depends on the seed and the image alone, so that it is the same in a batch of any size.
     """
     noise = np.stack([_noise(image, seed) for image in images])
     phase = np.fft.fft2(noise, axes=(1, 2))
     phase /= np.abs(phase)
-    phase[:, 0, 0] = 1  # the mean stays
+    phase[:, 0, 0] = 1  # keeps the mean
     return np.fft.ifft2(np.fft.fft2(images, axes=(1, 2)) * phase, axes=(1, 2)).real.astype(np.float32)
 
 

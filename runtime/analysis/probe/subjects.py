@@ -1,4 +1,4 @@
-"""What can be probed: anything that answers an image with a response of each of its units.
+"""Subjects of a probe: anything that gives a response of each of its units to an image.
 
 A network's units are its neurons; a cosine with a template is a unit, and so is an image's mean (baselines.py): every
 row of the table goes through the same passes.
@@ -32,29 +32,29 @@ Responses = Mapping[str, jax.Array]
 
 
 class Subject(Protocol):
-    """What answers images, in groups of units."""
+    """A subject: responses to images, in groups of units."""
 
     @property
     def sheet(self) -> Sheet:
-        """The extents of the images that it takes."""
+        """The extents of its input images."""
 
     def respond(self, images: Images) -> Responses:
         """Return the response of every unit."""
 
     def name(self, group: str, unit: int) -> str:
-        """Return what people call a unit."""
+        """Return the displayed name of a unit."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a network has: those of a run at a step, or initial ones from a seed."""
+    """The weights of a network: a run's at a step, or initial ones from a seed."""
 
     directory: Path
     step: int
     seed: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What travels to another process is where the run is; it must see it there."""
+        """Serialize the run's path; the other process must see it."""
         return Weights, (self.directory.resolve(), self.step, self.seed)
 
     @cached_property
@@ -92,7 +92,7 @@ class Neurons:
         return f"{group}[{row}, {column}, {map_}]"
 
     def unit(self, name: str) -> int:
-        """Return the number of a unit by what people call it."""
+        """Return the number of a unit by its displayed name."""
         layer, *place = parse_neuron(self.graph, name)
         sheet = self.graph.layer(layer).sheet
         return int(np.ravel_multi_index(place, (sheet.height, sheet.width, sheet.maps)))
@@ -105,7 +105,7 @@ def _layer_responses(graph: Graph, layers: tuple[str, ...], params: Any, images:
 
 
 def normalization(graph: Graph) -> str:
-    """Return how a network's images were normalised; `image`, the default, for one that was trained on an array."""
+    """Return the normalisation of a network's images; the default `image` for one trained on an array."""
     data = graph.training.data
     return "image" if data is None else data.normalize
 

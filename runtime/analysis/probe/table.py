@@ -1,4 +1,4 @@
-"""A probe as a table for people."""
+"""A probe as a text table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def probe_text(probe: Probe, width: int = WIDE) -> str:
-    """Return the table, which folds where there are fewer columns of text, and what its columns are."""
+    """Return the table, folded to `width` columns, and a key to its columns."""
     rows = tuple(cells(row) + ("",) * (len(COLUMNS) + 1 - len(cells(row))) for row in probe.rows)
     table = TextTable(("row",), COLUMNS, rows, left=("best",))
     return printed((*heading(probe), "", table, *LEGEND), width)
@@ -37,7 +37,7 @@ LEGEND = (
 
 
 def heading(probe: Probe) -> tuple[str, ...]:
-    """Return what was probed with what."""
+    """Return the heading: the run and the labelled set."""
     skipped = f"; {probe.skipped:,} cannot be decoded" if probe.skipped else ""
     return (
         f"network {probe.network} after step {probe.step:,}, from {probe.run}",

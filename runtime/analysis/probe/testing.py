@@ -1,4 +1,4 @@
-"""The neuron test of one subject: three passes, and the figures of what they chose."""
+"""The neuron test of one subject: three passes, and the statistics of the chosen units."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESPONSE_BINS = 40
 
 @dataclass(frozen=True)
 class Trial:
-    """What shows a set to subjects, and the half of it that honest figures are chosen on."""
+    """An evaluator over a labelled set, and the half on which units are chosen for the held-out figures."""
 
     evaluator: Evaluator
     half: Mask
@@ -76,7 +76,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Table:
-    """Accuracies and thresholds `[selection, threshold, unit]`, and the units that are best in some way."""
+    """Accuracies and thresholds `[selection, threshold, unit]`, and the best units."""
 
     accuracies: Array
     thresholds: Array
@@ -91,13 +91,13 @@ class Table:
 
     @property
     def chosen(self) -> Array:
-        """The units that responses are needed of."""
+        """The units whose responses are needed."""
         return np.unique([self.best(s, negated)[0] for s in (EVERYTHING, HALF) for negated in (False, True)])
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Holds the responses of the chosen units of one group against the labels."""
+    """Compares the responses of a group's chosen units with the labels."""
 
     trial: Trial
     table: Table
