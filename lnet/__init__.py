@@ -107,10 +107,10 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a name that there is not is found by type checkers too
+if not TYPE_CHECKING:  # hidden from type checkers, so that they report unknown names
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is first asked for: checking a file must not wait for jax, nor a signal."""
+        """Import a public name on first use, so that neither checking a file nor handling a signal waits for JAX."""
         if name == "__version__":
             return import_module("importlib.metadata").version("lnetc")
         if name not in _PLACES:

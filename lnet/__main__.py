@@ -5,13 +5,13 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(
         signal.SIGINT, signal.SIG_DFL
-    )  # no traceback out of the imports: there is nothing yet to end in order
+    )  # no traceback from the imports: nothing needs an orderly stop yet
 
 from lnet.runtime.process.stopping import command
 
 
 def main() -> None:
-    """Run the command that the arguments name; signals end it in order from here on."""
+    """Run the command line, with an orderly stop on signals."""
     with command():
         from .cli import main as lnetc
 

@@ -1,4 +1,4 @@
-"""What a plug-in is written with: layers, objectives, update rules, sources of images and sections of the report.
+"""The interface of plug-ins: layers, objectives, update rules, image sources and report sections.
 
 docs/plugins.md shows how.
 """
@@ -79,7 +79,7 @@ Part = TypeVar("Part")
 
 
 def register(part: Part) -> Part:
-    """Enter a part of a plug-in where the built-in ones are, and return it.
+    """Register a part of a plug-in beside the built-in ones, and return it.
 
     A class that derives from `PerPosition`, `Neighbourhood`, `PerValue` or `Update` is entered under its `kind`, and becomes
     a frozen dataclass, if it is none yet, whose fields are its arguments; a `Source` of images is entered under its name, a
@@ -98,7 +98,7 @@ def register(part: Part) -> Part:
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs JAX when it is first asked for."""
+    """Import names that need JAX on first use."""
     if name not in _OF_THE_RUNTIME:
         raise AttributeError(f"module 'lnet.plugin' has no attribute '{name}'")
     return getattr(import_module(_OF_THE_RUNTIME[name]), name)

@@ -1,4 +1,4 @@
-"""Whether what plug-ins bring does what a kind must: the example of each is computed whole, and in tiles."""
+"""The check of plug-ins: the example of each kind is computed whole and in tiles, and the gradients are compared."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True)
 class Checked:
-    """What a plug-in has brought, and how far gradients in tiles are from those of the whole network; None: not a kind."""
+    """A part of a plug-in, and the relative difference of its gradients in tiles; None: not a kind."""
 
     brought: Brought
     difference: float | None
@@ -47,7 +47,7 @@ class Checked:
 
 
 def check_plugins() -> Iterator[Checked]:
-    """Check everything that plug-ins have brought, one by one; raises `LnetError` for what a kind does wrongly."""
+    """Check all parts of plug-ins, one by one; raises `LnetError` for a kind that fails."""
     for each in brought():
         if each.what not in PROGRAMS:
             yield Checked(each, None)
@@ -83,7 +83,7 @@ def _difference(kind: str, graph: Graph) -> float:
 def _apart(
     graph: Graph, params: Mapping[str, jax.Array], images: jax.Array, gradients: Mapping[str, jax.Array]
 ) -> Iterator[float]:
-    """Yield how far the gradients of each tile's parameters are from those of the whole network."""
+    """Yield the largest absolute difference of each tile's gradients from the whole network's, by parameter."""
     cut = partition(graph, TILES)
     shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
     found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, None)
@@ -94,7 +94,7 @@ def _apart(
 
 
 def _check_slots(kind: str, graph: Graph) -> None:
-    """Raise `LnetError` if a rule does not keep as many arrays of a parameter's shape as it says."""
+    """Raise `LnetError` if the number of a rule's state arrays differs from its `slots`."""
     update, shape = graph.training.update, (7, 5)
     state = update_rule(update, 1).init({"w": jnp.zeros(shape)})
     kept = sum(jnp.shape(leaf) == shape for leaf in jax.tree.leaves(state))

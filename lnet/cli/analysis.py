@@ -1,4 +1,4 @@
-"""Commands that look at a trained run: report, probe."""
+"""Commands that analyse a trained run: report, probe."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def probe(
 
 
 def _named(runs: tuple[str, ...]) -> dict[str, str]:
-    """Return runs by the names that they are given."""
+    """Return the runs by name."""
     named = {}
     for text in runs:
         name, equals, place = text.partition("=")

@@ -1,4 +1,4 @@
-"""A bar in a terminal for commands that look at a run: what they are at, and how far."""
+"""A progress bar for commands that analyse a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lnet.runtime.process.counted import watched
 
 @contextmanager
 def bar() -> Iterator[None]:
-    """Show how far the work inside is on the terminal of errors, if that is one; nothing of it stays."""
+    """Show the progress of the work inside on stderr if that is a terminal; the bar is erased at the end."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield

@@ -1,4 +1,4 @@
-"""A run on a cluster in a terminal: a table of its replicas, one of its shards, and a line of totals, kept up to date."""
+"""A live view of a run on a cluster: a table of replicas, one of shards, and a line of totals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STYLES = {"lapsed": "red", "warming up": "yellow", "starting": "yellow", "waitin
 
 
 class LiveTable:
-    """A reporter. Events come from one thread and the screen is drawn by another."""
+    """A reporter that receives events in one thread and draws the screen in another."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._view, self._lock = console, ClusterView(), threading.Lock()
@@ -49,7 +49,7 @@ class LiveTable:
 
 
 def drawn(view: ClusterView, now: float, width: int) -> Group:
-    """Draw what is seen at a moment; names of workers are folded to a width."""
+    """Draw the view at time `now`; names of workers are folded to `width` columns."""
     lines = (Text(line, overflow="fold") for line in totals(view, now, width))
     return Group(*lines, _replicas(view, now), *_tiles(view), _shards(view))
 
@@ -84,7 +84,7 @@ def _replica(index: int, replica: ReplicaView, now: float) -> tuple[str | Text, 
 
 
 def _tiles(view: ClusterView) -> Iterator[Text]:
-    """Draw who computes the tiles of each replica."""
+    """Draw the workers of each replica's tiles."""
     for index, replica in sorted(view.replicas.items()):
         names = " ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(replica.workers))
         yield Text(f"tiles of replica {index}: {names}", overflow="fold")
@@ -107,7 +107,7 @@ def _standby(shard: ShardView) -> Text:
 
 
 def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
-    """Return what holds for all replicas together, the losses cut to a width."""
+    """Return the totals of all replicas, the losses cut to `width` columns."""
     left = view.seconds_left(now)
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
     lost += f", {view.torn:,} torn" if view.torn else ""
@@ -122,7 +122,7 @@ def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
 
 
 def size(count: float) -> str:
-    """Return bytes in a unit that fits."""
+    """Return a number of bytes with a suitable unit."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"

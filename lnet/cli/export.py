@@ -1,4 +1,4 @@
-"""The command that gives a trained network to other programs: export."""
+"""The command that exports a trained network to other programs: export."""
 
 from __future__ import annotations
 

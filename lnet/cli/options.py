@@ -1,4 +1,4 @@
-"""Options that several commands share, and the file that a command means when none is named."""
+"""Options shared by several commands, and the default file of a command."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ force_option = click.option("--force", is_flag=True, help="Start even if there i
 
 
 class Minutes(click.ParamType):  # type: ignore[type-arg]
-    """A number of minutes, or none for as long as it takes."""
+    """A number of minutes; without one, no limit."""
 
     name = "minutes"
 
@@ -84,7 +84,7 @@ wire_option = click.option(
 
 
 def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what the plan is laid out for."""
+    """Add the options of the plan's layout."""
     options: list[Decorator] = [
         click.option(
             "--workers",
@@ -122,7 +122,7 @@ def overrides_from(settings: Sequence[str]) -> dict[str, str]:
 
 
 def the_only(pattern: str, what: str) -> Path:
-    """Return the only file of a kind in this folder; raises `LnetError` if there is none or more than one."""
+    """Return the only file that matches `pattern` in this folder; raises `LnetError` if there is none or more than one."""
     found = sorted(Path().glob(pattern))
     if len(found) == 1:
         return found[0]
@@ -134,13 +134,13 @@ def the_only(pattern: str, what: str) -> Path:
 
 
 def say_skipped(skipped: Mapping[str, str]) -> None:
-    """Name the corrupt images that a command passed over, with what is wrong with them."""
+    """Print the corrupt images that a command skipped, with the reasons."""
     for name, reason in skipped.items():
         click.echo(f"skipped the corrupt image '{name}': {reason}", err=True)
 
 
 def check_place(path: Path) -> None:
-    """Raise `LnetError` for a file that cannot be written where it is to go, before the work that fills it."""
+    """Raise `LnetError` if an output file cannot be written, before the work begins."""
     problem = None
     if path.is_dir():
         problem = "it is a folder"
@@ -153,7 +153,7 @@ def check_place(path: Path) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file, whole or not at all; raises `LnetError`."""
+    """Write a file atomically; raises `LnetError`."""
     try:
         write_aside(path, content)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands that draw what neurons do: draw, invariance."""
+"""Commands that draw the responses of neurons: draw, invariance."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def compiled(
     before: Graph | None = None,
     freeze: Sequence[str] = (),
 ) -> Plan:
-    """Compile a source, anew if it was a plan `before`, and print its warnings."""
+    """Compile a source, or recompile that of the plan `before`, and print warnings."""
     collector = Collector(source)
     plan = compile_source(source, overrides, collector, layout, before, freeze)
     if collector.warnings:
@@ -47,9 +47,9 @@ def compiled(
 
 
 def plan_of(path: Path | None, settings: Sequence[str], layout: Layout, freeze: Sequence[str] = ()) -> Plan:
-    """Return the plan that a command is about: of a `.lnet` file, of a plan, or of the only one in this folder.
+    """Return the plan of a command's FILE: a `.lnet` file, a plan, or the only one in this folder.
 
-    What the command is to `freeze` needs no objective.
+    Layers and stages in `freeze` need no objective.
     """
     if path is None:
         plans = sorted(Path().glob("*.plan"))
@@ -84,7 +84,7 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:
-    """Say so when the file that a plan was compiled from has changed since."""
+    """Warn if a plan's source file has changed since it was compiled."""
     source = plan.changed_source()
     if source is not None:
         note = f"the plan '{path}' is older than '{source}', which has changed since"

@@ -1,4 +1,4 @@
-"""The group of all commands, and what becomes of a user's mistake."""
+"""The group of all commands, and the printing of errors."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ COMMANDS = {
 
 
 class Program(click.Group):
-    """Prints what a user did wrong as it stands, without a traceback."""
+    """Prints a user's mistakes without a traceback."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant; for an unknown one say which there are."""
+        """Return the command by name; the error for an unknown one lists all commands."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             hint = did_you_mean(COMMANDS.get(name.casefold(), name), self.commands)
@@ -59,7 +59,9 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         _pass_names_on()
-        logging.getLogger("lnet").addHandler(logging.NullHandler())  # it is printed as it is told
+        logging.getLogger("lnet").addHandler(
+            logging.NullHandler()
+        )  # a reporter prints these messages already
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show(warnings.showwarning)
@@ -77,7 +79,7 @@ class Program(click.Group):
 
 
 def _with_setting(error: click.NoSuchOption) -> click.NoSuchOption:
-    """Return what is said about an unknown option, with a hint if it is a setting of the file."""
+    """Return the error for an unknown option, with a hint if it is a setting of the file."""
     from lnet.compiler.language.vocabulary import option_hint
 
     takes_settings = error.ctx is not None and any(p.name == "settings" for p in error.ctx.command.params)
@@ -88,14 +90,14 @@ def _with_setting(error: click.NoSuchOption) -> click.NoSuchOption:
 
 
 def _pass_names_on() -> None:
-    """Print names of files as the bytes that they are, whether or not those are text."""
+    """Print file names as their original bytes, even if these are not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
 
 
 def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows warnings of ours as a line, and others as they were shown."""
+    """Return a `showwarning` that prints lnet's warnings on one line and passes others to `otherwise`."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, LnetWarning):

@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: lines, a bar, or a table of the cluster."""
+"""Reporters for terminals and logs: lines, a bar, or a table of the cluster."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Progress(Progress):
 
 
 class Bar:
-    """Draws a progress bar, for terminals: how far and how fast, and below that as many losses as fit on a line."""
+    """Draws a progress bar, for terminals: step and speed, and below it as many losses as fit on a line."""
 
     def __init__(self, console: Console) -> None:
         self._progress = _Progress(

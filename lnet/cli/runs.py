@@ -84,7 +84,7 @@ def run(
     from lnet.runtime.training.start import check_learns, frozen
 
     plan = plan_of(file, settings, Layout(), freeze)
-    check_learns(frozen(plan, freeze))  # before any worker is started
+    check_learns(frozen(plan, freeze))  # before workers are started
     where = directory or next_directory(plan.graph.name)
 
     def begin(reporter: Any, client: Any) -> lnet.Run:
@@ -137,7 +137,7 @@ def resume(
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
-    """Return what gives a client of a cluster, or None where there is to be none."""
+    """Return a context manager of a cluster's client, or of None without a cluster."""
     if cluster is None:
         return nullcontext()
     from lnet.runtime.cluster.transport.connect import connected
@@ -146,7 +146,7 @@ def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[An
 
 
 class Lasting:
-    """A stream whose reader may go away, a pipe or a terminal: a run goes on, and what it prints is lost."""
+    """A stream to a pipe or terminal that may close: the run continues, and later output is dropped."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -173,7 +173,7 @@ class Lasting:
 
 @dataclass(frozen=True)
 class Training:
-    """Where a plan is trained: in this process or on a cluster, for which to `wait` so many minutes, in a directory."""
+    """A plan with its directory, and where to train it: in this process, or on a cluster, waiting `wait` minutes for it."""
 
     plan: lnet.Plan
     cluster: str | None
@@ -185,7 +185,7 @@ class Training:
             raise click.UsageError("'--wait' is for a cluster at an address: --cluster ADDRESS --wait")
 
     def attempt(self, begin: Begin, go_on: Begin) -> lnet.Run:
-        """Train, again and again if there is a cluster to wait for."""
+        """Train; with `--wait`, again whenever the cluster returns."""
         from .progress import reporter_for
 
         console = Console(file=cast(IO[str], Lasting(sys.stdout)))

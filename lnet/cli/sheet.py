@@ -1,4 +1,4 @@
-"""The command that shows a layer as a sheet: sheet."""
+"""The command that maps a layer's preferences over its sheet: sheet."""
 
 from __future__ import annotations
 
