@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optax import GradientTransformation
 
 Rate = float | Callable[[Any], Any]
-"""A learning rate, or what it is at a step."""
+"""A learning rate, or a function from step to rate."""
 Schedule = Annotated[str, one_of("constant", "cosine")]
 Stale = Annotated[str, one_of("full", "scaled")]
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 240
-"""Columns of what is not shown on a terminal: a file, another program."""
+"""Width, in columns, of output that is not a terminal."""
 GAP = 3
 """Blanks between two columns."""
 

@@ -83,7 +83,7 @@ CLASSES: dict[str, type[LnetError]] = {
     "E773": RunError,
     "E774": RunError,
 }
-"""The class of an error by what its code begins with; the longest beginning counts."""
+"""The class of an error by prefix of its code; the longest prefix counts."""
 
 
 def class_of(code: str) -> type[LnetError]:
@@ -109,7 +109,7 @@ class LnetWarning(UserWarning):
 
 
 MISSPELT = frozenset(("E106", "E107"))
-"""Numbers and sizes that are none: a value stands in for them, about which nothing is said."""
+"""Codes of malformed numbers and sizes: further diagnostics about their substitute values are dropped."""
 
 
 class Collector:

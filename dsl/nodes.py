@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from .source import Span
 
 KEYWORDS = frozenset(("lnet", "let", "stage", "network", "train"))
-"""Words that begin something, so that nothing can be called by them."""
+"""Keywords, which cannot be names."""
 
 
 @dataclass(frozen=True, slots=True)

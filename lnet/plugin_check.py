@@ -31,7 +31,7 @@ PROGRAMS = {
 TILES = Size(2, 3)
 IMAGES = 3
 CLOSE = 1e-4
-"""A gradient in tiles may differ by so much of the largest there is: rounding in float32."""
+"""Tolerance of gradients in tiles, relative to the largest gradient: float32 rounding."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from .schedule import message_counts
 from .weights import owned_parameters, weight_messages
 
 PASSES = 2
-"""How many times its activations a training step holds at most: all of them once, and what follows from some of them."""
+"""Peak memory of a training step, as a multiple of its activations: all of them, and values derived from some."""
 PROCESS = 100_000_000
-"""Bytes that compiling a step takes, and the threads that run it."""
+"""Bytes for compiling a step, and for the threads that run it."""
 BATCHES = 5
-"""Batches of images that one process holds beside the step: those that are decoded ahead, and the one that is taken."""
+"""Batches of images held beside the step: those decoded ahead, and the current one."""
 
 
 @dataclass(frozen=True, slots=True)

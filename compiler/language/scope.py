@@ -31,7 +31,7 @@ class Place:
 
 
 Entry = Layer | Objective | Instance | Unknown
-"""What an item of a block turned out to be."""
+"""The meaning of an item of a block."""
 
 
 @dataclass(slots=True)

@@ -185,7 +185,7 @@ KINDS = _named(
         "write 'stage NAME(PARAMETERS) { ... }' beside the network, and its name here",
     ),
 )
-"""What to write for kinds of other frameworks."""
+"""Hints for kinds of other frameworks."""
 
 FUNCTIONS = _named(
     (
@@ -195,7 +195,7 @@ FUNCTIONS = _named(
     ("momentum nesterov", "write 'sgd(rate, momentum = 0.9)'"),
     ("imagefolder images dataset folder dataloader video", "write 'frames(\"PATH\")'"),
 )
-"""What to write for functions of other frameworks."""
+"""Hints for functions of other frameworks."""
 
 ARGUMENTS = {
     "kernel": ("field",),
@@ -228,7 +228,7 @@ ARGUMENTS = {
     "root": ("path",),
     "classes": ("labels", "units"),
 }
-"""What the language calls arguments of other frameworks: the first that a call has is meant."""
+"""lnet's names for arguments of other frameworks; the first one that a call has is suggested."""
 
 SETTINGS = _named(
     (
@@ -267,11 +267,11 @@ SETTINGS = _named(
     ),
     ("directory output outputdir logdir", "leave it out: 'lnetc run -d DIRECTORY' says where a run is kept"),
 )
-"""What to write for settings of other frameworks."""
+"""Hints for settings of other frameworks."""
 
 VALUES = _named(
     ("null nil", "did you mean 'none'?"),
     ("yes on", "did you mean 'true'?"),
     ("no off", "did you mean 'false'?"),
 )
-"""What to write for constants of other languages."""
+"""Hints for constants of other languages."""

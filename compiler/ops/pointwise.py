@@ -66,4 +66,4 @@ OPS = (Pointwise,)
 NEVER_NEGATIVE = frozenset({"relu", "sigmoid", "softplus"})
 """Functions whose values are never below zero."""
 Activation = Annotated[str | None, none_or(one_of(*KINDS))]
-"""A function that another op ends with: `act = relu`."""
+"""The pointwise function at the end of another op: `act = relu`."""

@@ -12,7 +12,7 @@ from .explain import size_text
 from .plan import Plan
 
 RATE = 100_000_000
-"""Bytes a second that a plain disk or a shared file system takes; many take ten times as many."""
+"""Write speed of a plain disk or a shared file system, in bytes per second; many are ten times as fast."""
 
 
 def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:

@@ -18,7 +18,7 @@ from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean
 from lnet.runtime.process.stopping import leave
 
 RUN_FAILED = ("E73", "E762", "E763", "E764", "E765")
-"""The codes, or what they begin with, of a run that failed: what it was given may be right."""
+"""Codes, or prefixes of codes, of a failed run, whose input may be right."""
 
 
 COMMANDS = {
@@ -38,7 +38,7 @@ COMMANDS = {
     "plot": "draw",
     "save": "export",
 }
-"""What commands of other programs are called here."""
+"""lnet's names for commands of other programs."""
 
 
 class Program(click.Group):

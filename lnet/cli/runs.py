@@ -33,7 +33,7 @@ from .plans import plan_of
 from .program import main
 
 Begin = Callable[[Any, Any], "lnet.Run"]
-"""Trains as a reporter is told, on the cluster of a client or, without one, in this process."""
+"""Trains with a reporter, on the cluster of a client or, without one, in this process."""
 
 
 @main.command()

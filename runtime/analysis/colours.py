@@ -25,7 +25,7 @@ LIGHTNESS, YELLOW = 65.0, 8.0
 SPREAD = (30.0, 20.0, 40.0)
 """How far the circle reaches from its middle in L*, a* and b*."""
 LAG = 0.8
-"""By how many radians the green side comes before the light one."""
+"""Phase lead of the green side over the light one, in radians."""
 GREY = np.full(3, 0.62)
 """No preference."""
 DISTINCT = np.array(

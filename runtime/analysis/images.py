@@ -15,7 +15,7 @@ from lnet.runtime.store.run import MOVED, Run
 
 BATCH = 50
 SAMPLES = 1000
-"""Where windows are cut out at random, at least so many are drawn, so that a few large photographs give many."""
+"""The least number of random windows drawn, so that a few large photographs give many."""
 
 Place = str | os.PathLike[str]
 

@@ -32,7 +32,7 @@ from .plots import literal, to_png
 
 KIND = "invariance"
 STEPS = np.arange(-6, 7)
-"""How far: to a quarter of the input, 0.4 to 1.6 times as large (as Le et al. 2012, figure 4), a quarter turn."""
+"""Steps of each distortion, up to a quarter of the input, a scale of 0.4 to 1.6 (Le et al. 2012, figure 4), 90 degrees."""
 
 
 @dataclass(frozen=True)

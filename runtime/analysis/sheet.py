@@ -52,7 +52,7 @@ class ClassPreference:
 
 @dataclass(frozen=True)
 class SheetView:
-    """A layer's preferences by position; `by` is the stimulus, `record` the record in the run."""
+    """A layer's preferences by position; `by`: filters or responses to gratings; `record`: the record in the run."""
 
     layer: str
     by: str

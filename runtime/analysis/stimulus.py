@@ -12,8 +12,8 @@ elsewhere: components without effect on the neuron stay as they were, so they sh
 In a network that normalises contrast a neuron's response hardly depends on the norm, and its optimal stimulus is often
 noise unlike any photograph. So the same ascent also goes over the images `x(z) = mean + sum(z[i] axes[i])` of principal
 components: on the sphere `||z|| = sqrt(components)`, where all images are equally likely if such components are normal.
-A pool does not tell a pattern from its negative, so there are many best images, in which dark and light change places here
-and there. One that is like real images is found from where real ones are: from the mean of those that it likes best.
+A pool responds alike to a pattern and its negative, so there are many best images, with light and dark swapped here and
+there. A realistic one is found by starting from real images: from the mean of the neuron's top stimuli.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .components import Components
 from .neurons import Array, Neuron, check_finite, find_neurons, responses, seen_by
 
 SUFFICIENT = 1e-4
-"""The share of the gain which the slope promises that a step must have, and the angle that ends the search."""
+"""The least gain of a step as a fraction of the gain predicted by the slope; also the angle that ends the search."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .samples import Place
 
 _BLOCK = 512
 _LINKS = 40
-"""So many links one after the other lead nowhere."""
+"""Longest chain of links that is followed."""
 
 
 class _Member(Protocol):
@@ -79,7 +79,7 @@ class _Stored:
 
 
 _MISSING = _Stored("", -1, ())
-"""What a link leads to that leads nowhere."""
+"""The target of a broken link."""
 
 
 class Tar(Archive):

@@ -18,7 +18,7 @@ COMPRESSED = {
     ".zst": "unzstd",
     ".tzst": "unzstd",
 }
-"""Suffixes of compressed files, and what unpacks them."""
+"""Suffixes of compressed files, and the commands that unpack them."""
 _BEGINNINGS = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\x00": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 

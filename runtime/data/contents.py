@@ -11,7 +11,7 @@ from lnet.compiler.plan.plan import Plan
 from .sources import samples_of
 
 SUFFIXES = 8
-"""So many suffixes are named; the files of all others are counted together."""
+"""Number of suffixes named; files with other suffixes are counted together."""
 
 
 @dataclass(frozen=True)

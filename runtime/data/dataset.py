@@ -36,7 +36,7 @@ CACHE_BYTES = 2**30
 Classes = Callable[..., tuple[str, ...]]
 """From the labels of images, and their names, to the classes in the order of their numbers."""
 ENOUGH = 100
-"""So many images in a row whose values are unclear say that the others will be, too."""
+"""After this many unclear images in a row, the others are assumed to be unclear, too."""
 _CROPS, _ORDERS = 0, 1  # streams of random numbers: one for windows, one for permutations
 
 

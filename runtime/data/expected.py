@@ -18,7 +18,7 @@ from .dataset import Dataset, other_images
 from .inventory import read_inventory
 
 AT_ONCE = 1000
-"""So many images with files of another time are read before a run goes on, the others when their turn comes."""
+"""Images with changed modification times read before a run continues; the others are read when their turn comes."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 Made = TypeVar("Made", covariant=True)
 
 AHEAD = 3
-"""How many batches are decoded before they are asked for."""
+"""Number of batches decoded ahead."""
 
 
 class Batches(Protocol[Made]):

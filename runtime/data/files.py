@@ -16,7 +16,7 @@ from .pixels import Corrupt, Loaded, load_image
 from .samples import Place
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
-"""What the system says of a file that is not to be had; else it speaks of the disk, the network or this process."""
+"""Errors of a single file; all others concern the disk, the network or this process."""
 
 
 @dataclass(frozen=True)

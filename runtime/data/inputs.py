@@ -22,7 +22,7 @@ from .pixels import as_seen
 
 Images = ArrayLike | Sequence[ArrayLike]
 FAR, SHARE = 8.0, 0.01
-"""More than such a share of values beyond so many standard deviations is unlike what a network was trained on."""
+"""Images are unlike the training images if more than SHARE of their values are over FAR standard deviations off the mean."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .pixels import Corrupt
 LABEL = ".cls"
 """The suffix of a file that holds the label of the image beside it, as WebDataset has it."""
 UNKNOWN = -1
-"""The number of a label that is none of the classes."""
+"""The number of a label outside of the classes."""
 _INTEGER = re.compile(r"-?[0-9]+")
 
 

@@ -34,7 +34,7 @@ class Listing:
 
 
 FIRST, NEWEST = 1, 2
-"""Ways of listing files, by number."""
+"""Numbers of the listing rules."""
 
 
 @cache

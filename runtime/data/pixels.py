@@ -27,7 +27,7 @@ Pixels = NDArray[Any]
 MOST = 2**27
 """No image is enlarged to more pixels than this: a line of them is none."""
 _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
-"""What Pillow calls a file that it reads from memory."""
+"""Pillow's name for a file in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ SOURCES: list[Source] = [
     Source("array", ARRAY_FILE, _plain(open_arrays), (".npy", ".npz")),
     Source("video", "video", _plain(open_video), SUFFIXES, sample="frame"),
 ]
-"""All sources; of several that open a path the last one does."""
+"""All sources; of several that can open a path, the last one opens it."""
 
 
 def source_of(path: Path, rules: Listing) -> Source | None:

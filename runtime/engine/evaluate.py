@@ -26,7 +26,7 @@ Params = Mapping[str, jax.Array]
 Key = tuple[str, str]
 """A layer's path and a view."""
 TOPS = (1, 5)
-"""An image counts as known if its class is among so many likeliest."""
+"""The `k` of top-k accuracies."""
 
 
 def layer_values(

@@ -17,7 +17,7 @@ import numpy as np
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 WIRES = {FLOAT32: 4, BFLOAT16: 2}
-"""What parameters and gradients may cross as, and the bytes of a value."""
+"""Wire types of parameters and gradients, with the bytes of a value."""
 _ROUNDED = np.dtype(jnp.bfloat16)
 _BITS = np.dtype(np.uint16)
 

@@ -52,7 +52,7 @@ Gradients = dict[str, jax.Array]
 Terms = dict[str, jax.Array]
 Talk = Generator[Send | Receive, Any, None]
 Step = Generator[Send | Receive, Any, tuple[Gradients, Terms]]
-"""Yields what to send and what it waits for; is sent what it waited for; returns gradients and terms of the loss."""
+"""Yields `Send` and `Receive`; a `Receive` evaluates to the arrays received; returns gradients and terms of the loss."""
 
 
 class Shard:

@@ -34,7 +34,7 @@ def neighbourhood(
 
 
 Span = tuple[slice, tuple[int, int]]
-"""The positions along an axis that there are, and how many zeros stand before and after them."""
+"""The existing positions along an axis, and the numbers of zeros before and after them."""
 
 
 def _span(extent: int, start: int, stop: int, reach: int) -> Span:

@@ -16,7 +16,7 @@ from lnet.compiler.core.shapes import Size, Window
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = GIVES = ("forward", "input gradient", "weight gradient")
 ANY_BATCH = 100
-"""What a batch is taken for where a program is made for batches of any size."""
+"""The batch size assumed in programs for batches of any size."""
 
 
 @dataclass(frozen=True, slots=True)

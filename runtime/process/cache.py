@@ -32,9 +32,9 @@ from .versions import versions_of
 
 OFF = "off"
 LIMIT = 2_000_000_000
-"""Bytes of all that was compiled."""
+"""Largest size of all compiled entries, in bytes."""
 SLACK = LIMIT // 100
-"""Bytes that a process may write until it looks again how many there are."""
+"""Bytes that a process may write before it measures the cache again."""
 
 
 def cache_folder() -> Path | None:

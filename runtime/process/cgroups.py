@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 ENDLESS = 2**60
-"""Version 1 says that there is no limit by a number beyond all memory."""
+"""Limits of version 1 from this value on mean no limit."""
 
 
 @dataclass(frozen=True, slots=True)

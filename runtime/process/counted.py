@@ -14,7 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Watcher = Callable[[str, int, int], None]
-"""Is told what is counted, how many are done, and of how many."""
+"""Called with the name of the items, the number done, and the total."""
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 

@@ -33,19 +33,19 @@ from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 30.0
-"""Seconds that a run has for its checkpoint, by default."""
+"""Default time for a run's last checkpoint, in seconds."""
 PROMPT = 1.0
-"""Seconds that a run has to end by itself where there is nothing to save."""
+"""Time for a run with nothing to save to end by itself, in seconds."""
 UNWINDING = 3.0
-"""Seconds that a command has to end by itself after KeyboardInterrupt, or after its run has stopped."""
+"""Time for a command to end by itself after KeyboardInterrupt, or after its run has stopped, in seconds."""
 TOGETHER = 0.1
-"""Seconds within which signals are one wish: `timeout` sends SIGTERM to its child, and again to the child's group."""
+"""Signals within this many seconds count as one: `timeout` sends SIGTERM to its child, and again to the child's group."""
 INTERRUPTED = 130
 """The exit status."""
 KICK = signal.SIGURG
-"""Has the main thread call the handler; otherwise ignored, so that it harms nobody."""
+"""Makes the main thread call its handler; ignored by default, and so harmless."""
 OVER, STOPPED, CLOSE = 253, 254, 255
-"""What the main thread writes into the pipe: a run is over, a run was stopped, there is nothing more to watch."""
+"""Bytes that the main thread writes into the pipe: a run ended, a run was stopped, the watch ends."""
 
 
 class Interrupted(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 DISTRIBUTION = "lnetc"
-"""What `pip install` calls this package; what programs import is `lnet`."""
+"""The name of the distribution for `pip install`; the import name is `lnet`."""
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:

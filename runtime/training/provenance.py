@@ -20,7 +20,7 @@ from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFig
 from lnet.runtime.store.run import Run
 
 INPUTS = 32
-"""The first samples of a run, whose values tell what its network is used to."""
+"""Number of first samples of a run whose values give the statistics of its inputs."""
 
 
 def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from .testing import Trial
 SEEDS = 5
 """Untrained networks that are compared."""
 EACH = 10
-"""Training images that k-means sees, for each of its centroids; all are held at once."""
+"""Training images for k-means per centroid; all are held at once."""
 RAW, NORMAL, CENTROIDS = "linear filter, raw pixels", "linear filter, normalised", "k-means"
 
 

@@ -1,4 +1,4 @@
-"""One page about a run, whole in itself: network, losses, filters, reconstructions, probes, configuration."""
+"""The report of a run, one self-contained page: network, losses, filters, reconstructions, probes, configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .sections import SECTIONS, check_anchors, template
 
 
 def write_report(run: Run, path: Path | None = None, data: str | os.PathLike[str] | None = None) -> Path:
-    """Write the page about a run and return where it is: `report.html` in the run's directory unless `path` says.
+    """Write the report of a run and return its path, by default `report.html` in the run's directory.
 
-    `data` names images that are reconstructed, in place of those that the run was trained on. Raises `LnetError` if
+    `data` names images to reconstruct, in place of the training images. Raises `LnetError` if
     the page cannot be written.
     """
     target = run.directory / "report.html" if path is None else path

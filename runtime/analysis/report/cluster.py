@@ -1,4 +1,4 @@
-"""What a page says about a run on a cluster: its failures, how old updates were, where time went, what was moved."""
+"""The section on a run on a cluster: failures, staleness, time and traffic."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Failure:
 
 
 def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
-    """Return what the section shows, None for a run that was never on a cluster."""
+    """Return the content of the section; None for a run that was never on a cluster."""
     events = history.events
     begun = [event for event in events if isinstance(event, ClusterBegun)]
     if not begun:
@@ -71,7 +71,7 @@ def _summary(event: ClusterBegun) -> str:
 
 
 def _repeated(events: Sequence[LogEvent]) -> str:
-    """Return what was computed more than once in such a way that shards may differ in what they took."""
+    """Return a note on recomputed updates that shards may have applied differently."""
     torn = sum(isinstance(event, UpdateTorn) for event in events)
     text = f"; {_count(torn, 'update')} torn: shards have different attempts of them" if torn else ""
     back = sum(event.batches for event in events if isinstance(event, ReplicaLapsed))
@@ -84,7 +84,7 @@ def _repeated(events: Sequence[LogEvent]) -> str:
 
 
 def failures(timed: Sequence[tuple[float, LogEvent]]) -> list[Failure]:
-    """Return what went wrong, in the order of time."""
+    """Return the failures in chronological order."""
     rows = []
     for number, (at, event) in enumerate(timed):
         match event:
@@ -122,7 +122,7 @@ def _work(event: WorkerLost) -> str:
 
 
 def _still(event: WorkerLost, later: Sequence[LogEvent]) -> str:
-    """Say how long which replica stood still, as far as it took steps again."""
+    """Describe how long each affected replica stalled: until it resumed, was lost again, or the end."""
     unrepaired = "to the end"
     found: dict[int, str] = {}
     for other in later:
@@ -142,7 +142,7 @@ def _still(event: WorkerLost, later: Sequence[LogEvent]) -> str:
 
 
 def ages_by_replica(events: Sequence[LogEvent]) -> list[Counter[int]]:
-    """Return updates by age for each replica: `ages` counts from the beginning of a process, so its last ones add up."""
+    """Return updates by age for each replica: `ages` counts from a process's start, so the last counts of all are added."""
     total: list[Counter[int]] = []
     newest: tuple[Mapping[int, int], ...] = ()
     for event in (*events, None):
@@ -164,9 +164,9 @@ def _padded(counts: list[Counter[int]], length: int) -> list[Counter[int]]:
 
 
 def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
-    """Return what tiles and servers sent since the run was last started, beside what the plan says.
+    """Return the bytes sent by tiles and servers since the last start of the run, beside the plan's figures.
 
-    A server beside its tile is sent nothing.
+    A server on its tile's worker causes no traffic.
     """
     begun, made = [
         (event, made)

@@ -1,4 +1,4 @@
-"""Curves of a run: losses, accuracies and throughput, as SVG in the colours of the page that they stand in."""
+"""Curves of a run: losses, accuracies and throughput, as SVG in the colours of the page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lnet.runtime.analysis.plots import literal, to_svg
 from .history import Steps, Values
 
 WIDTH = 7.2
-"""Inches across a figure."""
+"""Width of a figure in inches."""
 ACROSS = 13
-"""Characters of a legend that an inch holds."""
+"""Characters of a legend per inch."""
 ENTRY, LINE = 8, 0.19
-"""What the sign of a curve takes of a legend's line, in characters, and the height of the line, in inches."""
+"""Width of a legend's line sample in characters, and height of a legend's row in inches."""
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -29,7 +29,7 @@ def loss_curves(steps: Steps) -> str:
 
 
 def accuracy_curves(steps: Steps) -> str | None:
-    """Return the share of the images whose class was among the likeliest, None for a network without classes."""
+    """Return the top-1 and top-5 accuracies over the steps; None for a network without classes."""
     curves = steps.accuracies.curves()
     return _draw(steps, curves, "share of the images", logarithmic=False) if curves else None
 
@@ -60,7 +60,7 @@ def _draw(steps: Steps, curves: Mapping[str, Values], label: str, logarithmic: b
 
 
 def style(number: int) -> dict[str, Any]:
-    """Return how the curve of a number is told from others: ten colours, then the same dashed, dotted, both."""
+    """Return the line style of curve `number`: ten colours, then the same dashed, dotted, both."""
     return {"color": f"C{number % 10}", "linestyle": DASHES[number // 10 % len(DASHES)]}
 
 
@@ -72,7 +72,7 @@ def new_figure(height: float, names: Iterable[str] = (), width: float = WIDTH) -
 
 
 def add_legend(figure: Figure) -> None:
-    """Put the names of all curves below them, in as many columns as there is room for."""
+    """Put a legend below the axes, in as many columns as fit."""
     found = {
         label: handle
         for axes in figure.axes
@@ -91,5 +91,5 @@ def _legend_columns(names: tuple[str, ...], width: float) -> int:
 
 
 def finish(axes: Axes) -> None:
-    """Leave the axes that are read."""
+    """Hide the top and right spines."""
     axes.spines[["top", "right"]].set_visible(False)

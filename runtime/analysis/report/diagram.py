@@ -96,7 +96,7 @@ def diagram(graph: Graph) -> str:
 
 
 def _repeated(graph: Graph) -> dict[str, list[str]]:
-    """Return the stage instances that repeat the one before them, by the first of each such row."""
+    """Return the repeated stage instances, by the first of each series."""
     found: dict[str, list[str]] = {}
     siblings: dict[str, list[str]] = {}
     for path, _ in graph.stages:
@@ -110,7 +110,7 @@ def _repeated(graph: Graph) -> dict[str, list[str]]:
 
 
 def _form(graph: Graph, stage: str) -> tuple[object, ...]:
-    """Return what a stage instance is made of, without its own name: equal for two that differ in that alone."""
+    """Return the structure of a stage instance: equal for two that differ in name alone."""
 
     def own(path: str) -> str:
         return path.removeprefix(stage) if _within(path, stage) else f" {path}"
@@ -130,7 +130,7 @@ def _within(path: str, stage: str) -> bool:
 
 
 def _frames(graph: Graph, drawn: Sequence[Layer], repeated: dict[str, list[str]]) -> Iterator[Frame]:
-    """Yield the runs of layers that stand in one stage instance; objectives stand below the last run of theirs."""
+    """Yield a frame for each run of layers of one stage instance; objectives are below the last run of their instance."""
     notes = _objectives(graph)
     for first, others in repeated.items():
         notes.setdefault(first, []).append(f"{len(others)} more alike, to {others[-1]}")
@@ -149,7 +149,7 @@ def _frames(graph: Graph, drawn: Sequence[Layer], repeated: dict[str, list[str]]
 
 
 def _lines(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Yield as many frames as stand side by side."""
+    """Yield the frames of each line."""
     line: list[Frame] = []
     for frame in frames:
         if sum(len(other.layers) for other in line) + len(frame.layers) > ACROSS:
@@ -195,7 +195,7 @@ def _grounds(line: Sequence[Frame], top: int, bottom: int) -> Iterator[str]:
 
 
 def _edges(graph: Graph, layer: Layer, places: dict[str, Place]) -> Iterator[str]:
-    """Draw what a layer reads: from its own line and the end of the one above as lines, from further above by name."""
+    """Draw the edges to a layer: lines from layers of its own line and the end of the one above, names of others."""
     to, further = places[layer.path], []
     for path in layer.reads:
         source = places.get(graph.layer(path).path)

@@ -1,4 +1,4 @@
-"""What a page shows of a run's gallery: a section for each kind of picture that has been drawn."""
+"""The sections on a run's gallery, one for each kind of picture."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _curves(record: Record) -> Pictures:
 
 
 def _maps(record: Record) -> Pictures:
-    """Draw what a record's arrays say."""
+    """Draw the arrays of a record as maps."""
     with np.load(BytesIO(_content(record.files["npz"])), allow_pickle=False) as arrays:
         preference = Preference(arrays["orientation"], arrays["selectivity"])
         figures = {"orientation": orientation_figure(preference)}
@@ -130,7 +130,7 @@ KINDS = (
 
 
 def drawn_section(kind: Kind, material: Material) -> dict[str, Any] | None:
-    """Return what the section on a kind shows, None where nothing has been drawn of it."""
+    """Return the content of the section on a kind; None without records of it."""
     run = material.run
     records = list(kept(run, kind.id))
     items = [item for record in records[:MOST] if (item := _item(kind, record)) is not None]
@@ -141,7 +141,7 @@ def drawn_section(kind: Kind, material: Material) -> dict[str, Any] | None:
 
 
 def _item(kind: Kind, record: Record) -> Item | None:
-    """Return what is shown of a record, None if its figures are not those of its kind."""
+    """Return the item of a record; None if its figures do not fit its kind."""
     try:
         title, lines = kind.item(record.figures)
         return Item(title, kind.pictures(record), lines)

@@ -15,11 +15,11 @@ from .pictures import data_url
 MOSAICS = 8
 """Maps whose filters are shown."""
 ACROSS = 520
-"""Pixels that a picture of filters has across, at most; of small ones pixels are enlarged to half of that."""
+"""Largest width of a picture of filters in pixels; small pictures are enlarged to half of that."""
 
 
 def filters(material: Material) -> dict[str, Any]:
-    """Return what the section shows, or why there is no network to show."""
+    """Return the content of the section, or why there is no network to show."""
     network, missing = material.network
     shown = None if network is None else first_filters(material.run.plan.graph, network)
     return {"no_network": missing, "filters": shown}
@@ -46,7 +46,7 @@ def first_filters(graph: Graph, network: Network) -> dict[str, Any] | None:
 
 
 def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
-    """Say which positions have which filters, of weights `[kr, kc, ...]`."""
+    """Describe which positions share filters, for weights `[kr, kc, ...]`."""
     rows, columns = layer.sheet.height, layer.sheet.width
     if layer.op.position_weights:
         return f"{rows}x{columns} positions, each with filters of its own, drawn where they stand."
@@ -56,7 +56,7 @@ def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
 
 
 def _excerpt(shape: tuple[int, ...], most: int) -> str:
-    """Say what is shown of weights `[kr, kc, field rows, field columns, channels, maps]`."""
+    """Describe the part shown of weights `[kr, kc, field rows, field columns, channels, maps]`."""
     rows, columns, channels, maps = *shape[:2], *shape[4:]
     shown = (min(rows, most), min(columns, most))
     parts = []

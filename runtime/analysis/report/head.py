@@ -1,4 +1,4 @@
-"""What stands above the sections: which run it is, when it was made and with what, its figures, what failed."""
+"""The head of the page: the run, its date and versions, its figures, its failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .material import Material
 
 
 def head(material: Material) -> dict[str, Any]:
-    """Return what the head of the page shows."""
+    """Return the head of the page."""
     run, history = material.run, material.history
     return {
         "name": run.plan.graph.name,
@@ -39,7 +39,7 @@ def _summary(run: Run, steps: Steps) -> str:
 
 
 def _made(run: Run, history: History) -> list[str]:
-    """Return when the run was trained and for how long, by which command, with which versions."""
+    """Return date, duration, command and versions of the run."""
     versions = run.info["versions"]
     lines = [
         run.info.get("command", ""),

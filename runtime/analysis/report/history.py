@@ -1,7 +1,7 @@
-"""What a run's log says, for its page: steps as averaged curves and columns, all other events as they are.
+"""The history of a run from its log: steps as averaged curves and columns, all other events unchanged.
 
-A log of half a million steps is read line by line and never held as a whole: a step adds to sums and means, and one on
-a cluster leaves a number in each column.
+A log of half a million steps is read line by line and never held as a whole: each step is added to sums and means, and
+on a cluster to the columns.
 
     losses    4.1 3.9 | 3.6 3.5 | 3.3 3.2 | ...      means of 1, 2, 4, ... steps, at most POINTS of them
     columns   at, replica, bytes, ...                a number for every step on a cluster
@@ -32,12 +32,12 @@ Values = NDArray[np.float64]
 POINTS = 600
 """A curve of more steps is averaged into at most this many points, so that a long run's page stays small."""
 RECENT = 50
-"""Steps at the end that last losses are averaged over."""
+"""Number of steps at the end over which the last losses are averaged."""
 UNKNOWN = Slowest(-1, np.nan, np.nan, np.nan)
 SLOWEST = ("seconds", "waited", "exchanged")
-"""What is kept of the slowest tile of a step on a cluster."""
+"""Columns of the slowest tile of a step on a cluster."""
 COLUMNS = ("at", "replica", "bytes", "traffic", *(f"slowest {name}" for name in SLOWEST))
-"""What is kept of each step on a cluster: its second of the run, and what the log says of it."""
+"""Columns of each step on a cluster: its second of the run, and its figures in the log."""
 
 
 class Means:
@@ -49,7 +49,7 @@ class Means:
         self._counts: dict[str, Values] = {}
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Take the values of a step; one that has no value of a name counts for nothing there."""
+        """Add the values of a step; a name without a value in this step is not counted."""
         if self.added == self.length * POINTS:
             self.length *= 2
             for table in (self._sums, self._counts):
@@ -63,7 +63,7 @@ class Means:
         self.added += 1
 
     def curves(self) -> dict[str, Values]:
-        """Return the means of each name: nan where no step had it."""
+        """Return the means of each name: NaN where no step had it."""
         used = -(-self.added // self.length)
         with np.errstate(invalid="ignore"):
             return {name: (self._sums[name] / self._counts[name])[:used] for name in self._sums}
@@ -94,17 +94,17 @@ class Steps:
         return self.count
 
     def __getitem__(self, name: str) -> Values:
-        """Return a column: nan where a step has no such number."""
+        """Return a column, NaN where a step has no such number."""
         return np.frombuffer(self.columns[name])
 
     @property
     def spread(self) -> int:
-        """How many of them were made on a cluster."""
+        """The number of steps made on a cluster."""
         return len(self.columns["at"])
 
     @property
     def on_cluster(self) -> bool:
-        """Whether the last step was one of a cluster, which counts those of all replicas."""
+        """Whether the last step was on a cluster, where the steps of all replicas are counted."""
         return isinstance(self.newest, ClusterStepDone)
 
     @property
@@ -113,7 +113,7 @@ class Steps:
         return {name: float(np.mean([step.get(name, np.nan) for step in self.recent])) for name in self.first}
 
     def add(self, at: float, event: StepDone) -> None:
-        """Take a step that was done at this second of the run."""
+        """Add a step that ended at this second of the run."""
         if not self.count:
             self.began = at - event.seconds
         self.count, self.newest, self.ended = self.count + 1, event, at
@@ -139,7 +139,7 @@ def _row(at: float, event: ClusterStepDone) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class History:
-    """`timed`: all events but steps, with the seconds that the run had been running; `made`: steps on a cluster before."""
+    """`timed`: all events but steps, with the run's second of each; `made`: number of cluster steps before each."""
 
     steps: Steps
     timed: tuple[tuple[float, LogEvent], ...]
@@ -150,12 +150,12 @@ class History:
         return tuple(event for _, event in self.timed)
 
     def messages(self, kind: type[Failed | Warned]) -> list[str]:
-        """Return what the events of a kind say."""
+        """Return the messages of the events of a kind."""
         return [event.message for event in self.events if isinstance(event, kind)]
 
 
 def history_of(events: Iterable[LogEvent]) -> History:
-    """Return what a log says, whose events come one by one."""
+    """Return the history from an iterator over a log's events."""
     steps, timed, made = Steps(), [], []
     for at, event in running_times(events):
         if isinstance(event, StepDone):
@@ -167,7 +167,7 @@ def history_of(events: Iterable[LogEvent]) -> History:
 
 
 def running_times(events: Iterable[LogEvent]) -> Iterator[tuple[float, LogEvent]]:
-    """Yield every event with the seconds that the run had been running, without the time before a resume."""
+    """Yield every event with its second of running time, without pauses before a resume."""
     running, last = 0.0, None
     for event in events:
         if last is not None and not isinstance(event, Resumed):

@@ -1,4 +1,4 @@
-"""What the page is made of: a run, its log and its network."""
+"""The material of the page: a run, its log and its network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Data = str | os.PathLike[str] | None
 
 @dataclass(frozen=True)
 class Material:
-    """A run, and images in place of its own; each part is read when it is first asked for."""
+    """A run, and images in place of its own; each part is read on first use."""
 
     run: Run
     data: Data

@@ -1,4 +1,4 @@
-"""Arrays as pictures that stand in the page itself."""
+"""Arrays as pictures embedded in the page."""
 
 from __future__ import annotations
 

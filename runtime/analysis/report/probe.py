@@ -1,4 +1,4 @@
-"""What a page says about labelled sets that the run was probed with: the table, and responses as pictures."""
+"""The sections on a run's probes: tables, and responses as pictures."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .curves import add_legend, finish, new_figure, style
 
 POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
 HALF = 5.0
-"""Inches across a picture of which two stand side by side."""
+"""Width in inches of a picture with another one beside it."""
 MARGIN = 2.0
 """Percent that a picture of accuracies shows beyond the neurons that there are."""
 
 
 def probe_sections(run: Run) -> list[dict[str, Any]]:
-    """Return what is shown for each set, in the order of their names; of what is damaged, what is wrong with it."""
+    """Return the content for each labelled set, sorted by name; for a damaged result, its error."""
     return [_section(path) for path in probe_files(run)]
 
 
@@ -53,7 +53,7 @@ def _section(path: Path) -> dict[str, Any]:
 
 
 def accuracies_picture(probe: Probe, name: str) -> str:
-    """Return how the accuracies of all neurons are distributed, layer by layer: untrained ones are dashed."""
+    """Return a picture of the distribution of all neurons' accuracies by layer; untrained layers are dashed."""
     guess = max(probe.positives, probe.negatives) / (probe.positives + probe.negatives)
     shown = [row for row in probe.rows if row.layer and row.distribution and row.untrained != "best"]
     figure = new_figure(2.7, tuple(map(_label, shown)))
@@ -72,14 +72,14 @@ def accuracies_picture(probe: Probe, name: str) -> str:
 
 
 def edges_of(distributions: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Return from which percentage to which there is anything in distributions over equal parts of 0 to 100."""
+    """Return the range in percent of nonempty bins, in distributions over equal bins from 0 to 100."""
     filled = np.flatnonzero(np.sum(distributions, 0))
     width = 100 / len(distributions[0])
     return float(filled[0] * width), float((filled[-1] + 1) * width)
 
 
 def sparseness_picture(probe: Probe, name: str) -> str:
-    """Return how the lifetime sparseness of all neurons of the trained network is distributed, layer by layer."""
+    """Return a picture of the distribution of the trained neurons' lifetime sparseness, by layer."""
     shown = [row for row in probe.rows if row.sparseness]
     figure = new_figure(2.3, tuple(map(_label, shown)))
     axes = figure.subplots()
@@ -94,7 +94,7 @@ def sparseness_picture(probe: Probe, name: str) -> str:
 
 
 def responses_pictures(probe: Probe, name: str) -> list[str]:
-    """Return the responses of the best neuron of each layer of the trained network to positives and to negatives."""
+    """Return pictures of the responses to positives and negatives, of the best neuron of each trained layer."""
     shown = [row for row in probe.rows if row.layer and row.responses and row.untrained is None]
     return [_responses(probe, row, f"responses {name} {number}") for number, row in enumerate(shown)]
 

@@ -1,4 +1,4 @@
-"""The section on images as decoders reconstruct them."""
+"""The section on reconstructions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 8
 
 
 def reconstructed(material: Material) -> dict[str, Any]:
-    """Return what the section shows, or why there is nothing to show."""
+    """Return the content of the section, or why there is nothing to show."""
     run, network, data = material.run, material.network[0], material.data
     empty = {"errors": [], "reconstructions": [], "sampled": ""}
     if network is None:

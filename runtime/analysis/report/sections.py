@@ -1,4 +1,4 @@
-"""The sections of the page, in their order. A section is entered in `SECTIONS` and nowhere else."""
+"""The sections of the page, in their order. A section is registered in `SECTIONS` and nowhere else."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Made = str | Markup | None
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under a heading; raises ValueError for an anchor that no link could lead to.
+    """A part of the page under a heading; raises ValueError for an invalid anchor.
 
-    `make` returns HTML as `Markup`, or text, which is escaped; None where there is nothing to show: no heading then.
+    `make` returns HTML as `Markup`, or text, which is escaped; None, with nothing to show, omits the heading too.
     """
 
     anchor: str
@@ -47,7 +47,7 @@ class Section:
             )
 
     def body(self, material: Material) -> Made:
-        """Return what stands under the heading; raises TypeError for what is no text."""
+        """Return the content under the heading; raises TypeError if it is no text."""
         made = self.make(material)
         if not isinstance(made, str | None):
             raise TypeError(f"the section '{self.anchor}' is no text, but {type(made).__name__}")
@@ -55,7 +55,7 @@ class Section:
 
 
 def check_anchors(sections: Sequence[Section]) -> None:
-    """Raise ValueError where two sections have one anchor."""
+    """Raise ValueError if two sections have the same anchor."""
     for anchor, count in Counter(section.anchor for section in sections).items():
         if count > 1:
             raise ValueError(f"there are {count} sections '{anchor}'")
@@ -63,13 +63,13 @@ def check_anchors(sections: Sequence[Section]) -> None:
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """Return a template that lies beside this file."""
+    """Return a template from this file's folder."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _filled(name: str, content: Callable[[Material], Mapping[str, Any] | None]) -> Callable[[Material], Made]:
-    """Return what makes a section of a template and its content."""
+    """Return the `make` of a section from a template and its content."""
 
     def make(material: Material) -> Made:
         found = content(material)

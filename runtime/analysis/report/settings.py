@@ -1,4 +1,4 @@
-"""How a run was configured, in the words of the language, and what it was made with."""
+"""A run's settings, as written in the language, and its origin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lnet.runtime.store.run import Run
 
 
 def settings(run: Run) -> list[tuple[str, str]]:
-    """Return what the run was trained by: every setting of `train` as it is written, and what the command added."""
+    """Return every setting of `train` as written, and the command's additions."""
     training, info = run.plan.graph.training, run.info
     rows = [(field.name, written(getattr(training, field.name))) for field in fields(training)]
     rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
@@ -26,7 +26,7 @@ def settings(run: Run) -> list[tuple[str, str]]:
 
 
 def origin(run: Run) -> list[tuple[str, str]]:
-    """Return what the run was made with: command, versions, machine, plan."""
+    """Return the run's command, versions, machine and plan."""
     info, machine = run.info, run.info["machine"]
     rows = [("command", info["command"])] if "command" in info else []
     rows += [(f"version of {name}", version) for name, version in info["versions"].items()]
@@ -37,7 +37,7 @@ def origin(run: Run) -> list[tuple[str, str]]:
 
 
 def written(value: object) -> str:
-    """Return a value as the language has it: `none`, `true`, `64x64`, `adam(rate = 0.002, schedule = cosine)`."""
+    """Return a value as written in the language: `none`, `true`, `64x64`, `adam(rate = 0.002, schedule = cosine)`."""
     match value:
         case None:
             return "none"
@@ -52,7 +52,7 @@ def written(value: object) -> str:
 
 
 def _called(name: str, value: Any) -> str:
-    """Return the call that makes a value: each argument is the field of its name."""
+    """Return the call that makes a value, with its fields as arguments."""
     arguments = []
     for parameter in signature(CALLS[name], eval_str=True).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY:

@@ -1,11 +1,11 @@
-"""Where the time of replicas went, and how old their updates were, as SVG.
+"""Pictures of the replicas' time and of the staleness of their updates, as SVG.
 
 a step   |<- images ->|<- compute and messages between its tiles ->|            next step  |...
          |<-------------------- seconds -------------------------->|<- between steps ----->|
                                                                      fetch, push, standing still
 
-A step is told by its slowest tile: one that waits for another, which waits for its parameters, would count that as
-messages.
+A step is represented by its slowest tile: one that waits for another, which waits for its parameters, would count that
+as messages.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Loss:
 
 
 def shares(ends: Values, seconds: Values, waited: Values, exchanged: Values, edges: Values) -> Values:
-    """Return the shares of time `[part, bin]` that one replica spent on each of PARTS, between edges in seconds.
+    """Return the shares of one replica's time spent on each of PARTS, `[part, bin]`; `edges` of the bins in seconds.
 
-    Of each of its steps: when it was done, and of its slowest tile how long it took, how much of that it waited, and
-    how much of that for other tiles.
+    For each of its steps: `ends` is its end, `seconds` the duration on its slowest tile, `waited` the waiting time in it,
+    `exchanged` the part of that spent waiting for other tiles.
     """
     begins = np.maximum(ends - seconds, np.concatenate([[-np.inf], ends[:-1]]))
     messages, images = exchanged, waited - exchanged
@@ -57,7 +57,7 @@ def shares(ends: Values, seconds: Values, waited: Values, exchanged: Values, edg
 
 
 def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values:
-    """Return how much of each bin was spent, if what a step spends is spread evenly over it."""
+    """Return the fraction of each bin spent, with each step's time spread evenly over the step."""
     times = np.stack([begins, ends], 1).ravel()
     after = np.cumsum(spent)
     sums = np.stack([after - spent, after], 1).ravel()
@@ -86,7 +86,7 @@ def timeline_picture(steps: Steps, losses: Sequence[Loss]) -> str:
 
 
 def staleness_picture(ages: Sequence[Counter[int]]) -> str:
-    """Return how many updates of each replica were how old when they were applied."""
+    """Return a picture of the number of each replica's updates by age when applied."""
     oldest = max(max(counts, default=0) for counts in ages)
     width = oldest // BARS + 1
     edges = np.arange(0, oldest + width + 1, width) - 0.5

@@ -27,14 +27,14 @@ VECTORS = (1, 2, 3, 4, 6)
 LANES_A_CYCLE = 16
 LOADS_A_CYCLE = 2
 LATENCY = 4
-"""Cycles until a sum can be added to again; the sums of a block hide each other's."""
+"""Latency of an addition in cycles; the sums of a block hide each other's."""
 HIDDEN = 0.9
-"""How much of the loads goes on beside the arithmetic."""
+"""Fraction of the load time hidden behind arithmetic."""
 BEGIN = 8
-"""Cycles to begin a block and to end it, besides two for each of its vectors."""
+"""Cycles of a block's prologue and epilogue, besides two for each of its vectors."""
 CLOCK = 3.35e9
 BANDWIDTH = 25e9
-"""Fitted to eleven layers on two cores of a server, and bytes of weights a second (docs/performance.md)."""
+"""Bytes of weights per second; all fitted to eleven layers on two cores of a server (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)

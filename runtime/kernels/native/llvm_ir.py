@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 REALS = {"float32": ("float", 4), "float64": ("double", 8)}
-"""LLVM's name of a real number, and its bytes."""
+"""LLVM's name of a floating-point type, and its size in bytes."""
 
 
 class Function:

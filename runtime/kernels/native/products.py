@@ -54,7 +54,7 @@ class Block:
 
 
 FEW = 16
-"""Fewer rows than this are no work for many threads: positions, or lines of fields, are then tasks of their own."""
+"""With fewer rows than this, tasks are single positions, or lines of fields, to occupy many threads."""
 
 
 def runs(extent: int, vectors: int, lanes: int) -> Iterator[Run]:

@@ -117,7 +117,7 @@ CPU = {
 
 SIDES = (1, 2, 4)
 COMPILED = 0.02
-"""Milliseconds that a position of a tile must save: it is an operation more, which XLA takes its time to compile."""
+"""Milliseconds that a position of a tile must save to be worth its operation, which XLA has to compile."""
 
 
 def choices(product: Product) -> Iterator[Choice]:
