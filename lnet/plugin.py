@@ -81,9 +81,9 @@ Part = TypeVar("Part")
 def register(part: Part) -> Part:
     """Register a part of a plug-in beside the built-in ones, and return it.
 
-    A class that derives from `PerPosition`, `Neighbourhood`, `PerValue` or `Update` is entered under its `kind`, and becomes
-    a frozen dataclass, if it is none yet, whose fields are its arguments; a `Source` of images is entered under its name, a
-    `Section` of the report under its anchor. Raises `LnetError` for one that lacks something, and for a name that is taken.
+    A subclass of `PerPosition`, `Neighbourhood`, `PerValue` or `Update` is registered under its `kind`, and becomes a frozen
+    dataclass, unless it is one, whose fields are its arguments; a `Source` of images is registered under its name, a
+    `Section` of the report under its anchor. Raises `LnetError` for an incomplete part, and for a name that is taken.
     """
     if isinstance(part, type):
         return registry.register(part)

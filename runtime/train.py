@@ -63,14 +63,14 @@ def train(
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
-    are cut out, mirrored and normalised as the same array in a file is; `prepared`: the array is taken as it is, and may
-    hold any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
-    (`lnet.runtime.data.Samples`). `directory`: where the run is kept (default `runs/NAME-1`, `-2`, ...). `start`: a run
-    whose parameters it begins with, matched by name; `freeze`: layers and stages whose parameters stay; `wire`:
-    "bfloat16" halves what a cluster's replicas fetch and push, rounded to within 2^-8 of each value; `force`: begin even if
-    this machine has less memory free than that takes. What `lnetc run` prints of a run on a cluster goes to `reporter` and
-    to `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop it: `grace` are the seconds that its last checkpoint may
-    take. Raises `LnetError` for what is wrong with plan, data or directory and for a loss that is not finite, `Interrupted`
+    are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may hold
+    any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
+    (`lnet.runtime.data.Samples`). `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: a run with
+    the initial parameters, matched by name; `freeze`: layers and stages whose parameters are not trained; `wire`:
+    "bfloat16" halves the bytes that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`:
+    train even if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to
+    `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last
+    checkpoint. Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted`
     if stopped.
     """
     if wire not in WIRES:
@@ -131,13 +131,12 @@ def resume(
     other_images: bool = False,
     grace: float = GRACE,
 ) -> Run:
-    """Go on with a run from its newest whole checkpoint, to the same weights as if it had not stopped.
+    """Resume a run from its newest whole checkpoint, with the same resulting weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
-    a run on an array or an object, or where the images have moved; `force` as in `train`. Images that were added, removed
-    or changed since are refused, unless `other_images` says that the run is to go on with them, which run.json then says.
-    Warns of a `.lnet` file that has changed: the run has the network that it began with. Is stopped, and raises, as
-    `train`.
+    a run on an array or an object, or if the images have moved; `force` as in `train`. Added, removed or changed images are
+    refused, unless `other_images` accepts them, which run.json then records. Warns if the `.lnet` file has changed: the run
+    keeps its network. Is stopped, and raises, like `train`.
     """
     keep_programs()
     reporter = _told(reporter, client, force)

@@ -49,7 +49,7 @@ MOST_PARAMETERS = 2**40
 def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
     """Return the graph of a module, or None after errors; all diagnostics go to `collector`.
 
-    `freeze`: layers and stages that are to stay as they are, so that nobody is warned that nothing trains them.
+    `freeze`: frozen layers and stages, which get no warning that nothing trains them.
     """
     evaluator = Evaluator(collector)
     declarations = collect_declarations(module, evaluator)

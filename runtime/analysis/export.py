@@ -59,8 +59,8 @@ def export(
     """Write the parameters, and responses to `images` if given, into a `.npz` or `.safetensors` file with named axes.
 
     `images` are batches, or an array as `network` takes it. Responses are those of `layers` (default: all),
-    `[image, row, column, map]`. Nothing is pickled. Raises `LnetError` for another suffix, a layer that is not there,
-    layers without images, images of another shape, or a file that cannot be written.
+    `[image, row, column, map]`. Nothing is pickled. Raises `LnetError` for another suffix, an unknown layer, layers
+    without images, images of another shape, or a file that cannot be written.
     """
     target = Path(path)
     if target.suffix not in WRITERS:
@@ -169,7 +169,7 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network's computation as StableHLO, in the format of `jax.export`, for batches of any size on CPU and CUDA.
 
     `jax.export.deserialize(file.read()).call(weights, images)` needs no lnet: `weights` are all parameters by name, as
-    `export` writes them, `images` `[batch, row, column, channel]` float32; it returns what `network(images)` does. Raises
+    `export` writes them, `images` `[batch, row, column, channel]` float32; it returns the same as `network(images)`. Raises
     `LnetError` if the file cannot be written.
     """
 

@@ -25,7 +25,7 @@ class Images:
     """Batches of images; may be iterated repeatedly.
 
     `samples`: that many of a run's samples in its order; None: every image of a set once, in the order of the files. Raises
-    `LnetError` if none can be decoded; corrupt ones among others are passed over and named in `skipped`.
+    `LnetError` if none can be decoded; other corrupt images are skipped and named in `skipped`.
     """
 
     dataset: Dataset

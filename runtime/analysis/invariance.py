@@ -74,8 +74,8 @@ def invariance(
     """Return a neuron's responses to distorted images of the set `data`, and keep them in the run with a plot.
 
     `label` names the positives (default: the only label that is not `distractor`), of which `count` are drawn with
-    `seed`; all other images are distractors. Raises `LnetError` for a neuron or a label that is not there, and where
-    positives and distractors excite the neuron equally. (Le et al. 2012, section 4.5.)
+    `seed`; all other images are distractors. Raises `LnetError` for an unknown neuron or label, and if positives and
+    distractors excite the neuron equally. (Le et al. 2012, section 4.5.)
     """
     if count < 1:
         raise refused("E780", f"the number of positives must be positive, found {count}")

@@ -76,8 +76,8 @@ class SheetView:
 def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -> SheetView:
     """Return the preferences of a layer's neurons by position, and keep them in the run as arrays and pictures.
 
-    The orientation of the first local layer's filters, of other layers that of the gratings they answer to; the class, if
-    `data` names a labelled set; and how much neighbours resemble each other beside pairs drawn with `seed`. Raises
+    Orientation, of the first local layer from its filters, of other layers from responses to gratings; class, if `data`
+    names a labelled set; and the similarity of neighbours compared with random pairs drawn with `seed`. Raises
     `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2023, arXiv:2308.09431.)
     """
     checkpoint = run.checkpoint()

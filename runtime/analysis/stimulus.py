@@ -44,8 +44,8 @@ SUFFICIENT = 1e-4
 class Stimulus:
     """The stimulus that excites a neuron most, among the images searched.
 
-    `image` `[row, column, channel]` of length `norm`; `reached` is the response that each start came to, the best of them
-    `response`.
+    `image` `[row, column, channel]` of length `norm`; `reached` are the final responses from each start, `response` the
+    best of them.
     """
 
     neuron: Neuron
@@ -80,9 +80,9 @@ def likely_stimulus(
 ) -> Stimulus:
     """Return the stimulus that excites a neuron most among images as likely as photographs.
 
-    These are the mean of `components` and their axes in any proportion `z` with `||z|| = sqrt(len(components))`, the length
-    of normal numbers. From the one that is most like the image `start`, in at most `steps` steps. Raises `LnetError` for a
-    neuron or a number that cannot be.
+    These are the mean of `components` plus their axes weighted by any `z` with `||z|| = sqrt(len(components))`, the typical
+    norm of a standard normal vector. The ascent starts from the one closest to the image `start` and takes at most `steps`
+    steps. Raises `LnetError` for an invalid neuron or number.
     """
     (found,) = find_neurons(network.graph, [neuron])
     if not (len(components) > 0 and steps > 0):

@@ -34,7 +34,7 @@ class Samples(Protocol):
         """Return an image `[rows, columns, 1 or 3]`, uint8 or float in 0..1, the same on every call.
 
         Or `Loaded`: with the network's channels, and a checksum of what it was decoded from. Raises `Corrupt` for one that
-        cannot be decoded, which is passed over.
+        cannot be decoded, which is skipped.
         """
 
 

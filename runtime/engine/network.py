@@ -171,10 +171,10 @@ class Network:
 
 
 def prepare(images: Images, network: Network) -> NDArray[np.float32]:
-    """Return images as `network` takes them: scaled to cover its input, their middle cut out, normalised as in training.
+    """Return images prepared for `network`: scaled to cover its input, central window, normalised as in training.
 
     `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size, or a list of images
-    `[rows, columns, channels]`. Returns `[n, row, column, channel]`. Raises `LnetError` for what is no image.
+    `[rows, columns, channels]`. Returns `[n, row, column, channel]`. Raises `LnetError` for anything but images.
     """
     return prepared(images, network.graph)
 

@@ -23,7 +23,7 @@ POSITIVE, NEGATIVE, PLAIN = "#d9822b", "#4a90a4", "#8a8f98"
 HALF = 5.0
 """Width in inches of a picture with another one beside it."""
 MARGIN = 2.0
-"""Percent that a picture of accuracies shows beyond the neurons that there are."""
+"""Margin of a picture of accuracies around its data, in percent."""
 
 
 def probe_sections(run: Run) -> list[dict[str, Any]]:
