@@ -25,14 +25,14 @@ Decode = Callable[[Any], Any]
 
 
 class Malformed(ValueError):
-    """JSON that is not what a type's annotations ask for; the message starts with the path to the place."""
+    """JSON that does not match a type's annotations; the message begins with the path to the mismatch."""
 
     def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(f"{place}: {reason}")
         self.reason, self.place = reason, place
 
     def within(self, place: str) -> Malformed:
-        """Return the error with the path to what the data is part of."""
+        """Return the error with the path of the enclosing data in front."""
         return Malformed(self.reason, place + self.place)
 
 
@@ -40,7 +40,7 @@ class Codec:
     """Encodes and decodes; `tables`: the classes of each type that has several, by their names.
 
     `tolerant`: fields with a default may be missing, as in a file of an older version, and fields that the type does
-    not have are passed over, as in one of a newer version. Otherwise both are refused.
+    not have are ignored, as in one of a newer version. Otherwise both are refused.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Codec:
         return value
 
     def decode(self, expected: type[T], data: Any, place: str) -> T:
-        """Return JSON data as a value of a type, or raise `Malformed`; `place` is what the data is called there."""
+        """Return JSON data as a value of a type, or raise `Malformed`; `place` is the data's name in messages."""
         try:
             return self._decoder(expected)(data)  # type: ignore[no-any-return]
         except Malformed as error:
@@ -121,7 +121,7 @@ class Codec:
                 raise error.within(f".{name}") from error.__cause__
             try:
                 return expected(**values)
-            except ValueError as error:  # what its own checks refuse
+            except ValueError as error:  # refused by the type's own checks
                 raise Malformed(str(error)) from error
 
         def fits(names: Any) -> bool:
@@ -132,7 +132,7 @@ class Codec:
 
 @cache
 def _annotations(expected: Any) -> dict[str, Any]:
-    """Return the type of each field, without what `Annotated` says besides."""
+    """Return the type of each field, without the metadata of `Annotated`."""
     hints = get_type_hints(expected)
     return {f.name: hints[f.name] for f in fields(expected)}
 
@@ -193,7 +193,7 @@ def _items(data: Any, items: Any) -> list[Any]:
 
 
 def _mapping(key: Any, type_: Any, item: Decode) -> Decode:
-    """Return what decodes an object; keys of JSON are text, those of a mapping from integers too."""
+    """Return the decoder of an object; JSON keys are text, also those of a mapping from integers."""
     plain = {type_} & PLAIN
 
     def decode(data: Any) -> Any:

@@ -41,7 +41,7 @@ class Op:
 
     @property
     def field_size(self) -> Size | None:
-        """Rows and columns of the field that a value sees of what it reads; None for an op without a field."""
+        """Rows and columns of the receptive field in the operand; None for an op without a field."""
         return None
 
     def multiply_adds(self) -> int:
@@ -124,7 +124,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A node of the graph: an op, what it reads, and where the file says so."""
+    """A node of the graph: an op, its operands, and its place in the file."""
 
     path: str
     op: Op

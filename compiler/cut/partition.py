@@ -146,7 +146,7 @@ class Cuts:
         return Region(_part(size.rows, row, self.tiles.rows), _part(size.columns, column, self.tiles.columns))
 
     def owners(self, region: Region, size: Size) -> Iterator[tuple[int, Region]]:
-        """Yield the tiles that own some of a region, each with what it owns of it."""
+        """Yield the tiles that own part of a region, each with its part."""
         for row, rows in _parts(region.rows, size.rows, self.tiles.rows):
             for column, columns in _parts(region.columns, size.columns, self.tiles.columns):
                 yield row * self.tiles.columns + column, Region(rows, columns)

@@ -1,1 +1,1 @@
-"""The graph of a network, what is derived from it, and the passes over it."""
+"""The graph of a network, analyses of it, and passes over it."""

@@ -39,7 +39,7 @@ class Graph:
     def block(self, path: str) -> str:
         """Return the stage instance that a layer, an objective or a parameter stands in.
 
-        Empty for the network's own block; what a pass made stands where the objective it was made from does.
+        Empty for the network's own block; layers made by a pass are in the block of their objective.
         """
         prefix = path.rpartition(".")[0]
         while prefix and prefix not in self._instances:

@@ -20,7 +20,7 @@ NOWHERE = Span(0, 0)
 def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes.Module:
     """Return the module with constants and settings replaced.
 
-    The new expressions take the places of the old ones, so that what is wrong with them is reported there.
+    The new expressions take the spans of the old ones, so that their errors are reported there.
     Raises `LnetError` for a name that cannot be set and for text that is no expression.
     """
     for name, text in overrides.items():

@@ -24,7 +24,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item of a network is written, with a note on what calls for the stage in which it is."""
+    """The place of an item in the file, with a note on the instance of its stage."""
 
     span: Span
     note: str

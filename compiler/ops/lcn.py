@@ -20,9 +20,7 @@ class LCN(Op):
     sigma: tuple[float, float]
     across: bool  # over all maps, or over each map alone
     floor: float
-    within: (
-        Region  # the positions of what it reads that it has values at: all, or those whose window lies inside
-    )
+    within: Region  # the positions of the operand with values: all, or those whose window lies inside
 
     @property
     def sheet(self) -> Sheet:

@@ -1,1 +1,1 @@
-"""Training in one process, and who is told how it goes."""
+"""Training in one process, and reporters of its progress."""

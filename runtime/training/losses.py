@@ -24,7 +24,7 @@ class Losses:
 
 
 def losses(graph: Graph, terms: Mapping[str, float]) -> Losses:
-    """Return what the terms of a step, with its accuracies, say."""
+    """Return the losses and accuracies from the terms of a step."""
     own = {objective.path: terms.get(objective.path, 0.0) for objective in graph.objectives}
     objectives: dict[str, float] = {}
     for objective in graph.objectives:

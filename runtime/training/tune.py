@@ -1,4 +1,4 @@
-"""Choices measured on this machine: `lnetc tune` keeps what is fastest, and runs that begin later use it.
+"""Kernel choices measured on this machine: `lnetc tune` keeps the fastest ones, and later runs use them.
 
     ~/.cache/lnet/kernels/6b1f...json      one product of a layer: form, shape, time, and what they were measured on
 

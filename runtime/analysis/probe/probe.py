@@ -54,7 +54,7 @@ def probe(
     data        where the training images are, if they have moved
     client      a `distributed.Client` of a Dask cluster that sees run and images; the figures are the same
 
-    Raises `LnetError` for what is wrong with any of these.
+    Raises `LnetError` if any of these is invalid.
     """
     run = _opened(run)
     labelled = open_set(images, label, against, sources)

@@ -168,7 +168,7 @@ def _places(lines: Sequence[Sequence[Frame]], tops: Sequence[int]) -> dict[str, 
 
 
 def _objectives(graph: Graph) -> dict[str, list[str]]:
-    """Return the objectives by the block that they stand in, as people wrote them."""
+    """Return the objectives by block, as written in the file."""
     found: dict[str, list[str]] = {}
     for path in dict.fromkeys(objective.part_of for objective in graph.objectives):
         terms = [o for o in graph.objectives if o.part_of == path]
