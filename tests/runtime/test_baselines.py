@@ -1,5 +1,6 @@
 """What a trained network must beat, each against its definition; and how choosy its neurons are."""
 
+import json
 import sys
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from probed import furnish, look, pictures, row, set_by_hand, write
 
 import lnet
-from lnet.runtime.analysis.probe import probe_text
+from lnet.runtime.analysis.probe import probe_text, save_probe
+from lnet.runtime.analysis.probe.result import read_probe
 from lnet.runtime.analysis.probe.specificity import lifetime_sparseness, scrambled
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.run import create_run
@@ -43,6 +45,17 @@ def test_baselines_stand_in_the_same_table(run, place):
     ]
     assert row(found, "again", "V2.filter").above == row(found, "trained", "V2.filter").above
     assert len(lnet.probe(run, place / "set", baselines=False).rows) == 2
+
+
+def test_a_result_of_0_1_told_untrained_networks_by_their_names_alone(run, place):
+    found = lnet.probe(run, place / "set")
+    assert [r.untrained for r in found.rows if r.untrained] == ["mean", "best", "mean", "best"]
+    path = save_probe(run, found, "set")
+    data = json.loads(path.read_text())
+    for each in data["rows"]:
+        del each["untrained"]
+    path.write_text(json.dumps(data))
+    assert read_probe(path) == found
 
 
 def test_a_guess_is_the_more_frequent_class(run, place):

@@ -306,7 +306,7 @@ def test_files_that_are_not_seen_E761(tmp_path, client, monkeypatch):
 
 
 def test_a_worker_that_does_not_answer_E761(tmp_path, client, monkeypatch):
-    client.run(check.look, ())  # imports what it takes
+    client.run(check.look, (), ())  # imports what it takes
     monkeypatch.setattr(check, "ANSWER_TIMEOUT", 3.0)
     process = process_of(client, "worker-1")
     os.kill(process, signal.SIGSTOP)
