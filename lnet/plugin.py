@@ -5,6 +5,7 @@ docs/plugins.md shows how.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +27,7 @@ from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.objectives import PerValue
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.compiler.plugins import registry
+from lnet.compiler.plugins.guard import guarded
 from lnet.compiler.plugins.load import load_plugin
 from lnet.compiler.rules import Schedule, Stale, Update
 
@@ -89,9 +91,12 @@ def register(part: Part) -> Part:
         return registry.register(part)
     source, section = (import_module(_OF_THE_RUNTIME[name]) for name in ("Source", "Section"))
     if isinstance(part, source.Source):
-        registry.enter("data source", source.SOURCES, part, lambda s: s.name, part.open)
+        names = [each.name for each in source.SOURCES]
+        registry.enter("data source", source.SOURCES, part, part.name, names, part.open)
     elif isinstance(part, section.Section):
-        registry.enter("report section", section.SECTIONS, part, lambda s: s.anchor, part.make)
+        names = [each.anchor for each in section.SECTIONS]
+        guarded_part = replace(part, make=guarded(part.make, f"the plug-in's report section '{part.anchor}'"))
+        registry.enter("report section", section.SECTIONS, guarded_part, part.anchor, names, part.make)
     else:
         registry.register(part)  # says what can be registered
     return part

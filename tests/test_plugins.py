@@ -200,8 +200,10 @@ class Blur(plugin.Neighbourhood):
         ("Example: blur()", "Example: blur(3)", "'blur' takes"),
         ('kind = "blur"', 'kind = "blur"; rows: int = 3', "has no type of the language for 'rows'"),
         ("plugin.Neighbourhood", "dict", "'Blur' cannot be registered"),
-        ("/ 3", "/ 3 + nothing", "name 'nothing' is not defined"),
-        ("import jax.numpy", "import no_such_module", "line 2: ModuleNotFoundError"),
+        ("/ 3", "/ 3 + nothing", "blur.py, line 16: NameError: name 'nothing' is not defined"),
+        ("/ 3", "@ x", "blur.py, line 16: ValueError"),
+        ("Size(1, 0)", "Size(self.rows, 0)", "'reach' of the plug-in's class 'Blur' failed"),
+        ("import jax.numpy", "import no_such_module", "blur.py, line 2: ModuleNotFoundError"),
         ("@plugin.register", "@plugin.register(", "SyntaxError"),
         (
             "x[2:]) / 3",
@@ -235,6 +237,21 @@ def test_a_rule_that_keeps_more_than_it_says_is_refused(tmp_path):
     (tmp_path / "all.py").write_text(ALL.replace("return 1\n", "return 2\n"))
     result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)
     assert "the update rule 'rmsprop' keeps 1 arrays of a parameter's shape, and says 2" in result.output
+
+
+def test_a_rule_without_a_field_of_every_rule_is_refused(tmp_path):
+    (tmp_path / "all.py").write_text(ALL.replace('    stale: plugin.Stale = "full"\n', ""))
+    result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)
+    assert "the plug-in's class 'RMSprop' has no field 'stale'" in result.output
+
+
+def test_a_file_that_is_not_there_is_said_without_a_place_in_the_library(tmp_path):
+    for name, said in (
+        (str(tmp_path / "no.py"), "FileNotFoundError"),
+        ("no.such.module", "ModuleNotFoundError"),
+    ):
+        result = lnetc("--plugin", name, "plugins", status=1)
+        assert f" = note: {said}: " in result.output
 
 
 def test_two_plugins_do_not_bring_the_same_kind(tmp_path):
@@ -288,6 +305,15 @@ def test_a_source_and_a_section_of_the_report(folder):
     command(*load, "report", "a")
     page = Path("a/report.html").read_text()
     assert '<h2 id="steps">Steps taken</h2>' in page
+
+
+def test_a_section_that_fails_is_no_traceback(folder):
+    (folder / "raw.py").write_text(SOURCE.replace("len(material.history.steps)", "material.nothing"))
+    load = ("--plugin", "raw.py", "--plugin", "divisive.py")
+    command(*load, "run", "own.lnet", "-d", "a", "--steps", "5")
+    said = command(*load, "report", "a", status=1)
+    assert "the plug-in's report section 'steps' failed" in said
+    assert "raw.py, line 9: AttributeError" in said
 
 
 def test_a_source_does_not_take_the_name_of_another(folder):

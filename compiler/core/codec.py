@@ -139,7 +139,8 @@ def _annotations(expected: Any) -> dict[str, Any]:
 
 def _plain(type_: Any) -> Any:
     """Return the type whose values need no decoder, None if there is none: that of an optional one, too."""
-    inner = [item for item in get_args(type_) or (type_,) if item is not types.NoneType]
+    optional = get_origin(type_) in (Union, types.UnionType)
+    inner = [item for item in get_args(type_) if item is not types.NoneType] if optional else [type_]
     return inner[0] if len(inner) == 1 and inner[0] in PLAIN else None
 
 

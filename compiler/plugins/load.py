@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from lnet.dsl.diagnostics import LnetError, refused
 
+from .guard import where_raised
 from .identity import FILES, Plugin, announce, announced
 from .registry import is_loaded, lacking
 
@@ -66,15 +66,7 @@ def _load(name: str) -> None:
     except LnetError:
         raise
     except Exception as error:
-        raise refused("E610", f"the plug-in '{name}' cannot be loaded", place_of(error)) from error
-
-
-def place_of(error: Exception) -> str:
-    """Return where in a plug-in an error was raised, or where else below it, and what it says."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
-    said = "".join(traceback.format_exception_only(error)).strip()
-    return f"{last.filename}, line {last.lineno}: {said}"
+        raise refused("E610", f"the plug-in '{name}' cannot be loaded", where_raised(error)) from error
 
 
 def _import(name: str) -> None:
@@ -82,7 +74,7 @@ def _import(name: str) -> None:
     if path.suffix != ".py":
         importlib.import_module(name)
         return
-    if is_loaded(path):
+    if is_loaded(path.resolve()):
         return
     spec = importlib.util.spec_from_file_location(FILES + path.stem, path)
     assert spec is not None, name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -19,6 +19,7 @@ from lnet.compiler.settings import CALLS
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.nodes import KEYWORDS
 
+from .guard import guard
 from .identity import Loaded, Plugin, announce, owner_of
 
 LAYER, OBJECTIVE, RULE = "layer", "objective", "update rule"
@@ -46,12 +47,13 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """Classes that derive from `base` and say `methods`; `enter` puts one into the tables of the language."""
+    """Subclasses of `base` with methods and fields of their own; `enter` puts one into the tables of the language."""
 
     base: type
     what: str
     methods: tuple[str, ...]
     enter: Callable[[Any], None]
+    fields: tuple[str, ...] = ()
 
 
 def _layer(made: Any) -> None:
@@ -70,7 +72,7 @@ SORTS = (
     Sort(PerPosition, LAYER, ("value",), _layer),
     Sort(Neighbourhood, LAYER, ("value", "reach"), _layer),
     Sort(PerValue, OBJECTIVE, ("value",), _objective),
-    Sort(Update, RULE, ("slots", "transformation"), _rule),
+    Sort(Update, RULE, ("slots", "transformation"), _rule, ("rate", "schedule", "stale")),
 )
 FILLED_IN = ("reads_sheet", "within")
 """Fields that no file gives: the compiler does."""
@@ -91,6 +93,7 @@ def register(part: Part) -> Part:
     if "__dataclass_fields__" not in vars(made):
         made = dataclass(frozen=True)(made)
     _check(made, sort)
+    guard(made, sort.base)
     _claim(made, sort.what)
     sort.enter(made)
     return made  # type: ignore[no-any-return]
@@ -127,6 +130,12 @@ def _check(made: Any, sort: Sort) -> None:
             raise _lacks(made, method, f"expected what 'plugin.{sort.base.__name__}.{method}' describes")
     if "Example: " not in (vars(made).get("__doc__") or ""):
         raise _lacks(made, "example", f"expected a docstring that ends with a line 'Example: {kind}(...)'")
+    for name in set(sort.fields) - {row.name for row in fields(made)}:
+        raise _lacks(
+            made,
+            f"field '{name}'",
+            f"every subclass of {sort.base.__name__} has {listed(sort.fields, 'and')}",
+        )
     hints = get_type_hints(made, include_extras=True)
     for row in fields(made):
         types = getattr(hints[row.name], "__metadata__", ())
@@ -145,37 +154,33 @@ def _named(part: object) -> str:
 
 
 def _claim(made: Any, what: str) -> None:
-    """Say which plug-in a kind is of; raises `LnetError` if there is one of its name already."""
+    """Note that a plug-in brings a kind; raises `LnetError` if the name is taken."""
     taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in CALLS
-    example = made.__doc__.rpartition("Example: ")[2].strip()
-    _own(made, Brought(what, made.kind, owner_of(made).plugin.name, example), taken)
+    _own(made, what, made.kind, made.__doc__.rpartition("Example: ")[2].strip(), taken)
 
 
-def enter(what: str, table: list[Entry], entry: Entry, name: Callable[[Entry], str], function: Any) -> None:
-    """Enter a "data source" or a "report section" in its table; `function` is the plug-in's own.
+def enter(
+    what: str, table: list[Entry], entry: Entry, name: str, names: Sequence[str], function: Any
+) -> None:
+    """Enter a "data source" or a "report section" in its table, whose entries have `names`.
 
-    Raises `LnetError` if its name is taken.
+    `function` is the plug-in's own. Raises `LnetError` if the name is taken.
     """
-    names = [name(other) for other in table]
-    brings = Brought(what, name(entry), owner_of(function).plugin.name, "")
-    _own(function, brings, brings.kind in names)
-    if brings.kind in names:
-        table[names.index(brings.kind)] = entry
+    _own(function, what, name, "", name in names)
+    if name in names:
+        table[names.index(name)] = entry
     else:
         table.append(entry)
 
 
-def _own(made: Any, brings: Brought, taken: bool) -> None:
-    """Note what a plug-in brings; raises `LnetError` if its name is taken, but for what it has brought before itself."""
-    owner, key = owner_of(made), (brings.what, brings.kind)
-    if taken and (key not in _brought or _brought[key].plugin != brings.plugin):
-        whose = next((f"the plug-in '{b.plugin}'" for b in brought() if b.kind == brings.kind), "lnet")
-        raise refused(
-            "E610",
-            f"there is a {brings.what} '{brings.kind}' already, of {whose}",
-            hint="choose another name",
-        )
-    _loaded[brings.plugin], _brought[key] = owner, brings
+def _own(made: Any, what: str, name: str, example: str, taken: bool) -> None:
+    """Note what a plug-in brings; raises `LnetError` if the name is taken, unless by the plug-in itself."""
+    owner, before = owner_of(made), _brought.get((what, name))
+    if taken and (before is None or before.plugin != owner.plugin.name):
+        whose = next((f"the plug-in '{b.plugin}'" for b in brought() if b.kind == name), "lnet")
+        raise refused("E610", f"there is a {what} '{name}' already, of {whose}", hint="choose another name")
+    _loaded[owner.plugin.name] = owner
+    _brought[what, name] = Brought(what, name, owner.plugin.name, example)
     if owner.file is not None:
         announce(str(owner.file))
 

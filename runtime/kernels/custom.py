@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from lnet.compiler.objectives import PerValue
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
-from lnet.compiler.plugins.load import place_of
 from lnet.dsl.diagnostics import refused
 
 Weights = Mapping[str, jax.Array]
@@ -59,10 +58,7 @@ def _value(
     **weights: jax.Array,
 ) -> jax.Array:
     """Return the result of a plug-in's function; raises `LnetError` if it fails or the result has the wrong shape."""
-    try:
-        found: jax.Array = of.value(*arrays, **weights)
-    except Exception as error:
-        raise refused("E610", f"'value' of the plug-in '{of.kind}' failed", place_of(error)) from error
+    found: jax.Array = of.value(*arrays, **weights)
     if jnp.shape(found) != shape:
         raise refused(
             "E610",

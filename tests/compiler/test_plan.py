@@ -57,6 +57,10 @@ def damaged(change):
         (damaged(lambda d: d["plan"]["graph"]["training"].update(batch="9")), "is damaged"),
         (damaged(lambda d: d["plan"]["partition"].update(pieces=[[1]])), "is damaged"),
         (
+            damaged(lambda d: d["plan"]["graph"].update(derived="f")),
+            "plan.graph.derived: expected a list, found str",
+        ),
+        (
             damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(kind="rmsprop")),
             "graph.training.update: no such kind: 'rmsprop'",
         ),
