@@ -80,15 +80,20 @@ class Checksums:
             fresh, self._fresh = self._fresh, []
         return fresh
 
-    def recall(self, folder: Path) -> None:
-        """Load the checksums of a run's directory; raises OSError."""
+    def recall(self, folder: Path) -> list[int]:
+        """Load the checksums of a run's directory; return the images that were read before and have one; raises OSError."""
         try:
             data = (folder / FILE).read_bytes()
         except FileNotFoundError:
-            return
+            return []
         pairs = np.frombuffer(data, "<u8", 2 * (len(data) // 16)).reshape(-1, 2)
         pairs = pairs[pairs[:, 0] < len(self._known)]
-        self._known[pairs[:, 0].astype(np.int64)] = pairs[:, 1]
+        places = pairs[:, 0].astype(np.int64)
+        with self._lock:
+            read: list[int] = np.unique(places[self._known[places] != UNREAD]).tolist()
+            self._known[places] = pairs[:, 1]
+            self._fresh = [(place, found) for place, found in self._fresh if place not in read]
+        return read
 
 
 def keep(folder: Path, read: Iterable[Read]) -> None:

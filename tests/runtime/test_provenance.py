@@ -115,6 +115,20 @@ def test_an_image_that_is_replaced_at_the_same_time_of_its_file_is_found_when_it
         lnet.resume("a")
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_an_image_of_an_array_that_is_another_is_found_whichever_is_read_first(folder, number):
+    images = np.random.default_rng(0).integers(0, 256, (6, 10, 10, 1), dtype=np.uint8)
+    with pytest.raises(lnet.Interrupted):
+        lnet.train(plan_of(folder), directory="b", data=images, reporter=StopAt(6))
+    before = (folder / "b" / checksums.FILE).read_bytes()
+    other = images.copy()
+    other[number, 3, 3] ^= 1
+    with pytest.raises(LnetError, match=rf"E748: the image '\[{number}\]' in memory is another one"):
+        lnet.resume("b", data=other)
+    lnet.resume("b", data=images)
+    assert (folder / "b" / checksums.FILE).read_bytes() == before
+
+
 def test_a_copy_elsewhere_with_other_times_is_the_same(folder):
     whole = lnet.train(plan_of(folder), directory="whole")
     shutil.copytree(folder / "images", folder / "copy", copy_function=shutil.copyfile)
