@@ -254,6 +254,17 @@ def test_a_file_that_is_not_there_is_said_without_a_place_in_the_library(tmp_pat
         assert f" = note: {said}: " in result.output
 
 
+def test_arguments_that_make_no_sense_are_refused_with_their_place(tmp_path):
+    refusing = """    def __post_init__(self):
+        raise plugin.Refused("E610", "'blur' makes no sense here", argument="of")
+    @property
+"""
+    (tmp_path / "blur.py").write_text(SOUND.replace("    @property\n", refusing))
+    (tmp_path / "a.lnet").write_text("network n {\n  x: input(5x5x1)\n  b: blur(of = x)\n  q: l2()\n}\n")
+    result = lnetc("--plugin", tmp_path / "blur.py", "check", tmp_path / "a.lnet", status=1)
+    assert "a.lnet:3:16: error E610: 'blur' makes no sense here" in result.output
+
+
 def test_two_plugins_do_not_bring_the_same_kind(tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(SOUND)

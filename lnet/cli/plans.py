@@ -176,9 +176,9 @@ def explain(
 
 @main.command("plugins")
 def plugins_command() -> None:
-    """List what plug-ins bring, and check it.
+    """List what plug-ins define, and check it.
 
-    The example of each kind must learn the same in one piece and in tiles.
+    The example of each kind must have the same gradients in one piece and in tiles.
     """
     from lnet.compiler.plugins.load import load_plugins
     from lnet.compiler.text_table import TextTable, printed, terminal_width

@@ -115,7 +115,7 @@ def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
     "plugins",
     multiple=True,
     metavar="FILE",
-    help="Load layers, objectives or update rules from a Python file or module; may be repeated.",
+    help="Load a plug-in, a Python file or a module; may be repeated.",
 )
 def main(plugins: Sequence[str]) -> None:
     """Check, compile, train and look at locally connected networks written in .lnet files."""
