@@ -1,6 +1,7 @@
 """`dsl <- compiler <- runtime <- lnet`: who may import whom, read from the sources and seen in a fresh process."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_files_and_folders_import_each_other_one_way(folder):
     """Of two files or folders side by side one stands below the other."""
     graph = folder_graph(import_graph(), folder)
     assert [sorted(cycle) for cycle in networkx.simple_cycles(graph)] == []
+
+
+PROGRAMS = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_programs_that_stand_in_strings_import_what_exists(path):
+    """A type checker does not look into a string, and most that hold a program are run by slow tests alone."""
+    known = set(modules())
+    for text in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+            for name in re.findall(r"^\s*(?:from|import) (lnet(?:\.\w+)*)", text.value, re.MULTILINE):
+                assert name in known, f"line {text.lineno}"
 
 
 def loaded(statement):

@@ -201,7 +201,7 @@ def test_mistakes_are_explained(mistake, message: str) -> None:
 DOUBLE = """
 import numpy as np, reference
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.network import Network
+from lnet.runtime.engine.network import Network
 net = Network(compile_text(TEXT))
 images = np.random.default_rng(1).normal(size=(3, 9, 10, 2))
 net.params.update({name: value.astype(float) for name, value in net.params.items()})

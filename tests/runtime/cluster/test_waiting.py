@@ -343,7 +343,7 @@ PROGRAMMED = """
 import os, signal, sys, time
 import lnet
 from distributed import Client
-from lnet.runtime.progress import Silent
+from lnet.runtime.training.progress import Silent
 
 class Reporter(Silent):
     def said(self, message):
