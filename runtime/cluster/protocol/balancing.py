@@ -30,14 +30,24 @@ def balance(table: Table, now: float) -> Transition[Table]:
 
 
 def rested(before: Table, after: Table, now: float) -> Table:
-    """Note when roles changed hands, or workers came, went or began to leave."""
-    return after if _roles(before) == _roles(after) else replace(after, settled=now)
+    """Note when roles changed hands, or workers came or went."""
+    return after if _same_roles(before, after) else replace(after, settled=now)
 
 
-def _roles(table: Table) -> tuple[object, ...]:
-    slots = tuple((slot.tiles, slot.generation) for slot in table.slots)
-    shards = tuple((shard.term, shard.primary, shard.standby, shard.ready) for shard in table.shards)
-    return slots, shards, [name for name, _ in table.usable()]
+def _same_roles(before: Table, after: Table) -> bool:
+    return (
+        (before.slots is after.slots or _slots(before) == _slots(after))
+        and (before.shards is after.shards or _shards(before) == _shards(after))
+        and len(before.members) == len(after.members)
+    )
+
+
+def _slots(table: Table) -> list[tuple[object, ...]]:
+    return [(slot.tiles, slot.generation) for slot in table.slots]
+
+
+def _shards(table: Table) -> list[tuple[object, ...]]:
+    return [(shard.term, shard.primary, shard.standby, shard.ready) for shard in table.shards]
 
 
 def _at_rest(table: Table) -> bool:
@@ -50,19 +60,20 @@ def _at_rest(table: Table) -> bool:
 
 def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
     """Yield possible moves as keys that sort by preference: to the plan's place, then to where the fewest tiles are."""
-    places = {(slot, tile): place for slot, tile, place in table.spec.prefer}
-    workers = dict(table.usable())
-    tiles = {name: sum(slot.tiles.count(name) for slot in table.slots) for name in workers}
-    for index, slot in enumerate(table.slots):
-        for tile, name in enumerate(slot.tiles):
-            place, needed = places.get((index, tile), ""), (*slot.tiles, table.shards[tile].primary)
-            if name not in workers or workers[name].place == place:
+    workers, pools = dict(table.usable()), room.pools(table)
+    tiles = {name: len(table.roles(name).tiles) for name in workers}
+    spare = [name for name, member in workers.items() if tiles[name] < member.capacity]
+    least = min((tiles[name] for name in spare), default=0)
+    for name in workers if spare else ():
+        for index, tile in table.roles(name).tiles if tiles[name] >= least + 2 else ():
+            place = table.spec.places.get((index, tile), "")
+            needed = (*table.slots[index].tiles, table.shards[tile].primary)
+            if workers[name].place == place:
                 continue
-            for other, member in workers.items():
-                spare = tiles[other] + 2 <= tiles[name] and tiles[other] < member.capacity
-                roomy = not room.missing(table, other, room.for_tile(table, tile))
-                if spare and roomy and table.reach(other, needed):
-                    yield member.place != place, tiles[other] - tiles[name], index, tile, other
+            for other in spare:
+                roomy = not room.missing(table, pools, other, room.for_tile(table, tile))
+                if tiles[other] + 2 <= tiles[name] and roomy and table.reach(other, needed):
+                    yield workers[other].place != place, tiles[other] - tiles[name], index, tile, other
 
 
 def _move_tile(table: Table, index: int, tile: int, worker: str) -> Transition[Table]:
@@ -75,13 +86,12 @@ def _move_tile(table: Table, index: int, tile: int, worker: str) -> Transition[T
 
 def _handovers(table: Table) -> Iterator[Transition[Table]]:
     """Yield the tables in which a primary retires in favour of a standby beside a tile of its own."""
-    primaries = [shard.primary for shard in table.shards]
     usable = {name for name, _ in table.usable()}
     if table.spec.durability != "standby" or len(usable) < 3:
         return
     for index, shard in enumerate(table.shards):
         beside = any(slot.tiles[index] == shard.standby for slot in table.slots)
-        more = primaries.count(shard.primary) - primaries.count(shard.standby)
+        more = _primaries(table, shard.primary) - _primaries(table, shard.standby)
         reached = table.reach(
             shard.standby or "", (shard.primary, *(slot.tiles[index] for slot in table.slots))
         )
@@ -90,3 +100,7 @@ def _handovers(table: Table) -> Iterator[Transition[Table]]:
                 f"the primary of shard {index} is to move to {shard.standby}: work is spread more evenly"
             )
             yield table.with_shard(index, replace(shard, retiring=True)), (note,)
+
+
+def _primaries(table: Table, worker: str | None) -> int:
+    return len(table.roles(worker or "").primaries)

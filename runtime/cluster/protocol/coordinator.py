@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
-from . import balancing, deaths, leasing, links, saving, servers, staffing
+from . import balancing, deaths, leasing, links, publishing, saving, servers, staffing
 from .events import (
     CheckpointRequested,
     CoordinatorEvent,
@@ -23,29 +24,16 @@ from .events import (
     WorkerExited,
     WorkerLost,
 )
-from .instructions import Drained, GiveUp, Instruction, Note, Refused, Send, SetTimer, Transition
+from .instructions import GiveUp, Instruction, Note, Refused, SetTimer, Transition
 from .manifest import Manifest
-from .messages import (
-    MAX_UNREACHABLE,
-    DesiredState,
-    Heartbeat,
-    PrimaryAssignment,
-    ReserveAssignment,
-    Restored,
-    StandbyAssignment,
-    TileAssignment,
-)
+from .messages import MAX_UNREACHABLE, Heartbeat, PrimaryStatus, Restored
+from .records import Records
 from .spec import Rules, Spec
-from .table import BatchPool, Member, ServerPair, Slot, Table
+from .table import BatchPool, Contact, Member, ServerPair, Slot, Table
 
-_PASSES: tuple[Callable[[Table, float], Transition[Table]], ...] = (
-    links.relent,
-    staffing.staff,
-    servers.repair,
-    balancing.balance,
-    leasing.lease,
-    saving.save,
-)
+_Pass = Callable[[Table, float], Transition[Table]]
+_ROLES: tuple[_Pass, ...] = (links.relent, staffing.staff, servers.repair, balancing.balance)
+_WORK: tuple[_Pass, ...] = (leasing.lease, saving.save)
 
 
 def begin(
@@ -53,7 +41,8 @@ def begin(
 ) -> Transition[Table]:
     """Start a run, or go on from a checkpoint of the same number of replicas and tiles under a new token."""
     vacant = Slot((None,) * spec.tiles)
-    table = Table(spec, (vacant,) * spec.replicas, (ServerPair(),) * spec.tiles, rules=rules or Rules())
+    slots, shards = (vacant,) * spec.replicas, (ServerPair(),) * spec.tiles
+    table = Table(spec, slots, shards, lease_ends=(-inf,) * spec.tiles, rules=rules or Rules())
     if manifest is not None:
         assert len(manifest.slots) == spec.replicas, "a manifest of another shape is to be reshaped first"
         slots = tuple(saving.resumed(record, spec.tiles) for record in manifest.slots)
@@ -68,7 +57,8 @@ def begin(
             marked=manifest.used,
             reached=manifest.used,
         ).enrolled()
-    return _set_timer(table, now)
+    table = table.indexed()
+    return _set_timer(table, table, Tick(now))
 
 
 def step(table: Table, event: CoordinatorEvent) -> Transition[Table]:
@@ -76,18 +66,46 @@ def step(table: Table, event: CoordinatorEvent) -> Transition[Table]:
     before = table
     table, done = _react(table, event)
     if not table.finished:
-        for action in _PASSES:
+        for action in _ROLES if _may_move_roles(before, table, event) else ():
+            table, more = action(table, event.now)
+            done += more
+        for action in _WORK:
             table, more = action(table, event.now)
             done += more
     table = balancing.rested(before, deaths.forgotten(before, table), event.now)
     table, given_up = _give_up(table, event.now)
     done += given_up
-    table, sends = _publish(table, event.now)
+    table, sends = publishing.publish(before, table, event.now, _heard(event))
     done += sends
-    if isinstance(event, Tick):
-        table, timer = _set_timer(table, event.now)
-        done += timer
-    return table, done
+    table, timer = _set_timer(before, table, event)
+    return table, done + timer
+
+
+def _may_move_roles(before: Table, table: Table, event: CoordinatorEvent) -> bool:
+    """Tell whether roles may have to change: not for a heartbeat that only says how far the work of known roles is."""
+    if not isinstance(event, Received) or len(before.members) != len(table.members):
+        return True
+    if before.suspicions is not table.suspicions:
+        return True
+    index = table.index
+    if index is before.index:
+        return False
+    stuck = any(progress.stuck for progress in index.progress)
+    return stuck or any(
+        new is not old and _asks(new) != _asks(old)
+        for old, new in zip(before.index.statuses, index.statuses, strict=True)
+    )
+
+
+def _asks(status: PrimaryStatus | None) -> tuple[object, ...]:
+    """Return what servers.py looks at in a status."""
+    return () if status is None else (status.ready, status.restored)
+
+
+def _heard(event: CoordinatorEvent) -> str | None:
+    return (
+        event.message.worker if isinstance(event, Received) and isinstance(event.message, Heartbeat) else None
+    )
 
 
 def _give_up(table: Table, now: float) -> Transition[Table]:
@@ -109,8 +127,15 @@ def _give_up(table: Table, now: float) -> Transition[Table]:
     return replace(table, given_up=True), (GiveUp(found, table.hopeless_since - since, table.rollbacks),)
 
 
-def _set_timer(table: Table, now: float) -> Transition[Table]:
-    due = now + table.spec.times.heartbeat_interval
+def _set_timer(before: Table, table: Table, event: CoordinatorEvent) -> Transition[Table]:
+    """Tick every heartbeat interval, and when a lease ends that somebody waits for."""
+    ticked = isinstance(event, Tick)
+    if before.shards is table.shards and not ticked:
+        return table, ()
+    regular = event.now + table.spec.times.heartbeat_interval if ticked else table.due
+    due = min(regular, servers.waits_until(table, event.now))
+    if due == table.due and not ticked:
+        return table, ()
     return replace(table, due=due), (SetTimer(due),)
 
 
@@ -131,7 +156,8 @@ def _react(table: Table, event: CoordinatorEvent) -> Transition[Table]:
             return deaths.explained(table, worker, place, cause, now), ()
         case DrainRequested(_, worker) if worker in table.members:
             member = replace(table.members[worker], draining=True)
-            return _with_member(staffing.vacate(table, worker), worker, member), ()
+            table = replace(table, settled=event.now)
+            return staffing.vacate(table, worker).with_member(worker, member), ()
         case CheckpointRequested():
             return replace(table, checkpoint_requested=True), ()
         case StopRequested():
@@ -154,38 +180,38 @@ def _hear(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
         return table, (Refused("of too many workers that are not reached", heartbeat),)
     if heartbeat.worker in table.gone:
         return table, (Refused("of a worker that is gone", heartbeat),)
-    known = table.members.get(heartbeat.worker)
-    if known is not None and heartbeat.number <= known.number:
+    member, contact = table.members.get(heartbeat.worker), table.contacts.get(heartbeat.worker)
+    if member is None or contact is None:
+        return _join(table, now, heartbeat)
+    if heartbeat.number <= contact.number:
         return table, (Refused("older than a report known", heartbeat),)
+    steady = contact.steady if now - contact.heard <= table.spec.times.max_heartbeat_gap else now
+    heard = Contact(heartbeat.number, heartbeat.sent, now, steady, contact.desired, contact.answered)
+    table = table.with_contact(heartbeat.worker, heard)
+    reported = replace(
+        member,
+        report=heartbeat.number,
+        tiles=heartbeat.tiles,
+        primaries=heartbeat.primaries,
+        memory=heartbeat.memory,
+    )
+    table = table.with_member(heartbeat.worker, reported)
+    return links.suspect(table, now, heartbeat.worker, heartbeat.unreachable)
+
+
+def _join(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
+    worker = heartbeat.worker
     member = Member(
         heartbeat.host,
         heartbeat.place,
         heartbeat.capacity,
-        now,
-        heartbeat.sent,
         heartbeat.number,
         heartbeat.tiles,
         heartbeat.primaries,
-        steady=now,
-        memory=heartbeat.memory,
+        heartbeat.memory,
     )
-    if known is None:
-        return _join(table, heartbeat.worker, member)
-    member = replace(
-        member,
-        draining=known.draining,
-        drained=known.drained,
-        desired=known.desired,
-        answered=known.answered,
-        steady=known.steady if now - known.heard <= table.spec.times.max_heartbeat_gap else now,
-    )
-    return links.suspect(
-        _with_member(table, heartbeat.worker, member), now, heartbeat.worker, heartbeat.unreachable
-    )
-
-
-def _join(table: Table, worker: str, member: Member) -> Transition[Table]:
-    table = servers.adopt(_with_member(table, worker, member), worker, member)
+    contact = Contact(heartbeat.number, heartbeat.sent, now, now)
+    table = servers.adopt(table.with_member(worker, member).with_contact(worker, contact), worker, member)
     enough = len(table.members) >= table.spec.workers
     return replace(table, begun=table.begun or enough), (Note(f"{worker} joins on {member.host}"),)
 
@@ -195,132 +221,23 @@ def _discount_stall(table: Table, now: float) -> Table:
     late = now - table.due
     if late < table.spec.times.heartbeat_interval:
         return table
-    members = {name: replace(member, heard=member.heard + late) for name, member in table.members.items()}
-    return deaths.postponed(replace(table, members=members), late)
+    contacts = {name: replace(found, heard=found.heard + late) for name, found in table.contacts.items()}
+    return deaths.postponed(replace(table, contacts=Records(contacts)), late)
 
 
 def _expire_silent(table: Table, now: float) -> Transition[Table]:
     done: tuple[Instruction, ...] = ()
-    for worker, member in sorted(table.members.items()):
-        if now - member.heard > table.spec.times.failure_timeout:
-            table, more = _expire(table, worker, now)
-            done += more
+    since = now - table.spec.times.failure_timeout
+    for worker in sorted(name for name, contact in table.contacts.items() if contact.heard < since):
+        table, more = _expire(table, worker, now)
+        done += more
     return table, done
 
 
 def _expire(table: Table, worker: str, now: float) -> Transition[Table]:
     """Vacate all roles of a worker that is lost."""
     member = table.members[worker]
-    members = {name: member for name, member in table.members.items() if name != worker}
-    table = replace(table, members=members)
+    table = staffing.vacate(servers.vacate(table, worker), worker).without_member(worker)
     if not member.draining:
         table = deaths.lost(table, worker, member.place, now)
-    table = staffing.vacate(servers.vacate(table, worker), worker)
     return table, (Note(f"{worker} is lost"),)
-
-
-def _with_member(table: Table, worker: str, member: Member) -> Table:
-    return replace(table, members={**table.members, worker: member})
-
-
-# --- desired states ------------------------------------------------------------------------------------------------
-
-
-def _publish(table: Table, now: float) -> Transition[Table]:
-    """Send each worker its desired state if it changed, or if its heartbeats have not been answered for half an interval."""
-    done: tuple[Instruction, ...] = ()
-    for worker in sorted(table.members):
-        member = table.members[worker]
-        desired = _desired_state(table, worker, member)
-        changed = member.desired is None or _content(desired) != _content(member.desired)
-        unanswered = member.heard >= member.answered + table.spec.times.heartbeat_interval / 2
-        if member.draining and not member.drained and _idle(desired):
-            member = replace(member, drained=True)
-            table = _with_member(table, worker, member)
-            done += (Drained(worker),)
-        if not changed and not unanswered:
-            continue
-        table = _granted(table, worker, desired, now)
-        done += (Send(worker, desired),)
-    return table, done
-
-
-def _desired_state(table: Table, worker: str, member: Member) -> DesiredState:
-    return DesiredState(
-        table.spec.run,
-        worker,
-        table.version + 1,
-        member.echo,
-        _tile_assignments(table, worker),
-        tuple(
-            _primary_assignment(table, i) for i, shard in enumerate(table.shards) if shard.primary == worker
-        ),
-        tuple(
-            StandbyAssignment(i, shard.term, shard.incarnation)
-            for i, shard in enumerate(table.shards)
-            if shard.standby == worker
-        ),
-        tuple(
-            ReserveAssignment(i, shard.reserve[1])
-            for i, shard in enumerate(table.shards)
-            if shard.reserve is not None and shard.reserve[0] == worker
-        ),
-        table.finished,
-    )
-
-
-def _tile_assignments(table: Table, worker: str) -> tuple[TileAssignment, ...]:
-    return tuple(
-        TileAssignment(
-            index,
-            tile,
-            slot.generation,
-            tuple(name or "" for name in slot.tiles),
-            _server(table.shards[tile]),
-            slot.leases if slot.confirmed else (),
-        )
-        for index, slot in enumerate(table.slots)
-        for tile, name in enumerate(slot.tiles)
-        if name == worker
-    )
-
-
-def _server(shard: ServerPair) -> tuple[str, int] | None:
-    return (shard.primary, shard.term) if shard.primary is not None else None
-
-
-def _primary_assignment(table: Table, index: int) -> PrimaryAssignment:
-    shard = table.shards[index]
-    return PrimaryAssignment(
-        index,
-        shard.term,
-        shard.origin,
-        not shard.retiring,
-        (shard.standby, shard.incarnation) if shard.standby is not None else None,
-        shard.ready,
-        table.roster,
-        table.committed,
-        saving.request(table),
-    )
-
-
-def _content(desired: DesiredState) -> tuple[object, ...]:
-    return desired.tiles, desired.primaries, desired.standbys, desired.reserves, desired.stop
-
-
-def _idle(desired: DesiredState) -> bool:
-    return not (desired.tiles or desired.primaries or desired.standbys or desired.reserves)
-
-
-def _granted(table: Table, worker: str, desired: DesiredState, now: float) -> Table:
-    """Record the desired state sent, and when its leases expire: they count from the echoed heartbeat."""
-    member = table.members[worker]
-    until = member.heard + table.spec.times.until_expired
-    for assignment in desired.primaries:
-        shard = table.shards[assignment.shard]
-        if assignment.leased:
-            table = table.with_shard(
-                assignment.shard, replace(shard, lease_until=max(shard.lease_until, until))
-            )
-    member = replace(member, desired=desired, answered=now)
-    return replace(_with_member(table, worker, member), version=desired.version)

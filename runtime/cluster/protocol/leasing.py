@@ -27,30 +27,33 @@ def lease(table: Table, now: float) -> Transition[Table]:
 
 def _lease_updates(table: Table) -> Transition[Table]:
     torn: tuple[Instruction, ...] = ()
-    for index in range(len(table.slots)):
-        table, found = _retire(table, index)
-        torn += found
-    for index in range(len(table.slots)):
-        table = _extend(table, index)
-    table = table.enrolled()
+    slots = table.slots
+    for index, slot in enumerate(slots):
+        if slot.leases and slot.staffed:
+            table, found = _retire(table, index)
+            torn += found
+    for index, slot in enumerate(table.slots):
+        if slot.staffed and (len(slot.leases) < table.spec.block or not slot.active):
+            table = _extend(table, index)
+    if table.slots is not slots:
+        table = table.enrolled()
     return _confirm(table), torn
 
 
 def _retire(table: Table, index: int) -> Transition[Table]:
     """Retire the leases whose updates all tiles have acknowledged."""
-    slot, statuses = table.slots[index], table.tile_statuses(index)
-    done = [status.done if status is not None else 0 for status in statuses]
-    low_water = max(slot.low_water, min(done)) if slot.leases else slot.low_water
-    retired = tuple(task for task in slot.leases if task.update.number < low_water)
-    if not retired:
+    slot = table.slots[index]
+    low_water = max(slot.low_water, table.done(index))
+    if low_water <= slot.leases[0].update.number:
         return table, ()
+    retired = tuple(task for task in slot.leases if task.update.number < low_water)
     leases = slot.leases[len(retired) :]
     kept = (*slot.kept, *retired) if table.pending is not None else ()
     pool = replace(table.pool, used=table.pool.used + sum(len(task.batches) for task in retired))
+    found = [status for status in table.tile_statuses(index) if status is not None]
     table = replace(table, pool=pool).with_slot(
         index, replace(slot, low_water=low_water, leases=leases, kept=kept)
     )
-    found = [status for status in statuses if status is not None]
     return table, tuple(DeclareTorn(task.update) for task in retired if _is_torn(task, found))
 
 
@@ -63,20 +66,22 @@ def _is_torn(task: Task, statuses: list[TileStatus]) -> bool:
 def _extend(table: Table, index: int) -> Table:
     """Lease up to a block; a replica without a lease does not count for staleness, so that nobody waits for it."""
     slot = table.slots[index]
-    if not slot.staffed or (_warming_up(table) and index != _first_staffed(table)):
+    if _warming_up(table) and index != _first_staffed(table):
         return table
     if not slot.active:
         if not _batches_left(table):
             return table
         slot = _activate(table, slot)
-    pool = table.pool
-    while len(slot.leases) < table.spec.block and not table.stopping:
+    pool, leases, number = table.pool, slot.leases, slot.next
+    while len(leases) < table.spec.block and not table.stopping:
         pool, batches = _take(pool, table.spec.push, table.spec.batches)
         if not batches:
             break
-        task = Task(Update(index, slot.next), batches)
-        slot = replace(slot, leases=(*slot.leases, task), next=slot.next + 1)
-    return replace(table, pool=pool).with_slot(index, replace(slot, active=bool(slot.leases)))
+        leases, number = (*leases, Task(Update(index, number), batches)), number + 1
+    if leases is slot.leases and slot.active == bool(leases):
+        return table
+    slot = replace(slot, leases=leases, next=number, active=bool(leases))
+    return replace(table, pool=pool).with_slot(index, slot)
 
 
 def _activate(table: Table, slot: Slot) -> Slot:
@@ -98,10 +103,13 @@ def _activate(table: Table, slot: Slot) -> Slot:
 
 def _confirm(table: Table) -> Table:
     """Let a replica begin once every shard has it in its roster."""
-    statuses = [table.status(i) for i in range(table.spec.tiles)]
-    known = min(status.roster if status is not None else -1 for status in statuses)
-    slots = tuple(replace(s, confirmed=True) if s.active and s.since <= known else s for s in table.slots)
-    return replace(table, slots=slots)
+    if all(slot.confirmed or not slot.active for slot in table.slots):
+        return table
+    known = min(status.roster if status is not None else -1 for status in table.index.statuses)
+    return table.with_slots(
+        replace(slot, confirmed=True) if slot.active and not slot.confirmed and slot.since <= known else slot
+        for slot in table.slots
+    )
 
 
 def _warming_up(table: Table) -> bool:
@@ -131,13 +139,18 @@ def _take(pool: BatchPool, count: int, end: int) -> tuple[BatchPool, tuple[int, 
 
 def _lease_steps(table: Table) -> Transition[Table]:
     table, done = _commit(table)
-    table = replace(table, slots=tuple(replace(s, active=s.staffed, confirmed=True) for s in table.slots))
+    table = table.with_slots(
+        slot
+        if slot.active == slot.staffed and slot.confirmed
+        else replace(slot, active=slot.staffed, confirmed=True)
+        for slot in table.slots
+    )
     staffed = [i for i, slot in enumerate(table.slots) if slot.staffed]
     leased = {task.update.slot for slot in table.slots for task in slot.leases}
     if not staffed or table.committed >= table.spec.steps:
         return table.enrolled(), done
     for part in range(len(table.slots)):
-        if part in leased or _staged_everywhere(table, part):
+        if part in leased or table.safe_everywhere(part):
             continue
         least = min(staffed, key=lambda i: (len(table.slots[i].leases), i))
         table = _lease_part(table, part if part in staffed else least, part)
@@ -155,15 +168,10 @@ def _commit(table: Table) -> Transition[Table]:
     """Commit the step if all its parts are safe everywhere; a checkpoint of this very step may hold the next one up."""
     ends = table.stopping or table.hopeless_since is not None
     held = ends and (table.pending is None or table.committed == table.pending.at)
-    complete = all(_staged_everywhere(table, part) for part in range(len(table.slots)))
+    complete = all(table.safe_everywhere(part) for part in range(len(table.slots)))
     if held or not complete or table.committed >= table.spec.steps:
         return table, ()
-    slots = tuple(replace(slot, leases=()) for slot in table.slots)
-    pool = replace(table.pool, used=(table.committed + 1) * len(slots))
-    table = replace(table, committed=table.committed + 1, slots=slots, pool=pool)
+    pool = replace(table.pool, used=(table.committed + 1) * len(table.slots))
+    table = replace(table, pool=pool).with_committed(table.committed + 1)
+    table = table.with_slots(replace(slot, leases=()) for slot in table.slots)
     return table, (Note(f"step {table.committed} of {table.spec.steps} is committed", routine=True),)
-
-
-def _staged_everywhere(table: Table, part: int) -> bool:
-    statuses = [table.status(i) for i in range(table.spec.tiles)]
-    return all(s is not None and s.committed == table.committed and part in s.staged for s in statuses)

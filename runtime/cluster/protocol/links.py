@@ -40,6 +40,8 @@ def suspect(table: Table, now: float, worker: str, peers: Iterable[str]) -> Tran
 
 def relent(table: Table, now: float) -> Transition[Table]:
     """End suspicions that are over, and forget those that did not recur."""
+    if not table.suspicions:
+        return table, ()
     over = [pair for pair, found in table.suspicions.items() if found.until <= now and _active(table, pair)]
     kept = {pair: found for pair, found in table.suspicions.items() if now < found.until + found.seconds}
     if not over and len(kept) == len(table.suspicions):
@@ -59,8 +61,8 @@ def _heard(table: Table, now: float, worker: str) -> bool:
 
     One that has just stood still did not answer, so what it and others say of their links proves nothing.
     """
-    member, times = table.members[worker], table.spec.times
-    return now - member.heard <= times.max_heartbeat_gap and now - member.steady >= times.link_timeout
+    contact, times = table.contacts[worker], table.spec.times
+    return now - contact.heard <= times.max_heartbeat_gap and now - contact.steady >= times.link_timeout
 
 
 def _active(table: Table, pair: tuple[str, str]) -> bool:
@@ -96,5 +98,5 @@ def shunned(table: Table) -> tuple[str, ...]:
 
 
 def _load(table: Table, worker: str) -> tuple[int, int]:
-    primaries = sum(shard.primary == worker for shard in table.shards)
-    return primaries, sum(slot.tiles.count(worker) for slot in table.slots)
+    roles = table.roles(worker)
+    return len(roles.primaries), len(roles.tiles)

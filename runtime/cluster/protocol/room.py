@@ -8,15 +8,16 @@ A worker whose memory is not known has room for everything. Only new roles are w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
 from .instructions import Instruction, Note, Transition
-from .messages import WorkerMemory
 from .table import Table
 
 SHARE = 0.9
+Pools = Mapping[str, Sequence[str]]
+"""The names of the workers that share some memory, by the name of what they share."""
 
 
 def for_tile(table: Table, tile: int) -> int:
@@ -31,15 +32,22 @@ def for_server(table: Table, shard: int) -> int:
     return table.spec.needs[shard].server if table.spec.needs else 0
 
 
-def missing(table: Table, worker: str, more: int) -> int:
+def pools(table: Table) -> Pools:
+    """Return the workers of each pool of memory."""
+    found: dict[str, list[str]] = {}
+    for name, member in table.members.items() if table.spec.needs else ():
+        if member.memory is not None:
+            found.setdefault(member.memory.pool, []).append(name)
+    return found
+
+
+def missing(table: Table, pools: Pools, worker: str, more: int) -> int:
     """Return how many bytes a worker lacks for its roles and `more` bytes of others; 0: they fit."""
     memory = table.members[worker].memory
     if memory is None or not more:
         return 0
-    shared = {
-        name: m.memory for name, m in table.members.items() if m.memory and m.memory.pool == memory.pool
-    }
-    lacking = sum(_planned(table, name) for name in shared) + more - SHARE * _total(shared.values())
+    shared = pools[memory.pool]
+    lacking = sum(_planned(table, name) for name in shared) + more - SHARE * _total(table, shared)
     if memory.limit is not None:
         lacking = max(lacking, _planned(table, worker) + more - SHARE * memory.limit)
     return max(0, ceil(lacking))
@@ -47,27 +55,25 @@ def missing(table: Table, worker: str, more: int) -> int:
 
 def least_missing(table: Table, workers: Iterable[str], more: int) -> int:
     """Return the fewest bytes that a worker lacks; 0 if they fit somewhere, or there is no worker."""
-    return min((missing(table, worker, more) for worker in workers), default=0)
+    least, found = None, pools(table) if more else {}
+    for worker in workers:
+        lacking = missing(table, found, worker, more)
+        if not lacking:
+            return 0
+        least = lacking if least is None else min(least, lacking)
+    return least or 0
 
 
-def _total(memories: Iterable[WorkerMemory]) -> int:
-    memories = tuple(memories)
+def _total(table: Table, shared: Iterable[str]) -> int:
+    memories = [memory for name in shared if (memory := table.members[name].memory) is not None]
     return min(memory.free for memory in memories) + sum(memory.held for memory in memories)
 
 
 def _planned(table: Table, worker: str) -> int:
     """Return the plan's bytes of a worker's roles."""
-    tiles = sum(
-        table.spec.needs[tile].tile
-        for slot in table.slots
-        for tile, name in enumerate(slot.tiles)
-        if name == worker
-    )
-    servers = sum(
-        need.server * ((shard.primary == worker) + (shard.standby == worker))
-        for need, shard in zip(table.spec.needs, table.shards, strict=True)
-    )
-    return tiles + servers
+    needs, roles = table.spec.needs, table.roles(worker)
+    servers = sum(needs[shard].server for shard in (*roles.primaries, *roles.standbys))
+    return servers + sum(needs[tile].tile for _, tile in roles.tiles)
 
 
 # --- what has none -------------------------------------------------------------------------------------------------
@@ -75,22 +81,26 @@ def _planned(table: Table, worker: str) -> int:
 
 def short_of_replica(table: Table, index: int) -> int:
     """Return the bytes missing for a replica's vacant tiles; 0: memory is not what it lacks."""
+    if not table.spec.needs:
+        return 0
     usable = [name for name, _ in table.usable()]
-    vacant = [tile for tile, name in enumerate(table.slots[index].tiles) if name is None]
-    return max((least_missing(table, usable, for_tile(table, tile)) for tile in vacant), default=0)
+    vacant = (tile for tile, name in enumerate(table.slots[index].tiles) if name is None)
+    return least_missing(table, usable, max((for_tile(table, tile) for tile in vacant), default=0))
 
 
 def short_of_server(table: Table) -> int:
     """Return the bytes missing for a primary, or for a standby that acknowledgements wait for."""
+    if not table.spec.needs:
+        return 0
     return max((_short_of_server(table, index) for index in range(len(table.shards))), default=0)
 
 
 def _short_of_server(table: Table, index: int) -> int:
-    shard, need = table.shards[index], for_server(table, index)
-    usable = [name for name, _ in table.usable() if name != shard.primary]
+    shard = table.shards[index]
     waits = table.spec.durability == "standby" and shard.standby is None
     if (shard.primary is None and not shard.ready) or (shard.primary is not None and waits):
-        return least_missing(table, usable, need)
+        usable = (name for name, _ in table.usable() if name != shard.primary)
+        return least_missing(table, usable, for_server(table, index))
     return 0
 
 
@@ -105,11 +115,10 @@ def short(table: Table) -> int:
 
 def rooms(table: Table) -> Iterator[tuple[str, int]]:
     """Yield the name of each worker whose memory is known, and its bytes for roles."""
-    for member in table.members.values():
+    found = pools(table)
+    for _, member in sorted(table.members.items()):
         if member.memory is not None:
-            pool = _total(
-                m.memory for m in table.members.values() if m.memory and m.memory.pool == member.memory.pool
-            )
+            pool = _total(table, found[member.memory.pool])
             own = pool if member.memory.limit is None else min(pool, member.memory.limit)
             yield member.place, int(SHARE * own)
 

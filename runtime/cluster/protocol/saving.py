@@ -152,8 +152,8 @@ def _abandon(table: Table, pending: PendingCheckpoint, reason: str) -> Transitio
 
 
 def _forget(table: Table) -> Table:
-    slots = tuple(replace(slot, kept=()) for slot in table.slots)
-    return replace(table, pending=None, slots=slots)
+    slots = (replace(slot, kept=()) if slot.kept else slot for slot in table.slots)
+    return replace(table, pending=None).with_slots(slots)
 
 
 def _finish(table: Table, manifest: Manifest | None, done: tuple[Instruction, ...]) -> Transition[Table]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from math import inf
 
 from . import room
 from .deaths import rolled_back
@@ -23,6 +24,9 @@ from .instructions import DeclareLost, DeclareRollback, Instruction, Note, Trans
 from .messages import Promoted, Reinstated, Restored
 from .table import Member, ServerPair, Table
 from .updates import AppliedUpdates, Update
+
+SOON = 0.001
+"""Seconds after the end of a lease: clocks are read again then, and round."""
 
 
 def repair(table: Table, now: float) -> Transition[Table]:
@@ -41,7 +45,9 @@ def repair(table: Table, now: float) -> Transition[Table]:
 
 def vacate(table: Table, worker: str) -> Table:
     """Take a worker that is gone out of all pairs."""
-    for index, shard in enumerate(table.shards):
+    roles = table.roles(worker)
+    for index in sorted({*roles.primaries, *roles.standbys, *roles.reserves}):
+        shard = table.shards[index]
         if worker == shard.primary:
             table = table.with_shard(index, replace(shard, primary=None, missing=worker, retiring=False))
         elif worker == shard.standby:
@@ -49,6 +55,17 @@ def vacate(table: Table, worker: str) -> Table:
         elif worker == _keeper(shard):
             table = table.with_shard(index, replace(shard, reserve=None))
     return table
+
+
+def waits_until(table: Table, now: float) -> float:
+    """Return when the next lease is over that somebody waits for, or a lost worker is given up."""
+    waiting = [
+        table.lease_ends[index]
+        for index, shard in enumerate(table.shards)
+        if shard.primary is None or shard.retiring
+    ]
+    times = (*waiting, *(end + table.spec.times.grace_period for end in waiting))
+    return min((at + SOON for at in times if at + SOON > now), default=inf)
 
 
 def adopt(table: Table, worker: str, member: Member) -> Table:
@@ -76,19 +93,20 @@ def _fill_primary(table: Table, index: int, now: float) -> Transition[Table]:
             table = table.with_shard(index, replace(shard, retiring=True))
         if not shard.retiring:
             return table, ()
-    if now <= shard.lease_until:
+    if now <= table.lease_ends[index]:
         return table, ()
     if shard.ready:
         return _promote(table, index)
     if shard.reserve is not None:
         return _reinstate(table, index, *shard.reserve)
-    return _restore(table, index) if _given_up(table, shard, now) else (table, ())
+    return _restore(table, index) if _given_up(table, index, now) else (table, ())
 
 
-def _given_up(table: Table, shard: ServerPair, now: float) -> bool:
+def _given_up(table: Table, index: int, now: float) -> bool:
     """Tell whether the worker of the only copy is presumed dead: a stopped process may go on."""
+    shard = table.shards[index]
     dead = shard.missing is None or shard.missing in table.gone
-    return dead or shard.blank or now > shard.lease_until + table.spec.times.grace_period
+    return dead or shard.blank or now > table.lease_ends[index] + table.spec.times.grace_period
 
 
 def _promote(table: Table, index: int) -> Transition[Table]:
@@ -151,32 +169,29 @@ def _restore(table: Table, index: int) -> Transition[Table]:
 
 def _begin_again(table: Table) -> Table:
     """Restart all replicas: the restored shard may lack updates under way."""
-    slots = tuple(
+    return table.with_slots(
         replace(slot, generation=slot.generation + 1, start=max(slot.start, slot.low_water))
         for slot in table.slots
-    )
-    return replace(table, slots=slots).enrolled()
+    ).enrolled()
 
 
 def _roll_back(table: Table, index: int) -> Transition[Table]:
     step = table.manifest.step or 0 if table.manifest else 0
     checkpoint = table.manifest.id if table.manifest else None
-    shards = tuple(
-        ServerPair(
+    for number, shard in enumerate(table.shards):
+        restored = ServerPair(
             shard.term + 1,
             shard.incarnation,
             shard.primary,
             origin=Restored(checkpoint),
-            lease_until=shard.lease_until,
             blank=shard.primary is None,
         )
-        for shard in table.shards
-    )
-    slots = tuple(replace(slot, generation=slot.generation + 1, leases=()) for slot in table.slots)
+        table = table.with_shard(number, restored)
     declared = DeclareRollback(index, checkpoint, step, table.committed)
+    slots = [replace(slot, generation=slot.generation + 1, leases=()) for slot in table.slots]
     used = step * len(slots)
     pool = replace(table.pool, used=used)
-    table = replace(table, shards=shards, slots=slots, committed=step, pool=pool, marked=used, pending=None)
+    table = replace(table.with_slots(slots).with_committed(step), pool=pool, marked=used, pending=None)
     return rolled_back(table.enrolled()), (declared,)
 
 
@@ -281,7 +296,7 @@ def _best_primary(table: Table, index: int) -> str | None:
 
     def cost(name: str) -> tuple[int, bool, int, str]:
         beside = any(slot.tiles[index] == name for slot in table.slots)
-        return _unserved(table, index, name), not beside, _servers(table, name), name
+        return _unserved(table, index, name), not beside, table.roles(name).servers, name
 
     return min(_roomy(table, index), key=cost, default=None)
 
@@ -299,7 +314,7 @@ def _best_standby(table: Table, index: int, primary: str) -> str | None:
             name == keeper,
             table.members[name].host == host,
             _unserved(table, index, name),
-            _servers(table, name),
+            table.roles(name).servers,
             name,
         )
 
@@ -308,12 +323,8 @@ def _best_standby(table: Table, index: int, primary: str) -> str | None:
 
 def _roomy(table: Table, index: int) -> Iterator[str]:
     """Yield the workers that have memory for a shard."""
-    need = room.for_server(table, index)
-    return (name for name, _ in table.usable() if not room.missing(table, name, need))
-
-
-def _servers(table: Table, worker: str) -> int:
-    return sum((shard.primary == worker) + (shard.standby == worker) for shard in table.shards)
+    need, pools = room.for_server(table, index), room.pools(table)
+    return (name for name, _ in table.usable() if not room.missing(table, pools, name, need))
 
 
 def _named(checkpoint: int | None) -> str:

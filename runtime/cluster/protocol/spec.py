@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import gcd
 from typing import Literal
 
@@ -54,7 +56,7 @@ class Need:
     server: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
     """A run: `run` is its token, carried by every message; raises ValueError for what could never go on.
 
@@ -91,6 +93,11 @@ class Spec:
                 f"with fetch = {self.fetch} and push = {self.push} replicas would wait for each other for ever "
                 f"below staleness = {self.least_staleness}, found {self.staleness}"
             )
+
+    @cached_property
+    def places(self) -> Mapping[tuple[int, int], str]:
+        """The place that the plan gives each tile of each slot."""
+        return {(slot, tile): place for slot, tile, place in self.prefer}
 
     @property
     def synchronous(self) -> bool:

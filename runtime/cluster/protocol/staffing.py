@@ -16,6 +16,7 @@ from dataclasses import replace
 from . import room, servers
 from .instructions import DeclareLapsed, Instruction, Note, Transition
 from .links import shunned
+from .ranking import Ranking
 from .table import Slot, Table
 
 
@@ -36,10 +37,10 @@ def staff(table: Table, now: float) -> Transition[Table]:
 
 def vacate(table: Table, worker: str) -> Table:
     """Take a worker that is gone, or leaves, out of all replicas."""
-    for index, slot in enumerate(table.slots):
-        if worker in slot.tiles:
-            tiles = tuple(None if name == worker else name for name in slot.tiles)
-            table = table.with_slot(index, replace(slot, tiles=tiles))
+    for index in sorted({slot for slot, _ in table.roles(worker).tiles}):
+        slot = table.slots[index]
+        tiles = tuple(None if name == worker else name for name in slot.tiles)
+        table = table.with_slot(index, replace(slot, tiles=tiles))
     return table
 
 
@@ -79,7 +80,7 @@ def _make_room(table: Table) -> Transition[Table]:
 
 def _begin_again(table: Table, index: int, slot: Slot) -> Transition[Table]:
     """Begin a replica's step again when its tiles lost an exchange."""
-    if not any(status is not None and status.stuck for status in table.tile_statuses(index)):
+    if not table.index.progress[index].stuck:
         return table, ()
     note = Note(f"replica {index} lost an exchange between its tiles and begins its step again")
     return table.with_slot(index, replace(slot, generation=slot.generation + 1)), (note,)
@@ -115,31 +116,51 @@ def _without(tiles: TileWorkers, workers: tuple[str, ...]) -> TileWorkers:
 
 def _fill(table: Table, index: int, tiles: TileWorkers, excluded: tuple[str, ...]) -> TileWorkers | None:
     """Return workers for all tiles of a replica, its own ones first; None if there is no room."""
-    for tile in [i for i, name in enumerate(tiles) if name is None]:
-        table = table.with_slot(index, replace(table.slots[index], tiles=tiles))
-        worker = _best(table, index, tile, excluded)
+    vacant = [tile for tile, name in enumerate(tiles) if name is None]
+    if not vacant:
+        return tiles
+    table = table.with_slot(index, replace(table.slots[index], tiles=tiles))
+    spare = [
+        name
+        for name, member in table.usable()
+        if name not in excluded and len(table.roles(name).tiles) < member.capacity
+    ]
+    choice = _Choice(table, spare)
+    for tile in vacant:
+        worker = choice.best(table, index, tile)
         if worker is None:
             return None
         tiles = (*tiles[:tile], worker, *tiles[tile + 1 :])
+        table = table.with_slot(index, replace(table.slots[index], tiles=tiles))
     return tiles
 
 
-def _best(table: Table, slot: int, tile: int, excluded: tuple[str, ...]) -> str | None:
-    """Prefer the place that the plan gives the tile, then the worker with the fewest tiles."""
-    places = {(r, i): place for r, i, place in table.spec.prefer}
-    needed = (*table.slots[slot].tiles, table.shards[tile].primary) if table.rules.part_tiles else ()
+class _Choice:
+    """The workers that tiles are placed on: those at a tile's place in the plan, then those with the fewest tiles."""
 
-    def cost(name: str) -> tuple[bool, int, str]:
-        return table.members[name].place != places.get((slot, tile)), _tiles(table, name), name
+    def __init__(self, table: Table, workers: list[str]) -> None:
+        self.pools = room.pools(table)
+        self.ranking = Ranking(workers, lambda name: len(table.roles(name).tiles))
+        self.at: dict[str, list[str]] = {}
+        for name in workers:
+            self.at.setdefault(table.members[name].place, []).append(name)
 
-    spare = (name for name, member in table.usable() if _tiles(table, name) < member.capacity)
-    roomy = (name for name in spare if not room.missing(table, name, room.for_tile(table, tile)))
-    able = (name for name in roomy if name not in excluded and table.reach(name, needed))
-    return min(able, key=cost, default=None)
+    def best(self, table: Table, slot: int, tile: int) -> str | None:
+        needed = (*table.slots[slot].tiles, table.shards[tile].primary) if table.rules.part_tiles else ()
+        more = room.for_tile(table, tile)
 
+        def count(name: str) -> int:
+            return len(table.roles(name).tiles)
 
-def _tiles(table: Table, worker: str) -> int:
-    return sum(slot.tiles.count(worker) for slot in table.slots)
+        def fits(name: str) -> bool:
+            spare = count(name) < table.members[name].capacity
+            return spare and not room.missing(table, self.pools, name, more) and table.reach(name, needed)
+
+        wanted = self.at.get(table.spec.places.get((slot, tile), ""), ())
+        placed = min(
+            (name for name in wanted if fits(name)), key=lambda name: (count(name), name), default=None
+        )
+        return placed or self.ranking.first(count, fits)
 
 
 def _lapse(table: Table, index: int, slot: Slot) -> Transition[Table]:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
+from typing import cast
 
 from .deaths import Death
+from .index import (
+    NOTHING,
+    Index,
+    Progress,
+    Roles,
+    built,
+    counted,
+    parts_of,
+    safe,
+    status_of,
+    with_servers,
+    with_tiles,
+)
 from .manifest import Manifest
 from .messages import (
     DesiredState,
@@ -21,36 +35,45 @@ from .messages import (
     TileStatus,
     WorkerMemory,
 )
+from .records import Records
 from .spec import Rules, Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A worker. `number`, `echo` (when it was sent, by the worker's clock) and `heard` (when it came, by ours) are those
-    of its newest heartbeat; `desired` is the state last sent to it, at `answered`.
-
-    `steady`: since when no two of its heartbeats have come far apart.
-    """
+    """A worker, and what its reports have said. `report`: the number of the newest one."""
 
     host: str
     place: str
     capacity: int
-    heard: float
-    echo: float
-    number: int
-    tiles: tuple[TileStatus, ...]
-    primaries: tuple[PrimaryStatus, ...]
+    report: int = 0
+    tiles: tuple[TileStatus, ...] = ()
+    primaries: tuple[PrimaryStatus, ...] = ()
+    memory: WorkerMemory | None = None
     draining: bool = False
     drained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The newest heartbeat of a worker, and the last answer. `number` and `echo` (when it was sent, by the worker's clock)
+    are the heartbeat's, `heard` is when it came, by ours; `desired` is the state last sent, `answered` when the worker was
+    last sent anything.
+
+    `steady`: since when no two of its heartbeats have come far apart.
+    """
+
+    number: int
+    echo: float
+    heard: float
+    steady: float
     desired: DesiredState | None = None
     answered: float = -inf
-    steady: float = -inf
-    memory: WorkerMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A replica slot. `tiles`: their workers; all None: nobody computes it.
+    """A replica slot. `tiles`: their workers; all None: nobody computes it; `staffed`: none is None.
 
     Updates below `low_water` are acknowledged by all shards, `leases` are under way, `next` has never been given out.
     `kept`: leases that were done while a checkpoint is made. `active`: counts for staleness from `start` on, which all
@@ -70,15 +93,22 @@ class Slot:
     confirmed: bool = False
     skipped: tuple[tuple[int, int], ...] = ()
     short: int = 0
+    staffed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "staffed", None not in self.tiles)
 
     @property
-    def staffed(self) -> bool:
-        return None not in self.tiles
+    def peers(self) -> tuple[str, ...]:
+        """The workers of all tiles; of a vacant one the empty name."""
+        if self.staffed:
+            return cast("tuple[str, ...]", self.tiles)
+        return tuple(name or "" for name in self.tiles)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerPair:
-    """A shard's primary and standby. `missing`: the last primary, while there is none; `lease_until`: by our clock.
+    """A shard's primary and standby. `missing`: the last primary, while there is none.
 
     `ready`: the standby has all that was acknowledged. `retiring`: the lease is not renewed, on purpose. `reserve`: the
     retired primary and its term, kept until the shard has two copies again. `blank`: it has no acknowledged
@@ -92,7 +122,6 @@ class ServerPair:
     standby: str | None = None
     ready: bool = False
     origin: Restored | Promoted | Reinstated = field(default_factory=lambda: Restored(None))
-    lease_until: float = -inf
     retiring: bool = False
     reserve: tuple[str, int] | None = None
     blank: bool = True
@@ -127,10 +156,12 @@ class Suspicion:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
 
+    `index` follows from the rest: slots, shards and members are changed by the methods here alone, which keep it.
+    `lease_ends`: of each shard's primary, by our clock.
     `due`: when the next tick should come; one that is late means that the coordinator itself stood still. `settled`:
     since when nobody's roles have changed. `version`: of the last desired state sent to anybody: a worker that was
     thought lost and wakes up finds the next one newer than its own. `deaths`: since the last finished step;
@@ -142,8 +173,11 @@ class Table:
     spec: Spec
     slots: tuple[Slot, ...]
     shards: tuple[ServerPair, ...]
+    members: Records[Member] = field(default_factory=Records)
+    contacts: Records[Contact] = field(default_factory=Records)
+    index: Index = field(default_factory=lambda: Index(Records(), (), (), ()))
+    lease_ends: tuple[float, ...] = ()
     pool: BatchPool = field(default_factory=BatchPool)
-    members: Mapping[str, Member] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     roster: Roster = field(default_factory=lambda: Roster(0, ()))
     committed: int = 0
@@ -168,13 +202,14 @@ class Table:
     suspicions: Mapping[tuple[str, str], Suspicion] = field(default_factory=dict)
     apart: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
+    # --- what it says ----------------------------------------------------------------------------------------------
+
     @property
     def complete(self) -> bool:
         """All batches are used, and every shard has them."""
         if self.spec.synchronous:
-            statuses = [self.status(i) for i in range(self.spec.tiles)]
             return self.committed == self.spec.steps and all(
-                status is not None and status.committed == self.committed for status in statuses
+                status is not None and status.committed == self.committed for status in self.index.statuses
             )
         return not self.leased and not self.pool.returned and self.pool.fresh >= self.spec.batches
 
@@ -192,10 +227,10 @@ class Table:
 
     def status(self, shard: int) -> PrimaryStatus | None:
         """Return the last status of a shard's primary in its present term."""
-        pair = self.shards[shard]
-        member = self.members.get(pair.primary or "")
-        found = member.primaries if member is not None else ()
-        return next((s for s in found if (s.shard, s.term) == (shard, pair.term)), None)
+        return self.index.statuses[shard]
+
+    def roles(self, worker: str) -> Roles:
+        return self.index.roles.get(worker, NOTHING)
 
     def tile_statuses(self, slot: int) -> list[TileStatus | None]:
         """Return the last status of each tile of a replica in its present generation."""
@@ -213,28 +248,140 @@ class Table:
         ]
 
     def _tiles_of(self, worker: str | None) -> tuple[TileStatus, ...]:
-        member = self.members.get(worker or "")
+        member = self.members.get(worker) if worker is not None else None
         return member.tiles if member is not None else ()
+
+    def done(self, slot: int) -> int:
+        """Return below which number all tiles of a replica have had their updates acknowledged in this generation."""
+        return self.index.progress[slot].least(self.spec.tiles)
+
+    def safe_everywhere(self, part: int) -> bool:
+        """Whether all shards have a part of the step to be committed next, safely."""
+        return self.index.safe[part] == len(self.shards)
 
     def usable(self) -> Iterator[tuple[str, Member]]:
         """Yield the workers that may be given roles, in the order of their names."""
         for name in sorted(self.members):
-            if not self.members[name].draining:
-                yield name, self.members[name]
+            member = self.members[name]
+            if not member.draining:
+                yield name, member
 
     def reach(self, worker: str, others: Iterable[str | None]) -> bool:
         """Whether no link between a worker and some others is suspected."""
-        return self.apart.get(worker, frozenset()).isdisjoint(others)
+        return not self.apart or self.apart.get(worker, frozenset()).isdisjoint(others)
+
+    # --- how it changes --------------------------------------------------------------------------------------------
+
+    def _with(self, **fields: object) -> Table:
+        """Do what `replace` does, which takes fifteen times as long where there are so many fields."""
+        assert fields.keys() <= self.__dict__.keys()
+        table: Table = object.__new__(Table)
+        table.__dict__.update(self.__dict__)
+        table.__dict__.update(fields)
+        return table
 
     def with_slot(self, index: int, slot: Slot) -> Table:
-        return replace(self, slots=(*self.slots[:index], slot, *self.slots[index + 1 :]))
+        old, found = self.slots[index], self.index
+        slots = (*self.slots[:index], slot, *self.slots[index + 1 :])
+        if slot.tiles is old.tiles and slot.generation == old.generation:
+            return self._with(slots=slots)
+        roles = with_tiles(found.roles, index, old, slot)
+        found = Index(roles, found.progress, found.statuses, found.safe)
+        return self._with(slots=slots, index=found)._counted_anew(index)
+
+    def with_slots(self, slots: Iterable[Slot]) -> Table:
+        """Return the table with these in the places of all slots."""
+        table = self
+        for index, (old, new) in enumerate(zip(self.slots, slots, strict=True)):
+            if new is not old:
+                table = table.with_slot(index, new)
+        return table
 
     def with_shard(self, index: int, shard: ServerPair) -> Table:
-        return replace(self, shards=(*self.shards[:index], shard, *self.shards[index + 1 :]))
+        old, found = self.shards[index], self.index
+        shards = (*self.shards[:index], shard, *self.shards[index + 1 :])
+        roles = with_servers(found.roles, index, old, shard)
+        found = Index(roles, found.progress, found.statuses, found.safe)
+        table = self._with(shards=shards, index=found)
+        if (shard.term, shard.primary) == (old.term, old.primary):
+            return table
+        return table._with_status(index, status_of(shard, index, self.members))
+
+    def with_member(self, worker: str, member: Member) -> Table:
+        """Return the table with a worker, or with what it has reported now."""
+        old = self.members.get(worker)
+        table = self._with(members=self.members.with_record(worker, member))
+        if old is None or old.tiles != member.tiles:
+            table = table._with_tile_statuses(worker, () if old is None else old.tiles, member.tiles)
+        for shard in self.roles(worker).primaries:
+            status = status_of(table.shards[shard], shard, table.members)
+            if status != table.index.statuses[shard]:
+                table = table._with_status(shard, status)
+        return table
+
+    def without_member(self, worker: str) -> Table:
+        """Return the table without a worker that has no roles any more."""
+        assert self.roles(worker) == NOTHING, "its roles go first"
+        return self._with(members=self.members.without(worker), contacts=self.contacts.without(worker))
+
+    def with_contact(self, worker: str, contact: Contact) -> Table:
+        return self._with(contacts=self.contacts.with_record(worker, contact))
+
+    def with_committed(self, steps: int) -> Table:
+        """Return the table where so many synchronous steps are committed."""
+        counts = safe(self.index.statuses, steps, len(self.slots))
+        return self._with(
+            committed=steps, index=Index(self.index.roles, self.index.progress, self.index.statuses, counts)
+        )
+
+    def with_lease_end(self, shard: int, until: float) -> Table:
+        """Return the table where the lease of a shard's primary lasts until then, if it did not last longer."""
+        ends = self.lease_ends
+        if until <= ends[shard]:
+            return self
+        return self._with(lease_ends=(*ends[:shard], until, *ends[shard + 1 :]))
 
     def enrolled(self) -> Table:
         """Return the table with the roster of its active slots; the version rises if it changed."""
         live = tuple(LiveReplica(i, s.generation, s.start) for i, s in enumerate(self.slots) if s.active)
         if live == self.roster.live:
             return self
-        return replace(self, roster=Roster(self.roster.version + 1, live))
+        return self._with(roster=Roster(self.roster.version + 1, live))
+
+    def indexed(self) -> Table:
+        """Return the table with its index built afresh."""
+        return self._with(index=built(self.slots, self.shards, self.members, self.committed))
+
+    def _counted_anew(self, slot: int) -> Table:
+        """Count how far the tiles of a slot are: they have changed hands, or begin again."""
+        progress = Progress()
+        for status in self.tile_statuses(slot):
+            progress = progress.with_status(None, status)
+        return self._with_progress(slot, progress)
+
+    def _with_tile_statuses(
+        self, worker: str, old: tuple[TileStatus, ...], new: tuple[TileStatus, ...]
+    ) -> Table:
+        before, after = counted(self.slots, worker, old), counted(self.slots, worker, new)
+        table = self
+        for key in before.keys() | after.keys():
+            was, now = before.get(key), after.get(key)
+            if was != now:
+                progress = table.index.progress[key[0]].with_status(was, now)
+                table = table._with_progress(key[0], progress)
+        return table
+
+    def _with_progress(self, slot: int, progress: Progress) -> Table:
+        found = self.index
+        changed = (*found.progress[:slot], progress, *found.progress[slot + 1 :])
+        return self._with(index=Index(found.roles, changed, found.statuses, found.safe))
+
+    def _with_status(self, shard: int, status: PrimaryStatus | None) -> Table:
+        found = self.index
+        counts = list(found.safe)
+        for part in parts_of(found.statuses[shard], self.committed, len(counts)):
+            counts[part] -= 1
+        for part in parts_of(status, self.committed, len(counts)):
+            counts[part] += 1
+        statuses = (*found.statuses[:shard], status, *found.statuses[shard + 1 :])
+        return self._with(index=Index(found.roles, found.progress, statuses, tuple(counts)))

@@ -50,7 +50,7 @@ class Disorder:
         table = self.cluster.table
         process = self.cluster.processes[on.COORDINATOR]
         fresh = process.clock(self.cluster.time) - 2.5 * table.spec.times.heartbeat_interval
-        heard = all(member.heard > fresh for member in table.members.values())
+        heard = all(contact.heard > fresh for contact in table.contacts.values())
         awake = all(max(p.freeze, p.wakes - self.cluster.time) <= 0 for p in self.cluster.processes.values())
         there = {shard.primary for shard in table.shards} | {shard.standby for shard in table.shards}
         whole = there <= set(self.cluster.processes) and all(shard.ready for shard in table.shards)

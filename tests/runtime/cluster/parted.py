@@ -30,6 +30,7 @@ class Parting(Watch):
         self.steps[slot].append(self.cluster.time)
 
     def decided(self, before, after):
+        super().decided(before, after)
         self.suspected |= set(after.suspicions)
         if self.cluster.time < self.since:
             return

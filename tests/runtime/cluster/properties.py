@@ -23,7 +23,8 @@ class Watch:
         self.acknowledged, self.terms, self.folds, self.restored = {}, {}, {}, set()
 
     def decided(self, before, after):
-        """The coordinator has come from one table to another."""
+        """The coordinator has come from one table to another, and what it looks things up in with it."""
+        assert after.index == after.indexed().index
 
     def stepped(self, slot):
         """A tile of a replica has done a step."""

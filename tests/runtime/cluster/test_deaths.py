@@ -142,7 +142,7 @@ def test_without_forgetting_a_run_with_steps_would_be_given_up(monkeypatch):
 def table(*found, staffed=True, **changed):
     slot = Slot(("a#1",) if staffed else (None,))
     asked = spec(replicas=1, tiles=1, times=replace(TIMES, no_progress_timeout=60.0))
-    return Table(asked, (slot,), (ServerPair(),), deaths=tuple(found), **changed)
+    return Table(asked, (slot,), (ServerPair(),), deaths=tuple(found), **changed).indexed()
 
 
 UNKNOWN = Cause()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from math import inf
 from random import Random
 
 import pytest
@@ -9,22 +10,31 @@ from parted import MOVES, TIMES, needed_links
 
 from lnet.runtime.cluster.protocol import coordinator, links, servers, staffing
 from lnet.runtime.cluster.protocol.messages import Heartbeat
+from lnet.runtime.cluster.protocol.records import Records
 from lnet.runtime.cluster.protocol.spec import Spec
-from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
+from lnet.runtime.cluster.protocol.table import Contact, Member, ServerPair, Slot, Table
 
 
 def table_of(workers, replicas, tiles, capacity=1):
     """A table of a run that has settled: on the first of so many workers, replica after replica."""
     spec = Spec("run", replicas, tiles, batches=10**6, workers=workers, times=TIMES)
-    member = Member("", "", capacity, 0.0, 0.0, 1, (), (), steady=-100.0)
-    members = {f"w{i:04}": replace(member, host=f"host{i}") for i in range(workers)}
+    members = {f"w{i:04}": Member(f"host{i}", "", capacity) for i in range(workers)}
+    contacts = dict.fromkeys(members, Contact(1, 0.0, 0.0, -100.0))
     names = list(members)
     slots = tuple(Slot(tuple(names[r * tiles + t] for t in range(tiles)), 1) for r in range(replicas))
     shards = tuple(
         ServerPair(1, 1, names[t], standby=names[(t + 1) % workers], ready=True, blank=False)
         for t in range(tiles)
     )
-    return Table(spec, slots, shards, members=members, begun=True)
+    return Table(
+        spec,
+        slots,
+        shards,
+        members=Records(members),
+        contacts=Records(contacts),
+        lease_ends=(-inf,) * tiles,
+        begun=True,
+    ).indexed()
 
 
 def settled(table, now):
@@ -34,8 +44,8 @@ def settled(table, now):
         table, _ = links.relent(table, now)
         table, _ = staffing.staff(table, now)
         table, _ = servers.repair(table, now)
-        ready = tuple(replace(shard, ready=shard.standby is not None, reserve=None) for shard in table.shards)
-        table = replace(table, shards=ready)
+        for index, shard in enumerate(table.shards):
+            table = table.with_shard(index, replace(shard, ready=shard.standby is not None, reserve=None))
         if table == before:
             break
         now += TIMES.until_expired
@@ -43,8 +53,8 @@ def settled(table, now):
 
 
 def suspecting(table, a, b, now=0.0):
-    members = {name: replace(member, heard=now) for name, member in table.members.items()}
-    return links.suspect(replace(table, members=members), now, a, (b,))[0]
+    contacts = {name: replace(contact, heard=now) for name, contact in table.contacts.items()}
+    return links.suspect(replace(table, contacts=Records(contacts)), now, a, (b,))[0]
 
 
 def roles(table):
@@ -97,7 +107,7 @@ def test_a_primary_moves_only_where_tiles_have_no_room():
 
 def test_with_two_workers_a_replica_goes_on_in_one():
     table = table_of(2, 1, 2, capacity=2)
-    a, b = table.members
+    a, b = sorted(table.members)
     table = settled(suspecting(table, a, b), 0.0)
     assert len(set(table.slots[0].tiles)) == 1
     assert {shard.primary for shard in table.shards} == set(table.slots[0].tiles)
@@ -105,11 +115,11 @@ def test_with_two_workers_a_replica_goes_on_in_one():
 
 def test_a_suspicion_lasts_longer_each_time_that_it_comes_back():
     table, now, lasted = table_of(3, 1, 2), 0.0, []
-    a, b = list(table.members)[:2]
+    a, b = sorted(table.members)[:2]
     for _ in range(7):
         table = suspecting(table, a, b, now)
         assert suspecting(table, b, a, now + 1.0) == replace(
-            table, members=suspecting(table, b, a, now + 1.0).members
+            table, contacts=suspecting(table, b, a, now + 1.0).contacts
         )
         until = table.suspicions[a, b].until
         lasted.append(until - now)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import replace
 
 import made_events
 import pytest
@@ -13,6 +12,7 @@ from lnet.runtime.cluster.actors.roles import changes, roles, short_name, with_s
 from lnet.runtime.cluster.monitor.recorder import EventRecorder
 from lnet.runtime.cluster.monitor.recovery import RecoveryTracker
 from lnet.runtime.cluster.protocol.messages import Promoted, TileStatus
+from lnet.runtime.cluster.protocol.records import Records
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import BatchPool, Member, ServerPair, Slot, Table
 from lnet.runtime.cluster.published import Published, UpdateApplied, published, to_publish
@@ -39,7 +39,7 @@ ADDRESS = "tcp://10.0.0.1:9"
 
 
 def member(place, *tiles, drained=False):
-    return Member("host", place, 9, 0.0, 0.0, 1, tiles, (), drained=drained)
+    return Member("host", place, 9, tiles=tiles, drained=drained)
 
 
 def table(**changed):
@@ -58,8 +58,8 @@ def table(**changed):
         ServerPair(term=2, primary=RIGHT, standby=OTHER),
     )
     spec = Spec("run", replicas=2, tiles=2, batches=100, warmup=10)
-    usual = {"pool": BatchPool(fresh=20), "members": members, "begun": True}
-    return Table(spec, slots, shards, **usual | changed)
+    usual = {"pool": BatchPool(fresh=20), "members": members, "begun": True} | changed
+    return Table(spec, slots, shards, **usual | {"members": Records(usual["members"])}).indexed()
 
 
 def without(before, name):
@@ -92,7 +92,7 @@ def test_states_of_a_replica():
 
 def test_a_promoted_standby():
     def then(**shard):
-        return replace(before, shards=(before.shards[0], ServerPair(**shard)))
+        return before.with_shard(1, ServerPair(**shard))
 
     before = table()
     lost = then(term=2, missing=RIGHT, standby=OTHER)

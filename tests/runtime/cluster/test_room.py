@@ -8,6 +8,7 @@ from simulator import Cluster, spec
 
 from lnet.runtime.cluster.protocol import room, staffing
 from lnet.runtime.cluster.protocol.messages import WorkerMemory
+from lnet.runtime.cluster.protocol.records import Records
 from lnet.runtime.cluster.protocol.spec import Need
 from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 
@@ -15,13 +16,18 @@ TILE, SERVER = 1000, 100
 
 
 def member(free, held=0, limit=None, pool="here"):
-    return Member("host", "place", 9, 0.0, 0.0, 1, (), (), memory=WorkerMemory(pool, free, held, limit))
+    return Member("host", "place", 9, memory=WorkerMemory(pool, free, held, limit))
 
 
 def table(*slots, **members):
     asked = spec(replicas=len(slots), tiles=1, needs=(Need(TILE, SERVER),), durability="single")
     shards = (ServerPair(primary="a"),)
-    return Table(asked, tuple(Slot((name,)) for name in slots), shards, members=members, begun=True)
+    slots = tuple(Slot((name,)) for name in slots)
+    return Table(asked, slots, shards, members=Records(members), begun=True).indexed()
+
+
+def missing(table, worker, more):
+    return room.missing(table, room.pools(table), worker, more)
 
 
 @pytest.mark.parametrize(
@@ -36,20 +42,20 @@ def table(*slots, **members):
     ],
 )
 def test_what_is_missing(memory, more, expected):
-    found = room.missing(table(None, a=memory), "a", more)
+    found = missing(table(None, a=memory), "a", more)
     assert found == expected or (expected == 0 and found <= 1)
 
 
 def test_what_several_share_is_shared():
     both = table("a", None, a=member(1500), b=member(1500))
-    assert room.missing(both, "b", TILE) == 1000 + 100 + 1000 - 1350
+    assert missing(both, "b", TILE) == 1000 + 100 + 1000 - 1350
     apart = table("a", None, a=member(1500), b=member(1500, pool="there"))
-    assert room.missing(apart, "b", TILE) == 0
+    assert missing(apart, "b", TILE) == 0
 
 
 def test_who_says_nothing_has_room_for_everything():
     silent = replace(member(0), memory=None)
-    assert room.missing(table(None, a=silent), "a", 10**15) == 0
+    assert missing(table(None, a=silent), "a", 10**15) == 0
 
 
 # --- in the simulator ------------------------------------------------------------------------------------------------
@@ -89,7 +95,7 @@ def test_a_worker_that_is_lost_does_not_overload_the_next(staleness):
 
 
 def test_without_the_rule_it_does(monkeypatch):
-    monkeypatch.setattr(room, "missing", lambda table, worker, more: 0)
+    monkeypatch.setattr(room, "missing", lambda table, pools, worker, more: 0)
     with pytest.raises(AssertionError, match="seed"):
         test_a_worker_that_is_lost_does_not_overload_the_next(None)
 
