@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ def explain(
     from lnet.compiler.plan.grace import warn_of_grace
     from lnet.compiler.plan.picture import to_svg
     from lnet.compiler.text_table import terminal_width
+    from lnet.runtime.cluster.protocol.spec import Times
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.training.tune import kept
 
@@ -164,11 +166,14 @@ def explain(
         write_file(svg, to_svg(plan))
     if as_json:
         tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
-        click.echo(json.dumps(explain_data(plan) | tables, indent=2))
+        times = asdict(Times.for_workers(len(plan.workers)))
+        click.echo(json.dumps(explain_data(plan) | tables | {"times": times}, indent=2))
     elif kernels:
         click.echo(kernels_text(plan.graph, kept(plan.graph), terminal_width()))
     else:
         click.echo(explain_text(plan, terminal_width()))
+        if len(plan.workers) > 1:
+            click.echo(Times.for_workers(len(plan.workers)).in_words())
     late = warn_of_grace(plan, grace, cluster=len(plan.workers) > 1)
     if late is not None:
         click.echo(render_all([late], None), err=True)

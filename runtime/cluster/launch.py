@@ -68,10 +68,6 @@ from .transport.connect import workers_of
 from .transport.connection import Connection, go_on, hush, lost, reached
 from .transport.witness import Witness
 
-TIMES = Times(heartbeat_interval=0.5, failure_timeout=6.0, lease=4.0, retry=3.0, grace_period=20.0)
-"""A process of Python can stand still for seconds: while it imports, while it compiles, on a machine that swaps."""
-
-
 SHOWN = 10
 """Workers that an error names."""
 MEMORY_HINT = "give each worker more memory, or take more workers: lnetc explain says what each holds"
@@ -153,7 +149,7 @@ def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
         capacity=len(run.plan.placement.tiles) * run.plan.partition.count,
         durability="standby" if len(hosts) > 1 else "single",
         versions=versions(),
-        times=TIMES,
+        times=Times.for_workers(len(workers)),
         wire=run.info.get("wire", FLOAT32),
         kept=run.kept,
         expected=expected(run),

@@ -21,7 +21,7 @@ from rich.status import Status
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.store.run import Run
 
-from .launch import TIMES
+from .protocol.spec import Times
 from .transport.connect import client_at, workers_of
 from .transport.connection import ClusterLost, hush
 
@@ -118,7 +118,8 @@ def _gather(waiting: Waiting, clock: _Clock, client: Client, loss: ClusterLoss |
     """
     settled = time.monotonic() + SETTLE_TIME
     same = loss is not None and loss.scheduler == client.scheduler_info(n_workers=0)["id"]
-    granted = 0.0 if loss is None or same else loss.at + TIMES.lease + TIMES.failure_timeout
+    times = Times.for_workers(waiting.workers)
+    granted = 0.0 if loss is None or same else loss.at + times.lease + times.failure_timeout
     count = -1
     while True:
         found = len(workers_of(client))

@@ -134,7 +134,8 @@ class CoordinatorPlugin(SchedulerPlugin):
             return
         before = self.state
         self.state, instructions = machine.step(before, event(self.now, *arguments))
-        self.known.update(self.state.members)
+        members = self.state.members
+        self.known.update((name, members[name]) for name in members.beyond(before.members))
         for change in changes(before, self.state):
             self.log(change)
         self.perform(instructions)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from signal import Signals
 
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.messages import Promoted
-from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
+from lnet.runtime.cluster.protocol.table import Member, Slot, Table
 from lnet.runtime.cluster.published import as_worker
 from lnet.runtime.store.events import (
     LogEvent,
@@ -25,13 +26,13 @@ def changes(before: Table, after: Table) -> Iterator[LogEvent]:
     """Yield the events that lie between two tables, losses first."""
     if after.finished:
         return
-    for name in sorted(set(before.members) - set(after.members)):
+    for name in sorted(before.members.beyond(after.members)):
         member = before.members[name]
         if member.drained:
             yield WorkerLeft(short_name(name, member))
         else:
             yield _worker_lost(before, name)
-    if after.begun and _lasting(after) != _lasting(before):
+    if after.begun and _differ(before, after):
         yield from _promotions(before, after)
         yield roles(after)
 
@@ -51,9 +52,12 @@ def short_name(name: str, member: Member | None) -> str:
 
 def with_short_names(text: str, members: Mapping[str, Member]) -> str:
     """Return a text with the workers in it by their short names."""
-    for name, member in members.items():
-        text = text.replace(name, short_name(name, member))
-    return text
+
+    def short(found: re.Match[str]) -> str:
+        name = found.group()
+        return short_name(name, members[name]) if name in members else name
+
+    return re.sub(r"\S+#\w+", short, text)
 
 
 def roles(table: Table) -> RolesChanged:
@@ -75,14 +79,21 @@ def roles(table: Table) -> RolesChanged:
     )
 
 
-def _lasting(table: Table) -> tuple[object, ...]:
-    """Return the input of `roles`: cheap to compare after every heartbeat."""
-    slots = tuple((_state(table, slot), slot.tiles, slot.generation) for slot in table.slots)
-    return table.begun, slots, tuple(_pair(shard) for shard in table.shards), frozenset(table.members)
+def _differ(before: Table, after: Table) -> bool:
+    """Tell whether two tables give different `roles`; most follow each other with the same slots and shards."""
+    return (
+        (before.begun, len(before.members)) != (after.begun, len(after.members))
+        or (before.shards is not after.shards and _pairs(before) != _pairs(after))
+        or ((before.slots, before.pool) != (after.slots, after.pool) and _slots(before) != _slots(after))
+    )
 
 
-def _pair(shard: ServerPair) -> tuple[object, ...]:
-    return shard.primary, shard.standby, shard.ready, shard.term
+def _pairs(table: Table) -> list[tuple[object, ...]]:
+    return [(shard.primary, shard.standby, shard.ready, shard.term) for shard in table.shards]
+
+
+def _slots(table: Table) -> list[tuple[object, ...]]:
+    return [(_state(table, slot), slot.tiles, slot.generation) for slot in table.slots]
 
 
 def _state(table: Table, slot: Slot) -> str:

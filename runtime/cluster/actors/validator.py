@@ -19,9 +19,11 @@ from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.messages import (
     AppendAck,
     AppendEntries,
-    DesiredState,
+    DesiredStateChange,
     Heartbeat,
+    HeartbeatRequest,
     InstallSnapshot,
+    LeaseRenewal,
     Message,
     Pull,
     PullReply,
@@ -65,7 +67,9 @@ class PayloadValidator:
             case InstallSnapshot():
                 _check(message.payload, self._snapshot(message.fence.shard))
                 self._check_parts(message.fence.shard, message.staged)
-            case PushAck() | Pull() | AppendAck() | DesiredState() | Heartbeat():
+            case PushAck() | Pull() | AppendAck() | Heartbeat():
+                pass  # these have no arrays
+            case DesiredStateChange() | LeaseRenewal() | HeartbeatRequest():
                 pass  # these have no arrays
             case _:
                 assert_never(message)

@@ -24,9 +24,9 @@ from .events import (
     WorkerExited,
     WorkerLost,
 )
-from .instructions import GiveUp, Instruction, Note, Refused, SetTimer, Transition
+from .instructions import GiveUp, Instruction, Note, Refused, Send, SetTimer, Transition
 from .manifest import Manifest
-from .messages import MAX_UNREACHABLE, Heartbeat, PrimaryStatus, Restored
+from .messages import MAX_UNREACHABLE, Heartbeat, HeartbeatRequest, PrimaryStatus, Restored
 from .records import Records
 from .spec import Rules, Spec
 from .table import BatchPool, Contact, Member, ServerPair, Slot, Table
@@ -65,47 +65,43 @@ def step(table: Table, event: CoordinatorEvent) -> Transition[Table]:
     """React to an event, then do all that has become possible."""
     before = table
     table, done = _react(table, event)
-    if not table.finished:
-        for action in _ROLES if _may_move_roles(before, table, event) else ():
-            table, more = action(table, event.now)
-            done += more
-        for action in _WORK:
-            table, more = action(table, event.now)
-            done += more
+    for action in () if table.finished else _passes(before, table, event):
+        table, more = action(table, event.now)
+        done += more
     table = balancing.rested(before, deaths.forgotten(before, table), event.now)
     table, given_up = _give_up(table, event.now)
     done += given_up
-    table, sends = publishing.publish(before, table, event.now, _heard(event))
+    table, sends = publishing.publish(before, table, event)
     done += sends
     table, timer = _set_timer(before, table, event)
     return table, done + timer
 
 
-def _may_move_roles(before: Table, table: Table, event: CoordinatorEvent) -> bool:
-    """Tell whether roles may have to change: not for a heartbeat that only says how far the work of known roles is."""
-    if not isinstance(event, Received) or len(before.members) != len(table.members):
-        return True
-    if before.suspicions is not table.suspicions:
-        return True
-    index = table.index
-    if index is before.index:
-        return False
-    stuck = any(progress.stuck for progress in index.progress)
-    return stuck or any(
-        new is not old and _asks(new) != _asks(old)
-        for old, new in zip(before.index.statuses, index.statuses, strict=True)
+def _passes(before: Table, table: Table, event: CoordinatorEvent) -> tuple[_Pass, ...]:
+    """Return what has to be looked at: nothing but the work under way, if a heartbeat says no more than how far that is."""
+    if (
+        not isinstance(event, Received)
+        or before.suspicions is not table.suspicions
+        or len(before.members) != len(table.members)
+    ):
+        return _ROLES + _WORK
+    old, new = before.index, table.index
+    if old is new:
+        return ()
+    statuses = [(was, now) for was, now in zip(old.statuses, new.statuses, strict=True) if was is not now]
+    if any(progress.stuck for progress in new.progress) or any(_asks(a) != _asks(b) for a, b in statuses):
+        return _ROLES + _WORK
+    tiles = table.spec.tiles
+    further = any(
+        was is not now and was.least(tiles) != now.least(tiles)
+        for was, now in zip(old.progress, new.progress, strict=True)
     )
+    return _WORK if statuses or further else ()
 
 
 def _asks(status: PrimaryStatus | None) -> tuple[object, ...]:
     """Return what servers.py looks at in a status."""
     return () if status is None else (status.ready, status.restored)
-
-
-def _heard(event: CoordinatorEvent) -> str | None:
-    return (
-        event.message.worker if isinstance(event, Received) and isinstance(event.message, Heartbeat) else None
-    )
 
 
 def _give_up(table: Table, now: float) -> Transition[Table]:
@@ -171,46 +167,84 @@ def _react(table: Table, event: CoordinatorEvent) -> Transition[Table]:
 
 
 def _hear(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
-    """Record a heartbeat; the first one of a worker makes it a member."""
-    if heartbeat.run != table.spec.run:
-        return table, (Refused("of another run", heartbeat),)
-    if any(not 0 <= status.shard < table.spec.tiles for status in heartbeat.primaries):
-        return table, (Refused("of no such shard", heartbeat),)
-    if len(heartbeat.unreachable) > MAX_UNREACHABLE:
-        return table, (Refused("of too many workers that are not reached", heartbeat),)
-    if heartbeat.worker in table.gone:
-        return table, (Refused("of a worker that is gone", heartbeat),)
-    member, contact = table.members.get(heartbeat.worker), table.contacts.get(heartbeat.worker)
+    """Record a heartbeat; the first whole one of a worker makes it a member."""
+    worker = heartbeat.worker
+    if reason := _refusal(table, heartbeat):
+        return table, (Refused(reason, heartbeat),)
+    member, contact = table.members.get(worker), table.contacts.get(worker)
+    if not _based(table, member, heartbeat):
+        refused = Refused("based on a report that never came", heartbeat)
+        return table, (refused, Send(worker, HeartbeatRequest(table.spec.run, worker)))
     if member is None or contact is None:
         return _join(table, now, heartbeat)
-    if heartbeat.number <= contact.number:
-        return table, (Refused("older than a report known", heartbeat),)
     steady = contact.steady if now - contact.heard <= table.spec.times.max_heartbeat_gap else now
-    heard = Contact(heartbeat.number, heartbeat.sent, now, steady, contact.desired, contact.answered)
-    table = table.with_contact(heartbeat.worker, heard)
-    reported = replace(
-        member,
-        report=heartbeat.number,
-        tiles=heartbeat.tiles,
-        primaries=heartbeat.primaries,
-        memory=heartbeat.memory,
+    contact = Contact(
+        heartbeat.number,
+        heartbeat.sent,
+        now,
+        steady,
+        heartbeat.obeyed,
+        contact.desired,
+        contact.answered,
     )
-    table = table.with_member(heartbeat.worker, reported)
-    return links.suspect(table, now, heartbeat.worker, heartbeat.unreachable)
+    table = table.with_contact(worker, contact)
+    if heartbeat.bare:
+        return table, ()
+    table = table.with_member(worker, _reported(member, heartbeat))
+    return links.suspect(table, now, worker, heartbeat.unreachable or ())
+
+
+def _refusal(table: Table, heartbeat: Heartbeat) -> str:
+    """Return why nothing is taken from a heartbeat, or nothing."""
+    if heartbeat.run != table.spec.run:
+        return "of another run"
+    if heartbeat.worker in table.gone:
+        return "of a worker that is gone"
+    contact = table.contacts.get(heartbeat.worker)
+    if contact is not None and heartbeat.number <= contact.number:
+        return "older than a report known"
+    if heartbeat.base == 0 and None in (heartbeat.process, heartbeat.tiles, heartbeat.primaries):
+        return "neither whole nor based on another report"
+    if len(heartbeat.unreachable or ()) > MAX_UNREACHABLE:
+        return "of too many workers that are not reached"
+    for status in heartbeat.primaries or ():
+        if not 0 <= status.shard < table.spec.tiles:
+            return "of no such shard"
+        saved = status.saved.updates if status.saved is not None else None
+        for numbers in (saved, status.restored):
+            if numbers is not None and (len(numbers) != table.spec.replicas or not all(numbers)):
+                return "of updates of other replicas"
+    return ""
+
+
+def _based(table: Table, member: Member | None, heartbeat: Heartbeat) -> bool:
+    """Tell whether a heartbeat can be understood: it is whole, or what it is based on has come."""
+    return heartbeat.base == 0 or (
+        member is not None and (heartbeat.base == member.report or not table.rules.based)
+    )
+
+
+def _reported(member: Member, heartbeat: Heartbeat) -> Member:
+    """Return a member with what a heartbeat tells of it."""
+    whole = heartbeat.base == 0
+    return Member(
+        member.host,
+        member.place,
+        member.capacity,
+        heartbeat.number,
+        member.tiles if heartbeat.tiles is None else heartbeat.tiles,
+        member.primaries if heartbeat.primaries is None else heartbeat.primaries,
+        member.memory if heartbeat.memory is None and not whole else heartbeat.memory,
+        member.draining,
+        member.drained,
+    )
 
 
 def _join(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
-    worker = heartbeat.worker
-    member = Member(
-        heartbeat.host,
-        heartbeat.place,
-        heartbeat.capacity,
-        heartbeat.number,
-        heartbeat.tiles,
-        heartbeat.primaries,
-        heartbeat.memory,
-    )
-    contact = Contact(heartbeat.number, heartbeat.sent, now, now)
+    worker, process = heartbeat.worker, heartbeat.process
+    assert process is not None, "a whole heartbeat has it"
+    member = _reported(Member(process.host, process.place, process.capacity), heartbeat)
+    contact = Contact(heartbeat.number, heartbeat.sent, now, now, heartbeat.obeyed)
     table = servers.adopt(table.with_member(worker, member).with_contact(worker, contact), worker, member)
     enough = len(table.members) >= table.spec.workers
     return replace(table, begun=table.begun or enough), (Note(f"{worker} joins on {member.host}"),)

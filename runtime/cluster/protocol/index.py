@@ -37,14 +37,17 @@ NOTHING = Roles()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a slot's present generation: `done`: how many tiles have how many updates acknowledged; `stuck`: which tiles."""
+    """Of a slot's present generation. `done`: how many tiles have how many updates acknowledged, of the `heard` that have
+    said so; `stuck`: which tiles.
+    """
 
     done: Mapping[int, int] = field(default_factory=dict)
+    heard: int = 0
     stuck: frozenset[int] = frozenset()
 
     def least(self, tiles: int) -> int:
         """Return below which number the updates of all tiles are acknowledged; 0 while one of them has said nothing."""
-        return min(self.done) if sum(self.done.values()) == tiles else 0
+        return min(self.done) if self.heard == tiles else 0
 
     def with_status(self, old: TileStatus | None, new: TileStatus | None) -> Progress:
         """Return the progress when the status of one tile takes the place of another."""
@@ -57,7 +60,7 @@ class Progress:
         if new is not None:
             done[new.done] = done.get(new.done, 0) + 1
             stuck |= {new.tile} if new.stuck else frozenset()
-        return Progress(done, stuck)
+        return Progress(done, self.heard - (old is not None) + (new is not None), stuck)
 
 
 @dataclass(frozen=True, slots=True)

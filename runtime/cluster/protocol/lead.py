@@ -43,7 +43,7 @@ from .messages import (
 from .primary import Primary
 from .spec import Rules, Spec
 from .standby import Standby
-from .updates import AppliedUpdates, Update
+from .updates import AppliedUpdates, Update, UpdateNumbers
 
 
 def begin(
@@ -121,7 +121,7 @@ def _react(state: Primary, event: WorkerEvent) -> Transition[Primary]:
             follower, sends = following.snapshot_taken(state.follower, event.payload, event.now)
             return replace(state, follower=follower), sends
         case ShardSaved(_, _, id, digest, reason) if id == state.saving:
-            return replace(state, saved=SavedShard(id, digest, reason, state.saving_updates)), ()
+            return replace(state, saved=SavedShard(id, digest, reason, _numbers(state.saving_updates))), ()
     return state, ()
 
 
@@ -153,9 +153,15 @@ def status(state: Primary) -> PrimaryStatus:
         state.assignment.roster.version if ledger is not None else -1,
         ledger.committed if ledger is not None else -1,
         acknowledging.safely_staged(state),
-        state.saved,
-        state.restored,
+        _asked_for(state),
+        state.restored.numbers if state.assignment.declares and state.restored is not None else None,
     )
+
+
+def _asked_for(state: Primary) -> SavedShard | None:
+    """Return what was saved for the checkpoint that is asked for."""
+    request, saved = state.assignment.checkpoint, state.saved
+    return saved if request is not None and saved is not None and saved.id == request.id else None
 
 
 def _refusal(state: Primary, message: Push | Pull) -> str:
@@ -168,6 +174,10 @@ def _refusal(state: Primary, message: Push | Pull) -> str:
     if isinstance(message, Push) and not _is_update(state.spec, fence.slot, message.update):
         return "of no such update"
     return "" if state.ledger is not None else "not loaded yet"
+
+
+def _numbers(updates: AppliedUpdates | None) -> UpdateNumbers | None:
+    return None if updates is None else updates.numbers
 
 
 def _is_update(spec: Spec, sender: int, update: Update) -> bool:

@@ -1,14 +1,17 @@
 """Everything that goes over the wire.
 
-    worker       -> coordinator    Heartbeat        the whole state of its roles
-    coordinator  -> worker         DesiredState     the whole state that they are to have
+    worker       -> coordinator    Heartbeat            the state of its roles
+    coordinator  -> worker         DesiredStateChange   the state that they are to have
+                                   LeaseRenewal         the same as before
+                                   HeartbeatRequest     a whole heartbeat is wanted
     tile         -> primary        Pull, Push
     primary      -> tile           PullReply, PushAck
     primary      -> standby        InstallSnapshot, AppendEntries
     standby      -> primary        AppendAck
     nanny        -> coordinator    ProcessExited
 
-Heartbeats and desired states are whole, so losing one does no harm. Every message carries the run's token and what fences
+Both ends tell each other what is different since what they told before, and name that; who lacks it takes nothing from it
+and is told everything, so losing a message does no harm. Every message carries the run's token and what fences
 it: the term of the primary, the generation of the replica, the incarnation of the standby, or a number that only rises.
 Replies go to the worker that a message came from. `Payload` is opaque: only the host knows what is in it.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .deaths import Cause
-from .updates import AppliedUpdates, Update
+from .updates import AppliedUpdates, Update, UpdateNumbers
 
 Payload = object
 
@@ -223,6 +226,7 @@ class PrimaryAssignment:
     """Be the primary of a shard, from `origin` on. `leased`: renews the lease.
 
     `standby`: its worker and its incarnation; `ready`: the coordinator would promote it, so that it makes updates durable.
+    `declares`: the coordinator waits for which updates the checkpoint had that it began with.
     """
 
     shard: int
@@ -234,6 +238,7 @@ class PrimaryAssignment:
     roster: Roster
     commit: int
     checkpoint: CheckpointRequest | None
+    declares: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,77 @@ class DesiredState:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseRange:
+    """Tasks of consecutive updates of a slot, from number `first` on: the batches of each."""
+
+    slot: int
+    first: int
+    batches: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TileChange:
+    """A tile's assignment. `peers` None: those that the tile has in this generation already."""
+
+    slot: int
+    tile: int
+    generation: int
+    peers: tuple[str, ...] | None
+    server: tuple[str, int] | None
+    work: tuple[LeaseRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryChange:
+    """A primary's assignment. `roster` None: the one that the primary has already."""
+
+    shard: int
+    term: int
+    origin: Restored | Promoted | Reinstated
+    leased: bool
+    standby: tuple[str, int] | None
+    ready: bool
+    roster: Roster | None
+    commit: int
+    checkpoint: CheckpointRequest | None
+    declares: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredStateChange:
+    """What is different in a desired state since version `base` of it, 0: all of it. None: unchanged."""
+
+    run: str
+    worker: str
+    version: int
+    base: int
+    echo: float
+    tiles: tuple[TileChange, ...] | None
+    primaries: tuple[PrimaryChange, ...] | None
+    standbys: tuple[StandbyAssignment, ...] | None
+    reserves: tuple[ReserveAssignment, ...] | None
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRenewal:
+    """The desired state of this version still holds: its primaries' leases last from `echo` on once more."""
+
+    run: str
+    worker: str
+    version: int
+    echo: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatRequest:
+    """A whole heartbeat is wanted: the newest was based on one that never came."""
+
+    run: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class TileStatus:
     """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost.
 
@@ -288,12 +364,15 @@ class SavedShard:
     id: int
     digest: str | None
     reason: str = ""
-    updates: AppliedUpdates | None = None
+    updates: UpdateNumbers | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PrimaryStatus:
-    """`ready`: the incarnation of the standby that has all acknowledged updates. `restored`: those in the checkpoint."""
+    """`ready`: the incarnation of the standby that has all acknowledged updates.
+
+    `saved`: for the checkpoint that is asked for; `restored`: the updates in the one that it began with, if asked for.
+    """
 
     shard: int
     term: int
@@ -302,7 +381,7 @@ class PrimaryStatus:
     committed: int
     staged: tuple[int, ...]
     saved: SavedShard | None
-    restored: AppliedUpdates | None
+    restored: UpdateNumbers | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,23 +397,40 @@ class WorkerMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker.
+class Process:
+    """`host`: the machine, so that a standby can be put on another; `place`: the plan's name for the worker; `capacity`:
+    how many tiles it can hold.
+    """
 
-    `unreachable`: workers that acknowledge nothing, at most `MAX_UNREACHABLE`. `memory` None: it is not known.
+    host: str
+    place: str
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What is different in a worker's report since that with the number `base`, 0: all of it. None: unchanged.
+
+    Where nothing is different the next one has the same base. `obeyed`: the version of the desired state that it has.
+    `unreachable`: workers that acknowledge nothing, at most `MAX_UNREACHABLE`; `memory` None in a whole one: not known.
     """
 
     run: str
     worker: str
     number: int
     sent: float
-    host: str
-    place: str
-    capacity: int
-    tiles: tuple[TileStatus, ...]
-    primaries: tuple[PrimaryStatus, ...]
-    unreachable: tuple[str, ...] = ()
+    base: int
+    obeyed: int
+    process: Process | None = None
+    tiles: tuple[TileStatus, ...] | None = None
+    primaries: tuple[PrimaryStatus, ...] | None = None
+    unreachable: tuple[str, ...] | None = None
     memory: WorkerMemory | None = None
+
+    @property
+    def bare(self) -> bool:
+        """Whether it says that nothing has changed."""
+        return (self.tiles, self.primaries, self.unreachable, self.memory) == (None, None, None, None)
 
 
 MAX_UNREACHABLE = 8
@@ -351,6 +447,18 @@ class ProcessExited:
     cause: Cause
 
 
+ToWorker = DesiredStateChange | LeaseRenewal | HeartbeatRequest
+"""What the coordinator sends."""
 Message = (
-    Push | PushAck | Pull | PullReply | InstallSnapshot | AppendEntries | AppendAck | DesiredState | Heartbeat
+    Push
+    | PushAck
+    | Pull
+    | PullReply
+    | InstallSnapshot
+    | AppendEntries
+    | AppendAck
+    | Heartbeat
+    | DesiredStateChange
+    | LeaseRenewal
+    | HeartbeatRequest
 )

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from . import saving
+from .changes import difference
+from .events import CoordinatorEvent, DrainRequested, Received
 from .index import NOTHING
 from .instructions import Drained, Instruction, Send, Transition
 from .messages import (
     DesiredState,
+    Heartbeat,
+    LeaseRenewal,
     PrimaryAssignment,
     ReserveAssignment,
     StandbyAssignment,
@@ -22,16 +26,23 @@ from .messages import (
 from .table import Contact, ServerPair, Slot, Table
 
 
-def publish(before: Table, table: Table, now: float, heard: str | None) -> Transition[Table]:
+def publish(before: Table, table: Table, event: CoordinatorEvent) -> Transition[Table]:
     """Send those who have other roles now their desired state, and answer the worker that was just heard."""
     done: tuple[Instruction, ...] = ()
-    workers = {name for name in touched(before, table) if name in table.members}
-    if heard is not None and heard in table.members:
-        workers.add(heard)
-    for worker in sorted(workers):
-        table, more = _tell(table, worker, now)
+    asked = {event.worker} if isinstance(event, DrainRequested) else set()
+    others = {name for name in touched(before, table) if name in table.members} | (
+        asked & table.members.keys()
+    )
+    for worker in sorted(others):
+        table, more = _tell(table, worker, event.now)
         done += more
-    return table, done
+    heard = (
+        event.message.worker if isinstance(event, Received) and isinstance(event.message, Heartbeat) else ""
+    )
+    if heard in others or heard not in table.members:
+        return table, done
+    table, answer = _answer(table, heard, event.now)
+    return table, done + answer
 
 
 def touched(before: Table, after: Table) -> Iterator[str]:
@@ -51,8 +62,7 @@ def touched(before: Table, after: Table) -> Iterator[str]:
                 yield from _names(*(slot.tiles[shard] for slot in after.slots))
     if _of_primaries(before) != _of_primaries(after):
         yield from _names(*(shard.primary for shard in after.shards))
-    if before.members is not after.members and len(before.members) != len(after.members):
-        yield from (name for name in after.members if name not in before.members)
+    yield from after.members.beyond(before.members)
 
 
 def _content(slot: Slot) -> tuple[object, ...]:
@@ -72,17 +82,41 @@ def _keeper(shard: ServerPair) -> str | None:
 
 
 def _tell(table: Table, worker: str, now: float) -> Transition[Table]:
-    """Send a worker its desired state if it is another one, or if its heartbeats went unanswered for half an interval."""
-    contact, member, roles = table.contacts[worker], table.members[worker], table.roles(worker)
+    """Send a worker what changes in its desired state."""
+    member, sent = table.members[worker], table.contacts[worker].desired
     done: tuple[Instruction, ...] = ()
-    if member.draining and not member.drained and roles == NOTHING:
+    if member.draining and not member.drained and table.roles(worker) == NOTHING:
         table = table.with_member(worker, replace(member, drained=True))
         done = (Drained(worker),)
     desired = desired_state(table, worker)
+    if sent is not None and _says(desired) == _says(sent):
+        table, answer = _answer(table, worker, now)
+        return table, done + answer
+    base = None if _lost(table, worker) else sent
+    table = replace(_granted(table, worker, desired, now), version=desired.version)
+    return table, (*done, Send(worker, difference(base, desired)))
+
+
+def _answer(table: Table, worker: str, now: float) -> Transition[Table]:
+    """Renew the leases of a worker whose heartbeats went unanswered for half an interval, or send it everything anew."""
+    contact, sent = table.contacts[worker], table.contacts[worker].desired
+    if sent is None or _lost(table, worker):
+        desired = desired_state(table, worker)
+        table = replace(_granted(table, worker, desired, now), version=desired.version)
+        return table, (Send(worker, difference(None, desired)),)
     unanswered = contact.heard >= contact.answered + table.spec.times.heartbeat_interval / 2
-    if not unanswered and contact.desired is not None and _says(desired) == _says(contact.desired):
-        return table, done
-    return _granted(table, worker, desired, now), (*done, Send(worker, desired))
+    obeys = contact.obeyed == sent.version or not table.rules.exact_renewal
+    if not unanswered or not obeys:
+        return table, ()
+    renewal = LeaseRenewal(table.spec.run, worker, sent.version, contact.echo)
+    return _granted(table, worker, sent, now), (Send(worker, renewal),)
+
+
+def _lost(table: Table, worker: str) -> bool:
+    """Tell whether a worker does not obey what it was sent an interval ago."""
+    contact = table.contacts[worker]
+    obeys = contact.desired is not None and contact.obeyed == contact.desired.version
+    return not obeys and contact.heard >= contact.answered + table.spec.times.heartbeat_interval
 
 
 def _says(desired: DesiredState) -> tuple[object, ...]:
@@ -132,6 +166,7 @@ def _primary(table: Table, index: int) -> PrimaryAssignment:
         table.roster,
         table.committed,
         saving.request(table),
+        shard.acknowledged is not None,
     )
 
 
@@ -147,5 +182,7 @@ def _granted(table: Table, worker: str, desired: DesiredState, now: float) -> Ta
     for assignment in desired.primaries:
         if assignment.leased:
             table = table.with_lease_end(assignment.shard, until)
-    contact = Contact(contact.number, contact.echo, contact.heard, contact.steady, desired, now)
-    return replace(table.with_contact(worker, contact), version=desired.version)
+    contact = Contact(
+        contact.number, contact.echo, contact.heard, contact.steady, contact.obeyed, desired, now
+    )
+    return table.with_contact(worker, contact)

@@ -40,6 +40,13 @@ class Records(Mapping[str, V]):
             return self
         return self._replaced(place, {n: r for n, r in bucket.items() if n != name}, self._count - 1)
 
+    def beyond(self, others: Records[V]) -> Iterator[str]:
+        """Yield the names that others lack; where one was made from the other, what they share is not looked at."""
+        if self is not others:
+            for bucket, other in zip(self._buckets, others._buckets, strict=True):
+                if bucket is not other:
+                    yield from (name for name in bucket if name not in other)
+
     def _replaced(self, place: int, bucket: dict[str, V], count: int) -> Records[V]:
         made: Records[V] = Records.__new__(Records)
         made._buckets = (*self._buckets[:place], bucket, *self._buckets[place + 1 :])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from .events import ManifestWritten
 from .instructions import CommitManifest, Finish, Instruction, Note, Transition
 from .manifest import Manifest, SlotRecord
-from .messages import CheckpointRequest, SavedShard, Task
+from .messages import CheckpointRequest, Task
 from .table import PendingCheckpoint, Slot, Table
 from .updates import AppliedUpdates
 
@@ -64,7 +64,7 @@ def manifest_of(table: Table, pending: PendingCheckpoint) -> Manifest:
     if pending.at is not None:
         records = (SlotRecord(0, ()),) * len(table.slots)
         return Manifest(id, run, pending.at, digests, records, 0, (), pending.at * len(table.slots))
-    tables = [part.updates for part in parts if part.updates is not None]
+    tables = [AppliedUpdates.of(part.updates) for part in parts if part.updates is not None]
     split = [_split(slot, tables) for slot in table.slots]
     records = tuple(
         SlotRecord(slot.next, found.onward, slot.generation)
@@ -128,20 +128,20 @@ def _begin(table: Table, at: int | None) -> Table:
 
 
 def _gather(table: Table, pending: PendingCheckpoint) -> Transition[Table]:
-    saved = {i: part for i in range(table.spec.tiles) if (part := _saved(table, i, pending.id)) is not None}
+    saved = {
+        shard: status.saved
+        for shard, status in enumerate(table.index.statuses)
+        if status is not None and status.saved is not None and status.saved.id == pending.id
+    }
     failed = next((part for part in saved.values() if part.digest is None), None)
     if failed is not None:
         return _abandon(table, pending, failed.reason)
-    pending = replace(pending, parts={**saved, **pending.parts})
+    if saved.keys() - pending.parts.keys():
+        pending = replace(pending, parts={**saved, **pending.parts})
     if pending.writing is not None or len(pending.parts) < table.spec.tiles:
         return replace(table, pending=pending), ()
     manifest = manifest_of(table, pending)
     return replace(table, pending=replace(pending, writing=manifest)), (CommitManifest(manifest),)
-
-
-def _saved(table: Table, shard: int, id: int) -> SavedShard | None:
-    status = table.status(shard)
-    return status.saved if status is not None and status.saved is not None and status.saved.id == id else None
 
 
 def _abandon(table: Table, pending: PendingCheckpoint, reason: str) -> Transition[Table]:

@@ -200,11 +200,12 @@ def _declare(table: Table, index: int) -> Transition[Table]:
     shard, status = table.shards[index], table.status(index)
     if shard.acknowledged is None or status is None or status.restored is None:
         return table, ()
+    restored = AppliedUpdates.of(status.restored)
     lost = tuple(
         Update(slot, number)
         for slot, low_water in enumerate(shard.acknowledged)
-        for number in range(status.restored.slots[slot].low_water, low_water)
-        if _was_lost(table, status.restored, Update(slot, number))
+        for number in range(restored.slots[slot].low_water, low_water)
+        if _was_lost(table, restored, Update(slot, number))
     )
     assert isinstance(shard.origin, Restored)
     declared = DeclareLost(index, shard.origin.checkpoint, lost)

@@ -37,6 +37,32 @@ class Times:
                 "a worker that stands still twice in a row would be taken for one that is cut off"
             )
 
+    @staticmethod
+    def for_workers(workers: int) -> Times:
+        """Return those of a run: the coordinator hears all workers in turn, the more there are, the less often.
+
+        A lease is seconds long since a process of Python can stand still for as long: while it imports or compiles.
+        """
+        beat = min(2.0, max(0.5, workers / 1000))
+        lease = max(4.0, 4 * beat)
+        timeout = lease + 2 * beat
+        return Times(
+            heartbeat_interval=beat,
+            failure_timeout=timeout,
+            lease=lease,
+            retry=3.0,
+            grace_period=max(20.0, 3 * timeout),
+            link_timeout=max(3.0, 6 * beat),
+        )
+
+    def in_words(self) -> str:
+        """Return the line of `lnetc explain` about them."""
+        return (
+            f"on a cluster, a heartbeat every {self.heartbeat_interval:.3g} s and leases of {self.lease:.3g} s: a worker "
+            f"that is silent for {self.failure_timeout:.3g} s is lost, one that does not come back in "
+            f"{self.grace_period:.3g} s is given up"
+        )
+
     @property
     def max_heartbeat_gap(self) -> float:
         """The longest time between two heartbeats of a worker that is heard all the time."""
@@ -138,6 +164,8 @@ class Rules:
     fence: bool = True  # refuse what carries another term or generation, or comes after the lease
     dedupe: bool = True  # apply no update twice
     standby_ack: bool = True  # acknowledge only what the standby has
+    exact_renewal: bool = True  # renew leases only where just this desired state is obeyed
+    based: bool = True  # take nothing from a difference to what never came
     hear_both: bool = True  # suspect a link only while both of its ends are heard
     part_tiles: bool = True  # move tiles off a suspected link
     part_servers: bool = True  # move primaries and standbys off a suspected link

@@ -58,7 +58,7 @@ class Member:
 class Contact:
     """The newest heartbeat of a worker, and the last answer. `number` and `echo` (when it was sent, by the worker's clock)
     are the heartbeat's, `heard` is when it came, by ours; `desired` is the state last sent, `answered` when the worker was
-    last sent anything.
+    last sent anything. `obeyed`: the version that it obeys.
 
     `steady`: since when no two of its heartbeats have come far apart.
     """
@@ -67,6 +67,7 @@ class Contact:
     echo: float
     heard: float
     steady: float
+    obeyed: int = 0
     desired: DesiredState | None = None
     answered: float = -inf
 

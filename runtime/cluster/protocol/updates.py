@@ -16,6 +16,8 @@ class Update:
     number: int
 
 
+UpdateNumbers = tuple[tuple[int, ...], ...]
+"""Which updates a shard has, for each slot: the low-water mark, then the numbers above it."""
 RECENT = 64
 """Numbers whose generations are kept: more than a replica has under way."""
 
@@ -64,6 +66,14 @@ class AppliedUpdates:
     @staticmethod
     def nothing(replicas: int) -> AppliedUpdates:
         return AppliedUpdates((SlotUpdates(),) * replicas)
+
+    @staticmethod
+    def of(numbers: UpdateNumbers) -> AppliedUpdates:
+        return AppliedUpdates(tuple(SlotUpdates(found[0], frozenset(found[1:])) for found in numbers))
+
+    @property
+    def numbers(self) -> UpdateNumbers:
+        return tuple((slot.low_water, *sorted(slot.above)) for slot in self.slots)
 
     def __contains__(self, update: Update) -> bool:
         return update.number in self.slots[update.slot]

@@ -1,7 +1,8 @@
 """All roles of one process: reconciles them with the desired state, routes messages and events, sends heartbeats.
 
 Control is by state, not by command: a desired state lists all roles that the worker is to have, a heartbeat all that it
-has. A lost, repeated or late one does no harm, because the next says the same and their numbers rise.
+has. What travels is how they differ from the one before; a repeated or late one does no harm, because their numbers rise,
+and where one was lost, the next is refused and everything is told again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import assert_never
 from . import lead as leading
 from . import replica as computing
 from . import standby as waiting
+from .changes import applied
 from .events import COORDINATOR, MemoryMeasured, PeersUnreachable, Received, RoleId, Tick, WorkerEvent
 from .instructions import Drop, Instruction, Refused, Send, SetTimer, Stopped, Transition
 from .messages import (
@@ -21,10 +23,15 @@ from .messages import (
     AppendAck,
     AppendEntries,
     DesiredState,
+    DesiredStateChange,
     Heartbeat,
+    HeartbeatRequest,
     InstallSnapshot,
+    LeaseRenewal,
     Message,
     PrimaryAssignment,
+    PrimaryStatus,
+    Process,
     Promoted,
     Pull,
     PullReply,
@@ -36,6 +43,8 @@ from .messages import (
     StandbyAssignment,
     StandbyFence,
     TileAssignment,
+    TileStatus,
+    ToWorker,
     WorkerMemory,
 )
 from .primary import Primary
@@ -48,9 +57,20 @@ ServerAssignment = PrimaryAssignment | StandbyAssignment | ReserveAssignment
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a heartbeat tells."""
+
+    tiles: tuple[TileStatus, ...]
+    primaries: tuple[PrimaryStatus, ...]
+    unreachable: tuple[str, ...]
+    memory: WorkerMemory | None
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
-    """`name`: of this process, never used again; `version`: of the desired state that it has; `unreachable`: peers that
-    acknowledge nothing.
+    """`name`: of this process, never used again; `desired`: the state that it obeys; `unreachable`: peers that
+    acknowledge nothing. `told`: what the coordinator was told, in the heartbeat with the number `report`, 0: it is to be
+    told everything, at once.
     """
 
     spec: Spec
@@ -61,15 +81,21 @@ class Worker:
     capacity: int
     tiles: Mapping[tuple[int, int], Tile] = field(default_factory=dict)
     servers: Mapping[int, ServerRole] = field(default_factory=dict)
-    version: int = 0
+    desired: DesiredState | None = None
     roles_begun: int = 0
     unreachable: tuple[str, ...] = ()
     heartbeats: int = 0
     last_heartbeat: float = -inf
-    last_status: tuple[object, ...] = ()
+    told: Report | None = None
+    report: int = 0
     timer: float = inf
     stopped: bool = False
     memory: WorkerMemory | None = None
+
+    @property
+    def version(self) -> int:
+        """Of the desired state that it obeys."""
+        return 0 if self.desired is None else self.desired.version
 
 
 def begin(
@@ -91,8 +117,8 @@ def step(state: Worker, event: WorkerEvent) -> Transition[Worker]:
     if state.stopped:
         return state, ()
     match event:
-        case Received(_, _, DesiredState() as desired):
-            state, first = _reconcile(state, event.now, desired)
+        case Received(_, _, DesiredStateChange() | LeaseRenewal() | HeartbeatRequest() as message):
+            state, first = _obey(state, event.now, message)
         case Received(_, _, message):
             state, first = _route(state, event, message)
         case Tick():
@@ -125,7 +151,7 @@ def peers(state: Worker) -> frozenset[str]:
 
 def _route(state: Worker, event: Received, message: Message) -> Transition[Worker]:
     """Pass a message to its role; a kind of message that is not named here does not type-check."""
-    if isinstance(message, Heartbeat | DesiredState) or message.fence.run != state.spec.run:
+    if isinstance(message, Heartbeat | ToWorker) or message.fence.run != state.spec.run:
         return state, (Refused("of another run", message),)
     server = state.servers.get(message.fence.shard)
     match message:
@@ -185,13 +211,46 @@ def _tick(state: Worker, event: Tick) -> Transition[Worker]:
 # --- desired state -------------------------------------------------------------------------------------------------
 
 
+def _obey(state: Worker, now: float, message: ToWorker) -> Transition[Worker]:
+    """Take what the coordinator sends: a change of the desired state, or that it is the same, or that more is to be told."""
+    if (message.run, message.worker) != (state.spec.run, state.name):
+        return state, (Refused("of another run", message),)
+    match message:
+        case HeartbeatRequest():
+            return replace(state, report=0), ()
+        case LeaseRenewal():
+            return _renew(state, now, message)
+        case DesiredStateChange():
+            return _change(state, now, message)
+    assert_never(message)
+
+
+def _renew(state: Worker, now: float, renewal: LeaseRenewal) -> Transition[Worker]:
+    """Renew the leases of the desired state that is obeyed, if it is just this one."""
+    if state.rules.exact_renewal and renewal.version != state.version:
+        return state, (Refused("a renewal of another desired state", renewal),)
+    done: tuple[Instruction, ...] = ()
+    for primary in state.desired.primaries if state.desired is not None else ():
+        if primary.leased:
+            state, more = _lead(state, now, primary, renewal.echo + state.spec.times.lease)
+            done += more
+    return state, done
+
+
+def _change(state: Worker, now: float, change: DesiredStateChange) -> Transition[Worker]:
+    if state.rules.fence and change.version <= state.version:
+        return state, (Refused("older than the orders obeyed", change),)
+    desired = None
+    if change.base in (0, state.version) or not state.rules.based:
+        desired = applied(state.desired, change)
+    if desired is None:
+        return replace(state, report=0), (Refused("based on orders that never came", change),)
+    return _reconcile(state, now, desired)
+
+
 def _reconcile(state: Worker, now: float, desired: DesiredState) -> Transition[Worker]:
     """Begin, change and drop roles until they are those of the newest desired state."""
-    if (desired.run, desired.worker) != (state.spec.run, state.name):
-        return state, (Refused("of another run", desired),)
-    if state.rules.fence and desired.version <= state.version:
-        return state, (Refused("older than the orders obeyed", desired),)
-    state = replace(state, version=desired.version)
+    state = replace(state, desired=desired)
     state, dropped = _drop(state, desired)
     lease_until = desired.echo + state.spec.times.lease
     done: list[Instruction] = [*dropped]
@@ -287,28 +346,69 @@ def _new_role(state: Worker, kind: str, slot: int, index: int) -> tuple[Worker, 
 
 
 def _heartbeat(state: Worker, now: float) -> Transition[Worker]:
-    """Send a heartbeat when the status changed or an interval has passed; then set the timer."""
+    """Send a heartbeat when there is something to tell or an interval has passed; then set the timer."""
     tiles = tuple(computing.status(tile) for tile in state.tiles.values())
     primaries = tuple(leading.status(s) for s in state.servers.values() if isinstance(s, Primary))
-    status = (tiles, primaries, state.unreachable)
-    if status == state.last_status and now < state.last_heartbeat + state.spec.times.heartbeat_interval:
+    told, whole = state.told, state.report == 0
+    changed = told is None or (tiles, primaries, state.unreachable) != (
+        told.tiles,
+        told.primaries,
+        told.unreachable,
+    )
+    if not (changed or whole) and now < state.last_heartbeat + state.spec.times.heartbeat_interval:
         return _set_timer(state, now, ())
-    number = state.heartbeats + 1
-    heartbeat = Heartbeat(
-        state.spec.run,
+    memory = state.memory if whole or told is None or differs(told.memory, state.memory) else told.memory
+    report = Report(tiles, primaries, state.unreachable, memory)
+    heartbeat = _difference(state, None if whole else told, report, now)
+    state = replace(
+        state,
+        heartbeats=heartbeat.number,
+        last_heartbeat=now,
+        told=report,
+        report=state.report if heartbeat.bare else heartbeat.number,
+    )
+    return _set_timer(state, now, (Send(COORDINATOR, heartbeat),))
+
+
+def _difference(state: Worker, told: Report | None, report: Report, now: float) -> Heartbeat:
+    """Return a heartbeat that tells how a report differs from the one before, or all of it."""
+    number, run = state.heartbeats + 1, state.spec.run
+    if told is None:
+        process = Process(state.host, state.place, state.capacity)
+        return Heartbeat(
+            run,
+            state.name,
+            number,
+            now,
+            0,
+            state.version,
+            process,
+            report.tiles,
+            report.primaries,
+            report.unreachable,
+            report.memory,
+        )
+    return Heartbeat(
+        run,
         state.name,
         number,
         now,
-        state.host,
-        state.place,
-        state.capacity,
-        tiles,
-        primaries,
-        state.unreachable,
-        state.memory,
+        state.report,
+        state.version,
+        None,
+        None if report.tiles == told.tiles else report.tiles,
+        None if report.primaries == told.primaries else report.primaries,
+        None if report.unreachable == told.unreachable else report.unreachable,
+        None if report.memory == told.memory else report.memory,
     )
-    state = replace(state, heartbeats=number, last_heartbeat=now, last_status=status)
-    return _set_timer(state, now, (Send(COORDINATOR, heartbeat),))
+
+
+def differs(told: WorkerMemory | None, memory: WorkerMemory | None) -> bool:
+    """Tell whether memory is another one by more than a hundredth: it changes all the time by a little."""
+    if told is None or memory is None or (told.pool, told.limit) != (memory.pool, memory.limit):
+        return told != memory
+    moved = max(abs(told.free - memory.free), abs(told.held - memory.held))
+    return moved > (told.free + told.held) / 100
 
 
 def _set_timer(state: Worker, now: float, done: tuple[Instruction, ...]) -> Transition[Worker]:

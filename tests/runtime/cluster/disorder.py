@@ -175,6 +175,17 @@ def slept(seed, counts_sleep=True, **settings):
     return watch, watch.check_end()
 
 
+def drained(seed, rules=None):
+    """Run one seed in which workers are drained while three messages in ten get lost; check all properties."""
+    watch = Watch()
+    settings = {"workers": 3, **settings_of(seed), "durability": "standby"}
+    network = Network(loss=0.3, twice=0.05, late=0.1)
+    cluster = Cluster(seed, spec(**settings), 4, watch, rules or Rules(), network)
+    Disorder(cluster, 5, one_at_a_time=False, kinds=("drain",))
+    cluster.run(END)
+    return watch, watch.check_end()
+
+
 def undisturbed_steps(parts, steps):
     """Return the fold of a synchronous shard that nothing disturbed."""
     fold = INITIAL

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from disorder import END, Disorder, disturbed, slept, undisturbed_steps
+from disorder import END, Disorder, disturbed, drained, slept, undisturbed_steps
 from properties import Watch
 from seeds import blocks
 from simulator import Cluster, Network, spec
@@ -48,6 +48,9 @@ def test_an_undisturbed_run_refuses_no_payload(staleness):
     assert set(watch.refused) <= {
         "older than a report known",
         "older than the orders obeyed",
+        "based on a report that never came",
+        "based on orders that never came",
+        "a renewal of another desired state",
         "not loaded yet",
         "no such role here",
     }
@@ -87,10 +90,29 @@ def test_a_seed_gives_the_same_trace():
         (Rules(dedupe=False), True, "applied twice|is made of"),
         (Rules(standby_ack=False), True, "called durable, and the standby has not got it"),
         (Rules(standby_ack=False), False, "acknowledged and lost"),
+        (Rules(based=False), True, "did not finish"),
     ],
 )
 def test_without_it_a_property_fails(rules, looks, found):
     assert any(re.search(found, failure(seed, rules, looks_at_standby=looks)) for seed in range(300))
+
+
+def leaving(seed, rules=None):
+    """Return what the run of a seed violates in which workers are drained and many messages lost, or nothing."""
+    try:
+        drained(seed, rules)
+    except AssertionError as error:
+        return f"seed {seed}: {error}"
+    return ""
+
+
+def test_properties_hold_while_workers_are_drained():
+    for seed in range(40):
+        assert not leaving(seed)
+
+
+def test_with_renewals_of_any_desired_state_two_primaries_answer():
+    assert any("answers after term" in leaving(seed, Rules(exact_renewal=False)) for seed in range(100))
 
 
 def asleep(seed, counts_sleep=True):

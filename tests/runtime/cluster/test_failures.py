@@ -51,7 +51,7 @@ MOST = 20_000
 
 @pytest.fixture(autouse=True)
 def times(monkeypatch):
-    monkeypatch.setattr(launch, "TIMES", TIMES)
+    monkeypatch.setattr(Times, "for_workers", lambda workers: TIMES)
 
 
 @pytest.fixture(scope="module")

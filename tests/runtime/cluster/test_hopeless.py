@@ -18,7 +18,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.cluster.protocol.spec import Need
+from lnet.runtime.cluster.protocol.spec import Need, Times
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,8 @@ def dask_setup(worker):
 
 @pytest.fixture(autouse=True)
 def times(monkeypatch):
-    monkeypatch.setattr(launch, "TIMES", replace(launch.TIMES, no_progress_timeout=FUTILITY))
+    usual = Times.for_workers(2)
+    monkeypatch.setattr(Times, "for_workers", lambda workers: replace(usual, no_progress_timeout=FUTILITY))
 
 
 def preload(tmp_path, end):

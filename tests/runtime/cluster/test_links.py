@@ -70,7 +70,7 @@ def test_without_it_a_property_fails(rules, run, found):
 
 def test_without_sizes_a_link_that_drops_large_packets_is_not_noticed(monkeypatch):
     monkeypatch.setattr(reach, "LIGHT", 10**9)
-    assert any("stood still" in failure(seed, way="narrow", until=30.0) for seed in range(10))
+    assert any("stood still" in failure(seed, way="narrow", until=30.0) for seed in range(16))
 
 
 def failure(seed, run=parted, **settings):

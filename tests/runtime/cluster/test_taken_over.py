@@ -14,15 +14,15 @@ from distributed import Client
 from processes import PROGRAM, Watching, cluster, images, separate_processes
 
 import lnet
-from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
-from lnet.runtime.cluster.launch import TIMES
+from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.store import checkpoints
 from lnet.runtime.store.owner import owner_of
 
 pytestmark = pytest.mark.slow
 
+TIMES = Times.for_workers(2)
 SHORTENED = replace(
     TIMES, heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=6.0
 )
@@ -33,7 +33,7 @@ from dataclasses import replace
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.protocol.spec import Times
 times, no_worker_timeout = json.loads(sys.argv.pop(1))
-launch.TIMES, config = Times(**times), launch._config
+Times.for_workers, config = lambda workers: Times(**times), launch._config
 launch._config = lambda *a: replace(config(*a), no_worker_timeout=no_worker_timeout)
 from lnet.cli import main
 main()
@@ -90,7 +90,7 @@ def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
     folder, monkeypatch, then, seconds, times, no_worker_timeout
 ):
     run = folder / "run"
-    monkeypatch.setattr(launch, "TIMES", times)
+    monkeypatch.setattr(Times, "for_workers", lambda workers: times)
     with separate_processes(folder, 2) as (client, scheduler, _, _):
         address = client.scheduler_info(n_workers=0)["address"]
         first = begun(folder, "--cluster", address, times=times, no_worker_timeout=no_worker_timeout)
