@@ -368,11 +368,11 @@ class CoordinatorPlugin(SchedulerPlugin):
         if not isinstance(found, ProcessExited) or found.run != self.config.run:
             self._refuse(do.Refused("of another run", found))
             return
-        address = self.watched.get(found.address, found.address)
+        address = found.worker or self.watched.get(found.address, found.address)
         place = self.places.get(address, found.place)
         cause = in_words(found.cause)
         self.log(ProcessEnded(cause, f"{place} ended: {cause}", as_worker(place)))
-        self.tell(events.WorkerExited, address, place, found.cause)
+        self.tell(events.WorkerExited, address, place, found.cause, bool(found.worker))
 
     def control(self, what: str, worker: str = "") -> bool:
         """Do what a command asks: confirm the run, stop, abandon or leave it, save a checkpoint, or drain a worker."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
-from . import balancing, deaths, leasing, links, publishing, saving, servers, staffing
+from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, staffing
 from .events import (
     CheckpointRequested,
     CoordinatorEvent,
@@ -148,8 +148,9 @@ def _react(table: Table, event: CoordinatorEvent) -> Transition[Table]:
             if worker in table.members:
                 return _expire(table, worker, now)
             return deaths.lost(table, worker, place, now) if place else table, ()
-        case WorkerExited(now, worker, place, cause):
-            return deaths.explained(table, worker, place, cause, now), ()
+        case WorkerExited(now, worker, place, cause, confirmed):
+            table = deaths.explained(table, worker, place, cause, now)
+            return exits.ended(table, worker) if confirmed else table, ()
         case DrainRequested(_, worker) if worker in table.members:
             member = replace(table.members[worker], draining=True)
             table = replace(table, settled=event.now)
@@ -245,7 +246,8 @@ def _join(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
     assert process is not None, "a whole heartbeat has it"
     member = _reported(Member(process.host, process.place, process.capacity), heartbeat)
     contact = Contact(heartbeat.number, heartbeat.sent, now, now, heartbeat.obeyed)
-    table = servers.adopt(table.with_member(worker, member).with_contact(worker, contact), worker, member)
+    table = exits.joined(table, worker).with_member(worker, member).with_contact(worker, contact)
+    table = servers.adopt(table, worker, member)
     enough = len(table.members) >= table.spec.workers
     return replace(table, begun=table.begun or enough), (Note(f"{worker} joins on {member.host}"),)
 
@@ -272,6 +274,7 @@ def _expire(table: Table, worker: str, now: float) -> Transition[Table]:
     """Vacate all roles of a worker that is lost."""
     member = table.members[worker]
     table = staffing.vacate(servers.vacate(table, worker), worker).without_member(worker)
+    table = exits.lost(table, worker)
     if not member.draining:
         table = deaths.lost(table, worker, member.place, now)
     return table, (Note(f"{worker} is lost"),)

@@ -133,12 +133,16 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerExited:
-    """To the coordinator: why a worker's process ended, by its nanny or itself. `worker`: its address."""
+    """To the coordinator: why a worker's process ended, by its nanny or itself. `worker`: its address.
+
+    `confirmed`: its nanny saw it end.
+    """
 
     now: float
     worker: str
     place: str
     cause: Cause
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

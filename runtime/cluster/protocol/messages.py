@@ -439,12 +439,15 @@ MAX_UNREACHABLE = 8
 
 @dataclass(frozen=True, slots=True)
 class ProcessExited:
-    """A process ended. `address`: of the nanny that reports it, or of the process itself before it ends."""
+    """A process ended. `address`: of the nanny that reports it, or of the process itself before it ends; `worker`: of the
+    process that the nanny saw end, empty if it had none yet.
+    """
 
     run: str
     address: str
     place: str
     cause: Cause
+    worker: str = ""
 
 
 ToWorker = DesiredStateChange | LeaseRenewal | HeartbeatRequest

@@ -159,7 +159,9 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Table:
-    """`gone`: workers that the host saw end; `committed`: synchronous steps; `marked`: `used` at the last checkpoint.
+    """`gone`: workers that the host saw end; `lost`: workers that were lost, by their addresses, and `ended`: addresses at
+    which a process has ended, until the one confirms the other (exits.py); `committed`: synchronous steps; `marked`: `used`
+    at the last checkpoint.
 
     `index` follows from the rest: slots, shards and members are changed by the methods here alone, which keep it.
     `lease_ends`: of each shard's primary, by our clock.
@@ -180,6 +182,8 @@ class Table:
     lease_ends: tuple[float, ...] = ()
     pool: BatchPool = field(default_factory=BatchPool)
     gone: frozenset[str] = frozenset()
+    lost: Mapping[str, str] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()
     roster: Roster = field(default_factory=lambda: Roster(0, ()))
     committed: int = 0
     pending: PendingCheckpoint | None = None
@@ -341,6 +345,11 @@ class Table:
         if until <= ends[shard]:
             return self
         return self._with(lease_ends=(*ends[:shard], until, *ends[shard + 1 :]))
+
+    def with_lease_over(self, shard: int) -> Table:
+        """Return the table where the lease of a shard's primary is over, since its process has ended."""
+        ends = self.lease_ends
+        return self._with(lease_ends=(*ends[:shard], -inf, *ends[shard + 1 :]))
 
     def enrolled(self) -> Table:
         """Return the table with the roster of its active slots; the version rises if it changed."""

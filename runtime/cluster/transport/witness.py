@@ -38,7 +38,13 @@ class Witness(NannyPlugin):
     def exited(self, status: int) -> None:
         """Report a process that has exited."""
         address = self.nanny.address
-        ended = ProcessExited(self.run, address, str(self.nanny.name or address), self._cause(status))
+        ended = ProcessExited(
+            self.run,
+            address,
+            str(self.nanny.name or address),
+            self._cause(status),
+            self.nanny.worker_address or "",
+        )
         task = asyncio.get_running_loop().create_task(self._tell(ended))
         self.telling.add(task)
         task.add_done_callback(self.telling.discard)

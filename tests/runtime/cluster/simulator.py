@@ -12,6 +12,7 @@ from fake_numerics import ServerState, gradient
 
 from lnet.runtime.cluster.protocol import coordinator, worker
 from lnet.runtime.cluster.protocol import events as on
+from lnet.runtime.cluster.protocol.deaths import Cause
 from lnet.runtime.cluster.protocol.messages import AppendEntries, InstallSnapshot, PullReply, Push, PushAck
 from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
 from lnet.runtime.cluster.transport.reach import LIGHT, PROBE, Reach
@@ -171,15 +172,19 @@ class Cluster:
         self.perform(process, instructions)
 
     def crash(self, process, noticed):
-        """End a process; `noticed`: the coordinator's host sees its connection close."""
+        """End a process; `noticed`: the coordinator's host sees its connection close. Half of the time its nanny says so."""
         process.alive = False
         self.processes.pop(process.name, None)
         for other in self.workers():
             for tile in other.state.tiles.values():
                 if process.name in tile.assignment.peers:
                     self.after(0.1, self.tell, other, on.PeerLost, tile.role)
+        head = self.processes[on.COORDINATOR]
         if noticed:
-            self.after(0.05, self.tell, self.processes[on.COORDINATOR], on.WorkerLost, process.name)
+            self.after(0.05, self.tell, head, on.WorkerLost, process.name)
+        if self.random.random() < 0.5:
+            report = (on.WorkerExited, process.name, process.name, Cause(), True)
+            self.after(self.random.random(), self.tell, head, *report)
 
     def crash_all(self):
         """The coordinator's end is that of all; the run goes on from the newest checkpoint under a new token."""

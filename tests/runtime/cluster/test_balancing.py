@@ -13,7 +13,7 @@ def notes(watch, words):
 def balanced(**settings):
     """A run on three workers of which two die at once, and come back."""
     watch = Watch()
-    cluster = Cluster(0, spec(workers=3, replicas=1, batches=60, **settings), 3, watch)
+    cluster = Cluster(3, spec(workers=3, replicas=1, batches=60, **settings), 3, watch)
     cluster.after(1.0, lambda: [cluster.crash(victim, noticed=True) for victim in cluster.workers()[1:]])
     for host in (1, 2):
         cluster.after(1.5, cluster.join, host)

@@ -8,7 +8,8 @@ from properties import Watch
 from seeds import blocks
 from simulator import Cluster, Network, spec
 
-from lnet.runtime.cluster.protocol.events import COORDINATOR, StopRequested
+from lnet.runtime.cluster.protocol.deaths import Cause
+from lnet.runtime.cluster.protocol.events import COORDINATOR, StopRequested, WorkerExited, WorkerLost
 from lnet.runtime.cluster.protocol.spec import Rules
 
 
@@ -113,6 +114,23 @@ def test_properties_hold_while_workers_are_drained():
 
 def test_with_renewals_of_any_desired_state_two_primaries_answer():
     assert any("answers after term" in leaving(seed, Rules(exact_renewal=False)) for seed in range(100))
+
+
+def test_a_nanny_that_takes_a_living_process_for_dead_makes_two_primaries():
+    def found(seed):
+        watch = Watch()
+        cluster = Cluster(seed, spec(workers=3, batches=40), 3, watch)
+        cluster.run(2.0)
+        victim, head = cluster.table.shards[0].primary, cluster.processes[COORDINATOR]
+        cluster.tell(head, WorkerLost, victim)
+        cluster.tell(head, WorkerExited, victim, victim, Cause(), True)
+        try:
+            cluster.run(END)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
+    assert any("answers after term" in found(seed) for seed in range(20))
 
 
 def asleep(seed, counts_sleep=True):

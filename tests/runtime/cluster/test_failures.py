@@ -420,7 +420,8 @@ def test_the_last_checkpoint_cannot_be_written_E731(tmp_path, client):
     watching = Spoiling(tmp_path / "run", 2)
     text = refusal(lambda: trained(tmp_path, client, watching, workers=2, steps=20))
     assert text.startswith("error E731: the last checkpoint, at step 20, could not be written")
-    assert list(lnet.open_run(tmp_path / "run").checkpoints.files()) == [10]
+    (step,) = lnet.open_run(tmp_path / "run").checkpoints.files()
+    assert 10 <= step < 20
 
 
 def test_replies_that_are_lost(tmp_path, client, expected):
