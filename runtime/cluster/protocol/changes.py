@@ -7,7 +7,7 @@ The names of a replica's workers travel once a generation, the roster when it ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from itertools import groupby
 
 from .messages import (
@@ -76,8 +76,8 @@ def applied(base: DesiredState | None, change: DesiredStateChange) -> DesiredSta
 
 def _tile_change(base: TileAssignment | None, tile: TileAssignment) -> TileChange:
     known = base is not None and base.generation == tile.generation and base.peers == tile.peers
-    work = tuple(_ranges(tile.work))
-    return TileChange(tile.slot, tile.tile, tile.generation, None if known else tile.peers, tile.server, work)
+    peers = None if known else tile.peers
+    return TileChange(tile.slot, tile.tile, tile.generation, peers, tile.server, _ranges(tile.work))
 
 
 def _tile(change: TileChange, peers: dict[tuple[int, int, int], tuple[str, ...]]) -> TileAssignment:
@@ -92,13 +92,18 @@ def _tile(change: TileChange, peers: dict[tuple[int, int, int], tuple[str, ...]]
     return TileAssignment(change.slot, change.tile, change.generation, names, change.server, work)
 
 
-def _ranges(work: tuple[Task, ...]) -> Iterator[LeaseRange]:
+@lru_cache(maxsize=64)
+def _ranges(work: tuple[Task, ...]) -> tuple[LeaseRange, ...]:
+    """Return tasks as ranges: all tiles of a replica have the same ones."""
+
     def series(numbered: tuple[int, Task]) -> tuple[int, int]:
         return numbered[1].update.slot, numbered[1].update.number - numbered[0]
 
-    for (slot, _), tasks in groupby(enumerate(work), series):
-        found = [task for _, task in tasks]
-        yield LeaseRange(slot, found[0].update.number, tuple(task.batches for task in found))
+    ranges = ([task for _, task in tasks] for _, tasks in groupby(enumerate(work), series))
+    return tuple(
+        LeaseRange(tasks[0].update.slot, tasks[0].update.number, tuple(task.batches for task in tasks))
+        for tasks in ranges
+    )
 
 
 def _primary_change(base: PrimaryAssignment | None, primary: PrimaryAssignment) -> PrimaryChange:

@@ -93,7 +93,7 @@ def _tell(table: Table, worker: str, now: float) -> Transition[Table]:
         table, answer = _answer(table, worker, now)
         return table, done + answer
     base = None if _lost(table, worker) else sent
-    table = replace(_granted(table, worker, desired, now), version=desired.version)
+    table = _granted(table, worker, desired, now)
     return table, (*done, Send(worker, difference(base, desired)))
 
 
@@ -102,7 +102,7 @@ def _answer(table: Table, worker: str, now: float) -> Transition[Table]:
     contact, sent = table.contacts[worker], table.contacts[worker].desired
     if sent is None or _lost(table, worker):
         desired = desired_state(table, worker)
-        table = replace(_granted(table, worker, desired, now), version=desired.version)
+        table = _granted(table, worker, desired, now)
         return table, (Send(worker, difference(None, desired)),)
     unanswered = contact.heard >= contact.answered + table.spec.times.heartbeat_interval / 2
     obeys = contact.obeyed == sent.version or not table.rules.exact_renewal

@@ -330,7 +330,9 @@ class Table:
         return self._with(members=self.members.without(worker), contacts=self.contacts.without(worker))
 
     def with_contact(self, worker: str, contact: Contact) -> Table:
-        return self._with(contacts=self.contacts.with_record(worker, contact))
+        sent = contact.desired.version if contact.desired is not None else 0
+        contacts = self.contacts.with_record(worker, contact)
+        return self._with(contacts=contacts, version=max(self.version, sent))
 
     def with_committed(self, steps: int) -> Table:
         """Return the table where so many synchronous steps are committed."""
