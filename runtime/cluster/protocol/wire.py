@@ -78,7 +78,7 @@ class Malformed(ValueError):
     """Data that is no message; the text begins with the field."""
 
     def __init__(self, reason: str, place: str = "") -> None:
-        super().__init__(f"{place}: {reason}")
+        super().__init__(f"{place}: {reason}" if place else reason)
         self.reason, self.place = reason, place
 
     def within(self, place: str) -> Malformed:

@@ -186,6 +186,23 @@ def drained(seed, rules=None):
     return watch, watch.check_end()
 
 
+def among_a_hundred(seed, rules=None):
+    """Run one seed of four replicas of twelve tiles on a hundred workers, with twenty faults; check all properties."""
+    watch = Watch()
+    settings = settings_of(seed) | {
+        "tiles": 12,
+        "replicas": 4,
+        "batches": 40,
+        "workers": 100,
+        "checkpoint": 10,
+    }
+    network = Network(loss=0.03, twice=0.05, late=0.04)
+    cluster = Cluster(seed, spec(**settings), 100, watch, rules or Rules(), network, capacity=1)
+    Disorder(cluster, 20, one_at_a_time=False)
+    cluster.run(END)
+    return watch, watch.check_end()
+
+
 def undisturbed_steps(parts, steps):
     """Return the fold of a synchronous shard that nothing disturbed."""
     fold = INITIAL

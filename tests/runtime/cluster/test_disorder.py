@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from disorder import END, Disorder, disturbed, drained, slept, undisturbed_steps
+from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed_steps
 from properties import Watch
 from seeds import blocks
 from simulator import Cluster, Network, spec
@@ -96,6 +96,14 @@ def test_a_seed_gives_the_same_trace():
 )
 def test_without_it_a_property_fails(rules, looks, found):
     assert any(re.search(found, failure(seed, rules, looks_at_standby=looks)) for seed in range(300))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", blocks(0, 4, 1))
+def test_properties_hold_among_a_hundred_workers(seed):
+    watch, states = among_a_hundred(seed)
+    if watch.cluster.spec.synchronous:
+        assert [state.fold for state in states] == [undisturbed_steps(4, 10)] * 12
 
 
 def leaving(seed, rules=None):
