@@ -148,7 +148,8 @@ def test_the_runtime_runs_without_the_parser():
 
 
 def test_the_protocol_knows_no_sockets_clocks_threads_or_arrays():
-    allowed = {"collections", "dataclasses", "functools", "math", "types", "typing", "__future__"}
+    calculations = {"collections", "dataclasses", "functools", "heapq", "itertools", "math", "operator"}
+    allowed = calculations | {"types", "typing", "__future__"}
     for path in (ROOT / "runtime/cluster/protocol").glob("*.py"):
         for name in imports(path):
             own = name.startswith("lnet.runtime.cluster.protocol")

@@ -23,6 +23,7 @@ from .messages import (
     StandbyAssignment,
     TileAssignment,
 )
+from .server_choice import keeper_of
 from .table import Contact, ServerPair, Slot, Table
 
 
@@ -56,8 +57,8 @@ def touched(before: Table, after: Table) -> Iterator[str]:
     if before.shards is not after.shards:
         for shard, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
             if old is not new:
-                yield from _names(old.primary, old.standby, _keeper(old))
-                yield from _names(new.primary, new.standby, _keeper(new))
+                yield from _names(old.primary, old.standby, keeper_of(old))
+                yield from _names(new.primary, new.standby, keeper_of(new))
             if (old.primary, old.term) != (new.primary, new.term):
                 yield from _names(*(slot.tiles[shard] for slot in after.slots))
     if _of_primaries(before) != _of_primaries(after):
@@ -75,10 +76,6 @@ def _of_primaries(table: Table) -> tuple[object, ...]:
 
 def _names(*names: str | None) -> Iterator[str]:
     return (name for name in names if name is not None)
-
-
-def _keeper(shard: ServerPair) -> str | None:
-    return shard.reserve[0] if shard.reserve is not None else None
 
 
 def _tell(table: Table, worker: str, now: float) -> Transition[Table]:

@@ -14,14 +14,14 @@ all shards go back to the checkpoint's step together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from math import inf
 
-from . import room
 from .deaths import rolled_back
 from .instructions import DeclareLost, DeclareRollback, Instruction, Note, Transition
 from .messages import Promoted, Reinstated, Restored
+from .server_choice import ServerChoice, keeper_of, reaches, roomy, unserved
 from .table import Member, ServerPair, Table
 from .updates import AppliedUpdates, Update
 
@@ -34,11 +34,12 @@ def repair(table: Table, now: float) -> Transition[Table]:
     if not table.begun:
         return table, ()
     done: tuple[Instruction, ...] = ()
+    choice = ServerChoice()
     for index in range(len(table.shards)):
         table, learned = _note_ready(table, index)
         table, declared = _declare(table, index)
-        table, repaired = _fill_primary(table, index, now)
-        table, chosen = _choose_standby(table, index)
+        table, repaired = _fill_primary(table, index, now, choice)
+        table, chosen = _choose_standby(table, index, choice)
         done += learned + declared + repaired + chosen
     return table, done
 
@@ -52,7 +53,7 @@ def vacate(table: Table, worker: str) -> Table:
             table = table.with_shard(index, replace(shard, primary=None, missing=worker, retiring=False))
         elif worker == shard.standby:
             table = table.with_shard(index, replace(shard, standby=None, ready=False, retiring=False))
-        elif worker == _keeper(shard):
+        elif worker == keeper_of(shard):
             table = table.with_shard(index, replace(shard, reserve=None))
     return table
 
@@ -85,7 +86,7 @@ def _note_ready(table: Table, index: int) -> Transition[Table]:
     return table.with_shard(index, replace(shard, ready=True, reserve=None)), (note,)
 
 
-def _fill_primary(table: Table, index: int, now: float) -> Transition[Table]:
+def _fill_primary(table: Table, index: int, now: float, choice: ServerChoice) -> Transition[Table]:
     shard = table.shards[index]
     if shard.primary is not None:
         leaves = shard.ready and (table.members[shard.primary].draining or _lonely(table, index))
@@ -99,7 +100,7 @@ def _fill_primary(table: Table, index: int, now: float) -> Transition[Table]:
         return _promote(table, index)
     if shard.reserve is not None:
         return _reinstate(table, index, *shard.reserve)
-    return _restore(table, index) if _given_up(table, index, now) else (table, ())
+    return _restore(table, index, choice) if _given_up(table, index, now) else (table, ())
 
 
 def _given_up(table: Table, index: int, now: float) -> bool:
@@ -147,8 +148,8 @@ def _reinstate(table: Table, index: int, worker: str, term: int) -> Transition[T
     return table.with_shard(index, reinstated), (note,)
 
 
-def _restore(table: Table, index: int) -> Transition[Table]:
-    shard, worker = table.shards[index], _best_primary(table, index)
+def _restore(table: Table, index: int, choice: ServerChoice) -> Transition[Table]:
+    shard, worker = table.shards[index], choice.primary(table, index)
     if worker is None:
         return table, ()
     lost, checkpoint = not shard.blank, table.manifest.id if table.manifest else None
@@ -217,25 +218,20 @@ def _was_lost(table: Table, found: AppliedUpdates, update: Update) -> bool:
     return update not in found and not skipped
 
 
-def _choose_standby(table: Table, index: int) -> Transition[Table]:
+def _choose_standby(table: Table, index: int, choice: ServerChoice) -> Transition[Table]:
     shard = table.shards[index]
     if shard.standby is not None and table.members[shard.standby].draining:
         shard = replace(shard, standby=None, ready=False, retiring=False)
         table = table.with_shard(index, shard)
     if shard.primary is None or (shard.standby is not None and not _replaceable(table, index, shard.primary)):
         return table, ()
-    worker = _best_standby(table, index, shard.primary)
+    worker = choice.standby(table, index, shard.primary)
     if worker is None:
         return table, ()
     note = Note(f"the standby of shard {index} is to be filled on {worker}")
-    reserve = shard.reserve if worker != _keeper(shard) else None
+    reserve = shard.reserve if worker != keeper_of(shard) else None
     shard = replace(shard, standby=worker, ready=False, incarnation=shard.incarnation + 1, reserve=reserve)
     return table.with_shard(index, shard), (note,)
-
-
-def _keeper(shard: ServerPair) -> str | None:
-    """Return the worker of the retired primary's reserve."""
-    return shard.reserve[0] if shard.reserve is not None else None
 
 
 # --- suspected links -----------------------------------------------------------------------------------------------
@@ -248,7 +244,7 @@ def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> 
         shard = table.shards[index]
         if shard.primary is None or shard.standby is None or not shard.ready or shard.retiring:
             continue
-        reaches_more = _unserved(table, index, shard.standby) < _unserved(table, index, shard.primary)
+        reaches_more = unserved(table, index, shard.standby) < unserved(table, index, shard.primary)
         if reaches_more or (shard.primary in avoided and shard.standby not in avoided):
             table = table.with_shard(index, replace(shard, retiring=True))
             done += (Note(f"the primary of shard {index} is to move to {shard.standby}, which more reach"),)
@@ -258,7 +254,7 @@ def hand_over(table: Table, shards: Iterable[int], avoided: Collection[str]) -> 
 def _lonely(table: Table, index: int) -> bool:
     """Tell whether a primary reaches neither its standby nor another candidate, and its standby would reach one."""
     shard = table.shards[index]
-    if shard.primary is None or shard.standby is None or _reaches(table, shard.primary, shard.standby):
+    if shard.primary is None or shard.standby is None or reaches(table, shard.primary, shard.standby):
         return False
     return not _partners(table, index, shard.primary) and bool(_partners(table, index, shard.standby))
 
@@ -268,7 +264,7 @@ def _replaceable(table: Table, index: int, primary: str) -> bool:
     shard = table.shards[index]
     return (
         not shard.retiring
-        and not _reaches(table, primary, shard.standby)
+        and not reaches(table, primary, shard.standby)
         and bool(_partners(table, index, primary))
     )
 
@@ -276,56 +272,8 @@ def _replaceable(table: Table, index: int, primary: str) -> bool:
 def _partners(table: Table, index: int, worker: str) -> list[str]:
     """Return other candidates for the standby of a primary on a worker."""
     shard = table.shards[index]
-    others = [name for name in _roomy(table, index) if name not in (shard.primary, shard.standby)]
-    return [name for name in others if _reaches(table, worker, name)]
-
-
-def _unserved(table: Table, index: int, worker: str) -> int:
-    """Return how many tiles of a shard a worker does not reach."""
-    return sum(not _reaches(table, worker, slot.tiles[index]) for slot in table.slots)
-
-
-def _reaches(table: Table, worker: str | None, other: str | None) -> bool:
-    return worker is None or not table.rules.part_servers or table.reach(worker, (other,))
-
-
-# --- choosing ------------------------------------------------------------------------------------------------------
-
-
-def _best_primary(table: Table, index: int) -> str | None:
-    """Prefer a worker that all tiles of the shard reach, then one that has such a tile: parameters pass by reference."""
-
-    def cost(name: str) -> tuple[int, bool, int, str]:
-        beside = any(slot.tiles[index] == name for slot in table.slots)
-        return _unserved(table, index, name), not beside, table.roles(name).servers, name
-
-    return min(_roomy(table, index), key=cost, default=None)
-
-
-def _best_standby(table: Table, index: int, primary: str) -> str | None:
-    """Prefer one that the primary reaches, then another machine than the primary's, never its process.
-
-    The worker of the reserve copy only if there is no other.
-    """
-    host, keeper = table.members[primary].host, _keeper(table.shards[index])
-
-    def cost(name: str) -> tuple[bool, bool, bool, int, int, str]:
-        return (
-            not _reaches(table, primary, name),
-            name == keeper,
-            table.members[name].host == host,
-            _unserved(table, index, name),
-            table.roles(name).servers,
-            name,
-        )
-
-    return min((name for name in _roomy(table, index) if name != primary), key=cost, default=None)
-
-
-def _roomy(table: Table, index: int) -> Iterator[str]:
-    """Yield the workers that have memory for a shard."""
-    need, pools = room.for_server(table, index), room.pools(table)
-    return (name for name, _ in table.usable() if not room.missing(table, pools, name, need))
+    others = [name for name in roomy(table, index) if name not in (shard.primary, shard.standby)]
+    return [name for name in others if reaches(table, worker, name)]
 
 
 def _named(checkpoint: int | None) -> str:

@@ -11,6 +11,7 @@ from parted import MOVES, TIMES, needed_links
 from lnet.runtime.cluster.protocol import coordinator, links, servers, staffing
 from lnet.runtime.cluster.protocol.messages import Heartbeat
 from lnet.runtime.cluster.protocol.records import Records
+from lnet.runtime.cluster.protocol.server_choice import ServerChoice
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import Contact, Member, ServerPair, Slot, Table
 
@@ -103,6 +104,29 @@ def test_a_primary_moves_only_where_tiles_have_no_room():
         table = settled(suspecting(table, primary, tile), 0.0)
         assert table.shards[0].term == term
         assert all(slot.staffed for slot in table.slots)
+
+
+def test_servers_are_put_where_weighing_all_workers_would_put_them():
+    for seed in range(40):
+        random = Random(seed)
+        table = table_of(12, 2, 4, capacity=2)
+        for name in random.sample(sorted(table.members), 4):
+            host = random.choice(["host0", "host1", "host2"])
+            table = table.with_member(name, replace(table.members[name], host=host))
+        weighed = suspecting(table, "w0010", "w0011")  # neither has a tile
+        one, all_of = ServerChoice(), ServerChoice()
+        for index in random.sample(range(4), 4):
+            shard = replace(table.shards[index], primary=None, standby=None, ready=False)
+            table, weighed = table.with_shard(index, shard), weighed.with_shard(index, shard)
+        for index in random.sample(range(4), 4):
+            primary = one.primary(table, index)
+            assert primary == all_of.primary(weighed, index), f"seed {seed}"
+            shard = replace(table.shards[index], primary=primary)
+            table, weighed = table.with_shard(index, shard), weighed.with_shard(index, shard)
+            standby = one.standby(table, index, primary)
+            assert standby == all_of.standby(weighed, index, primary), f"seed {seed}"
+            shard = replace(shard, standby=standby)
+            table, weighed = table.with_shard(index, shard), weighed.with_shard(index, shard)
 
 
 def test_with_two_workers_a_replica_goes_on_in_one():
