@@ -215,6 +215,7 @@ def measured(workers: int) -> dict[str, float]:
     def during(seconds: float) -> Meter:
         cluster.meter = Meter()
         gc.collect()
+        gc.freeze()  # what the simulator holds is not for the coordinator to walk over
         cluster.run(cluster.time + seconds)
         return cluster.meter
 
