@@ -88,6 +88,7 @@ CODES: dict[str, str] = {
     "E715": "tiles that read different images",
     "E716": "array unsuitable for the network",
     "E717": "samples that break the protocol",
+    "E718": "many images without an index",
     # running
     "E720": "unknown part of the network",
     "E730": "loss or gradient that is not finite",

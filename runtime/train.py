@@ -22,6 +22,7 @@ from lnet.dsl.diagnostics import LnetWarning, refused
 from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
 from .data.dataset import CACHE_BYTES
 from .data.in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
+from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
 from .data.listing import NEWEST
 from .engine.network import initial_params
 from .engine.rounding import FLOAT32, WIRES
@@ -85,26 +86,34 @@ def train(
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else open_run(start).classes
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
-    samples = _open(plan, given, base, room, known=known or ())
+    where = Path(directory) if directory is not None else next_directory(plan.graph.name)
+    stem = where.with_name(f".{where.name}")
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
-    begin = None if start is None else start_from(Path(start), plan)
-    run = create_run(
-        Path(directory) if directory is not None else next_directory(plan.graph.name),
-        plan,
-        {
-            "base": str(base),
-            "listing": NEWEST,
-            "in_memory": given is not None,
-            "object": None if given is None else given.object,
-            "prepared": prepared,
-            "classes": samples.classes,
-            **remembered(samples),
-        },
-        choices_data(plan.graph, kept(plan.graph)),
-        None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
-        wire,
-        None if begin is None else begin.source,
-    )
+    with removed_on_error(stem):
+        samples = _open(plan, given, base, room, known=known or (), stem=stem)
+        index = samples.catalog.index
+        made = index if index is not None and lies_at(index.path, stem) else None
+        begin = None if start is None else start_from(Path(start), plan)
+        run = create_run(
+            where,
+            plan,
+            {
+                "base": str(base),
+                "listing": NEWEST,
+                "in_memory": given is not None,
+                "object": None if given is None else given.object,
+                "prepared": prepared,
+                "classes": samples.classes,
+                **remembered(samples, stem),
+            },
+            choices_data(plan.graph, kept(plan.graph)),
+            None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
+            wire,
+            None if begin is None else begin.source,
+            None if made is None else made.path,
+        )
+    if made is not None:
+        made.path = run.directory / name_in_run(made.path)
     keep_inventory(run, samples)
     for note in () if begin is None else begin.notes:
         reporter.said(note)
@@ -152,7 +161,8 @@ def resume(
         given = _kept_array(run)
     plan = _with_path(run.plan, data)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
-    samples = _open(plan, given, Path(run.info["data"]["base"]), room, run.kept)
+    base = Path(run.info["data"]["base"])
+    samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
     with locked(run):
         run, notes = _compared(run, samples, other_images)
         _log(run, reporter, notes)
@@ -289,10 +299,11 @@ def _open(
     room: int,
     kept: Kept | None = None,
     known: tuple[str, ...] = (),
+    stem: Path | None = None,
 ) -> Dataset:
     """Open the training images of a plan: with a resumed run's `kept` record, else with classes in the order `known`.
 
-    Decoded images are cached in half of `room`, the bytes left free by training.
+    Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`.
     """
     training, sheet = plan.graph.training, plan.graph.input.sheet
     readouts = [
@@ -313,7 +324,15 @@ def _open(
         cache = min(CACHE_BYTES, max(0, room // 2))
         hint = None if kept is None else MOVED
         samples = open_frames(
-            training.data, sheet.maps, base, training.seed, cache, kept=kept, classes=classes, hint=hint
+            training.data,
+            sheet.maps,
+            base,
+            training.seed,
+            cache,
+            kept=kept,
+            classes=classes,
+            hint=hint,
+            indexing=partial(Indexing, stem=stem),
         )
     check_labels(samples, readouts)
     samples.batch(0, 1)  # fails before the run exists if no image can be decoded

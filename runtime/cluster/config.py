@@ -11,6 +11,7 @@ from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.data import Kept
 from lnet.runtime.data.expected import Expected
+from lnet.runtime.data.order import STORED
 from lnet.runtime.engine.rounding import FLOAT32
 from lnet.runtime.process.versions import versions_of
 from lnet.runtime.store.checkpoints import CheckpointFolder
@@ -137,4 +138,4 @@ class RunConfig:
 
     @property
     def checkpoints(self) -> CheckpointFolder:
-        return CheckpointFolder.of(Path(self.directory), self.plan.graph)
+        return CheckpointFolder.of(Path(self.directory), self.plan.graph, self.kept.order or STORED)

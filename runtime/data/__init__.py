@@ -1,8 +1,9 @@
 """Images: sources, order, preparation and batches."""
 
 from .contents import Contents, skipped
-from .dataset import Batch, Dataset, Kept, check_labels, open_frames, open_given, other_images
+from .dataset import Batch, Dataset, Kept, check_labels, open_frames, open_given
 from .feed import feed
+from .inventory import other_images
 from .labels import Readout, order_classes
 from .pixels import Corrupt
 from .samples import Samples

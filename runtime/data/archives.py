@@ -2,157 +2,209 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import stat
-import tarfile
 import zipfile
-from abc import ABC, abstractmethod
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
-from typing import Any, Protocol
+from typing import Protocol
+
+import numpy as np
 
 from lnet.dsl.diagnostics import LnetError, refused
 
+from . import zip_members
 from .labels import LABEL, labels_beside
 from .listing import Listing, cannot_be_read, stat_of, suffix_of
 from .pixels import Corrupt, Loaded, load_image
+from .reads import Reads
 from .samples import Place
+from .tar_members import BLOCK, Member, Pieces, Scan
 
-_BLOCK = 512
 _LINKS = 40
 """Longest chain of links that is followed."""
 
 
-class _Member(Protocol):
-    @property
-    def name(self) -> str: ...
+class Reader(Protocol):
+    """What reads the files of an archive."""
+
+    def read(self, member: Member) -> bytes:
+        """Return the bytes of a file in the archive; raises `Corrupt`, and `LnetError` if the archive cannot be read."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """Files of an archive: name, size in bytes (-1: a broken link) and place of each; `pieces` of sparse ones."""
+
+    names: list[str] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    pieces: dict[int, Pieces] = field(default_factory=dict)
+
+    @staticmethod
+    def of(members: Iterable[Member]) -> Members:
+        found = Members()
+        for member in members:
+            if member.pieces:
+                found.pieces[len(found.names)] = member.pieces
+            found.names.append(member.name)
+            found.sizes.append(member.size)
+            found.offsets.append(member.offset)
+        return found
+
+    def some(self, numbers: Sequence[int]) -> Members:
+        """Return some of them, in this order."""
+        pieces = self.pieces and {at: self.pieces[n] for at, n in enumerate(numbers) if n in self.pieces}
+        return Members(
+            [self.names[n] for n in numbers],
+            array("q", map(self.sizes.__getitem__, numbers)),
+            array("q", map(self.offsets.__getitem__, numbers)),
+            pieces,
+        )
+
+    def __getitem__(self, number: int) -> Member:
+        pieces = self.pieces.get(number, ())
+        return Member(self.names[number], self.sizes[number], self.offsets[number], pieces)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The images in an archive, sorted by name, with the labels beside them if requested.
+
+    `size` in bytes and modification time (`changed`, nanoseconds) are the archive's.
+    """
+
+    reader: Reader
+    members: Members
+    channels: int
+    size: int
+    changed: int
+    labels: list[str] | None
+    ignored: Mapping[str, int]
 
     @property
-    def size(self) -> int: ...
+    def names(self) -> list[str]:
+        return self.members.names
 
+    @property
+    def stats(self) -> list[tuple[int, int]]:
+        return [(size, self.changed) for size in self.members.sizes]
 
-class Archive(ABC):
-    """The images in an archive, sorted by name, with the labels beside them if requested."""
-
-    def __init__(
-        self, path: Path, members: Sequence[_Member], channels: int, rules: Listing, labelled: bool
-    ) -> None:
-        self.path, self.channels = path, channels
-        shown = [member for member in members if rules.shows(member.name)]
-        self._members = sorted((m for m in shown if rules.is_image(m.name)), key=lambda member: member.name)
-        others = {m.name: m for m in shown if not rules.is_image(m.name)}
-        self.names = [member.name for member in self._members]
-        changed = stat_of(path)[1]
-        self.stats = [(member.size, changed) for member in self._members]
-        self.ignored = Counter(map(suffix_of, others))
-        self.labels: list[str] | None = None
-        if labelled:
-            self.labels = labels_beside(self.names, others, lambda name: self.read(others[name]), path)
-        if self.labels is not None:
-            self.ignored.pop(LABEL)
+    def stored(self, index: int) -> tuple[Member, int]:
+        """Return an image's place in the archive, and the archive's modification time."""
+        return self.members[index], self.changed
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.members.names)
 
     def __getitem__(self, index: int) -> Loaded:
-        return load_image(self.read(self._members[index]), self.channels)
+        return load_image(self.reader.read(self.members[index]), self.channels)
 
-    @abstractmethod
-    def read(self, member: _Member) -> bytes:
-        """Return the bytes of a file in the archive; raises `Corrupt`."""
+
+def open_archive(place: Place) -> Archive:
+    """Open an archive of images by its suffix; raises `LnetError`."""
+    path, rules = place.path, place.rules
+    size, changed = stat_of(path)
+    reader: Reader = Tar(path, place.reads)
+    if suffix_of(path.name) == ".tar":
+        members = _tar_members(path, rules)
+    else:
+        members, reader = _zip_members(path, place.reads)
+    shown = [number for number, name in enumerate(members.names) if rules.shows(name)]
+    images = [number for number in shown if rules.is_image(members.names[number])]
+    images.sort(key=members.names.__getitem__)
+    others = {members.names[number]: number for number in shown if not rules.is_image(members.names[number])}
+    ignored, labels = Counter(map(suffix_of, others)), None
+    found = members.some(images)
+    if place.labelled:
+        labels = labels_beside(found.names, others, lambda name: reader.read(members[others[name]]), path)
+    if labels is not None:
+        ignored.pop(LABEL)
+    return Archive(reader, found, place.channels, size, changed, labels, ignored)
 
 
 # --- tar -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A file in a tar archive: its extents `(offset in the file, offset in the archive, bytes)`, with zeros between them."""
+@dataclass(frozen=True)
+class Tar:
+    """Reads an uncompressed tar archive."""
 
-    name: str
-    size: int
-    pieces: tuple[tuple[int, int, int], ...]
+    path: Path
+    reads: Reads
 
-
-_MISSING = _Stored("", -1, ())
-"""The target of a broken link."""
-
-
-class Tar(Archive):
-    """An uncompressed tar archive."""
-
-    def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
-        try:
-            members = _stored(path, rules)
-            self._file = open(path, "rb")  # noqa: SIM115 (kept open: members are read on demand)
-        except OSError as error:
-            raise cannot_be_read(path, error) from error
-        super().__init__(path, members, channels, rules, labelled)
-
-    def read(self, member: _Member) -> bytes:
-        assert isinstance(member, _Stored)
+    def read(self, member: Member) -> bytes:
         if member.size < 0:
             raise Corrupt("it is a link to a file that is not in the archive")
+        if not member.pieces:
+            return self._piece(member.offset, member.size)
         found = bytearray(member.size)
         for start, offset, size in member.pieces:
-            try:
-                data = os.pread(self._file.fileno(), size, offset)
-            except OSError as error:
-                raise cannot_be_read(self.path, error) from error
-            if len(data) < size:
-                raise Corrupt("the archive ends before it")
-            found[start : start + size] = data
+            found[start : start + size] = self._piece(offset, size)
         return bytes(found)
 
+    def _piece(self, offset: int, size: int) -> bytes:
+        try:
+            data = self.reads.part(self.path, offset, size)
+        except OSError as error:
+            raise cannot_be_read(self.path, error) from error
+        if len(data) < size:
+            raise Corrupt("the archive ends before it")
+        return data
 
-def _stored(path: Path, rules: Listing) -> list[_Stored]:
-    """Return the files of a tar archive with their offsets; raises `LnetError` if it is truncated or damaged."""
+
+def _tar_members(path: Path, rules: Listing) -> Members:
+    """Return the files of a tar archive; raises `LnetError` if it is truncated or damaged."""
+    scan = Scan(path)
     try:
-        with tarfile.open(path, "r:") as archive:
-            infos = list(archive)
-            end = archive.offset
+        members = Members.of(member for member in scan if member.target is None)
         if rules.unpacked:
-            _check_end(path, end)
-    except (OSError, LnetError):
+            _check_end(path, scan.end)
+            members = Members.of(_unpacked(Scan(path))) if scan.links else _last_of_each(members)
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
+    except LnetError:
         raise
     except Exception as error:  # a damaged archive makes its reader raise almost anything
         if "end of data" in str(error) or "truncated" in str(error):
             raise _ends_early(path) from error
         raise refused("E703", f"'{path}' is no readable tar archive", str(error), hint=_AGAIN) from error
-    if not rules.unpacked:
-        return [_as_stored(info) for info in infos if info.isfile()]
-    return _unpacked(infos)
+    return members
 
 
-def _as_stored(info: tarfile.TarInfo) -> _Stored:
-    if not info.issparse():
-        return _Stored(info.name, info.size, ((0, info.offset_data, info.size),))
-    offset, pieces = info.offset_data, []
-    holes: Any = info.sparse  # a list of pairs, whatever typeshed says
-    for start, size in holes:
-        pieces.append((start, offset, size))
-        offset += size
-    return _Stored(info.name, info.size, tuple(pieces))
+def _last_of_each(members: Members) -> Members:
+    """Return the files as unpacked, where there are no links: the last one of each path."""
+    hashes = np.fromiter((hash(normpath(name)) for name in members.names), np.int64, len(members.names))
+    values, counts = np.unique(hashes, return_counts=True)
+    again = np.isin(hashes, values[counts > 1])
+    if not again.any():
+        return members
+    last = {normpath(members.names[number]): number for number in np.flatnonzero(again).tolist()}
+    kept = set(last.values())
+    return members.some([n for n in range(len(members.names)) if not again[n] or n in kept])
 
 
-def _unpacked(infos: Iterable[tarfile.TarInfo]) -> list[_Stored]:
-    """Return the files as unpacked: the last one of each name, links resolved."""
-    files: dict[str, _Stored] = {}
+_MISSING = Member("", -1, 0)
+"""The target of a broken link."""
+
+
+def _unpacked(members: Iterable[Member]) -> list[Member]:
+    """Return the files as unpacked: the last one of each path, links resolved."""
+    files: dict[str, Member] = {}
     links: dict[str, tuple[str, str]] = {}
-    for info in infos:
-        name = normpath(info.name)
+    for member in members:
+        name = normpath(member.name)
         files.pop(name, None)
         links.pop(name, None)
-        if info.isfile():
-            files[name] = _as_stored(info)
-        elif info.islnk():
-            files[name] = replace(files.get(normpath(info.linkname), _MISSING), name=info.name)
-        elif info.issym():
-            links[name] = info.name, join(dirname(name), info.linkname)
+        if member.target is None:
+            files[name] = member
+        elif member.hard:
+            files[name] = replace(files.get(normpath(member.target), _MISSING), name=member.name)
+        else:
+            links[name] = member.name, join(dirname(name), member.target)
     linked = [(name, files.get(_end_of(target, links), _MISSING)) for name, target in links.values()]
     return [*files.values(), *(replace(file, name=name) for name, file in linked)]
 
@@ -170,8 +222,8 @@ def _check_end(path: Path, end: int) -> None:
     """Raise `LnetError` unless only zeros, a block or more, follow the last member of an archive."""
     with open(path, "rb") as file:
         file.seek(end)
-        mark = file.read(_BLOCK)
-        if len(mark) < _BLOCK:
+        mark = file.read(BLOCK)
+        if len(mark) < BLOCK:
             raise _ends_early(path)
         if any(mark):
             message = f"the archive '{path}' is damaged"
@@ -196,57 +248,58 @@ def _ends_early(path: Path) -> LnetError:
 # --- zip -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Zipped:
-    name: str
-    info: zipfile.ZipInfo
+@dataclass(frozen=True)
+class Zip:
+    """Reads a zip archive, before which `shift` other bytes stand in its file."""
 
-    @property
-    def size(self) -> int:
-        return self.info.file_size
+    path: Path
+    reads: Reads
+    shift: int
 
-
-class Zip(Archive):
-    """A zip archive."""
-
-    def __init__(self, path: Path, channels: int, rules: Listing, labelled: bool) -> None:
+    def read(self, member: Member) -> bytes:
         try:
-            self.path, self._zip = path, zipfile.ZipFile(path)
+            return zip_members.read_member(self.reads, self.path, member.offset, self.shift)
         except OSError as error:
-            raise cannot_be_read(path, error) from error
+            raise cannot_be_read(self.path, error) from error
         except Exception as error:  # a damaged archive makes its reader raise almost anything
-            raise _no_zip(path, error) from error
-        infos = {
-            normpath(info.filename): info for info in self._zip.infolist() if not info.filename.endswith("/")
-        }
-        locked = [info.filename for info in infos.values() if info.flag_bits & 1]
-        if locked:
-            message = f"the archive '{path}' is encrypted"
-            raise refused("E703", message, f"first '{locked[0]}'", hint="unpack it, and name the folder")
-        links = {
-            name: (info.filename, join(dirname(name), self._target(info)))
-            for name, info in infos.items()
-            if stat.S_ISLNK(info.external_attr >> 16)
-        }
-        members = [
-            _Zipped(info.filename, infos.get(_end_of(name, links), info)) for name, info in infos.items()
-        ]
-        super().__init__(path, members, channels, rules, labelled)
-
-    def _target(self, info: zipfile.ZipInfo) -> str:
-        try:
-            return self.read(_Zipped(info.filename, info)).decode(errors="replace")
-        except Corrupt:
-            return ""
-
-    def read(self, member: _Member) -> bytes:
-        assert isinstance(member, _Zipped)
-        try:
-            return self._zip.read(member.info)
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a negative offset
-                raise cannot_be_read(self.path, error) from error
             raise Corrupt(str(error) or type(error).__name__) from error
+
+
+def _zip_members(path: Path, reads: Reads) -> tuple[Members, Zip]:
+    """Return the files of a zip archive, links resolved, and what reads them; raises `LnetError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            reader = Zip(path, reads, zip_members.shift_of(archive))
+            infos = {
+                normpath(info.filename): (info, Member(info.filename, info.file_size, at))
+                for info, at in zip_members.entries_of(archive)
+                if not info.filename.endswith("/")
+            }
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
+    except Exception as error:  # a damaged archive makes its reader raise almost anything
+        raise _no_zip(path, error) from error
+    locked = [info.filename for info, _ in infos.values() if info.flag_bits & 1]
+    if locked:
+        message = f"the archive '{path}' is encrypted"
+        raise refused("E703", message, f"first '{locked[0]}'", hint="unpack it, and name the folder")
+    links = {
+        name: (info.filename, join(dirname(name), _target(reader, member)))
+        for name, (info, member) in infos.items()
+        if stat.S_ISLNK(info.external_attr >> 16)
+    }
+    files = {name: member for name, (_, member) in infos.items()}
+    resolved = (
+        replace(files.get(_end_of(name, links), file), name=file.name) for name, file in files.items()
+    )
+    return Members.of(resolved), reader
+
+
+def _target(reader: Reader, link: Member) -> str:
+    try:
+        return reader.read(link).decode(errors="replace")
+    except Corrupt:
+        return ""
 
 
 def _no_zip(path: Path, error: Exception) -> LnetError:
@@ -254,15 +307,6 @@ def _no_zip(path: Path, error: Exception) -> LnetError:
         if file.read(2) == b"PK":
             return _ends_early(path)
     return refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN)
-
-
-# --- either --------------------------------------------------------------------------------------------------------
-
-
-def open_archive(place: Place) -> Archive:
-    """Open an archive of images by its suffix; raises `LnetError`."""
-    kind = Tar if suffix_of(place.path.name) == ".tar" else Zip
-    return kind(place.path, place.channels, place.rules, place.labelled)
 
 
 def unpacking(path: str) -> str:

@@ -10,24 +10,34 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from lnet.runtime.process.counted import reported
+
 from .labels import LABEL, label_files, labels_beside
 from .listing import Listing, cannot_be_read, stat_of, suffix_of
 from .pixels import Corrupt, Loaded, load_image
+from .reads import again
 from .samples import Place
+from .tar_members import Member
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 """Errors of a single file; all others concern the disk, the network or this process."""
+EACH = 1000
+"""Files after which the progress of a search is reported."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Image files; names are relative to a folder."""
+    """Image files; names are relative to a folder.
+
+    `searched`: the folders that they were found in, relative to it, with their modification times before the search.
+    """
 
     folder: Path
     names: Sequence[str]
     channels: int
     labels: Sequence[str] | None = None
     ignored: Mapping[str, int] = field(default_factory=dict)
+    searched: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def stats(self) -> Sequence[tuple[int, int]]:
@@ -37,20 +47,36 @@ class Files:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Loaded:
-        return load_image(_read(self.folder / self.names[index]), self.channels)
+        return load_image(read_file(self.folder / self.names[index]), self.channels)
+
+    def stored(self, index: int) -> tuple[Member, int]:
+        """Return name and size of a file as those of an archive's member, and its modification time."""
+        size, time = stat_of(self.folder / self.names[index])
+        return Member(self.names[index], size, 0), time
 
 
 def open_folder(place: Place) -> Files:
     """Open the images of a folder and its subfolders, sorted by name."""
     root, listing, (inside,) = place.root, place.rules, place.names
-    found = sorted(_walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset()))
+    searched: dict[str, int] = {}
+    walked = _walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset(), searched)
+    found = sorted(_reporting(walked))
     names = [name for name in found if listing.is_image(name)]
     others = [name for name in found if not listing.is_image(name)]
     ignored = Counter(suffix_of(name) for name in others)
-    labels = labels_beside(names, others, lambda name: _read(root / name), root) if place.labelled else None
+    labels = (
+        labels_beside(names, others, lambda name: read_file(root / name), root) if place.labelled else None
+    )
     if labels is not None:
         ignored.pop(LABEL)
-    return Files(root, names, place.channels, labels, ignored)
+    return Files(root, names, place.channels, labels, ignored, searched)
+
+
+def _reporting(names: Iterator[str]) -> Iterator[str]:
+    for number, name in enumerate(names, 1):
+        if number % EACH == 0:
+            reported("files found", number, 0)
+        yield name
 
 
 def open_files(place: Place) -> Files:
@@ -58,11 +84,17 @@ def open_files(place: Place) -> Files:
     root, labels = place.root, None
     if place.labelled:
         beside = {label for name in place.names for label in label_files(name) if (root / label).is_file()}
-        labels = labels_beside(place.names, beside, lambda name: _read(root / name), root)
+        labels = labels_beside(place.names, beside, lambda name: read_file(root / name), root)
     return Files(root, place.names, place.channels, labels)
 
 
-def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+def _walk(
+    folder: Path,
+    prefix: str,
+    listing: Listing,
+    above: frozenset[tuple[int, int]],
+    searched: dict[str, int],
+) -> Iterator[str]:
     """Yield the names of the files in a folder; links to one of the folders `above` are skipped."""
     try:
         status = os.stat(folder)
@@ -72,11 +104,13 @@ def _walk(folder: Path, prefix: str, listing: Listing, above: frozenset[tuple[in
     here = (status.st_dev, status.st_ino)
     if here in above:
         return
+    searched[prefix.rstrip("/") or "."] = status.st_mtime_ns
     for entry in entries:
         if not listing.shows(entry.name):
             continue
         if _leads_to_a_folder(entry, listing.unpacked):
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", listing, above | {here})
+            inside = f"{prefix}{entry.name}/"
+            yield from _walk(folder / entry.name, inside, listing, above | {here}, searched)
         elif _is_file(entry, listing.unpacked):
             yield prefix + entry.name
 
@@ -96,10 +130,10 @@ def _is_file(entry: os.DirEntry[str], links: bool) -> bool:
         return links
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Return a file's bytes; raises `Corrupt` for an error of this file, `LnetError` for one that concerns all files."""
     try:
-        return path.read_bytes()
+        return again(path.read_bytes)
     except OSError as error:
         if error.errno in _OF_THE_FILE:
             raise Corrupt(f"it cannot be read: {error.strerror}") from error

@@ -4,64 +4,66 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, takewhile
+from functools import cached_property
+from itertools import accumulate, groupby, takewhile
 from pathlib import Path, PurePosixPath
 
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .compressed import COMPRESSED, check_compression
 from .contents import by_suffix
-from .listing import Listing, listing, suffix_of
+from .listing import suffix_of
 from .samples import ImageSource, Place
-from .sources import SOURCES, Source, source_of, suffixes
+from .sources import SOURCES, source_of, suffixes
 
 
 @dataclass(frozen=True)
-class Found:
-    """The sources of images at a path, and the counts of other files by suffix."""
+class Location:
+    """A folder (`inside`: `.`), a file in `root` (its name), or a pattern of paths in it.
 
-    sources: tuple[ImageSource, ...]
-    ignored: Counter[str]
-
-
-def find_sources(
-    path: str,
-    channels: int,
-    base: Path,
-    labelled: bool = False,
-    rules: Listing | None = None,
-    hint: str | None = None,
-) -> Found:
-    """Return the sources that a path or pattern, relative to `base`, names; raises `LnetError`.
-
-    With `labelled`, labels beside images are read; `rules` decide which files count as images; `hint` is the hint if the
-    path does not exist.
+    `path` is what `frames(...)` names, relative to `base`; `hint`: the hint of the error if nothing is there.
     """
-    rules = rules or listing()
-    root, names = _matches(path, base, hint)
-    kinds = {name: source_of(root / name, rules) for name in names}
-    known = [name for name in names if kinds[name] or suffix_of(name) in COMPRESSED]
-    if not known and root / names[0] == base / path:
-        raise _no_source(root / names[0])
-    place = Place(root, (), channels, rules, labelled)
-    sources = tuple(_opened(place, known, kinds))
-    ignored = Counter(map(suffix_of, set(names) - set(known)))
-    for source in sources:
-        ignored.update(source.ignored)
-    if not any(len(source.names) for source in sources):
-        raise _nothing(path, base, ignored, rules)
-    return Found(sources, ignored)
+
+    path: str
+    base: Path
+    root: Path
+    inside: str
+    pattern: bool = False
+    hint: str | None = None
+
+    def names(self) -> list[str]:
+        """Return the paths in `root` that are meant, sorted, each once; raises `LnetError` if a pattern matches none."""
+        if not self.pattern:
+            return [self.inside]
+        found = {PurePosixPath(match) for match in glob.glob(self.inside, root_dir=self.root, recursive=True)}
+        names = [str(name) for name in found if not found.intersection(name.parents)]
+        if not names:
+            message = f"nothing matches the pattern '{self.path}'"
+            raise refused("E701", message, f"looked for in '{self.base}'", hint=self.hint or ())
+        return sorted(names)
+
+    def searched(self) -> dict[str, int]:
+        """Return the folders that a pattern looks into, with their modification times."""
+        if not self.pattern:
+            return {}
+        *parents, _ = accumulate(PurePosixPath(self.inside).parts, lambda above, part: f"{above}/{part}")
+        found = {"."}
+        for parent in parents:
+            found.update(
+                match.rstrip("/") for match in glob.glob(f"{parent}/", root_dir=self.root, recursive=True)
+            )
+        return {name: (self.root / name).stat().st_mtime_ns for name in sorted(found)}
 
 
-def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
-    """Return a folder and the paths in it that match a path or pattern, each once."""
+def located(path: str, base: Path, hint: str | None = None) -> Location:
+    """Return where a path or pattern, relative to `base`, leads; raises `LnetError` for a path that does not exist."""
     place = base / path
     if place.is_dir():
-        return place, ["."]
+        return Location(path, base, place, ".")
     if place.exists():
-        return place.parent, [place.name]
+        return Location(path, base, place.parent, place.name)
     parts = Path(path).parts
     fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
     if len(fixed) == len(parts):
@@ -72,26 +74,72 @@ def _matches(path: str, base: Path, hint: str | None) -> tuple[Path, list[str]]:
             hint=hint
             or "a path in a .lnet file is relative to that file, one of a command to the current folder",
         )
-    root = base.joinpath(*fixed)
-    pattern = str(Path(*parts[len(fixed) :]))
-    found = {PurePosixPath(match) for match in glob.glob(pattern, root_dir=root, recursive=True)}
-    names = [str(name) for name in found if not found.intersection(name.parents)]
-    if not names:
-        raise refused(
-            "E701", f"nothing matches the pattern '{path}'", f"looked for in '{base}'", hint=hint or ()
-        )
-    return root, sorted(names)
+    return Location(path, base, base.joinpath(*fixed), str(Path(*parts[len(fixed) :])), True, hint)
 
 
-def _opened(place: Place, names: Sequence[str], kinds: Mapping[str, Source | None]) -> Iterator[ImageSource]:
-    """Yield the sources of files and folders, in their order; adjacent image files share one."""
-    for source, some in groupby(names, kinds.__getitem__):
-        if source is None:
-            check_compression(place.root / next(some))  # refuses it
-        elif source.together:
-            yield source.images(replace(place, names=tuple(some)))
-        else:
-            yield from (source.images(replace(place, names=(name,))) for name in some)
+@dataclass
+class Search:
+    """The sources of images at a location, each opened when it comes up; `ignored` counts other files, by suffix.
+
+    `place`: with the rules of the search, and without names; `searched`: the folders that a pattern looked into.
+    """
+
+    location: Location
+    place: Place
+
+    def __post_init__(self) -> None:
+        root = self.location.root
+        self.searched = self.location.searched()
+        self.names = self.location.names()
+        self.kinds = {name: source_of(root / name, self.place.rules) for name in self.names}
+        self.known = [name for name in self.names if self.kinds[name] or suffix_of(name) in COMPRESSED]
+        if not self.known and not self.location.pattern:
+            raise _no_source(root / self.names[0])
+        self.ignored = Counter(map(suffix_of, set(self.names) - set(self.known)))
+
+    @cached_property
+    def stored(self) -> bool:
+        """Whether all images are files, or lie in archives."""
+        return all(source is None or source.stored for source in self.kinds.values())
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        """Open files and folders, in their order; adjacent image files share a source. Raises `LnetError` without images."""
+        some = False
+        for source in self._opened():
+            self.ignored.update(source.ignored)
+            some = some or len(source.names) > 0
+            yield source
+        if not some:
+            raise self._nothing()
+
+    def _opened(self) -> Iterator[ImageSource]:
+        for source, some in groupby(self.known, self.kinds.__getitem__):
+            if source is None:
+                check_compression(self.place.root / next(some))  # refuses it
+            elif source.together:
+                yield source.images(replace(self.place, names=tuple(some)))
+            else:
+                yield from (source.images(replace(self.place, names=(name,))) for name in some)
+
+    def _nothing(self) -> LnetError:
+        """Return the error for a path without images; it lists what is there instead."""
+        path, base, rules = self.location.path, self.location.base, self.place.rules
+        message = f"there are no images in '{path}'"
+        notes = [f"there are other files: {by_suffix(self.ignored)}"] if self.ignored else []
+        kinds = " ".join(sorted(rules.suffixes | suffixes()))
+        notes.append(f"what counts as images: {kinds}; hidden files do not")
+        inside = source_of(base / path, rules)
+        repacked = None if inside is None else inside.repacked
+        for suffix, count in self.ignored.most_common():
+            if suffix in COMPRESSED and repacked is None:
+                where = _pattern(path, base, suffix)
+                hint = f"unpack them once: {COMPRESSED[suffix]} --keep {where}"
+                return refused("E711", f"{message}, but compressed files: {count:,} {suffix}", hint=hint)
+            if suffix in suffixes() | COMPRESSED.keys():
+                holding = f"{message}, but files that may hold some: {count:,} {suffix}"
+                hint = _name(path, base, suffix) if repacked is None else repacked(path)
+                return refused("E712", holding, hint=hint)
+        return refused("E702", message, *notes)
 
 
 # --- no images ---------------------------------------------------------------------------------------------------------
@@ -100,26 +148,6 @@ def _opened(place: Place, names: Sequence[str], kinds: Mapping[str, Source | Non
 def _no_source(path: Path) -> LnetError:
     first, *others, last = (source.name for source in SOURCES)
     return refused("E702", f"'{path}' is neither a {first} nor an {', '.join(others)} or {last} file")
-
-
-def _nothing(path: str, base: Path, ignored: Counter[str], rules: Listing) -> LnetError:
-    """Return the error for a path without images; it lists what is there instead."""
-    message = f"there are no images in '{path}'"
-    notes = [f"there are other files: {by_suffix(ignored)}"] if ignored else []
-    kinds = " ".join(sorted(rules.suffixes | suffixes()))
-    notes.append(f"what counts as images: {kinds}; hidden files do not")
-    inside = source_of(base / path, rules)
-    repacked = None if inside is None else inside.repacked
-    for suffix, count in ignored.most_common():
-        if suffix in COMPRESSED and repacked is None:
-            where = _pattern(path, base, suffix)
-            hint = f"unpack them once: {COMPRESSED[suffix]} --keep {where}"
-            return refused("E711", f"{message}, but compressed files: {count:,} {suffix}", hint=hint)
-        if suffix in suffixes() | COMPRESSED.keys():
-            holding = f"{message}, but files that may hold some: {count:,} {suffix}"
-            hint = _name(path, base, suffix) if repacked is None else repacked(path)
-            return refused("E712", holding, hint=hint)
-    return refused("E702", message, *notes)
 
 
 def _name(path: str, base: Path, suffix: str) -> str:

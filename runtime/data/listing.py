@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
@@ -27,7 +27,9 @@ class Listing:
 
     def shows(self, name: str) -> bool:
         """Whether a file is listed at all: neither hidden nor in a hidden folder, as left by editors and macOS."""
-        return self.hidden or not any(_is_hidden(part) for part in name.split("/"))
+        if self.hidden or (name[:1] != "." and "/." not in name and "__MACOSX" not in name):
+            return True
+        return not any(_is_hidden(part) for part in name.split("/"))
 
     def is_image(self, name: str) -> bool:
         return suffix_of(name) in self.suffixes
@@ -56,7 +58,9 @@ def _is_hidden(part: str) -> bool:
 
 def suffix_of(name: str) -> str:
     """Return a file's suffix in lower case, with its dot."""
-    return PurePosixPath(name).suffix.lower()
+    last = name.rstrip("/").rpartition("/")[2]
+    dot = last.rfind(".")
+    return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
 
 
 def stat_of(path: Path) -> tuple[int, int]:

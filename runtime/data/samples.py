@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from .arrays import as_array, check_image, label_texts
 from .checksums import checksum
 from .listing import Listing, stat_of
 from .pixels import Corrupt, Loaded, with_channels
+from .reads import Reads
 
 
 class Samples(Protocol):
@@ -43,7 +44,7 @@ class Place:
     """The paths that a source opens, relative to `root`: one, or several if the source opens files `together`.
 
     `channels`: 1 or 3, those of the network's input; `rules` say which files count as images; with `labelled` the labels
-    that stand beside images are read.
+    that stand beside images are read; `reads`: open files of this data set.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class Place:
     channels: int
     rules: Listing
     labelled: bool
+    reads: Reads = field(default_factory=Reads, compare=False, repr=False)
 
     @property
     def path(self) -> Path:

@@ -31,6 +31,7 @@ class Source:
         kind      what a run's first sentence counts: "2 raw files"
         sample    and what one of its samples is there: "image", "frame"
         together  whether files of it beside one another are opened as one
+        stored    whether its samples are files or lie in archives, so that an index finds them (index_file.py)
         repacked  what to do with one that holds files of other sources in place of images
     """
 
@@ -41,6 +42,7 @@ class Source:
     takes: Takes | None = None
     sample: str = "image"
     together: bool = False
+    stored: bool = False
     repacked: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
@@ -88,9 +90,9 @@ def _plain(open: Opener) -> Opener:
 
 
 SOURCES: list[Source] = [
-    Source("folder", "folder", open_folder, takes=_is_folder),
-    Source("image", "file", open_files, takes=_is_image, together=True),
-    Source("archive", "archive", _plain(open_archive), (".tar", ".zip"), repacked=unpacking),
+    Source("folder", "folder", open_folder, takes=_is_folder, stored=True),
+    Source("image", "file", open_files, takes=_is_image, together=True, stored=True),
+    Source("archive", "archive", _plain(open_archive), (".tar", ".zip"), stored=True, repacked=unpacking),
     Source("array", ARRAY_FILE, _plain(open_arrays), (".npy", ".npz")),
     Source("video", "video", _plain(open_video), SUFFIXES, sample="frame"),
 ]

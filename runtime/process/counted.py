@@ -38,3 +38,10 @@ def counted(what: str, items: Iterable[T], total: int) -> Iterator[T]:
     for number, item in enumerate(items, 1):
         yield item
         watcher(what, number, total)
+
+
+def reported(what: str, done: int, total: int) -> None:
+    """Report the progress of a loop that counts by itself."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(what, done, total)

@@ -20,6 +20,7 @@ from typing import Any
 from lnet.compiler.files import unreadable, write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.data.order import STORED
 
 from .checkpoint import Checkpoint, Found, certainly
 from .owner import Owner, TakenOver
@@ -29,6 +30,7 @@ from .shards import (
     FORMAT,
     MANIFEST,
     SUFFIX,
+    StoredCheckpoint,
     aside,
     drop,
     number_of,
@@ -76,17 +78,21 @@ def _nobody(passed: PassedOver) -> None:
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """The checkpoints of a run, of which the last `keep` stay; `shapes` are those of its parameters."""
+    """The checkpoints of a run, of which the last `keep` stay.
+
+    `shapes` are those of its parameters, `order` is the number of the order of its images.
+    """
 
     path: Path
     keep: int
     shapes: Mapping[str, tuple[int, ...]]
+    order: int = STORED
 
     @staticmethod
-    def of(directory: Path, graph: Graph) -> CheckpointFolder:
-        """Return the checkpoints of a run that trains a network in a directory."""
+    def of(directory: Path, graph: Graph, order: int) -> CheckpointFolder:
+        """Return the checkpoints of a run that trains a network in a directory, on images in an order."""
         shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
-        return CheckpointFolder(directory / "checkpoints", graph.training.keep, shapes)
+        return CheckpointFolder(directory / "checkpoints", graph.training.keep, shapes, order)
 
     def files(self) -> dict[int, Path]:
         """Return the checkpoints by step, oldest first; of several at one step the one that was written last.
@@ -110,7 +116,7 @@ class CheckpointFolder:
 
     def read(self, path: Path) -> Checkpoint:
         """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
-        found = opened(path)
+        found = self._opened(path)
         params, update = found.read(dict.fromkeys(self.shapes), self.shapes)
         return Checkpoint(found.step, params, update, found.torn)
 
@@ -146,7 +152,7 @@ class CheckpointFolder:
         """
         target, gathered = self.path / f"step-{step:08d}-{number}{SUFFIX}", aside(self.path, owner, number)
         _check(owner)
-        write_aside(gathered / MANIFEST, json.dumps({"format": FORMAT, **content}))
+        write_aside(gathered / MANIFEST, json.dumps({"format": FORMAT, "order": self.order, **content}))
         _flush(gathered)
         _check(owner)
         os.replace(gathered, target)
@@ -169,7 +175,23 @@ class CheckpointFolder:
 
     def newest_path(self, passed_over: Told = _nobody) -> Path | None:
         """Return where the newest checkpoint is that is whole, without keeping it in memory; raises as `newest` does."""
-        return self._newest(_whole, passed_over)
+        return self._newest(self._whole, passed_over)
+
+    def _whole(self, path: Path) -> Path:
+        """Return the path of a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
+        self._opened(path).check()
+        return path
+
+    def _opened(self, path: Path) -> StoredCheckpoint:
+        """Open a checkpoint; raises as `opened` does, and `LnetError` for one that was trained in another order."""
+        found = opened(path)
+        if found.order != self.order:
+            raise refused(
+                "E742",
+                f"the checkpoint '{path}' was trained on images in order {found.order}, and its run says order {self.order}",
+                hint="give back the run.json that the run began with",
+            )
+        return found
 
     def _newest(self, read: Callable[[Path], Found], passed_over: Told) -> Found | None:
         """One that is gone meanwhile has made way for another, of a process that trains."""
@@ -212,12 +234,6 @@ def _is_checkpoint(name: str) -> bool:
 def _check(owner: Owner | None) -> None:
     if owner is not None:
         owner.check()
-
-
-def _whole(path: Path) -> Path:
-    """Return the path of a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
-    opened(path).check()
-    return path
 
 
 def _flush(folder: Path) -> None:

@@ -25,9 +25,15 @@ class ImagesChange(TypedDict):
 
 
 class ImagesInfo(TypedDict):
-    """Number of images, digests of their list and of their times of change, figures of the first, and what was before."""
+    """Number of images, digests of their list and of their times of change, figures of the first, and what was before.
+
+    `order` is the number of the order of a pass (data/order.py), `index` the path of the index that lists the images,
+    relative to the run's directory where it lies in it; None without one.
+    """
 
     images: int
+    order: NotRequired[int]
+    index: NotRequired[str | None]
     digest: NotRequired[str | None]
     times: NotRequired[str | None]
     inputs: NotRequired[InputFigures | None]

@@ -1,5 +1,6 @@
 """A run directory: what was trained, on what, how it went, and the parameters that came out.
 
+images.*.index   the list of its images, if they are many and there was no index beside them (data/indexes.py)
 plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
@@ -34,8 +35,10 @@ from lnet.compiler.plugins.registry import sources_of
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 from lnet.runtime.data import Batch, Dataset, Kept, open_frames
 from lnet.runtime.data.in_memory import trained_on
+from lnet.runtime.data.indexes import name_in_run
 from lnet.runtime.data.inputs import Inputs, inputs_from
 from lnet.runtime.data.listing import FIRST
+from lnet.runtime.data.order import STORED
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process import cgroups
 from lnet.runtime.process.versions import versions_of
@@ -63,7 +66,12 @@ class Run:
     @property
     def checkpoints(self) -> CheckpointFolder:
         """The folder of its checkpoints."""
-        return CheckpointFolder.of(self.directory, self.plan.graph)
+        return CheckpointFolder.of(self.directory, self.plan.graph, self.order)
+
+    @property
+    def order(self) -> int:
+        """The number of the order of its images (data/order.py); lnet 0.1 knew one and did not say so."""
+        return self.info["data"].get("order", STORED)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -74,7 +82,13 @@ class Run:
     @property
     def kept(self) -> Kept:
         """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
-        return Kept(self.info["data"].get("listing", FIRST), self.classes)
+        return Kept(self.info["data"].get("listing", FIRST), self.classes, self.order, self.index)
+
+    @property
+    def index(self) -> str | None:
+        """The path of the index that lists its images, if they are many."""
+        index = self.info["data"].get("index")
+        return None if index is None else str(self.directory.resolve() / index)
 
     @property
     def inputs(self) -> Inputs | None:
@@ -229,10 +243,12 @@ def create_run(
     begin: Checkpoint | None = None,
     wire: str = "float32",
     start: StartInfo | None = None,
+    index: Path | None = None,
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
-    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from.
+    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from; `index`: the
+    index of its images, which is moved into the directory.
     """
     info: RunInfo = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
     try:
@@ -251,6 +267,8 @@ def create_run(
             write_aside(aside / "run.json", json.dumps(info, indent=2))
             if begin is not None:
                 Run(aside, plan, info).checkpoints.save(begin)
+            if index is not None:
+                index.rename(aside / name_in_run(index))
             aside.rename(directory)
     except OSError as error:
         raise refused("E744", f"'{directory}' cannot be written", str(error)) from error

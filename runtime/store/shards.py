@@ -26,6 +26,7 @@ import numpy as np
 
 from lnet.compiler.core.shapes import Interval, Region, Size, whole
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.data.order import STORED
 
 from . import version_0_1
 from .checkpoint import check_format
@@ -46,7 +47,7 @@ class StoredCheckpoint:
     """A checkpoint on the disk: its shards, in their order.
 
     `torn` as in `Checkpoint`; `cluster` is what a cluster's coordinator keeps in it and `layout` how that run was cut,
-    None for one process.
+    None for one process; `order`: the number of the order of images that it was trained in.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class StoredCheckpoint:
     torn: int = 0
     layout: Any = None
     cluster: Any = None
+    order: int = STORED
 
     @property
     def step(self) -> int:
@@ -110,7 +112,8 @@ def opened(path: Path) -> StoredCheckpoint:
         check_format(path, manifest["format"], FORMAT)
         files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
         layout, cluster = manifest.get("layout"), manifest.get("manifest")
-        return StoredCheckpoint(path, files, int(manifest["torn"]), layout, cluster)
+        order = int(manifest.get("order", STORED))
+        return StoredCheckpoint(path, files, int(manifest["torn"]), layout, cluster, order)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"'{MANIFEST}' cannot be read: {error!r}") from error
 

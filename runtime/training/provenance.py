@@ -7,7 +7,9 @@ is read (data/checksums.py).
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
+from lnet.runtime.data.indexes import IN_RUN, lies_at, name_in_run
 from lnet.runtime.data.listing import FIRST
 from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
 from lnet.runtime.store.run import Run
@@ -31,8 +34,11 @@ def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
     notes = expected(run).check(samples)
     if run.classes != _classes(run, samples):
         raise other_classes(run, samples)
-    if run.info["data"].get("digest") is None:
-        run = _with_data(run, samples, {**run.info["data"], **remembered(samples)})
+    data = run.info["data"]
+    if data.get("digest") is None:
+        run = _with_data(run, samples, {**data, **remembered(samples, run.directory / IN_RUN)})
+    elif data.get("index") != (index := _index_of(samples, run.directory / IN_RUN)):
+        run = _with_info(run, {**data, "index": index})
     return run, notes
 
 
@@ -44,11 +50,12 @@ def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
 def expected(run: Run) -> Expected:
     """Return a run's record of its images."""
     data = run.info["data"]
-    return Expected(str(run.directory.resolve()), data["images"], data.get("digest"), data.get("times"))
+    directory = str(run.directory.resolve())
+    return Expected(directory, data["images"], data.get("digest"), data.get("times"), run.index)
 
 
-def remembered(samples: Dataset) -> ImagesInfo:
-    """Return run.json's record of images."""
+def remembered(samples: Dataset, stem: Path) -> ImagesInfo:
+    """Return run.json's record of images; `stem`: where an index lies that belongs to the run."""
     values = samples.batch(0, INPUTS).images.astype(np.float64)
     inputs: InputFigures | None = None
     if np.isfinite(values).all():
@@ -58,11 +65,23 @@ def remembered(samples: Dataset) -> ImagesInfo:
         "digest": samples.inventory.digest,
         "times": samples.inventory.times,
         "inputs": inputs,
+        "order": samples.order,
+        "index": _index_of(samples, stem),
     }
 
 
+def _index_of(samples: Dataset, stem: Path) -> str | None:
+    """Return run.json's path of the index of images: a name if it belongs to the run; None without one."""
+    index = samples.catalog.index
+    if index is None:
+        return None
+    return name_in_run(index.path) if lies_at(index.path, stem) else os.path.abspath(index.path)
+
+
 def keep_inventory(run: Run, samples: Dataset) -> None:
-    """Write the list of a run's images into its directory."""
+    """Write the list of a run's images into its directory, unless an index is this list."""
+    if samples.catalog.index is not None:
+        return
     try:
         samples.inventory.write(run.directory)
     except OSError as error:
@@ -75,7 +94,7 @@ def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
     run.json keeps the change in `data.changes`. Raises `LnetError` if the images have other classes: a label would be
     another one's number.
     """
-    was, now = run.info["data"], remembered(samples)
+    was, now = run.info["data"], remembered(samples, run.directory / IN_RUN)
     if run.classes != _classes(run, samples):
         raise other_classes(run, samples)
     change: ImagesChange = {"step": step, "images": was["images"], "digest": was.get("digest")}
@@ -86,10 +105,18 @@ def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
 
 def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
     """Write the record of images in run.json, and their list; checksums of other images are dropped."""
-    info: RunInfo = {**run.info, "data": data}
     keep_inventory(run, samples)
     try:
         (run.directory / checksums.FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+    return _with_info(run, data)
+
+
+def _with_info(run: Run, data: DataInfo) -> Run:
+    """Write the record of images in run.json."""
+    info: RunInfo = {**run.info, "data": data}
+    try:
         write_aside(run.directory / "run.json", json.dumps(info, indent=2))
     except OSError as error:
         raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error

@@ -86,7 +86,7 @@ def open_set(
     positive = images.labels == images.classes.index(sought)
     others = ~positive if against is None else images.labels == images.classes.index(against)
     places = np.flatnonzero(positive | others)
-    names = [normpath(images.names[place]) for place in places]
+    names = [normpath(images.names[place]) for place in places.tolist()]
     for step in sources:
         names = _applied(step, names, Path(path))
     numbers = np.unique(names, return_inverse=True)[1] if sources else np.arange(len(places))

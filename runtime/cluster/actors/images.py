@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.data import Batch, Dataset, open_frames, skipped
 from lnet.runtime.data.in_memory import kept_at
+from lnet.runtime.data.indexes import Indexing
 
 AHEAD = 3
 """Batches that are decoded for a role: the one that it computes, and the next ones."""
@@ -25,7 +26,12 @@ def opened(config: RunConfig) -> Dataset:
         return kept_at(Path(config.array), config.prepared).open(graph, base, config.kept)
     assert graph.training.data is not None, "launch: a run without images is refused"
     return open_frames(
-        graph.training.data, graph.input.sheet.maps, base, graph.training.seed, kept=config.kept
+        graph.training.data,
+        graph.input.sheet.maps,
+        base,
+        graph.training.seed,
+        kept=config.kept,
+        indexing=partial(Indexing, worker=True),
     )
 
 

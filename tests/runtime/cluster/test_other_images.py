@@ -45,8 +45,8 @@ def read_otherwise(name):
     """In a worker: read other bytes of an image, as from a disk of its own."""
     from lnet.runtime.data import files
 
-    real = files._read
-    files._read = lambda path: real(path)[:-1] + b"\x7f" if path.name == name else real(path)
+    real = files.read_file
+    files.read_file = lambda path: real(path)[:-1] + b"\x7f" if path.name == name else real(path)
 
 
 def see_otherwise(name):
