@@ -1,7 +1,8 @@
-"""A progress bar for commands that analyse a run."""
+"""A progress bar for what takes long before or after training: finding many images, analysing a run."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,25 +11,38 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lnet.runtime.process.counted import watched
 
+SOON = 0.3
+
 
 @contextmanager
 def bar() -> Iterator[None]:
-    """Show the progress of the work inside on stderr if that is a terminal; the bar is erased at the end."""
+    """Show the progress of the work inside on stderr if that is a terminal; the bar is erased when a loop is done.
+
+    A loop that does not report its beginning appears after `SOON` seconds.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        shown = ""
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task("", total=None)
+    shown, began = "", time.monotonic()
 
-        def show(what: str, done: int, total: int) -> None:
-            nonlocal shown
-            if what != shown or not done:
-                progress.reset(task, description=what, total=total)
-                shown = what
-            progress.update(task, completed=done, total=total)
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal shown, began
+        if what != shown or not done:
+            progress.reset(task, description=what, total=total or None)
+            shown, began = what, time.monotonic()
+        progress.update(task, completed=done, total=total or None)
+        if 0 < total <= done:
+            progress.stop()
+            shown = ""
+        elif not done or time.monotonic() - began > SOON:
+            progress.start()
 
+    try:
         with watched(show):
             yield
+    finally:
+        progress.stop()

@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": "probe",
     "plot": "draw",
     "save": "export",
+    "list": "index",
 }
 """lnet's names for commands of other programs."""
 

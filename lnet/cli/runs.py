@@ -18,6 +18,7 @@ import lnet
 from lnet.compiler.pipeline import Layout
 from lnet.runtime.process.stopping import INTERRUPTED, say_last
 
+from .bar import bar
 from .options import (
     Existing,
     cluster_option,
@@ -190,17 +191,18 @@ class Training:
 
         console = Console(file=cast(IO[str], Lasting(sys.stdout)))
         if self.cluster is None or self.wait is None:
-            with client_of(self.cluster, self.plan) as client:
+            with bar(), client_of(self.cluster, self.plan) as client:
                 return begin(reporter_for(console, self.cluster is not None), client)
         from lnet.runtime.cluster.waiting import Waiting, persistently
 
         waiting = Waiting(self.cluster, 60 * self.wait, len(self.plan.placement.cluster.workers), console)
         try:
-            return persistently(
-                waiting,
-                lambda client: begin(reporter_for(console, cluster=True), client),
-                lambda client: go_on(reporter_for(console, cluster=True), client),
-            )
+            with bar():
+                return persistently(
+                    waiting,
+                    lambda client: begin(reporter_for(console, cluster=True), client),
+                    lambda client: go_on(reporter_for(console, cluster=True), client),
+                )
         except KeyboardInterrupt:
             if (self.directory / "run.json").exists():
                 resume = f"lnetc resume {shlex.quote(str(self.directory))} --cluster {shlex.quote(self.cluster)} --wait"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import stat
 import zipfile
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
 from typing import Protocol
@@ -19,10 +18,11 @@ from lnet.dsl.diagnostics import LnetError, refused
 from . import zip_members
 from .labels import LABEL, labels_beside
 from .listing import Listing, cannot_be_read, stat_of, suffix_of
+from .members import Member, Members
 from .pixels import Corrupt, Loaded, load_image
 from .reads import Reads
 from .samples import Place
-from .tar_members import BLOCK, Member, Pieces, Scan
+from .tar_members import BLOCK, Link, Scan, scan
 
 _LINKS = 40
 """Longest chain of links that is followed."""
@@ -33,41 +33,6 @@ class Reader(Protocol):
 
     def read(self, member: Member) -> bytes:
         """Return the bytes of a file in the archive; raises `Corrupt`, and `LnetError` if the archive cannot be read."""
-
-
-@dataclass(frozen=True)
-class Members:
-    """Files of an archive: name, size in bytes (-1: a broken link) and place of each; `pieces` of sparse ones."""
-
-    names: list[str] = field(default_factory=list)
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-    offsets: array[int] = field(default_factory=lambda: array("q"))
-    pieces: dict[int, Pieces] = field(default_factory=dict)
-
-    @staticmethod
-    def of(members: Iterable[Member]) -> Members:
-        found = Members()
-        for member in members:
-            if member.pieces:
-                found.pieces[len(found.names)] = member.pieces
-            found.names.append(member.name)
-            found.sizes.append(member.size)
-            found.offsets.append(member.offset)
-        return found
-
-    def some(self, numbers: Sequence[int]) -> Members:
-        """Return some of them, in this order."""
-        pieces = self.pieces and {at: self.pieces[n] for at, n in enumerate(numbers) if n in self.pieces}
-        return Members(
-            [self.names[n] for n in numbers],
-            array("q", map(self.sizes.__getitem__, numbers)),
-            array("q", map(self.offsets.__getitem__, numbers)),
-            pieces,
-        )
-
-    def __getitem__(self, number: int) -> Member:
-        pieces = self.pieces.get(number, ())
-        return Member(self.names[number], self.sizes[number], self.offsets[number], pieces)
 
 
 @dataclass(frozen=True)
@@ -93,9 +58,9 @@ class Archive:
     def stats(self) -> list[tuple[int, int]]:
         return [(size, self.changed) for size in self.members.sizes]
 
-    def stored(self, index: int) -> tuple[Member, int]:
-        """Return an image's place in the archive, and the archive's modification time."""
-        return self.members[index], self.changed
+    def stored(self, numbers: Sequence[int]) -> tuple[Members, list[int]]:
+        """Return the places of images in the archive, and their modification times, which are its own."""
+        return self.members.some(numbers), [self.changed] * len(numbers)
 
     def __len__(self) -> int:
         return len(self.members.names)
@@ -113,10 +78,14 @@ def open_archive(place: Place) -> Archive:
         members = _tar_members(path, rules)
     else:
         members, reader = _zip_members(path, place.reads)
-    shown = [number for number, name in enumerate(members.names) if rules.shows(name)]
-    images = [number for number in shown if rules.is_image(members.names[number])]
+    images: list[int] = []
+    others: dict[str, int] = {}
+    for number, name in enumerate(members.names):
+        if rules.is_image(name) and rules.shows(name):
+            images.append(number)
+        elif rules.shows(name):
+            others[name] = number
     images.sort(key=members.names.__getitem__)
-    others = {members.names[number]: number for number in shown if not rules.is_image(members.names[number])}
     ignored, labels = Counter(map(suffix_of, others)), None
     found = members.some(images)
     if place.labelled:
@@ -158,12 +127,10 @@ class Tar:
 
 def _tar_members(path: Path, rules: Listing) -> Members:
     """Return the files of a tar archive; raises `LnetError` if it is truncated or damaged."""
-    scan = Scan(path)
     try:
-        members = Members.of(member for member in scan if member.target is None)
+        found = scan(path)
         if rules.unpacked:
-            _check_end(path, scan.end)
-            members = Members.of(_unpacked(Scan(path))) if scan.links else _last_of_each(members)
+            _check_end(path, found.end)
     except OSError as error:
         raise cannot_be_read(path, error) from error
     except LnetError:
@@ -172,41 +139,52 @@ def _tar_members(path: Path, rules: Listing) -> Members:
         if "end of data" in str(error) or "truncated" in str(error):
             raise _ends_early(path) from error
         raise refused("E703", f"'{path}' is no readable tar archive", str(error), hint=_AGAIN) from error
-    return members
+    if not rules.unpacked:
+        return found.files
+    return _unpacked(found) if found.links else _last_of_each(found.files)
 
 
 def _last_of_each(members: Members) -> Members:
     """Return the files as unpacked, where there are no links: the last one of each path."""
-    hashes = np.fromiter((hash(normpath(name)) for name in members.names), np.int64, len(members.names))
+    hashes = np.fromiter((hash(normpath(name)) for name in members.names), np.int64, len(members))
     values, counts = np.unique(hashes, return_counts=True)
     again = np.isin(hashes, values[counts > 1])
     if not again.any():
         return members
     last = {normpath(members.names[number]): number for number in np.flatnonzero(again).tolist()}
     kept = set(last.values())
-    return members.some([n for n in range(len(members.names)) if not again[n] or n in kept])
+    return members.some([n for n in range(len(members)) if not again[n] or n in kept])
 
 
 _MISSING = Member("", -1, 0)
 """The target of a broken link."""
 
 
-def _unpacked(members: Iterable[Member]) -> list[Member]:
+def _unpacked(found: Scan) -> Members:
     """Return the files as unpacked: the last one of each path, links resolved."""
     files: dict[str, Member] = {}
     links: dict[str, tuple[str, str]] = {}
-    for member in members:
+    for member in _in_order(found):
         name = normpath(member.name)
         files.pop(name, None)
         links.pop(name, None)
-        if member.target is None:
+        if isinstance(member, Member):
             files[name] = member
         elif member.hard:
-            files[name] = replace(files.get(normpath(member.target), _MISSING), name=member.name)
+            files[name] = files.get(normpath(member.target), _MISSING)._replace(name=member.name)
         else:
             links[name] = member.name, join(dirname(name), member.target)
     linked = [(name, files.get(_end_of(target, links), _MISSING)) for name, target in links.values()]
-    return [*files.values(), *(replace(file, name=name) for name, file in linked)]
+    return Members.of([*files.values(), *(file._replace(name=name) for name, file in linked)])
+
+
+def _in_order(found: Scan) -> Iterator[Member | Link]:
+    first = 0
+    for link in found.links:
+        yield from map(found.files.__getitem__, range(first, link.after))
+        yield link
+        first = link.after
+    yield from map(found.files.__getitem__, range(first, len(found.files)))
 
 
 def _end_of(target: str, links: dict[str, tuple[str, str]]) -> str:
@@ -290,7 +268,7 @@ def _zip_members(path: Path, reads: Reads) -> tuple[Members, Zip]:
     }
     files = {name: member for name, (_, member) in infos.items()}
     resolved = (
-        replace(files.get(_end_of(name, links), file), name=file.name) for name, file in files.items()
+        files.get(_end_of(name, links), file)._replace(name=file.name) for name, file in files.items()
     )
     return Members.of(resolved), reader
 

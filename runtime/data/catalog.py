@@ -7,11 +7,10 @@ Indexed    read from an index, image by image: nothing grows with their number
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,25 +65,33 @@ class Catalog(Protocol):
         """Return an image; `passed` by place. Raises `Corrupt` and `LnetError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An image of a source, by its number there."""
 
     source: ImageSource
-    index: int
+    number: int
     name: str
     label: str | None
 
 
-def entries(sources: Iterable[ImageSource], frames: Frames, excluded: Exclusion) -> Iterator[Entry]:
-    """Yield the images of sources that are not excluded; raises `LnetError` for one without a folder to be labelled by."""
-    folders = frames.labels == "folder"
-    for source in sources:
-        for index, name in enumerate(source.names):
-            if excluded.covers(name):
-                continue
-            label = None if source.labels is None else source.labels[index]
-            yield Entry(source, index, name, label or _folder_of(source, name, frames) if folders else label)
+def chosen(
+    source: ImageSource, frames: Frames, excluded: Exclusion
+) -> tuple[Sequence[int], Sequence[str | None]]:
+    """Return the numbers of the images of a source that are not excluded, and their labels.
+
+    Raises `LnetError` for one without a folder to be labelled by.
+    """
+    names, own = source.names, source.labels
+    numbers: Sequence[int] = range(len(names))
+    if excluded.entries:
+        numbers = [number for number in numbers if not excluded.covers(names[number])]
+    labels = [None] * len(numbers) if own is None else [own[number] for number in numbers]
+    if frames.labels == "folder":
+        labels = [
+            label or _folder_of(source, names[number], frames)
+            for number, label in zip(numbers, labels, strict=True)
+        ]
+    return numbers, labels
 
 
 def _folder_of(source: ImageSource, name: str, frames: Frames) -> str:
@@ -110,7 +117,11 @@ class Listed:
     def __init__(
         self, sources: Sequence[ImageSource], ignored: Mapping[str, int], frames: Frames, excluded: Exclusion
     ) -> None:
-        self._entries = list(entries(sources, frames, excluded))
+        self._entries = [
+            Entry(source, number, source.names[number], label)
+            for source in sources
+            for number, label in zip(*chosen(source, frames, excluded), strict=True)
+        ]
         self.ignored, self.unmatched = ignored, excluded.unmatched()
         self.excluded = sum(len(source.names) for source in sources) - len(self._entries)
         self.kinds = Counter(source.kind for source in sources if len(source.names))
@@ -145,17 +156,17 @@ class Listed:
         stats = {number: source.stats for number, source in sources.items()}
         alone = len(sources) == 1 and self._entries[0].source.kind == ARRAY_FILE
         for entry in self._entries:
-            size, time = stats[id(entry.source)][entry.index]
-            name = f"[{entry.index}]" if alone else entry.name
+            size, time = stats[id(entry.source)][entry.number]
+            name = f"[{entry.number}]" if alone else entry.name
             yield Stored(name, size, None if self.labels is None else entry.label, time)
 
     @cached_property
     def _places(self) -> dict[tuple[int, int], int]:
-        return {(id(entry.source), entry.index): place for place, entry in enumerate(self._entries)}
+        return {(id(entry.source), entry.number): place for place, entry in enumerate(self._entries)}
 
     def load(self, place: int) -> Loaded:
         entry = self._entries[place]
-        found = entry.source.load(entry.index)
+        found = entry.source.load(entry.number)
         passed = ((self._places.get((id(entry.source), n)), image) for n, image in found.passed.items())
         return Loaded(found.pixels, found.checksum, {at: image for at, image in passed if at is not None})
 

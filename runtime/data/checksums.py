@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .order import COMPUTED, order_for
 
 FILE = "checksums.bin"
 UNREAD, UNREADABLE = 0, 1
@@ -42,7 +46,7 @@ class Checksums:
     """Checksums of a data set, by the number of the image; thread-safe."""
 
     def __init__(self, count: int) -> None:
-        self._known = np.zeros(count, np.uint64)
+        self._known = _zeros(count)
         self._fresh: list[Read] = []
         self._lock = threading.Lock()
 
@@ -82,18 +86,31 @@ class Checksums:
 
     def recall(self, folder: Path) -> list[int]:
         """Load the checksums of a run's directory; return the images that were read before and have one; raises OSError."""
-        try:
-            data = (folder / FILE).read_bytes()
-        except FileNotFoundError:
-            return []
-        pairs = np.frombuffer(data, "<u8", 2 * (len(data) // 16)).reshape(-1, 2)
-        pairs = pairs[pairs[:, 0] < len(self._known)]
-        places = pairs[:, 0].astype(np.int64)
         with self._lock:
-            read: list[int] = np.unique(places[self._known[places] != UNREAD]).tolist()
-            self._known[places] = pairs[:, 1]
+            mine, read = {place for place, _ in self._fresh}, set[int]()
+            for pairs in _recorded(folder):
+                pairs = pairs[pairs[:, 0] < len(self._known)]
+                places = pairs[:, 0].astype(np.int64)
+                self._known[places] = pairs[:, 1]
+                read.update(mine.intersection(places.tolist()))
             self._fresh = [(place, found) for place, found in self._fresh if place not in read]
-        return read
+        return sorted(read)
+
+
+def _zeros(count: int) -> NDArray[np.uint64]:
+    """Return an array of zeros: a large one lies in a file without a name, so that no memory grows with the images."""
+    if order_for(count) == COMPUTED:
+        with suppress(OSError), TemporaryFile() as file:  # no folder for it, or no room
+            os.posix_fallocate(file.fileno(), 0, 8 * count)
+            return np.memmap(file, np.uint64, "r+", shape=(count,))
+    return np.zeros(count, np.uint64)
+
+
+def _recorded(folder: Path) -> Iterator[NDArray[np.uint64]]:
+    """Yield the checksums in a run's directory, `[n, 2]`, some at a time; raises OSError."""
+    with suppress(FileNotFoundError), open(folder / FILE, "rb") as file:
+        while len(data := file.read(2**20)) >= 16:
+            yield np.frombuffer(data, "<u8", 2 * (len(data) // 16)).reshape(-1, 2)
 
 
 def keep(folder: Path, read: Iterable[Read]) -> None:

@@ -14,10 +14,10 @@ from lnet.runtime.process.counted import reported
 
 from .labels import LABEL, label_files, labels_beside
 from .listing import Listing, cannot_be_read, stat_of, suffix_of
+from .members import Members
 from .pixels import Corrupt, Loaded, load_image
 from .reads import again
 from .samples import Place
-from .tar_members import Member
 
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 """Errors of a single file; all others concern the disk, the network or this process."""
@@ -49,10 +49,13 @@ class Files:
     def __getitem__(self, index: int) -> Loaded:
         return load_image(read_file(self.folder / self.names[index]), self.channels)
 
-    def stored(self, index: int) -> tuple[Member, int]:
-        """Return name and size of a file as those of an archive's member, and its modification time."""
-        size, time = stat_of(self.folder / self.names[index])
-        return Member(self.names[index], size, 0), time
+    def stored(self, numbers: Sequence[int]) -> tuple[Members, list[int]]:
+        """Return names and sizes of files as those of an archive's members, and their modification times."""
+        names = [self.names[number] for number in numbers]
+        stats = [stat_of(self.folder / name) for name in names]
+        found = Members()
+        found.extend(names, (size for size, _ in stats), bytes(len(names)))
+        return found, [time for _, time in stats]
 
 
 def open_folder(place: Place) -> Files:

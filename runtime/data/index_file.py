@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, overload
@@ -27,13 +29,13 @@ from lnet.dsl.diagnostics import refused
 
 from .inventory import Digests, Stored
 from .listing import cannot_be_read
+from .members import Member, Members, Pieces
 from .reads import Reads
-from .tar_members import Member, Pieces
 
 MAGIC = b"lnet index 1\n"
 SUFFIX = ".index"
-_BLOCK = 4096
-"""Images of a block."""
+BLOCK = 4096
+"""The most images of a block."""
 _RECORD = np.dtype(
     [
         ("name", "<u4"),
@@ -74,7 +76,7 @@ class Contents:
 
     `request`: what was asked for (a path, rules, labels, names to leave out); `labels`: all labels in the order in which
     they appear, with the first image of each; None where some image has none. `ignored`, `kinds`, `excluded` and
-    `unmatched` as in `Catalog`; `pieces` of sparse members by image.
+    `unmatched` as in `Catalog`; `pieces` of sparse members by image; `blocks`: the first image of each, and where it begins.
     """
 
     request: dict[str, Any]
@@ -89,45 +91,47 @@ class Contents:
     sources: list[Source]
     watched: list[Watched]
     pieces: dict[int, Pieces]
-    blocks: list[int]
+    blocks: list[tuple[int, int]]
 
 
 class Writer:
-    """Writes an index into a file, image by image, holding one block."""
+    """Writes an index into a file, block by block."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._list = file, blake2b(digest_size=16), Digests()
-        self._blocks: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
         self._labels: dict[str, tuple[int, str]] = {}
         self._pieces: dict[int, Pieces] = {}
-        self._rows: list[tuple[int, int, int, int, int, int]] = []
-        self._names: list[bytes] = []
-        self._end = self._at = 0
-        self.count = 0
         self._unlabelled = False
+        self._at = self.count = 0
         self._put(MAGIC)
 
-    def add(self, member: Member, label: str | None, source: int, time: int) -> None:
-        """Add an image: its place in the archive, its label, the number of its source."""
-        self._list.add(member.name, member.size, label, time)
-        name = member.name.encode("utf-8", "surrogateescape")
-        self._names.append(name)
-        self._end += len(name)
-        number = -1
+    def add(self, members: Members, labels: Sequence[str | None], times: Sequence[int], source: int) -> None:
+        """Add images of a source, by its number, as a block."""
+        images = list(zip(members.names, members.sizes, labels, times, strict=True))
+        if not images:
+            return
+        self._list.add(images)
+        names = [name.encode("utf-8", "surrogateescape") for name in members.names]
+        rows = np.zeros(len(images), _RECORD)
+        rows["name"] = np.cumsum([len(name) for name in names])
+        rows["source"], rows["time"] = source, times
+        rows["offset"], rows["size"] = members.offsets, members.sizes
+        rows["label"] = [self._number(label, name) for name, _, label, _ in images]
+        self._pieces |= {self.count + at: pieces for at, pieces in members.pieces.items()}
+        self._blocks.append((self.count, self._at))
+        self._put(rows.tobytes())
+        self._put(b"".join(names))
+        self.count += len(images)
+
+    def _number(self, label: str | None, name: str) -> int:
         if label is None:
             self._unlabelled = True
-        else:
-            number = self._labels.setdefault(label, (len(self._labels), member.name))[0]
-        if member.pieces:
-            self._pieces[self.count] = member.pieces
-        self._rows.append((self._end, source, number, member.offset, member.size, time))
-        self.count += 1
-        if len(self._rows) == _BLOCK:
-            self._flush()
+            return -1
+        return self._labels.setdefault(label, (len(self._labels), name))[0]
 
     def finish(self, **rest: Any) -> str:
         """Write what is known of all images and return the digest of the file; `rest`: fields of `Contents`."""
-        self._flush()
         labels = None if self._unlabelled else [(text, first) for text, (_, first) in self._labels.items()]
         contents = Contents(
             count=self.count,
@@ -142,14 +146,6 @@ class Writer:
         self._put(data)
         self._put(_TRAILER.pack(start, blake2b(data, digest_size=16).digest()))
         return self._digest.hexdigest()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        self._blocks.append(self._at)
-        self._put(np.array(self._rows, _RECORD).tobytes())
-        self._put(b"".join(self._names))
-        self._rows, self._names, self._end = [], [], 0
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
@@ -182,15 +178,25 @@ class Index:
     def __getitem__(self, place: int) -> Record:
         if not 0 <= place < len(self):
             raise IndexError(place)
-        block, at = divmod(place, _BLOCK)
-        start = self.contents.blocks[block]
+        block = bisect_right(self._firsts, place) - 1
+        first, start, count = self._block(block)
+        at = place - first
         before = min(at, 1)
         data = self._part(start + (at - before) * _ONE.size, (1 + before) * _ONE.size)
         begin = _ONE.unpack_from(data)[0] if before else 0
         end, *rest = _ONE.unpack_from(data, before * _ONE.size)
-        names = start + min(_BLOCK, len(self) - block * _BLOCK) * _ONE.size
-        name = self._part(names + begin, end - begin)
+        name = self._part(start + count * _ONE.size + begin, end - begin)
         return Record(name.decode("utf-8", "surrogateescape"), *rest)
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [first for first, _ in self.contents.blocks]
+
+    def _block(self, number: int) -> tuple[int, int, int]:
+        """Return the first image of a block, where it begins, and how many images it has."""
+        first, start = self.contents.blocks[number]
+        after = self._firsts[number + 1] if number + 1 < len(self._firsts) else len(self)
+        return first, start, after - first
 
     def member(self, place: int, record: Record) -> Member:
         """Return where an image lies in its archive."""
@@ -215,8 +221,8 @@ class Index:
             yield Stored(record.name, record.size, label, record.time)
 
     def _read_blocks(self) -> Iterator[tuple[NDArray[Any], bytes]]:
-        for number, start in enumerate(self.contents.blocks):
-            count = min(_BLOCK, len(self) - number * _BLOCK)
+        for number in range(len(self.contents.blocks)):
+            _, start, count = self._block(number)
             rows = np.frombuffer(self._part(start, count * _ONE.size), _RECORD)
             length = int(rows["name"][-1])
             yield rows, self._part(start + count * _ONE.size, length)
@@ -267,6 +273,7 @@ def read_index(path: Path, reads: Reads) -> Index:
         found = json.loads(data)
         found["sources"] = [Source(*source) for source in found["sources"]]
         found["watched"] = [Watched(*each) for each in found["watched"]]
+        found["blocks"] = [(first, start) for first, start in found["blocks"]]
         found["labels"] = found["labels"] and [(text, first) for text, first in found["labels"]]
         found["pieces"] = {
             int(place): tuple((a, b, c) for a, b, c in pieces) for place, pieces in found["pieces"].items()

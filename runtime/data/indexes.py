@@ -20,7 +20,7 @@ import os
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -32,13 +32,14 @@ from lnet.runtime.process.counted import reported
 
 from . import order
 from .archives import Archive, Zip
-from .catalog import Catalog, Indexed, Listed, entries
+from .catalog import Catalog, Indexed, Listed, chosen
 from .exclusion import Exclusion
-from .files import EACH, Files
+from .files import Files
 from .find import Location, Search
-from .index_file import SUFFIX, Broken, Index, Source, Watched, Writer, read_index
+from .index_file import BLOCK, SUFFIX, Broken, Index, Source, Watched, Writer, read_index
 from .inventory import Inventory, Stored, other_images
 from .listing import stat_of
+from .members import Members
 from .samples import ImageSource, Place
 
 IN_RUN = "images"
@@ -204,12 +205,15 @@ def _difference(index: Index, request: Request) -> str | None:
 
     def found() -> Iterator[Stored]:
         records = iter(index)
-        for entry in entries(request.search(), request.frames, request.excluded):
-            member, time = entry.source.samples.stored(entry.index)  # type: ignore[attr-defined]
-            record = next(records, None)
-            if not elsewhere and record is not None and record.offset != member.offset:
-                elsewhere.append(f"'{member.name}' lies elsewhere in its archive")
-            yield Stored(member.name, member.size, entry.label, time)
+        for source in request.search():
+            for members, labels, times in _blocks(source, request):
+                for name, size, offset, label, time in zip(
+                    members.names, members.sizes, members.offsets, labels, times, strict=True
+                ):
+                    record = next(records, None)
+                    if not elsewhere and record is not None and record.offset != offset:
+                        elsewhere.append(f"'{name}' lies elsewhere in its archive")
+                    yield Stored(name, size, label, time)
 
     return Inventory(found).difference(index.stored()) or next(iter(elsewhere), None)
 
@@ -278,7 +282,6 @@ def _locked(path: Path) -> Iterator[bool]:
     """Hold a lock, which a process that ends gives back; yields False where the file system knows none. Raises OSError."""
     while True:
         with open(path, "wb") as file:
-            reported("waiting for another process that indexes", 0, 0)
             held = _lock(file.fileno())
             if not _is_at(path, os.fstat(file.fileno())):
                 continue  # who held it has removed it
@@ -291,6 +294,10 @@ def _locked(path: Path) -> Iterator[bool]:
 
 def _lock(file: int) -> bool:
     try:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        reported("waiting for another process that indexes", 0, 0)
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
@@ -350,11 +357,9 @@ def _fill(writer: Writer, request: Request, sources: Iterable[ImageSource], sear
         assert isinstance(samples, Archive | Files), "the sources' entries say that they are stored"
         kinds[source.kind] += len(samples) > 0
         total += len(samples)
-        for entry in entries([source], request.frames, request.excluded):
-            member, time = samples.stored(entry.index)
-            writer.add(member, entry.label, len(found), time)
-            if writer.count % EACH == 0:
-                reported("images indexed", writer.count, 0)
+        for members, labels, times in _blocks(source, request):
+            writer.add(members, labels, times, len(found))
+            reported("images indexed", writer.count, 0)
         assert source.place is not None, "find.py gives each its place"
         if isinstance(samples, Files):
             found.append(Source("files", "."))
@@ -377,3 +382,15 @@ def _fill(writer: Writer, request: Request, sources: Iterable[ImageSource], sear
         sources=found,
         watched=watched,
     )
+
+
+def _blocks(
+    source: ImageSource, request: Request
+) -> Iterator[tuple[Members, Sequence[str | None], list[int]]]:
+    """Yield places, labels and modification times of the images of a source, some at a time."""
+    samples = source.samples
+    assert isinstance(samples, Archive | Files), "the sources' entries say that they are stored"
+    numbers, labels = chosen(source, request.frames, request.excluded)
+    for first in range(0, len(numbers), BLOCK):
+        members, times = samples.stored(numbers[first : first + BLOCK])
+        yield members, labels[first : first + BLOCK], times

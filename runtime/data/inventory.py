@@ -37,32 +37,25 @@ class Stored(NamedTuple):
 
 
 class Digests:
-    """Digests of a list of images, and of their times, that is given image by image."""
+    """Digests of a list of images, and of their times, that is given in parts."""
 
     def __init__(self) -> None:
         self._images, self._times = blake2b(digest_size=16), blake2b(digest_size=16)
-        self._lines: list[str] = []
-        self._waiting: list[str] = []
 
-    def add(self, name: str, size: int, label: str | None, time: int) -> None:
-        self._lines.append(f"{name}\0{size}\0{'' if label is None else label}\0")
-        self._waiting.append(f"{time}\0")
-        if len(self._lines) == _CHUNK:
-            self._digest()
-
-    def _digest(self) -> None:
-        self._images.update("".join(self._lines).encode("utf-8", "surrogateescape"))
-        self._times.update("".join(self._waiting).encode())
-        self._lines, self._waiting = [], []
+    def add(self, images: Iterable[tuple[str, int, str | None, int]]) -> None:
+        """Add images: name, size, label and time of each, as in `Stored`."""
+        images = iter(images)
+        while some := list(islice(images, _CHUNK)):
+            lines = "".join([f"{name}\0{size}\0{label or ''}\0" for name, size, label, _ in some])
+            self._images.update(lines.encode("utf-8", "surrogateescape"))
+            self._times.update("".join([f"{time}\0" for _, _, _, time in some]).encode())
 
     @property
     def images(self) -> str:
-        self._digest()
         return _BEGINNING + self._images.hexdigest()
 
     @property
     def times(self) -> str:
-        self._digest()
         return self._times.hexdigest()
 
 
@@ -91,8 +84,7 @@ class Inventory:
     def _both(self) -> tuple[str, str]:
         if self._digests is None:
             digests = Digests()
-            for stored in self:
-                digests.add(*stored)
+            digests.add(self)
             self._digests = digests.images, digests.times
         return self._digests
 

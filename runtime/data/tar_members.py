@@ -13,18 +13,17 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lnet.runtime.process.counted import reported
 
-BLOCK = 512
-Pieces = tuple[tuple[int, int, int], ...]
-"""Extents of a sparse file: `(offset in the file, offset in the archive, bytes)`, with zeros between them."""
+from .members import Member, Members, Pieces
 
+BLOCK = 512
 _WINDOW, _PEEK = 2**20, 2**14
 _SMALL = 2**15
 """Members up to this size are read, larger ones are skipped."""
@@ -34,55 +33,52 @@ _NO_EFFECT = re.compile(
 """Records of a pax header that change neither name nor data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file in an archive, or a link to `target`: `hard` or by name."""
+class Link(NamedTuple):
+    """A link to `target`, a path in the archive if it is `hard`; `after`: the number of files before it."""
 
     name: str
-    size: int
-    offset: int
-    pieces: Pieces = ()
-    target: str | None = None
-    hard: bool = False
+    target: str
+    hard: bool
+    after: int
 
 
+@dataclass(frozen=True)
 class Scan:
-    """The members of an archive in their order; known after the last one: where they `end`, how many are `links`."""
+    """The files and links of an archive, in their order, and the byte at which the last one ends."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.end, self.links = path, 0, 0
-
-    def __iter__(self) -> Iterator[Member]:
-        """Yield all members but folders and devices; raises OSError, and whatever `tarfile` raises for damage."""
-        with open(self.path, "rb", buffering=0) as file, tarfile.open(fileobj=file, mode="r:") as slow:
-            total = os.fstat(file.fileno()).st_size
-            at, window = 0, _Window(file.fileno())
-            while True:
-                found, at = window.members(at) if not slow.pax_headers else ([], at)
-                yield from found
-                reported(f"bytes of {self.path.name}", at, total)
-                if found:
-                    continue
-                slow.firstmember = None  # type: ignore[attr-defined]
-                slow.offset, slow.members = at, []  # type: ignore[attr-defined]
-                file.seek(0)
-                info = slow.next()
-                if info is None:
-                    self.end = at
-                    return
-                at = slow.offset
-                member = _as_member(info)
-                if member is not None:
-                    self.links += member.target is not None
-                    yield member
+    files: Members
+    links: list[Link]
+    end: int
 
 
-def _as_member(info: tarfile.TarInfo) -> Member | None:
-    if info.isfile():
-        return Member(info.name, info.size, info.offset_data, _pieces(info))
-    if info.islnk() or info.issym():
-        return Member(info.name, -1, 0, target=info.linkname, hard=info.islnk())
-    return None
+def scan(path: Path) -> Scan:
+    """Find all files and links in an archive; raises OSError, and whatever `tarfile` raises for damage."""
+    files, links, at = Members(), list[Link](), 0
+    with open(path, "rb", buffering=0) as file, tarfile.open(fileobj=file, mode="r:") as slow:
+        total, window = os.fstat(file.fileno()).st_size, _Window(file.fileno())
+        while True:
+            count = len(files)
+            if not slow.pax_headers:
+                at = window.add(at, files)
+            reported(f"bytes of {path.name}", at, total)
+            if len(files) > count:
+                continue
+            info = _slowly(slow, at)
+            if info is None:
+                return Scan(files, links, at)
+            at = slow.offset
+            if info.isfile():
+                files.append(Member(info.name, info.size, info.offset_data, _pieces(info)))
+            elif info.islnk() or info.issym():
+                links.append(Link(info.name, info.linkname, info.islnk(), len(files)))
+
+
+def _slowly(archive: tarfile.TarFile, at: int) -> tarfile.TarInfo | None:
+    """Return the member whose first header is at `at`; None if none is there."""
+    assert archive.fileobj is not None, "it is open"
+    archive.firstmember, archive.offset, archive.members = None, at, []  # type: ignore[attr-defined]
+    archive.fileobj.seek(0)
+    return archive.next()
 
 
 def _pieces(info: tarfile.TarInfo) -> Pieces:
@@ -102,56 +98,68 @@ class _Window:
     def __init__(self, file: int) -> None:
         self.file, self.size = file, _WINDOW
 
-    def members(self, start: int) -> tuple[list[Member], int]:
-        """Return the usual members from the header at `start` on, none if it is unusual, and where the next header is."""
+    def add(self, start: int, files: Members) -> int:
+        """Add the usual members from the header at `start` on, none if it is unusual; return where the next header is."""
         data = os.pread(self.file, self.size, start)
-        found: list[Member] = []
-        headers: list[int] = []  # of all members
-        ends: list[int] = []  # where the headers of each member end in that list
-        at = 0
-        while (usual := _usual(data, at, headers)) is not None:
-            name, size, at = usual
-            found.append(Member(name, size, start + at))
-            ends.append(len(headers))
-            at += -(-size // BLOCK) * BLOCK
-            if at >= len(data):
-                break
-        whole = _whole(data, headers)
-        count = sum(1 for end in ends if end <= whole)
-        if count < len(found):
-            at = headers[ends[count - 1]] if count else 0
-        del found[count:]
-        self.size = _WINDOW if not found or at / len(found) <= _SMALL else _PEEK
-        return found, start + at
+        usual = _Usual(data)
+        names = usual.names()
+        count, at = len(names), usual.firsts[len(names)]
+        files.extend(names, usual.sizes[:count], [start + head + BLOCK for head in usual.heads[:count]])
+        self.size = _WINDOW if not count or at / count <= _SMALL else _PEEK
+        return start + at
 
 
-def _usual(data: bytes, at: int, headers: list[int]) -> tuple[str, int, int] | None:
-    """Return name, size and the place of the data of the usual member whose header is at `at`.
+class _Usual:
+    """The usual members at the beginning of a part of an archive.
 
-    Adds the places of its headers to `headers`. None if it is unusual, or not all of it is here.
+    `heads`: where the header of each is, `firsts`: where what belongs to it begins, which may be a name before it, and at
+    last where the next one does; `named`: names before headers, by the number of the member.
     """
-    name: str | None = None
-    mine = [at]
-    kind = data[at + 156 : at + 157]
-    if kind in (b"L", b"x"):
-        size = _size(data, at)
-        if size is None or size > _SMALL:
-            return None
-        body = data[at + BLOCK : at + BLOCK + size]
-        known, name = (True, _text(body.partition(b"\0")[0])) if kind == b"L" else _path(body)
-        at += BLOCK + -(-size // BLOCK) * BLOCK
-        mine.append(at)
-        kind = data[at + 156 : at + 157]
-        if not known:
-            return None
-    if at + BLOCK > len(data) or kind not in (b"0", b"\0"):
-        return None
-    own = _name(data, at)
-    size = _size(data, at)
-    if size is None or not own or (kind == b"\0" and own.endswith("/")):
-        return None
-    headers.extend(mine)
-    return name or own, size, at + BLOCK
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.heads: list[int] = []
+        self.firsts = [0]
+        self.sizes: list[int] = []
+        self.named: dict[int, str | None] = {}
+        at, last = 0, len(data) - BLOCK
+        while at <= last:
+            kind = data[at + 156]
+            if kind in _BEFORE:
+                before = _name_before(data, at)
+                if before is None:
+                    return
+                self.named[len(self.heads)], at = before
+                kind = data[at + 156] if at <= last else -1
+            if kind not in _FILES:
+                return
+            size = _size(data, at)
+            if size is None:
+                return
+            self.heads.append(at)
+            self.sizes.append(size)
+            at += BLOCK + -(-size // BLOCK) * BLOCK
+            self.firsts.append(at)
+
+    def names(self) -> list[str]:
+        """Return the names of the members whose headers are as they were written; the first other one ends them."""
+        data, names = self.data, []
+        for head in self.heads[: _whole(data, self.heads)]:
+            name = data[head : head + 100].partition(b"\0")[0]
+            if data[head + 345]:
+                name = data[head + 345 : head + 500].partition(b"\0")[0] + b"/" + name
+            if not name or name.endswith(b"/"):
+                break
+            names.append(name.decode("utf-8", "surrogateescape"))
+        named = [number for number in self.named if number < len(names)]
+        whole = _whole(data, [self.firsts[number] for number in named])
+        for number in named[:whole]:
+            names[number] = self.named[number] or names[number]
+        return names if whole == len(named) else names[: named[whole]]
+
+
+_BEFORE, _FILES = b"Lx", b"0\0"
+"""Kinds of headers: of a name or of records before a file's, and of files."""
 
 
 def _size(data: bytes, at: int) -> int | None:
@@ -162,44 +170,41 @@ def _size(data: bytes, at: int) -> int | None:
     return size if size >= 0 else None
 
 
-def _name(data: bytes, at: int) -> str:
-    name = data[at : at + 100].partition(b"\0")[0]
-    if data[at + 345]:
-        name = data[at + 345 : at + 500].partition(b"\0")[0] + b"/" + name
-    return _text(name)
+def _name_before(data: bytes, at: int) -> tuple[str | None, int] | None:
+    """Return the name in what stands before a header, if there is one, and where the header is.
 
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
-
-
-def _path(records: bytes) -> tuple[bool, str | None]:
-    """Return whether nothing but a name follows from the records of a pax header, and that name."""
+    None if more than a name follows from it, or if not all of it is here.
+    """
+    size = _size(data, at)
+    if size is None or size > _SMALL or at + BLOCK + size > len(data):
+        return None
+    body, after = data[at + BLOCK : at + BLOCK + size], at + BLOCK + -(-size // BLOCK) * BLOCK
+    if data[at + 156 : at + 157] == b"L":
+        return body.partition(b"\0")[0].decode("utf-8", "surrogateescape"), after
     name = None
-    while records:
-        length, _, _ = records.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(records):
-            return False, None
-        key, equals, value = records[len(length) + 1 : int(length) - 1].partition(b"=")
-        records = records[int(length) :]
+    while body:
+        length = body.partition(b" ")[0]
+        if not length.isdigit() or not 0 < int(length) <= len(body):
+            return None
+        key, equals, value = body[len(length) + 1 : int(length) - 1].partition(b"=")
+        body = body[int(length) :]
         if key == b"path" and equals:
-            name = _text(value).rstrip("/")
+            name = value.decode("utf-8", "surrogateescape").rstrip("/")
         elif not equals or not _NO_EFFECT.fullmatch(key):
-            return False, None
-    return True, name
+            return None
+    return name, after
 
 
-def _whole(data: bytes, headers: list[int]) -> int:
-    """Return how many headers, from the first on, have the checksum that they say."""
-    if not headers:
+def _whole(data: bytes, heads: list[int]) -> int:
+    """Return how many headers, from the first on, have the checksum that they say: six octal digits."""
+    if not heads:
         return 0
-    rows = np.frombuffer(data, np.uint8)[np.asarray(headers)[:, None] + np.arange(BLOCK)]
-    sums = rows.sum(axis=1, dtype=np.int64) - rows[:, 148:156].sum(axis=1, dtype=np.int64) + 8 * 32
-    for number, (row, found) in enumerate(zip(rows[:, 148:156], sums.tolist(), strict=True)):
-        try:
-            said = int(row.tobytes().partition(b"\0")[0].strip() or b"0", 8)
-        except ValueError:
-            return number
-        if said != found:
-            return number
-    return len(headers)
+    rows = np.frombuffer(data, np.uint8)[np.asarray(heads)[:, None] + np.arange(BLOCK)]
+    said = rows[:, 148:154].astype(np.int64) - ord("0")
+    digits = ((said >= 0) & (said < 8)).all(axis=1) & np.isin(rows[:, 154], (0, 32))
+    rows[:, 148:156] = ord(" ")
+    right = digits & (said @ _POWERS == rows.sum(axis=1, dtype=np.int64))
+    return len(heads) if right.all() else int(right.argmin())
+
+
+_POWERS = 8 ** np.arange(5, -1, -1)

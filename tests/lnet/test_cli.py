@@ -445,3 +445,27 @@ def test_a_written_file_has_the_usual_permissions(folder):
 )
 def test_commands_and_options_of_other_programs(arguments, hint):
     assert hint in lnetc(*arguments, status=2).output
+
+
+# --- index ---------------------------------------------------------------------------------------------------------------
+
+
+def test_images_are_indexed_ahead(folder):
+    said = lnetc("index", "images").stdout
+    assert said.startswith(f"indexed: 3 images in 'images', {folder}/images.")
+    assert lnetc("index", "images").stdout == said.replace("indexed:", "indexed already:")
+    assert lnetc("index", "small.lnet").stdout == said.replace("indexed:", "indexed already:")
+    run = lnet.train(lnet.compile("small.lnet"), steps=1)
+    assert run.info["data"]["index"] == said.split()[5]
+    assert run.info["data"]["order"] == 1
+
+
+def test_what_is_not_indexed(folder):
+    assert "says itself which labels" in lnetc("index", "small.lnet", "--labels", "folder", status=2).stderr
+    np.save(folder / "a.npy", np.zeros((2, 3, 3, 1), np.uint8))
+    assert (
+        "E718: 'a.npy' has images that an index does not find: array file"
+        in lnetc("index", "a.npy", status=1).stderr
+    )
+    (folder / "empty").mkdir()
+    assert "E702: there are no images in 'empty'" in lnetc("index", "empty", status=1).stderr

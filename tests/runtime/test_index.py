@@ -98,7 +98,7 @@ def test_an_index_says_what_opening_finds(tmp_path, path):
 
 
 def test_many_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("lnet.runtime.data.index_file._BLOCK", 4)
+    monkeypatch.setattr("lnet.runtime.data.indexes.BLOCK", 4)
     there = opened(furnished(tmp_path), "*cs*")
     names = list(there.names)
     indexed(tmp_path, "*cs*")
@@ -221,8 +221,8 @@ from lnet.runtime.data.dataset import requested
 
 slow, write = sys.argv[1] == "slow", indexes.Writer.add
 
-def add(writer, *image):
-    write(writer, *image)
+def add(writer, *block):
+    write(writer, *block)
     if slow:
         print("begun", flush=True)
         sys.stdin.read()

@@ -69,13 +69,15 @@ def test_an_integer_is_the_number_of_its_unit(tmp_path):
     np.testing.assert_array_equal(batch.labels, numbers)
 
 
-def test_a_run_that_began_before_keeps_its_own_order(tmp_path):
-    """lnet 0.1 put integers in the order of their text; its losses from here on are in its log."""
+def test_a_run_that_began_before_keeps_its_own_order(tmp_path, monkeypatch):
+    """lnet 0.1 put integers in the order of their text, and shuffled any number of images; its losses are in its log."""
+    monkeypatch.setattr("lnet.runtime.data.order.MANY", 5)
     shutil.copytree(BEGUN_BEFORE, tmp_path / "run")
     twelve(tmp_path)
     before = {e.step: e.loss for e in lnet.open_run(tmp_path / "run").events() if e.name == "step"}
     run = lnet.resume(tmp_path / "run", data=tmp_path / "twelve.npz")
     assert run.classes == ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert run.info["data"]["order"] == 1
     found = {e.step: e.loss for e in run.events() if e.name == "step"}
     np.testing.assert_allclose([found[s] for s in range(1, 21)], [before[s] for s in range(1, 21)], rtol=1e-5)
 

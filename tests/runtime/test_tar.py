@@ -3,7 +3,7 @@
 import io
 import tarfile
 
-from lnet.runtime.data.tar_members import Scan
+from lnet.runtime.data.tar_members import scan
 
 
 def test_what_lies_in_a_tar_archive_is_what_tarfile_finds(tmp_path):
@@ -27,19 +27,20 @@ def test_what_lies_in_a_tar_archive_is_what_tarfile_finds(tmp_path):
         with tarfile.open(tmp_path / "a.tar") as archive:
             infos = list(archive)
             end = archive.offset
-        scan = Scan(tmp_path / "a.tar")
-        found = list(scan)
-        assert [(m.name, m.size, m.offset) for m in found if m.target is None] == [
+        found = scan(tmp_path / "a.tar")
+        files = found.files
+        assert list(zip(files.names, files.sizes, files.offsets, strict=True)) == [
             (info.name, info.size, info.offset_data) for info in infos if info.isfile()
         ]
-        assert [(m.name, m.target, m.hard) for m in found if m.target] == [
+        assert [(link.name, link.target, link.hard) for link in found.links] == [
             (i.name, i.linkname, i.islnk()) for i in infos if i.islnk() or i.issym()
         ]
-        assert (scan.end, scan.links) == (end, sum(i.islnk() or i.issym() for i in infos))
+        assert [link.after for link in found.links] == [1 + number // 2 for number in range(len(found.links))]
+        assert found.end == end
 
 
 def test_a_tar_archive_with_records_for_all_that_follows(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w", pax_headers={"comment": "x"}) as archive:
         for name in ("a.png", "b.png"):
             archive.addfile(tarfile.TarInfo(name))
-    assert [member.name for member in Scan(tmp_path / "a.tar")] == ["a.png", "b.png"]
+    assert scan(tmp_path / "a.tar").files.names == ["a.png", "b.png"]

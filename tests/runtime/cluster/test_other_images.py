@@ -51,10 +51,11 @@ def read_otherwise(name):
 
 def see_otherwise(name):
     """In a worker: see a file of another size."""
-    from lnet.runtime.data import files
+    from lnet.runtime.data import files, indexes
 
     real = files.stat_of
     files.stat_of = lambda path: (7, 0) if path.name == name else real(path)
+    indexes.stat_of = files.stat_of
 
 
 def test_tiles_that_read_different_images_end_the_run_E715(tmp_path):
@@ -89,6 +90,24 @@ def test_a_worker_that_sees_other_files_is_named_before_the_first_step(tmp_path)
     text = str(caught.value)
     assert "error E761: worker-1 (tcp://" in text
     assert "cannot open the images of the run" in text
+    assert "the first that differs: '2.bmp' has 7 bytes, and had " in text
+
+
+def test_workers_read_many_images_through_the_index_of_the_command(tmp_path, monkeypatch):
+    images = furnish(tmp_path / "images")
+    monkeypatch.setattr("lnet.runtime.data.order.MANY", 5)
+    alone = lnet.train(plan_of(workers=2, steps=3), images, directory=tmp_path / "alone")
+    with cluster(2) as client:
+        run = lnet.train(plan_of(workers=2, steps=3), images, directory=tmp_path / "run", client=client)
+        assert run.info["data"]["order"] == 2
+        assert (tmp_path / "run" / run.info["data"]["index"]).exists()
+        for name, value in alone.checkpoint().params.items():
+            np.testing.assert_allclose(run.checkpoint().params[name], value, atol=1e-5)
+        client.run(see_otherwise, "2.bmp", workers=[address_of(client, "worker-1")])
+        with pytest.raises(LnetError) as caught:
+            lnet.train(plan_of(workers=2, steps=LONG), images, directory=tmp_path / "other", client=client)
+    text = str(caught.value)
+    assert "error E761: worker-1 (tcp://" in text
     assert "the first that differs: '2.bmp' has 7 bytes, and had " in text
 
 
