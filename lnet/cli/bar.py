@@ -30,11 +30,12 @@ def bar() -> Iterator[None]:
     shown, began = "", time.monotonic()
 
     def show(what: str, done: int, total: int) -> None:
-        nonlocal shown, began
+        nonlocal task, shown, began
         if what != shown or not done:
-            progress.reset(task, description=what, total=total or None)
+            progress.remove_task(task)
+            task = progress.add_task(what, total=total or None)
             shown, began = what, time.monotonic()
-        progress.update(task, completed=done, total=total or None)
+        progress.update(task, completed=done)
         if 0 < total <= done:
             progress.stop()
             shown = ""

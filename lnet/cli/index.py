@@ -34,7 +34,7 @@ def index(paths: tuple[str, ...], labels: str | None, exclude: str | None) -> No
         frames, base = _frames(path, labels, exclude)
         with bar():
             request = requested(frames, 1, base)
-            found = find_index(request)
+            found = find_index(request, request.beside)
             written = found or make_index(request, request.beside)
         done = "indexed already" if found else "indexed"
         size = written.path.stat().st_size / 1e6

@@ -76,10 +76,12 @@ def open_folder(place: Place) -> Files:
 
 
 def _reporting(names: Iterator[str]) -> Iterator[str]:
+    number = 0
     for number, name in enumerate(names, 1):
         if number % EACH == 0:
             reported("files found", number, 0)
         yield name
+    reported("files found", number, number)
 
 
 def open_files(place: Place) -> Files:

@@ -85,10 +85,10 @@ class Request:
     @property
     def command(self) -> str:
         """The command that makes an index beside the data."""
-        where = self.location.base / self.location.path
-        labels = "" if self.frames.labels is None else f" --labels {self.frames.labels}"
-        exclude = "" if self.frames.exclude is None else f" --exclude '{self.frames.exclude}'"
-        return f"lnetc index '{where}'{labels}{exclude}"
+        base, frames = self.location.base, self.frames
+        labels = "" if frames.labels is None else f" --labels {frames.labels}"
+        exclude = "" if frames.exclude is None else f" --exclude '{base / frames.exclude}'"
+        return f"lnetc index '{base / self.location.path}'{labels}{exclude}"
 
     def search(self) -> Search:
         return Search(self.location, self.place)
@@ -113,7 +113,8 @@ def open_catalog(request: Request, indexing: Indexing) -> Catalog:
 
     Many are indexed where this process may; a worker refuses them.
     """
-    index = _own(request, indexing) or find_index(request, indexing.stem) or find_index(request)
+    stems = [request.beside] if indexing.stem is None else [indexing.stem, request.beside]
+    index = _own(request, indexing) or next(filter(None, (find_index(request, stem) for stem in stems)), None)
     if index is not None:
         return Indexed(index, request.location.root, request.place.channels)
     search = request.search()
@@ -142,9 +143,8 @@ def _emptying(opened: list[ImageSource], rest: Iterator[ImageSource]) -> Iterato
 # --- found -------------------------------------------------------------------------------------------------------------
 
 
-def find_index(request: Request, stem: Path | None = None) -> Index | None:
-    """Return the newest index of what is asked for, beside the data or at another `stem`, that is still true."""
-    stem = stem or request.beside
+def find_index(request: Request, stem: Path) -> Index | None:
+    """Return the newest index of what is asked for at a `stem`, the beginning of its path, that is still true."""
     start = f"{stem.name}.{request.key}-"
     try:
         names = [n for n in os.listdir(stem.parent) if n.startswith(start) and n.endswith(SUFFIX)]

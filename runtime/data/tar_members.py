@@ -65,6 +65,7 @@ def scan(path: Path) -> Scan:
                 continue
             info = _slowly(slow, at)
             if info is None:
+                reported(f"bytes of {path.name}", total, total)
                 return Scan(files, links, at)
             at = slow.offset
             if info.isfile():

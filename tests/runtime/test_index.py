@@ -73,6 +73,11 @@ def indexed(base, path="pics", **settings):
     return make_index(wanted, wanted.beside)
 
 
+def found_index(base, path="pics"):
+    wanted = request(base, path)
+    return find_index(wanted, wanted.beside)
+
+
 def opened(base, path="pics", **how):
     return open_frames(replace(PLAIN, path=path), 1, base, 3, **how)
 
@@ -155,22 +160,22 @@ def another_archive(base):
 )
 def test_an_index_of_files_that_have_changed_is_not_used(tmp_path, path, change):
     indexed(furnished(tmp_path), path)
-    assert find_index(request(tmp_path, path)) is not None
+    assert found_index(tmp_path, path) is not None
     change(tmp_path)
-    assert find_index(request(tmp_path, path)) is None
+    assert found_index(tmp_path, path) is None
 
 
 def test_other_files_beside_archives_change_nothing(tmp_path):
     index = indexed(furnished(tmp_path), "two/*.tar")
     (tmp_path / "two" / "notes.txt").write_text("nothing")
-    assert find_index(request(tmp_path, "two/*.tar")).path == index.path
+    assert found_index(tmp_path, "two/*.tar").path == index.path
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
 def test_a_file_that_is_not_whole_is_no_index(tmp_path, keep):
     index = indexed(furnished(tmp_path))
     index.path.write_bytes(index.path.read_bytes()[:keep])
-    assert find_index(request(tmp_path)) is None
+    assert found_index(tmp_path) is None
 
 
 def test_an_image_of_another_size_than_in_the_index_is_refused(tmp_path):
