@@ -87,7 +87,7 @@ def train(
     known = None if start is None else open_run(start).classes
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
-    stem = where.with_name(f".{where.name}")
+    stem = Path(os.path.abspath(where)).parent / f".{where.name}"
     rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
     with removed_on_error(stem):
         samples = _open(plan, given, base, room, known=known or (), stem=stem)

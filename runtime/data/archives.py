@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 from collections import Counter
@@ -24,6 +25,8 @@ from .reads import Reads
 from .samples import Place
 from .tar_members import BLOCK, Link, Scan, scan
 
+_NOT_NORMAL = re.compile(r"//|/\.|(\A|\0)\.|/(\0|\Z)")
+"""What a path has that differs from its normal form, in paths with zeros between them."""
 _LINKS = 40
 """Longest chain of links that is followed."""
 
@@ -146,7 +149,9 @@ def _tar_members(path: Path, rules: Listing) -> Members:
 
 def _last_of_each(members: Members) -> Members:
     """Return the files as unpacked, where there are no links: the last one of each path."""
-    hashes = np.fromiter((hash(normpath(name)) for name in members.names), np.int64, len(members))
+    plain = _NOT_NORMAL.search("\0".join(members.names)) is None
+    paths = members.names if plain else map(normpath, members.names)
+    hashes = np.fromiter(map(hash, paths), np.int64, len(members))
     values, counts = np.unique(hashes, return_counts=True)
     again = np.isin(hashes, values[counts > 1])
     if not again.any():

@@ -242,7 +242,7 @@ def removed_on_error(stem: Path) -> Iterator[None]:
     """Remove the indexes at a `stem` if what is done with them fails."""
     try:
         yield
-    except LnetError:
+    except BaseException:
         for path in stem.parent.glob(f"{glob.escape(stem.name)}.*{SUFFIX}"):
             path.unlink(missing_ok=True)
         raise

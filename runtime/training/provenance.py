@@ -17,6 +17,7 @@ from lnet.compiler.files import write_aside
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
+from lnet.runtime.data.index_file import SUFFIX
 from lnet.runtime.data.indexes import IN_RUN, lies_at, name_in_run
 from lnet.runtime.data.listing import FIRST
 from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
@@ -114,10 +115,13 @@ def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
 
 
 def _with_info(run: Run, data: DataInfo) -> Run:
-    """Write the record of images in run.json."""
+    """Write the record of images in run.json; an index in its directory that it no longer names is removed."""
     info: RunInfo = {**run.info, "data": data}
     try:
         write_aside(run.directory / "run.json", json.dumps(info, indent=2))
+        for path in run.directory.glob(f"{IN_RUN}.*{SUFFIX}"):
+            if path.name != data.get("index"):
+                path.unlink()
     except OSError as error:
         raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
     return replace(run, info=info)

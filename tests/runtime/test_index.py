@@ -358,6 +358,7 @@ def test_a_run_whose_index_is_gone_or_old_makes_another(folder):
     lnet.resume("a", steps=12)
     now = data_of(folder / "a")
     assert (now["index"] != was["index"], now["digest"]) == (True, was["digest"])
+    assert [path.name for path in (folder / "a").glob("*.index")] == [now["index"]]
     (folder / "a" / now["index"]).unlink()
     lnet.resume("a", steps=14)
     assert data_of(folder / "a")["index"] == now["index"]
@@ -374,6 +375,14 @@ def test_a_run_on_many_images_names_the_first_that_differs(folder):
     lnet.resume("a", steps=12, other_images=True)
     assert data_of(folder / "a")["changes"][0]["images"] == 6
     assert lnet.resume("a", steps=14).images().names[3:] == ["4.png", "5.png", "9.png"]
+
+
+def test_a_run_that_does_not_begin_leaves_no_index(folder):
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(LnetError, match="E706: none of the 6 images"):
+        lnet.train(plan_of(folder), directory="a")
+    assert sorted(os.listdir(folder)) == ["images", "small.lnet"]
 
 
 def test_a_checkpoint_of_another_order_is_refused(folder):
