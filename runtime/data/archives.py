@@ -32,7 +32,7 @@ _LINKS = 40
 
 
 class Reader(Protocol):
-    """What reads the files of an archive."""
+    """Reads the files of an archive."""
 
     def read(self, member: Member) -> bytes:
         """Return the bytes of a file in the archive; raises `Corrupt`, and `LnetError` if the archive cannot be read."""

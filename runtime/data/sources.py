@@ -31,7 +31,7 @@ class Source:
         kind      what a run's first sentence counts: "2 raw files"
         sample    and what one of its samples is there: "image", "frame"
         together  whether files of it beside one another are opened as one
-        stored    whether its samples are files or lie in archives, so that an index finds them (index_file.py)
+        stored    whether its samples are `Files` or an `Archive`, which an index lists (index_file.py)
         repacked  what to do with one that holds files of other sources in place of images
     """
 
