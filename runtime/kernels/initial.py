@@ -12,18 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 
-from lnet.compiler.core.shapes import Region
+from lnet.compiler.core.shapes import Interval, Place, Region, Rows
 
 
-def initial_weight(
-    seed: int, name: str, shape: Sequence[int], fan_in: int, region: Region | None = None
-) -> jax.Array:
+def initial_weight(seed: int, name: str, shape: Sequence[int], fan_in: int, place: Place = None) -> jax.Array:
     """Return weights drawn from a normal distribution of standard deviation `1 / sqrt(fan_in)`.
 
     The first axes are positions (`[kr, kc, ...]` of a local layer, `[inputs, units]` of a dense one). Number k of
     position (i, j) is Threefry-2x32 (Salmon et al. 2011) of the counter (j, k) under the key of row i, so
-    `region` returns just that part of the whole, bit for bit.
+    a `place` returns just that part of the whole, bit for bit.
     """
+    if isinstance(place, Rows):
+        columns = Interval(0, shape[1] if len(shape) > 2 else 1)
+        regions = [Region(rows, columns) for rows in place.intervals]
+        return jnp.concatenate([_at(seed, name, shape, fan_in, region) for region in regions])
+    return _at(seed, name, shape, fan_in, place)
+
+
+def _at(seed: int, name: str, shape: Sequence[int], fan_in: int, region: Region | None) -> jax.Array:
     rows, columns, inner = (
         (shape[0], shape[1], tuple(shape[2:])) if len(shape) > 2 else (shape[0], 1, tuple(shape[1:]))
     )
