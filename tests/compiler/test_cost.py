@@ -7,7 +7,7 @@ import pytest
 import lnet
 from lnet.compiler.cut.cost import encoding_weights, layer_cost, tile_costs, totals
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan.explain import explain_data
+from lnet.compiler.plan.explain import explain_data, worst_over_mean
 
 CATFACE = "examples/catface/model.lnet"
 
@@ -86,6 +86,17 @@ def test_fetching_seldom_moves_less():
     )
     (one,), (ten,) = (tile_costs(plan.graph, plan.partition) for plan in (often, seldom))
     assert ten.traffic == pytest.approx(one.traffic / 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [845, 20])
+def test_many_classes_weigh_on_all_workers_alike(workers):
+    plan = lnet.compile("examples/imagenet22k/model.lnet", workers=workers)
+    worst = worst_over_mean(plan)
+    assert worst["memory"] < 2
+    assert worst["exchanged"] < 1.5
+    assert max(cost.messages for cost in plan.costs) < 700
+    assert max(2 * cost.dense for cost in plan.costs) < 5 * 21841 * 100 * 4
 
 
 def test_json_has_every_worker_and_tile():
