@@ -209,5 +209,5 @@ def test_a_checkpoint_of_a_later_version_is_not_damaged(run):
     manifest = path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format": "3"', '"format": "4"'))
     error = lnetc("resume", run.directory, status=1).stderr
-    assert f"E742: the checkpoint '{path}' has format '3', and this program reads format '2'" in error
+    assert f"E742: the checkpoint '{path}' has format '4', and this program reads format '3'" in error
     assert path.exists()
