@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_shard import joined, whole
+from test_shard import joined, listening, whole
 
 from lnet.compiler.core.shapes import Interval, Region, Rows, Sheet, Size
 from lnet.compiler.cut.deal import dealt
-from lnet.compiler.cut.messages import messages_of
+from lnet.compiler.cut.messages import all_messages, messages_of
 from lnet.compiler.cut.partition import partition
-from lnet.compiler.cut.weights import owned_parameters, owned_places
+from lnet.compiler.cut.schedule import message_counts
+from lnet.compiler.cut.weights import owned_parameters, owned_places, weight_messages
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.cluster.actors.numerics import initial_shard
 from lnet.runtime.engine.evaluate import cut, total_loss
@@ -147,6 +148,25 @@ def test_it_is_noticed(name, double_precision, monkeypatch):
     monkeypatch.setitem(line.KERNELS, *CONTROLS[name])
     with pytest.raises(AssertionError, match="Mismatched"):
         check(UNEVEN, Size(2, 2))
+
+
+def test_messages_are_those_that_the_plan_counts():
+    graph = compile_text(UNEVEN).graph
+    parts, sent = partition(graph, Size(2, 3)), []
+
+    def note(tile, send):
+        sent.append((tile, sum(array.size for array in send.arrays)))
+        return send
+
+    def step(params, images, labels):
+        shards = [listening(note)(graph, parts, tile) for tile in range(parts.count)]
+        return run_tiles(shards, [shard.owned(params) for shard in shards], images, labels)
+
+    jax.eval_shape(step, *whole(graph))
+    senders = [tile for tile, _ in sent]
+    assert tuple(senders.count(tile) for tile in range(parts.count)) == message_counts(graph, parts)
+    planned = 3 * sum(message.values for message in all_messages(graph, parts))
+    assert sum(size for _, size in sent) == planned + 2 * sum(m.values for m in weight_messages(graph, parts))
 
 
 # --- where weights are --------------------------------------------------------------------------------------------
