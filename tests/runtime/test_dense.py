@@ -84,7 +84,7 @@ def small_example():
 
 NETWORKS = {
     "imagenet22k": (small_example(), Size(1, 2)),
-    "uneven": (UNEVEN, Size(2, 3)),
+    "uneven": (UNEVEN, Size(2, 2)),
     "below": (BELOW_OTHERS, Size(1, 4)),
 }
 

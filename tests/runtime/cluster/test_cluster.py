@@ -175,10 +175,10 @@ def test_a_classifier_in_tiles_goes_on_in_any_shape(tmp_path, client):
         workers: plan_of(program=CLASSES, workers=workers, steps=steps)
         for workers, steps in ((1, 12), (3, 4))
     }
-    alone = lnet.train(plans[1], images(), labels, directory=tmp_path / "alone")
-    run = lnet.train(plans[3], images(), labels, directory=tmp_path / "spread", client=client)
-    lnet.resume(run.directory, images(), labels, steps=8)
-    spread = lnet.resume(run.directory, images(), labels, steps=12, client=client)
+    alone = lnet.train(plans[1], images(), labels=labels, directory=tmp_path / "alone")
+    run = lnet.train(plans[3], images(), labels=labels, directory=tmp_path / "spread", client=client)
+    lnet.resume(run.directory, images(), labels=labels, steps=8)
+    spread = lnet.resume(run.directory, images(), labels=labels, steps=12, client=client)
     assert_close(spread, alone, alone)
     found, expected = ([event for event in run.events() if event.name == "step"] for run in (spread, alone))
     for name in ("q top-1", "q top-5"):
