@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from .core.shapes import Region, whole
+from .cut.deal import CutGraph, dealt
 from .cut.partition import Partition
 from .graph.graph import Graph
 
@@ -44,8 +45,9 @@ def graph_faults(graph: Graph) -> Iterator[str]:
 
 def partition_faults(graph: Graph, partition: Partition) -> Iterator[str]:
     """Yield violated invariants of a partition."""
-    yield from _ownership_faults(graph, partition)
-    yield from _need_faults(graph, partition)
+    cut_graph = dealt(graph, partition.tiles)
+    yield from _ownership_faults(cut_graph, partition)
+    yield from _need_faults(cut_graph, partition)
 
 
 def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
@@ -65,7 +67,7 @@ def _ownership_faults(graph: Graph, partition: Partition) -> Iterator[str]:
                     yield f"tile {tile} {name} {layer.path}: {smaller} in {larger}"
 
 
-def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
+def _need_faults(graph: CutGraph, partition: Partition) -> Iterator[str]:
     """A tile holds all that it reads; held values that it does not compute are received, once."""
     sent: Counter[tuple[int, str]] = Counter()
     for message in partition.messages:
@@ -84,7 +86,8 @@ def _need_faults(graph: Graph, partition: Partition) -> Iterator[str]:
                 if not _covers(held[operand.path].held, needed):
                     yield f"tile {tile} computes {layer.path} without all of {path}"
             missing = piece.held.area - piece.computed.area
-            if not layer.op.scatters and sent[tile, layer.path] != missing:
+            listed = not layer.op.scatters and layer.path not in graph.lines
+            if listed and sent[tile, layer.path] != missing:
                 yield f"tile {tile} holds {piece.held} of {layer.path}, but computes and gets other than that"
 
 

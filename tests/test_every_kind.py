@@ -19,7 +19,7 @@ from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS, pointwise
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.engine.evaluate import batch_first, layer_values, total_loss
+from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
@@ -90,16 +90,12 @@ def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
         value, gradients = jax.value_and_grad(loss)(params)
         formula = reference.loss(graph, params, np.asarray(batch_first(images)), labels)
         np.testing.assert_allclose(value, formula, rtol=1e-8)
-        cut = partition(graph, Size(2, 3))
-        shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
+        parts = partition(graph, Size(2, 3))
+        shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
         found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, jnp.asarray(labels))
         for shard, mine in zip(shards, found, strict=True):
-            for name, region in shard.programme.owned:
-                part = gradients[name]
-                if region is not None:
-                    part = part[
-                        region.rows.start : region.rows.stop, region.columns.start : region.columns.stop
-                    ]
+            for name, place in shard.programme.owned:
+                part = cut(gradients[name], place)
                 np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)
 
 

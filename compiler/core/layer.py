@@ -26,12 +26,18 @@ class Op:
 
     An op states its facts here, and no other file asks which op it is. `scatters`: each position that it reads, a *unit*,
     writes to a region of the value, and tiles add up what their units write to one position (a decoder); other ops gather.
+    `reduces`: of an op that scatters, a tile holds only the part of the value that is read there, not all that its own units
+    write to. `value_weights`: the first axis of all parameters goes through the values, row, column, map; of an op that
+    scatters through those that it reads. `differentiable`: gradients flow through it.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     scatters: ClassVar[bool] = False
+    reduces: ClassVar[bool] = False
+    value_weights: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
     has_filters: ClassVar[bool] = False
 
     @property

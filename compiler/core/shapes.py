@@ -10,6 +10,7 @@ All geometry of the language comes down to one picture, drawn along one axis (fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -166,6 +167,65 @@ class Region:
             Interval(self.rows.start - rows, self.rows.stop + rows),
             Interval(self.columns.start - columns, self.columns.stop + columns),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Ranges of a parameter's first axis, in their order."""
+
+    intervals: tuple[Interval, ...]
+
+    @staticmethod
+    def over(region: Region, sheet: Sheet) -> Rows:
+        """Return where the values of a region stand among all of a sheet, in row, column, map order."""
+        rows, columns = region.rows, region.columns
+        if not region.area:
+            return Rows(())
+        if columns.length == sheet.width:
+            line = sheet.width * sheet.maps
+            return Rows((Interval(rows.start * line, rows.stop * line),))
+        starts = [row * sheet.width for row in range(rows.start, rows.stop)]
+        return Rows(
+            tuple(
+                Interval((start + columns.start) * sheet.maps, (start + columns.stop) * sheet.maps)
+                for start in starts
+            )
+        )
+
+    @property
+    def length(self) -> int:
+        return sum(interval.length for interval in self.intervals)
+
+    def shared(self, other: Rows) -> Iterator[tuple[Interval, Interval]]:
+        """Yield the ranges that both have: as they count among these rows, and among those of the other."""
+        for mine, own in self._counted():
+            for theirs, at in other._counted():
+                both = mine.intersect(theirs)
+                if both.length:
+                    here, there = own + both.start - mine.start, at + both.start - theirs.start
+                    yield Interval(here, here + both.length), Interval(there, there + both.length)
+
+    def _counted(self) -> Iterator[tuple[Interval, int]]:
+        """Yield the ranges, each with the number of rows before it."""
+        before = 0
+        for interval in self.intervals:
+            yield interval, before
+            before += interval.length
+
+
+Place = Region | Rows | None
+"""Where a part of a parameter lies in the whole: at positions, in ranges of the first axis, or it is all (None)."""
+
+
+def shape_at(shape: tuple[int, ...], place: Place) -> tuple[int, ...]:
+    """Return the shape of a part of a parameter."""
+    match place:
+        case None:
+            return shape
+        case Rows():
+            return place.length, *shape[1:]
+        case Region():
+            return place.size.rows, place.size.columns, *shape[2:]
 
 
 def whole(size: Size) -> Region:

@@ -9,12 +9,9 @@ from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_field
 
-from .partition import (
-    BYTES,
-    Partition,
-    input_values,
-    lower_bound,
-)
+from .deal import dealt
+from .messages import all_messages
+from .partition import BYTES, Partition, input_values, lower_bound, made
 from .schedule import message_counts
 from .weights import owned_parameters, weight_messages
 
@@ -110,8 +107,10 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
 class TileCost:
     """One tile of one replica: bytes in memory, and bytes that it exchanges in a step.
 
-    `halo`: values of halos and their gradients; `reduction`: broadcast weights and their gradients; `traffic`: what it
-    pushes to its parameter server and fetches from it; `messages`: how many it sends to other tiles.
+    `halo`: values of halos and their gradients; `dense`: partial sums of dense layers, and what tiles tell each other of
+    their units; `reduction`: broadcast weights and their gradients. These count what it receives, and the gradients that it
+    sends back for it; `exchanged` is all that it sends to other tiles and receives from them. `traffic`: what it pushes to
+    its parameter server and fetches from it; `messages`: how many it sends to other tiles.
     """
 
     tile: int
@@ -122,7 +121,9 @@ class TileCost:
     halo: int
     halo_bound: float
     input: int
+    dense: int
     reduction: int
+    exchanged: int
     traffic: float
     messages: int
 
@@ -139,30 +140,64 @@ class TileCost:
 
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     """Return the cost of each tile, at the file's batch."""
-    received = [0] * partition.count
-    for message in weight_messages(graph, partition):
-        received[message.receiver] += message.values * BYTES
+    bytes_of = _tile_bytes(graph, partition)
     messages = message_counts(graph, partition)
     return tuple(
-        _tile_cost(graph, partition, tile, received[tile], messages[tile]) for tile in range(partition.count)
+        _tile_cost(graph, partition, tile, bytes_of[tile], messages[tile]) for tile in range(partition.count)
     )
 
 
-def _tile_cost(graph: Graph, partition: Partition, tile: int, received: int, messages: int) -> TileCost:
+@dataclass
+class _TileBytes:
+    """What a tile exchanges with others in a step, in bytes."""
+
+    halo: int = 0
+    dense: int = 0
+    weights: int = 0
+    exchanged: int = 0
+
+
+def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
+    per_value, lines = BYTES * graph.training.batch, dealt(graph, partition.tiles).lines
+    tiles = [_TileBytes() for _ in range(partition.count)]
+    for message in all_messages(graph, partition):
+        size = message.values * per_value
+        reader = tiles[message.sender if message.kind == "backward" else message.receiver]
+        if message.layer in lines:
+            reader.dense += size
+        else:
+            reader.halo += size
+        tiles[message.sender].exchanged += size
+        tiles[message.receiver].exchanged += size
+    for weights in weight_messages(graph, partition):
+        tiles[weights.receiver].weights += weights.values * BYTES
+        tiles[weights.sender].exchanged += 2 * weights.values * BYTES
+        tiles[weights.receiver].exchanged += 2 * weights.values * BYTES
+    return tiles
+
+
+def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
     owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
-    activations = sum(p.held.area * graph.layer(p.layer).sheet.maps for p in partition.pieces[tile])
+    received, cut_graph = moved.weights, dealt(graph, partition.tiles)
+    activations = sum(
+        max(partition.piece(tile, layer.path).held.area, made(cut_graph, partition, layer, tile).area)
+        * layer.sheet.maps
+        for layer in cut_graph.layers
+    )
     return TileCost(
         tile=tile,
         parameters=owned + received,
         gradients=owned + received,
         activations=activations * per_batch,
         server=owned * (1 + training.update.slots),
-        halo=partition.halo_by_tile[tile] * per_batch,
+        halo=moved.halo,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,
+        dense=moved.dense,
         reduction=2 * received,
+        exchanged=moved.exchanged,
         traffic=owned / training.fetch + owned / training.push,
         messages=messages,
     )

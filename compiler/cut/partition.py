@@ -18,6 +18,7 @@ pixels overlap exchange these partial sums, so that each has the reconstruction 
     backward  gradients of the halo                  reader -> owner
 
 Gradients of partial sums are not sent where only errors read the reconstruction: the tile that wrote it has the error.
+The units of dense layers are dealt to the tiles in a line (deal.py); their sums are partial sums, too.
 A halo may cross several tiles, and a small top layer leaves tiles empty: regions are intervals, not lists of neighbours.
 """
 
@@ -32,6 +33,8 @@ from math import sqrt
 from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.graph.graph import Graph
+
+from .deal import CutGraph, dealt
 
 BYTES = 4
 """A value on the wire is a float32."""
@@ -63,7 +66,8 @@ class Message:
 class Partition:
     """A graph cut into tiles, numbered row by row; all replicas are cut alike.
 
-    `exchanged` are the layers whose halos are sent; tiles compute those of other layers themselves.
+    `exchanged` are the layers whose halos are sent; tiles compute those of other layers themselves. `messages` are those of
+    halos; what tiles send of lines follows from the pieces (messages.py).
     """
 
     tiles: Size
@@ -85,20 +89,13 @@ class Partition:
 
     @cached_property
     def halo_values(self) -> int:
-        """Values that cross tiles in one step, for one image."""
+        """Values of halos that cross tiles in one step, for one image."""
         return sum(message.values for message in self.messages)
-
-    @cached_property
-    def halo_by_tile(self) -> tuple[int, ...]:
-        """Values that each tile receives for its halos, and the gradients that it sends back for them."""
-        values = [0] * self.count
-        for message in self.messages:
-            values[message.sender if message.kind == "backward" else message.receiver] += message.values
-        return tuple(values)
 
 
 def partition(graph: Graph, tiles: Size) -> Partition:
     """Cut a graph into p x q tiles, exchanging after a strided pool where that moves fewer bytes."""
+    graph = dealt(graph, tiles)
     exchanged = frozenset(layer.path for layer in graph.layers if layer.op.exchanged)
     best = _cut(graph, tiles, exchanged)
     for layer in graph.layers:
@@ -122,8 +119,9 @@ def best_tiles(graph: Graph, count: int) -> Size:
 
 def _largest_tile(graph: Graph, cut: Partition) -> int:
     """Return the number of values held by the largest tile."""
+    cut_graph = dealt(graph, cut.tiles)
     return max(
-        sum(piece.held.area * graph.layer(piece.layer).sheet.maps for piece in pieces)
+        sum(piece.held.area * cut_graph.layer(piece.layer).sheet.maps for piece in pieces)
         for pieces in cut.pieces
     )
 
@@ -133,23 +131,34 @@ def _largest_tile(graph: Graph, cut: Partition) -> int:
 
 @dataclass(frozen=True)
 class Cuts:
-    """The lines along which sheets are cut."""
+    """How sheets are cut: by the same relative lines, or dealt to the tiles by their numbers (`lines`)."""
 
     tiles: Size
+    lines: frozenset[str]
+
+    @staticmethod
+    def of(graph: CutGraph, tiles: Size) -> Cuts:
+        return Cuts(tiles, graph.lines)
 
     @property
     def count(self) -> int:
         return self.tiles.rows * self.tiles.columns
 
-    def owned(self, tile: int, size: Size) -> Region:
-        row, column = divmod(tile, self.tiles.columns)
-        return Region(_part(size.rows, row, self.tiles.rows), _part(size.columns, column, self.tiles.columns))
+    def owned(self, tile: int, layer: Layer) -> Region:
+        """Return a tile's own positions of a layer."""
+        size, grid = layer.sheet.size, self._grid(layer)
+        row, column = divmod(tile, grid.columns)
+        return Region(_part(size.rows, row, grid.rows), _part(size.columns, column, grid.columns))
 
-    def owners(self, region: Region, size: Size) -> Iterator[tuple[int, Region]]:
-        """Yield the tiles that own part of a region, each with its part."""
-        for row, rows in _parts(region.rows, size.rows, self.tiles.rows):
-            for column, columns in _parts(region.columns, size.columns, self.tiles.columns):
-                yield row * self.tiles.columns + column, Region(rows, columns)
+    def owners(self, region: Region, layer: Layer) -> Iterator[tuple[int, Region]]:
+        """Yield the tiles that own part of a region of a layer, each with its part."""
+        size, grid = layer.sheet.size, self._grid(layer)
+        for row, rows in _parts(region.rows, size.rows, grid.rows):
+            for column, columns in _parts(region.columns, size.columns, grid.columns):
+                yield row * grid.columns + column, Region(rows, columns)
+
+    def _grid(self, layer: Layer) -> Size:
+        return Size(self.count, 1) if layer.path in self.lines else self.tiles
 
 
 def _part(extent: int, number: int, parts: int) -> Interval:
@@ -168,17 +177,24 @@ def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, I
         number += 1
 
 
+def made(graph: Graph, partition: Partition, layer: Layer, tile: int) -> Region:
+    """Return the region of a layer that a tile computes, of one that scatters wherever its units write."""
+    if layer.op.scatters:
+        return layer.op.writes(partition.piece(tile, graph.layer(layer.reads[0]).path).owned)
+    return partition.piece(tile, layer.path).computed
+
+
 # --- regions ---------------------------------------------------------------------------------------------
 
 
-def _cut(graph: Graph, tiles: Size, exchanged: frozenset[str]) -> Partition:
-    cuts = Cuts(tiles)
+def _cut(graph: CutGraph, tiles: Size, exchanged: frozenset[str]) -> Partition:
+    cuts = Cuts.of(graph, tiles)
     pieces = tuple(tuple(_pieces(graph, cuts, tile, exchanged)) for tile in range(cuts.count))
     held = [{piece.layer: piece for piece in of_tile} for of_tile in pieces]
     messages = [
         message
         for layer in graph.layers
-        if layer.path in exchanged
+        if layer.path in exchanged and layer.path not in graph.lines
         for tile in range(cuts.count)
         for message in _messages(graph, layer, cuts, held, tile)
     ]
@@ -191,11 +207,11 @@ def _pieces(graph: Graph, cuts: Cuts, tile: int, exchanged: frozenset[str]) -> l
     needed = _residuals(graph, cuts, tile)
     pieces: list[Piece] = []
     for layer in reversed(graph.layers):
-        owned = cuts.owned(tile, layer.sheet.size)
+        owned = cuts.owned(tile, layer)
         held = _hull(owned, needed.get(layer.path))
         computed = owned if layer.path in exchanged else held
-        if layer.op.scatters:
-            units = cuts.owned(tile, graph.layer(layer.reads[0]).sheet.size)
+        if layer.op.scatters and not layer.op.reduces:
+            units = cuts.owned(tile, graph.layer(layer.reads[0]))
             held = held.hull(layer.op.writes(units))
         pieces.append(Piece(layer.path, owned, computed, held))
         _need_operands(graph, layer, computed, needed, cuts, tile)
@@ -209,7 +225,7 @@ def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
         operands = [graph.layer(path) for path in objective.reads]
         for decoder in operands:
             if objective.term.is_error and decoder.op.scatters:
-                units = cuts.owned(tile, graph.layer(decoder.reads[0]).sheet.size)
+                units = cuts.owned(tile, graph.layer(decoder.reads[0]))
                 written = decoder.op.writes(units)
                 for operand in operands:
                     needed[operand.path] = _hull(written, needed.get(operand.path))
@@ -222,7 +238,7 @@ def _need_operands(
     for path in layer.reads:
         operand = graph.layer(path)
         if layer.op.scatters:  # reads the tile's own units and writes wherever they write
-            region = cuts.owned(tile, operand.sheet.size)
+            region = cuts.owned(tile, operand)
         else:
             region = layer.op.needs(computed).clip(operand.sheet.size)
         needed[operand.path] = _hull(region, needed.get(operand.path))
@@ -243,8 +259,8 @@ def _messages(
     if layer.op.scatters:
         yield from _sums(graph, layer, cuts, piece, tile)
         return
-    back = len(graph.trained_views[layer.path])
-    for owner, region in cuts.owners(piece.held, layer.sheet.size):
+    back = backward_views(graph, layer)
+    for owner, region in cuts.owners(piece.held, layer):
         if owner != tile:
             values = region.area * layer.sheet.maps
             yield Message("forward", layer.path, owner, tile, region, values)
@@ -253,9 +269,9 @@ def _messages(
 
 
 def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> Iterator[Message]:
-    units = graph.layer(layer.reads[0]).sheet.size
+    units = graph.layer(layer.reads[0])
     reaching = layer.op.needs(piece.held)
-    back = len(graph.trained_views[layer.path]) if _read_beyond_errors(graph, layer) else 0
+    back = backward_views(graph, layer)
     for writer, _ in cuts.owners(reaching, units):
         region = layer.op.writes(cuts.owned(writer, units)).intersect(piece.held)
         if writer != tile and region.area:
@@ -263,6 +279,13 @@ def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> It
             yield Message("sum", layer.path, writer, tile, region, values)
             if back:
                 yield Message("backward", layer.path, tile, writer, region, values * back)
+
+
+def backward_views(graph: Graph, layer: Layer) -> int:
+    """Return how many gradients answer a layer's values: one for each view, none where those who read them have them."""
+    if layer.op.scatters and not _read_beyond_errors(graph, layer):
+        return 0
+    return len(graph.trained_views[layer.path])
 
 
 def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
@@ -285,15 +308,16 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     border. With a halo of `r` rows and `c` columns, both sides together, the best rectangle of area A receives
     `2 sqrt(A r c) + r c`; a tile that spans an axis receives the halo of the other axis alone. The gradients of the halo
     count again. Of a decoder's partial sums at least one value is received for every position that the tile holds and
-    units of other tiles write to.
+    units of other tiles write to. Lines do not count.
     """
-    cuts, total = Cuts(partition.tiles), 0.0
+    graph = dealt(graph, partition.tiles)
+    cuts, total = Cuts.of(graph, partition.tiles), 0.0
     for piece in partition.pieces[tile]:
         layer = graph.layer(piece.layer)
-        if layer.path not in partition.exchanged:
+        if layer.path not in partition.exchanged or layer.path in graph.lines:
             continue
         if layer.op.scatters:
-            units = graph.layer(layer.reads[0]).sheet.size
+            units = graph.layer(layer.reads[0])
             fewest: float = _fewest_sums(layer.op, cuts.owned(tile, units), piece.held)
         else:
             fewest = _least_halo(piece.owned, piece.held) * (1 + len(graph.trained_views[layer.path]))

@@ -23,21 +23,27 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lnet.compiler.core.layer import Layer, Op
-from lnet.compiler.core.shapes import Region, Size
+from lnet.compiler.core.shapes import Place, Region, Size
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
 
-from .partition import Message, Partition, Piece
-from .weights import owned_regions, weight_messages, works
+from .deal import CutGraph, dealt
+from .messages import all_messages, messages_of, sent_layers
+from .partition import Message, Partition, Piece, made
+from .weights import owned_places, weight_messages, works
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A tile's values of a layer, computed and received; a decoder's partial sums are added up."""
+    """A tile's values of a layer, computed and received; partial sums are added up.
+
+    `own`: those that it computed, `taken` from all that it computed of the layer.
+    """
 
     layer: str
     size: Size
     own: Region
+    taken: Region
     received: tuple[tuple[int, Region], ...]
 
 
@@ -61,11 +67,12 @@ class TermShare:
 
     A decoder's units learn from the error wherever they write, so for their gradient more is `compared` than is
     counted: regions of both operands, by the number of the operand that learns. `pairs`: the pairs of neighbours in
-    the whole layer, over all maps (`smooth`).
+    the whole layer, over all maps (`smooth`). `first`: the first own row of each operand, in the whole layer.
     """
 
     objective: str
     owned: tuple[Region | None, ...]  # None: all
+    first: tuple[int, ...]
     compared: tuple[tuple[int, tuple[Region, ...]], ...] = ()
     pairs: int = 0
 
@@ -106,13 +113,14 @@ class Programme:
     """One tile's part in a step: its phases, and the weights broadcast around them.
 
     `image` is the region of the input that it reads, `owned` are the parameters that it owns some of, with their
-    positions (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `made_in` has the
-    phase of every layer, `returned` the layers whose gradients are sent back.
+    places (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `weights` and
+    `broadcasts` are in the order of names. `made_in` has the phase of every layer, `returned` the layers whose gradients
+    are sent back.
     """
 
     tile: int
     image: Region
-    owned: tuple[tuple[str, Region | None], ...]
+    owned: tuple[tuple[str, Place], ...]
     weights: tuple[HeldWeights, ...]
     broadcasts: tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]
     phases: tuple[Phase, ...]
@@ -122,6 +130,7 @@ class Programme:
 
 def schedule(graph: Graph, partition: Partition, tile: int) -> Programme:
     """Return the programme of a tile."""
+    graph = dealt(graph, partition.tiles)
     numbers = _phase_numbers(graph, partition)
     return _Scheduler(graph, partition, tile, numbers).programme()
 
@@ -133,12 +142,13 @@ def whole_share(layer: Layer) -> Share:
 
 def whole_term(graph: Graph, objective: Objective) -> TermShare:
     """Return all of an objective as a share."""
-    return TermShare(objective.path, (None,) * len(objective.reads), (), _pairs(graph, objective))
+    count = len(objective.reads)
+    return TermShare(objective.path, (None,) * count, (0,) * count, (), _pairs(graph, objective))
 
 
-def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
+def _phase_numbers(graph: CutGraph, partition: Partition) -> dict[str, int]:
     """Return the phase in which each layer is computed, the same on all tiles, counted from 0."""
-    sent = {message.layer for message in partition.messages}
+    sent = sent_layers(graph, partition)
     keys: dict[str, tuple[int, bool]] = {}
     for layer in graph.layers:
         scatters = layer.op.scatters
@@ -151,8 +161,10 @@ def _phase_numbers(graph: Graph, partition: Partition) -> dict[str, int]:
 
 def message_counts(graph: Graph, partition: Partition) -> tuple[int, ...]:
     """Return the number of messages each tile sends in a step: at most one per phase, direction and receiver."""
+    graph = dealt(graph, partition.tiles)
     numbers, before = _phase_numbers(graph, partition), -1
-    sent = {(m.sender, m.receiver, numbers[m.layer], m.kind == "backward") for m in partition.messages}
+    messages = all_messages(graph, partition)
+    sent = {(m.sender, m.receiver, numbers[m.layer], m.kind == "backward") for m in messages}
     for message in weight_messages(graph, partition):
         sent.add((message.sender, message.receiver, before, False))
         sent.add((message.receiver, message.sender, before, True))
@@ -162,16 +174,16 @@ def message_counts(graph: Graph, partition: Partition) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Scheduler:
-    graph: Graph
+    graph: CutGraph
     partition: Partition
     tile: int
     numbers: dict[str, int]
 
     def programme(self) -> Programme:
         last = max(self.numbers.values())
-        waits = any(self.numbers[path] == last for path in self._forward)
+        waits = any(self.numbers[path] == last for path in sent_layers(self.graph, self.partition))
         phases = tuple(self._phase(number, last + waits) for number in range(last + waits + 1))
-        owned = owned_regions(self.graph, self.partition, self.tile)
+        owned = owned_places(self.graph, self.partition, self.tile)
         image = self.partition.piece(self.tile, self.graph.input.path).held
         made_in = tuple(self.numbers.items())
         returned = tuple(layer.path for layer in self.graph.layers if layer.path in self._returned)
@@ -214,13 +226,13 @@ class _Scheduler:
             (units,) = pieces
             own = (units.layer, units.owned.within(units.computed))
             return Share(layer.path, layer.op.of_units(units.owned), (own,), layer.op.first_set(units.owned))
-        made = self._made(layer)
+        region = self._made(layer)
         sizes = [self.graph.layer(piece.layer).sheet.size for piece in pieces]
         reads = tuple(
-            (piece.layer, layer.op.needs(made).clip(size).within(piece.held))
+            (piece.layer, layer.op.needs(region).clip(size).within(piece.held))
             for piece, size in zip(pieces, sizes, strict=True)
         )
-        return Share(layer.path, layer.op.part(made), reads, layer.op.first_set(made))
+        return Share(layer.path, layer.op.part(region), reads, layer.op.first_set(region))
 
     def _held(self, path: str) -> Held:
         piece = self._piece(path)
@@ -229,15 +241,16 @@ class _Scheduler:
             for message in self._forward.get(path, [])
             if message.receiver == self.tile
         )
-        own = self._made(self.graph.layer(path)).within(piece.held)
-        return Held(path, piece.held.size, own, received)
+        computed = self._made(self.graph.layer(path))
+        own = computed.intersect(piece.held)
+        return Held(path, piece.held.size, own.within(piece.held), own.within(computed), received)
 
     def _sends(self, number: int) -> tuple[tuple[int, tuple[tuple[str, Region], ...]], ...]:
         parts: dict[int, list[tuple[str, Region]]] = {}
         for message in self._messages_of(number):
             if message.sender == self.tile:
-                made = self._made(self.graph.layer(message.layer))
-                parts.setdefault(message.receiver, []).append((message.layer, message.region.within(made)))
+                own = self._made(self.graph.layer(message.layer))
+                parts.setdefault(message.receiver, []).append((message.layer, message.region.within(own)))
         return tuple((receiver, tuple(parts[receiver])) for receiver in sorted(parts))
 
     def _receives(self, number: int) -> tuple[tuple[int, tuple[str, ...]], ...]:
@@ -248,10 +261,14 @@ class _Scheduler:
         return tuple((sender, tuple(parts[sender])) for sender in sorted(parts))
 
     @cached_property
+    def _messages(self) -> tuple[Message, ...]:
+        return tuple(messages_of(self.graph, self.partition, self.tile))
+
+    @cached_property
     def _forward(self) -> dict[str, list[Message]]:
-        """Messages of each layer, from all tiles, without backward ones."""
+        """The tile's messages of each layer, without backward ones."""
         messages: dict[str, list[Message]] = {}
-        for message in self.partition.messages:
+        for message in self._messages:
             if message.kind != "backward":
                 messages.setdefault(message.layer, []).append(message)
         return messages
@@ -259,7 +276,7 @@ class _Scheduler:
     @cached_property
     def _returned(self) -> frozenset[str]:
         """The layers whose gradients are sent back to the tiles that sent their values."""
-        return frozenset(m.layer for m in self.partition.messages if m.kind == "backward")
+        return frozenset(message.layer for message in self._messages if message.kind == "backward")
 
     def _messages_of(self, number: int) -> list[Message]:
         """Return the messages sent after a phase."""
@@ -282,7 +299,8 @@ class _Scheduler:
         compared = tuple(self._compared(objective)) if objective.term.is_error else ()
         if not pieces[0].owned.area and not compared:
             return None
-        return TermShare(objective.path, owned, compared, _pairs(self.graph, objective))
+        first = tuple(piece.owned.rows.start for piece in pieces)
+        return TermShare(objective.path, owned, first, compared, _pairs(self.graph, objective))
 
     def _compared(self, objective: Objective) -> list[tuple[int, tuple[Region, ...]]]:
         pieces = [self._piece(path) for path in objective.reads]
@@ -302,20 +320,24 @@ class _Scheduler:
     # --- weights ---
 
     def _weights(self) -> tuple[HeldWeights, ...]:
-        owned = owned_regions(self.graph, self.partition, self.tile)
+        owned = owned_places(self.graph, self.partition, self.tile)
         received: dict[str, list[tuple[int, Region | None]]] = {name: [] for name in owned}
         for message in weight_messages(self.graph, self.partition):
             if message.receiver == self.tile:
                 received.setdefault(message.name, []).append((message.sender, message.region))
-        return tuple(_held_weights(name, owned.get(name), regions) for name, regions in received.items())
+        return tuple(
+            _held_weights(name, owned.get(name), regions) for name, regions in sorted(received.items())
+        )
 
     def _broadcasts(self) -> tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]:
-        owned = owned_regions(self.graph, self.partition, self.tile)
+        owned = owned_places(self.graph, self.partition, self.tile)
         parts: dict[int, list[tuple[str, Region | None]]] = {}
-        for message in weight_messages(self.graph, self.partition):
+        for message in sorted(weight_messages(self.graph, self.partition), key=lambda message: message.name):
             if message.sender == self.tile:
                 mine = owned[message.name]
-                region = message.region and mine and message.region.within(mine)
+                region = message.region
+                if region is not None and isinstance(mine, Region):
+                    region = region.within(mine)
                 parts.setdefault(message.receiver, []).append((message.name, region))
         return tuple((receiver, tuple(parts[receiver])) for receiver in sorted(parts))
 
@@ -334,10 +356,7 @@ class _Scheduler:
         return self._works(self.graph.layer(path))
 
     def _made(self, layer: Layer) -> Region:
-        """Return the region of a layer that the tile computes, a decoder's wherever its units write."""
-        if layer.op.scatters:
-            return layer.op.writes(self._piece(layer.reads[0]).owned)
-        return self._piece(layer.path).computed
+        return made(self.graph, self.partition, layer, self.tile)
 
 
 def _pairs(graph: Graph, objective: Objective) -> int:
@@ -348,8 +367,8 @@ def _pairs(graph: Graph, objective: Objective) -> int:
     return sheet.maps * (sheet.height * (sheet.width - 1) + (sheet.height - 1) * sheet.width)
 
 
-def _held_weights(name: str, owned: Region | None, received: list[tuple[int, Region | None]]) -> HeldWeights:
-    if owned is None:
+def _held_weights(name: str, owned: Place, received: list[tuple[int, Region | None]]) -> HeldWeights:
+    if not isinstance(owned, Region):
         return HeldWeights(name, None, tuple(received))
     everything = owned
     for _, region in received:

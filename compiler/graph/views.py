@@ -83,7 +83,7 @@ def _reached(graph: Graph, objectives: Iterable[Objective]) -> Iterator[tuple[st
         heapify(waiting)
         while waiting:
             layer = graph.layers[-heappop(waiting)]
-            if inside(graph.block(layer.path), view):
+            if layer.op.differentiable and inside(graph.block(layer.path), view):
                 yield view, layer
                 for place in {graph.place(path) for path in layer.reads} - seen:
                     seen.add(place)

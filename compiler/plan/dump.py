@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Region, Window
+from lnet.compiler.core.shapes import Place, Region, Rows, Window
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.cut.schedule import Phase, Programme, schedule
@@ -140,5 +140,11 @@ def _phase(phase: Phase) -> Iterator[str]:
         yield f"send to {receiver}: {', '.join(f'{path}[{_region(region)}]' for path, region in parts)}"
 
 
-def _part(region: Region | None) -> str:
-    return "all" if region is None else _region(region)
+def _part(place: Place) -> str:
+    match place:
+        case None:
+            return "all"
+        case Rows():
+            return "rows " + " ".join(f"{i.start}-{i.stop}" for i in place.intervals)
+        case Region():
+            return _region(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lnet.compiler.cut.cost import TileCost, layer_cost, tile_costs, totals
+from lnet.compiler.cut.cost import TileCost, layer_cost, totals
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
                 if hidden > 0
                 else []
             ),
-            "messages and bytes in a step: halo, reduce of shared weights, push and fetch of parameters",
+            "messages and bytes in a step: halo, sums of dense layers, reduce of shared weights; push and fetch of "
+            "parameters between workers",
             "x bound: halo over the fewest bytes that tiles of this area can do with",
+            *([_worst_text(plan)] if len(plan.workers) > 1 else []),
             "",
             *_sums(plan),
         ),
@@ -62,15 +64,15 @@ def _layers(plan: Plan) -> TextTable:
 
 
 def _workers(plan: Plan) -> TextTable:
-    costs = tile_costs(plan.graph, plan.partition)
     rows = []
-    for name, host, tiles, memory in plan.workers[:SHOWN_WORKERS]:
-        held = [costs[tile] for _, tile in tiles]
-        names = " ".join(f"{replica}:{tile}" for replica, tile in tiles) or "spare"
-        rows.append((name, host, names, size_text(memory), *_exchange(held)))
+    for worker in plan.workers[:SHOWN_WORKERS]:
+        held = [plan.costs[tile] for _, tile in worker.tiles]
+        names = " ".join(f"{replica}:{tile}" for replica, tile in worker.tiles) or "spare"
+        traffic = size_text(round(worker.parameters))
+        rows.append((worker.name, worker.host, names, size_text(worker.memory), *_exchange(held), traffic))
     return TextTable(
         ("worker", "host", "tiles"),
-        ("memory", "input", "messages", "halo", "x bound", "reduce", "push, fetch"),
+        ("memory", "input", "messages", "halo", "x bound", "dense", "reduce", "push, fetch"),
         tuple(rows),
     )
 
@@ -82,8 +84,30 @@ def _exchange(tiles: list[TileCost]) -> tuple[str, ...]:
         _count(sum(tile.messages for tile in tiles)),
         size_text(halo),
         f"{halo / bound:.2f}" if bound else "-",
+        size_text(sum(tile.dense for tile in tiles)),
         size_text(sum(tile.reduction for tile in tiles)),
-        size_text(round(sum(tile.traffic for tile in tiles))),
+    )
+
+
+def worst_over_mean(plan: Plan) -> dict[str, float]:
+    """Return what the worst worker has over the mean of those with tiles; 1 where no worker has any."""
+    workers = [worker for worker in plan.workers if worker.tiles]
+    found: dict[str, list[float]] = {
+        "memory": [worker.memory for worker in workers],
+        "messages": [worker.messages for worker in workers],
+        "exchanged": [worker.exchanged for worker in workers],
+        "parameters": [worker.parameters for worker in workers],
+        "bytes": [worker.exchanged + worker.parameters for worker in workers],
+    }
+    return {name: max(each) * len(each) / sum(each) if sum(each) else 1.0 for name, each in found.items()}
+
+
+def _worst_text(plan: Plan) -> str:
+    worst = worst_over_mean(plan)
+    return (
+        f"worst worker over the mean: {worst['memory']:.2f} memory, {worst['messages']:.2f} messages, "
+        f"{worst['exchanged']:.2f} bytes between tiles, {worst['parameters']:.2f} push and fetch, "
+        f"{worst['bytes']:.2f} all bytes"
     )
 
 
@@ -121,7 +145,6 @@ def size_text(number: int) -> str:
 def explain_data(plan: Plan) -> dict[str, Any]:
     """Return the contents of the tables, and more, as JSON values; sizes are [rows, columns] or [rows, columns, maps]."""
     graph, partition = plan.graph, plan.partition
-    costs = tile_costs(graph, partition)
     return {
         "network": graph.name,
         "source": plan.source_name,
@@ -129,12 +152,13 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "batch": graph.training.batch,
         "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
         "tiles": [
-            _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio} for cost in costs
+            _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio}
+            for cost in plan.costs
         ],
         "workers": [
-            {"name": name, "host": host, "tiles": [list(tile) for tile in tiles], "memory": memory}
-            for name, host, tiles, memory in plan.workers
+            worker._asdict() | {"tiles": [list(tile) for tile in worker.tiles]} for worker in plan.workers
         ],
+        "worst_over_mean": worst_over_mean(plan),
         "grid": [partition.tiles.rows, partition.tiles.columns],
         "replicas": len(plan.placement.tiles),
         "totals": asdict(totals(graph, partition)),

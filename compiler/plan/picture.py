@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from typing import NamedTuple
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Piece
 
 from .plan import Plan
@@ -31,6 +33,13 @@ text { font: 12px system-ui, sans-serif; fill: #222 }
 .tile:hover .held.other { visibility: visible }
 .tile:hover .owned { fill-opacity: 1 }
 """
+
+
+class Scales(NamedTuple):
+    """Pixels of a row, and of a column; the units of a dense layer are rows of one position."""
+
+    rows: float
+    columns: float
 
 
 def to_svg(plan: Plan) -> str:
@@ -70,28 +79,29 @@ def _sheet(plan: Plan, number: int, layer: Layer, colours: Mapping[str, str]) ->
     yield f'<text y="12">{escape(layer.path)} = {layer.op.kind}</text>'
     yield f'<text y="26" class="small">{layer.sheet}{exchanged}</text>'
     yield f'<g transform="translate(0,{CAPTION})">'
+    in_line = layer.path in dealt(plan.graph, plan.partition.tiles).lines
+    scales = Scales(scale / layer.sheet.values if in_line else scale, scale)
     for tile in range(plan.partition.count):
-        piece = plan.partition.pieces[tile][number]
-        yield from _tile(plan, tile, piece, scale, colours)
+        yield from _tile(plan, tile, plan.partition.piece(tile, layer.path), scales, colours)
     yield "</g></g>"
 
 
-def _tile(plan: Plan, tile: int, piece: Piece, scale: float, colours: Mapping[str, str]) -> Iterator[str]:
+def _tile(plan: Plan, tile: int, piece: Piece, scales: Scales, colours: Mapping[str, str]) -> Iterator[str]:
     worker = plan.placement.cluster.workers[plan.placement.tiles[0][tile]]
     tiles = plan.partition.tiles
     middle = (tiles.rows // 2) * tiles.columns + tiles.columns // 2
     owned, held = (_words(region) for region in (piece.owned, piece.held))
     yield '<g class="tile">'
     yield f"<title>tile {tile} on {escape(worker.name)}: owns {owned}, holds {held}</title>"
-    yield _rectangle(piece.owned, scale, f'class="owned" fill="{colours[worker.host]}" fill-opacity=".55"')
+    yield _rectangle(piece.owned, scales, f'class="owned" fill="{colours[worker.host]}" fill-opacity=".55"')
     if piece.held != piece.owned:
-        yield _rectangle(piece.held, scale, f'class="held{"" if tile == middle else " other"}"')
+        yield _rectangle(piece.held, scales, f'class="held{"" if tile == middle else " other"}"')
     yield "</g>"
 
 
-def _rectangle(region: Region, scale: float, style: str) -> str:
-    x, y = region.columns.start * scale, region.rows.start * scale
-    width, height = region.columns.length * scale, region.rows.length * scale
+def _rectangle(region: Region, scales: Scales, style: str) -> str:
+    x, y = region.columns.start * scales.columns, region.rows.start * scales.rows
+    width, height = region.columns.length * scales.columns, region.rows.length * scales.rows
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {style}/>'
 
 

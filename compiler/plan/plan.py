@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from lnet.compiler.core.arguments import signature
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.core.layer import Op
-from lnet.compiler.cut.cost import tile_costs
-from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.cost import TileCost, tile_costs
+from lnet.compiler.cut.partition import Partition, partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import TERMS, Term
-from lnet.compiler.ops import OPS
+from lnet.compiler.ops import OPS, Dense
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import load_plugins
 from lnet.compiler.plugins.registry import lacking
@@ -32,10 +32,10 @@ from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
 
-FORMAT = 5
-OLDER = (3, 4)
-"""In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; in both an update
-rule had the numbers of all rules."""
+FORMAT = 6
+OLDER = (3, 4, 5)
+"""In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; to 4, an update
+rule had the numbers of all rules; to 5, one tile had all of a dense layer."""
 
 CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES})
 
@@ -48,12 +48,19 @@ class ReplicaTile(NamedTuple):
 
 
 class WorkerShare(NamedTuple):
-    """A worker, its tiles, and the bytes of memory for them and their servers."""
+    """A worker, its tiles, and what they and their servers cost it.
+
+    `memory` in bytes; in a step `messages` that it sends to other tiles, bytes `exchanged` with them, and bytes of
+    `parameters` and gradients between tiles and servers of which one is elsewhere.
+    """
 
     name: str
     host: str
     tiles: tuple[ReplicaTile, ...]
     memory: int
+    messages: int
+    exchanged: int
+    parameters: float
 
 
 @dataclass(frozen=True)
@@ -110,19 +117,34 @@ class Plan:
         )
 
     @cached_property
+    def costs(self) -> tuple[TileCost, ...]:
+        """The cost of each tile of a replica."""
+        return tile_costs(self.graph, self.partition)
+
+    @cached_property
     def workers(self) -> tuple[WorkerShare, ...]:
         """Every worker, with its tiles and their memory."""
-        costs, placement = tile_costs(self.graph, self.partition), self.placement
+        costs, placement = self.costs, self.placement
         tiles: list[list[ReplicaTile]] = [[] for _ in placement.cluster.workers]
-        memory = [0] * len(tiles)
+        memory, parameters = [0] * len(tiles), [0.0] * len(tiles)
         for replica, homes in enumerate(placement.tiles):
             for tile, home in enumerate(homes):
                 tiles[home].append(ReplicaTile(replica, tile))
                 memory[home] += costs[tile].memory
+                for end in {home, placement.servers[tile]} if home != placement.servers[tile] else ():
+                    parameters[end] += costs[tile].traffic
         for tile, home in enumerate(placement.servers):
             memory[home] += costs[tile].server
         return tuple(
-            WorkerShare(worker.name, worker.host, tuple(tiles[i]), memory[i])
+            WorkerShare(
+                worker.name,
+                worker.host,
+                tuple(tiles[i]),
+                memory[i],
+                sum(costs[tile].messages for _, tile in tiles[i]),
+                sum(costs[tile].exchanged for _, tile in tiles[i]),
+                parameters[i],
+            )
             for i, worker in enumerate(placement.cluster.workers)
         )
 
@@ -177,6 +199,8 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
         converted = _converted(found, data["lnet plan"])
         _check_plugins(name, converted)
         plan = CODEC.decode(Plan, converted, "plan")
+        if data["lnet plan"] != FORMAT and any(isinstance(layer.op, Dense) for layer in plan.graph.layers):
+            plan = replace(plan, partition=partition(plan.graph, plan.partition.tiles))
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     if _digest(found) != data.get("digest"):
@@ -212,11 +236,11 @@ def _converted(data: Any, version: int) -> Any:
     if not isinstance(data, dict):
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
-    data |= {"plugins": []} if "source_text" in data else {}
+    data |= {"plugins": []} if "source_text" in data and "plugins" not in data else {}
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
         data |= {"classes": None} if "exclude" in data else {}
-    return _rule(data) if "rule" in data else data
+    return _rule(data) if version <= 4 and "rule" in data else data
 
 
 def _rule(data: Mapping[str, Any]) -> dict[str, Any]:

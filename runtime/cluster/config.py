@@ -107,9 +107,14 @@ class RunConfig:
 
     @property
     def layout(self) -> dict[str, int]:
-        """How the run is cut: tables of updates and leases fit no other."""
-        tiles = self.plan.partition.tiles
-        return {"rows": tiles.rows, "columns": tiles.columns, "replicas": self.spec.replicas}
+        """How the run is cut: tables of updates and leases fit no other.
+
+        Before `weights` was 2, all weights that are not a position's own were in shard 0.
+        """
+        tiles, layers = self.plan.partition.tiles, self.plan.graph.layers
+        spread = any(layer.parameters and not layer.op.position_weights for layer in layers)
+        cut = {"rows": tiles.rows, "columns": tiles.columns, "replicas": self.spec.replicas}
+        return cut | ({"weights": 2} if spread else {})
 
     def laid_out_as(self, checkpoint: StoredCheckpoint) -> bool:
         """Whether a checkpoint was saved by a run that was cut like this one."""

@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Region
+from lnet.compiler.core.shapes import Place, Region, Rows
 from lnet.compiler.cut.schedule import Share, TermShare, whole_share, whole_term
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
 from lnet.compiler.objectives import Objective
+from lnet.runtime.kernels.classes import class_ranks
 from lnet.runtime.kernels.objectives import term_kernel
 from lnet.runtime.kernels.ops import layer_kernel
 
@@ -113,14 +114,24 @@ class Evaluation:
             total = total + (error - jax.lax.stop_gradient(error))  # adds a gradient, but no value
         return objective.weight * total
 
-    def accuracies(self, objective: Objective, labels: jax.Array | None) -> dict[str, jax.Array]:
-        """Return the counts of labels ranked first, and among the first five; empty without labels."""
+    def accuracies(
+        self, objective: Objective, share: TermShare, labels: jax.Array | None
+    ) -> dict[str, jax.Array]:
+        """Return how often labels are ranked first, and among the first five, or a tile's share of it.
+
+        Empty without labels.
+        """
         if not objective.term.needs_labels or labels is None:
             return {}
-        (vector,) = (self.held(path, view_of(self.graph, objective)) for path in objective.reads)
-        ranks = class_ranks(vector[0, 0], labels)
-        tops = [top for top in TOPS if top == 1 or top < vector.shape[2]]
-        return {f"{objective.path} top-{top}": jnp.mean(ranks < top, dtype=vector.dtype) for top in tops}
+        view = view_of(self.graph, objective)
+        scores, *standings = (
+            cut(self.held(path, view), region)
+            for path, region in zip(objective.reads, share.owned, strict=True)
+        )
+        ranks = class_ranks(scores, labels, share.first, *standings)
+        classes = self.graph.layer(objective.reads[0]).sheet.values
+        tops = [top for top in TOPS if top == 1 or top < classes]
+        return {f"{objective.path} top-{top}": jnp.mean(ranks < top, dtype=scores.dtype) for top in tops}
 
     def held(self, path: str, view: str) -> jax.Array:
         """Return a layer's value as readers see it: a constant to them where the view does not train it."""
@@ -156,18 +167,15 @@ class Evaluation:
         return value if trained else jax.lax.stop_gradient(value)
 
 
-def cut(value: jax.Array, region: Region | None) -> jax.Array:
-    """Return the rows and columns of a region (None: all)."""
-    if region is None:
-        return value
-    return value[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
-
-
-def class_ranks(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the number of classes that score above each image's label, for `[class, batch]`; ties go to the first class."""
-    own = jnp.take_along_axis(scores, labels[None], axis=0)
-    earlier = jnp.arange(scores.shape[0])[:, None] < labels
-    return jnp.sum((scores > own) | ((scores == own) & earlier), axis=0)
+def cut(value: jax.Array, place: Place) -> jax.Array:
+    """Return the part of an array at a place (None: all)."""
+    match place:
+        case None:
+            return value
+        case Rows():
+            return jnp.concatenate([value[:0], *(value[i.start : i.stop] for i in place.intervals)])
+        case Region():
+            return value[place.rows.start : place.rows.stop, place.columns.start : place.columns.stop]
 
 
 def total_loss(
@@ -178,7 +186,7 @@ def total_loss(
     terms = all_terms(evaluation, labels)
     found = dict(terms)
     for objective in graph.objectives:
-        found |= evaluation.accuracies(objective, labels)
+        found |= evaluation.accuracies(objective, whole_term(graph, objective), labels)
     return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lnet.compiler.core.shapes import Region
+from lnet.compiler.core.shapes import Region, shape_at
+from lnet.compiler.cut.deal import dealt
+from lnet.compiler.cut.messages import messages_of
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.schedule import Programme
 from lnet.compiler.graph.graph import Graph
@@ -25,11 +27,11 @@ def exchanges(graph: Graph, partition: Partition, programme: Programme, batch: i
 
 class _Expected:
     def __init__(self, graph: Graph, partition: Partition, programme: Programme, batch: int) -> None:
-        self.graph, self.programme, self.batch = graph, programme, batch
+        self.graph, self.programme, self.batch = dealt(graph, partition.tiles), programme, batch
         self.shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
         self.regions = {
             (message.sender, message.layer): message.region
-            for message in partition.messages
+            for message in messages_of(graph, partition, programme.tile)
             if message.kind != "backward" and message.receiver == programme.tile
         }
 
@@ -54,8 +56,7 @@ class _Expected:
                     yield (reader, f"gradients {number}"), back
 
     def _weight(self, name: str, region: Region | None) -> Shape:
-        shape = self.shapes[name]
-        return shape if region is None else (region.size.rows, region.size.columns, *shape[2:])
+        return shape_at(self.shapes[name], region)
 
     def _values(self, path: str, region: Region) -> Shape:
         return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.batch

@@ -13,7 +13,7 @@ from lnet.compiler.core.shapes import Region, Size, whole
 from lnet.compiler.cut.schedule import Held, HeldWeights, Phase, Programme
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Evaluation, values_in
+from .evaluate import Evaluation, cut, values_in
 
 Part = tuple[int, str, str]
 """A tile, a layer's path and a view: what that tile computed of the layer; no view ("") for a constant from elsewhere."""
@@ -68,7 +68,7 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         }
         found = dict(terms)
         for share in phase.terms:
-            found |= evaluation.accuracies(objectives[share.objective], labels)
+            found |= evaluation.accuracies(objectives[share.objective], share, labels)
         return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
 
     @jax.jit
@@ -110,10 +110,10 @@ class TileEvaluation(Evaluation):
         held = self.spots[layer.path]
         regions = dict(held.received)
         if not regions and held.own.size == held.size and held.own.area:
-            return self.computed(path, view)
+            return cut(self.computed(path, view), held.taken)
         parts = {tile: self._received(tile, layer.path, view) for tile in regions}
         if (layer.path, values_in(self.graph, layer)[0]) in self.values:
-            parts[self.tile], regions[self.tile] = self.computed(path, view), held.own
+            parts[self.tile], regions[self.tile] = cut(self.computed(path, view), held.taken), held.own
         return _assemble(held, layer.sheet.maps, parts, regions, self.images, layer.op.scatters)
 
     def _received(self, sender: int, path: str, view: str) -> jax.Array:

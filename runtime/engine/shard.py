@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
@@ -59,7 +60,7 @@ class Shard:
     """One tile of a partitioned network, compiled."""
 
     def __init__(self, graph: Graph, partition: Partition, tile: int) -> None:
-        self.graph = graph
+        self.graph = graph = dealt(graph, partition.tiles)
         self.programme = schedule(graph, partition, tile)
         self.links = tuple(
             _Links(graph, self.programme, number) for number in range(len(self.programme.phases))
@@ -240,13 +241,17 @@ class _Step:
                     yield Send(sender, f"gradients {exchange}", tuple(map(self._gradient, parts)))
 
     def _take_back(self, link: _Links) -> Talk:
+        returned: dict[Part, list[tuple[Region, jax.Array]]] = {}
         for receiver, sent in link.phase.sends:
             regions = dict(sent)
             parts = link.gradients_of(self.tile, list(regions))
             if parts:
                 arrays = yield Receive(receiver, f"gradients {link.number}")
                 for part, array in zip(parts, arrays, strict=True):
-                    self.gradients[part] = _add_at(self._gradient(part), regions[part[1]], array)
+                    returned.setdefault(part, []).append((regions[part[1]], array))
+        for part, found in returned.items():
+            places, gradients = zip(*found, strict=True)
+            self.gradients[part] = _added(self._gradient(part), places, gradients)
 
     def _gradients_of(self, phase: Phase) -> dict[tuple[str, str], jax.Array]:
         trained = self.shard.graph.trained_views
@@ -301,6 +306,14 @@ def add_up(totals: Any, new: Mapping[Any, jax.Array]) -> None:
     """Add arrays to totals of the same name."""
     for key, value in new.items():
         totals[key] = totals[key] + value if key in totals else value
+
+
+@partial(jax.jit, static_argnums=1)
+def _added(total: jax.Array, regions: tuple[Region, ...], arrays: Arrays) -> jax.Array:
+    """Add arrays at their regions, in their order."""
+    for region, array in zip(regions, arrays, strict=True):
+        total = _add_at(total, region, array)
+    return total
 
 
 def _add_at(total: jax.Array, region: Region | None, array: jax.Array) -> jax.Array:

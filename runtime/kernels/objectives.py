@@ -11,7 +11,7 @@ from lnet.compiler.core.shapes import Region, Size
 from lnet.compiler.cut.schedule import TermShare
 from lnet.compiler.objectives import PerValue, Term
 
-from . import custom
+from . import classes, custom
 
 TermKernel = Callable[[TermShare, Sequence[jax.Array], jax.Array | None, jax.Array | None], jax.Array]
 """Of what a tile counts of a term, its operands, the weights that it reads, and the labels."""
@@ -60,19 +60,6 @@ def smooth(weight: jax.Array, owned: Size | None, pairs: int) -> jax.Array:
     return (jnp.sum(side) + jnp.sum(above)) / pairs
 
 
-def cross_entropy(vector: jax.Array, labels: jax.Array) -> jax.Array:
-    """Softmax loss of `[1, 1, classes, batch]` against integer labels `[batch]`."""
-    logs = jax.nn.log_softmax(vector[0, 0], axis=0)
-    return -jnp.mean(jnp.take_along_axis(logs, labels[None], axis=0))
-
-
-def one_vs_all(vector: jax.Array, labels: jax.Array) -> jax.Array:
-    """Sum over classes of independent logistic losses against integer labels `[batch]`."""
-    logits = vector[0, 0]
-    target = jax.nn.one_hot(labels, logits.shape[0], dtype=logits.dtype, axis=0)
-    return _per_image(jax.nn.softplus(logits) - target * logits)
-
-
 TERM_KERNELS: dict[str, TermKernel] = {
     "squared_error": lambda share, values, weight, labels: squared_error(values[0], values[1]),
     "l1": lambda share, values, weight, labels: l1(values[0]),
@@ -81,8 +68,12 @@ TERM_KERNELS: dict[str, TermKernel] = {
     "smooth": lambda share, values, weight, labels: smooth(
         _needed(weight), _size(share.owned[0]), share.pairs
     ),
-    "cross_entropy": lambda share, values, weight, labels: cross_entropy(values[0], _needed(labels)),
-    "one_vs_all": lambda share, values, weight, labels: one_vs_all(values[0], _needed(labels)),
+    "cross_entropy": lambda share, values, weight, labels: classes.cross_entropy(
+        values[0], _needed(labels), share.first, *values[1:]
+    ),
+    "one_vs_all": lambda share, values, weight, labels: classes.one_vs_all(
+        values[0], _needed(labels), share.first
+    ),
 }
 
 

@@ -32,9 +32,9 @@ class Checkpoint:
     torn: int = 0
 
 
-def check_format(path: Path, found: Any, own: str) -> None:
+def check_format(path: Path, found: Any, own: str, *older: str) -> None:
     """Raise `LnetError` for a file in the format of another version of this program, `Damaged` for one in none."""
-    if found == own:
+    if found in (own, *older):
         return
     if not str(found).isdecimal():
         raise Damaged(f"it has format {found!r}, not {own!r}")

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from lnet.compiler.core.shapes import Interval, Region, Size, whole
+from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, shape_at, whole
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data.order import STORED
 
@@ -33,13 +33,16 @@ from .checkpoint import check_format
 from .owner import Owner
 from .safetensors import Array, Damaged, open_arrays, write_flushed
 
-FORMAT = "2"
+FORMAT = "3"
+OLDER = ("2",)
+"""In that, no place was in rows."""
 SUFFIX = ".shards"
 ASIDE = ".writing"
 MANIFEST = "manifest.json"
 Arrays = Mapping[str, Any]
-Regions = Mapping[str, Region | None]
+Places = Mapping[str, Place]
 Shapes = Mapping[str, tuple[int, ...]]
+Slices = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class StoredCheckpoint:
     def step(self) -> int:
         return step_of(self.path)
 
-    def read(self, regions: Regions, shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return parameters and optimiser state at regions of positions (None: all), whatever shards they lie in.
+    def read(self, places: Places, shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return parameters and optimiser state at some places (None: all), whatever shards they lie in.
 
         `shapes` are those of the network's whole parameters. Numbers of an optimiser's state that belong to no parameter,
         such as a count of updates, are the largest of any shard. Raises `Damaged`, `LnetError` if the checkpoint is of
@@ -78,8 +81,8 @@ class StoredCheckpoint:
                 found.add(of)
                 if not of:
                     into[kind][name] = np.maximum(into[kind].get(name, array), array)
-                elif of in regions and of in shapes:
-                    copied = _copy(into[kind], name, array, place, regions[of], shapes[of])
+                elif of in places and of in shapes:
+                    copied = _copy(into[kind], name, array, place, places[of], shapes[of])
                     filled[key] = filled.get(key, 0) + copied
         if found - {""} != set(shapes):
             raise refused("E742", f"the checkpoint '{self.path}' is of another network")
@@ -109,7 +112,7 @@ def opened(path: Path) -> StoredCheckpoint:
     data = (path / MANIFEST).read_bytes()
     try:
         manifest = json.loads(data)
-        check_format(path, manifest["format"], FORMAT)
+        check_format(path, manifest["format"], FORMAT, *OLDER)
         files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
         layout, cluster = manifest.get("layout"), manifest.get("manifest")
         order = int(manifest.get("order", STORED))
@@ -147,7 +150,7 @@ def save_shard(
     owner: Owner | None,
     number: int,
     shard: int,
-    regions: Regions,
+    places: Places,
     params: Arrays,
     update: Arrays,
     note: Any = None,
@@ -162,10 +165,10 @@ def save_shard(
     into.mkdir(parents=True, exist_ok=True)
     arrays = {f"params/{name}": np.asarray(array) for name, array in params.items()}
     arrays |= {f"update/{name}": np.asarray(array) for name, array in update.items()}
-    places = {name: _place(regions[name]) for name in params}
+    written = {name: _written(places[name]) for name in params}
     temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
     try:
-        digest = write_flushed(temporary, arrays, {"places": json.dumps(places), "note": json.dumps(note)})
+        digest = write_flushed(temporary, arrays, {"places": json.dumps(written), "note": json.dumps(note)})
         os.replace(temporary, into / _file_name(shard, digest))
     finally:
         temporary.unlink(missing_ok=True)
@@ -180,7 +183,7 @@ def drop(path: Path) -> None:
         shutil.rmtree(gone)
 
 
-def _checked(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
+def _checked(path: Path) -> Iterator[tuple[str, Array, Place]]:
     """Yield a shard's arrays, and where they lie in the whole; raises `Damaged`, at the end at the latest, and OSError."""
     try:
         yield from _arrays(path)
@@ -188,13 +191,13 @@ def _checked(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
         raise Damaged(f"'{path.name}': {error}") from error
 
 
-def _arrays(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
+def _arrays(path: Path) -> Iterator[tuple[str, Array, Place]]:
     if not path.name.startswith("shard-"):
         yield from ((key, array, None) for key, array in version_0_1.checked_arrays(path))
         return
     with open_arrays(path) as file:
         try:
-            places = {name: _region(at) for name, at in json.loads(file.metadata["places"]).items()}
+            places = {name: _read(at) for name, at in json.loads(file.metadata["places"]).items()}
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Damaged(f"it does not say where its arrays lie: {error!r}") from error
         for key, array in file.checked_arrays(path.stem.split("-")[2]):
@@ -211,31 +214,49 @@ def _copy(
     into: dict[str, Any],
     name: str,
     array: Array,
-    place: Region | None,
-    wanted: Region | None,
+    place: Place,
+    wanted: Place,
     shape: tuple[int, ...],
 ) -> int:
-    """Copy what a shard has of a wanted region; return how many positions that were."""
+    """Copy what a shard has of a wanted part of a parameter; return how many values that were."""
     if place is None and wanted is None:
         into[name] = array
-        return 1
+        return array.size
+    copied = 0
     try:
-        everything = whole(Size(shape[0], shape[1]))
-        place, target = place or everything, wanted or everything
         if name not in into:
-            into[name] = np.empty((target.size.rows, target.size.columns, *array.shape[2:]), array.dtype)
-        both = place.intersect(target)
-        into[name][_slices(both.within(target))] = array[_slices(both.within(place))]
+            into[name] = np.empty(shape_at(shape, wanted), array.dtype)
+        for there, here in _shared(place, wanted, shape):
+            into[name][here] = array[there]
+            copied += into[name][here].size
     except (ValueError, IndexError) as error:
         raise Damaged(f"'{name}' does not fit into its place: {error}") from error
-    return both.area
+    return copied
+
+
+def _shared(place: Place, wanted: Place, shape: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+    """Yield what a shard has of a wanted part, as indices of each; raises ValueError for places that do not compare."""
+    if isinstance(place, Rows) or isinstance(wanted, Rows):
+        everything = Rows((Interval(0, shape[0]),))
+        rows, target = place or everything, wanted or everything
+        if not (isinstance(rows, Rows) and isinstance(target, Rows)):
+            raise ValueError("a region, where rows are expected")
+        yield from (
+            ((slice(there.start, there.stop),), (slice(here.start, here.stop),))
+            for there, here in rows.shared(target)
+        )
+        return
+    all_positions = whole(Size(shape[0], shape[1]))
+    region, into = place or all_positions, wanted or all_positions
+    both = region.intersect(into)
+    yield _slices(both.within(region)), _slices(both.within(into))
 
 
 def _check_complete(into: Mapping[str, Arrays], filled: Mapping[str, int]) -> None:
     for key, count in filled.items():
         kind, _, name = key.partition("/")
         array = into[kind][name]
-        if count != 1 and count != array.shape[0] * array.shape[1]:
+        if count != array.size:
             raise Damaged(f"part of '{key}' is missing")
 
 
@@ -246,11 +267,23 @@ def _slices(region: Region) -> tuple[slice, slice]:
     )
 
 
-def _place(region: Region | None) -> list[int] | None:
-    if region is None:
-        return None
-    return [region.rows.start, region.rows.stop, region.columns.start, region.columns.stop]
+def _written(place: Place) -> Any:
+    """Return a place as it is written: null, [row, row, column, column], or ranges {"rows": [[start, stop], ...]}."""
+    match place:
+        case None:
+            return None
+        case Rows():
+            return {"rows": [[interval.start, interval.stop] for interval in place.intervals]}
+        case Region():
+            return [place.rows.start, place.rows.stop, place.columns.start, place.columns.stop]
 
 
-def _region(place: list[int] | None) -> Region | None:
-    return None if place is None else Region(Interval(*place[:2]), Interval(*place[2:]))
+def _read(written: Any) -> Place:
+    """Return the place that is written so; raises KeyError, TypeError and ValueError."""
+    match written:
+        case None:
+            return None
+        case dict():
+            return Rows(tuple(Interval(int(start), int(stop)) for start, stop in written["rows"]))
+        case _:
+            return Region(Interval(*written[:2]), Interval(*written[2:]))

@@ -7,7 +7,7 @@ import pytest
 import lnet
 from lnet.compiler.cut.cost import encoding_weights, layer_cost, tile_costs, totals
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan.explain import explain_data
+from lnet.compiler.plan.explain import explain_data, worst_over_mean
 
 CATFACE = "examples/catface/model.lnet"
 
@@ -63,13 +63,14 @@ def test_memory_of_one_tile():
 
 
 def test_tiles_share_out_parameters_and_reduce_shared_ones():
+    """The dense layer is cut like what it reads; the shared weights are with the tile that has least, of four like it."""
     plan = plan_of("f: local(3, 4); g: local(3, 4, share = all); d: dense(5); q: l2()", workers=4)
     costs = tile_costs(plan.graph, plan.partition)
     own = 10 * 10 * 3 * 3 * 2 * 4
     shared = 3 * 3 * 4 * 4 + (8 * 8 * 4 * 5 + 5)
     assert sum(cost.server for cost in costs) == 2 * 4 * (own + shared)
     conv = 3 * 3 * 4 * 4
-    assert [cost.reduction for cost in costs] == [0, 8 * conv, 8 * conv, 8 * shared]  # the last computes d
+    assert [cost.reduction for cost in costs] == [0, 8 * conv, 8 * conv, 8 * conv]
 
 
 def test_smooth_needs_the_weights_of_neighbours():
@@ -85,6 +86,17 @@ def test_fetching_seldom_moves_less():
     )
     (one,), (ten,) = (tile_costs(plan.graph, plan.partition) for plan in (often, seldom))
     assert ten.traffic == pytest.approx(one.traffic / 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [845, 20])
+def test_many_classes_weigh_on_all_workers_alike(workers):
+    plan = lnet.compile("examples/imagenet22k/model.lnet", workers=workers)
+    worst = worst_over_mean(plan)
+    assert worst["memory"] < 2
+    assert worst["exchanged"] < 1.5
+    assert max(cost.messages for cost in plan.costs) < 700
+    assert max(2 * cost.dense for cost in plan.costs) < 5 * 21841 * 100 * 4
 
 
 def test_json_has_every_worker_and_tile():

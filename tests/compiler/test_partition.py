@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.deal import dealt
+from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import best_tiles, partition
 from lnet.compiler.ops import Decode
 from lnet.compiler.pipeline import compile_text
@@ -35,6 +37,11 @@ def touched(window, units):
 
 def read_by(layer, computed, operand):
     """The positions of an operand that a mask of a layer's value is made of."""
+    if layer.op.kind in ("vector", "standings"):
+        return np.full((operand.height, operand.width), computed.any())
+    if layer.op.kind == "peaks":  # position k has the units of one tile
+        lines = np.arange(len(computed) + 1) * operand.height // len(computed)
+        return np.repeat(computed, np.diff(lines), axis=0)
     if hasattr(layer.op, "window"):
         return touched(layer.op.window, computed)
     if layer.op.kind == "lcn":
@@ -56,9 +63,9 @@ def read_by(layer, computed, operand):
 @relaxed
 @given(networks(), grids)
 def test_every_tile_has_what_it_needs(text, grid):
-    graph = compile_text(text).graph
+    assert not list(graph_faults(compile_text(text).graph))
+    graph = dealt(compile_text(text).graph, grid)
     cut = partition(graph, grid)
-    assert not list(graph_faults(graph))
     assert not list(partition_faults(graph, cut))
     for tile, pieces in enumerate(cut.pieces):
         held = {piece.layer: mask(piece.held, graph.layer(piece.layer).sheet) for piece in pieces}
@@ -67,6 +74,8 @@ def test_every_tile_has_what_it_needs(text, grid):
             computed = mask(piece.computed, layer.sheet)
             for path in layer.reads:
                 operand = graph.layer(path)
+                if layer.op.reduces:
+                    continue
                 if isinstance(layer.op, Decode):
                     own_units = next(p.owned for p in pieces if p.layer == operand.path)
                     assert not (
@@ -79,14 +88,42 @@ def test_every_tile_has_what_it_needs(text, grid):
                     )
 
 
+def places(layer, reads, position):
+    """The places in line that one position of what a layer reads writes to."""
+    if layer.op.kind == "sums":
+        return range(layer.sheet.height)
+    first = (position[0] * reads.width + position[1]) * reads.maps
+    return range(first, first + reads.maps)
+
+
+def check_sums(graph, cut, layer, messages):
+    """Every tile that writes to what another holds sends it a part, once."""
+    reads = graph.layer(layer.reads[0])
+    sent = {(m.sender, m.receiver): mask(m.region, layer.sheet)[:, 0] for m in messages}
+    assert len(sent) == len(messages)
+    for reader in range(cut.count):
+        held = mask(cut.piece(reader, layer.path).held, layer.sheet)[:, 0]
+        for writer in set(range(cut.count)) - {reader}:
+            written = np.zeros_like(held)
+            for position in np.argwhere(mask(cut.piece(writer, reads.path).owned, reads.sheet)):
+                written[list(places(layer, reads.sheet, position))] = True
+            found = sent.get((writer, reader), np.zeros_like(held))
+            assert not (written & held & ~found).any()
+            assert not (found & ~held).any()
+
+
 @relaxed
 @given(networks(), grids)
 def test_messages_fill_exactly_what_is_held(text, grid):
     """Forward messages come from owners and fill what is not computed; sums bring each writer's part once."""
-    graph = compile_text(text).graph
+    graph = dealt(compile_text(text).graph, grid)
     cut = partition(graph, grid)
+    messages = list(all_messages(graph, cut))
     by_tile = [{p.layer: p for p in pieces} for pieces in cut.pieces]
     for layer in graph.layers:
+        if layer.op.reduces:
+            check_sums(graph, cut, layer, [m for m in messages if m.layer == layer.path and m.kind == "sum"])
+            continue
         units = graph.layer(layer.reads[0]) if isinstance(layer.op, Decode) else None
         for tile in range(cut.count):
             piece = by_tile[tile][layer.path]
@@ -95,7 +132,7 @@ def test_messages_fill_exactly_what_is_held(text, grid):
                 count = touched(layer.op.window, mask(by_tile[tile][units.path].owned, units.sheet)).astype(
                     int
                 )
-            for message in cut.messages:
+            for message in messages:
                 if message.layer != layer.path or message.receiver != tile or message.kind == "backward":
                     continue
                 sent = mask(message.region, layer.sheet)
@@ -119,8 +156,9 @@ def test_messages_fill_exactly_what_is_held(text, grid):
 @relaxed
 @given(networks(), grids)
 def test_gradients_return_the_way_that_values_came(text, grid):
-    graph = compile_text(text).graph
+    graph = dealt(compile_text(text).graph, grid)
     cut = partition(graph, grid)
+    messages = list(all_messages(graph, cut))
     only_in_errors = {
         layer.path
         for layer in graph.layers
@@ -129,8 +167,8 @@ def test_gradients_return_the_way_that_values_came(text, grid):
         and all(o.term.kind == "squared_error" for o in graph.objectives if layer.path in o.reads)
     }
     trained = {path for path, views in graph.trained_views.items() if views} - only_in_errors
-    there = {(m.layer, m.sender, m.receiver, m.region) for m in cut.messages if m.kind != "backward"}
-    back = {(m.layer, m.receiver, m.sender, m.region) for m in cut.messages if m.kind == "backward"}
+    there = {(m.layer, m.sender, m.receiver, m.region) for m in messages if m.kind != "backward"}
+    back = {(m.layer, m.receiver, m.sender, m.region) for m in messages if m.kind == "backward"}
     assert back == {message for message in there if message[0] in trained}
 
 

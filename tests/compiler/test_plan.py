@@ -87,6 +87,19 @@ def test_an_update_rule_of_an_older_plan_keeps_its_own_numbers(rule):
     assert plan_from_json(json.dumps(older)).graph == plan.graph
 
 
+def test_the_dense_layers_of_an_older_plan_are_cut_anew():
+    text = "network n { image: input(9x9x1); f: local(3, 2); d: dense(5); q: l2() }"
+    plan = lnet.compile(lnet.parse(text), workers=4)
+    data = json.loads(plan.to_json())
+    partition = data["plan"]["partition"]
+    partition["pieces"] = [
+        [piece for piece in pieces if " " not in piece["layer"]] for pieces in partition["pieces"]
+    ]
+    text = json.dumps(data["plan"], sort_keys=True, separators=(",", ":"))
+    older = data | {"lnet plan": 5, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    assert plan_from_json(json.dumps(older)).partition == plan.partition
+
+
 def test_a_failed_save_leaves_the_old_plan(tmp_path, monkeypatch):
     target = tmp_path / "n.plan"
     compile_text(TEXT).save(target)

@@ -15,7 +15,7 @@ from lnet.compiler.cut.partition import partition
 from lnet.compiler.cut.schedule import Programme, message_counts, schedule
 from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.pipeline import compile_text
-from lnet.runtime.engine.evaluate import total_loss
+from lnet.runtime.engine.evaluate import cut, total_loss
 from lnet.runtime.engine.exchanges import exchanges
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
@@ -90,8 +90,8 @@ def whole(graph, seed=0):
 
 
 def in_tiles(graph, grid, params, images, labels):
-    cut = partition(graph, grid)
-    shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
+    parts = partition(graph, grid)
+    shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
     gradients, terms = run_tiles(shards, [shard.owned(params) for shard in shards], images, labels)
     return joined(shards, gradients, params), terms
 
@@ -100,12 +100,9 @@ def joined(shards, arrays, params):
     """What tiles own, put together; what nobody owns stays NaN."""
     result = {name: np.full(value.shape, np.nan) for name, value in params.items()}
     for shard, mine in zip(shards, arrays, strict=True):
-        for name, region in shard.programme.owned:
-            if region is None:
-                result[name][...] = mine[name]
-            else:
-                rows, columns = region.rows, region.columns
-                result[name][rows.start : rows.stop, columns.start : columns.stop] = mine[name]
+        for name, place in shard.programme.owned:
+            numbers = np.arange(result[name].size).reshape(result[name].shape)
+            result[name].flat[cut(numbers, place)] = mine[name]
     return result
 
 

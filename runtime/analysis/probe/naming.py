@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.runtime.data.labels import UNKNOWN, number_labels
-from lnet.runtime.engine.evaluate import TOPS, class_ranks
+from lnet.runtime.engine.evaluate import TOPS
+from lnet.runtime.kernels.classes import class_ranks
 from lnet.runtime.store.run import Run
 
 from .labelled import LabelledSet

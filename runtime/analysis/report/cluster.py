@@ -174,7 +174,7 @@ def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
         if isinstance(event, ClusterBegun)
     ][-1]
     costs = tile_costs(plan.graph, plan.partition)
-    planned = sum(cost.halo + cost.reduction for cost in costs)
+    planned = sum(cost.halo + cost.dense + cost.reduction for cost in costs)
     rows = [("planned between tiles, a step", f"{planned:,} bytes")]
     sent = history.steps["bytes"][made:]
     if len(sent):

@@ -17,8 +17,8 @@ import numpy as np
 import optax
 
 from lnet.compiler.core.layer import Parameter
-from lnet.compiler.core.shapes import Region
-from lnet.compiler.cut.weights import owned_regions
+from lnet.compiler.core.shapes import Place, shape_at
+from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
@@ -30,29 +30,23 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 def shard_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a shard's parameters."""
-    regions = owned_regions(config.plan.graph, config.plan.partition, shard)
-    return {p.name: _shape(p, regions[p.name]) for p in config.plan.graph.parameters if p.name in regions}
-
-
-def _shape(parameter: Parameter, region: Region | None) -> tuple[int, ...]:
-    return (
-        parameter.shape if region is None else (region.size.rows, region.size.columns, *parameter.shape[2:])
-    )
-
-
-def initial_shard(graph: Graph, regions: Mapping[str, Region | None]) -> dict[str, jax.Array]:
-    """Return the initial values of a shard's parameters, the same numbers whatever the cut."""
+    places = owned_places(config.plan.graph, config.plan.partition, shard)
     return {
-        p.name: _initial(p, graph.training.seed, regions[p.name])
-        for p in graph.parameters
-        if p.name in regions
+        p.name: shape_at(p.shape, places[p.name]) for p in config.plan.graph.parameters if p.name in places
     }
 
 
-def _initial(parameter: Parameter, seed: int, region: Region | None) -> jax.Array:
+def initial_shard(graph: Graph, places: Mapping[str, Place]) -> dict[str, jax.Array]:
+    """Return the initial values of a shard's parameters, the same numbers whatever the cut."""
+    return {
+        p.name: _initial(p, graph.training.seed, places[p.name]) for p in graph.parameters if p.name in places
+    }
+
+
+def _initial(parameter: Parameter, seed: int, place: Place) -> jax.Array:
     if parameter.fan_in is None:
-        return jnp.zeros(_shape(parameter, region), jnp.float32)
-    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in, region)
+        return jnp.zeros(shape_at(parameter.shape, place), jnp.float32)
+    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in, place)
 
 
 def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
@@ -115,15 +109,15 @@ class Server:
     state: Any = None
 
     @cached_property
-    def regions(self) -> Mapping[str, Region | None]:
-        return owned_regions(self.config.plan.graph, self.config.plan.partition, self.shard)
+    def places(self) -> Mapping[str, Place]:
+        return owned_places(self.config.plan.graph, self.config.plan.partition, self.shard)
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
         return update_rule(self.config.plan.graph.training.update, self.config.updates)
 
     def begin(self) -> None:
-        self.params = initial_shard(self.config.plan.graph, self.regions)
+        self.params = initial_shard(self.config.plan.graph, self.places)
         self.state = self.rule.init(self.params)
 
     def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:

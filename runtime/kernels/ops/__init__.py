@@ -9,6 +9,7 @@ from lnet.compiler.core.layer import Op
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.runtime.kernels import custom
 
+from . import line
 from .base import LayerKernel
 
 LAYER_KERNELS: dict[str, LayerKernel] = {
@@ -22,4 +23,4 @@ def layer_kernel(op: Op) -> LayerKernel:
         return custom.per_position
     if isinstance(op, Neighbourhood):
         return custom.neighbourhood
-    return LAYER_KERNELS[op.kind]
+    return line.KERNELS[op.kind] if op.kind in line.KERNELS else LAYER_KERNELS[op.kind]

@@ -13,13 +13,17 @@ from .pointwise import activate
 
 def dense(op: Dense, values: Values, params: Roles, precision: str) -> jax.Array:
     """`[rows, columns, maps, batch]` to `[1, 1, units, batch]`; inputs in row, column, map order."""
-    (x,), weight = values, params["weight"]
+    units = products(values[0], params["weight"], precision)
+    return activate((units + params["bias"][:, None] if op.bias else units)[None, None], op.act)
+
+
+def products(x: jax.Array, weight: jax.Array, precision: str) -> jax.Array:
+    """Return the sums of `[rows, columns, maps, batch]` times `[inputs, units]`: `[units, batch]`."""
     result = jnp.result_type(x, weight)
     flat = x.reshape(-1, x.shape[-1])
     if precision == "bfloat16":
         flat, weight = flat.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
-    units = jnp.einsum("iu,ib->ub", weight, flat, preferred_element_type=result)
-    return activate((units + params["bias"][:, None] if op.bias else units)[None, None], op.act)
+    return jnp.einsum("iu,ib->ub", weight, flat, preferred_element_type=result)
 
 
 KERNELS: dict[str, LayerKernel] = {"dense": dense}

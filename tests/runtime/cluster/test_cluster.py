@@ -156,6 +156,37 @@ def test_a_run_goes_on_in_any_shape(tmp_path, client):
     assert further.directory == on_two.directory
 
 
+CLASSES = """
+network small {
+    image: input(16x16x1)
+    f: local(6, 2, stride = 2, act = relu)
+    h: dense(9, act = tanh)
+    d: dense(7)
+    q: cross_entropy()
+}
+train { batch = %d; steps = %d; replicas = %d; staleness = %s; update = adagrad(rate = 0.1) }
+"""
+
+
+def test_a_classifier_in_tiles_goes_on_in_any_shape(tmp_path, client):
+    """Each tile's server has a part of the dense layers; softmax and ranks are those of one process."""
+    labels = np.arange(60) % 7
+    plans = {
+        workers: plan_of(program=CLASSES, workers=workers, steps=steps)
+        for workers, steps in ((1, 12), (3, 4))
+    }
+    alone = lnet.train(plans[1], images(), labels=labels, directory=tmp_path / "alone")
+    run = lnet.train(plans[3], images(), labels=labels, directory=tmp_path / "spread", client=client)
+    lnet.resume(run.directory, images(), labels=labels, steps=8)
+    spread = lnet.resume(run.directory, images(), labels=labels, steps=12, client=client)
+    assert_close(spread, alone, alone)
+    found, expected = ([event for event in run.events() if event.name == "step"] for run in (spread, alone))
+    for name in ("q top-1", "q top-5"):
+        counts = [[round(4 * event.accuracies[name]) for event in events] for events in (found, expected)]
+        assert counts[0] == counts[1]
+    np.testing.assert_allclose([e.loss for e in found], [e.loss for e in expected], rtol=1e-4)
+
+
 def test_a_cluster_goes_on_where_images_have_moved_to(tmp_path, client):
     (tmp_path / "here").mkdir()
     for number, image in enumerate(images(12)):

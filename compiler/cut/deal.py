@@ -1,0 +1,143 @@
+"""Graph x tiles -> the graph that tiles compute: dense layers cut by what they read, their units dealt to the tiles.
+
+A *line* is a vector whose positions are dealt to the tiles by their numbers, an even part to each (compiler/ops/line.py).
+
+    x ──> d = dense(10) ──> cross_entropy(d)
+
+    x ──> d sums ──> d ──> d peaks ──> d standings
+                     └──────┴─> cross_entropy(d, d standings)
+
+    d sums        every tile adds up the products of its own part of x, and keeps those rows of the weight
+                  tile j gets its range of sums from all, and adds them up in the order of the tiles   (reduce-scatter)
+    d             its range of units, with bias and activation; functions of a value alone go on in line
+    d peaks       of its range, for each image: the sum of exponentials, and the highest scores        (sent to all)
+    d standings   those of all tiles: the softmax, and the ranks of labels
+
+Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
+A layer that reads a line as one vector gets it whole (`d vector`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Size, whole
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import Objective
+from lnet.compiler.ops import Add, Dense, Pointwise
+from lnet.compiler.ops.line import Flat, Peaks, Standings, Sums, Units, Vector, line
+
+UNEVEN = 1.3
+"""The largest part of a sheet over the mean, above which its values are dealt to the tiles before a dense layer."""
+
+
+@dataclass(frozen=True)
+class CutGraph(Graph):
+    """A graph as tiles compute it; `lines` are the layers whose positions are dealt by the tiles' numbers."""
+
+    lines: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=16)
+def dealt(graph: Graph, tiles: Size) -> CutGraph:
+    """Return the graph that tiles compute; the same for one tile."""
+    if isinstance(graph, CutGraph):
+        return graph
+    return _Dealer(graph, tiles).graph()
+
+
+class _Dealer:
+    def __init__(self, graph: Graph, tiles: Size) -> None:
+        self.given, self.tiles = graph, tiles
+        self.layers: dict[str, Layer] = {}
+        self.lines: set[str] = set()
+
+    def graph(self) -> CutGraph:
+        given = self.given
+        for layer in given.layers:
+            self._deal(layer) if self._count > 1 else self._add(layer)
+        objectives = tuple(map(self._objective, given.objectives))
+        return CutGraph(
+            given.name,
+            tuple(self.layers.values()),
+            objectives,
+            given.training,
+            given.stages,
+            given.derived,
+            given.frozen,
+            frozenset(self.lines),
+        )
+
+    @property
+    def _count(self) -> int:
+        return self.tiles.rows * self.tiles.columns
+
+    def _add(self, layer: Layer, in_line: bool = False) -> str:
+        self.layers.setdefault(layer.path, layer)
+        if in_line:
+            self.lines.add(layer.path)
+        return layer.path
+
+    def _deal(self, layer: Layer) -> None:
+        reads = [self.given.layer(path).path for path in layer.reads]
+        if isinstance(layer.op, Dense):
+            self._dense(layer, layer.op, reads[0])
+        elif isinstance(layer.op, Pointwise | Add) and self.lines.issuperset(reads):
+            op = replace(layer.op, reads_sheet=line(layer.sheet.values))
+            self._add(replace(layer, op=op, reads=tuple(reads)), in_line=True)
+        else:
+            self._add(replace(layer, reads=tuple(self._vector(path, layer) for path in layer.reads)))
+
+    def _dense(self, layer: Layer, op: Dense, reads: str) -> None:
+        source = self.layers[reads if reads in self.lines or self._even(reads) else self._in_line(reads)]
+        weight, bias = ([p for p in layer.parameters if p.role == role] for role in ("weight", "bias"))
+        sums = Layer(
+            f"{layer.path} sums", Sums(source.sheet, op.units), (source.path,), tuple(weight), layer.span
+        )
+        units = Layer(layer.path, Units(op.units, op.bias, op.act), (sums.path,), tuple(bias), layer.span)
+        self._add(sums, in_line=True)
+        self._add(units, in_line=True)
+
+    def _even(self, path: str) -> bool:
+        """Whether no tile has much more of a sheet than the mean."""
+        size = self.layers[path].sheet.size
+        largest = -(-size.rows // self.tiles.rows) * -(-size.columns // self.tiles.columns)
+        return largest * self._count <= UNEVEN * whole(size).area
+
+    def _in_line(self, path: str) -> str:
+        layer = self.layers[path]
+        flat = Layer(f"{path} flat", Flat(layer.sheet, whole(layer.sheet.size)), (path,), (), layer.span)
+        whole_line = Layer(
+            f"{path} line", Units(layer.sheet.values, False, None), (flat.path,), (), layer.span
+        )
+        self._add(flat, in_line=True)
+        return self._add(whole_line, in_line=True)
+
+    def _vector(self, path: str, reader: Layer | Objective) -> str:
+        """Return the layer that has a line's values as one vector; other layers as they are."""
+        layer = self.layers[self.given.layer(path).path]
+        if layer.path not in self.lines:
+            return path
+        vector = Vector(layer.sheet.values)
+        return self._add(Layer(f"{layer.path} vector", vector, (layer.path,), (), reader.span))
+
+    def _objective(self, objective: Objective) -> Objective:
+        reads = [self.given.layer(path).path for path in objective.reads]
+        if objective.term.reads_weights or not self.lines.issuperset(reads):
+            return replace(objective, reads=tuple(self._vector(path, objective) for path in objective.reads))
+        standings = (
+            [name for path in reads for name in self._standings(path)] if objective.term.needs_labels else []
+        )
+        return replace(objective, reads=(*reads, *standings))
+
+    def _standings(self, path: str) -> Iterator[str]:
+        layer = self.layers[path]
+        peaks = Layer(f"{path} peaks", Peaks(layer.sheet.values, self._count), (path,), (), layer.span)
+        positions = peaks.sheet.height
+        self._add(peaks, in_line=True)
+        yield self._add(
+            Layer(f"{path} standings", Standings(positions), (peaks.path,), (), layer.span), in_line=True
+        )

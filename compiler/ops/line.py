@@ -1,0 +1,181 @@
+"""What tiles compute in the place of a dense layer (compiler/cut/deal.py): ops that no file names and no plan holds.
+
+A *line* is a vector of N values as a sheet of N x 1 x 1: tile `t` of T owns the positions N t / T to N (t + 1) / T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.shapes import Interval, Region, Sheet, whole
+
+BEST = 5
+"""The highest scores of each tile that tiles tell each other."""
+
+
+def line(length: int) -> Sheet:
+    """Return the extents of a line."""
+    return Sheet(length, 1, 1)
+
+
+def part_of_line(start: int, stop: int) -> Region:
+    """Return positions of a line."""
+    return Region(Interval(start, stop), Interval(0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Flat(Op):
+    """The values of a sheet in a line: every position writes its maps to their places."""
+
+    kind: ClassVar[str] = "flat"
+    scatters: ClassVar[bool] = True
+    reduces: ClassVar[bool] = True
+    reads_sheet: Sheet
+    units: Region
+
+    @property
+    def sheet(self) -> Sheet:
+        return line(self.reads_sheet.values)
+
+    def needs(self, region: Region) -> Region:
+        width, maps = self.reads_sheet.width, self.reads_sheet.maps
+        if not region.area:
+            return Region(Interval(0, 0), Interval(0, 0))
+        first, last = region.rows.start // maps, (region.rows.stop - 1) // maps
+        rows = Interval(first // width, last // width + 1)
+        columns = Interval(first % width, last % width + 1) if rows.length == 1 else Interval(0, width)
+        return Region(rows, columns)
+
+    def writes(self, units: Region) -> Region:
+        if not units.area:
+            return part_of_line(0, 0)
+        width, maps = self.reads_sheet.width, self.reads_sheet.maps
+        first = units.rows.start * width + units.columns.start
+        last = (units.rows.stop - 1) * width + units.columns.stop
+        return part_of_line(first * maps, last * maps)
+
+    def of_units(self, units: Region) -> Flat:
+        return replace(self, units=units)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums(Op):
+    """The products of a dense layer: every position adds its own to all sums."""
+
+    kind: ClassVar[str] = "sums"
+    scatters: ClassVar[bool] = True
+    reduces: ClassVar[bool] = True
+    value_weights: ClassVar[bool] = True
+    reads_sheet: Sheet
+    units: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return line(self.units)
+
+    def weights(self) -> dict[str, Weights]:
+        inputs = self.reads_sheet.values
+        return {"weight": Weights((inputs, self.units), ("input", "unit"), inputs)}
+
+    def needs(self, region: Region) -> Region:
+        return whole(self.reads_sheet.size) if region.area else region
+
+    def writes(self, units: Region) -> Region:
+        return part_of_line(0, self.units if units.area else 0)
+
+    def of_units(self, units: Region) -> Sums:
+        return replace(self, reads_sheet=Sheet.over(units, self.reads_sheet.maps))
+
+
+@dataclass(frozen=True, slots=True)
+class Units(Op):
+    """The units of a dense layer, from their sums."""
+
+    kind: ClassVar[str] = "units"
+    value_weights: ClassVar[bool] = True
+    units: int
+    bias: bool
+    act: str | None
+
+    @property
+    def sheet(self) -> Sheet:
+        return line(self.units)
+
+    @property
+    def exchanged(self) -> bool:
+        return True
+
+    def weights(self) -> dict[str, Weights]:
+        return {"bias": Weights((self.units,), ("unit",), None)} if self.bias else {}
+
+    def part(self, region: Region) -> Units:
+        return replace(self, units=region.rows.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Vector(Op):
+    """A line as a sheet of 1 x 1 x N."""
+
+    kind: ClassVar[str] = "vector"
+    units: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(1, 1, self.units)
+
+    def needs(self, region: Region) -> Region:
+        return part_of_line(0, self.units if region.area else 0)
+
+    def part(self, region: Region) -> Vector:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks(Op):
+    """What tiles must know of each other's scores: the highest of each, and the sum of exponentials above the first.
+
+    One position for each tile that has scores; its maps are the sum, then the scores, highest first.
+    """
+
+    kind: ClassVar[str] = "peaks"
+    differentiable: ClassVar[bool] = False
+    units: int
+    tiles: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(min(self.units, self.tiles), 1, 1 + BEST)
+
+    @property
+    def exchanged(self) -> bool:
+        return True
+
+    def needs(self, region: Region) -> Region:
+        positions = self.sheet.height
+        return part_of_line(
+            self.units * region.rows.start // positions, self.units * region.rows.stop // positions
+        )
+
+    def part(self, region: Region) -> Peaks:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Standings(Op):
+    """All tiles' peaks, at each tile that has scores."""
+
+    kind: ClassVar[str] = "standings"
+    differentiable: ClassVar[bool] = False
+    positions: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(self.positions, 1, self.positions * (1 + BEST))
+
+    def needs(self, region: Region) -> Region:
+        return part_of_line(0, self.positions if region.area else 0)
+
+    def part(self, region: Region) -> Standings:
+        return self
