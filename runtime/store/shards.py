@@ -1,7 +1,7 @@
 """Checkpoints on the disk: folders of shards, from which any part of the network can be read.
 
     step-00000500-7.shards/             the state after 500 steps, checkpoint number 7 of the run
-        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies
+        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies (blocks.py)
         shard-1-93ab....safetensors
         manifest.json                   which files count, by digest. In place before the folder is renamed
 
@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.data.order import STORED
 
 from . import version_0_1
+from .blocks import CHECKSUMS, BlockFile, blocks_of, write_blocks
 from .checkpoint import check_format
 from .owner import Owner
-from .safetensors import Array, Damaged, open_arrays, write_flushed
+from .safetensors import Array, Damaged, open_arrays
 
-FORMAT = "2"
+FORMAT = "3"
+OLDER = "2"
+"""The format in which a shard is read whole: its digest is that of all its bytes, and it has no checksums."""
 SUFFIX = ".shards"
 ASIDE = ".writing"
 MANIFEST = "manifest.json"
@@ -61,35 +65,40 @@ class StoredCheckpoint:
     def step(self) -> int:
         return step_of(self.path)
 
-    def read(self, regions: Regions, shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read(self, regions: Regions, shapes: Shapes, first: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return parameters and optimiser state at regions of positions (None: all), whatever shards they lie in.
 
+        Shards are read from number `first` on, until all is found; what is read of them is checked, and nothing else.
         `shapes` are those of the network's whole parameters. Numbers of an optimiser's state that belong to no parameter,
-        such as a count of updates, are the largest of any shard. Raises `Damaged`, `LnetError` if the checkpoint is of
+        such as a count of updates, are the largest of those shards. Raises `Damaged`, `LnetError` if the checkpoint is of
         another network, and OSError.
         """
         into: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         filled: dict[str, int] = {}
-        found = set()
-        for path in self.files:
-            for key, array, place in _checked(path):
+        found = {""}
+        first %= len(self.files) or 1
+        for path in (*self.files[first:], *self.files[:first]):
+            for key, array, place in _checked(path, regions):
                 kind, _, name = key.partition("/")
                 of = _parameter(key)
                 found.add(of)
+                if array is None:
+                    continue
                 if not of:
                     into[kind][name] = np.maximum(into[kind].get(name, array), array)
                 elif of in regions and of in shapes:
                     copied = _copy(into[kind], name, array, place, regions[of], shapes[of])
                     filled[key] = filled.get(key, 0) + copied
+            if found - {""} <= set(shapes) and not _missing(regions, into, filled):
+                return into["params"], into["update"]
         if found - {""} != set(shapes):
             raise refused("E742", f"the checkpoint '{self.path}' is of another network")
-        _check_complete(into, filled)
-        return into["params"], into["update"]
+        raise Damaged(f"part of '{_missing(regions, into, filled)}' is missing")
 
     def check(self) -> None:
         """Raise `Damaged` if a shard is not as it was written, and OSError."""
         for path in self.files:
-            for _ in _checked(path):
+            for _ in _checked(path, None):
                 pass
 
     def note(self, shard: int) -> Any:
@@ -109,7 +118,7 @@ def opened(path: Path) -> StoredCheckpoint:
     data = (path / MANIFEST).read_bytes()
     try:
         manifest = json.loads(data)
-        check_format(path, manifest["format"], FORMAT)
+        check_format(path, manifest["format"], OLDER, FORMAT)
         files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
         layout, cluster = manifest.get("layout"), manifest.get("manifest")
         order = int(manifest.get("order", STORED))
@@ -165,7 +174,7 @@ def save_shard(
     places = {name: _place(regions[name]) for name in params}
     temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
     try:
-        digest = write_flushed(temporary, arrays, {"places": json.dumps(places), "note": json.dumps(note)})
+        digest = write_blocks(temporary, arrays, {"places": json.dumps(places), "note": json.dumps(note)})
         os.replace(temporary, into / _file_name(shard, digest))
     finally:
         temporary.unlink(missing_ok=True)
@@ -180,15 +189,19 @@ def drop(path: Path) -> None:
         shutil.rmtree(gone)
 
 
-def _checked(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
-    """Yield a shard's arrays, and where they lie in the whole; raises `Damaged`, at the end at the latest, and OSError."""
+def _checked(path: Path, regions: Regions | None) -> Iterator[tuple[str, Array | None, Region | None]]:
+    """Yield a shard's arrays, or what they have of some regions, and where that lies in the whole (None: all of it).
+
+    Of an array that has nothing of the regions there is only the name. Raises `Damaged`, at the end at the latest, and
+    OSError.
+    """
     try:
-        yield from _arrays(path)
+        yield from _arrays(path, regions)
     except Damaged as error:
         raise Damaged(f"'{path.name}': {error}") from error
 
 
-def _arrays(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
+def _arrays(path: Path, regions: Regions | None) -> Iterator[tuple[str, Array | None, Region | None]]:
     if not path.name.startswith("shard-"):
         yield from ((key, array, None) for key, array in version_0_1.checked_arrays(path))
         return
@@ -197,8 +210,34 @@ def _arrays(path: Path) -> Iterator[tuple[str, Array, Region | None]]:
             places = {name: _region(at) for name, at in json.loads(file.metadata["places"]).items()}
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Damaged(f"it does not say where its arrays lie: {error!r}") from error
-        for key, array in file.checked_arrays(path.stem.split("-")[2]):
-            yield key, array, places.get(_parameter(key))
+        digest = path.stem.split("-")[2]
+        if CHECKSUMS not in file.places:
+            for key, array in file.checked_arrays(digest):
+                yield key, array, places.get(_parameter(key))
+            return
+        with blocks_of(file, digest) as blocks:
+            for key in blocks.checksums:
+                of = _parameter(key)
+                yield key, *_part(blocks, key, places.get(of), regions if of else None)
+
+
+def _part(
+    blocks: BlockFile, key: str, place: Region | None, regions: Regions | None
+) -> tuple[Array | None, Region | None]:
+    """Return what an array at a place has of its parameter's region, and where that lies; None for nothing."""
+    of = _parameter(key)
+    if regions is not None and of not in regions:
+        return None, place
+    wanted = None if regions is None else regions[of]
+    if wanted in (None, place):
+        return blocks.read(key), place
+    shape = blocks.shape(key)
+    try:
+        own = place or whole(Size(shape[0], shape[1]))
+        both = own.intersect(wanted)
+        return (blocks.read(key, both.within(own)) if both.area else None), both
+    except (ValueError, IndexError) as error:
+        raise Damaged(f"'{key}' does not fit into its place: {error}") from error
 
 
 def _parameter(key: str) -> str:
@@ -218,7 +257,7 @@ def _copy(
     """Copy what a shard has of a wanted region; return how many positions that were."""
     if place is None and wanted is None:
         into[name] = array
-        return 1
+        return prod(array.shape[:2])
     try:
         everything = whole(Size(shape[0], shape[1]))
         place, target = place or everything, wanted or everything
@@ -231,12 +270,13 @@ def _copy(
     return both.area
 
 
-def _check_complete(into: Mapping[str, Arrays], filled: Mapping[str, int]) -> None:
-    for key, count in filled.items():
+def _missing(regions: Regions, into: Mapping[str, Arrays], filled: Mapping[str, int]) -> str | None:
+    """Return a parameter, or a state of one, of which not all positions were filled; None if all were."""
+    for key in (*(f"params/{name}" for name in regions), *filled):
         kind, _, name = key.partition("/")
-        array = into[kind][name]
-        if count != 1 and count != array.shape[0] * array.shape[1]:
-            raise Damaged(f"part of '{key}' is missing")
+        if key not in filled or filled[key] != prod(into[kind][name].shape[:2]):
+            return key
+    return None
 
 
 def _slices(region: Region) -> tuple[slice, slice]:

@@ -207,7 +207,7 @@ def test_a_run_that_never_had_a_checkpoint_begins(run):
 def test_a_checkpoint_of_a_later_version_is_not_damaged(run):
     path = run.checkpoints.files()[20]
     manifest = path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": "2"', '"format": "3"'))
+    manifest.write_text(manifest.read_text().replace('"format": "3"', '"format": "4"'))
     error = lnetc("resume", run.directory, status=1).stderr
-    assert f"E742: the checkpoint '{path}' has format '3', and this program reads format '2'" in error
+    assert f"E742: the checkpoint '{path}' has format '4', and this program reads format '3'" in error
     assert path.exists()
