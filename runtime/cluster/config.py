@@ -49,7 +49,8 @@ class RunConfig:
     all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `plugins`: those that
     the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run resumes from;
     `no_worker_timeout`: seconds without enough workers, after which the run is given up, or without its coordinator,
-    after which a worker leaves it; `wire`: the data type of parameters and gradients between processes.
+    after which a worker leaves it; `wire`: the data type of parameters and gradients between processes; `shared`: whether
+    groups of tiles decode images together.
     """
 
     run: str
@@ -69,6 +70,7 @@ class RunConfig:
     expected: Expected | None = None
     prepared: bool = False
     plugins: tuple[Plugin, ...] = ()
+    shared: bool = False
 
     @cached_property
     def packed(self) -> bytes:

@@ -40,6 +40,7 @@ def config_of(plan):
         expected=Expected("/shared/run", 10, "1f0c"),
         prepared=True,
         plugins=(Plugin("divisive", "", "93ab"),),
+        shared=True,
     )
 
 
