@@ -120,14 +120,16 @@ def durable(durability: Durability) -> Iterator[None]:
         yield
 
 
+def spent_by(client: Client | None) -> float:
+    """Return the processor seconds of this process, and of a cluster's workers."""
+    others = client.run(time.process_time) if client is not None else {}
+    return time.process_time() + sum(others.values())
+
+
 def measure(plan: Plan, client: Client | None, into: Measured) -> Run:
     """Train once, from the beginning, and take down its times."""
 
-    def spent() -> float:
-        others = client.run(time.process_time) if client is not None else {}
-        return time.process_time() + sum(others.values())
-
-    processors = Processors(spent, plan.graph.training.steps - WARM)
+    processors = Processors(lambda: spent_by(client), plan.graph.training.steps - WARM)
     with tempfile.TemporaryDirectory() as folder:
         run = lnet.train(plan, images(), directory=Path(folder) / "run", reporter=processors, client=client)
         into.add(run, processors)

@@ -205,6 +205,12 @@ class Rows:
                     here, there = own + both.start - mine.start, at + both.start - theirs.start
                     yield Interval(here, here + both.length), Interval(there, there + both.length)
 
+    def common(self, other: Rows) -> Rows:
+        """Return the ranges that both have, in the order of these."""
+        pairs = ((mine, theirs) for mine in self.intervals for theirs in other.intervals)
+        both = (mine.intersect(theirs) for mine, theirs in pairs)
+        return Rows(tuple(interval for interval in both if interval.length))
+
     def _counted(self) -> Iterator[tuple[Interval, int]]:
         """Yield the ranges, each with the number of rows before it."""
         before = 0

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lnet.compiler.cut.cost import TileCost, layer_cost, totals
+from lnet.compiler.cut.decoding import Decoding, decoding, processes_of
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
             "parameters between workers",
             "x bound: halo over the fewest bytes that tiles of this area can do with",
             *([_worst_text(plan)] if len(plan.workers) > 1 else []),
+            *_decoding(plan),
             "",
             *_sums(plan),
         ),
@@ -111,6 +113,33 @@ def _worst_text(plan: Plan) -> str:
     )
 
 
+def _decoding(plan: Plan) -> list[str]:
+    """Return who decodes images, and what that costs; nothing where a replica lies on one worker."""
+    cost = decoding(plan.graph, plan.partition, processes_of(plan.placement))
+    if cost.processes == 1:
+        return []
+    workers, groups = f"each of {cost.processes:,} workers", _groups(cost)
+    alone, together = f"{1000 * cost.alone:,.3g} ms", f"{1000 * cost.together:,.3g} ms"
+    if cost.shared:
+        return [
+            f"images: {groups} decode each once and send each other windows, {size_text(cost.window)} to a tile in a step;",
+            f"that takes {workers} {together} of processor time in a step, decoding all of them {alone}",
+        ]
+    return [
+        f"images: {workers} decodes all of them, {alone} of processor time in a step;",
+        f"decoding once for {groups} and sending windows would take {together}",
+    ]
+
+
+def _groups(cost: Decoding) -> str:
+    most = max(map(len, cost.groups))
+    return (
+        f"{len(cost.groups):,} groups of {most} tiles or fewer"
+        if len(cost.groups) > 1
+        else f"all {most} tiles"
+    )
+
+
 def _sums(plan: Plan) -> list[str]:
     sums = totals(plan.graph, plan.partition)
     halos = (
@@ -161,7 +190,21 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "worst_over_mean": worst_over_mean(plan),
         "grid": [partition.tiles.rows, partition.tiles.columns],
         "replicas": len(plan.placement.tiles),
+        "decoding": _decoding_data(plan),
         "totals": asdict(totals(graph, partition)),
+    }
+
+
+def _decoding_data(plan: Plan) -> dict[str, Any]:
+    """Return seconds and bytes in a step as in `Decoding`, and how often an image is decoded in a replica."""
+    cost = decoding(plan.graph, plan.partition, processes_of(plan.placement))
+    return {
+        "shared": cost.shared,
+        "times": cost.times,
+        "groups": [len(group) for group in cost.groups],
+        "window": cost.window,
+        "alone": cost.alone,
+        "together": cost.together,
     }
 
 

@@ -1,11 +1,20 @@
-"""The configuration that every process of a run on a cluster gets: plain values, so that only text and numbers travel."""
+"""The configuration that every process of a run on a cluster gets: plain values, so that only text and numbers travel.
+
+    command: RunConfig --JSON, compressed--> scheduler, once --the same bytes--> each worker --> RunConfig
+
+Of a plan's text, which grows with the number of workers, a twentieth is left by compression.
+"""
 
 from __future__ import annotations
 
+import json
+import lzma
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from lnet.compiler.core.codec import Codec
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
@@ -22,6 +31,9 @@ from .protocol.spec import Durability, Need, Spec, Times
 
 CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
 """Packages whose versions must be those of the process that starts a run."""
+CODEC = Codec(tolerant=True)
+PRESET = 3
+"""Of LZMA: higher ones take several times as long, for a tenth less."""
 
 
 def versions() -> tuple[tuple[str, str], ...]:
@@ -37,7 +49,8 @@ class RunConfig:
     all processes see; `expected`: what is known of the images, `kept`: what the run keeps of them; `plugins`: those that
     the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run resumes from;
     `no_worker_timeout`: seconds without enough workers, after which the run is given up, or without its coordinator,
-    after which a worker leaves it; `wire`: the data type of parameters and gradients between processes.
+    after which a worker leaves it; `wire`: the data type of parameters and gradients between processes; `shared`: whether
+    groups of tiles decode images together.
     """
 
     run: str
@@ -57,6 +70,15 @@ class RunConfig:
     expected: Expected | None = None
     prepared: bool = False
     plugins: tuple[Plugin, ...] = ()
+    shared: bool = False
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The configuration as `unpacked` reads it; nothing that this process has derived from it travels."""
+        return lzma.compress(json.dumps(CODEC.encode(self)).encode(), preset=PRESET)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], RunConfig], tuple[bytes]]:
+        return unpacked, (self.packed,)
 
     @property
     def short(self) -> str:
@@ -65,7 +87,7 @@ class RunConfig:
 
     @cached_property
     def plan(self) -> Plan:
-        return plan_from_json(self.plan_text)
+        return _plan(self.plan_text)
 
     @cached_property
     def spec(self) -> Spec:
@@ -144,3 +166,14 @@ class RunConfig:
     @property
     def checkpoints(self) -> CheckpointFolder:
         return CheckpointFolder.of(Path(self.directory), self.plan.graph, self.kept.order or STORED)
+
+
+def unpacked(data: bytes) -> RunConfig:
+    """Return a configuration from what `packed` made of it; raises `Malformed`, and `LZMAError` for other bytes."""
+    return CODEC.decode(RunConfig, json.loads(lzma.decompress(data)), "configuration")
+
+
+@lru_cache(maxsize=1)
+def _plan(text: str) -> Plan:
+    """Return a plan, decoded once for all workers of a process."""
+    return plan_from_json(text)

@@ -12,6 +12,8 @@ from pathlib import Path
 from distributed import Client
 
 from lnet.compiler.core.codec import Malformed
+from lnet.compiler.cut.decoding import decoding, processes_of
+from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.in_memory import is_prepared
@@ -155,7 +157,14 @@ def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
         expected=expected(run),
         prepared=is_prepared(run.info["data"]),
         plugins=run.plan.plugins,
+        shared=_shares(run.plan, len(workers)),
     )
+
+
+def _shares(plan: Plan, workers: int) -> bool:
+    """Return whether groups of tiles decode images together, on so many workers."""
+    here = min(processes_of(plan.placement), -(-workers // len(plan.placement.tiles)))
+    return decoding(plan.graph, plan.partition, here).shared
 
 
 @contextmanager

@@ -53,17 +53,21 @@ class Checksums:
     def __getitem__(self, place: int) -> int:
         return int(self._known[place])
 
-    def at(self, places: list[int]) -> NDArray[np.uint64]:
+    def at(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return the checksums of some images."""
         return self._known[places]
 
-    def agrees(self, place: int, found: int) -> bool:
-        """Record an image's checksum; return whether it equals the one recorded before, if any."""
+    def agrees(self, place: int, found: int, elsewhere: bool = False) -> bool:
+        """Record an image's checksum; return whether it equals the one recorded before, if any.
+
+        `elsewhere`: another process has read the image, and reports it.
+        """
         with self._lock:
             known = self[place]
             if known == UNREAD:
                 self._known[place] = found
-                self._fresh.append((place, found))
+                if not elsewhere:
+                    self._fresh.append((place, found))
             return known in (UNREAD, found)
 
     def know(self, read: Iterable[Read]) -> Read | None:

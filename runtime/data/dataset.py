@@ -50,6 +50,7 @@ class Batch:
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
     checksums: NDArray[np.uint64] | None = None
+    places: NDArray[np.int64] | None = None
 
     @property
     def sum(self) -> int:
@@ -152,9 +153,24 @@ class Dataset:
             self._corrupt[place] = error
             return None
 
-    def batch(self, first: int, count: int) -> Batch:
-        """Return samples `first` to `first + count` of the run."""
-        return self._assemble([self._sample(number) for number in range(first, first + count)])
+    def batch(self, first: int, count: int, every: int = 1) -> Batch:
+        """Return `count` samples of the run, from `first` on, each `every` after the one before."""
+        numbers = range(first, first + count * every, every)
+        return self._assemble([self._sample(number) for number in numbers])
+
+    def met(
+        self, images: NDArray[np.float32], places: NDArray[np.int64], checksums: NDArray[np.uint64]
+    ) -> Batch:
+        """Return images that other processes have decoded as a batch: windows, places in the order of the files, checksums.
+
+        The batch has the checksums that were known here before. Raises `LnetError` for a place that there is not.
+        """
+        for place, found in zip(places.tolist(), checksums.tolist(), strict=True):
+            if not place < self.count:
+                read = f"another process has read image {place + 1:,}, and there are {self.count:,} here"
+                raise other_images(read)
+            self.checksums.agrees(place, found, elsewhere=True)
+        return self._described(images, places)
 
     def ordered(self, batch: int) -> Iterator[Batch]:
         """Yield batches of every image once, in the order of the files: central windows, not mirrored."""
@@ -262,11 +278,14 @@ class Dataset:
 
     def _assemble(self, samples: list[tuple[int, Pixels]]) -> Batch:
         images = stacked([pixels for _, pixels in samples])
-        places = [place for place, _ in samples]
-        labels = None if self.classes is None else self._numbers[self.catalog.labelled(places)]
-        names = tuple(self.names[place] for place in places)
-        checksums = self.checksums.at(places)
-        return Batch(normalize(images, self.frames.normalize), labels, names, checksums)
+        places = np.array([place for place, _ in samples], np.int64)
+        return self._described(normalize(images, self.frames.normalize), places)
+
+    def _described(self, images: NDArray[np.float32], places: NDArray[np.int64]) -> Batch:
+        numbers = places.tolist()
+        labels = None if self.classes is None else self._numbers[self.catalog.labelled(numbers)]
+        names = tuple(self.names[place] for place in numbers)
+        return Batch(images, labels, names, self.checksums.at(places), places)
 
 
 def open_frames(

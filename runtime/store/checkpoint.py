@@ -32,15 +32,15 @@ class Checkpoint:
     torn: int = 0
 
 
-def check_format(path: Path, found: Any, own: str, *older: str) -> None:
+def check_format(path: Path, found: Any, *own: str) -> None:
     """Raise `LnetError` for a file in the format of another version of this program, `Damaged` for one in none."""
-    if found in (own, *older):
+    if found in own:
         return
     if not str(found).isdecimal():
-        raise Damaged(f"it has format {found!r}, not {own!r}")
+        raise Damaged(f"it has format {found!r}, not {own[-1]!r}")
     raise refused(
         "E742",
-        f"the checkpoint '{path}' has format {found!r}, and this program reads format {own!r}",
+        f"the checkpoint '{path}' has format {found!r}, and this program reads format {own[-1]!r}",
         hint="go on with the version of lnet that wrote it",
     )
 

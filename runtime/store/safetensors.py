@@ -12,13 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -41,30 +40,19 @@ class Damaged(Exception):
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write arrays by name, and texts beside them; raises OSError."""
-    for piece in _pieces(arrays, metadata):
-        file.write(piece)
+    file.write(header_of(arrays, metadata))
+    for array in arrays.values():
+        file.write(data_of(np.ascontiguousarray(array)))
 
 
-def write_flushed(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
-    """Write a file of arrays to the disk, and return its SHA-256, which a second thread computes; raises OSError."""
-    digest = hashlib.sha256()
-    beside = Thread(target=_update, args=(digest, _pieces(arrays, metadata)))
-    with open(path, "wb") as file:
-        beside.start()
-        write_arrays(file, arrays, metadata)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.join()
-    return digest.hexdigest()
+def flush(file: BinaryIO) -> None:
+    """Make sure that what was written to a file is on the disk; raises OSError."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
-def _update(digest: hashlib._Hash, pieces: Iterable[bytes | memoryview]) -> None:
-    for piece in pieces:
-        digest.update(piece)
-
-
-def _pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of a file: the header, then array after array."""
+def header_of(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    """Return what comes before the bytes of all arrays in a file."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
     for name, array in arrays.items():
@@ -77,9 +65,7 @@ def _pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> Iterator[
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
-    for array in arrays.values():
-        yield data_of(np.ascontiguousarray(array))
+    return len(text).to_bytes(8, "little") + text
 
 
 @dataclass(frozen=True)
@@ -91,14 +77,28 @@ class ArrayFile:
     metadata: Mapping[str, str]
     places: Mapping[str, tuple[np.dtype[Any], tuple[int, ...], int]]
 
+    def size(self, name: str) -> int:
+        """Return the bytes of an array."""
+        dtype, shape, _ = self.places[name]
+        return _size(dtype, shape)
+
+    def read(self, name: str) -> Array:
+        """Return an array; raises `Damaged` if the file ends before it does, and OSError."""
+        dtype, shape, begin = self.places[name]
+        array = np.empty(shape, dtype)
+        self.file.seek(begin)
+        self.fill(name, data_of(array))
+        return array
+
+    def fill(self, name: str, into: memoryview) -> None:
+        """Read what comes next in the file, a part of an array; raises as `read` does."""
+        if self.file.readinto(into) != len(into):  # type: ignore[attr-defined]
+            raise Damaged(f"the file ends within '{name}'")
+
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield arrays with their names; raises `Damaged` where the file ends too soon, and OSError."""
-        for name, (dtype, shape, begin) in self.places.items():
-            array = np.empty(shape, dtype)
-            self.file.seek(begin)
-            if self.file.readinto(data_of(array)) != array.nbytes:  # type: ignore[attr-defined]
-                raise Damaged(f"the file ends within '{name}'")
-            yield name, array
+        for name in self.places:
+            yield name, self.read(name)
 
     def checked_arrays(self, sha256: str) -> Iterator[tuple[str, Array]]:
         """Yield what `arrays` does; raises `Damaged` after the last one unless the file's SHA-256 begins as given.

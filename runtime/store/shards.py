@@ -1,7 +1,7 @@
 """Checkpoints on the disk: folders of shards, from which any part of the network can be read.
 
     step-00000500-7.shards/             the state after 500 steps, checkpoint number 7 of the run
-        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies
+        shard-0-1f0c....safetensors     params/NAME, update/NAME; metadata: where in the whole each array lies (blocks.py)
         shard-1-93ab....safetensors
         manifest.json                   which files count, by digest. In place before the folder is renamed
 
@@ -29,13 +29,14 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.data.order import STORED
 
 from . import version_0_1
+from .blocks import CHECKSUMS, BlockFile, blocks_of, write_blocks
 from .checkpoint import check_format
 from .owner import Owner
-from .safetensors import Array, Damaged, open_arrays, write_flushed
+from .safetensors import Array, Damaged, open_arrays
 
 FORMAT = "3"
-OLDER = ("2",)
-"""In that, no place was in rows."""
+OLDER = "2"
+"""The format in which a shard is read whole: its digest is that of all its bytes, and it has no checksums."""
 SUFFIX = ".shards"
 ASIDE = ".writing"
 MANIFEST = "manifest.json"
@@ -64,35 +65,40 @@ class StoredCheckpoint:
     def step(self) -> int:
         return step_of(self.path)
 
-    def read(self, places: Places, shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read(self, places: Places, shapes: Shapes, first: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return parameters and optimiser state at some places (None: all), whatever shards they lie in.
 
+        Shards are read from number `first` on, until all is found; what is read of them is checked, and nothing else.
         `shapes` are those of the network's whole parameters. Numbers of an optimiser's state that belong to no parameter,
-        such as a count of updates, are the largest of any shard. Raises `Damaged`, `LnetError` if the checkpoint is of
+        such as a count of updates, are the largest of those shards. Raises `Damaged`, `LnetError` if the checkpoint is of
         another network, and OSError.
         """
         into: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         filled: dict[str, int] = {}
-        found = set()
-        for path in self.files:
-            for key, array, place in _checked(path):
+        found = {""}
+        first %= len(self.files) or 1
+        for path in (*self.files[first:], *self.files[:first]):
+            for key, array, place in _checked(path, places):
                 kind, _, name = key.partition("/")
                 of = _parameter(key)
                 found.add(of)
+                if array is None:
+                    continue
                 if not of:
                     into[kind][name] = np.maximum(into[kind].get(name, array), array)
                 elif of in places and of in shapes:
                     copied = _copy(into[kind], name, array, place, places[of], shapes[of])
                     filled[key] = filled.get(key, 0) + copied
+            if found - {""} <= set(shapes) and not _missing(places, into, filled):
+                return into["params"], into["update"]
         if found - {""} != set(shapes):
             raise refused("E742", f"the checkpoint '{self.path}' is of another network")
-        _check_complete(into, filled)
-        return into["params"], into["update"]
+        raise Damaged(f"part of '{_missing(places, into, filled)}' is missing")
 
     def check(self) -> None:
         """Raise `Damaged` if a shard is not as it was written, and OSError."""
         for path in self.files:
-            for _ in _checked(path):
+            for _ in _checked(path, None):
                 pass
 
     def note(self, shard: int) -> Any:
@@ -112,7 +118,7 @@ def opened(path: Path) -> StoredCheckpoint:
     data = (path / MANIFEST).read_bytes()
     try:
         manifest = json.loads(data)
-        check_format(path, manifest["format"], FORMAT, *OLDER)
+        check_format(path, manifest["format"], OLDER, FORMAT)
         files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
         layout, cluster = manifest.get("layout"), manifest.get("manifest")
         order = int(manifest.get("order", STORED))
@@ -168,7 +174,7 @@ def save_shard(
     written = {name: _written(places[name]) for name in params}
     temporary = into / f".shard-{shard}-{os.getpid()}{ASIDE}"
     try:
-        digest = write_flushed(temporary, arrays, {"places": json.dumps(written), "note": json.dumps(note)})
+        digest = write_blocks(temporary, arrays, {"places": json.dumps(written), "note": json.dumps(note)})
         os.replace(temporary, into / _file_name(shard, digest))
     finally:
         temporary.unlink(missing_ok=True)
@@ -183,15 +189,19 @@ def drop(path: Path) -> None:
         shutil.rmtree(gone)
 
 
-def _checked(path: Path) -> Iterator[tuple[str, Array, Place]]:
-    """Yield a shard's arrays, and where they lie in the whole; raises `Damaged`, at the end at the latest, and OSError."""
+def _checked(path: Path, places: Places | None) -> Iterator[tuple[str, Array | None, Place]]:
+    """Yield a shard's arrays, or what they have of some places, and where that lies in the whole (None: all of it).
+
+    Of an array that has nothing of the places there is only the name. Raises `Damaged`, at the end at the latest, and
+    OSError.
+    """
     try:
-        yield from _arrays(path)
+        yield from _arrays(path, places)
     except Damaged as error:
         raise Damaged(f"'{path.name}': {error}") from error
 
 
-def _arrays(path: Path) -> Iterator[tuple[str, Array, Place]]:
+def _arrays(path: Path, wanted: Places | None) -> Iterator[tuple[str, Array | None, Place]]:
     if not path.name.startswith("shard-"):
         yield from ((key, array, None) for key, array in version_0_1.checked_arrays(path))
         return
@@ -200,8 +210,46 @@ def _arrays(path: Path) -> Iterator[tuple[str, Array, Place]]:
             places = {name: _read(at) for name, at in json.loads(file.metadata["places"]).items()}
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise Damaged(f"it does not say where its arrays lie: {error!r}") from error
-        for key, array in file.checked_arrays(path.stem.split("-")[2]):
-            yield key, array, places.get(_parameter(key))
+        digest = path.stem.split("-")[2]
+        if CHECKSUMS not in file.places:
+            for key, array in file.checked_arrays(digest):
+                yield key, array, places.get(_parameter(key))
+            return
+        with blocks_of(file, digest) as blocks:
+            for key in blocks.checksums:
+                of = _parameter(key)
+                yield key, *_part(blocks, key, places.get(of), wanted if of else None)
+
+
+def _part(blocks: BlockFile, key: str, place: Place, places: Places | None) -> tuple[Array | None, Place]:
+    """Return what an array at a place has of the wanted one of its parameter, and where that lies; None for nothing."""
+    of = _parameter(key)
+    if places is not None and of not in places:
+        return None, place
+    wanted, shape = None if places is None else places[of], blocks.shape(key)
+    if wanted in (None, place) or len(shape) < 2:
+        return blocks.read(key), place
+    try:
+        if isinstance(place, Rows) or isinstance(wanted, Rows):
+            return _rows(blocks, key, place, wanted)
+        own = place or whole(Size(shape[0], shape[1]))
+        both = own.intersect(wanted)
+        return (blocks.read(key, both.within(own)) if both.area else None), both
+    except (ValueError, IndexError) as error:
+        raise Damaged(f"'{key}' does not fit into its place: {error}") from error
+
+
+def _rows(blocks: BlockFile, key: str, place: Place, wanted: Place) -> tuple[Array | None, Place]:
+    """Return the rows that an array at a place has of some wanted ones."""
+    shape = blocks.shape(key)
+    own, target = place or Rows((Interval(0, shape[0]),)), wanted
+    if not (isinstance(own, Rows) and isinstance(target, Rows)):
+        raise ValueError("a region, where rows are expected")
+    here = [mine for mine, _ in own.shared(target)]
+    if target.length and not here:
+        return None, own.common(target)
+    parts = [blocks.read(key, Region(rows, Interval(0, shape[1]))) for rows in here or [Interval(0, 0)]]
+    return np.concatenate(parts), own.common(target)
 
 
 def _parameter(key: str) -> str:
@@ -252,12 +300,13 @@ def _shared(place: Place, wanted: Place, shape: tuple[int, ...]) -> Iterator[tup
     yield _slices(both.within(region)), _slices(both.within(into))
 
 
-def _check_complete(into: Mapping[str, Arrays], filled: Mapping[str, int]) -> None:
-    for key, count in filled.items():
+def _missing(places: Places, into: Mapping[str, Arrays], filled: Mapping[str, int]) -> str | None:
+    """Return a parameter, or a state of one, of which not all positions were filled; None if all were."""
+    for key in (*(f"params/{name}" for name in places), *filled):
         kind, _, name = key.partition("/")
-        array = into[kind][name]
-        if count != array.size:
-            raise Damaged(f"part of '{key}' is missing")
+        if key not in filled or filled[key] != into[kind][name].size:
+            return key
+    return None
 
 
 def _slices(region: Region) -> tuple[slice, slice]:

@@ -270,7 +270,7 @@ def test_a_missing_shard_is_noticed(checkpoint):
 
 def test_a_checkpoint_of_the_format_before_is_read(checkpoint, tmp_path):
     graph, params, shapes, _ = checkpoint
-    path = CheckpointFolder.of(tmp_path, graph).save(Checkpoint(3, params, {}))
+    path = CheckpointFolder.of(tmp_path, graph, 1).save(Checkpoint(3, params, {}))
     manifest = path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format": "3"', '"format": "2"'))
     for places in places_in(graph, Size(2, 3)):

@@ -233,7 +233,7 @@ def at_step(at_moment, state):
 
 real_save = checkpoints.CheckpointFolder.save
 def save(self, state, owner):
-    real_write, real_drop_old = shards.write_flushed, checkpoints.CheckpointFolder._drop_old
+    real_write, real_drop_old = shards.write_blocks, checkpoints.CheckpointFolder._drop_old
     def write(path, arrays, metadata):
         if at_step("before writing", state):
             die()
@@ -254,12 +254,12 @@ def save(self, state, owner):
         if at_step("before old ones go", state):
             die()
         return real_drop_old(*arguments)
-    shards.write_flushed, os.replace = write, replace
+    shards.write_blocks, os.replace = write, replace
     checkpoints.CheckpointFolder.commit, checkpoints.CheckpointFolder._drop_old = commit, drop_old
     try:
         return real_save(self, state, owner)
     finally:
-        shards.write_flushed, os.replace = real_write, real_replace
+        shards.write_blocks, os.replace = real_write, real_replace
         checkpoints.CheckpointFolder._drop_old = real_drop_old
 real_replace, real_commit = os.replace, checkpoints.CheckpointFolder.commit
 checkpoints.CheckpointFolder.save = save
@@ -368,7 +368,7 @@ def test_a_gradient_that_is_not_finite_is_caught_too(folder):
 
 
 def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monkeypatch):
-    real, failures = shards.write_flushed, []
+    real, failures = shards.write_blocks, []
 
     def full_at_five(path, arrays, metadata):
         if not failures:
@@ -377,7 +377,7 @@ def test_a_checkpoint_without_room_is_reported_and_training_goes_on(folder, monk
             raise OSError(28, "No space left on device")
         return real(path, arrays, metadata)
 
-    monkeypatch.setattr(shards, "write_flushed", full_at_five)
+    monkeypatch.setattr(shards, "write_blocks", full_at_five)
     run = lnet.train(plan_of(folder), directory=folder / "a")
     assert len(failures) == 1
     assert not list(run.checkpoints.path.rglob("*.writing"))
@@ -389,7 +389,7 @@ def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "write_flushed", full)
+    monkeypatch.setattr(shards, "write_blocks", full)
     with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
         lnet.train(plan_of(folder), directory=folder / "a")
 

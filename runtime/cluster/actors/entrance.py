@@ -7,7 +7,6 @@ without a word, and its successors likewise. So the plugin that travels imports 
 from __future__ import annotations
 
 import traceback
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from distributed import Worker, WorkerPlugin
@@ -26,18 +25,18 @@ class Entrance(WorkerPlugin):
 
     def __init__(self, config: RunConfig) -> None:
         self.run, self.name = config.run, plugin_name(config.run)
-        self.config = {field.name: getattr(config, field.name) for field in fields(config)}
+        self.config = config.packed
 
     async def setup(self, worker: Worker) -> None:
         try:
-            from lnet.runtime.cluster.config import RunConfig
+            from lnet.runtime.cluster.config import unpacked
 
             from .roles_plugin import RolesPlugin
         except Exception as error:
             line = traceback.format_exception_only(error)[-1].strip()
             await self._tell(worker, line)
             raise  # into the worker's own log
-        host = worker.plugins[self.name] = RolesPlugin(RunConfig(**self.config))
+        host = worker.plugins[self.name] = RolesPlugin(unpacked(self.config))
         await host.setup(worker)
 
     async def _tell(self, worker: Worker, line: str) -> None:

@@ -1,10 +1,11 @@
-"""Batches by number, decoded ahead of their use in every process that needs them."""
+"""Batches by number, whole or a part of each, decoded ahead of their use in every process that needs them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,21 @@ from lnet.runtime.data.indexes import Indexing
 
 AHEAD = 3
 """Batches that are decoded for a role: the one that it computes, and the next ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The images `first`, `first + every`, ... of a batch."""
+
+    first: int = 0
+    every: int = 1
+
+    def of(self, batch: int) -> range:
+        """Return the numbers of the images in a batch of so many."""
+        return range(self.first, batch, self.every)
+
+
+WHOLE = Part()
 
 
 def opened(config: RunConfig) -> Dataset:
@@ -40,9 +56,9 @@ class Images:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.expected: dict[RoleId, list[int]] = {}
+        self.expected: dict[RoleId, tuple[Part, list[int]]] = {}
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-decode")
-        self.kept: dict[int, Future[Batch]] = {}
+        self.kept: dict[tuple[int, Part], Future[Batch]] = {}
         self.told: set[str] = set()
         self.lock = threading.Lock()
 
@@ -57,13 +73,13 @@ class Images:
     def _open(self) -> tuple[str, ...]:
         return () if self.config.expected is None else self.config.expected.check(self.dataset)
 
-    def expect(self, role: RoleId, numbers: Iterable[int]) -> None:
-        """Begin to decode the batches that a role needs next, and drop those that no role needs any more."""
+    def expect(self, role: RoleId, numbers: Iterable[int], part: Part = WHOLE) -> dict[int, Future[Batch]]:
+        """Begin to decode a part of the batches that a role needs next, and drop those that no role needs any more."""
         with self.lock:
-            self.expected[role] = list(islice(numbers, AHEAD))
-            for number in self.expected[role]:
-                self._future(number)
+            found = {number: self._future(number, part) for number in islice(numbers, AHEAD)}
+            self.expected[role] = part, list(found)
             self._drop()
+        return found
 
     def forget(self, role: RoleId) -> None:
         """Drop what a role alone needed."""
@@ -71,10 +87,10 @@ class Images:
             self.expected.pop(role, None)
             self._drop()
 
-    def batch(self, number: int) -> Batch:
-        """Return a batch; raises the error of reading it."""
+    def batch(self, number: int, part: Part = WHOLE) -> Batch:
+        """Return a part of a batch; raises the error of reading it."""
         with self.lock:
-            future = self._future(number)
+            future = self._future(number, part)
         return future.result()
 
     def newly_skipped(self) -> list[str]:
@@ -85,22 +101,22 @@ class Images:
         return [skipped(name, why) for name, why in found.items()]
 
     def newly_read(self) -> tuple[tuple[int, int], ...]:
-        """Return number and checksum of each image that was read for the first time since the last call."""
+        """Return number and checksum of each image that was read here for the first time since the last call."""
         return tuple(self.dataset.checksums.take_fresh())
 
-    def _future(self, number: int) -> Future[Batch]:
-        if number not in self.kept:
-            self.kept[number] = self.pool.submit(self._decode, number)
-        return self.kept[number]
+    def _future(self, number: int, part: Part) -> Future[Batch]:
+        if (number, part) not in self.kept:
+            self.kept[number, part] = self.pool.submit(self._decode, number, part)
+        return self.kept[number, part]
 
     def _drop(self) -> None:
-        needed = {number for numbers in self.expected.values() for number in numbers}
-        for number in self.kept.keys() - needed:
-            self.kept.pop(number).cancel()
+        needed = {(number, part) for part, numbers in self.expected.values() for number in numbers}
+        for key in self.kept.keys() - needed:
+            self.kept.pop(key).cancel()
 
-    def _decode(self, number: int) -> Batch:
+    def _decode(self, number: int, part: Part) -> Batch:
         size = self.config.plan.graph.training.batch
-        return self.dataset.batch(number * size, size)
+        return self.dataset.batch(number * size + part.first, len(part.of(size)), part.every)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

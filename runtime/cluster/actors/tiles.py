@@ -28,8 +28,9 @@ from lnet.runtime.engine.shard import Send as SendTile
 from lnet.runtime.store.events import Event, Warned
 
 from .images import Images
-from .numerics import Differs, Diverged, Replica, finite, infinite
+from .numerics import Diverged, Replica, finite, infinite
 from .threads import Threads
+from .windows import Windows, differs, group
 
 SendArrays = Callable[[RoleId, str, Address, list[Any]], None]
 """Sends arrays for a role to a process; called on the event loop."""
@@ -56,6 +57,7 @@ class Tiles:
             ahead,
         )
         self.inbox, self.images = Mailbox(), Images(config)
+        self.windows = Windows(config, self.images, self.inbox, partial(soon, outbox))
         self.replicas: dict[RoleId, Replica] = {}
         self.shards: dict[int, Shard] = {}
         self.cancelled: dict[RoleId, threading.Event] = {}
@@ -73,7 +75,7 @@ class Tiles:
         """Free what a tile holds."""
         self._give_up(role)
         self.replicas.pop(role, None)
-        self.images.forget(role)
+        self.windows.forget(role)
 
     def close(self) -> None:
         for role in list(self.replicas):
@@ -85,6 +87,7 @@ class Tiles:
         if role in self.cancelled:
             self.cancelled.pop(role).set()
             self.inbox.wake()
+            self.windows.cancel(role)
 
     def _replica(self, role: RoleId) -> Replica:
         if role not in self.replicas:
@@ -113,18 +116,18 @@ class Tiles:
         role, replica = compute.role, self._replica(compute.role)
         self.inbox.begin(role.slot, role.index, compute.generation)
         cancelled = self.cancelled.setdefault(role, threading.Event())
-        self.images.expect(role, dict.fromkeys((compute.batch, *self.ahead(role, compute.batch))))
+        self.windows.expect(compute, dict.fromkeys((compute.batch, *self.ahead(role, compute.batch))))
         self.threads.submit(role, lambda: self._step(compute, replica, cancelled))
 
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
         """Compute one step, in the role's thread."""
         began = time.perf_counter()
-        batch = self.images.batch(compute.batch)
-        if compute.role.index == 0:  # the other tiles of the replica meet the same images
+        batch = self.windows.take(compute, cancelled.is_set)
+        if compute.role.index in group(self.config, 0):  # other groups of the replica meet the same images
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, Warned(message)))
         labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
-        step = replica.step(replica.shard.images(batch_last(jnp.asarray(batch.images))), labels)
+        step = replica.step(batch_last(jnp.asarray(batch.images)), labels)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
         while True:
             try:
@@ -172,14 +175,11 @@ class Tiles:
     def _receive_arrays(
         self, compute: do.Compute, want: Receive, batch: Batch, images: int, cancelled: threading.Event
     ) -> Any:
-        slot, tile = compute.role.slot, compute.role.index
-        address = self._address(compute, want.exchange, want.sender, tile, images)
+        address = self._address(compute, want.exchange, want.sender, compute.role.index, images)
         try:
             arrays = self.inbox.take(address, cancelled.is_set)
         except OtherImages as error:
-            checksums = [] if batch.checksums is None else batch.checksums.tolist()
-            hexes = tuple(f"{found:016x}" for found in checksums)
-            raise Differs(slot, compute.batch, tile, want.sender, tuple(batch.names), hexes) from error
+            raise differs(compute, want.sender, batch) from error
         return [jnp.asarray(array) for array in arrays]
 
     def _report_step(
@@ -208,7 +208,7 @@ class Tiles:
             exchanged=round(exchanged, 6),
             bytes=sent,
             images=f"{images:016x}",
-            read=self.images.newly_read() if role.index == 0 else (),
+            read=self.images.newly_read() if role.index in group(self.config, 0) else (),
         )
 
         def report() -> None:

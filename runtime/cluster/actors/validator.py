@@ -37,6 +37,7 @@ from lnet.runtime.engine.exchanges import Exchanges, exchanges
 from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.engine.updates import named_state
 
+from . import windows
 from .numerics import Server, shard_shapes
 from .servers import joined, parted
 
@@ -77,28 +78,32 @@ class PayloadValidator:
     def check_exchange(self, address: Address, arrays: Sequence[Any]) -> None:
         """Check the arrays of a step that another tile sends."""
         expected = self._expected(address)
-        if [_kind(array) for array in arrays] != [(shape, np.dtype(np.float32)) for shape in expected]:
+        if [_kind(array) for array in arrays] != list(expected):
             raise Malformed(
-                f"'{address.exchange}' of tile {address.sender} must be float32 "
-                f"{', '.join(str(list(shape)) for shape in expected)}"
+                f"'{address.exchange}' of tile {address.sender} must be "
+                f"{', '.join(f'{dtype} {list(shape)}' for shape, dtype in expected)}"
             )
 
     def most(self, address: Address | None) -> int:
         """Return the bytes that an array may have: one of an exchange, or of a payload."""
         if address is None:
             return self.largest
-        return max(4 * prod(shape) for shape in self._expected(address))
+        return max(dtype.itemsize * prod(shape) for shape, dtype in self._expected(address))
 
-    def _expected(self, address: Address) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of the arrays that one tile sends another in an exchange."""
+    def _expected(self, address: Address) -> tuple[windows.ArraySpec, ...]:
+        """Return shapes and types of the arrays that one tile sends another in an exchange."""
         if not (
             0 <= address.slot < self.config.spec.replicas and 0 <= address.receiver < self.config.spec.tiles
         ):
             raise Malformed("no such tile")
-        expected = self._exchanges(address.receiver).get((address.sender, address.exchange))
-        if expected is None:
+        if address.exchange == windows.EXCHANGE:
+            found = windows.expected(self.config, address.sender, address.receiver)
+        else:
+            shapes = self._exchanges(address.receiver).get((address.sender, address.exchange))
+            found = None if shapes is None else tuple((shape, np.dtype(np.float32)) for shape in shapes)
+        if found is None:
             raise Malformed("no such exchange")
-        return expected
+        return found
 
     def _check_parts(self, shard: int, parts: Sequence[PushedUpdate | None]) -> None:
         for part in parts:

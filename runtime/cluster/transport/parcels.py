@@ -26,8 +26,8 @@ KEPT = 120.0
 """Seconds without another part, after which an array is thrown away."""
 
 Array = np.ndarray[Any, Any]
-DTYPES = ("<f4", "<u2")
-"""Types of what a run sends: numbers, and numbers that are rounded."""
+DTYPES = ("<f4", "<u2", "<u4")
+"""Types of what a run sends: numbers, numbers that are rounded, and records of images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -522,3 +522,39 @@ def test_a_run_by_the_client_is_logged_as_the_command_would_tell_it(tmp_path, cl
     assert "worker-0 ended: signal 9 (SIGKILL)" in logged["WARNING"]
     assert set(watching.messages) <= {*logged["INFO"], *logged["WARNING"]}
     client.wait_for_workers(3, timeout=60)
+
+
+def count_decoded(dask_worker):
+    """In a worker: count the images that it decodes for batches, from now on."""
+    from lnet.runtime.data.dataset import Dataset
+
+    dask_worker.decoded, dask_worker.sample = 0, Dataset._sample
+
+    def sample(self, number):
+        dask_worker.decoded += 1
+        return dask_worker.sample(self, number)
+
+    Dataset._sample = sample
+
+
+def decoded(dask_worker):
+    """In a worker: return how many it has decoded, and count no more."""
+    from lnet.runtime.data.dataset import Dataset
+
+    Dataset._sample = dask_worker.sample
+    return dask_worker.decoded
+
+
+def test_tiles_that_decode_together_compute_the_same_numbers_with_half_the_images(
+    tmp_path, client, monkeypatch
+):
+    runs, counts = {}, {}
+    for shared in (False, True):
+        monkeypatch.setattr(launch, "_shares", lambda plan, workers, shared=shared: shared)
+        client.run(count_decoded)
+        runs[shared] = trained(tmp_path, client, name=str(shared), workers=2)
+        counts[shared] = sum(client.run(decoded).values())
+    alone, together = (runs[shared].network().params for shared in (False, True))
+    for name, value in alone.items():
+        np.testing.assert_array_equal(together[name], value, err_msg=name)
+    assert counts == {False: 2 * 4 * 20, True: 4 * 20}
