@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 import lnet
-from lnet.compiler.cut.cluster_spec import ClusterSpec
+from lnet.compiler.cut.cluster_spec import ClusterSpec, read_rates
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan.plan import Plan, load_plan
@@ -74,6 +74,8 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
     had = plan.placement.cluster
     if asked == Layout() and "train.replicas" not in overrides:
         return Layout(len(had.workers), len(plan.placement.tiles), plan.partition.tiles, had)
+    if asked.cluster == had:
+        return _layout_of(plan, overrides, replace(asked, cluster=None))
     replicas, tiles, cluster = asked.replicas, asked.tiles, asked.cluster
     if replicas is None and "train.replicas" not in overrides:
         replicas = len(plan.placement.tiles)
@@ -82,6 +84,15 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
     if cluster is None and had != ClusterSpec.uniform(len(had.workers)):
         cluster = had
     return Layout(asked.workers, replicas, tiles, cluster)
+
+
+def described(cluster_spec: Path | None) -> Path:
+    """Return the description that a prediction needs; raises `LnetError` if there is none."""
+    if cluster_spec is None:
+        hint = "measure it with 'lnetc tune --rates' and 'lnetc measure-links'; then --cluster-spec FILE.toml"
+        note = "expected --cluster-spec FILE.toml with [links], [[hosts]] and [rates]"
+        raise refused("E611", "it is not known how fast workers and links are", note, hint=hint)
+    return cluster_spec
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:
@@ -133,6 +144,12 @@ def compile_command(
     is_flag=True,
     help="Show which kernels one process runs, and their times, predicted or measured.",
 )
+@click.option(
+    "--time",
+    "time_",
+    is_flag=True,
+    help="Predict a step's time and bottleneck, from the rates and links in --cluster-spec.",
+)
 @json_option
 @grace_option
 @layout_options
@@ -141,6 +158,7 @@ def explain(
     file: Path | None,
     svg: Path | None,
     kernels: bool,
+    time_: bool,
     as_json: bool,
     grace: float,
     settings: Sequence[str],
@@ -153,6 +171,7 @@ def explain(
     from lnet.compiler.plan.explain import explain_data, explain_text
     from lnet.compiler.plan.grace import warn_of_grace
     from lnet.compiler.plan.picture import to_svg
+    from lnet.compiler.predict.explain_time import predict, time_data, time_text
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.cluster.protocol.spec import Times
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
@@ -161,13 +180,20 @@ def explain(
     layout = layout_from(**options)
     if kernels and layout != Layout():
         raise click.UsageError("'--kernels' shows one process: leave workers, replicas and tiles out")
+    if time_ and kernels:
+        raise click.UsageError("'--time' and '--kernels' are two tables: ask for one")
+    rates = read_rates(described(options["cluster_spec"])) if time_ else None
     plan = plan_of(file, settings, layout)
     if svg is not None:
         write_file(svg, to_svg(plan))
+    predicted = None if rates is None else predict(plan, rates)
     if as_json:
-        tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        tables: dict[str, Any] = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        tables |= {} if predicted is None else {"prediction": time_data(predicted)}
         times = asdict(Times.for_workers(len(plan.workers)))
         click.echo(json.dumps(explain_data(plan) | tables | {"times": times}, indent=2))
+    elif predicted is not None:
+        click.echo(time_text(predicted, terminal_width()))
     elif kernels:
         click.echo(kernels_text(plan.graph, kept(plan.graph), terminal_width()))
     else:
