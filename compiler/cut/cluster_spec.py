@@ -3,6 +3,7 @@
 [links]
 within  = { latency = 2e-5, bandwidth = 8e9 }       # seconds; bytes per second
 between = { latency = 1e-4, bandwidth = 1e9 }
+overhead = 4e-3                                     # for predictions: seconds of a step besides, see `Rates`
 
 [[hosts]]
 name = "a"
@@ -19,7 +20,6 @@ bandwidth = 1e8
 layers   = { local = 3e10, decode = 3e10 }          # multiply-adds a second by kind of layer, see `Rates`
 updates  = 2e8                                      # parameters a second
 images   = 5e3                                      # read and decoded a second; inf: they cost nothing
-overhead = 4e-3                                     # seconds of a step besides
 source   = "lnetc tune, 4 cores"                    # where they are from; left out: stated here
 """
 
@@ -84,7 +84,7 @@ class Rates:
 
     `layers`: multiply-adds of the forward pass by kind of layer, over the time of forward pass and gradients together;
     `updates`: parameters that an update rule changes; `images`: images read and decoded. `overhead`: seconds of a step
-    that depend on none of these: dispatch, scheduling, logs. `source` says where the figures are from.
+    that depend on none of these, nor on links: dispatch, scheduling, logs. `source` says where the figures are from.
     """
 
     layers: Mapping[str, float]
@@ -137,7 +137,7 @@ class _Reader:
     def spec(self, data: Mapping[str, Any]) -> ClusterSpec:
         self._known(data, ("links", "hosts", "pairs", "rates"), "the file")
         links = self._typed(data, "links", dict, "the file", {})
-        self._known(links, ("within", "between"), "[links]")
+        self._known(links, ("within", "between", "overhead"), "[links]")
         plain = ClusterSpec(())
         described = self._typed(data, "hosts", list, "the file")
         hosts = [host for each in described for host in self._hosts(each)]
@@ -159,14 +159,16 @@ class _Reader:
     def rates(self, data: Mapping[str, Any]) -> Rates:
         self._check_links(data)
         rates = self._typed(data, "rates", dict, "the file", {})
-        self._known(rates, ("layers", "updates", "images", "overhead", "source"), "[rates]")
+        self._known(rates, ("layers", "updates", "images", "source"), "[rates]")
         source = self._typed(rates, "source", str, "[rates]", self._stated)
         layers = self._typed(rates, "layers", dict, "[rates]", {})
         return Rates(
-            {kind: self._rate(layers, kind, "") for kind in layers},
-            self._rate(rates, "updates", "how many parameters a worker updates in a second"),
-            self._rate(rates, "images", "how many images a worker reads and decodes in a second"),
-            self._rate(rates, "overhead", "how many seconds a step takes besides", least=0.0),
+            {kind: self._rate(layers, "rates", kind, "") for kind in layers},
+            self._rate(rates, "rates", "updates", "how many parameters a worker updates in a second"),
+            self._rate(rates, "rates", "images", "how many images a worker reads and decodes in a second"),
+            self._rate(
+                data.get("links", {}), "links", "overhead", "how many seconds a step takes besides", 0.0
+            ),
             source,
         )
 
@@ -184,12 +186,12 @@ class _Reader:
             if needed and key not in links:
                 raise _unknown(f"how fast the links {what} are", f"'{key}' in [links]", self._stated)
 
-    def _rate(self, data: Mapping[str, Any], key: str, what: str, least: float = 1e-300) -> float:
+    def _rate(self, data: Mapping[str, Any], table: str, key: str, what: str, least: float = 1e-300) -> float:
         if key not in data:
-            raise _unknown(what, f"'{key}' in [rates]", self._stated)
-        rate = self._typed(data, key, (int, float), "[rates]")
+            raise _unknown(what, f"'{key}' in [{table}]", self._stated)
+        rate = self._typed(data, key, (int, float), f"[{table}]")
         if not least <= rate:
-            raise _refused(self.path, f"has the rate {rate} as '{key}' in [rates]", "expected more than 0")
+            raise _refused(self.path, f"has {rate} as '{key}' in [{table}]", "expected more than 0")
         return float(rate)
 
     def _hosts(self, data: Any) -> list[list[Worker]]:

@@ -11,7 +11,7 @@ gradients to its standby.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,7 +113,7 @@ class _Stages:
         seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan)
         for tile, server in enumerate(plan.placement.servers):
             owned = sum(owned_parameters(plan.graph, plan.partition, tile).values())
-            update, size, standby = owned / self.rates.updates, owned * BYTES, self._standby(tile)
+            update, size, standby = owned / self.rates.updates, owned * BYTES, self._standbys[tile]
             for home in (server, standby):
                 if home is not None:
                     seconds[home] += update * updates
@@ -125,13 +125,21 @@ class _Stages:
                 traffic.add([(server, home, size, 1 / training.fetch), (home, server, size, pushes)])
         return tuple(a + b for a, b in zip(seconds, traffic.seconds, strict=True))
 
-    def _standby(self, shard: int) -> int | None:
-        """Return the worker that the standby of a shard is taken to be on: one of another host if possible, in turn."""
-        workers, server = self.plan.workers, self.plan.placement.servers[shard]
-        busy = [i for i, worker in enumerate(workers) if worker.tiles and i != server]
-        elsewhere = [i for i in busy if workers[i].host != workers[server].host]
-        choice = elsewhere or busy
-        return choice[shard % len(choice)] if choice else None
+    @cached_property
+    def _standbys(self) -> tuple[int | None, ...]:
+        """The worker of each shard's standby, as the coordinator chooses: on another host, with the fewest servers."""
+        workers, primaries = self.plan.placement.cluster.workers, self.plan.placement.servers
+        servers, found = Counter(primaries), list[int | None]()
+        for primary in primaries:
+
+            def cost(i: int, host: str = workers[primary].host) -> tuple[bool, int, int]:
+                return workers[i].host == host, servers[i], i
+
+            standby = min((i for i in range(len(workers)) if i != primary), key=cost, default=None)
+            found.append(standby)
+            if standby is not None:
+                servers[standby] += 1
+        return tuple(found)
 
 
 @dataclass

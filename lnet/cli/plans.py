@@ -1,4 +1,4 @@
-"""Commands on plans: compile, explain, tune."""
+"""Commands on plans: compile, explain, plugins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-import lnet
 from lnet.compiler.cut.cluster_spec import ClusterSpec, read_rates
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
@@ -224,22 +223,3 @@ def plugins_command() -> None:
         return
     table = TextTable(("kind", "what", "plug-in"), ("difference in tiles",), rows)
     click.echo(printed([table], terminal_width()))
-
-
-@main.command("tune")
-@click.argument("file", required=False, type=Existing)
-@set_option
-def tune_command(file: Path | None, settings: Sequence[str]) -> None:
-    """Measure which kernels are fastest on this machine.
-
-    Later runs of FILE use them. Measurements are kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
-    """
-    from lnet.compiler.text_table import terminal_width
-    from lnet.runtime.kernels.explain import kernels_text
-
-    plan = plan_of(file, settings, Layout())
-    try:
-        measured = lnet.tune(plan)
-    except OSError as error:
-        raise refused("E608", "what was measured cannot be kept", str(error)) from error
-    click.echo(kernels_text(plan.graph, measured, terminal_width()))

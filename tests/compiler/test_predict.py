@@ -19,6 +19,7 @@ F, G = 6 * 8 * 18, 4 * 6 * 36
 RATES = """
 [links]
 between = {{ latency = 1e-3, bandwidth = 1e5 }}
+overhead = 0.25
 [[hosts]]
 name = "h"
 count = {hosts}
@@ -26,7 +27,6 @@ count = {hosts}
 layers = {{ local = 1e5 }}
 updates = 1e4
 images = 1e3
-overhead = 0.25
 source = "a test"
 """
 
