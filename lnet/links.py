@@ -44,9 +44,9 @@ network links {{
 }}
 train {{ data = frames("-"); batch = {batch}; steps = {steps}; checkpoint = 1000000; update = sgd(rate = 1e-6) }}
 """
-LITTLE, MUCH = (8, 1, 1), (258, 8, 64)
-"""Rows, maps and batch of the networks: tiles exchange 24 bytes, or 0.5 MB, and as much of gradients."""
-ROUNDS, STEPS, WARM = 3, 50, 10
+LITTLE, MUCH = (8, 1, 1), (514, 8, 256)
+"""Rows, maps and batch of the networks: tiles exchange 24 bytes, or 4 MB, and as much of gradients."""
+ROUNDS, STEPS, WARM = 3, 30, 10
 """Runs of each plan, in turn; their steps; those of them that compile and are not counted."""
 
 

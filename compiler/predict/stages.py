@@ -33,6 +33,11 @@ def stages_of(plan: Plan, rates: Rates) -> tuple[Stage, ...]:
     return tuple(_Stages(plan, rates).all())
 
 
+def parameters_stage(plan: Plan, rates: Rates) -> Stage:
+    """Return the stage that depends on `fetch` and `push`."""
+    return Stage("parameters", _Stages(plan, rates).parameters())
+
+
 @dataclass(frozen=True)
 class _Stages:
     plan: Plan
@@ -47,7 +52,7 @@ class _Stages:
             yield self._each("kernels", [self._kernels(programme, number) for programme in self.programmes])
         for exchange in self._halos:
             yield Stage("halos", self._exchanged(exchange))
-        yield Stage("parameters", self._parameters())
+        yield Stage("parameters", self.parameters())
         yield self._each("overhead", [self.rates.overhead] * self.plan.partition.count)
 
     @cached_property
@@ -103,7 +108,7 @@ class _Stages:
 
     # --- parameters ---
 
-    def _parameters(self) -> tuple[float, ...]:
+    def parameters(self) -> tuple[float, ...]:
         """Return each worker's seconds for updates, and for the parameters and gradients of a step on the way."""
         plan, training = self.plan, self.plan.graph.training
         replicas = len(plan.placement.tiles)

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from lnet.compiler.cut.cluster_spec import ClusterSpec, read_rates
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.cluster_spec import ClusterSpec, read_cluster_spec, read_rates
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan.plan import Plan, load_plan
@@ -113,10 +114,21 @@ def _warn_if_stale(plan: Plan, path: Path) -> None:
     metavar="STAGE",
     help="Print ast, graph, graph:PASS, partition, schedule, placement or plan; write nothing.",
 )
+@click.option(
+    "--best",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compare layouts for N workers of --cluster-spec, and take the one predicted to be fastest.",
+)
 @layout_options
 @set_option
 def compile_command(
-    file: Path | None, output: Path | None, emit: str | None, settings: Sequence[str], **options: Any
+    file: Path | None,
+    output: Path | None,
+    emit: str | None,
+    best: int | None,
+    settings: Sequence[str],
+    **options: Any,
 ) -> None:
     """Compile a .lnet file into a plan.
 
@@ -129,10 +141,32 @@ def compile_command(
     if emit is not None:
         click.echo(dump(read_source(path), overrides_from(settings), layout, emit), nl=False)
         return
-    plan = compiled(read_source(path), overrides_from(settings), layout)
+    if best is not None:
+        plan = _fastest(path, best, overrides_from(settings), layout, described(options["cluster_spec"]))
+    else:
+        plan = compiled(read_source(path), overrides_from(settings), layout)
     target = output if output is not None else path.with_suffix(".plan")
     plan.save(target)
     click.echo(f"{target}: {plan.summary()}")
+
+
+def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout, description: Path) -> Plan:
+    """Print the layouts that were compared, and return the plan of the fastest."""
+    from lnet.compiler.predict.best import best_layout, comparison_text, settings_of
+    from lnet.compiler.text_table import terminal_width
+
+    if layout.workers is not None:
+        raise click.UsageError("'--best N' counts the workers: leave '--workers' out")
+    cluster, rates = read_cluster_spec(description), read_rates(description)
+    if workers > len(cluster.workers):
+        raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
+    cluster = replace(cluster, workers=cluster.workers[:workers])
+    whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1), cluster=cluster))
+    comparison = best_layout(whole, workers, rates, layout.replicas, layout.tiles)
+    click.echo(comparison_text(comparison, terminal_width()))
+    taken = comparison.best.plan
+    now = Layout(workers, len(taken.placement.tiles), taken.partition.tiles, cluster)
+    return compiled(read_source(path), overrides | settings_of(comparison.best, whole), now)
 
 
 @main.command()

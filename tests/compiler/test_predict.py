@@ -5,7 +5,9 @@ from math import inf
 import pytest
 
 import lnet
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cluster_spec import read_rates
+from lnet.compiler.predict.best import EVERY, best_layout, comparison_text
 from lnet.compiler.predict.explain_time import predict, time_data, time_text
 from lnet.compiler.predict.step import Stage, step_time
 from lnet.dsl.diagnostics import LnetError
@@ -136,3 +138,66 @@ def test_images_in_memory_cost_nothing(tmp_path, monkeypatch):
     found = predicted(tmp_path)
     assert found.rates.images == inf
     assert found.time.path["images"] == 0
+
+
+# --- the best layout -----------------------------------------------------------------------------------------------
+
+
+def compared(tmp_path, workers, more="", replicas=None, tiles=None, overrides=None):
+    spec = tmp_path / "cluster.toml"
+    spec.write_text(RATES.format(hosts=workers))
+    module = lnet.parse(NETWORK.format(replicas=1, more=more))
+    plan = lnet.compile(module, cluster_spec=spec, tiles="1x1", set=overrides or {})
+    return best_layout(plan, workers, read_rates(spec), replicas, tiles)
+
+
+def test_the_best_layout_is_near_the_fastest_of_all(tmp_path):
+    """Each is what a plan compiled for that layout would be predicted to be."""
+    found = compared(tmp_path, 6)
+    spec, text = tmp_path / "cluster.toml", NETWORK.format(replicas=1, more="")
+    again = [
+        predict(
+            lnet.compile(
+                lnet.parse(text),
+                cluster_spec=spec,
+                replicas=replicas,
+                tiles=tiles,
+                set={"train.fetch": fetch, "train.push": push},
+            ),
+            read_rates(spec),
+        ).images_a_second
+        for tiles, replicas in (("1x1", 6), ("1x2", 3), ("2x2", 1), ("2x3", 1))
+        for fetch in EVERY
+        for push in EVERY
+    ]
+    assert sorted(again) == pytest.approx(sorted(p.images_a_second for p in found.all))
+    assert found.best.images_a_second >= 0.95 * max(again)
+
+
+def test_gradients_are_no_older_than_speed_needs(tmp_path):
+    best = compared(tmp_path, 2).best
+    every = compared(tmp_path, 2).all
+    enough = [p for p in every if p.images_a_second >= 0.95 * every[0].images_a_second]
+    assert every[0].plan.graph.training.push == max(EVERY)
+    age = lambda p: p.plan.graph.training.fetch + p.plan.graph.training.push  # noqa: E731
+    assert age(best) == min(map(age, enough))
+
+
+@pytest.mark.parametrize(
+    ("asked", "layouts"),
+    [
+        ({"more": "staleness = 0"}, {(1, 1)}),
+        ({"overrides": {"train.fetch": 3, "train.push": 2}}, {(3, 2)}),
+        ({"overrides": {"train.fetch": 3}}, {(3, push) for push in EVERY}),
+    ],
+)
+def test_fetch_and_push_stay_within_staleness_and_settings(tmp_path, asked, layouts):
+    found = compared(tmp_path, 4, **asked)
+    trainings = [p.plan.graph.training for p in found.all]
+    assert {(training.fetch, training.push) for training in trainings} == layouts
+
+
+def test_replicas_and_tiles_that_are_given_stay(tmp_path):
+    found = compared(tmp_path, 6, replicas=2, tiles=Size(1, 3))
+    assert {(len(p.plan.placement.tiles), p.plan.partition.tiles) for p in found.all} == {(2, Size(1, 3))}
+    assert "1x3     2 " in comparison_text(found)
