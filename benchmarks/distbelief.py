@@ -58,7 +58,7 @@ def plan_of(machines: int) -> Plan:
 def local_seconds(plan: Plan, link: Link) -> float:
     """Return the predicted step of the locally connected network."""
     rate = RATE / GRADIENTS
-    rates = Rates(dict.fromkeys(("local", "l2pool", "lcn"), rate), inf, inf, 0.0, "fitted")
+    rates = Rates(dict.fromkeys(("local", "l2pool", "lcn"), rate), inf, inf, 0.0, inf, "fitted")
     cluster = ClusterSpec(plan.placement.cluster.workers, within=link, between=link)
     placed = replace(plan, placement=replace(plan.placement, cluster=cluster))
     return step_time([s for s in stages_of(placed, rates) if s.part != "parameters"]).seconds

@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,8 +33,9 @@ from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.predict.explain_time import predict
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
-from lnet.links import MeasuredLink, measured_links
-from lnet.runtime.cluster.transport.connect import LOCAL, connected
+from lnet.links import LinkTest, MeasuredLink
+from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
+from lnet.runtime.data.in_memory import InMemory
 from lnet.runtime.store.events import ClusterStepDone
 from lnet.runtime.training.progress import Silent
 from lnet.runtime.training.rates import MeasuredRates, measured_rates
@@ -86,13 +88,23 @@ def measured(asked: argparse.Namespace) -> None:
         }
         limit = _Limit(list(clients.values()), asked.cores)
         stack.callback(limit.close)
-        rates, link = _constants(clients, plans["1 worker"], limit)
+        test = LinkTest(
+            clients[2], _pair(clients[2]), Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        )
+        rates: list[MeasuredRates] = []
         times: dict[str, list[float]] = {name: [] for name in plans}
         for _ in range(asked.rounds):
+            limit.set(True)
+            rates += clients[1].run(_rates, plans["1 worker"].to_json()).values()
+            print(rates[-1], file=sys.stderr)
+            test.run()
+            print(test.seconds, file=sys.stderr)
+            limit.set(False)
             for name, plan in plans.items():
                 times[name].append(_run(clients[len(plan.workers)], plan, limit))
                 print(f"{name}: {times[name][-1]:.3f} s", file=sys.stderr, flush=True)
-    _compare(plans, rates, link, times)
+        link = test.solve()
+    _compare(plans, _known(rates, link), link.link, times)
 
 
 def _plan(workers: int, replicas: int, tiles: str, steps: int) -> Plan:
@@ -156,25 +168,34 @@ def _give(group: Path, cores: float | None) -> None:
 # --- measuring -----------------------------------------------------------------------------------------------------
 
 
-def _constants(
-    clients: Mapping[int, Client], plan: Plan, limit: _Limit
-) -> tuple[MeasuredRates, MeasuredLink]:
-    """Measure the rates of one limited worker, and the link of two."""
-    text = plan.to_json()
-    limit.set(True)
-    (rates,) = clients[1].run(_rates, text).values()
-    with tempfile.TemporaryDirectory() as folder:
-        link = measured_links(clients[2], Path(folder))["within"]
-    limit.set(False)
-    print(rates.toml("measured in one worker"))
-    print(
-        f"latency {link.link.latency:.4g} s, {link.link.bandwidth:.3g} bytes/s, overhead {link.overhead:.3g} s\n"
+def _pair(client: Client) -> tuple[Worker, Worker]:
+    first, second = (Worker(str(found["name"]), found["host"]) for found in workers_of(client).values())
+    return first, second
+
+
+def _known(rates: list[MeasuredRates], link: MeasuredLink) -> Rates:
+    """Return the medians of what was measured in one worker and between two."""
+    layers = {kind: _median([each.layers[kind] for each in rates]) for kind in rates[0].layers}
+    images = _median([each.images for each in rates if each.images is not None])
+    known = Rates(
+        layers, _median([each.updates for each in rates]), images, link.overhead, link.copies, "measured"
     )
-    return rates, link
+    print(known)
+    print(link.link)
+    return known
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(1).random((256, 64, 64, 3), np.float32)
 
 
 def _rates(text: str) -> MeasuredRates:
-    return measured_rates(plan_from_json(text), {})
+    plan = plan_from_json(text)
+    return measured_rates(plan, {}, InMemory(images(), None).open(plan.graph, Path()))
 
 
 class _Limiting(Silent):
@@ -191,7 +212,6 @@ class _Limiting(Silent):
 def _run(client: Client, plan: Plan, limit: _Limit) -> float:
     """Return the median seconds between two steps of a replica."""
     replicas = len(plan.placement.tiles)
-    images = np.random.default_rng(1).random((256, 64, 64, 3), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         run = lnet.train(
             plan,
@@ -206,13 +226,10 @@ def _run(client: Client, plan: Plan, limit: _Limit) -> float:
     return float(np.median([b - a for a, b in pairwise(ends)]))
 
 
-def _compare(
-    plans: Mapping[str, Plan], rates: MeasuredRates, link: MeasuredLink, times: Mapping[str, list[float]]
-) -> None:
-    known = Rates(rates.layers, rates.updates, float("inf"), link.overhead, "measured")
+def _compare(plans: Mapping[str, Plan], known: Rates, link: Link, times: Mapping[str, list[float]]) -> None:
     print(f"{'':18}{'measured':>10}{'spread':>9}{'predicted':>11}{'off':>7}   of the prediction")
     for name, plan in plans.items():
-        time = predict(_linked(plan, link.link), known).time
+        time = predict(_linked(plan, link), known).time
         median, spread = float(np.median(times[name])), float(np.ptp(times[name]))
         parts = ", ".join(f"{part} {seconds:.3f}" for part, seconds in time.path.items() if seconds)
         off = time.seconds / median - 1
@@ -220,8 +237,6 @@ def _compare(
 
 
 def _linked(plan: Plan, link: Link) -> Plan:
-    from dataclasses import replace
-
     workers = tuple(Worker(worker.name, "here") for worker in plan.placement.cluster.workers)
     return replace(plan, placement=replace(plan.placement, cluster=ClusterSpec(workers, within=link)))
 

@@ -1,18 +1,19 @@
 """The links of a cluster and a step's overhead, measured by training: `lnetc measure-links`.
 
-Three plans with hardly any arithmetic are trained on two workers in turn. What a step takes beyond its kernels has three
+Four plans with hardly any arithmetic are trained on two workers in turn. What a step takes beyond its kernels has four
 unknowns, and their factors are those of the prediction's own stages:
 
-    one tile                       seconds = overhead + a latency + b / bandwidth
-    two tiles, a kilobyte                    overhead + c latency + d / bandwidth
-    two tiles, megabytes                     overhead + e latency + f / bandwidth
+    one tile                              overhead, latency
+    two tiles that exchange bytes         overhead, latency
+    two tiles that exchange megabytes     overhead, latency, bandwidth, copies
+    two replicas that fetch megabytes     overhead, latency, bandwidth
 
-So latency and bandwidth are those that tiles meet, with Python, Dask and copies in them.
+So they are what tiles and servers meet, with Python and Dask in them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from math import inf
@@ -32,10 +33,9 @@ from lnet.dsl.diagnostics import Collector, refused
 from lnet.dsl.source import Source
 from lnet.runtime.cluster.transport.connect import workers_of
 from lnet.runtime.store.events import ClusterStepDone
-from lnet.runtime.store.run import Run
 from lnet.runtime.train import train
 
-NETWORK = """
+EXCHANGE = """
 network links {{
     image: input({rows}x8x1)
     f:     local(3, {maps}, share = all)
@@ -44,18 +44,24 @@ network links {{
 }}
 train {{ data = frames("-"); batch = {batch}; steps = {steps}; checkpoint = 1000000; update = sgd(rate = 1e-6) }}
 """
-LITTLE, MUCH = (8, 1, 1), (514, 8, 256)
-"""Rows, maps and batch of the networks: tiles exchange 24 bytes, or 4 MB, and as much of gradients."""
+LITTLE, MUCH = (8, 1, 1), (514, 64, 32)
+"""Rows, maps and batch: tiles exchange 24 bytes, or 4 MB, and as much of gradients."""
+FETCH = """
+network links {{ image: input(40x40x3); f: local(9, 12); out: l2() }}
+train {{ data = frames("-"); batch = 1; steps = {steps}; push = {steps}; checkpoint = 1000000; update = sgd(rate = 1e-6) }}
+"""
+"""Replicas fetch 12 MB in every step, and push once."""
 ROUNDS, STEPS, WARM = 3, 30, 10
 """Runs of each plan, in turn; their steps; those of them that compile and are not counted."""
 
 
 @dataclass(frozen=True)
 class MeasuredLink:
-    """A link between two workers, and the seconds of a step that are neither kernels nor messages."""
+    """A link between two workers, and the constants of a step on them: `overhead` and `copies` as in `Rates`."""
 
     link: Link
     overhead: float
+    copies: float
 
 
 def measured_links(client: Client, directory: Path) -> dict[str, MeasuredLink]:
@@ -70,62 +76,86 @@ def measured_links(client: Client, directory: Path) -> dict[str, MeasuredLink]:
     for pair in combinations(workers, 2):
         name = "within" if pair[0].host == pair[1].host else "between"
         if name not in found:
-            found[name] = _measured(client, pair, directory / name)
+            test = LinkTest(client, pair, directory / name)
+            for _ in range(ROUNDS):
+                test.run()
+            found[name] = test.solve()
     return found
 
 
 def pair_plan() -> Plan:
     """Return a plan for two workers of this machine, on which a link can be measured."""
-    return _plan(ClusterSpec.uniform(2), LITTLE, 2)
+    return _exchange(ClusterSpec.uniform(2), LITTLE, 2)
 
 
 def links_toml(measured: Mapping[str, MeasuredLink]) -> str:
-    """Return the table [links] of a cluster's description; the overhead is the largest found."""
+    """Return the table [links] of a cluster's description; of a step's constants the worst found."""
     lines = ["[links]"]
     for name, found in measured.items():
         link = f"latency = {found.link.latency:.3g}, bandwidth = {found.link.bandwidth:.3g}"
         lines.append(f"{name:8} = {{ {link} }}  # seconds; bytes a second")
     lines.append(f"overhead = {max(found.overhead for found in measured.values()):.3g}  # seconds of a step")
+    lines.append(f"copies   = {min(found.copies for found in measured.values()):.3g}  # bytes a second")
     return "\n".join(lines) + "\n"
 
 
-def _measured(client: Client, pair: tuple[Worker, Worker], directory: Path) -> MeasuredLink:
-    cluster = ClusterSpec(pair)
-    plans = [_plan(cluster, LITTLE, 1), _plan(cluster, LITTLE, 2), _plan(cluster, MUCH, 2)]
-    times: list[list[float]] = [[] for _ in plans]
-    for number in range(ROUNDS):
-        for plan, seconds in zip(plans, times, strict=True):
-            seconds.append(_beyond_kernels(client, plan, directory / f"{number}-{plan.digest[:8]}"))
-    factors = np.array([_factors(plan) for plan in plans])
-    overhead, latency, by_byte = np.linalg.solve(factors, [median(seconds) for seconds in times])
-    if min(overhead, latency, by_byte) <= 0:
-        raise refused(
-            "E761",
-            f"'{pair[0].name}' and '{pair[1].name}' were too busy with other work to be measured",
-            f"a step took {', '.join(f'{median(seconds):.3g}' for seconds in times)} s beyond its kernels alone, "
-            "in two tiles, and in two tiles with megabytes to send",
-            hint="measure again when the machines are idle",
+class LinkTest:
+    """The four plans on two workers, and the seconds of their steps beyond kernels in each run so far."""
+
+    def __init__(self, client: Client, pair: tuple[Worker, Worker], directory: Path) -> None:
+        self.client, self.pair, self.directory = client, pair, directory
+        cluster = ClusterSpec(pair)
+        self.plans = (
+            _exchange(cluster, LITTLE, 1),
+            _exchange(cluster, LITTLE, 2),
+            _exchange(cluster, MUCH, 2),
+            _compiled(FETCH.format(steps=STEPS), Layout(replicas=2, tiles=Size(1, 1), cluster=cluster)),
         )
-    return MeasuredLink(Link(float(latency), float(1 / by_byte)), float(overhead))
+        self.seconds: list[list[float]] = [[] for _ in self.plans]
+
+    def run(self) -> None:
+        """Train each plan once."""
+        for number, (plan, seconds) in enumerate(zip(self.plans, self.seconds, strict=True)):
+            seconds.append(_beyond_kernels(self.client, plan, self.directory / f"{number}-{len(seconds)}"))
+
+    def solve(self) -> MeasuredLink:
+        """Return the constants that the medians of all runs give; raises `LnetError` if they give none."""
+        medians = [median(seconds) for seconds in self.seconds]
+        found = np.linalg.solve(np.array([_factors(plan) for plan in self.plans]), medians)
+        if min(found) <= 0:
+            raise refused(
+                "E761",
+                f"'{self.pair[0].name}' and '{self.pair[1].name}' were too busy with other work to be measured",
+                f"beyond its kernels a step took {', '.join(f'{seconds:.3g}' for seconds in medians)} s in one tile, "
+                "in two, in two with megabytes to exchange, and in two replicas with megabytes to fetch",
+                hint="measure again when the machines are idle",
+            )
+        overhead, latency, by_byte, by_copy = map(float, found)
+        return MeasuredLink(Link(latency, 1 / by_byte), overhead, 1 / by_copy)
 
 
-def _plan(cluster: ClusterSpec, size: tuple[int, int, int], tiles: int) -> Plan:
+def _exchange(cluster: ClusterSpec, size: tuple[int, int, int], tiles: int) -> Plan:
     rows, maps, batch = size
-    source = Source(NETWORK.format(rows=rows, maps=maps, batch=batch, steps=STEPS), "links.lnet")
-    return compile_source(source, {}, Collector(source), Layout(tiles=Size(1, tiles), cluster=cluster))
+    text = EXCHANGE.format(rows=rows, maps=maps, batch=batch, steps=STEPS)
+    return _compiled(text, Layout(tiles=Size(1, tiles), cluster=cluster))
 
 
-def _factors(plan: Plan) -> tuple[float, float, float]:
-    """Return by how much overhead, latency and seconds of a byte count in a step, as the prediction has it."""
+def _compiled(text: str, layout: Layout) -> Plan:
+    source = Source(text, "links.lnet")
+    return compile_source(source, {}, Collector(source), layout)
 
+
+def _factors(plan: Plan) -> list[float]:
+    """Return by how much overhead, latency, and a byte's seconds sent and copied count in a predicted step."""
     workers = plan.placement.cluster.workers
 
-    def counted(overhead: float, link: Link) -> float:
+    def counted(overhead: float, latency: float, by_byte: float, by_copy: float) -> float:
+        link = Link(latency, 1 / by_byte if by_byte else inf)
         cluster = ClusterSpec(workers, within=link, between=link)
-        free = Rates({"local": inf, "l2pool": inf}, inf, inf, overhead, "")
+        free = Rates({"local": inf}, inf, inf, overhead, 1 / by_copy if by_copy else inf, "")
         return step_time(stages_of(_on(plan, cluster), free)).seconds
 
-    return counted(1.0, Link(0.0, inf)), counted(0.0, Link(1.0, inf)), counted(0.0, Link(0.0, 1.0))
+    return [counted(*unknown) for unknown in np.eye(4).tolist()]
 
 
 def _on(plan: Plan, cluster: ClusterSpec) -> Plan:
@@ -133,22 +163,22 @@ def _on(plan: Plan, cluster: ClusterSpec) -> Plan:
 
 
 def _beyond_kernels(client: Client, plan: Plan, directory: Path) -> float:
-    """Train a plan and return the median seconds of its steps, without those of the kernels of the slowest tile."""
+    """Train a plan and return the median seconds of a step of its slowest replica, without kernels and images."""
     sheet = plan.graph.input.sheet
-    images = np.random.default_rng(0).random((64, sheet.height, sheet.width, sheet.maps), np.float32)
-    run = train(plan, images, directory=directory, client=client)
-    return median(beyond_kernels(run)[WARM:])
-
-
-def beyond_kernels(run: Run) -> list[float]:
-    """Return the seconds of each step of a run of one replica, without those in which its slowest tile computed.
-
-    The first step has none before it to be timed from.
-    """
+    images = np.random.default_rng(0).random((32, sheet.height, sheet.width, sheet.maps), np.float32)
+    run = train(plan, images, directory=directory, client=client, prepared=True)
     steps = [event for event in run.events() if isinstance(event, ClusterStepDone)]
-    return [after.time - before.time - _computing(after) for before, after in pairwise(steps)]
+    return max(
+        median(_beyond([step for step in steps if step.replica == replica])[WARM:])
+        for replica in range(len(plan.placement.tiles))
+    )
 
 
-def _computing(step: ClusterStepDone) -> float:
+def _beyond(steps: Sequence[ClusterStepDone]) -> list[float]:
+    """Return the seconds from each step of a replica to the next, without those in which its slowest tile was busy."""
+    return [after.time - before.time - _busy(after) for before, after in pairwise(steps)]
+
+
+def _busy(step: ClusterStepDone) -> float:
     assert step.slowest is not None, "steps: a run of today names the slowest tile"
-    return step.slowest.seconds - step.slowest.waited
+    return step.slowest.seconds - step.slowest.exchanged

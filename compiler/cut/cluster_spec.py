@@ -4,6 +4,7 @@
 within  = { latency = 2e-5, bandwidth = 8e9 }       # seconds; bytes per second
 between = { latency = 1e-4, bandwidth = 1e9 }
 overhead = 4e-3                                     # for predictions: seconds of a step besides, see `Rates`
+copies   = 1e9                                      # for predictions: bytes of halos a second
 
 [[hosts]]
 name = "a"
@@ -84,13 +85,15 @@ class Rates:
 
     `layers`: multiply-adds of the forward pass by kind of layer, over the time of forward pass and gradients together;
     `updates`: parameters that an update rule changes; `images`: images read and decoded. `overhead`: seconds of a step
-    that depend on none of these, nor on links: dispatch, scheduling, logs. `source` says where the figures are from.
+    that depend on none of these, nor on links: dispatch, scheduling, logs. `copies`: bytes of halos that are cut
+    out of arrays, copied and put together again, besides their time on a link. `source` says where the figures are from.
     """
 
     layers: Mapping[str, float]
     updates: float
     images: float
     overhead: float
+    copies: float
     source: str
 
     def layer(self, kind: str) -> float:
@@ -137,7 +140,7 @@ class _Reader:
     def spec(self, data: Mapping[str, Any]) -> ClusterSpec:
         self._known(data, ("links", "hosts", "pairs", "rates"), "the file")
         links = self._typed(data, "links", dict, "the file", {})
-        self._known(links, ("within", "between", "overhead"), "[links]")
+        self._known(links, ("within", "between", "overhead", "copies"), "[links]")
         plain = ClusterSpec(())
         described = self._typed(data, "hosts", list, "the file")
         hosts = [host for each in described for host in self._hosts(each)]
@@ -158,7 +161,7 @@ class _Reader:
 
     def rates(self, data: Mapping[str, Any]) -> Rates:
         self._check_links(data)
-        rates = self._typed(data, "rates", dict, "the file", {})
+        rates, links = (self._typed(data, key, dict, "the file", {}) for key in ("rates", "links"))
         self._known(rates, ("layers", "updates", "images", "source"), "[rates]")
         source = self._typed(rates, "source", str, "[rates]", self._stated)
         layers = self._typed(rates, "layers", dict, "[rates]", {})
@@ -166,9 +169,8 @@ class _Reader:
             {kind: self._rate(layers, "rates", kind, "") for kind in layers},
             self._rate(rates, "rates", "updates", "how many parameters a worker updates in a second"),
             self._rate(rates, "rates", "images", "how many images a worker reads and decodes in a second"),
-            self._rate(
-                data.get("links", {}), "links", "overhead", "how many seconds a step takes besides", 0.0
-            ),
+            self._rate(links, "links", "overhead", "how many seconds a step takes besides", 0.0),
+            self._rate(links, "links", "copies", "how many bytes of halos a worker copies in a second"),
             source,
         )
 

@@ -3,10 +3,10 @@
     images > broadcast > phase 0 > halos of 0 > phase 1 > ... > gradients of halos > reduce > parameters > overhead
 
 A layer's share of a tile takes its multiply-adds, recomputed halos included, over the rate of its kind. A worker sends its
-messages of an exchange one after the other, each `latency + bytes / bandwidth`, and receives others meanwhile; workers of
-one host share its links to other hosts. Replicas go at the pace of the slowest. For every update, a primary and its
-standby change their parameters once; replicas on other workers fetch and push over the links, and a primary forwards
-gradients to its standby.
+messages of an exchange one after the other, each `latency + bytes / bandwidth`, with `bytes / copies` for halos, and
+receives others meanwhile; workers of one host share its links to other hosts. Replicas go at the pace of the slowest. For
+every update, a primary and its standby change their parameters once; replicas on other workers fetch and push over the
+links, and a primary forwards gradients to its standby.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 from lnet.compiler.cut.cluster_spec import Rates
 from lnet.compiler.cut.partition import BYTES
@@ -101,7 +102,7 @@ class _Stages:
 
     def _exchanged(self, between: Bytes) -> tuple[float, ...]:
         """Return the seconds of each worker in an exchange of all replicas."""
-        traffic = _Traffic(self.plan)
+        traffic = _Traffic(self.plan, self.rates.copies)
         for homes in self.plan.placement.tiles:
             traffic.add((homes[by], homes[to], size, 1.0) for (by, to), size in between.items())
         return traffic.seconds
@@ -115,7 +116,7 @@ class _Stages:
         pushes = 1 / training.push
         updates = pushes if training.staleness == 0 else pushes * replicas
         own_steps = 1 - 1 / training.fetch
-        seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan)
+        seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
         for tile, server in enumerate(plan.placement.servers):
             owned = sum(owned_parameters(plan.graph, plan.partition, tile).values())
             update, size, standby = owned / self.rates.updates, owned * BYTES, self._standbys[tile]
@@ -149,9 +150,10 @@ class _Stages:
 
 @dataclass
 class _Traffic:
-    """The messages between workers in an exchange."""
+    """The messages between workers in an exchange, whose bytes are copied at a rate."""
 
     plan: Plan
+    copies: float
     sent: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     received: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     left: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -165,8 +167,9 @@ class _Traffic:
                 continue
             here, there = cluster.workers[sender].host, cluster.workers[receiver].host
             link = cluster.link(here, there)
-            self.sent[sender] += times * link.seconds(size)
-            self.received[receiver] += times * link.seconds(size)
+            seconds = times * (link.seconds(size) + size / self.copies)
+            self.sent[sender] += seconds
+            self.received[receiver] += seconds
             if here != there:
                 self.left[here] += times * size / link.bandwidth
                 self.entered[there] += times * size / link.bandwidth

@@ -22,6 +22,7 @@ RATES = """
 [links]
 between = {{ latency = 1e-3, bandwidth = 1e5 }}
 overhead = 0.25
+copies = 5e5
 [[hosts]]
 name = "h"
 count = {hosts}
@@ -60,7 +61,7 @@ def test_two_tiles(tmp_path):
     assert found.time.path == pytest.approx(
         {
             "kernels": 10 * (F + G) / 2 / 1e5,
-            "halos": 2 * message(10 * 6 * 2),
+            "halos": 2 * (message(10 * 6 * 2) + 10 * 6 * 2 * 4 / 5e5),
             "parameters": 2 * (F + G) / 2 / 1e4 + message((F + G) / 2),
             "images": 10 / 1e3,
             "overhead": 0.25,
@@ -117,6 +118,7 @@ def test_text_and_data_say_the_same(tmp_path):
         ("updates = 1e4", "how many parameters a worker updates in a second"),
         ("images = 1e3", "how many images a worker reads and decodes in a second"),
         ("overhead = 0.25", "how many seconds a step takes besides"),
+        ("copies = 5e5", "how many bytes of halos a worker copies in a second"),
     ],
 )
 def test_an_unknown_constant_is_asked_for(tmp_path, monkeypatch, lacking, message):
