@@ -48,9 +48,10 @@ LITTLE, MUCH = (8, 1, 1), (514, 64, 32)
 """Rows, maps and batch: tiles exchange 24 bytes, or 4 MB, and as much of gradients."""
 FETCH = """
 network links {{ image: input(40x40x3); f: local(9, 12); out: l2() }}
-train {{ data = frames("-"); batch = 1; steps = {steps}; push = {steps}; checkpoint = 1000000; update = sgd(rate = 1e-6) }}
+train {{ data = frames("-"); batch = 1; steps = {steps}; push = {push}; checkpoint = 1000000; update = sgd(rate = 1e-6) }}
 """
-"""Replicas fetch 12 MB in every step, and push once."""
+"""Replicas fetch 12 MB in every step, and push every `PUSH` steps: most steps, and so the median, push nothing."""
+PUSH, NEVER = 10, 10**6
 ROUNDS, STEPS, WARM = 3, 30, 10
 """Runs of each plan, in turn; their steps; those of them that compile and are not counted."""
 
@@ -109,8 +110,9 @@ class LinkTest:
             _exchange(cluster, LITTLE, 1),
             _exchange(cluster, LITTLE, 2),
             _exchange(cluster, MUCH, 2),
-            _compiled(FETCH.format(steps=STEPS), Layout(replicas=2, tiles=Size(1, 1), cluster=cluster)),
+            _fetch(cluster, PUSH),
         )
+        self.factors = [_factors(plan) for plan in (*self.plans[:3], _fetch(cluster, NEVER))]
         self.seconds: list[list[float]] = [[] for _ in self.plans]
 
     def run(self) -> None:
@@ -121,7 +123,7 @@ class LinkTest:
     def solve(self) -> MeasuredLink:
         """Return the constants that the medians of all runs give; raises `LnetError` if they give none."""
         medians = [median(seconds) for seconds in self.seconds]
-        found = np.linalg.solve(np.array([_factors(plan) for plan in self.plans]), medians)
+        found = np.linalg.solve(np.array(self.factors), medians)
         if min(found) <= 0:
             raise refused(
                 "E761",
@@ -138,6 +140,11 @@ def _exchange(cluster: ClusterSpec, size: tuple[int, int, int], tiles: int) -> P
     rows, maps, batch = size
     text = EXCHANGE.format(rows=rows, maps=maps, batch=batch, steps=STEPS)
     return _compiled(text, Layout(tiles=Size(1, tiles), cluster=cluster))
+
+
+def _fetch(cluster: ClusterSpec, push: int) -> Plan:
+    text = FETCH.format(steps=2 * STEPS, push=push)
+    return _compiled(text, Layout(replicas=2, tiles=Size(1, 1), cluster=cluster))
 
 
 def _compiled(text: str, layout: Layout) -> Plan:
