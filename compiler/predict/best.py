@@ -17,7 +17,7 @@ from itertools import product
 
 from lnet.compiler.core.arguments import Refused
 from lnet.compiler.core.shapes import Size
-from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.cluster_spec import ClusterSpec, Rates
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, lay_out
 from lnet.compiler.plan.plan import Plan
@@ -46,13 +46,17 @@ class Comparison:
 
 
 def best_layout(
-    plan: Plan, workers: int, rates: Rates, replicas: int | None = None, tiles: Size | None = None
+    plan: Plan, cluster: ClusterSpec, rates: Rates, replicas: int | None = None, tiles: Size | None = None
 ) -> Comparison:
-    """Compare layouts of a plan's network on the first `workers` of its cluster; `replicas` and `tiles` may be fixed.
+    """Compare layouts of a plan's network on all workers of a cluster; `replicas` and `tiles` may be fixed.
 
     Settings of `fetch` and `push` beside the file are kept. Raises `LnetError` if there is no layout.
     """
-    search = _Search(plan, workers, rates, replicas)
+    workers = len(cluster.workers)
+    least = (replicas or 1) * (tiles.rows * tiles.columns if tiles is not None else 1)
+    if least > workers:
+        raise refused("E609", f"the layout needs at least {least:,} workers, found {workers:,}")
+    search = _Search(plan, cluster, rates, replicas)
     grids = [tiles] if tiles is not None else list(_grids(workers // (replicas or 1)))
     tried = list(_sparse(grids))
     found = {grid: search.predictions(grid) for grid in tried}
@@ -102,17 +106,15 @@ def _staleness(prediction: Prediction) -> tuple[int, int, float]:
 @dataclass(frozen=True)
 class _Search:
     plan: Plan
-    workers: int
+    cluster: ClusterSpec
     rates: Rates
     replicas: int | None
 
     def predictions(self, grid: Size) -> list[Prediction]:
         """Return the prediction of a grid with each `fetch` and `push`; none if it lacks memory."""
-        replicas = self.replicas or self.workers // (grid.rows * grid.columns)
-        cluster = self.plan.placement.cluster
-        cluster = replace(cluster, workers=cluster.workers[: self.workers])
+        replicas = self.replicas or len(self.cluster.workers) // (grid.rows * grid.columns)
         try:
-            cut, placement = lay_out(self.plan.graph, Layout(self.workers, replicas, grid, cluster))
+            cut, placement = lay_out(self.plan.graph, Layout(None, replicas, grid, self.cluster))
         except LnetError as error:
             if error.diagnostics[0].code != "E603":
                 raise

@@ -136,6 +136,8 @@ def compile_command(
     """
     path = file if file is not None else the_only("*.lnet", ".lnet file")
     layout = layout_from(**options)
+    if emit is not None and best is not None:
+        raise click.UsageError("'--emit' compares nothing: leave '--best' out")
     if emit is not None and output is not None:
         raise click.UsageError("'--emit' prints and writes nothing: leave '-o' out")
     if emit is not None:
@@ -161,8 +163,8 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
     if workers > len(cluster.workers):
         raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
     cluster = replace(cluster, workers=cluster.workers[:workers])
-    whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1), cluster=cluster))
-    comparison = best_layout(whole, workers, rates, layout.replicas, layout.tiles)
+    whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1)))
+    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles)
     click.echo(comparison_text(comparison, terminal_width()))
     taken = comparison.best.plan
     now = Layout(workers, len(taken.placement.tiles), taken.partition.tiles, cluster)

@@ -6,7 +6,7 @@ import pytest
 
 import lnet
 from lnet.compiler.core.shapes import Size
-from lnet.compiler.cut.cluster_spec import read_rates
+from lnet.compiler.cut.cluster_spec import read_cluster_spec, read_rates
 from lnet.compiler.predict.best import EVERY, best_layout, comparison_text
 from lnet.compiler.predict.explain_time import predict, time_data, time_text
 from lnet.compiler.predict.step import Stage, step_time
@@ -149,8 +149,8 @@ def compared(tmp_path, workers, more="", replicas=None, tiles=None, overrides=No
     spec = tmp_path / "cluster.toml"
     spec.write_text(RATES.format(hosts=workers))
     module = lnet.parse(NETWORK.format(replicas=1, more=more))
-    plan = lnet.compile(module, cluster_spec=spec, tiles="1x1", set=overrides or {})
-    return best_layout(plan, workers, read_rates(spec), replicas, tiles)
+    plan = lnet.compile(module, tiles="1x1", set=overrides or {})
+    return best_layout(plan, read_cluster_spec(spec), read_rates(spec), replicas, tiles)
 
 
 def test_the_best_layout_is_near_the_fastest_of_all(tmp_path):
@@ -197,6 +197,33 @@ def test_fetch_and_push_stay_within_staleness_and_settings(tmp_path, asked, layo
     found = compared(tmp_path, 4, **asked)
     trainings = [p.plan.graph.training for p in found.all]
     assert {(training.fetch, training.push) for training in trainings} == layouts
+
+
+def test_layouts_without_memory_are_left_out(tmp_path, monkeypatch):
+    """A worker has room for the network in two tiles, not for all of it."""
+    plain, enough = RATES, compared(tmp_path, 2).all
+    whole, half = (max(w.memory for w in p.plan.workers) for p in enough if _kept(p.plan))
+    monkeypatch.setitem(
+        globals(), "RATES", plain.replace("[rates]", f"memory = {(whole + half) // 2}\n[rates]")
+    )
+    found = compared(tmp_path, 2)
+    assert {str(p.plan.partition.tiles) for p in found.all} == {"1x2"}
+    assert "without enough memory: 1x1" in comparison_text(found)
+    monkeypatch.setitem(globals(), "RATES", plain.replace("[rates]", "memory = 1000\n[rates]"))
+    with pytest.raises(LnetError, match=r"E603.*no layout of 2 workers"):
+        compared(tmp_path, 2)
+
+
+def _kept(plan):
+    return (plan.graph.training.fetch, plan.graph.training.push) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"replicas": 3}, {"tiles": Size(1, 3)}, {"replicas": 2, "tiles": Size(1, 2)}]
+)
+def test_a_layout_that_is_given_needs_its_workers(tmp_path, asked):
+    with pytest.raises(LnetError, match=r"E609: the layout needs at least \d workers, found 2"):
+        compared(tmp_path, 2, **asked)
 
 
 def test_replicas_and_tiles_that_are_given_stay(tmp_path):
