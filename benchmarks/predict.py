@@ -215,7 +215,7 @@ def _run(client: Client, plan: Plan, limit: _Limit) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = lnet.train(
             plan,
-            images,
+            images(),
             directory=Path(folder) / "run",
             reporter=_Limiting(limit, WARM * replicas),
             client=client,
