@@ -70,10 +70,13 @@ class _Stages:
         return Stage(part, tuple(seconds))
 
     def _kernels(self, programme: Programme, number: int) -> float:
-        """Return the seconds of a tile's phase, forward and with its gradients."""
+        """Return the seconds of a tile's phase, forward and with its gradients.
+
+        The parts of a layer that is dealt out over the tiles have its name first, and its rate: `top sums`.
+        """
         graph = self.plan.graph
         return graph.training.batch * sum(
-            share.op.multiply_adds() / self.rates.layer(share.op.kind)
+            share.op.multiply_adds() / self.rates.layer(graph.layer(share.layer.partition(" ")[0]).op.kind)
             for share in programme.phases[number].shares
             if share.layer != graph.input.path
         )
