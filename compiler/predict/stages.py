@@ -18,6 +18,7 @@ from functools import cached_property
 from math import inf
 
 from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.schedule import Programme, schedule
 from lnet.compiler.cut.weights import owned_parameters, weight_messages
@@ -96,7 +97,7 @@ class _Stages:
         """The bytes between tiles after each phase, forward and back."""
         made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.batch
         found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
-        for message in self.plan.partition.messages:
+        for message in all_messages(self.plan.graph, self.plan.partition):
             exchange = found.setdefault(
                 (made_in[message.layer], message.kind == "backward"), defaultdict(float)
             )
