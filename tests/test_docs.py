@@ -24,6 +24,7 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "docs" / "guide.md",
     ROOT / "docs" / "cluster.md",
+    ROOT / "docs" / "scale.md",
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 BLOCK = re.compile(r"^```console( figures-vary)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,17 +1,17 @@
-"""Commands on plans: compile, explain, tune."""
+"""Commands on plans: compile, explain, plugins."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-import lnet
-from lnet.compiler.cut.cluster_spec import ClusterSpec
+from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.cluster_spec import ClusterSpec, read_cluster_spec, read_rates
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan.plan import Plan, load_plan
@@ -74,6 +74,8 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
     had = plan.placement.cluster
     if asked == Layout() and "train.replicas" not in overrides:
         return Layout(len(had.workers), len(plan.placement.tiles), plan.partition.tiles, had)
+    if asked.cluster == had:
+        return _layout_of(plan, overrides, replace(asked, cluster=None))
     replicas, tiles, cluster = asked.replicas, asked.tiles, asked.cluster
     if replicas is None and "train.replicas" not in overrides:
         replicas = len(plan.placement.tiles)
@@ -82,6 +84,15 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
     if cluster is None and had != ClusterSpec.uniform(len(had.workers)):
         cluster = had
     return Layout(asked.workers, replicas, tiles, cluster)
+
+
+def described(cluster_spec: Path | None) -> Path:
+    """Return the description that a prediction needs; raises `LnetError` if there is none."""
+    if cluster_spec is None:
+        hint = "measure it with 'lnetc tune --rates' and 'lnetc measure-links'; then --cluster-spec FILE.toml"
+        note = "expected --cluster-spec FILE.toml with [links], [[hosts]] and [rates]"
+        raise refused("E611", "it is not known how fast workers and links are", note, hint=hint)
+    return cluster_spec
 
 
 def _warn_if_stale(plan: Plan, path: Path) -> None:
@@ -103,10 +114,21 @@ def _warn_if_stale(plan: Plan, path: Path) -> None:
     metavar="STAGE",
     help="Print ast, graph, graph:PASS, partition, schedule, placement or plan; write nothing.",
 )
+@click.option(
+    "--best",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compare layouts for N workers of --cluster-spec, and take the one predicted to be fastest.",
+)
 @layout_options
 @set_option
 def compile_command(
-    file: Path | None, output: Path | None, emit: str | None, settings: Sequence[str], **options: Any
+    file: Path | None,
+    output: Path | None,
+    emit: str | None,
+    best: int | None,
+    settings: Sequence[str],
+    **options: Any,
 ) -> None:
     """Compile a .lnet file into a plan.
 
@@ -114,15 +136,39 @@ def compile_command(
     """
     path = file if file is not None else the_only("*.lnet", ".lnet file")
     layout = layout_from(**options)
+    if emit is not None and best is not None:
+        raise click.UsageError("'--emit' compares nothing: leave '--best' out")
     if emit is not None and output is not None:
         raise click.UsageError("'--emit' prints and writes nothing: leave '-o' out")
     if emit is not None:
         click.echo(dump(read_source(path), overrides_from(settings), layout, emit), nl=False)
         return
-    plan = compiled(read_source(path), overrides_from(settings), layout)
+    if best is not None:
+        plan = _fastest(path, best, overrides_from(settings), layout, described(options["cluster_spec"]))
+    else:
+        plan = compiled(read_source(path), overrides_from(settings), layout)
     target = output if output is not None else path.with_suffix(".plan")
     plan.save(target)
     click.echo(f"{target}: {plan.summary()}")
+
+
+def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout, description: Path) -> Plan:
+    """Print the layouts that were compared, and return the plan of the fastest."""
+    from lnet.compiler.predict.best import best_layout, comparison_text, settings_of
+    from lnet.compiler.text_table import terminal_width
+
+    if layout.workers is not None:
+        raise click.UsageError("'--best N' counts the workers: leave '--workers' out")
+    cluster, rates = read_cluster_spec(description), read_rates(description)
+    if workers > len(cluster.workers):
+        raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
+    cluster = replace(cluster, workers=cluster.workers[:workers])
+    whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1)))
+    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles)
+    click.echo(comparison_text(comparison, terminal_width()))
+    taken = comparison.best.plan
+    now = Layout(workers, len(taken.placement.tiles), taken.partition.tiles, cluster)
+    return compiled(read_source(path), overrides | settings_of(comparison.best, whole), now)
 
 
 @main.command()
@@ -133,6 +179,12 @@ def compile_command(
     is_flag=True,
     help="Show which kernels one process runs, and their times, predicted or measured.",
 )
+@click.option(
+    "--time",
+    "time_",
+    is_flag=True,
+    help="Predict a step's time and bottleneck, from the rates and links in --cluster-spec.",
+)
 @json_option
 @grace_option
 @layout_options
@@ -141,6 +193,7 @@ def explain(
     file: Path | None,
     svg: Path | None,
     kernels: bool,
+    time_: bool,
     as_json: bool,
     grace: float,
     settings: Sequence[str],
@@ -153,6 +206,7 @@ def explain(
     from lnet.compiler.plan.explain import explain_data, explain_text
     from lnet.compiler.plan.grace import warn_of_grace
     from lnet.compiler.plan.picture import to_svg
+    from lnet.compiler.predict.explain_time import predict, time_data, time_text
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.cluster.protocol.spec import Times
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
@@ -161,13 +215,20 @@ def explain(
     layout = layout_from(**options)
     if kernels and layout != Layout():
         raise click.UsageError("'--kernels' shows one process: leave workers, replicas and tiles out")
+    if time_ and kernels:
+        raise click.UsageError("'--time' and '--kernels' are two tables: ask for one")
+    rates = read_rates(described(options["cluster_spec"])) if time_ else None
     plan = plan_of(file, settings, layout)
     if svg is not None:
         write_file(svg, to_svg(plan))
+    predicted = None if rates is None else predict(plan, rates)
     if as_json:
-        tables = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        tables: dict[str, Any] = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
+        tables |= {} if predicted is None else {"prediction": time_data(predicted)}
         times = asdict(Times.for_workers(len(plan.workers)))
         click.echo(json.dumps(explain_data(plan) | tables | {"times": times}, indent=2))
+    elif predicted is not None:
+        click.echo(time_text(predicted, terminal_width()))
     elif kernels:
         click.echo(kernels_text(plan.graph, kept(plan.graph), terminal_width()))
     else:
@@ -198,22 +259,3 @@ def plugins_command() -> None:
         return
     table = TextTable(("kind", "what", "plug-in"), ("difference in tiles",), rows)
     click.echo(printed([table], terminal_width()))
-
-
-@main.command("tune")
-@click.argument("file", required=False, type=Existing)
-@set_option
-def tune_command(file: Path | None, settings: Sequence[str]) -> None:
-    """Measure which kernels are fastest on this machine.
-
-    Later runs of FILE use them. Measurements are kept in $LNET_CACHE, or ~/.cache/lnet ($XDG_CACHE_HOME/lnet).
-    """
-    from lnet.compiler.text_table import terminal_width
-    from lnet.runtime.kernels.explain import kernels_text
-
-    plan = plan_of(file, settings, Layout())
-    try:
-        measured = lnet.tune(plan)
-    except OSError as error:
-        raise refused("E608", "what was measured cannot be kept", str(error)) from error
-    click.echo(kernels_text(plan.graph, measured, terminal_width()))

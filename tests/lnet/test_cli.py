@@ -232,6 +232,65 @@ def test_tune_without_a_place_to_keep_it(folder, monkeypatch):
     assert "error E608: what was measured cannot be kept" in lnetc("tune", status=1).stderr
 
 
+HOSTS = """
+[links]
+between = { latency = 1e-4, bandwidth = 1e9 }
+overhead = 1e-3
+copies = 1e9
+[[hosts]]
+name = "machine"
+count = 4
+"""
+RATES = "[rates]\nlayers = { local = 1e9, l2pool = 1e8, decode = 1e9 }\nupdates = 1e8\nimages = 1e3\n"
+
+
+@pytest.mark.slow
+def test_rates_of_this_machine_predict_a_step(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    assert "rates.toml: what a worker does in a second" in lnetc("tune", "--rates", "rates.toml").stdout
+    (folder / "cluster.toml").write_text(HOSTS + (folder / "rates.toml").read_text())
+    described = ("explain", "small.lnet", "--cluster-spec", "cluster.toml", "--time")
+    time = json.loads(lnetc(*described, "--json").stdout)["prediction"]
+    assert set(time["rates"]["layers"]) == {"local", "l2pool", "decode"}
+    assert 0 < time["rates"]["images"] < float("inf")
+    assert f"bottleneck: {time['bottleneck']}" in lnetc(*described).stdout
+    assert "lnetc tune of small at batch 4" in lnetc(*described).stdout
+
+
+def test_rates_without_images_are_incomplete(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    (folder / "images").rename(folder / "elsewhere")
+    assert "images are not measured: " in lnetc("tune", "--rates", "rates.toml").stderr
+    (folder / "cluster.toml").write_text(HOSTS + (folder / "rates.toml").read_text())
+    asked = lnetc("explain", "--cluster-spec", "cluster.toml", "--time", status=1).stderr
+    assert "E611: it is not known how many images a worker reads and decodes in a second" in asked
+
+
+def test_compile_best_writes_the_plan_that_it_compared(folder):
+    (folder / "cluster.toml").write_text(HOSTS + RATES)
+    said = lnetc("compile", "--best", 4, "--cluster-spec", "cluster.toml").stdout
+    (row,) = (line.split() for line in said.splitlines() if line.endswith("taken"))
+    tiles, replicas, fetch, push, amount, unit = row[:6]
+    described = ("explain", "small.plan", "--cluster-spec", "cluster.toml", "--time")
+    assert f"a step takes {amount} {unit}: " in lnetc(*described).stdout
+    plan = lnet.load_plan("small.plan")
+    assert (str(plan.partition.tiles), str(len(plan.placement.tiles))) == (tiles, replicas)
+    assert (str(plan.graph.training.fetch), str(plan.graph.training.push)) == (fetch, push)
+
+
+def test_predictions_need_a_description(folder):
+    (folder / "cluster.toml").write_text(HOSTS + RATES)
+    for command in (("explain", "--time"), ("compile", "--best", 4)):
+        assert "E611: it is not known how fast workers and links are" in lnetc(*command, status=1).stderr
+    spec = ("--cluster-spec", "cluster.toml")
+    assert (
+        "E609: expected 5 workers, and the cluster has 4"
+        in lnetc("compile", "--best", 5, *spec, status=1).stderr
+    )
+    lnetc("compile", "--best", 4, "--workers", 4, *spec, status=2)
+    lnetc("explain", "--time", "--kernels", status=2)
+
+
 def test_explain_draws(folder):
     lnetc("explain", "--workers", 4, "--svg", "plan.svg")
     assert (folder / "plan.svg").read_text().startswith("<svg")

@@ -1,0 +1,107 @@
+"""The predicted time of a step as text (`lnetc explain --time`) and as JSON values (`--json`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.plan.plan import Plan
+from lnet.compiler.text_table import WIDE, TextTable, printed
+
+from .stages import stages_of
+from .step import PARTS, StepTime, step_time
+
+CAUSES = {
+    "kernels": "arithmetic of the tiles: more tiles, or faster workers",
+    "halos": "messages between tiles: fewer tiles a replica, or faster links",
+    "parameters": "updates, pushes, fetches and standbys: a larger 'fetch' or 'push', or more tiles a replica",
+    "images": "reading and decoding: smaller files, or fewer tiles a replica, which all decode the same images",
+    "overhead": "what a step costs besides: a larger batch, or fewer tiles a worker",
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The predicted step of a plan on its cluster."""
+
+    plan: Plan
+    rates: Rates
+    time: StepTime
+
+    @property
+    def images_a_second(self) -> float:
+        """Images that all replicas together train on in a second."""
+        return len(self.plan.placement.tiles) * self.plan.graph.training.batch / self.time.seconds
+
+
+def predict(plan: Plan, rates: Rates) -> Prediction:
+    """Return the predicted step of a plan; raises `LnetError` if a rate that it needs is unknown."""
+    return Prediction(plan, rates, step_time(stages_of(plan, rates)))
+
+
+def time_text(prediction: Prediction, width: int = WIDE) -> str:
+    """Return the prediction as text, folded to `width` columns."""
+    plan, time = prediction.plan, prediction.time
+    rows = [
+        (
+            part,
+            seconds_text(time.path[part]),
+            f"{time.path[part] / time.seconds:.0%}",
+            seconds_text(time.mean(part)),
+            seconds_text(time.spent[part][time.slowest[part]]),
+            plan.workers[time.slowest[part]].name,
+        )
+        for part in PARTS
+    ]
+    rows.append(("waiting", "-", "-", seconds_text(time.waiting), "-", ""))
+    what = time.bottleneck
+    return printed(
+        (
+            plan.summary(),
+            f"a step takes {seconds_text(time.seconds)}: {prediction.images_a_second:,.4g} images a second",
+            "",
+            TextTable(
+                ("part",),
+                ("of the step", "share", "worker's mean", "most", "at worker"),
+                tuple(rows),
+                ("at worker",),
+            ),
+            "of the step: at the slowest worker of each of its stages; waiting: for slower workers",
+            "",
+            f"bottleneck: {what}, {time.path[what] / time.seconds:.0%} of the step ({CAUSES[what]})",
+            f"rates: {prediction.rates.source}; predicted as docs/scale.md says",
+        ),
+        width,
+    )
+
+
+def time_data(prediction: Prediction) -> dict[str, Any]:
+    """Return the prediction as JSON values; times in seconds."""
+    plan, time, rates = prediction.plan, prediction.time, prediction.rates
+    return {
+        "seconds": time.seconds,
+        "images_a_second": prediction.images_a_second,
+        "bottleneck": time.bottleneck,
+        "path": time.path,
+        "mean": {part: time.mean(part) for part in PARTS} | {"waiting": time.waiting},
+        "workers": [
+            {"name": worker.name} | {part: time.spent[part][i] for part in PARTS}
+            for i, worker in enumerate(plan.workers)
+        ],
+        "rates": {
+            "layers": dict(rates.layers),
+            "updates": rates.updates,
+            "images": rates.images if rates.images < float("inf") else None,
+            "overhead": rates.overhead,
+            "copies": rates.copies,
+            "source": rates.source,
+        },
+    }
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration to three figures."""
+    if not seconds:
+        return "-"
+    return f"{seconds:,.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

@@ -1,0 +1,189 @@
+"""Plan x Rates -> the stages of a step: which seconds of which worker come from where.
+
+    images > broadcast > phase 0 > halos of 0 > phase 1 > ... > gradients of halos > reduce > parameters > overhead
+
+A layer's share of a tile takes its multiply-adds, recomputed halos included, over the rate of its kind. A worker sends its
+messages of an exchange one after the other, each `latency + bytes / bandwidth`, with `bytes / copies` for halos, and
+receives others meanwhile; workers of one host share its links to other hosts. Replicas go at the pace of the slowest. For
+every update, a primary and its standby change their parameters once; replicas on other workers fetch and push over the
+links, and a primary forwards gradients to its standby.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
+
+from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.messages import all_messages
+from lnet.compiler.cut.partition import BYTES
+from lnet.compiler.cut.schedule import Programme, schedule
+from lnet.compiler.cut.weights import owned_parameters, weight_messages
+from lnet.compiler.plan.plan import Plan
+
+from .step import Stage
+
+Bytes = Mapping[tuple[int, int], float]
+"""Bytes from one to another, both by number: tiles of a replica, or workers."""
+
+
+def stages_of(plan: Plan, rates: Rates) -> tuple[Stage, ...]:
+    """Return the stages of a step; raises `LnetError` for a layer whose rate is unknown."""
+    return tuple(_Stages(plan, rates).all())
+
+
+def parameters_stage(plan: Plan, rates: Rates) -> Stage:
+    """Return the stage that depends on `fetch` and `push`."""
+    return Stage("parameters", _Stages(plan, rates).parameters())
+
+
+@dataclass(frozen=True)
+class _Stages:
+    plan: Plan
+    rates: Rates
+
+    def all(self) -> Iterator[Stage]:
+        batch = self.plan.graph.training.batch
+        yield self._each("images", [batch / self.rates.images] * self.plan.partition.count)
+        for exchange in self._weights:
+            yield Stage("halos", self._exchanged(exchange))
+        for number in range(len(self.programmes[0].phases)):
+            yield self._each("kernels", [self._kernels(programme, number) for programme in self.programmes])
+        for exchange in self._halos:
+            yield Stage("halos", self._exchanged(exchange))
+        yield Stage("parameters", self.parameters())
+        yield self._each("overhead", [self.rates.overhead] * self.plan.partition.count)
+
+    @cached_property
+    def programmes(self) -> tuple[Programme, ...]:
+        plan = self.plan
+        return tuple(schedule(plan.graph, plan.partition, tile) for tile in range(plan.partition.count))
+
+    def _each(self, part: str, by_tile: list[float]) -> Stage:
+        """Return the stage in which every tile of all replicas is busy for its seconds."""
+        seconds = [0.0] * len(self.plan.workers)
+        for homes in self.plan.placement.tiles:
+            for tile, home in enumerate(homes):
+                seconds[home] += by_tile[tile]
+        return Stage(part, tuple(seconds))
+
+    def _kernels(self, programme: Programme, number: int) -> float:
+        """Return the seconds of a tile's phase, forward and with its gradients.
+
+        The parts of a layer that is dealt out over the tiles have its name first, and its rate: `top sums`.
+        """
+        graph = self.plan.graph
+        return graph.training.batch * sum(
+            share.op.multiply_adds() / self.rates.layer(graph.layer(share.layer.partition(" ")[0]).op.kind)
+            for share in programme.phases[number].shares
+            if share.layer != graph.input.path
+        )
+
+    # --- exchanges between tiles ---
+
+    @cached_property
+    def _weights(self) -> tuple[Bytes, ...]:
+        """The bytes of shared weights, broadcast before a step, and of their gradients after it."""
+        broadcast: dict[tuple[int, int], float] = defaultdict(float)
+        for message in weight_messages(self.plan.graph, self.plan.partition):
+            broadcast[message.sender, message.receiver] += message.values * BYTES
+        return broadcast, {(to, by): size for (by, to), size in broadcast.items()}
+
+    @cached_property
+    def _halos(self) -> tuple[Bytes, ...]:
+        """The bytes between tiles after each phase, forward and back."""
+        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.batch
+        found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
+        for message in all_messages(self.plan.graph, self.plan.partition):
+            exchange = found.setdefault(
+                (made_in[message.layer], message.kind == "backward"), defaultdict(float)
+            )
+            exchange[message.sender, message.receiver] += message.values * size
+        return tuple(found.values())
+
+    def _exchanged(self, between: Bytes) -> tuple[float, ...]:
+        """Return the seconds of each worker in an exchange of all replicas."""
+        traffic = _Traffic(self.plan, self.rates.copies)
+        for homes in self.plan.placement.tiles:
+            traffic.add((homes[by], homes[to], size, 1.0) for (by, to), size in between.items())
+        return traffic.seconds
+
+    # --- parameters ---
+
+    def parameters(self) -> tuple[float, ...]:
+        """Return each worker's seconds for updates, and for the parameters and gradients of a step on the way."""
+        plan, training = self.plan, self.plan.graph.training
+        replicas = len(plan.placement.tiles)
+        pushes = 1 / training.push
+        updates = pushes if training.staleness == 0 else pushes * replicas
+        own_steps = 1 - 1 / training.fetch
+        seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
+        for tile, server in enumerate(plan.placement.servers):
+            owned = sum(owned_parameters(plan.graph, plan.partition, tile).values())
+            update, size, standby = owned / self.rates.updates, owned * BYTES, self._standbys[tile]
+            for home in (server, standby):
+                if home is not None:
+                    seconds[home] += update * updates
+            if standby is not None:
+                traffic.add([(server, standby, size, pushes * replicas)])
+            for homes in plan.placement.tiles:
+                home = homes[tile]
+                seconds[home] += update * own_steps
+                traffic.add([(server, home, size, 1 / training.fetch), (home, server, size, pushes)])
+        return tuple(a + b for a, b in zip(seconds, traffic.seconds, strict=True))
+
+    @cached_property
+    def _standbys(self) -> tuple[int | None, ...]:
+        """The worker of each shard's standby, as the coordinator chooses: on another host, with the fewest servers."""
+        workers, primaries = self.plan.placement.cluster.workers, self.plan.placement.servers
+        servers, found = Counter(primaries), list[int | None]()
+        for primary in primaries:
+
+            def cost(i: int, host: str = workers[primary].host) -> tuple[bool, int, int]:
+                return workers[i].host == host, servers[i], i
+
+            standby = min((i for i in range(len(workers)) if i != primary), key=cost, default=None)
+            found.append(standby)
+            if standby is not None:
+                servers[standby] += 1
+        return tuple(found)
+
+
+@dataclass
+class _Traffic:
+    """The messages between workers in an exchange, whose bytes are copied at a rate."""
+
+    plan: Plan
+    copies: float
+    sent: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    received: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    left: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    entered: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, messages: Iterable[tuple[int, int, float, float]]) -> None:
+        """Add messages: sender, receiver, bytes, how often in a step; those inside a worker are free."""
+        cluster = self.plan.placement.cluster
+        for sender, receiver, size, times in messages:
+            if sender == receiver:
+                continue
+            here, there = cluster.workers[sender].host, cluster.workers[receiver].host
+            link = cluster.link(here, there)
+            seconds = times * (link.seconds(size) + size / self.copies)
+            self.sent[sender] += seconds
+            self.received[receiver] += seconds
+            if here != there:
+                self.left[here] += times * size / link.bandwidth
+                self.entered[there] += times * size / link.bandwidth
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """The seconds of each worker: its own messages, or those of its host if they take longer."""
+        return tuple(
+            max(self.sent[i], self.received[i], self.left[worker.host], self.entered[worker.host])
+            if i in self.sent or i in self.received
+            else 0.0
+            for i, worker in enumerate(self.plan.placement.cluster.workers)
+        )
