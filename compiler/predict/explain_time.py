@@ -16,7 +16,7 @@ CAUSES = {
     "kernels": "arithmetic of the tiles: more tiles, or faster workers",
     "halos": "messages between tiles: fewer tiles a replica, or faster links",
     "parameters": "updates, pushes, fetches and standbys: a larger 'fetch' or 'push', or more tiles a replica",
-    "images": "reading and decoding: smaller files, or fewer tiles a replica, which all decode the same images",
+    "images": "reading and decoding: smaller files",
     "overhead": "what a step costs besides: a larger batch, or fewer tiles a worker",
 }
 

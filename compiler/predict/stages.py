@@ -18,6 +18,7 @@ from functools import cached_property
 from math import inf
 
 from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.decoding import decoding, group_of, processes_of
 from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.schedule import Programme, schedule
@@ -46,8 +47,7 @@ class _Stages:
     rates: Rates
 
     def all(self) -> Iterator[Stage]:
-        batch = self.plan.graph.training.batch
-        yield self._each("images", [batch / self.rates.images] * self.plan.partition.count)
+        yield self._each("images", [count / self.rates.images for count in self._decoded()])
         for exchange in self._weights:
             yield Stage("halos", self._exchanged(exchange))
         for number in range(len(self.programmes[0].phases)):
@@ -56,6 +56,14 @@ class _Stages:
             yield Stage("halos", self._exchanged(exchange))
         yield Stage("parameters", self.parameters())
         yield self._each("overhead", [self.rates.overhead] * self.plan.partition.count)
+
+    def _decoded(self) -> list[int]:
+        """Return how many images of a batch each tile decodes: its share, where a group of tiles does that together."""
+        plan = self.plan
+        batch, tiles = plan.graph.training.batch, plan.partition.count
+        if not decoding(plan.graph, plan.partition, processes_of(plan.placement)).shared:
+            return [batch] * tiles
+        return [-(-batch // len(group_of(tile, tiles))) for tile in range(tiles)]
 
     @cached_property
     def programmes(self) -> tuple[Programme, ...]:

@@ -93,7 +93,7 @@ def _images(plan: Plan) -> Dataset | None:
     help="Where to write the table [links] (default: print it).",
 )
 def measure_links_command(cluster: str, directory: Path | None, output: Path | None) -> None:
-    """Measure the links of a cluster, and what a step costs besides.
+    """Measure the links between the workers of a cluster.
 
     For 'explain --time': trains small networks on two workers of one host, and on two of different hosts, if there
     are such.

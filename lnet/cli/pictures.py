@@ -105,7 +105,7 @@ def draw(
 def invariance(
     directory: Path, neuron: str, data: str, label: str | None, count: int, seed: int, as_json: bool
 ) -> None:
-    """Measure a neuron's invariance to shifts, scale and rotation.
+    """Measure a neuron's invariance to changes of its image.
 
     SET has its labels as folder names. The mean response to random positives is normalised: 1 for undistorted images, 0 for
     the mean distractor. The plot is kept in the run in DIRECTORY and shown in its report.
