@@ -8,6 +8,7 @@ are number `first[1]`. Labels are integers `[batch]`. What tiles return adds up 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def _log_sum(found: jax.Array) -> jax.Array:
 
 
 def _vector(scores: jax.Array) -> jax.Array:
-    return scores.reshape(-1, scores.shape[-1])
+    return scores.reshape(prod(scores.shape[:-1]), scores.shape[-1])
 
 
 def _targets(scores: jax.Array, labels: jax.Array, first: Sequence[int]) -> jax.Array:
