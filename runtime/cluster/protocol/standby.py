@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from .events import Applied, Received, RoleId, WorkerEvent
 from .instructions import Instruction, LoadSnapshot, Refused, Send, Transition
 from .ledger import Ledger
-from .messages import AppendAck, AppendEntries, InstallSnapshot, StandbyFence
+from .messages import AppendAck, AppendEntries, InstallSnapshot, LogEntry, StandbyFence
 from .spec import Rules, Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Standby:
-    """`ledger` None: no snapshot is installed yet."""
+    """`ledger` None: no snapshot is installed yet; `early`: entries that came before others, by position."""
 
     spec: Spec
     rules: Rules
     role: RoleId
     fence: StandbyFence
     ledger: Ledger | None = None
+    early: Mapping[int, LogEntry] = field(default_factory=dict)
 
 
 def step(state: Standby, event: WorkerEvent) -> Transition[Standby]:
@@ -48,15 +50,16 @@ def _install(state: Standby, sender: str, snapshot: InstallSnapshot) -> Transiti
 
 
 def _append(state: Standby, sender: str, append: AppendEntries) -> Transition[Standby]:
-    """Append the entries that come next; the others were appended before, or will be sent again."""
+    """Append the entries that come next, and keep those that have overtaken others until these are here."""
     if state.ledger is None:
         return state, ()
     ledger, done = state.ledger, list[Instruction]()
-    for entry in append.entries:
-        if entry.position == ledger.head + 1:
-            ledger, _, instructions = ledger.take(entry.pushed)
-            done += instructions
-    return replace(state, ledger=ledger), (*done, _ack(state, ledger, sender))
+    early = {**state.early, **{entry.position: entry for entry in append.entries}}
+    while ledger.head + 1 in early:
+        ledger, _, instructions = ledger.take(early[ledger.head + 1].pushed)
+        done += instructions
+    early = {position: entry for position, entry in early.items() if position > ledger.head}
+    return replace(state, ledger=ledger, early=early), (*done, _ack(state, ledger, sender))
 
 
 def _ack(state: Standby, ledger: Ledger, sender: str) -> Send:

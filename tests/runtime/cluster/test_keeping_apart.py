@@ -12,7 +12,7 @@ from lnet.runtime.cluster.protocol import coordinator, links, servers, staffing
 from lnet.runtime.cluster.protocol.messages import Heartbeat
 from lnet.runtime.cluster.protocol.records import Records
 from lnet.runtime.cluster.protocol.server_choice import ServerChoice
-from lnet.runtime.cluster.protocol.spec import Spec
+from lnet.runtime.cluster.protocol.spec import Rules, Spec
 from lnet.runtime.cluster.protocol.table import Contact, Member, ServerPair, Slot, Table
 
 
@@ -135,6 +135,17 @@ def test_with_two_workers_a_replica_goes_on_in_one():
     table = settled(suspecting(table, a, b), 0.0)
     assert len(set(table.slots[0].tiles)) == 1
     assert {shard.primary for shard in table.shards} == set(table.slots[0].tiles)
+
+
+def test_without_backing_off_a_link_that_stays_cut_is_tried_all_the_time():
+    table, now, lasted = replace(table_of(3, 1, 2), rules=Rules(back_off=False)), 0.0, []
+    a, b = sorted(table.members)[:2]
+    for _ in range(4):
+        table = suspecting(table, a, b, now)
+        lasted.append(table.suspicions[a, b].until - now)
+        now = table.suspicions[a, b].until + 1.0
+        table, _ = links.relent(table, now - 1.0)
+    assert lasted == [30.0] * 4
 
 
 def test_a_suspicion_lasts_longer_each_time_that_it_comes_back():
