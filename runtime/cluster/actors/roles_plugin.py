@@ -250,7 +250,7 @@ class RolesPlugin(WorkerPlugin):
     def _abandon_run(self) -> None:
         """Leave the run and free its state: those still in it count this process as lost."""
         waited = f"{self.config.no_worker_timeout:g} seconds"
-        self.log(Warned(f"{self.worker.name} leaves: it had no orders for {waited}"))
+        self.log(Warned(f"{self.worker.name} leaves: it had no message from the coordinator for {waited}"))
         self._leave()
 
     def _leave(self) -> None:

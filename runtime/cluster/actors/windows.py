@@ -48,7 +48,7 @@ def part(config: RunConfig, tile: int) -> Part:
 def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, ...] | None:
     """Return shapes and types of the arrays of windows that one tile sends another, None if it sends none.
 
-    Windows `[image, row, column, channel]`; a record `[image, 3]`: place in the data set, halves of the checksum.
+    Windows `[image, row, column, channel]`; a record `[image, 4]`: halves of the place in the data set and of the checksum.
     """
     graph = config.plan.graph
     if sender == receiver or sender not in group(config, receiver):
@@ -58,7 +58,7 @@ def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, 
         return None
     window = image_window(graph, config.plan.partition, receiver).size
     shape = (count, window.rows, window.columns, graph.input.sheet.maps)
-    return (shape, np.dtype(np.float32)), ((count, 3), np.dtype(np.uint32))
+    return (shape, np.dtype(np.float32)), ((count, 4), np.dtype(np.uint32))
 
 
 def differs(compute: Compute, other: int, batch: Batch) -> Differs:
@@ -108,7 +108,7 @@ class Windows:
         size, graph = self.config.plan.graph.training.batch, self.config.plan.graph
         window = image_window(graph, self.config.plan.partition, tile).size
         images = np.empty((size, window.rows, window.columns, graph.input.sheet.maps), np.float32)
-        records = np.empty((size, 3), np.uint32)
+        records = np.empty((size, 4), np.uint32)
         for other in tiles:
             of = part(self.config, other).of(size)
             if other == tile and of:
@@ -120,9 +120,8 @@ class Windows:
             elif of:
                 found = self.inbox.take(self._address(compute, compute.batch, other, tile), cancelled)
                 images[of.start :: of.step], records[of.start :: of.step] = found
-        places = records[:, 0].astype(np.int64)
-        checksums = np.ascontiguousarray(records[:, 1:]).view(np.uint64)[:, 0]
-        batch = self.images.dataset.met(images, places, checksums)
+        places, checksums = records.view(np.uint64).T
+        batch = self.images.dataset.met(images, places.astype(np.int64), checksums)
         for number in np.flatnonzero(batch.checksums != checksums).tolist():
             raise differs(compute, tiles[number % len(tiles)], batch)
         return batch
@@ -156,5 +155,4 @@ def _cut(images: NDArray[np.float32], window: Region) -> NDArray[np.float32]:
 def _record(batch: Batch) -> NDArray[np.uint32]:
     assert batch.places is not None, "a data set knows where its images are"
     assert batch.checksums is not None, "a data set knows the checksums of its images"
-    halves = np.ascontiguousarray(batch.checksums).view(np.uint32).reshape(-1, 2)
-    return np.concatenate([batch.places.astype(np.uint32)[:, None], halves], axis=1)
+    return np.stack([batch.places.astype(np.uint64), batch.checksums], axis=1).view(np.uint32)

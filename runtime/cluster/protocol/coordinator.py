@@ -2,8 +2,8 @@
 
     event --> react --> links --> staffing --> servers --> balancing --> leasing --> saving --> desired states
 
-Each arrow is a pure function of the whole table that does what has become possible, so the order of heartbeats does not
-matter, nor does losing one.
+Each arrow is a pure function of the table that does what has become possible, so the order of heartbeats does not matter,
+nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _hear(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
         return table, (Refused(reason, heartbeat),)
     member, contact = table.members.get(worker), table.contacts.get(worker)
     if not _based(table, member, heartbeat):
-        refused = Refused("based on a report that never came", heartbeat)
+        refused = Refused("based on a heartbeat that never came", heartbeat)
         return table, (refused, Send(worker, HeartbeatRequest(table.spec.run, worker)))
     if member is None or contact is None:
         return _join(table, now, heartbeat)
@@ -203,7 +203,7 @@ def _refusal(table: Table, heartbeat: Heartbeat) -> str:
         return "of a worker that is gone"
     contact = table.contacts.get(heartbeat.worker)
     if contact is not None and heartbeat.number <= contact.number:
-        return "older than a report known"
+        return "older than a heartbeat known"
     if heartbeat.base == 0 and None in (heartbeat.process, heartbeat.tiles, heartbeat.primaries):
         return "neither whole nor based on another report"
     if len(heartbeat.unreachable or ()) > MAX_UNREACHABLE:

@@ -239,12 +239,12 @@ def _renew(state: Worker, now: float, renewal: LeaseRenewal) -> Transition[Worke
 
 def _change(state: Worker, now: float, change: DesiredStateChange) -> Transition[Worker]:
     if state.rules.fence and change.version <= state.version:
-        return state, (Refused("older than the orders obeyed", change),)
+        return state, (Refused("older than the desired state obeyed", change),)
     desired = None
     if change.base in (0, state.version) or not state.rules.based:
         desired = applied(state.desired, change)
     if desired is None:
-        return replace(state, report=0), (Refused("based on orders that never came", change),)
+        return replace(state, report=0), (Refused("based on a desired state that never came", change),)
     return _reconcile(state, now, desired)
 
 

@@ -47,10 +47,10 @@ def test_an_undisturbed_run_refuses_no_payload(staleness):
     if staleness == 0:
         assert [state.fold for state in states] == [undisturbed_steps(2, 6)] * 2
     assert set(watch.refused) <= {
-        "older than a report known",
-        "older than the orders obeyed",
-        "based on a report that never came",
-        "based on orders that never came",
+        "older than a heartbeat known",
+        "older than the desired state obeyed",
+        "based on a heartbeat that never came",
+        "based on a desired state that never came",
         "a renewal of another desired state",
         "not loaded yet",
         "no such role here",

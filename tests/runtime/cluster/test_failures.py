@@ -337,7 +337,7 @@ def test_a_worker_that_stood_still_long_stays(tmp_path, client, monkeypatch):
     run = trained(tmp_path, client, watching, workers=2, steps=60)
     assert process_of(client, "worker-1") == stopped[0]
     assert run.events()[-1].name == "done"
-    assert not any("it had no orders" in message for message in watching.messages)
+    assert not any("it had no message from the coordinator" in message for message in watching.messages)
 
 
 def read(address):

@@ -247,7 +247,9 @@ def test_a_place_that_there_is_not_is_an_error(group):
         window, record = (
             np.zeros(shape, dtype) for shape, dtype in windows.expected(group.config, sender, 0)
         )
-        group.inboxes[0].put(Address(0, 1, 0, 0, EXCHANGE, sender, 0), [window, record + np.uint32(99)])
+        group.inboxes[0].put(
+            Address(0, 1, 0, 0, EXCHANGE, sender, 0), [window, record + np.array([99, 0, 0, 0], np.uint32)]
+        )
     with pytest.raises(LnetError, match="another process has read image 100, and there are 25 here"):
         group.windows[0].take(compute, lambda: False)
 
