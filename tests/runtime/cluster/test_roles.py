@@ -282,8 +282,9 @@ def test_a_drained_worker_hands_everything_over():
     assert not run.watch.losses
 
 
-def test_the_last_workers_that_are_drained_stay_standbys_until_others_come():
-    run = cluster(workers=3, replicas=2, batches=300)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_the_last_workers_that_are_drained_stay_standbys_until_others_come(shards):
+    run = cluster(workers=3, replicas=2, batches=300, shards_per_tile=shards)
     run.run(1.5)
     leaving = sorted(process.name for process in run.workers())[:2]
     for name in leaving:
