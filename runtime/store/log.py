@@ -88,7 +88,7 @@ def decode(data: Any, kinds: Mapping[str, type[E]]) -> E | None:
 class EventLog:
     """Appends events to a run's log; those that the disk has no room for are kept until it has, which is `told` once.
 
-    The log of an `owner` is thinned when it is `long`; raises `TakenOver` then, if the run has another owner by now.
+    The log of an `owner` is thinned when it is long; raises `TakenOver` then, if the run has another owner by now.
     """
 
     def __init__(
@@ -96,10 +96,9 @@ class EventLog:
         path: Path,
         told: Callable[[str], None] = lambda message: None,
         owner: Owner | None = None,
-        long: int = LONG,
     ) -> None:
         self._path, self._told, self._owner, self._kept = path, told, owner, b""
-        self._long = self._limit = long
+        self._limit = LONG
         try:
             if owner is not None:
                 for aside in listed(path.parent, f".{path.name}.*"):
@@ -141,7 +140,7 @@ class EventLog:
         try:
             owner.check()
             with written_aside(self._path, owner.short) as aside:
-                aside.writelines(_thinned(self._path, self._size - self._long // 2))
+                aside.writelines(_thinned(self._path, self._size - LONG // 2))
                 aside.flush()
                 self._append_to(Path(aside.name))
                 owner.check()
@@ -151,7 +150,7 @@ class EventLog:
             if not before.closed:
                 self._file = before
             self._told(f"'{self._path.name}' could not be made shorter now: {error}")
-        self._limit = max(self._long, 2 * self._size)
+        self._limit = max(LONG, 2 * self._size)
 
     def close(self) -> None:
         if len(self._kept) > 1:

@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from made_events import begun, event, lines, lost
 
+import lnet
+from lnet.compiler.pipeline import compile_source
+from lnet.dsl.diagnostics import Collector
+from lnet.dsl.source import Source
+from lnet.runtime.analysis.report import write_report
 from lnet.runtime.analysis.report.cluster import ages_by_replica, failures
 from lnet.runtime.analysis.report.history import POINTS, history_of
 from lnet.runtime.analysis.report.timeline import BINS, SPENT, shares
@@ -172,13 +177,25 @@ def test_a_clock_that_is_set_back_changes_no_time(tmp_path):
 # --- the file ------------------------------------------------------------------------------------------------------
 
 
-def filled(path, owner, count=3000, first=1, long=100_000):
-    log = EventLog(path, owner=owner, long=long)
+@pytest.fixture(autouse=True)
+def long(monkeypatch):
+    """Bytes from which on a log is thinned are few."""
+    monkeypatch.setattr("lnet.runtime.store.log.LONG", 100_000)
+
+
+def filled(path, owner, count=3000, first=1):
+    log = EventLog(path, owner=owner)
     for number in range(first, first + count):
         log.add(made_events.step(number, loss=float(number)))
         if number % 1000 == 0:
             log.add(Noted(str(number)))
     return log
+
+
+def thin_next(log, monkeypatch):
+    """Have the whole log thinned when an event is added."""
+    monkeypatch.setattr("lnet.runtime.store.log.LONG", 0)
+    log._limit = 0
 
 
 def numbers(events):
@@ -207,19 +224,22 @@ def test_a_log_without_an_owner_is_not_touched(tmp_path):
     assert sum(isinstance(each, StepDone) for each in read_events(path)) == 3000
 
 
-def test_a_reader_has_one_file_while_another_takes_its_place(tmp_path):
+def test_a_reader_has_one_file_while_another_takes_its_place(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
-    log = filled(path, own(tmp_path, "a" * 32), count=250, long=10**6)
+    log = filled(path, own(tmp_path, "a" * 32), count=250)
     reading = stream_events(path)
     found = [next(reading)]
-    log._limit = log._size
+    before = os.stat(path)
+    thin_next(log, monkeypatch)
     log.add(Completed(250))
     log.close()
+    assert not os.path.samestat(before, os.stat(path))
     assert len(list(reading)) + len(found) == 251
-    assert path.stat().st_size < log._limit
+    assert numbers(read_events(path)) == list(range(1, 251))
 
 
-def test_readers_see_every_step_once_while_a_log_is_written(tmp_path):
+def test_readers_see_every_step_once_while_a_log_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("lnet.runtime.store.log.LONG", 20_000)
     path, over, seen = tmp_path / "events.jsonl", threading.Event(), []
 
     def read():
@@ -231,7 +251,7 @@ def test_readers_see_every_step_once_while_a_log_is_written(tmp_path):
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        filled(path, own(tmp_path, "a" * 32), long=20_000).close()
+        filled(path, own(tmp_path, "a" * 32)).close()
     finally:
         over.set()
         reader.join()
@@ -255,7 +275,8 @@ def killed(*names):
             os.kill(os.getpid(), 9)
     real(*names)
 os.replace = killed
-writer = log.EventLog(here / "events.jsonl", owner=own(here, "a" * 32), long=20_000)
+log.LONG = 20_000
+writer = log.EventLog(here / "events.jsonl", owner=own(here, "a" * 32))
 for number in range(1, 10_000):
     writer.add(made_events.step(number))
     print(number, flush=True)
@@ -274,17 +295,17 @@ def test_a_process_that_is_killed_meanwhile_loses_nothing(tmp_path, when):
     written = int(done.stdout.split()[-1])
     path = tmp_path / "events.jsonl"
     assert numbers(read_events(path)) == list(range(1, written + 2)), "the last one was written, but not told"
-    filled(path, own(tmp_path, "b" * 32), count=50, first=written + 2, long=10**6).close()
+    filled(path, own(tmp_path, "b" * 32), count=50, first=written + 2).close()
     assert numbers(read_events(path)) == list(range(1, written + 52))
     assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "owner.json"]
 
 
-def test_whoever_owns_the_run_no_more_puts_nothing_in_its_place(tmp_path):
+def test_whoever_owns_the_run_no_more_puts_nothing_in_its_place(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     log = filled(path, own(tmp_path, "a" * 32), count=10)
     other = EventLog(path, owner=own(tmp_path, "b" * 32))
     other.add(Noted("mine"))
-    log._limit = log._long = 0
+    thin_next(log, monkeypatch)
     with pytest.raises(TakenOver):
         log.add(made_events.step(11))
     assert read_events(path)[-2].message == "mine"
@@ -299,10 +320,12 @@ def test_one_that_stood_still_while_it_wrote_aside_cannot_rename(tmp_path, monke
         check(self)
         checks.append(self)
         if len(checks) == 2:  # it stands still here, and wakes up when another one has begun
+            monkeypatch.setattr("lnet.runtime.store.log.LONG", 10**6)
             EventLog(path, owner=own(tmp_path, "b" * 32)).add(Noted("mine"))
 
     monkeypatch.setattr(type(owner), "check", checked)
-    log._limit, log._long, log._told = 0, 0, said.append
+    thin_next(log, monkeypatch)
+    log._told = said.append
     log.add(made_events.step(11))
     assert said[0].startswith("'events.jsonl' could not be made shorter now: ")
     assert read_events(path)[-1].message == "mine"
@@ -318,9 +341,38 @@ def test_a_disk_without_room_for_the_shorter_log_keeps_the_long_one(tmp_path, mo
 
     log = filled(path, own(tmp_path, "a" * 32), count=10)
     monkeypatch.setattr(os, "fsync", full)
-    log._limit, log._long, log._told = 0, 0, said.append
+    thin_next(log, monkeypatch)
+    log._told = said.append
     log.add(made_events.step(11))
     log.add(made_events.step(12))
     assert said == ["'events.jsonl' could not be made shorter now: [Errno 28] No space left on device"]
     assert numbers(read_events(path)) == list(range(1, 13))
     assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "owner.json"]
+
+
+def test_a_run_is_trained_resumed_and_reported_with_a_short_log(tmp_path, monkeypatch):
+    monkeypatch.setattr("lnet.runtime.store.log.LONG", 6000)
+    monkeypatch.setattr("lnet.runtime.store.thin.SUMS", 8)
+    images = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+    text = """stage s() { filter: local(3, maps = 2); pool: l2pool(2); learn: rica(sparsity = 0.3) }
+        network n { image: input(8x8x1); V1: s() }
+        train { batch = 4; checkpoint = 10; steps = 75 }"""
+    source = Source(text, "n.lnet")
+    plan = compile_source(source, {}, Collector(source))
+    folder = tmp_path / "run"
+    lnet.train(plan, images, steps=45, directory=folder)
+    lnet.resume(folder, images, steps=75)
+    run = lnet.open_run(folder)
+    assert numbers(run.events()) == list(range(1, 76))
+    assert sum(isinstance(each, StepsDone) for each in run.events()) > 3
+    assert [each.step for each in run.events(steps=False) if isinstance(each, CheckpointWritten)][-1] == 75
+    assert "75 of 75 steps" in write_report(run).read_text()
+
+
+def test_a_log_of_version_0_1_says_the_same_when_it_is_thinned():
+    events = read_events(Path(__file__).parent / "cluster/recorded.jsonl")
+    whole, less = history_of(events), history_of(thinned(events, 8, ()))
+    assert failures(less.timed) == failures(whole.timed) != []
+    assert less.steps["bytes"].sum() == whole.steps["bytes"].sum()
+    assert ages_by_replica(less.events) == ages_by_replica(whole.events)
+    assert len(less.steps["bytes"]) < len(whole.steps["bytes"])
