@@ -6,7 +6,7 @@ import fnmatch
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +20,9 @@ def write_aside(target: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file, renamed to `target` once it is synced to disk; raises OSError."""
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+def written_aside(target: Path, token: str = "") -> Iterator[BinaryIO]:
+    """Open a temporary file, with a token in its name, renamed to `target` once it is synced; raises OSError."""
+    aside = target.with_name(f".{target.name}.{token}{secrets.token_hex(4)}")
     with open(aside, "xb") as file:
         try:
             yield file
@@ -30,8 +30,18 @@ def written_aside(target: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             os.replace(aside, target)
         except BaseException:
-            os.unlink(aside)
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
             raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that what a folder names is on the disk; raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class Unreadable(LnetError):

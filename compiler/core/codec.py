@@ -51,6 +51,8 @@ class Codec:
 
     def encode(self, value: Any) -> Any:
         """Return a value as JSON data."""
+        if type(value) in PLAIN:
+            return value
         if isinstance(value, Region):
             return [value.rows.start, value.rows.stop, value.columns.start, value.columns.stop]
         if is_dataclass(value) and not isinstance(value, type):
@@ -58,6 +60,8 @@ class Codec:
             return {"kind": value.kind, **data} if isinstance(value, tuple(self._tables)) else data  # type: ignore[attr-defined]
         if isinstance(value, tuple):
             return [self.encode(item) for item in value]
+        if isinstance(value, Mapping):
+            return {name: self.encode(item) for name, item in value.items()}
         if isinstance(value, frozenset):
             return sorted(self.encode(item) for item in value)
         return value

@@ -1,9 +1,9 @@
-"""A live view of a run on a cluster: a table of replicas, one of shards, and a line of totals."""
+"""A live view of a run on a cluster: totals, a table of replicas, one of shards; of many, the worst (outliers.py)."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lnet.runtime.cluster.clock import now as present
-from lnet.runtime.cluster.monitor.view import ClusterView, ReplicaView, ShardView, rate
+from lnet.runtime.cluster.monitor import outliers
+from lnet.runtime.cluster.monitor.view import ClusterView, ReplicaRow, ShardRow
 from lnet.runtime.store.events import Event
 from lnet.runtime.training.progress import losses_within
 
@@ -49,9 +50,21 @@ class LiveTable:
 
 
 def drawn(view: ClusterView, now: float, width: int) -> Group:
-    """Draw the view at time `now`; names of workers are folded to `width` columns."""
-    lines = (Text(line, overflow="fold") for line in totals(view, now, width))
-    return Group(*lines, _replicas(view, now), *_tiles(view), _shards(view))
+    """Draw the view at time `now`, on about a screen; names of workers are folded to `width` columns."""
+    replicas, shards, small = view.replica_rows(now), view.shard_rows(), outliers.is_small(view)
+    shown = replicas if small else outliers.worst_replicas(replicas)
+    led = shards if small else outliers.worst_shards(shards)
+    parts: list[Table | str] = [*totals(view, now, width), _replicas(shown)]
+    if not small and view.not_back:
+        parts.insert(-1, f"lost and not back: {outliers.names(view.not_back, outliers.ROWS)}")
+    if len(shown) < len(replicas):
+        parts.append(outliers.other_replicas([row for row in replicas if row not in shown]))
+    parts += [_tiles(row, small) for row in shown]
+    if led or small:
+        parts.append(_shards(led))
+    if len(led) < len(shards):
+        parts.append(outliers.other_shards([row for row in shards if row not in led], len(led)))
+    return Group(*(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts))
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -63,47 +76,39 @@ def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     return table
 
 
-def _replicas(view: ClusterView, now: float) -> Table:
+def _replicas(rows: Sequence[ReplicaRow]) -> Table:
     table = _table(("replica", "state"), ("steps", "steps/s", "staleness", "largest", "bytes/s", "waited"))
-    for index, replica in sorted(view.replicas.items()):
-        table.add_row(*_replica(index, replica, now))
+    for row in rows:
+        table.add_row(
+            str(row.index),
+            Text(row.state, STYLES.get(row.state, "")),
+            f"{row.steps:,}",
+            f"{row.step_rate:.1f}",
+            "-" if row.staleness is None else f"{row.staleness:.1f}",
+            "-" if row.largest is None else str(row.largest),
+            size(row.byte_rate),
+            f"{row.waited:.0%}",
+        )
     return table
 
 
-def _replica(index: int, replica: ReplicaView, now: float) -> tuple[str | Text, ...]:
-    return (
-        str(index),
-        Text(replica.state, STYLES.get(replica.state, "")),
-        f"{replica.steps:,}",
-        f"{rate(replica.recent, now):.1f}",
-        f"{replica.mean_age:.1f}" if replica.ages else "-",
-        str(max(replica.ages)) if replica.ages else "-",
-        size(replica.bytes_per_second(now)),
-        f"{replica.waited:.0%}",
-    )
+def _tiles(row: ReplicaRow, small: bool) -> str:
+    """Return the workers of a replica's tiles, one by one or in short."""
+    if not small:
+        return f"tiles of replica {row.index}: {outliers.tiles_in_short(row)}"
+    names = " ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(row.workers))
+    return f"tiles of replica {row.index}: {names}"
 
 
-def _tiles(view: ClusterView) -> Iterator[Text]:
-    """Draw the workers of each replica's tiles."""
-    for index, replica in sorted(view.replicas.items()):
-        names = " ".join(f"{tile}:{name or '-'}" for tile, name in enumerate(replica.workers))
-        yield Text(f"tiles of replica {index}: {names}", overflow="fold")
-
-
-def _shards(view: ClusterView) -> Table:
+def _shards(rows: Sequence[ShardRow]) -> Table:
     table = _table(("shard", "primary", "standby", ""), ("term", "updates"))
-    for index, shard in sorted(view.shards.items()):
+    for row in rows:
+        roles, ready = row.roles, row.roles.ready and row.roles.standby is not None
         table.add_row(
-            str(index), shard.primary or "-", shard.standby or "-", _standby(shard), str(shard.term),
-            f"{shard.updates:,}",
+            str(row.index), roles.primary or "-", roles.standby or "-", Text(row.standby, "" if ready else "yellow"),
+            str(roles.term), f"{row.updates:,}",
         )  # fmt: skip
     return table
-
-
-def _standby(shard: ShardView) -> Text:
-    if shard.standby is None:
-        return Text("none", "yellow")
-    return Text("ready") if shard.ready else Text("being filled", "yellow")
 
 
 def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
@@ -116,7 +121,7 @@ def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
         f"step {view.step:,}/{view.steps:,}  {view.step / max(view.steps, 1):.0%}  "
         f"{view.images_per_second(now):,.0f} images/s" + ("" if left is None else f"  {clock(left)} left"),
         *([losses_within(view.losses, width)] if view.losses else []),
-        f"{view.workers} workers  durability {view.durability or '-'}  failures {view.failures}{lost}  "
+        f"{view.workers:,} workers  durability {view.durability or '-'}  failures {view.failures}{lost}  "
         f"refused messages {sum(view.refused.values())}",
     )
 

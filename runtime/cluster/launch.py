@@ -97,14 +97,14 @@ def train_on(
         await_predecessor(client, run, reporter.said, lambda: stop.asked)
     if stop.asked:
         return False
-    own(run.directory, config.run)
+    owner = own(run.directory, config.run)
     run.checkpoints.clean()
     config = replace(config, origin=_origin(run, reporter))
     check_origin(client, config)
     run.plan.save(run.directory / "plan.json")
     following = _Following(run, config, reporter, samples)
     stop.awaits = following.awaited
-    log = EventLog(run.directory / "events.jsonl", reporter.said)
+    log = EventLog(run.directory / "events.jsonl", reporter.said, owner)
     try:
         following.begin(EventRecorder(log, reporter), client, resumed, data)
         connection = Connection(client, run, config)

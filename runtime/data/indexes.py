@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from lnet.compiler.files import sync_folder
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.process.counted import reported
@@ -338,11 +339,7 @@ def _write(request: Request, stem: Path, sources: Iterable[ImageSource], search:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
-    folder = os.open(stem.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(stem.parent)
     return path
 
 

@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from lnet.compiler.files import unreadable, write_aside
+from lnet.compiler.files import sync_folder, unreadable, write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data.order import STORED
@@ -153,10 +153,10 @@ class CheckpointFolder:
         target, gathered = self.path / f"step-{step:08d}-{number}{SUFFIX}", aside(self.path, owner, number)
         _check(owner)
         write_aside(gathered / MANIFEST, json.dumps({"format": FORMAT, "order": self.order, **content}))
-        _flush(gathered)
+        sync_folder(gathered)
         _check(owner)
         os.replace(gathered, target)
-        _flush(self.path)
+        sync_folder(self.path)
         self._drop_old(step)
         return target
 
@@ -234,15 +234,6 @@ def _is_checkpoint(name: str) -> bool:
 def _check(owner: Owner | None) -> None:
     if owner is not None:
         owner.check()
-
-
-def _flush(folder: Path) -> None:
-    """Make sure that what a folder names is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -188,6 +188,57 @@ class ClusterStepDone(StepDone):
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """So many values of one name: their sum and extremes."""
+
+    count: int
+    sum: float
+    least: float
+    most: float
+
+    @property
+    def mean(self) -> float:
+        return self.sum / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSteps:
+    """Steps of a replica from `began` to `ended`, in seconds since 1970: the `bytes` that its tiles sent each other, the
+    `traffic` to and from servers in the `traced` steps that know it; seconds that the slowest tiles computed, `exchanged`
+    with other tiles and `waited` for images. Of steps that overlap, each one counts from the end of the step before.
+    """
+
+    count: int
+    bytes: int
+    traffic: int
+    traced: int
+    began: float
+    ended: float
+    computed: float
+    exchanged: float
+    waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsDone(LogEvent):
+    """So many steps (`count`) of an old part of the log, one after the other (thin.py): `step`, `images` and `time` are
+    those of the last one, `waited` is a sum; each of the `replicas`, on a cluster.
+    """
+
+    name: ClassVar[str] = "steps"
+    step: int
+    images: int
+    count: int
+    loss: Figures
+    terms: Mapping[str, Figures]
+    objectives: Mapping[str, Figures]
+    accuracies: Mapping[str, Figures]
+    seconds: Figures
+    waited: float
+    replicas: Mapping[int, ReplicaSteps] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaRoles:
     """Who computes a replica: its `state` (waiting, starting, warming up, computing, lapsed, done), its workers by tile."""
 
@@ -209,13 +260,36 @@ class ShardRoles:
 @dataclass(frozen=True, slots=True)
 class RolesChanged(LogEvent):
     """Who computes each replica and in which `state` it is (waiting, starting, warming up, computing, lapsed, done), who is
-    primary and standby of each shard, who takes part: whenever that changes.
+    primary and standby of each shard, who takes part: whenever that changes; where there are many roles, at the beginning
+    and when the log is thinned, with `RolesMoved` in between.
     """
 
     name: ClassVar[str] = "roles"
     replicas: tuple[ReplicaRoles, ...]
     shards: tuple[ShardRoles, ...]
     workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaChange:
+    """What has changed of a replica: its state and generation now, and the workers of the `tiles` that changed hands."""
+
+    state: str
+    generation: int
+    tiles: Mapping[int, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RolesMoved(LogEvent):
+    """As `RolesChanged`, where there are many roles: the replicas and shards that have changed since the event before, and
+    who `joined` and `left`. `CurrentRoles` (roles.py) follows both.
+    """
+
+    name: ClassVar[str] = "roles moved"
+    replicas: Mapping[int, ReplicaChange]
+    shards: Mapping[int, ShardRoles]
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,8 +468,8 @@ class Noted(LogEvent):
 
 LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
-    *(ClusterBegun, ClusterStepDone, RolesChanged, StandbyPromoted, WorkerLost, Repaired, WorkerLeft),
-    *(UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded),
-    *(LeftOut, WorkerDrained, ProcessLeft, Noted),
+    *(ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved, StandbyPromoted, WorkerLost),
+    *(Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted),
+    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

@@ -4,7 +4,7 @@ images.*.index   the list of its images, if they are many and there was no index
 plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
-events.jsonl     the log (events.py, log.py)
+events.jsonl     the log (events.py, log.py, thin.py)
 plugins/         files of the plug-ins that the plan needs, as they were when the run began
 checkpoints/     the newest states (checkpoints.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
@@ -98,7 +98,7 @@ class Run:
     def events(self, steps: bool = True) -> list[LogEvent]:
         """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`.
 
-        The types of events are in `lnet.runtime.store.events`.
+        The types of events are in `lnet.runtime.store.events`; old steps of a long run are sums, `StepsDone`.
         """
         return read_events(self.directory / "events.jsonl", steps)
 

@@ -115,7 +115,7 @@ class Trainer:
 
     def go(self, resumed: bool, torn: int = 0) -> None:
         training = self.run.plan.graph.training
-        self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said)
+        self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said, self.owner)
         try:
             self._begin(resumed, torn)
             decoded = feed(self.samples, self.step, training.steps, training.batch, lambda: self.stop.asked)

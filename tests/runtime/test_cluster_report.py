@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from lnet.runtime.analysis.report.cluster import (
     failures,
     moved,
 )
-from lnet.runtime.analysis.report.history import history_of, running_times
-from lnet.runtime.analysis.report.timeline import shares
+from lnet.runtime.analysis.report.history import Steps, history_of, running_times
+from lnet.runtime.analysis.report.sections import template
+from lnet.runtime.analysis.report.timeline import SPENT, shares, staleness_picture, timeline_picture
 from lnet.runtime.store.events import (
     AgesCounted,
     CheckpointWritten,
@@ -36,6 +38,7 @@ from lnet.runtime.store.events import (
     Resumed,
     RolledBack,
     RunInterrupted,
+    Slowest,
     UpdatesLost,
     UpdateTorn,
 )
@@ -193,18 +196,76 @@ def test_ages_of_a_resumed_run_add_up():
     assert ages_by_replica([begun()]) == []
 
 
+def many_losses(count=236):
+    """Losses of a long run of 845 workers, the later the costlier, and one that was not repaired."""
+    log = [begun(wire="float32", replicas=5)]
+    for number in range(count):
+        at = 100.0 * number
+        log.append(lost(at, f"worker-{number % 200}", replicas=[number % 5], primaries=range(12)))
+        log.append(step(number + 1, number % 5, time=at + 1, slowest=Slowest(0, 0.5, 0.1, 0.1)))
+        if number != 7:
+            log.append(repaired(at + 2, 1 + number / 100, number % 5, f"worker-{number % 200}"))
+    return log
+
+
+def test_of_many_failures_those_that_cost_most_are_shown(run):
+    found = cluster_section(run.plan, history_of(many_losses()))
+    assert found["total"] == (
+        "236 failures of 200 workers; below are the 20 that cost most time; after a loss replicas stood still "
+        "for 2.2 s in the median, 3.4 s at most and 512 s in all"
+    )
+    assert len(found["failures"]) == 20
+    assert len(found["others"]) == 216
+    first, *_, last = found["failures"]
+    assert (first.still, last.still) == ("replica 2: until it was lost again", "replica 0: 3.4 s")
+    assert last.what == (
+        "worker-35 was lost: tile 0 of replica 0, primary of shard 0, primary of shard 1, primary of shard 2, "
+        "primary of shard 3, primary of shard 4, primary of shard 5, primary of shard 6 and 5 more"
+    )
+
+
+def test_the_rest_of_many_failures_can_be_opened(run, tmp_path):
+    text = template("cluster.html").render(cluster=cluster_section(run.plan, history_of(many_losses())))
+    assert text.count("<tr><td>") == 236
+    assert "<details><summary>216 more failures</summary>" in text
+    text = template("cluster.html").render(cluster=cluster_section(run.plan, history_of(many_losses(5))))
+    assert "<details>" not in text
+    assert "in the median" not in text
+
+
+def test_of_many_replicas_a_few_are_drawn():
+    steps = Steps()
+    for number in range(1, 501):
+        replica = number % 25
+        slowest = Slowest(0, 0.9, 0.8 if replica in (3, 4) else 0.1, 0.05)
+        steps.add(number / 25, step(number, replica, time=number / 25, slowest=slowest))
+    drawn = re.findall(r"replica \d+", re.sub("<!--.*?-->", "", timeline_picture(steps, [])))
+    assert len(drawn) == 8
+    assert {"replica 3", "replica 4"} <= set(drawn)
+    assert "all replicas" in staleness_picture([Counter({0: 3, 2: 1})] * 25)
+    assert "replica 1" in staleness_picture([Counter({0: 3, 2: 1})] * 8)
+
+
 # --- the time line -------------------------------------------------------------------------------------------------
 
 
+def spent(*steps):
+    """The columns of steps of one replica: when each ended, its seconds, those that it waited, for tiles of these."""
+    found = Steps()
+    for number, (end, seconds, waited, exchanged) in enumerate(steps, 1):
+        found.add(end, step(number, 0, time=end, slowest=Slowest(0, seconds, waited, exchanged)))
+    return found["began"], found["ended"], [found[name] for name in SPENT]
+
+
 def test_shares_of_time():
-    ends, seconds, waited, exchanged = np.array([[2.0, 2.0, 1.0, 0.5], [4.0, 1.0, 0.0, 0.0]]).T
-    found = shares(ends, seconds, waited, exchanged, np.array([0.0, 2.0, 3.0, 4.0, 6.0]))
+    columns = spent((2.0, 2.0, 1.0, 0.5), (4.0, 1.0, 0.0, 0.0))
+    found = shares(*columns, np.array([0.0, 2.0, 3.0, 4.0, 6.0]))
     np.testing.assert_allclose(found.T, [[0.5, 0.25, 0.25, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
 def test_shares_never_exceed_the_time():
-    steps = np.array([[2.0, 2.0, 0.0, 0.0], [2.5, 2.0, 1.0, 1.0], [2.5, 1.0, 0.0, 0.0]])
-    found = shares(*steps.T, np.linspace(0.0, 4.0, 9))
+    columns = spent((2.0, 2.0, 0.0, 0.0), (2.5, 2.0, 1.0, 1.0), (2.5, 1.0, 0.0, 0.0))
+    found = shares(*columns, np.linspace(0.0, 4.0, 9))
     np.testing.assert_allclose(found.sum(0), 1)
     assert (found >= 0).all()
 

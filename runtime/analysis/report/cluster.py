@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,16 +36,19 @@ from .history import History
 from .timeline import Loss, staleness_picture, timeline_picture
 
 ENDS = (Completed, RunInterrupted, Failed)
+SHOWN, ROLES = 20, 8
+"""Failures that are shown at once, and roles of a lost worker that are named."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A row of the table of failures."""
+    """A row of the table of failures; `seconds`: the longest time that a replica stood still."""
 
     at: str
     what: str
     lost: str
     still: str
+    seconds: float = math.inf
 
 
 def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
@@ -54,9 +59,13 @@ def cluster_section(plan: Plan, history: History) -> dict[str, Any] | None:
         return None
     losses = [Loss(at, event.worker) for at, event in history.timed if isinstance(event, WorkerLost)]
     ages = ages_by_replica(events)
+    rows = failures(history.timed)
+    worst = set(sorted(range(len(rows)), key=lambda number: -rows[number].seconds)[:SHOWN])
     return {
         "summary": _summary(begun[-1]) + _repeated(events),
-        "failures": failures(history.timed),
+        "total": _total(rows, events),
+        "failures": [row for number, row in enumerate(rows) if number in worst],
+        "others": [row for number, row in enumerate(rows) if number not in worst],
         "staleness": Markup(staleness_picture(ages)) if any(ages) else None,
         "timeline": Markup(timeline_picture(history.steps, losses)) if history.steps.spread else None,
         "bytes": moved(plan, history),
@@ -80,6 +89,19 @@ def _repeated(events: Sequence[LogEvent]) -> str:
     )
 
 
+def _total(rows: Sequence[Failure], events: Sequence[LogEvent]) -> str:
+    """Return how much failed in all, where there is more than fits into the table."""
+    if len(rows) <= SHOWN:
+        return ""
+    stood = [event.still for event in events if isinstance(event, Repaired)]
+    workers = {event.worker for event in events if isinstance(event, WorkerLost)}
+    text = f"{len(rows):,} failures of {_count(len(workers), 'worker')}; below are the {SHOWN} that cost most time"
+    if stood:
+        text += f"; after a loss replicas stood still for {np.median(stood):.1f} s in the median, "
+        text += f"{max(stood):.1f} s at most and {sum(stood):,.0f} s in all"
+    return text
+
+
 # --- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -89,8 +111,11 @@ def failures(timed: Sequence[tuple[float, LogEvent]]) -> list[Failure]:
     for number, (at, event) in enumerate(timed):
         match event:
             case WorkerLost():
-                still = _still(event, [later for _, later in timed[number + 1 :]])
-                rows.append(Failure(_clock(at), _roles(event), _work(event), still))
+                still = _still(event, timed, number + 1)
+                words = ", ".join(f"replica {r}: {_seconds(time)}" for r, time in sorted(still.items()))
+                longest = max((t for t in still.values() if isinstance(t, float)), default=0.0)
+                seconds = math.inf if any(isinstance(t, str) for t in still.values()) else longest
+                rows.append(Failure(_clock(at), _roles(event), _work(event), words or "nobody", seconds))
             case UpdatesLost():
                 lost = f"{_count(event.updates, 'acknowledged update')}"
                 rows.append(Failure(_clock(at), f"shard {event.shard} had no copy left", lost, ""))
@@ -110,7 +135,8 @@ def _roles(event: WorkerLost) -> str:
         *(f"primary of shard {shard}" for shard in event.primaries),
         *(f"standby of shard {shard}" for shard in event.standbys),
     ]
-    return f"{event.worker} was lost: {', '.join(roles) or 'it had no role'}"
+    more = f" and {len(roles) - ROLES:,} more" if len(roles) > ROLES else ""
+    return f"{event.worker} was lost: {', '.join(roles[:ROLES]) or 'it had no role'}{more}"
 
 
 def _work(event: WorkerLost) -> str:
@@ -121,11 +147,11 @@ def _work(event: WorkerLost) -> str:
     return f"{_count(steps, 'step')} of tiles, for {_count(updates, 'update')} never acknowledged"
 
 
-def _still(event: WorkerLost, later: Sequence[LogEvent]) -> str:
-    """Describe how long each affected replica stalled: until it resumed, was lost again, or the end."""
+def _still(event: WorkerLost, timed: Sequence[tuple[float, LogEvent]], after: int) -> dict[int, float | str]:
+    """Return how long each affected replica stood still, in seconds; in words until when if it was not repaired."""
     unrepaired = "to the end"
-    found: dict[int, str] = {}
-    for other in later:
+    found: dict[int, float | str] = {}
+    for _, other in islice(timed, after, None):
         match other:
             case ClusterBegun():
                 break
@@ -133,9 +159,12 @@ def _still(event: WorkerLost, later: Sequence[LogEvent]) -> str:
                 unrepaired = "until it was lost again"
                 break
             case Repaired(worker=event.worker):
-                found[other.replica] = f"{other.still:.1f} s"
-    found = {part.replica: unrepaired for part in event.replicas} | found
-    return ", ".join(f"replica {replica}: {time}" for replica, time in sorted(found.items())) or "nobody"
+                found[other.replica] = other.still
+    return {part.replica: unrepaired for part in event.replicas} | found
+
+
+def _seconds(time: float | str) -> str:
+    return time if isinstance(time, str) else f"{time:.1f} s"
 
 
 # --- staleness -----------------------------------------------------------------------------------------------------
@@ -176,17 +205,17 @@ def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
     costs = tile_costs(plan.graph, plan.partition)
     planned = sum(cost.halo + cost.dense + cost.reduction for cost in costs)
     rows = [("planned between tiles, a step", f"{planned:,} bytes")]
-    sent = history.steps["bytes"][made:]
-    if len(sent):
+    total = {name: history.steps[name][made:].sum() for name in ("count", "bytes", "traffic", "traced")}
+    if total["count"]:
         rows += [
-            ("sent between tiles, a step", f"{sent.mean():,.0f} bytes"),
-            (f"sent in {_count(len(sent), 'step')}", f"{sent.sum():,.0f} bytes"),
+            ("sent between tiles, a step", f"{total['bytes'] / total['count']:,.0f} bytes"),
+            (f"sent in {_count(int(total['count']), 'step')}", f"{total['bytes']:,.0f} bytes"),
         ]
     traffic = sum(cost.traffic for cost in costs) * WIRES[begun.wire] / BYTES
     rows += [("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
-    crossed = history.steps["traffic"][made:]
-    if not np.isnan(crossed).all():
-        rows += [("sent to and from servers elsewhere, a step", f"{np.nanmean(crossed):,.0f} bytes")]
+    if total["traced"]:
+        mean = total["traffic"] / total["traced"]
+        rows += [("sent to and from servers elsewhere, a step", f"{mean:,.0f} bytes")]
     return rows
 
 

@@ -1,10 +1,10 @@
 """The history of a run from its log: steps as averaged curves and columns, all other events unchanged.
 
-A log of half a million steps is read line by line and never held as a whole: each step is added to sums and means, and
-on a cluster to the columns.
+A log is read line by line and never held as a whole: each step is added to sums and means, and on a cluster to the
+columns. An old step is part of a sum in the log (store/thin.py), and added with the others there.
 
     losses    4.1 3.9 | 3.6 3.5 | 3.3 3.2 | ...      means of 1, 2, 4, ... steps, at most POINTS of them
-    columns   at, replica, bytes, ...                a number for every step on a cluster
+    columns   ended, replica, bytes, ...             a number for every step on a cluster, or for every sum of a replica's
     timed     (0.0, start), (12.5, worker lost), ... all other events, with the second of the run
 """
 
@@ -13,31 +13,30 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnet.runtime.store.events import (
-    ClusterStepDone,
     Failed,
+    Figures,
     LogEvent,
+    ReplicaSteps,
     Resumed,
-    Slowest,
     StepDone,
+    StepsDone,
     Warned,
 )
+from lnet.runtime.store.thin import by_replica, is_spread, steps_in
 
 Values = NDArray[np.float64]
 POINTS = 600
 """A curve of more steps is averaged into at most this many points, so that a long run's page stays small."""
 RECENT = 50
 """Number of steps at the end over which the last losses are averaged."""
-UNKNOWN = Slowest(-1, np.nan, np.nan, np.nan)
-SLOWEST = ("seconds", "waited", "exchanged")
-"""Columns of the slowest tile of a step on a cluster."""
-COLUMNS = ("at", "replica", "bytes", "traffic", *(f"slowest {name}" for name in SLOWEST))
-"""Columns of each step on a cluster: its second of the run, and its figures in the log."""
+COLUMNS, CLOCK = ("replica", *(column.name for column in fields(ReplicaSteps))), ("began", "ended")
+"""Columns of steps on a cluster, and those of them that are in seconds of the run; the others are as in the log."""
 
 
 class Means:
@@ -50,17 +49,30 @@ class Means:
 
     def add(self, values: Mapping[str, float]) -> None:
         """Add the values of a step; a name without a value in this step is not counted."""
-        if self.added == self.length * POINTS:
+        bin_ = self._bin(1)
+        for name, value in values.items():
+            self._add(name, bin_, value, 1)
+
+    def add_sums(self, sums: Mapping[str, Figures], steps: int) -> None:
+        """Add the values of so many steps."""
+        bin_ = self._bin(steps)
+        for name, figures in sums.items():
+            self._add(name, bin_, figures.sum, figures.count)
+
+    def _bin(self, steps: int) -> int:
+        """Return where the next so many steps belong."""
+        while self.added + steps > self.length * POINTS:
             self.length *= 2
             for table in (self._sums, self._counts):
                 table.update({name: _halved(bins) for name, bins in table.items()})
-        bin_ = self.added // self.length
-        for name, value in values.items():
-            if name not in self._sums:
-                self._sums[name], self._counts[name] = np.zeros(POINTS), np.zeros(POINTS)
-            self._sums[name][bin_] += value
-            self._counts[name][bin_] += 1
-        self.added += 1
+        self.added += steps
+        return (self.added - steps) // self.length
+
+    def _add(self, name: str, bin_: int, value: float, count: int) -> None:
+        if name not in self._sums:
+            self._sums[name], self._counts[name] = np.zeros(POINTS), np.zeros(POINTS)
+        self._sums[name][bin_] += value
+        self._counts[name][bin_] += count
 
     def curves(self) -> dict[str, Values]:
         """Return the means of each name: NaN where no step had it."""
@@ -75,10 +87,12 @@ def _halved(bins: Values) -> Values:
 
 @dataclass
 class Steps:
-    """The steps of a run: how many, the `newest`, sums and means; `columns` has numbers of each step on a cluster."""
+    """The steps of a run: how many, the `newest`, sums and means; `columns` are of those on a cluster, `last_ends` of each
+    replica's last one, by the clock.
+    """
 
     count: int = 0
-    newest: StepDone | None = None
+    newest: StepDone | StepsDone | None = None
     seconds: float = 0.0
     waited: float = 0.0
     began: float = 0.0
@@ -89,6 +103,7 @@ class Steps:
     first: dict[str, float] = field(default_factory=dict)
     recent: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
     columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    last_ends: dict[int, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.count
@@ -99,47 +114,66 @@ class Steps:
 
     @property
     def spread(self) -> int:
-        """The number of steps made on a cluster."""
-        return len(self.columns["at"])
+        """The length of the columns."""
+        return len(self.columns["replica"])
 
     @property
     def on_cluster(self) -> bool:
         """Whether the last step was on a cluster, where the steps of all replicas are counted."""
-        return isinstance(self.newest, ClusterStepDone)
+        return self.newest is not None and is_spread(self.newest)
 
     @property
     def last(self) -> dict[str, float]:
         """The mean of each objective over the last steps."""
         return {name: float(np.mean([step.get(name, np.nan) for step in self.recent])) for name in self.first}
 
-    def add(self, at: float, event: StepDone) -> None:
-        """Add a step that ended at this second of the run."""
+    def add(self, at: float, event: StepDone | StepsDone) -> None:
+        """Add steps of which the last one ended at this second of the run."""
+        match event:
+            case StepDone():
+                seconds, means = event.seconds, event.objectives
+                self.objectives.add(means)
+                self.accuracies.add(event.accuracies)
+                self.numbers.add({"step": event.step, "seconds": seconds})
+            case StepsDone():
+                seconds, means = event.seconds.sum, {name: f.mean for name, f in event.objectives.items()}
+                self.objectives.add_sums(event.objectives, event.count)
+                self.accuracies.add_sums(event.accuracies, event.count)
+                self.numbers.add_sums({"step": _numbers(event), "seconds": event.seconds}, event.count)
+        count = steps_in(event)
         if not self.count:
-            self.began = at - event.seconds
-        self.count, self.newest, self.ended = self.count + 1, event, at
-        self.seconds += event.seconds
+            self.began = at - seconds
+        self.count, self.newest, self.ended = self.count + count, event, at
+        self.seconds += seconds
         self.waited += event.waited
-        self.objectives.add(event.objectives)
-        self.accuracies.add(event.accuracies)
-        self.numbers.add({"step": event.step, "seconds": event.seconds})
-        for name, value in event.objectives.items():
+        for name, value in means.items():
             self.first.setdefault(name, value)
-        self.recent.append(event.objectives)
-        if isinstance(event, ClusterStepDone):
-            for column, number in zip(self.columns.values(), _row(at, event), strict=True):
+        self.recent.extend([means] * min(count, RECENT))
+        for replica, part in by_replica(event, self.last_ends).items():
+            for column, number in zip(
+                self.columns.values(), _row(replica, part, at - event.time), strict=True
+            ):
                 column.append(number)
 
 
-def _row(at: float, event: ClusterStepDone) -> tuple[float, ...]:
-    """Return a number for each of COLUMNS: nan where an older log has none."""
-    slowest = event.slowest or UNKNOWN
-    traffic = np.nan if event.traffic is None else event.traffic
-    return at, event.replica, event.bytes, traffic, slowest.seconds, slowest.waited, slowest.exchanged
+def _numbers(steps: StepsDone) -> Figures:
+    """Return the numbers of steps, which follow each other."""
+    first = steps.step - steps.count + 1
+    return Figures(steps.count, steps.count * (first + steps.step) / 2, first, steps.step)
+
+
+def _row(replica: int, steps: ReplicaSteps, shift: float) -> tuple[float, ...]:
+    """Return a number for each of COLUMNS; `shift`: from the clock to the seconds of the run."""
+    own = (getattr(steps, name) for name in COLUMNS[1:])
+    shifted = (
+        value + shift if name in CLOCK else value for name, value in zip(COLUMNS[1:], own, strict=True)
+    )
+    return replica, *shifted
 
 
 @dataclass(frozen=True)
 class History:
-    """`timed`: all events but steps, with the run's second of each; `made`: number of cluster steps before each."""
+    """`timed`: all events but steps, with the run's second of each; `made`: the length of the steps' columns before each."""
 
     steps: Steps
     timed: tuple[tuple[float, LogEvent], ...]
@@ -158,7 +192,7 @@ def history_of(events: Iterable[LogEvent]) -> History:
     """Return the history from an iterator over a log's events."""
     steps, timed, made = Steps(), [], []
     for at, event in running_times(events):
-        if isinstance(event, StepDone):
+        if isinstance(event, StepDone | StepsDone):
             steps.add(at, event)
         else:
             timed.append((at, event))

@@ -20,15 +20,19 @@ from matplotlib.ticker import MaxNLocator
 from lnet.runtime.analysis.plots import to_svg
 
 from .curves import add_legend, finish, new_figure
-from .history import SLOWEST, Steps, Values
+from .history import Steps, Values
 
 BINS, BARS = 150, 40
+ROWS = 8
+"""Replicas that have a row of their own."""
 PARTS = {
     "compute": "#5b8c5a",
     "messages between tiles": "#d9a441",
     "waiting for images": "#7d7aa8",
     "servers, or standing still": "#e6e8ec",
 }
+SPENT = ("computed", "exchanged", "waited")
+"""Columns of the seconds spent on each of PARTS but the last."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,13 @@ class Loss:
     worker: str
 
 
-def shares(ends: Values, seconds: Values, waited: Values, exchanged: Values, edges: Values) -> Values:
+def shares(begins: Values, ends: Values, spent: Sequence[Values], edges: Values) -> Values:
     """Return the shares of one replica's time spent on each of PARTS, `[part, bin]`; `edges` of the bins in seconds.
 
-    For each of its steps: `ends` is its end, `seconds` the duration on its slowest tile, `waited` the waiting time in it,
-    `exchanged` the part of that spent waiting for other tiles.
+    Of each of its steps, or sums of them, `begins` and `ends`, none before the end of the one before, and the seconds
+    `spent` on each part but the last.
     """
-    begins = np.maximum(ends - seconds, np.concatenate([[-np.inf], ends[:-1]]))
-    messages, images = exchanged, waited - exchanged
-    kept = (ends - begins) / np.maximum(
-        seconds, 1e-9
-    )  # steps that are logged late overlap: each counts for its part
-    parts = (seconds - messages - images, messages, images)
-    found = np.stack([_share(begins, ends, part * kept, edges) for part in parts]).clip(0, 1)
+    found = np.stack([_share(begins, ends, part, edges) for part in spent]).clip(0, 1)
     rest: Values = 1 - found.sum(0, keepdims=True)
     return np.concatenate([found, rest.clip(0, 1)])
 
@@ -65,17 +63,19 @@ def _share(begins: Values, ends: Values, spent: Values, edges: Values) -> Values
 
 
 def timeline_picture(steps: Steps, losses: Sequence[Loss]) -> str:
-    """Return the shares of every replica's time over the run, one above the other; losses are dashed lines."""
-    of = steps["replica"]
-    replicas = np.unique(of)
-    edges = np.linspace(0.0, max(steps["at"][-1], 1e-3), BINS + 1)
-    figure = new_figure(0.9 + 0.8 * len(replicas), tuple(PARTS))
-    rows = figure.subplots(len(replicas), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, replica in zip(rows, replicas, strict=True):
-        own = of == replica
-        seconds, waited, exchanged = (steps[f"slowest {name}"][own] for name in SLOWEST)
-        parts = shares(steps["at"][own], seconds, waited, exchanged, edges)
-        axes.stackplot(edges[:-1], parts, colors=PARTS.values(), labels=PARTS, step="post", linewidth=0)
+    """Return the shares of every replica's time over the run, one above the other; losses are dashed lines.
+
+    Of more than ROWS replicas, those that computed least.
+    """
+    edges = np.linspace(0.0, max(steps["ended"].max(), 1e-3), BINS + 1)
+    parts = {replica: _parts(steps, replica, edges) for replica in np.unique(steps["replica"])}
+    shown = sorted(sorted(parts, key=lambda replica: parts[replica][0].mean())[:ROWS])
+    figure = new_figure(0.9 + 0.8 * len(shown), tuple(PARTS))
+    rows = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, replica in zip(rows, shown, strict=True):
+        axes.stackplot(
+            edges[:-1], parts[replica], colors=PARTS.values(), labels=PARTS, step="post", linewidth=0
+        )
         for loss in losses:
             axes.axvline(loss.at, color="#a3262a", linestyle="--", linewidth=1)
         axes.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), yticks=[], ylabel=f"replica {replica:.0f}")
@@ -85,12 +85,20 @@ def timeline_picture(steps: Steps, losses: Sequence[Loss]) -> str:
     return to_svg(figure, "time line")
 
 
+def _parts(steps: Steps, replica: float, edges: Values) -> Values:
+    own = steps["replica"] == replica
+    begins, ends, *spent = (steps[name][own] for name in ("began", "ended", *SPENT))
+    return shares(begins, ends, spent, edges)
+
+
 def staleness_picture(ages: Sequence[Counter[int]]) -> str:
-    """Return a picture of the number of each replica's updates by age when applied."""
+    """Return a picture of the number of updates by age when applied: each replica's, or of many all together."""
+    many = len(ages) > ROWS
+    ages = [sum(ages, Counter())] if many else ages
     oldest = max(max(counts, default=0) for counts in ages)
     width = oldest // BARS + 1
     edges = np.arange(0, oldest + width + 1, width) - 0.5
-    names = tuple(f"replica {replica}" for replica in range(len(ages)))
+    names = ("all replicas",) if many else tuple(f"replica {replica}" for replica in range(len(ages)))
     figure = new_figure(2.4, names)
     axes = figure.subplots()
     bottom = np.zeros(len(edges) - 1)

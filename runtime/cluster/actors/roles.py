@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from signal import Signals
+from typing import TypeVar
 
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.messages import Promoted
-from lnet.runtime.cluster.protocol.table import Member, Slot, Table
+from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 from lnet.runtime.cluster.published import as_worker
 from lnet.runtime.store.events import (
     LogEvent,
     PartLost,
+    ReplicaChange,
     ReplicaRoles,
     RolesChanged,
+    RolesMoved,
     ShardRoles,
     StandbyPromoted,
     WorkerLeft,
     WorkerLost,
 )
+
+T = TypeVar("T")
+FEW = 64
+"""Roles in all up to which every change is logged as the whole: a line of a few thousand bytes."""
 
 
 def changes(before: Table, after: Table) -> Iterator[LogEvent]:
@@ -32,9 +39,16 @@ def changes(before: Table, after: Table) -> Iterator[LogEvent]:
             yield WorkerLeft(short_name(name, member))
         else:
             yield _worker_lost(before, name)
-    if after.begun and _differ(before, after):
-        yield from _promotions(before, after)
-        yield roles(after)
+    if after.begun:
+        moved = _moved(before, after)
+        if not before.begun or moved is not None:
+            yield from _promotions(before, after)
+            yield roles(after) if moved is None or not before.begun or _is_small(after) else moved
+
+
+def _is_small(table: Table) -> bool:
+    """Whether all roles together are so few that each event may name them."""
+    return len(table.slots) * table.spec.tiles + len(table.shards) <= FEW
 
 
 def _promotions(before: Table, after: Table) -> Iterator[StandbyPromoted]:
@@ -62,38 +76,65 @@ def with_short_names(text: str, members: Mapping[str, Member]) -> str:
 
 def roles(table: Table) -> RolesChanged:
     """Return the workers of all roles."""
-
-    def short(name: str | None) -> str | None:
-        return None if name is None else short_name(name, table.members.get(name))
-
     return RolesChanged(
         tuple(
-            ReplicaRoles(_state(table, slot), tuple(short(name) for name in slot.tiles), slot.generation)
+            ReplicaRoles(
+                _state(table, slot), tuple(_short(table, name) for name in slot.tiles), slot.generation
+            )
             for slot in table.slots
         ),
-        tuple(
-            ShardRoles(short(shard.primary), short(shard.standby), shard.ready, shard.term)
-            for shard in table.shards
-        ),
+        tuple(_shard(table, shard) for shard in table.shards),
         tuple(sorted(short_name(name, member) for name, member in table.members.items())),
     )
 
 
-def _differ(before: Table, after: Table) -> bool:
-    """Tell whether two tables give different `roles`; most follow each other with the same slots and shards."""
-    return (
-        (before.begun, len(before.members)) != (after.begun, len(after.members))
-        or (before.shards is not after.shards and _pairs(before) != _pairs(after))
-        or ((before.slots, before.pool) != (after.slots, after.pool) and _slots(before) != _slots(after))
+def _short(table: Table, name: str | None) -> str | None:
+    return None if name is None else short_name(name, table.members.get(name))
+
+
+def _shard(table: Table, shard: ServerPair) -> ShardRoles:
+    return ShardRoles(_short(table, shard.primary), _short(table, shard.standby), shard.ready, shard.term)
+
+
+def _moved(before: Table, after: Table) -> RolesMoved | None:
+    """Return what lies between two tables' roles, if anything: most tables share all but a few records."""
+    moved = RolesMoved(
+        dict(_slots_moved(before, after)),
+        {
+            index: _shard(after, new)
+            for index, (old, new) in _others(before.shards, after.shards)
+            if (old.primary, old.standby, old.ready, old.term)
+            != (new.primary, new.standby, new.ready, new.term)
+        },
+        _names(after, after.members.beyond(before.members)),
+        _names(before, before.members.beyond(after.members)),
     )
+    return moved if moved.replicas or moved.shards or moved.joined or moved.left else None
 
 
-def _pairs(table: Table) -> list[tuple[object, ...]]:
-    return [(shard.primary, shard.standby, shard.ready, shard.term) for shard in table.shards]
+def _others(before: Sequence[T], after: Sequence[T]) -> Iterator[tuple[int, tuple[T, T]]]:
+    """Yield the records that are not the same object, by their places."""
+    if before is not after:
+        pairs = enumerate(zip(before, after, strict=True))
+        yield from (found for found in pairs if found[1][0] is not found[1][1])
 
 
-def _slots(table: Table) -> list[tuple[object, ...]]:
-    return [(_state(table, slot), slot.tiles, slot.generation) for slot in table.slots]
+def _slots_moved(before: Table, after: Table) -> Iterator[tuple[int, ReplicaChange]]:
+    if before.slots is after.slots and before.pool is after.pool and before.stopping == after.stopping:
+        return
+    for index, (old, new) in enumerate(zip(before.slots, after.slots, strict=True)):
+        state = _state(after, new)
+        tiles = {
+            tile: _short(after, name)
+            for tile, (other, name) in _others(old.tiles, new.tiles)
+            if name != other
+        }
+        if tiles or (state, new.generation) != (_state(before, old), old.generation):
+            yield index, ReplicaChange(state, new.generation, tiles)
+
+
+def _names(table: Table, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(short_name(name, table.members[name]) for name in names))
 
 
 def _state(table: Table, slot: Slot) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from lnet.runtime.cluster.config import RunConfig
@@ -9,7 +10,7 @@ from lnet.runtime.cluster.published import TileComputed
 from lnet.runtime.store.events import Event, RolledBack
 
 from .steps import Steps
-from .view import ClusterView, ReplicaView, ShardView, rate
+from .view import ClusterView, ReplicaRow, ShardRow, rate
 
 
 class Overview:
@@ -53,8 +54,9 @@ class Overview:
             "given_back": view.given_back,
             "losses": view.losses,
             "checkpoint": view.checkpoint and {"step": view.checkpoint.step, "ago": now - view.checkpoint.at},
-            "replicas": [_replica(view.replicas[index], now) for index in sorted(view.replicas)],
-            "shards": [_shard(view.shards[index]) for index in sorted(view.shards)],
+            "not_back": view.not_back,
+            "replicas": [_replica(row) for row in view.replica_rows(now)],
+            "shards": [_shard(row) for row in view.shard_rows()],
             "refused": [
                 {"process": process, "reason": reason, "count": count}
                 for (process, reason), count in sorted(view.refused.items())
@@ -63,24 +65,26 @@ class Overview:
         }
 
 
-def _replica(replica: ReplicaView, now: float) -> dict[str, Any]:
+def _replica(row: ReplicaRow) -> dict[str, Any]:
     return {
-        "state": replica.state,
-        "workers": list(replica.workers),
-        "steps": replica.steps,
-        "step_rate": rate(replica.recent, now),
-        "staleness": replica.mean_age if replica.ages else None,
-        "largest": max(replica.ages, default=None),
-        "byte_rate": replica.bytes_per_second(now),
-        "waited": replica.waited,
+        "state": row.state,
+        "workers": list(row.workers),
+        "steps": row.steps,
+        "step_rate": row.step_rate,
+        "staleness": row.staleness,
+        "largest": row.largest,
+        "byte_rate": row.byte_rate,
+        "waited": row.waited,
+        "slowest": row.slowest and asdict(row.slowest),
     }
 
 
-def _shard(shard: ShardView) -> dict[str, Any]:
+def _shard(row: ShardRow) -> dict[str, Any]:
+    roles = row.roles
     return {
-        "primary": shard.primary,
-        "standby": shard.standby,
-        "ready": shard.ready,
-        "term": shard.term,
-        "updates": shard.updates,
+        "primary": roles.primary,
+        "standby": roles.standby,
+        "ready": roles.ready,
+        "term": roles.term,
+        "updates": row.updates,
     }

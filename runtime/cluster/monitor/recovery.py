@@ -20,8 +20,10 @@ from lnet.runtime.store.events import (
     PartLost,
     Repaired,
     RolesChanged,
+    RolesMoved,
     WorkerLost,
 )
+from lnet.runtime.store.roles import CurrentRoles
 
 KEPT = 1024
 """Steps of a tile that are remembered: more than can be under way."""
@@ -42,19 +44,20 @@ class RecoveryTracker:
     """`computed`: numbers of the updates that each tile's newest steps belong to, by replica and tile."""
 
     open: list[Outage] = field(default_factory=list)
-    roles: RolesChanged | None = None
-    computed: dict[tuple[int, int], deque[int]] = field(default_factory=dict)
+    roles: CurrentRoles = field(default_factory=CurrentRoles)
+    computed: dict[int, dict[int, deque[int]]] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)
 
     def computed_by(self, tile: TileComputed) -> None:
         """Remember a step of a tile."""
-        self.computed.setdefault((tile.replica, tile.tile), deque(maxlen=KEPT)).append(tile.number)
+        own = self.computed.setdefault(tile.replica, {})
+        own.setdefault(tile.tile, deque(maxlen=KEPT)).append(tile.number)
 
     def take(self, event: LogEvent, at: float) -> tuple[LogEvent, ...]:
         """Return the event, with the work lost if it is a loss, and the repairs that it completes."""
         match event:
-            case RolesChanged():
-                self.roles = event
+            case RolesChanged() | RolesMoved():
+                self.roles.take(event)
             case WorkerLost():
                 return (self._lost(event, at),)
             case ClusterStepDone():
@@ -70,7 +73,7 @@ class RecoveryTracker:
 
     def _with_work(self, part: PartLost) -> PartLost:
         """Return a part with the steps of tiles that were computed for updates not acknowledged, and these updates."""
-        own = [numbers for (replica, _), numbers in self.computed.items() if replica == part.replica]
+        own = self.computed.get(part.replica, {}).values()
         lost = [number for numbers in own for number in numbers if number >= part.acknowledged]
         for numbers in own:
             numbers.clear()
@@ -86,8 +89,7 @@ class RecoveryTracker:
 
     def _filled(self, replica: int, generation: int) -> bool:
         """Whether all roles that a replica needs are filled, and a step was computed since then."""
-        if self.roles is None:
+        found = self.roles.replicas.get(replica)
+        if found is None:
             return False
-        found = self.roles.replicas[replica]
-        present = None not in found.workers and found.generation == generation
-        return present and all(shard.primary is not None for shard in self.roles.shards)
+        return not found.vacant and found.generation == generation and not self.roles.unled

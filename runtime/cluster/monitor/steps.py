@@ -22,27 +22,29 @@ RECENT = 100
 
 @dataclass
 class Steps:
-    """`done`: the steps of all replicas together."""
+    """`done`: the steps of all replicas together; `parts`: of steps under way, by slot, number and index; `counted`: of each
+    slot the numbers and indexes of the newest steps.
+    """
 
     config: RunConfig
     done: int = 0
-    parts: dict[tuple[int, int, int], list[TileComputed]] = field(default_factory=dict)
-    counted: set[tuple[int, int, int]] = field(default_factory=set)
+    parts: dict[tuple[int, int, int], dict[int, TileComputed]] = field(default_factory=dict)
+    counted: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
 
     def take(self, tile: TileComputed) -> ClusterStepDone | None:
         """Record a tile's part of a step; return the step when it is complete."""
-        key = (tile.slot, tile.number, tile.index)
-        if key in self.counted:
+        counted, key = self.counted.setdefault(tile.slot, set()), (tile.slot, tile.number, tile.index)
+        if key[1:] in counted:
             return None
-        parts = self.parts.setdefault(key, [])
-        parts.append(tile)
-        if len({part.tile for part in parts}) < self.config.spec.tiles:
+        parts = self.parts.setdefault(key, {})
+        parts[tile.tile] = tile
+        if len(parts) < self.config.spec.tiles:
             return None
         del self.parts[key]
-        self.counted = {other for other in self.counted if other[0] != key[0] or other[1] > key[1] - RECENT}
-        self.counted.add(key)
+        counted.difference_update([old for old in counted if old[0] <= tile.number - RECENT])
+        counted.add(key[1:])
         self.done += 1
-        return self._step({part.tile: part for part in parts})
+        return self._step(parts)
 
     def go_back(self, step: int) -> None:
         """Count the steps since then anew; `step` is one of every replica."""

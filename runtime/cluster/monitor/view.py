@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +16,14 @@ from lnet.runtime.store.events import (
     MessagesRefused,
     ReplicaLapsed,
     RolesChanged,
+    RolesMoved,
+    ShardRoles,
     StandbyPromoted,
     UpdatesLost,
     UpdateTorn,
     WorkerLost,
 )
+from lnet.runtime.store.roles import CurrentReplica, CurrentRoles
 
 RECENT = 32
 """Steps that speeds and means are taken over, and messages that are kept."""
@@ -62,11 +65,12 @@ def _pace(steps: deque[Stepped]) -> float:
 
 @dataclass
 class ReplicaView:
-    state: str = "waiting"
-    workers: tuple[str | None, ...] = ()
+    """What a replica does; `slowest`: the tiles that the others waited for in recent steps."""
+
     steps: int = 0
     recent: deque[Stepped] = field(default_factory=_recent)
     ages: deque[int] = field(default_factory=_recent)
+    slowest: deque[int] = field(default_factory=_recent)
 
     def bytes_per_second(self, now: float) -> float:
         mean = sum(step.bytes for step in self.recent) / max(len(self.recent), 1)
@@ -82,20 +86,70 @@ class ReplicaView:
     def mean_age(self) -> float:
         return sum(self.ages) / max(len(self.ages), 1)
 
+    @property
+    def slowest_tile(self) -> SlowTile | None:
+        """The tile that the others waited for most often."""
+        if not self.slowest:
+            return None
+        ((tile, steps),) = Counter(self.slowest).most_common(1)
+        return SlowTile(tile, steps, len(self.slowest))
 
-@dataclass
-class ShardView:
-    primary: str | None = None
-    standby: str | None = None
-    ready: bool = False
-    term: int = 0
-    updates: int = 0
+
+@dataclass(frozen=True)
+class SlowTile:
+    """A `tile` that the others of its replica waited for in `steps` of the last `among`."""
+
+    tile: int
+    steps: int
+    among: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaRow:
+    """A replica now; rates are a second's, `staleness` is the mean age of its recent updates and `largest` the largest."""
+
+    index: int
+    state: str
+    workers: tuple[str | None, ...]
+    steps: int
+    step_rate: float
+    staleness: float | None
+    largest: int | None
+    byte_rate: float
+    waited: float
+    slowest: SlowTile | None
+
+    @property
+    def vacant(self) -> list[int]:
+        """The tiles that nobody computes."""
+        return [tile for tile, worker in enumerate(self.workers) if worker is None]
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """A shard now, and the updates that its primaries have applied."""
+
+    index: int
+    roles: ShardRoles
+    updates: int
+
+    @property
+    def standby(self) -> str:
+        """Whether its standby could take over: none, being filled, ready."""
+        if self.roles.standby is None:
+            return "none"
+        return "ready" if self.roles.ready else "being filled"
+
+    @property
+    def whole(self) -> bool:
+        return self.roles.primary is not None and self.roles.ready
 
 
 @dataclass
 class ClusterView:
     """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more; `torn`: updates that
-    shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice.
+    shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice;
+    `updates`: of each shard; `absent`: when the workers were lost that have not come back.
     """
 
     step: int = 0
@@ -110,8 +164,10 @@ class ClusterView:
     given_back: int = 0
     checkpoints: int = 0
     checkpoint: Written | None = None
-    replicas: dict[int, ReplicaView] = field(default_factory=dict)
-    shards: dict[int, ShardView] = field(default_factory=dict)
+    roles: CurrentRoles = field(default_factory=CurrentRoles)
+    replicas: dict[int, ReplicaView] = field(default_factory=lambda: defaultdict(ReplicaView))
+    updates: Counter[int] = field(default_factory=Counter)
+    absent: dict[str, float] = field(default_factory=dict)
     recent: deque[Stepped] = field(default_factory=_recent)
     objectives: deque[Mapping[str, float]] = field(default_factory=_recent)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -124,15 +180,17 @@ class ClusterView:
         match event:
             case ClusterBegun():
                 self.workers, self.durability = event.workers, event.durability
-            case RolesChanged():
-                self._roles(event)
+            case RolesChanged() | RolesMoved():
+                self.roles.take(event)
+                self.workers = self.roles.present
             case ClusterStepDone():
                 self._stepped(event, at)
             case UpdateApplied():
-                self.replicas.setdefault(event.slot, ReplicaView()).ages.append(event.age)
-                self.shards.setdefault(event.shard, ShardView()).updates += 1
+                self.replicas[event.slot].ages.append(event.age)
+                self.updates[event.shard] += 1
             case WorkerLost():
                 self.failures += 1
+                self.absent[event.worker] = at
             case StandbyPromoted():
                 self.promotions += 1
             case CheckpointWritten():
@@ -146,24 +204,52 @@ class ClusterView:
             case MessagesRefused():
                 self.refused[event.worker or "scheduler", event.reason] = event.count
 
-    def _roles(self, event: RolesChanged) -> None:
-        self.workers = len(event.workers)
-        for index, found in enumerate(event.replicas):
-            replica = self.replicas.setdefault(index, ReplicaView())
-            replica.state, replica.workers = found.state, found.workers
-        for index, pair in enumerate(event.shards):
-            shard = self.shards.setdefault(index, ShardView())
-            shard.primary, shard.standby = pair.primary, pair.standby
-            shard.ready, shard.term = pair.ready, pair.term
-
     def _stepped(self, event: ClusterStepDone, at: float) -> None:
         stepped = Stepped(at, event.seconds, event.waited, event.bytes)
-        replica = self.replicas.setdefault(event.replica, ReplicaView())
+        replica = self.replicas[event.replica]
         replica.steps += 1
+        if event.slowest is not None:
+            replica.slowest.append(event.slowest.tile)
         replica.recent.append(stepped)
         self.recent.append(stepped)
         self.objectives.append({**event.objectives, **event.accuracies})
         self.step, self.batch = event.step, event.images / event.step
+
+    # --- who does what ---------------------------------------------------------------------------------------------
+
+    def replica_rows(self, now: float) -> list[ReplicaRow]:
+        """Return what each replica is and does."""
+        indexes = sorted(self.replicas.keys() | self.roles.replicas.keys())
+        return [self._row(index, self.replicas.get(index, ReplicaView()), now) for index in indexes]
+
+    def _row(self, index: int, replica: ReplicaView, now: float) -> ReplicaRow:
+        roles = self.roles.replicas.get(index, CurrentReplica())
+        return ReplicaRow(
+            index=index,
+            state=roles.state,
+            workers=tuple(roles.workers),
+            steps=replica.steps,
+            step_rate=rate(replica.recent, now),
+            staleness=replica.mean_age if replica.ages else None,
+            largest=max(replica.ages, default=None),
+            byte_rate=replica.bytes_per_second(now),
+            waited=replica.waited,
+            slowest=replica.slowest_tile,
+        )
+
+    def shard_rows(self) -> list[ShardRow]:
+        """Return who holds each shard."""
+        indexes = sorted(self.updates.keys() | self.roles.shards.keys())
+        nobody = ShardRoles(None, None, False, 0)
+        return [
+            ShardRow(index, self.roles.shards.get(index, nobody), self.updates[index]) for index in indexes
+        ]
+
+    @property
+    def not_back(self) -> list[str]:
+        """The workers that were lost and do not take part now, the last one first."""
+        gone = [worker for worker in self.absent if not self.roles.workers[worker]]
+        return sorted(gone, key=lambda worker: (-self.absent[worker], worker))
 
     # --- over all replicas -----------------------------------------------------------------------------------------
 

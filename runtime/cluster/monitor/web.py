@@ -22,6 +22,7 @@ from tornado.web import HTTPError, RequestHandler
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
 
+from .outliers import FEW, ROWS, SLOW
 from .overview import Overview
 
 Runs = Callable[[], Mapping[str, Overview]]
@@ -80,4 +81,4 @@ class _State(_Handler):
 
 class _Page(_Handler):
     def get(self, short: str) -> None:
-        self.render_page("run.html", state=self.state(short))
+        self.render_page("run.html", state=self.state(short), few=FEW, rows=ROWS, slow=SLOW)
