@@ -96,7 +96,7 @@ TileWorkers = tuple[str | None, ...]
 
 
 def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
-    """Return a replica's workers without those that do not reach another one, or the primary of their tile."""
+    """Return a replica's workers without those that do not reach a partner of a tile, or the primary of their tile."""
     tiles = slot.tiles
     if not avoided:
         return tiles
@@ -105,9 +105,15 @@ def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
         for name, shard in zip(tiles, table.shards, strict=True)
     )
     for worker in avoided:
-        if worker in tiles and not table.reach(worker, tiles):
+        if not table.reach(worker, _partners(table, tiles, worker)):
             tiles = _without(tiles, (worker,))
     return tiles
+
+
+def _partners(table: Table, tiles: TileWorkers, worker: str) -> set[str | None]:
+    """Return the workers of the tiles that a worker's own tiles exchange with."""
+    own = [tile for tile, name in enumerate(tiles) if name == worker]
+    return {name for tile in own for name in table.spec.partners_of(tile, tiles)}
 
 
 def _without(tiles: TileWorkers, workers: tuple[str, ...]) -> TileWorkers:
@@ -146,7 +152,8 @@ class _Choice:
             self.at.setdefault(table.members[name].place, []).append(name)
 
     def best(self, table: Table, slot: int, tile: int) -> str | None:
-        needed = (*table.slots[slot].tiles, table.shards[tile].primary) if table.rules.part_tiles else ()
+        tiles, primary = table.slots[slot].tiles, table.shards[tile].primary
+        needed = (*table.spec.partners_of(tile, tiles), primary) if table.rules.part_tiles else ()
         more = room.for_tile(table, tile)
 
         def count(name: str) -> int:

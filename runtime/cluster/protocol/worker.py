@@ -135,10 +135,9 @@ def step(state: Worker, event: WorkerEvent) -> Transition[Worker]:
 
 def peers(state: Worker) -> frozenset[str]:
     """Return the workers that the roles here send messages to."""
-    found = {peer for tile in state.tiles.values() for peer in tile.assignment.peers}
-    found |= {
-        tile.assignment.server[0] for tile in state.tiles.values() if tile.assignment.server is not None
-    }
+    assignments = [tile.assignment for tile in state.tiles.values()]
+    found = {peer for tile in assignments for peer in state.spec.partners_of(tile.tile, tile.peers)}
+    found |= {tile.server[0] for tile in assignments if tile.server is not None}
     primaries = [server for server in state.servers.values() if isinstance(server, Primary)]
     found |= {
         primary.assignment.standby[0] for primary in primaries if primary.assignment.standby is not None
