@@ -108,12 +108,15 @@ class Lines:
         self.current: dict[str, Line] = {}
         self.opening: dict[str, asyncio.Task[Line | None]] = {}
         self.serving: set[asyncio.Task[None]] = set()
+        self.closed = False
 
     async def ask(self, to: str, content: Mapping[str, Any]) -> None:
         """Send something to a process; returns when it has answered, or if it is not there any more.
 
         Raises `OSError` if it cannot be reached.
         """
+        if self.closed:
+            raise CommClosedError("this process has left the run")
         line = self.current.get(to)
         if line is None:
             if to not in self.opening:
@@ -178,7 +181,8 @@ class Lines:
             line.close()
 
     def close(self) -> None:
-        """Close all lines."""
+        """Close all lines, and open no more."""
+        self.closed = True
         for task in self.opening.values():
             task.cancel()
         for line in list(self.lines):

@@ -188,6 +188,17 @@ async def test_what_is_for_a_process_that_is_gone_goes_nowhere():
         assert (b.taken, a.open) == ([], 0)
 
 
+@in_loop
+async def test_a_process_that_has_left_opens_no_more():
+    async with processes("a", "b") as (a, b, _):
+        await a.ask(b)
+        a.lines.close()
+        await settle(lambda: not a.open)
+        with pytest.raises(OSError):
+            await a.ask(b)
+        assert a.opened == 1
+
+
 def test_a_process_that_stands_still_waits_for_nobody(monkeypatch):
     time = [0.0]
     monkeypatch.setattr(awake.clock, "now", lambda: time[0])
