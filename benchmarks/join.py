@@ -44,8 +44,12 @@ WORKERS, REPLICAS = 845, 5
 AT_ONCE = 32
 """Workers that connect at the same time."""
 MODEL = Path(__file__).parents[1] / "examples" / "catface" / "model.lnet"
-QUIET = {"distributed.admin.tick.interval": "1h", "distributed.admin.system-monitor.interval": "1h"}
-"""What Dask measures of each worker's loop: here all have the same."""
+QUIET = {
+    "distributed.admin.tick.interval": "1h",
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.worker.profile.enabled": False,
+}
+"""What Dask measures of each worker's process: here all have the same."""
 
 configuration = lru_cache(maxsize=1)(unpacked)
 

@@ -90,7 +90,7 @@ def limit() -> int:
 
 def too_few(need: int, notes: Iterable[str]) -> LnetError:
     """Return the error of processes that may open too few."""
-    hint = f"start them after 'ulimit -n {need}', as a systemd service with LimitNOFILE={need}"
+    hint = f"start them after 'ulimit -n {need}', or as a systemd service with LimitNOFILE={need}"
     return refused("E766", "processes may open too few files and connections", *notes, hint=hint)
 
 

@@ -35,8 +35,9 @@ PATIENT = {
     "distributed.comm.timeouts.connect": "600s",
     "distributed.admin.system-monitor.interval": "60s",
     "distributed.admin.tick.interval": "10s",
+    "distributed.worker.profile.enabled": False,
 }
-"""All workers share one interpreter: Dask measures it once for each, and whoever is asked has to wait."""
+"""All workers share one interpreter: Dask would measure it once for each, and whoever is asked has to wait."""
 
 
 @pytest.fixture
@@ -104,4 +105,5 @@ def test_sixty_four_workers_open_a_connection_to_those_that_they_exchange_with(t
     told = [event.text or "" for event in run.events() if event.name == "note"]
     assert not [text for text in told if "do not reach" in text or "is lost" in text]
     assert (counting.most - before) / count <= count + 20
-    assert 0 < counting.lines <= 2 * of_plan(plan).lines < count
+    others = of_plan(plan).lines + 2  # its standby, and the primary of which it is one
+    assert 0 < counting.lines <= 2 * others < count  # two to each, for as long as both have opened one
