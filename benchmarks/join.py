@@ -15,21 +15,21 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from time import monotonic, process_time, sleep
 from typing import Any
 
 import dask
 from distributed import Client, Worker
+from distributed import worker as worker_module
 from distributed.protocol.pickle import loads
 from timing import machine
 
 import lnet
 from lnet.compiler.plan.plan import Plan
-from lnet.runtime.cluster import clock, descriptors, launch
+from lnet.runtime.cluster import check, clock, descriptors, launch
 from lnet.runtime.cluster.actors.entrance import Entrance
-from lnet.runtime.cluster.check import check_processes
 from lnet.runtime.cluster.config import RunConfig, unpacked
 from lnet.runtime.cluster.names import DESIRED_STATES, HEARTBEATS
 from lnet.runtime.cluster.protocol import events
@@ -146,7 +146,8 @@ def join(client: Client, crowd: subprocess.Popen[str], folder: Path, plan: Plan)
     run = create_run(folder / "run", plan, data, {})
     began, used = monotonic(), client.run_on_scheduler(process_time)
     config = launch._config(client, run, None)
-    check_processes(client, config)
+    check.ANSWER_TIMEOUT = 600.0  # all forged workers answer with one processor
+    check.check_processes(client, config)
     line("checked", monotonic() - began, "versions, files and limits of each")
     began = monotonic()
     with launch._roles(Connection(client, run, config), print):
@@ -187,6 +188,7 @@ def line(what: str, seconds: float, about: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--forge"]:
         descriptors.limit()
+        worker_module.get_versions = cache(worker_module.get_versions)  # that of each package, by its files
         with dask.config.set(QUIET):
             asyncio.run(Crowd(int(sys.argv[3])).start(sys.argv[2]))
     else:
