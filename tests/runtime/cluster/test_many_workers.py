@@ -19,7 +19,7 @@ from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.transport import connection
 from lnet.runtime.cluster.transport.connect import LASTING
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # sixty-four tiles compile in one process
 
 PROGRAM = """
 network small {
@@ -92,7 +92,7 @@ class Counting:
 
 def test_sixty_four_workers_open_a_connection_to_those_that_they_exchange_with(tmp_path, patient):
     count = TILES.rows * TILES.columns
-    asked = {"program": PROGRAM, "staleness": 0, "steps": 4}
+    asked = {"program": PROGRAM, "staleness": 0, "steps": 3}
     plan, before = plan_of(workers=count, tiles=TILES, **asked), len(os.listdir("/proc/self/fd"))
     with workers_in_this_process(count) as (running, client), Counting(running) as counting:
         run = lnet.train(plan, images(size=24), directory=tmp_path / "run", client=client)
