@@ -86,7 +86,7 @@ class Counting:
             self.most = max(self.most, len(os.listdir("/proc/self/fd")))
             for worker in self.running.workers.values():
                 for plugin in list(worker.plugins.values()):
-                    if isinstance(plugin, RolesPlugin):
+                    if isinstance(plugin, RolesPlugin) and hasattr(plugin, "lines"):  # it is set up
                         self.lines = max(self.lines, len(plugin.lines.lines))
 
 
@@ -106,4 +106,4 @@ def test_sixty_four_workers_open_a_connection_to_those_that_they_exchange_with(t
     assert not [text for text in told if "do not reach" in text or "is lost" in text]
     assert (counting.most - before) / count <= count + 20
     others = of_plan(plan).lines + 2  # its standby, and the primary of which it is one
-    assert 0 < counting.lines <= 2 * others < count  # two to each, for as long as both have opened one
+    assert 0 < counting.lines <= 3 * others < count  # one to each, and those that were just set aside
