@@ -114,6 +114,7 @@ CODES: dict[str, str] = {
     "E763": "lost cluster",
     "E764": "workers that end repeatedly",
     "E765": "run taken over by another coordinator",
+    "E766": "too few files and connections for a cluster",
     # probing
     "E770": "indistinguishable labels",
     "E771": "image name without a source",

@@ -7,6 +7,7 @@ listed them: each tile works out its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
@@ -28,34 +29,30 @@ def _is_sent(line: Layer, partition: Partition) -> bool:
 
 def all_messages(graph: Graph, partition: Partition) -> Iterator[Message]:
     """Yield the messages of all tiles."""
-    cut_graph = dealt(graph, partition.tiles)
     yield from partition.messages
-    for tile in range(partition.count):
-        found = _of_lines(cut_graph, partition, tile)
-        yield from (message for message in found if message.sender == tile)
+    yield from _of_lines(dealt(graph, partition.tiles), partition, [*permutations(range(partition.count), 2)])
 
 
 def messages_of(graph: Graph, partition: Partition, tile: int) -> Iterator[Message]:
     """Yield the messages that a tile sends or receives."""
     yield from (message for message in partition.messages if tile in (message.sender, message.receiver))
-    yield from _of_lines(dealt(graph, partition.tiles), partition, tile)
+    others = (other for other in range(partition.count) if other != tile)
+    ways = [way for other in others for way in ((tile, other), (other, tile))]
+    yield from _of_lines(dealt(graph, partition.tiles), partition, ways)
 
 
-def _of_lines(graph: CutGraph, partition: Partition, tile: int) -> Iterator[Message]:
-    """Yield a tile's messages of layers that are dealt in lines."""
+def _of_lines(graph: CutGraph, partition: Partition, ways: list[tuple[int, int]]) -> Iterator[Message]:
+    """Yield the messages of layers that are dealt in lines, and those that answer them, for pairs of writer and reader."""
     for layer in graph.layers:
         if layer.path in graph.lines and _is_sent(layer, partition):
             back = backward_views(graph, layer)
             regions = [made(graph, partition, layer, other) for other in range(partition.count)]
             held = [partition.piece(other, layer.path).held for other in range(partition.count)]
-            for other in range(partition.count):
-                for writer, reader in ((tile, other), (other, tile)) if other != tile else ():
-                    region = regions[writer].intersect(held[reader])
-                    if region.area:
-                        kind, values = (
-                            "sum" if layer.op.scatters else "forward",
-                            region.area * layer.sheet.maps,
-                        )
-                        yield Message(kind, layer.path, writer, reader, region, values)
-                        if back:
-                            yield Message("backward", layer.path, reader, writer, region, values * back)
+            kind = "sum" if layer.op.scatters else "forward"
+            for writer, reader in ways:
+                region = regions[writer].intersect(held[reader])
+                if region.area:
+                    values = region.area * layer.sheet.maps
+                    yield Message(kind, layer.path, writer, reader, region, values)
+                    if back:
+                        yield Message("backward", layer.path, reader, writer, region, values * back)

@@ -210,6 +210,7 @@ def explain(
     from lnet.compiler.plan.picture import to_svg
     from lnet.compiler.predict.explain_time import predict, time_data, time_text
     from lnet.compiler.text_table import terminal_width
+    from lnet.runtime.cluster.descriptors import of_plan
     from lnet.runtime.cluster.protocol.spec import Times
     from lnet.runtime.kernels.explain import kernels_data, kernels_text
     from lnet.runtime.training.tune import kept
@@ -224,11 +225,13 @@ def explain(
     if svg is not None:
         write_file(svg, to_svg(plan))
     predicted = None if rates is None else predict(plan, rates)
+    descriptors = of_plan(plan)
     if as_json:
         tables: dict[str, Any] = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}
         tables |= {} if predicted is None else {"prediction": time_data(predicted)}
         times = asdict(Times.for_workers(len(plan.workers)))
-        click.echo(json.dumps(explain_data(plan) | tables | {"times": times}, indent=2))
+        tables |= {"times": times, "descriptors": asdict(descriptors)}
+        click.echo(json.dumps(explain_data(plan) | tables, indent=2))
     elif predicted is not None:
         click.echo(time_text(predicted, terminal_width()))
     elif kernels:
@@ -237,6 +240,7 @@ def explain(
         click.echo(explain_text(plan, terminal_width()))
         if len(plan.workers) > 1:
             click.echo(Times.for_workers(len(plan.workers)).in_words())
+            click.echo(descriptors.in_words())
     late = warn_of_grace(plan, grace, cluster=len(plan.workers) > 1)
     if late is not None:
         click.echo(render_all([late], None), err=True)

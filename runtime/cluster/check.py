@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.store.checkpoint import parts
 
 from .config import RunConfig, versions
+from .descriptors import limit, too_few
 from .transport.connect import workers_of
 from .transport.connection import lost
 
@@ -23,13 +26,17 @@ ANSWER_TIMEOUT = 60.0
 """Seconds in which a process must answer: the first time it imports what it is asked with, from a disk that may be far."""
 SHOWN = 10
 """Processes that an error names."""
+SCHEDULER = "the scheduler"
 
 
 @dataclass(frozen=True)
 class Found:
     """What a process has: its versions, paths that it does not see, what its system says of those that it may not read,
-    and what there is to say of plug-ins that it lacks."""
+    what there is to say of plug-ins that it lacks, and how many descriptors it may have. `process`: its host and id.
+    """
 
+    process: tuple[str, int]
+    descriptors: int
     versions: Mapping[str, str]
     unseen: tuple[str, ...]
     forbidden: tuple[str, ...]
@@ -67,6 +74,7 @@ def check_processes(client: Client, config: RunConfig) -> None:
         hint = "put the run (-d) and the images where all machines see them under the same path"
         raise refused("E761", "not all of the cluster sees the files of this run", *notes[:SHOWN], hint=hint)
     _check_allowed(found)
+    _check_descriptors(found, config)
 
 
 def check_origin(client: Client, config: RunConfig) -> None:
@@ -90,6 +98,25 @@ def _check_allowed(found: Mapping[str, Found]) -> None:
         )
 
 
+def _check_descriptors(found: Mapping[str, Found], config: RunConfig) -> None:
+    """Raise `LnetError` if the limit of a process is too low for all of the cluster that it has in it."""
+    needed = config.descriptors
+    together: dict[tuple[str, int], list[str]] = {}
+    for name, answer in found.items():
+        together.setdefault(answer.process, []).append(name)
+    most, notes = 0, []
+    for process, names in together.items():
+        need = sum(needed.scheduler if name == SCHEDULER else needed.worker for name in names)
+        allowed = found[names[0]].descriptors
+        if allowed < need:
+            most, more = max(most, need), f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+            notes.append(
+                f"{names[0]}{more} (process {process[1]} on {process[0]}) may have {allowed:,}, needs {need:,}"
+            )
+    if notes:
+        raise too_few(most, notes[:SHOWN])
+
+
 def look(paths: Iterable[str], plugins: Iterable[Plugin]) -> Found:
     """Return what this process has of some paths and plug-ins."""
     unseen, forbidden = [], []
@@ -100,7 +127,8 @@ def look(paths: Iterable[str], plugins: Iterable[Plugin]) -> Found:
             unseen.append(path)
         except OSError as error:
             forbidden.append(str(error))
-    return Found(dict(versions()), tuple(unseen), tuple(forbidden), lacked(plugins))
+    process = socket.gethostname(), os.getpid()
+    return Found(process, limit(), dict(versions()), tuple(unseen), tuple(forbidden), lacked(plugins))
 
 
 def _touch(path: Path) -> None:
@@ -138,7 +166,7 @@ async def _ask_all(
         found: Found = answers[address]
         return found
 
-    asked = {"the scheduler": client.run_on_scheduler(look, of_scheduler, plugins)}
+    asked = {SCHEDULER: client.run_on_scheduler(look, of_scheduler, plugins)}
     asked |= {name: ask(address) for address, name in names.items()}
     answers = await asyncio.gather(
         *(asyncio.wait_for(answer, ANSWER_TIMEOUT) for answer in asked.values()), return_exceptions=True

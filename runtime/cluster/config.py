@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lnet.compiler.core.codec import Codec
 from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.partners import partners
 from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.data import Kept
@@ -27,6 +28,7 @@ from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import Owner
 from lnet.runtime.store.shards import StoredCheckpoint, number_of, opened, step_of
 
+from .descriptors import Descriptors, needed
 from .protocol.spec import Durability, Need, Spec, Times
 
 CHECKED = ("lnet", "jax", "jaxlib", "numpy", "optax", "distributed")
@@ -113,6 +115,7 @@ class RunConfig:
                 for slot, homes in enumerate(placement.tiles)
                 for tile, home in enumerate(homes)
             ),
+            partners=partners(self.plan.graph, self.plan.partition, self.shared),
             times=self.times,
         )
 
@@ -149,6 +152,11 @@ class RunConfig:
         if self.origin is not None and self.origin[0] == id:
             return Path(self.origin[1])
         return next(path for path in self.checkpoints.in_order() if number_of(path) == id)
+
+    @cached_property
+    def descriptors(self) -> Descriptors:
+        """What each process must be allowed to open."""
+        return needed(self.plan.placement, self.spec.partners, self.workers)
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:

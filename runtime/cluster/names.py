@@ -2,6 +2,8 @@
 
 HEARTBEATS, DESIRED_STATES = "lnet-heartbeat", "lnet-desired-state"
 """Streams from workers to the scheduler and back."""
+LINE, DELIVER = "lnet_line", "lnet_deliver"
+"""What a worker answers to another one: a connection for both directions, and what comes over it."""
 CONTROL, ENDED = "lnet_control", "lnet_ended"
 """What the scheduler answers: to people, and to those who know why a process ended."""
 

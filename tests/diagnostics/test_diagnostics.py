@@ -59,6 +59,7 @@ OUTSIDE_FILES = {
     "E763": "tests/runtime/cluster/test_failures.py",
     "E764": "tests/runtime/cluster/test_hopeless.py",
     "E765": "tests/runtime/test_owner.py",
+    "E766": "tests/runtime/cluster/test_descriptors.py",
     **{f"E{number}": "tests/runtime/test_probe.py" for number in range(770, 775)},
     "E753": "tests/runtime/test_memory.py",
     "E780": "tests/runtime/test_stimulus.py",

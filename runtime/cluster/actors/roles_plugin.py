@@ -20,16 +20,18 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import jax.numpy as jnp
-from distributed import Worker, WorkerPlugin
+from distributed import Status, Worker, WorkerPlugin
+from distributed.comm.core import Comm, connect
 
 from lnet.compiler.plugins.load import lacked
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig, versions
+from lnet.runtime.cluster.descriptors import limit
 from lnet.runtime.cluster.monitor.gauge import Gauge
 from lnet.runtime.cluster.monitor.metrics import Tally, worker_samples
 from lnet.runtime.cluster.monitor.prometheus import Source, publish, withdraw
-from lnet.runtime.cluster.names import DESIRED_STATES, HEARTBEATS, plugin_name, topic
+from lnet.runtime.cluster.names import DELIVER, DESIRED_STATES, HEARTBEATS, LINE, plugin_name, topic
 from lnet.runtime.cluster.protocol import events
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol import worker as machine
@@ -45,8 +47,10 @@ from lnet.runtime.cluster.published import (
     WorkerFailed,
     to_publish,
 )
+from lnet.runtime.cluster.transport.awake import Awake
 from lnet.runtime.cluster.transport.inbox import Address, address_from
-from lnet.runtime.cluster.transport.outbox import DELIVER, Outbox, bytes_of
+from lnet.runtime.cluster.transport.lines import NOBODY, OPEN, Lines
+from lnet.runtime.cluster.transport.outbox import Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
 from lnet.runtime.process.cache import keep_programs
@@ -89,14 +93,24 @@ class RolesPlugin(WorkerPlugin):
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally, self.gauge = Tally(), Gauge(worker)
         self.source = Source(self.config, str(worker.name), lambda: worker_samples(self.tally, self.state))
+        self.awake, handlers = Awake(self.config.times.heartbeat_interval), _WorkerHandlers(worker)
+        self.lines = Lines(self.me, self._connect, handlers.take, self.awake.now)
         self.outbox = Outbox(
-            worker, self.config, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
+            self.lines,
+            self.config,
+            self.me,
+            self.tally,
+            self.tiles.count,
+            self.tiles.busy,
+            self._lose,
+            self.awake,
         )
         self.timer: asyncio.TimerHandle | None = None
         self.done, self.joined = False, False
         self.without_coordinator, self.ticked = 0.0, self.now
-        worker.handlers.setdefault(DELIVER, _WorkerHandlers(worker).deliver)
-        worker.stream_handlers.setdefault(DESIRED_STATES, _WorkerHandlers(worker).desired)
+        worker.handlers.setdefault(DELIVER, handlers.deliver)
+        worker.handlers.setdefault(LINE, handlers.line)
+        worker.stream_handlers.setdefault(DESIRED_STATES, handlers.desired)
         differing = [pair for pair in versions() if pair not in self.config.versions]
         if differing:
             expected = dict(self.config.versions)
@@ -105,6 +119,11 @@ class RolesPlugin(WorkerPlugin):
         lacks = lacked(self.config.plugins)
         if lacks:
             self.log(LeftOut(message="it lacks plug-ins of the run", notes=tuple(lacks)))
+            return
+        need, allowed = self.config.descriptors.worker, limit()
+        if allowed < need:
+            message = f"it may have {allowed:,} files and connections open, and needs {need:,}"
+            self.log(LeftOut(message=message, notes=(f"start it after 'ulimit -n {need}'",)))
             return
         self.joining = self.loop.create_task(self._join())
 
@@ -237,12 +256,15 @@ class RolesPlugin(WorkerPlugin):
         """
         if self.done:
             return
+        self.awake.tick()
+        self.lines.close_idle()
         self.tell(events.MemoryMeasured, self.gauge.read())
-        unreachable = self.outbox.reach.unreachable(self.now)
+        now = self.awake.now()
+        unreachable = self.outbox.reach.unreachable(now)
         if unreachable != self.state.unreachable:
             self.tell(events.PeersUnreachable, unreachable)
         for peer in self.outbox.reach.quiet(
-            machine.peers(self.state), self.config.times.heartbeat_interval, self.now
+            machine.peers(self.state), self.config.times.heartbeat_interval, now
         ):
             self.outbox.probe(peer)
         self.loop.call_later(self.config.times.heartbeat_interval, self._look_around)
@@ -280,6 +302,19 @@ class RolesPlugin(WorkerPlugin):
         self.stop()
 
     # --- messages between processes --------------------------------------------------------------------------------
+
+    async def _connect(self, to: str) -> Comm | None:
+        """Open a connection to another process, None if it is not at its address any more; raises `OSError`."""
+        comm = await connect(to.partition("#")[0], **self.worker.rpc.connection_args)
+        try:
+            await comm.write({"op": LINE, "run": self.config.run, "sender": self.me, "receiver": to})
+            there = await comm.read() == OPEN
+        except BaseException:
+            comm.abort()
+            raise
+        if not there:
+            comm.abort()
+        return comm if there else None
 
     def reconcile(self, desired: Any) -> None:
         """Take the desired state that the coordinator sends."""
@@ -378,7 +413,7 @@ class _WorkerHandlers:
     ) -> str:
         host = self._host(run)
         if host is None or host.me != receiver:
-            return "nobody"
+            return NOBODY
         if probe:
             pass  # the answer is all that it is for
         elif part is not None:
@@ -388,6 +423,19 @@ class _WorkerHandlers:
         else:
             host.take(sender, message, list(payloads))
         return "taken"
+
+    async def take(self, **content: Any) -> None:
+        """Take what comes over a line, as if it had come over a connection of its own."""
+        await self.worker.handlers[DELIVER](**content)
+
+    async def line(self, comm: Comm, run: str, sender: str, receiver: str) -> str | Status:
+        """Serve the line that another process of a run opens, until it ends."""
+        host = self._host(run)
+        if host is None or host.me != receiver:
+            return NOBODY
+        await comm.write(OPEN)
+        await host.lines.opened(sender, comm)
+        return Status.dont_reply
 
     def desired(self, run: str, desired: Any) -> None:
         host = self._host(run)

@@ -1,22 +1,45 @@
-"""A thread for each role, which runs its numerics one at a time, in order."""
+"""A thread for each role, which runs its numerics one at a time, in order.
+
+Threads that trace or compile hold the interpreter in turn: dozens of them would leave the event loop so little of it that
+others take this process for one that cannot be reached. So a few roles compute at a time, and the others wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.transport.inbox import Cancelled
 
+SWITCH = 0.001
+"""Seconds after which a thread that computes lets the event loop go on: Python's own are five, lost at each system call."""
+TURNS = threading.BoundedSemaphore(max(4, os.cpu_count() or 1))
+"""One for each role of this process that may compute now, of whichever worker or run."""
 Outcome = tuple[Any, ...] | None
 """An event's class and what it says after `now`; None: nothing is to be told."""
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Let another role compute while this one waits for others."""
+    TURNS.release()
+    try:
+        yield
+    finally:
+        TURNS.acquire()
 
 
 class Threads:
     """`tell` takes an event, `failed` an exception; both are called from these threads."""
 
     def __init__(self, tell: Callable[..., None], failed: Callable[[Exception], None]) -> None:
+        sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         self.tell, self.failed = tell, failed
         self.pools: dict[RoleId, ThreadPoolExecutor] = {}
 
@@ -29,7 +52,8 @@ class Threads:
 
     def _run(self, work: Callable[[], Outcome]) -> None:
         try:
-            told = work()
+            with TURNS:
+                told = work()
         except (Cancelled, CancelledError):
             return
         except Exception as error:  # what numerics, images or the disk did not foresee ends the run

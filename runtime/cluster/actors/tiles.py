@@ -29,7 +29,7 @@ from lnet.runtime.store.events import Event, Warned
 
 from .images import Images
 from .numerics import Diverged, Replica, finite, infinite
-from .threads import Threads
+from .threads import Threads, waiting
 from .windows import Windows, differs, group
 
 SendArrays = Callable[[RoleId, str, Address, list[Any]], None]
@@ -122,7 +122,8 @@ class Tiles:
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
         """Compute one step, in the role's thread."""
         began = time.perf_counter()
-        batch = self.windows.take(compute, cancelled.is_set)
+        with waiting():
+            batch = self.windows.take(compute, cancelled.is_set)
         if compute.role.index in group(self.config, 0):  # other groups of the replica meet the same images
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, Warned(message)))
@@ -177,7 +178,8 @@ class Tiles:
     ) -> Any:
         address = self._address(compute, want.exchange, want.sender, compute.role.index, images)
         try:
-            arrays = self.inbox.take(address, cancelled.is_set)
+            with waiting():
+                arrays = self.inbox.take(address, cancelled.is_set)
         except OtherImages as error:
             raise differs(compute, want.sender, batch) from error
         return [jnp.asarray(array) for array in arrays]

@@ -50,6 +50,7 @@ class PayloadValidator:
     def __init__(self, config: RunConfig, programme: Callable[[int], Programme]) -> None:
         self.config, self.programme = config, programme
         self.exchanges: dict[int, Exchanges] = {}
+        self.snapshots: dict[int, ArraySpecs] = {}
 
     def weigh(self, payloads: Sequence[Any]) -> None:
         """Check that no payload is larger than the largest snapshot: before the message is unpacked."""
@@ -120,22 +121,19 @@ class PayloadValidator:
 
     @cached_property
     def largest(self) -> int:
-        """The bytes of the largest snapshot."""
-        sizes: list[int] = [
-            sum(prod(like.shape) * like.dtype.itemsize for like in arrays.values())
-            for arrays in self._snapshots
-        ]
-        return max(sizes)
-
-    @cached_property
-    def _snapshots(self) -> tuple[ArraySpecs, ...]:
-        """Parameters and optimiser state of each shard."""
-        return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.shards))
+        """The bytes of the largest snapshot, that of the shard with most parameters."""
+        spec = self.config.spec
+        last_of_tiles = range(spec.shards_per_tile - 1, spec.shards, spec.shards_per_tile)  # none is smaller
+        most = max(last_of_tiles, key=lambda shard: _count(self.config, shard))
+        return sum(prod(like.shape) * like.dtype.itemsize for like in self._snapshot(most).values())
 
     def _snapshot(self, shard: int) -> ArraySpecs:
-        if not 0 <= shard < len(self._snapshots):
+        """Return parameters and optimiser state of a shard; a rule is traced for it, which takes milliseconds."""
+        if not 0 <= shard < self.config.spec.shards:
             raise Malformed(f"no shard {shard}")
-        return self._snapshots[shard]
+        if shard not in self.snapshots:
+            self.snapshots[shard] = _snapshot(self.config, shard)
+        return self.snapshots[shard]
 
     def _exchanges(self, tile: int) -> Exchanges:
         if tile not in self.exchanges:
@@ -143,6 +141,10 @@ class PayloadValidator:
             batch = plan.graph.training.batch
             self.exchanges[tile] = exchanges(plan.graph, plan.partition, self.programme(tile), batch)
         return self.exchanges[tile]
+
+
+def _count(config: RunConfig, shard: int) -> int:
+    return sum(map(prod, shard_shapes(config, shard).values()))
 
 
 def _snapshot(config: RunConfig, shard: int) -> ArraySpecs:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import gcd
-from typing import Literal
+from typing import Literal, TypeVar
 
 Durability = Literal["standby", "single"]
+Name = TypeVar("Name", str, str | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Spec:
     checkpoint: int = 0  # batches between two checkpoints; 0: only at the end and when asked
     prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
     needs: tuple[Need, ...] = ()  # by tile; none: memory is not asked about
+    partners: tuple[tuple[int, ...], ...] = ()  # by tile: those that it exchanges with; none: all others
     times: Times = field(default_factory=Times)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,12 @@ class Spec:
     def places(self) -> Mapping[tuple[int, int], str]:
         """The place that the plan gives each tile of each slot."""
         return {(slot, tile): place for slot, tile, place in self.prefer}
+
+    def partners_of(self, tile: int, workers: Sequence[Name]) -> tuple[Name, ...]:
+        """Return the workers of the tiles that a tile exchanges with, of the workers of all tiles of its replica."""
+        if not self.partners:
+            return tuple(workers)
+        return tuple(workers[other] for other in self.partners[tile])
 
     @property
     def shards(self) -> int:

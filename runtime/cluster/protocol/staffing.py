@@ -97,7 +97,7 @@ TileWorkers = tuple[str | None, ...]
 
 
 def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
-    """Return a replica's workers without those that do not reach another one, or the primary of their tile."""
+    """Return a replica's workers without those that do not reach a partner of a tile, or the primary of their tile."""
     tiles = slot.tiles
     if not avoided:
         return tiles
@@ -106,9 +106,15 @@ def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
         for tile, name in enumerate(tiles)
     )
     for worker in avoided:
-        if worker in tiles and not table.reach(worker, tiles):
+        if not table.reach(worker, _partners(table, tiles, worker)):
             tiles = _without(tiles, (worker,))
     return tiles
+
+
+def _partners(table: Table, tiles: TileWorkers, worker: str) -> set[str | None]:
+    """Return the workers of the tiles that a worker's own tiles exchange with."""
+    own = [tile for tile, name in enumerate(tiles) if name == worker]
+    return {name for tile in own for name in table.spec.partners_of(tile, tiles)}
 
 
 def _without(tiles: TileWorkers, workers: tuple[str, ...]) -> TileWorkers:
@@ -147,7 +153,8 @@ class _Choice:
             self.at.setdefault(table.members[name].place, []).append(name)
 
     def best(self, table: Table, slot: int, tile: int) -> str | None:
-        needed = (*table.slots[slot].tiles, *table.primaries_of(tile)) if table.rules.part_tiles else ()
+        partners = table.spec.partners_of(tile, table.slots[slot].tiles)
+        needed = (*partners, *table.primaries_of(tile)) if table.rules.part_tiles else ()
         more = room.for_tile(table, tile)
 
         def count(name: str) -> int:

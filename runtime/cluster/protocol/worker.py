@@ -135,8 +135,9 @@ def step(state: Worker, event: WorkerEvent) -> Transition[Worker]:
 
 def peers(state: Worker) -> frozenset[str]:
     """Return the workers that the roles here send messages to."""
-    found = {peer for tile in state.tiles.values() for peer in tile.assignment.peers}
-    found |= {server[0] for tile in state.tiles.values() for server in tile.assignment.servers if server}
+    assignments = [tile.assignment for tile in state.tiles.values()]
+    found = {peer for tile in assignments for peer in state.spec.partners_of(tile.tile, tile.peers)}
+    found |= {server[0] for tile in assignments for server in tile.servers if server is not None}
     primaries = [server for server in state.servers.values() if isinstance(server, Primary)]
     found |= {
         primary.assignment.standby[0] for primary in primaries if primary.assignment.standby is not None

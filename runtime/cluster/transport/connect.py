@@ -16,6 +16,7 @@ from distributed.utils import silence_logging_cmgr
 
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.cluster.descriptors import check_own
 from lnet.runtime.process.stopping import SIGNALS
 
 from .connection import CONTROL_TIMEOUT, lost
@@ -38,12 +39,14 @@ comes in large pages, which the system clears several times faster.
 @contextmanager
 def connected(where: str, plan: Plan) -> Iterator[Client]:
     """Give a client: `where` is "local" (a process of this machine for each worker of the plan), `tcp://HOST:PORT`,
-    `tls://HOST:PORT` or the path of a scheduler file. Raises `LnetError` if nobody answers there.
+    `tls://HOST:PORT` or the path of a scheduler file. Raises `LnetError` if nobody answers there, or this process may not
+    open what so many workers take.
 
     Certificates for TLS are those of Dask's configuration (`distributed.comm.tls`).
     """
     with silence_logging_cmgr(logging.CRITICAL):
         if where == LOCAL:
+            check_own(len(plan.placement.cluster.workers))
             with dask.config.set(LASTING), _local(plan) as cluster, Client(cluster) as client:
                 yield client
             return

@@ -1,4 +1,4 @@
-"""What a process of a run sends to others, over Dask's connections between workers; every byte of arrays is counted.
+"""What a process of a run sends to others, over one connection to each (lines.py); every byte of arrays is counted.
 
 Nothing here is sure to arrive. The protocol sends its messages again, so here they are tried twice, in case a connection
 had just been closed; arrays of a step as long as somebody may wait for them. `reach` knows who acknowledges nothing.
@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from distributed import Worker
 from distributed.protocol.serialize import to_serialize
 
 from lnet.runtime.cluster import clock
@@ -34,11 +33,12 @@ from lnet.runtime.cluster.protocol.messages import (
 from lnet.runtime.cluster.protocol.wire import pack
 from lnet.runtime.engine.rounding import FLOAT32, Arrays, outgoing
 
+from .awake import Awake
 from .inbox import Address
+from .lines import Lines
 from .parcels import INLINE, PART, Parcel
 from .reach import PROBE, Reach
 
-DELIVER = "lnet_deliver"
 DELIVERY_TIMEOUT = 20.0
 """Seconds in which another process must acknowledge a message, besides those for its bytes."""
 SLOWEST = 10_000_000
@@ -60,27 +60,29 @@ class Outbox:
     """`sender` is the process's name in the run.
 
     `pushed` takes the bytes that a tile sends its server, `wanted` tells whether a role still wants its arrays sent, `lost`
-    takes a role whose arrays did not arrive.
+    takes a role whose arrays did not arrive; `awake` counts the time in which this process could have heard an answer.
     """
 
     def __init__(
         self,
-        worker: Worker,
+        lines: Lines,
         config: RunConfig,
         sender: str,
         tally: Tally,
         pushed: Callable[[TileFence, int], None],
         wanted: Callable[[RoleId], bool],
         lost: Callable[[RoleId], None],
+        awake: Awake,
     ) -> None:
-        self.worker, self.config, self.sender, self.tally = worker, config, sender, tally
-        self.pushed, self.wanted, self.lost = pushed, wanted, lost
+        self.lines, self.config, self.sender, self.tally = lines, config, sender, tally
+        self.pushed, self.wanted, self.lost, self.awake = pushed, wanted, lost, awake
         self.reach = Reach(config.times.link_timeout)
         self.parcels = itertools.count()
         self.tasks: set[asyncio.Task[None]] = set()
         self.rounding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lnet-round")
 
     def close(self) -> None:
+        self.lines.close()
         self.rounding.shutdown(wait=False)
 
     def send(self, send: do.Send) -> None:
@@ -92,7 +94,8 @@ class Outbox:
         self._start(self._send_arrays(role, to, address, arrays))
 
     def probe(self, to: str) -> None:
-        """Ask another process for an acknowledgement."""
+        """Ask another process for an acknowledgement, over another connection if nothing comes over the one there is."""
+        self.lines.doubt(to, self.config.times.link_timeout / 2)
         self._start(self._probe(to))
 
     async def _probe(self, to: str) -> None:
@@ -158,15 +161,14 @@ class Outbox:
         self, to: str, size: int, content: Mapping[str, Any], timeout: float | None = None
     ) -> bool:
         """Send something once; return whether it was taken."""
-        rpc = self.worker.rpc(to.partition("#")[0])
-        call = getattr(rpc, DELIVER)(run=self.config.run, sender=self.sender, receiver=to, **content)
-        self.reach.begun(to, size, clock.now())
+        self.reach.begun(to, size, self.awake.now())
+        call = self.lines.ask(to, {"run": self.config.run, "sender": self.sender, "receiver": to, **content})
         try:
             await asyncio.wait_for(call, (DELIVERY_TIMEOUT if timeout is None else timeout) + size / SLOWEST)
         except UNREACHED:
-            self.reach.failed(to, size, clock.now())
+            self.reach.failed(to, size, self.awake.now())
             return False
-        self.reach.taken(to, size, clock.now())
+        self.reach.taken(to, size, self.awake.now())
         return True
 
 

@@ -10,6 +10,7 @@ from lnet.compiler.cut.schedule import schedule
 from lnet.runtime.cluster.actors.numerics import shard_shapes
 from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.names import DELIVER
 from lnet.runtime.cluster.protocol.messages import (
     AppendEntries,
     LogEntry,
@@ -20,7 +21,6 @@ from lnet.runtime.cluster.protocol.messages import (
 )
 from lnet.runtime.cluster.protocol.updates import Update
 from lnet.runtime.cluster.protocol.wire import pack
-from lnet.runtime.cluster.transport.outbox import DELIVER
 from lnet.runtime.engine.exchanges import exchanges
 
 REASONS = (

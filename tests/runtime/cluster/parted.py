@@ -104,13 +104,12 @@ def cut_links(cluster, count, way):
 
 
 def needed_links(table):
-    """The links that roles need: of a replica's tiles, of a tile and its primary, of a primary and its standby."""
+    """The links that roles need: of tiles that exchange, of a tile and its primary, of a primary and its standby."""
     links = set()
     for slot in table.slots:
-        links |= {(a, b) for a in slot.tiles for b in slot.tiles}
-        links |= {
-            (name, primary) for tile, name in enumerate(slot.tiles) for primary in table.primaries_of(tile)
-        }
+        for tile, name in enumerate(slot.tiles):
+            needed = (*table.spec.partners_of(tile, slot.tiles), *table.primaries_of(tile))
+            links |= {(name, other) for other in needed}
     links |= {(shard.primary, shard.standby) for shard in table.shards}
     return {tuple(sorted(link)) for link in links if None not in link and link[0] != link[1]}
 

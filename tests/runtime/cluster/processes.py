@@ -83,18 +83,31 @@ def cluster(workers, **options):
 
 
 @contextmanager
-def separate_processes(directory, workers, env=None):
-    """A scheduler and workers without nannies, as they are started by hand, and a way to start one more of them."""
+def separate_processes(directory, workers, env=None, limit=None):
+    """A scheduler and workers without nannies, as they are started by hand, and a way to start one more of them.
+
+    `limit`: of the scheduler's descriptors.
+    """
     with ExitStack() as stack:
         file = directory / "scheduler.json"
         scheduler = stack.enter_context(
-            _process("scheduler", "--scheduler-file", file, "--port", 0, "--dashboard-address", ":0", env=env)
+            _process(
+                "scheduler",
+                "--scheduler-file",
+                file,
+                "--port",
+                0,
+                "--dashboard-address",
+                ":0",
+                env=env,
+                limit=limit,
+            )
         )
 
-        def start(name, *more, nanny=False, group=None):
+        def start(name, *more, nanny=False, group=None, limit=None):
             kept = "--nanny" if nanny else "--no-nanny"
             arguments = ("--scheduler-file", file, "--nthreads", 1, kept, "--name", name, *more)
-            return stack.enter_context(_process("worker", *arguments, env=env, group=group))
+            return stack.enter_context(_process("worker", *arguments, env=env, group=group, limit=limit))
 
         processes = {f"worker-{number}": start(f"worker-{number}") for number in range(workers)}
         with Client(scheduler_file=file, timeout=60) as client:
@@ -104,10 +117,11 @@ def separate_processes(directory, workers, env=None):
 
 
 @contextmanager
-def _process(kind, *arguments, env=None, group=None):
-    """One of Dask's commands; `group`: the file of a cgroup that its processes are to be in."""
+def _process(kind, *arguments, env=None, group=None, limit=None):
+    """One of Dask's commands; `group`: the file of a cgroup that its processes are to be in; `limit`: of descriptors."""
     command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--host", "127.0.0.1", "--no-dashboard"]
     into = [] if group is None else ["sh", "-c", f'echo $$ > {group} && exec "$@"', "sh"]
+    into += [] if limit is None else ["sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"]
     process = subprocess.Popen(
         [*into, *command, *map(str, arguments)],
         env={**os.environ, **(env or {})},

@@ -177,7 +177,7 @@ class Cluster:
         self.processes.pop(process.name, None)
         for other in self.workers():
             for tile in other.state.tiles.values():
-                if process.name in tile.assignment.peers:
+                if process.name in partners(self.spec, tile.assignment):
                     self.after(0.1, self.tell, other, on.PeerLost, tile.role)
         head = self.processes[on.COORDINATOR]
         if noticed:
@@ -418,7 +418,7 @@ class Cluster:
         key = (compute.role.slot, compute.generation, compute.update, compute.index)
         meeting = self.meetings.setdefault(key, {})
         meeting[compute.role.index] = (process, compute, batches, fold)
-        for peer in set(compute.peers) - {process.name}:
+        for peer in set(self.spec.partners_of(compute.role.index, compute.peers)) - {process.name}:
             self._post(process, peer, HEAVY, [0.5] * 40)
         self._meet(key)
 
@@ -427,8 +427,13 @@ class Cluster:
         meeting = self.meetings.get(key, {})
         if len(meeting) < self.spec.tiles:
             return
-        names = {process.name for process, *_ in meeting.values()}
-        ways = [(a, b) for a in names for b in names if a != b] if self.network.disturbed else ()
+        names = [meeting[tile][0].name for tile in range(self.spec.tiles)]
+        ways = [
+            (a, b)
+            for tile, a in enumerate(names)
+            for b in (self.spec.partners_of(tile, names) if self.network.disturbed else ())
+            if a != b
+        ]
         if not all(self.network.answers(a, b, HEAVY) for a, b in ways):
             self.after(0.2, self._meet, key)
             return
@@ -492,6 +497,11 @@ class Cluster:
 
     def _Finish(self, process, finish):
         self.finished = finish
+
+
+def partners(spec, assignment):
+    """The workers of the tiles that a tile exchanges with."""
+    return spec.partners_of(assignment.tile, assignment.peers)
 
 
 def spec(**settings):

@@ -29,10 +29,10 @@ from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import launch
 from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.actors.roles_plugin import RolesPlugin
+from lnet.runtime.cluster.names import DELIVER
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.transport import connection, outbox, parcels
 from lnet.runtime.cluster.transport.connect import workers_of
-from lnet.runtime.cluster.transport.outbox import DELIVER
 from lnet.runtime.store.owner import owner_of
 from lnet.runtime.store.shards import aside
 
@@ -499,13 +499,12 @@ def _lose_no_more(dask_worker):
 
 
 async def _close_connections(dask_worker):
-    """Close what is open between workers, used or not; return how many that were."""
-    pool = dask_worker.rpc
-    comms = [comm for found in (*pool.available.values(), *pool.occupied.values()) for comm in found]
-    peers = [comm for comm in comms if comm.peer_address != dask_worker.scheduler.address]
-    for comm in peers:
+    """Close the connections to other workers, used or not; return how many that were."""
+    (host,) = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, RolesPlugin)]
+    comms = [line.comm for line in host.lines.lines]
+    for comm in comms:
         comm.abort()
-    return len(peers)
+    return len(comms)
 
 
 def test_messages_that_do_not_belong_are_refused(tmp_path, client, expected):

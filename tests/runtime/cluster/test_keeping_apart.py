@@ -16,9 +16,9 @@ from lnet.runtime.cluster.protocol.spec import Rules, Spec
 from lnet.runtime.cluster.protocol.table import Contact, Member, ServerPair, Slot, Table
 
 
-def table_of(workers, replicas, tiles, capacity=1):
+def table_of(workers, replicas, tiles, capacity=1, partners=()):
     """A table of a run that has settled: on the first of so many workers, replica after replica."""
-    spec = Spec("run", replicas, tiles, batches=10**6, workers=workers, times=TIMES)
+    spec = Spec("run", replicas, tiles, batches=10**6, workers=workers, partners=partners, times=TIMES)
     members = {f"w{i:04}": Member(f"host{i}", "", capacity) for i in range(workers)}
     contacts = dict.fromkeys(members, Contact(1, 0.0, 0.0, -100.0))
     names = list(members)
@@ -83,6 +83,16 @@ def test_no_role_needs_a_suspected_link_and_none_moves_often(workers, replicas, 
             assert all(slot.staffed for slot in table.slots), f"seed {seed}"
             assert not needed_links(table) & cut, f"seed {seed}"
         assert max(moves.values()) <= MOVES, f"seed {seed}: {moves.most_common(3)}"
+
+
+def test_tiles_keep_off_links_to_those_alone_that_they_exchange_with():
+    row = ((1,), (0, 2), (1, 3), (2,))
+    table = table_of(6, 1, 4, partners=row)
+    for a, b, moved in ((0, 3, 0), (1, 3, 0), (1, 2, 1)):
+        after = settled(suspecting(table, f"w{a:04}", f"w{b:04}"), 0.0)
+        tiles, before = after.slots[0].tiles, table.slots[0].tiles
+        assert sum(new != old for new, old in zip(tiles, before, strict=True)) == moved
+        assert after.slots[0].generation == 1 + moved
 
 
 def test_a_worker_that_nobody_reaches_gives_up_all_that_others_need():

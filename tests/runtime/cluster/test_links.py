@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from parted import halted, parted, tried
+from parted import TIMES, Parting, halted, needed_links, parted, tried
+from simulator import Cluster, Network, spec
 
 from lnet.runtime.cluster.protocol.spec import Rules
 from lnet.runtime.cluster.transport import reach
@@ -39,6 +40,33 @@ def test_each_replica_steps_in_many_runs(first):
 def test_each_replica_steps_among_forty_workers():
     for seed in range(4):
         check(seed, workers=40, replicas=5, tiles=6, links=4, until=24.0)
+
+
+ROW = ((1,), (0, 2), (1, 3), (2,))
+"""Four tiles, each of which exchanges with those beside it."""
+
+
+@pytest.mark.parametrize("first", range(0, 12, 4))
+def test_each_replica_steps_if_tiles_exchange_with_some_others_alone(first):
+    for seed in range(first, first + 4):
+        check(seed, until=45.0, tiles=4, partners=ROW, **settings_of(seed))
+
+
+def test_links_that_no_role_needs_are_not_noticed():
+    """The outer tiles of a row on four workers do not exchange: nobody asks whether they could."""
+    for seed in range(4):
+        watch = Parting()
+        rows = spec(replicas=1, tiles=4, partners=ROW, batches=10**6, times=TIMES)
+        cluster = Cluster(seed, rows, 4, watch, Rules(), Network(), capacity=1)
+        cluster.run(10.0)
+        names = {process.name for process in cluster.workers()}
+        needed = needed_links(cluster.table)
+        unused = {(a, b) for a in names for b in names if a < b} - needed
+        assert unused
+        cluster.network.cut |= unused | {(b, a) for a, b in unused}
+        cluster.run(18.0)  # later, roles may move to where they need others
+        watch.check_suspicions(())
+        watch.check_steps(10.0, 18.0)
 
 
 def test_a_link_that_stays_cut_is_tried_ever_more_seldom():

@@ -14,6 +14,7 @@ from lnet.runtime.cluster.protocol.messages import Pull, Push, TileFence
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.protocol.updates import Update
 from lnet.runtime.cluster.transport import outbox
+from lnet.runtime.cluster.transport.awake import Awake
 from lnet.runtime.cluster.transport.inbox import Address
 from lnet.runtime.engine.rounding import BFLOAT16, FLOAT32
 
@@ -22,15 +23,12 @@ TILE = RoleId("tile", 0, 0, 1)
 
 
 class Connection:
-    """Stands for a worker and for its connection to another one, which takes its time."""
+    """Stands for the connections of a process to another one, which takes its time."""
 
     def __init__(self, seconds=0.0, failures=0):
         self.seconds, self.failures, self.taken, self.calls = seconds, failures, [], 0
 
-    def rpc(self, address):
-        return self
-
-    async def lnet_deliver(self, **content):
+    async def ask(self, to, content):
         self.calls += 1
         await asyncio.sleep(self.seconds)
         if self.calls <= self.failures:
@@ -41,9 +39,9 @@ class Connection:
 class Hanging(Connection):
     """Never answers the first time."""
 
-    async def lnet_deliver(self, **content):
+    async def ask(self, to, content):
         self.seconds = 0.0 if self.calls else 100.0
-        await super().lnet_deliver(**content)
+        await super().ask(to, content)
 
 
 def sent(connection, send, wire=FLOAT32, wanted=lambda role: True):
@@ -53,7 +51,7 @@ def sent(connection, send, wire=FLOAT32, wanted=lambda role: True):
     async def run():
         config = SimpleNamespace(run="run", wire=wire, times=Times())
         letters = outbox.Outbox(
-            connection, config, "me", tally, lambda fence, size: None, wanted, lost.append
+            connection, config, "me", tally, lambda fence, size: None, wanted, lost.append, Awake(0.5)
         )
         send(letters)
         await asyncio.gather(*letters.tasks)
