@@ -2,13 +2,13 @@
 
     goodput = worn / (1 + rate x sum over roles of n(role) x C(role))
 
-n machines have a role; C: seconds of the run that are lost while replicas stand still; worn: the speed that is left once
-primaries have moved to their standbys, since roles stay there. C is measured by striking machines in the simulator
-(lnet.runtime.cluster.simulation): 5 replicas of 1x2 tiles and spares, with the times (heartbeat, lease, silence) of the
-large run, and rates scaled so that a step takes as long as there. A lost primary or standby stops everybody, a lost tile its
-own replica: that part is divided by the replicas. Half of the failures are processes that end, half machines that fall
-silent. worn is what is predicted with every primary on a worker that had none. `--check`: the formula against a simulation
-with a failure a minute, and C at 2x2 tiles. `--layouts`: what layouts of 845 machines make of failures.
+n: machines whose first role is primary, standby, tile. C: seconds of the run that are lost while replicas stand still. It is
+measured by striking machines in the simulator (lnet.runtime.cluster.simulation): 5 replicas of 1x2 tiles with one shard each
+and spares, with the times (heartbeat, lease, silence) of the large run, and rates scaled so that a step takes as long as
+there. A lost primary or standby stops everybody, a lost tile its own replica: that part is divided by the replicas. Half of
+the failures are processes that end, half machines that fall silent. worn: the predicted speed once primaries have moved to
+others' machines, since they stay there. `--check`: the formula against a simulation with a failure a minute, and C at 2x2
+tiles. `--layouts`: what layouts of 845 machines make of failures, with one shard a tile, and with one for each replica.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ REPLICAS, SPARES, SMALL, LARGER = 5, 3, Size(1, 2), Size(2, 2)
 BEGINS, APART, TIMES_EACH = 20.0, 4, 2
 STRIKES = 12
 """Virtual seconds before the first strike; how many failure timeouts lie between two, and how often each role is struck."""
-GRIDS = (Size(13, 13), Size(9, 9), Size(6, 7), Size(4, 5), Size(3, 4))
+GRIDS = (Size(13, 13), Size(9, 9), Size(6, 7), Size(4, 5))
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,18 @@ class Loss:
         shared = 0.0 if role == "tile" else max(0.0, self.mean(role) - own)
         return shared + own * REPLICAS / replicas
 
-    def lost(self, role: str, tiles: int, replicas: int) -> float:
-        """Return the seconds lost by a failure of each machine whose first role this is."""
-        return tiles * (replicas - 2 if role == "tile" else 1) * self.of(role, replicas)
+    def lost(self, plan: Plan) -> list[float]:
+        """Return the seconds lost by a failure of every machine, by the first of the roles that it has in a plan."""
+        replicas, shards = len(plan.placement.tiles), len(plan.placement.servers)
+        machines = replicas * plan.partition.count
+        primaries = min(machines, shards)
+        standbys = min(machines - primaries, shards)
+        counts = (primaries, standbys, machines - primaries - standbys)
+        return [count * self.of(role, replicas) for count, role in zip(counts, ROLES, strict=True)]
 
-    def goodput(self, rate: float, tiles: int, replicas: int) -> float:
-        """Return the goodput, worn aside, of so many tiles and replicas failing so often in 1,000 hours."""
-        lost = sum(self.lost(role, tiles, replicas) for role in ROLES)
-        return 1 / (1 + rate / PER_HOURS * lost)
+    def goodput(self, rate: float, plan: Plan) -> float:
+        """Return the goodput, worn aside, of machines that fail so often in 1,000 hours."""
+        return 1 / (1 + rate / PER_HOURS * sum(self.lost(plan)))
 
 
 @cache
@@ -75,14 +79,15 @@ def described() -> tuple[ClusterSpec, Rates]:
     return read_cluster_spec(HERE / "scale.toml"), read_rates(HERE / "scale.toml")
 
 
-def laid_out(workers: int, replicas: int, tiles: Size, every: int = 1) -> Plan:
+def laid_out(replicas: int, tiles: Size, shards: int, every: int = 1, spares: int = 0) -> Plan:
     whole = lnet.compile(
         HERE.parent / "examples/catface/model.lnet",
         replicas=1,
         set={"train.fetch": str(every), "train.push": str(every)},
     )
+    workers = replicas * tiles.rows * tiles.columns + spares
     cluster = replace(described()[0], workers=described()[0].workers[:workers])
-    cut, placement = lay_out(whole.graph, Layout(None, replicas, tiles, cluster))
+    cut, placement = lay_out(whole.graph, Layout(None, replicas, tiles, cluster, shards))
     return replace(whole, partition=cut, placement=placement)
 
 
@@ -104,8 +109,8 @@ def scaled(plan: Plan, step: float) -> tuple[Plan, Rates]:
 
 def begun(tiles: Size, times: Times, seed: int = 0) -> tuple[Machines, float]:
     """Return a small run that has begun, and its steps a second of all replicas."""
-    workers = REPLICAS * tiles.rows * tiles.columns + SPARES
-    machines = Machines(*scaled(laid_out(workers, REPLICAS, tiles), STEP), seed, times)
+    plan = laid_out(REPLICAS, tiles, 1, spares=SPARES)
+    machines = Machines(*scaled(plan, STEP), seed, times)
     machines.run(BEGINS)
     machines.record.restart()
     used = machines.table.pool.used
@@ -171,33 +176,27 @@ def checked(loss: Loss, times: Times) -> str:
 
 
 def worn(plan: Plan) -> float:
-    """Return the predicted speed with every primary on a worker that had none, over that of the plan."""
-    placement, rates = plan.placement, described()[1]
-    others = sorted({home for homes in placement.tiles for home in homes} - {*placement.servers})
-    moved = replace(placement, servers=tuple(others[: len(placement.servers)]))
-    fresh = predict(plan, rates).images_a_second
-    return predict(replace(plan, placement=moved), rates).images_a_second / fresh
-
-
-def rate_of(loss: Loss, goodput: float, tiles: int, replicas: int) -> float:
-    """Return the failures of a machine in 1,000 hours at which the goodput is so low."""
-    return (1 / goodput - 1) / (1 / loss.goodput(1.0, tiles, replicas) - 1)
+    """Return the predicted speed with every primary on a machine of others, over that of the plan."""
+    servers, rates = plan.placement.servers, described()[1]
+    others = sorted({home for homes in plan.placement.tiles for home in homes} - {*servers})
+    moved = (*others, *servers[1:], servers[0])[: len(servers)]
+    elsewhere = replace(plan, placement=replace(plan.placement, servers=moved))
+    return predict(elsewhere, rates).images_a_second / predict(plan, rates).images_a_second
 
 
 def layouts(loss: Loss, every: int) -> Iterator[str]:
-    """Yield what failures leave of each layout of 845 machines, and above which rate one with fewer tiles is faster."""
+    """Yield what failures leave of each layout of 845 machines, and above which rate it is faster than the one before."""
     before: tuple[float, float] | None = None
     for tiles in GRIDS:
-        count = tiles.rows * tiles.columns
-        replicas = SIZES[0] // count
-        speed = predict(laid_out(replicas * count, replicas, tiles, every), described()[1]).images_a_second
-        lost = sum(loss.lost(role, count, replicas) for role in ROLES) / PER_HOURS
-        left = "".join(f"{speed / (1 + rate * lost):9,.0f}" for rate in (0, *RATES, 1000))
-        rate = None if before is None else overtakes(before, (speed, lost))
-        yield f"{every:5}{replicas:5} of {tiles!s:>6}{left}" + (
-            "" if rate is None else f"   above {rate:,.0f}"
-        )
-        before = speed, lost
+        replicas = SIZES[0] // (tiles.rows * tiles.columns)
+        for shards in (replicas, 1):
+            plan = laid_out(replicas, tiles, shards, every)
+            speed, lost = predict(plan, described()[1]).images_a_second, sum(loss.lost(plan)) / PER_HOURS
+            left = "".join(f"{speed / (1 + rate * lost):9,.0f}" for rate in (0, *RATES, 1000))
+            rate = None if before is None else overtakes(before, (speed, lost))
+            above = "" if rate is None else f"   above {rate:,.0f}"
+            yield f"{every:5}{replicas:5} of {tiles!s:>6}{shards:7}{left}{above}"
+            before = speed, lost
 
 
 def overtakes(one: tuple[float, float], other: tuple[float, float]) -> float | None:
@@ -223,23 +222,25 @@ def main() -> None:
         if asked.check and size == SIZES[0]:
             print(f"at {LARGER} tiles:\n{table_of(losses(LARGER, times))}", flush=True)
             print(checked(found[size], times), flush=True)
-    print(f"{'workers':>8}{'worn':>7}{'rate':>6}{'goodput':>9}   lost by primaries, standbys, tiles")
+    print(
+        f"{'workers':>8}{'shards':>8}{'worn':>7}{'rate':>6}{'goodput':>9}   lost by primaries, standbys, tiles"
+    )
     for size in SIZES:
         loss, replicas = found[min(size, SIZES[1])], size // TILES
-        slower = worn(laid_out(replicas * TILES, replicas, Size(13, 13)))
-        for rate in RATES:
-            lost = [loss.lost(role, TILES, replicas) for role in ROLES]
+        for shards in (replicas, 1):
+            plan = laid_out(replicas, Size(13, 13), shards)
+            slower, lost = worn(plan), loss.lost(plan)
+            of = f"{size:8,}{shards:8}{slower:7.3f}"
             shares = ", ".join(f"{each / sum(lost):.0%}" for each in lost)
-            left = loss.goodput(rate, TILES, replicas)
-            print(f"{size:8,}{slower:7.3f}{rate:6}{slower * left:9.3f}   {shares}")
-        below = (rate_of(loss, level / slower, TILES, replicas) for level in (0.9, 0.5))
-        print(
-            f"{size:8,} at 0.9 and at 0.5: {', '.join(f'{rate:,.0f}' for rate in below)} in 1,000 hours",
-            flush=True,
-        )
+            for rate in RATES:
+                print(f"{of}{rate:6}{slower * loss.goodput(rate, plan):9.3f}   {shares}")
+            below = ((slower / level - 1) * PER_HOURS / sum(lost) for level in (0.9, 0.5))
+            print(
+                f"{of} 0.9 and 0.5: {', '.join(f'{rate:,.0f}' for rate in below)} in 1,000 hours", flush=True
+            )
     for every in (1, 10) if asked.layouts else ():
         print(
-            "images a second of 845 machines: every, layout, at 0, 1, 10, 100, 1,000 failures in 1,000 hours"
+            "images a second of 845 machines: every, layout, shards, at 0, 1, 10, 100, 1,000 failures in 1,000 hours"
         )
         for text in layouts(found[SIZES[0]], every):
             print(text, flush=True)

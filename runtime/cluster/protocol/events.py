@@ -89,13 +89,13 @@ class ShardSaved:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A step is done; `payload`: the sum of the update's gradients after its last step, else None."""
+    """A step is done; `payloads`: after the update's last step the sum of its gradients, for each of the tile's shards."""
 
     now: float
     role: RoleId
     update: Update
     index: int
-    payload: Payload | None
+    payloads: tuple[Payload, ...]
 
 
 @dataclass(frozen=True, slots=True)

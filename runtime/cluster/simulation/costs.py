@@ -13,7 +13,7 @@ from functools import cached_property
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Rates
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.placement import Placement
-from lnet.compiler.cut.weights import owned_parameters
+from lnet.compiler.cut.shards import shard_values
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.predict.stages import placed, tile_work
 
@@ -66,10 +66,10 @@ class Costs:
     def parameters(self) -> tuple[int, ...]:
         """How many parameters each shard holds."""
         graph, cut = self.plan.graph, self.plan.partition
-        return tuple(sum(owned_parameters(graph, cut, shard).values()) for shard in range(cut.count))
+        return tuple(shard_values(graph, cut, shard) for shard in range(len(self.plan.placement.servers)))
 
     def update(self, shard: int) -> float:
-        """Return the seconds of an update, at a primary, its standby, or a tile's own copy."""
+        """Return the seconds of an update of a shard, wherever it is computed."""
         return self.parameters[shard] / self.rates.updates
 
     def size(self, shard: int) -> int:

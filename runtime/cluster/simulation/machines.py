@@ -333,7 +333,8 @@ class Machines:
 
     def _own_update(self, compute: do.Compute) -> float:
         """Return the seconds of the step that a tile's own copy takes between two fetches."""
-        return self.costs.update(compute.role.index) if compute.onward else 0.0
+        shards = self.spec.shards_of(compute.role.index) if compute.onward else ()
+        return sum(map(self.costs.update, shards))
 
     def _computed(self, key: StepKey, step: Step) -> None:
         """End a step, unless a tile has left it, or servers have taken time from it meanwhile."""
@@ -350,7 +351,8 @@ class Machines:
             del process.steps[compute.role]
             served = step.served_since(tile)
             self.record.computed(compute.role, process.name, since, self.time, step.cost.busy[tile], served)
-            self.tell(process.name, on.Computed, compute.role, compute.update, compute.index, None)
+            gradients = (None,) * self.spec.shards_per_tile if compute.last else ()
+            self.tell(process.name, on.Computed, compute.role, compute.update, compute.index, gradients)
 
     def _cancel(self, process: Process, instruction: do.Cancel | do.Drop) -> None:
         if instruction.role in process.steps:

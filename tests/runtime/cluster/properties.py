@@ -15,7 +15,7 @@ class Watch:
         self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
         self.notes, self.drained, self.refused = [], [], Counter()
         self.duplicates, self.torn, self.given_back = 0, set(), set()
-        self.batches, self.losses, self.rollbacks = {}, [], []
+        self.batches, self.losses, self.rollbacks, self.struck = {}, [], [], Counter()
         self.lost, self.lost_batches, self.ever = {}, {}, {}
         self._start()
 
@@ -157,7 +157,7 @@ class Watch:
         self.saved(finish.manifest)
         states = [self.cluster.files[digest][1] for digest in finish.manifest.digests]
         if spec.synchronous:
-            assert [state.steps for state in states] == [spec.steps] * spec.tiles
+            assert [state.steps for state in states] == [spec.steps] * spec.shards
         else:
             for shard, state in enumerate(states):
                 self._check_shard(shard, state)
