@@ -72,6 +72,7 @@ CODES: dict[str, str] = {
     "E609": "impossible layout",
     "E610": "plug-in that cannot be loaded, or breaks its contract",
     "E611": "prediction that lacks a rate or a link",
+    "E612": "simulated run that makes no step",
     # images
     "E701": "missing images",
     "E702": "no images among the files",

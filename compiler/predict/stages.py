@@ -38,6 +38,34 @@ def stages_of(plan: Plan, rates: Rates) -> tuple[Stage, ...]:
     return tuple(_Stages(plan, rates).all())
 
 
+@dataclass(frozen=True, slots=True)
+class TileWork:
+    """What the tiles of every replica do in a stage, wherever they are: the seconds of each, or bytes between two."""
+
+    part: str
+    seconds: tuple[float, ...] = ()
+    between: Bytes = field(default_factory=dict)
+
+
+def tile_work(plan: Plan, rates: Rates) -> tuple[TileWork, ...]:
+    """Return the stages of a step but for parameters; raises `LnetError` for a layer whose rate is unknown."""
+    return tuple(_Stages(plan, rates).work())
+
+
+def placed(work: TileWork, plan: Plan, rates: Rates) -> Stage:
+    """Return the stage that the tiles' work makes where a plan places them."""
+    if not work.seconds:
+        traffic = _Traffic(plan, rates.copies)
+        for homes in plan.placement.tiles:
+            traffic.add((homes[by], homes[to], size, 1.0) for (by, to), size in work.between.items())
+        return Stage(work.part, traffic.seconds)
+    seconds = [0.0] * len(plan.placement.cluster.workers)
+    for homes in plan.placement.tiles:
+        for home, each in zip(homes, work.seconds, strict=True):
+            seconds[home] += each
+    return Stage(work.part, tuple(seconds))
+
+
 def parameters_stage(plan: Plan, rates: Rates) -> Stage:
     """Return the stage that depends on `fetch` and `push`."""
     return Stage("parameters", _Stages(plan, rates).parameters())
@@ -49,15 +77,20 @@ class _Stages:
     rates: Rates
 
     def all(self) -> Iterator[Stage]:
-        yield self._each("images", [count / self.rates.images for count in self._decoded()])
-        for exchange in self._weights:
-            yield Stage("halos", self._exchanged(exchange))
-        for number in range(len(self.programmes[0].phases)):
-            yield self._each("kernels", [self._kernels(programme, number) for programme in self.programmes])
-        for exchange in self._halos:
-            yield Stage("halos", self._exchanged(exchange))
+        for work in self.work():
+            yield placed(work, self.plan, self.rates)
         yield Stage("parameters", self.parameters())
-        yield self._each("overhead", [self.rates.overhead] * self.plan.partition.count)
+
+    def work(self) -> Iterator[TileWork]:
+        yield TileWork("images", tuple(count / self.rates.images for count in self._decoded()))
+        for exchange in self._weights:
+            yield TileWork("halos", between=exchange)
+        for number in range(len(self.programmes[0].phases)):
+            kernels = tuple(self._kernels(programme, number) for programme in self.programmes)
+            yield TileWork("kernels", kernels)
+        for exchange in self._halos:
+            yield TileWork("halos", between=exchange)
+        yield TileWork("overhead", (self.rates.overhead,) * self.plan.partition.count)
 
     def _decoded(self) -> list[int]:
         """Return how many images of a batch each tile decodes: its share, where a group of tiles does that together."""
@@ -71,14 +104,6 @@ class _Stages:
     def programmes(self) -> tuple[Programme, ...]:
         plan = self.plan
         return tuple(schedule(plan.graph, plan.partition, tile) for tile in range(plan.partition.count))
-
-    def _each(self, part: str, by_tile: list[float]) -> Stage:
-        """Return the stage in which every tile of all replicas is busy for its seconds."""
-        seconds = [0.0] * len(self.plan.workers)
-        for homes in self.plan.placement.tiles:
-            for tile, home in enumerate(homes):
-                seconds[home] += by_tile[tile]
-        return Stage(part, tuple(seconds))
 
     def _kernels(self, programme: Programme, number: int) -> float:
         """Return the seconds of a tile's phase, forward and with its gradients.
@@ -113,13 +138,6 @@ class _Stages:
             )
             exchange[message.sender, message.receiver] += message.values * size
         return tuple(found.values())
-
-    def _exchanged(self, between: Bytes) -> tuple[float, ...]:
-        """Return the seconds of each worker in an exchange of all replicas."""
-        traffic = _Traffic(self.plan, self.rates.copies)
-        for homes in self.plan.placement.tiles:
-            traffic.add((homes[by], homes[to], size, 1.0) for (by, to), size in between.items())
-        return traffic.seconds
 
     # --- parameters ---
 

@@ -1,6 +1,18 @@
 """`lnetc`: the command line. Exit status 0, 1 (the input is wrong), 2 (usage), 3 (the run failed), 130."""
 
-from . import analysis, export, files, index, measure, pictures, plans, runs, sheet
+from . import analysis, export, files, index, measure, pictures, plans, runs, sheet, simulate
 from .program import main
 
-__all__ = ["analysis", "export", "files", "index", "main", "measure", "pictures", "plans", "runs", "sheet"]
+__all__ = [
+    "analysis",
+    "export",
+    "files",
+    "index",
+    "main",
+    "measure",
+    "pictures",
+    "plans",
+    "runs",
+    "sheet",
+    "simulate",
+]
