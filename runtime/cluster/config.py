@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lnet.compiler.core.codec import Codec
-from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.cost import tile_costs, tile_work
 from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.data import Kept
@@ -153,6 +153,12 @@ class RunConfig:
         """The plan's bytes for each tile and its shard."""
         costs = tile_costs(self.plan.graph, self.plan.partition)
         return tuple(Need(cost.memory, cost.server) for cost in costs)
+
+    @cached_property
+    def work(self) -> tuple[int, ...]:
+        """The planned multiply-adds of each tile; all 1 where there are none to compare."""
+        found = tile_work(self.plan.graph, self.plan.partition)
+        return found if all(found) else (1,) * len(found)
 
     @property
     def torn(self) -> int:

@@ -310,6 +310,20 @@ class ReplicaLapsed(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSlow(LogEvent):
+    """The steps of a worker take it so many `times` the median of its `replica`, waiting apart, for the planned work of its
+    tiles; `slow`: more than twice, or it was and keeps up again.
+    """
+
+    name: ClassVar[str] = "slow"
+    worker: str
+    replica: int
+    times: float
+    slow: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateTorn(LogEvent):
     """Asynchronous: the update `number` of a replica, which some shards had taken when it lost a tile, and the others took
     when it was computed again.
@@ -396,6 +410,6 @@ LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
     *(ClusterBegun, ClusterStepDone, RolesChanged, StandbyPromoted, WorkerLost, Repaired, WorkerLeft),
     *(UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded),
-    *(LeftOut, WorkerDrained, ProcessLeft, Noted),
+    *(LeftOut, WorkerDrained, WorkerSlow, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

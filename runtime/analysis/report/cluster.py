@@ -28,6 +28,7 @@ from lnet.runtime.store.events import (
     UpdatesLost,
     UpdateTorn,
     WorkerLost,
+    WorkerSlow,
 )
 
 from .history import History
@@ -91,6 +92,8 @@ def failures(timed: Sequence[tuple[float, LogEvent]]) -> list[Failure]:
             case WorkerLost():
                 still = _still(event, [later for _, later in timed[number + 1 :]])
                 rows.append(Failure(_clock(at), _roles(event), _work(event), still))
+            case WorkerSlow(slow=True):
+                rows.append(Failure(_clock(at), event.message, "nothing", f"replica {event.replica}: slower"))
             case UpdatesLost():
                 lost = f"{_count(event.updates, 'acknowledged update')}"
                 rows.append(Failure(_clock(at), f"shard {event.shard} had no copy left", lost, ""))

@@ -20,6 +20,7 @@ from lnet.runtime.store.events import (
     UpdatesLost,
     UpdateTorn,
     WorkerLost,
+    WorkerSlow,
 )
 
 RECENT = 32
@@ -95,7 +96,8 @@ class ShardView:
 @dataclass
 class ClusterView:
     """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more; `torn`: updates that
-    shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice.
+    shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice; `slow`:
+    workers that others wait for.
     """
 
     step: int = 0
@@ -108,6 +110,7 @@ class ClusterView:
     lost: int = 0
     torn: int = 0
     given_back: int = 0
+    slow: set[str] = field(default_factory=set)
     checkpoints: int = 0
     checkpoint: Written | None = None
     replicas: dict[int, ReplicaView] = field(default_factory=dict)
@@ -143,11 +146,14 @@ class ClusterView:
                 self.torn += 1
             case ReplicaLapsed():
                 self.given_back += event.batches
+            case WorkerSlow():
+                self.slow = self.slow - {event.worker} | ({event.worker} if event.slow else set())
             case MessagesRefused():
                 self.refused[event.worker or "scheduler", event.reason] = event.count
 
     def _roles(self, event: RolesChanged) -> None:
         self.workers = len(event.workers)
+        self.slow &= {name for found in event.replicas for name in found.workers if name is not None}
         for index, found in enumerate(event.replicas):
             replica = self.replicas.setdefault(index, ReplicaView())
             replica.state, replica.workers = found.state, found.workers

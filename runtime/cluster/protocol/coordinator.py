@@ -1,6 +1,6 @@
 """The coordinator of a run: it assigns roles, leases work and commits steps, and computes nothing.
 
-    event --> react --> links --> staffing --> servers --> balancing --> leasing --> saving --> desired states
+    event --> react --> links --> staffing --> servers --> slowness --> balancing --> leasing --> saving --> desired states
 
 Each arrow is a pure function of the table that does what has become possible, so the order of heartbeats does not matter,
 nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
-from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, staffing
+from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, slowness, staffing
 from .events import (
     CheckpointRequested,
     CoordinatorEvent,
@@ -32,7 +32,13 @@ from .spec import Rules, Spec
 from .table import BatchPool, Contact, Member, ServerPair, Slot, Table
 
 _Pass = Callable[[Table, float], Transition[Table]]
-_ROLES: tuple[_Pass, ...] = (links.relent, staffing.staff, servers.repair, balancing.balance)
+_ROLES: tuple[_Pass, ...] = (
+    links.relent,
+    staffing.staff,
+    servers.repair,
+    slowness.relieve,
+    balancing.balance,
+)
 _WORK: tuple[_Pass, ...] = (leasing.lease, saving.save)
 
 

@@ -89,13 +89,17 @@ class ShardSaved:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A step is done; `payload`: the sum of the update's gradients after its last step, else None."""
+    """A step is done; `payload`: the sum of the update's gradients after its last step, else None.
+
+    `seconds`: what it took this tile, without waiting for images and for other tiles.
+    """
 
     now: float
     role: RoleId
     update: Update
     index: int
     payload: Payload | None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

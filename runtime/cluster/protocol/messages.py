@@ -346,7 +346,8 @@ class HeartbeatRequest:
 class TileStatus:
     """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost.
 
-    `earlier`: of the acknowledged ones, those that the shard has from an earlier generation, and from which.
+    `earlier`: of the acknowledged ones, those that the shard has from an earlier generation, and from which. `pace`: what a
+    step takes the tile itself, without waiting, in microseconds: the median of some steps, 0 before.
     """
 
     slot: int
@@ -355,6 +356,7 @@ class TileStatus:
     done: int
     stuck: bool
     earlier: tuple[tuple[int, int], ...] = ()
+    pace: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from statistics import median
 from typing import Literal
 
 from .events import Computed, PeerLost, Received, RoleId, WorkerEvent
@@ -24,6 +25,8 @@ from .updates import Update
 SOONER = 4
 """How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
 refuses it."""
+PACED = 30
+"""Steps after which a tile says again what one takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Tile:
     """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then.
 
     `pushed`: acknowledged updates, and the generation whose computation the shard has; `asks`: pulls sent for this step;
-    `doublings`: of the next push's wait for its ack.
+    `doublings`: of the next push's wait for its ack. `seconds`: of the last steps, from which `pace` follows.
     """
 
     spec: Spec
@@ -62,6 +65,8 @@ class Tile:
     pushed: Mapping[Update, int] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
     done: int = 0
+    seconds: tuple[float, ...] = ()
+    pace: int = 0
 
     @property
     def at(self) -> int:
@@ -86,7 +91,13 @@ def status(state: Tile) -> TileStatus:
     earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != assignment.generation)
     stuck = state.phase == "stuck"
     return TileStatus(
-        assignment.slot, assignment.tile, assignment.generation, state.done, stuck, tuple(earlier)
+        assignment.slot,
+        assignment.tile,
+        assignment.generation,
+        state.done,
+        stuck,
+        tuple(earlier),
+        state.pace,
     )
 
 
@@ -156,6 +167,7 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
         or (event.update, event.index) != (task.update, state.index)
     ):
         return state, ()
+    state = _paced(state, event.seconds)
     if state.index + 1 < len(task.batches):
         return _start_step(replace(state, index=state.index + 1), event.now)
     push = Outgoing(task.update, state.version, event.payload, event.now, state.doublings)
@@ -167,6 +179,14 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
         outgoing=(*state.outgoing, push),
     )
     return state, _sends(state, (push,))
+
+
+def _paced(state: Tile, seconds: float) -> Tile:
+    """Count a step's seconds; the median of every `PACED` is told, to two digits, so that it seldom changes."""
+    found = (*state.seconds, seconds)
+    if len(found) < PACED:
+        return replace(state, seconds=found)
+    return replace(state, seconds=(), pace=int(float(f"{1e6 * median(found):.1e}")))
 
 
 def _begin(state: Tile, now: float) -> Transition[Tile]:
