@@ -3,7 +3,7 @@
     worker                        a     b     c     d
     a step, without waiting      10    11    48    20 ms        the median of 30 steps, told with the progress of tiles
     planned work of its tiles     1     1     1     2
-    over it                      10    11    48    10           median 10: c is slow, and named
+    over it                      10    11    48    10           median 10: c is slow, and named if that lasts
 
     c's tiles --- a spare worker that fits and reaches, none moved in the last minute ---> there, in a new generation
 
@@ -71,15 +71,20 @@ def _named(table: Table, now: float, paces: Mapping[int, Mapping[str, float]]) -
     """Return the table with the workers that are slow now, or were not long ago."""
     done: tuple[Instruction, ...] = ()
     slow = {name: until for name, until in table.slow.items() if now < until and name in table.members}
+    behind: dict[str, float] = {}
     for index, found in paces.items():
         for name, times in found.items():
             if times > SLOW:
+                behind[name] = table.behind.get(name, now)
+                if now < behind[name] + table.spec.times.failure_timeout:
+                    continue
                 done += () if name in slow else (DeclareSlow(name, index, times),)
                 slow[name] = now + REST * table.spec.times.relief
             elif name in slow and all(other.get(name, 0.0) < AGAIN for other in paces.values()):
                 del slow[name]
                 done += (DeclareSlow(name, index, times),)
-    return (table if slow == table.slow else replace(table, slow=slow)), done
+    same = (slow, behind) == (table.slow, table.behind)
+    return (table if same else replace(table, slow=slow, behind=behind)), done
 
 
 # --- moving --------------------------------------------------------------------------------------------------------
