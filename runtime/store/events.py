@@ -390,6 +390,18 @@ class WorkerDrained(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessReady(LogEvent):
+    """A worker's process has computed its first step: how many programmes it compiled for it (`compilations`; 0: all came
+    from the cache), and the `seconds` since it joined.
+    """
+
+    name: ClassVar[str] = "ready"
+    compilations: int
+    seconds: float
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessLeft(LogEvent):
     """A process of a run that is over, and how many messages it refused, by reason."""
 
@@ -410,6 +422,6 @@ LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
     *(ClusterBegun, ClusterStepDone, RolesChanged, StandbyPromoted, WorkerLost, Repaired, WorkerLeft),
     *(UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded),
-    *(LeftOut, WorkerDrained, WorkerSlow, ProcessLeft, Noted),
+    *(LeftOut, WorkerDrained, WorkerSlow, ProcessReady, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

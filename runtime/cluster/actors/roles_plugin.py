@@ -41,6 +41,7 @@ from lnet.runtime.cluster.published import (
     ImagesDiffer,
     ImagesOpening,
     RunTakenOver,
+    TileComputed,
     TileDiverged,
     WorkerFailed,
     to_publish,
@@ -50,7 +51,8 @@ from lnet.runtime.cluster.transport.outbox import DELIVER, Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
 from lnet.runtime.process.cache import keep_programs
-from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, Warned
+from lnet.runtime.process.compilations import compilations, count_compilations
+from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, ProcessReady, Warned
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
@@ -79,6 +81,8 @@ class RolesPlugin(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         keep_programs()
+        count_compilations()
+        self.compiled = compilations()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
@@ -93,7 +97,7 @@ class RolesPlugin(WorkerPlugin):
             worker, self.config, self.me, self.tally, self.tiles.count, self.tiles.busy, self._lose
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done, self.joined = False, False
+        self.done, self.joined, self.ready = False, False, False
         self.without_coordinator, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, _WorkerHandlers(worker).deliver)
         worker.stream_handlers.setdefault(DESIRED_STATES, _WorkerHandlers(worker).desired)
@@ -127,7 +131,7 @@ class RolesPlugin(WorkerPlugin):
             return
         for note in notes:
             self.log(Warned(f"{self.worker.name}: {note}"))
-        self.joined = True
+        self.joined, self.began = True, self.now
         state, instructions = machine.begin(
             self.config.spec,
             self.me,
@@ -164,6 +168,9 @@ class RolesPlugin(WorkerPlugin):
         """Count and publish an event of the run."""
         self.tally.take(event)
         self.worker.log_event(topic(self.config.run), to_publish(event, str(self.worker.name)))
+        if isinstance(event, TileComputed) and not self.ready:
+            self.ready = True
+            self.log(ProcessReady(compilations() - self.compiled, round(self.now - self.began, 3)))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 

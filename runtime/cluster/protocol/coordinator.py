@@ -1,9 +1,10 @@
 """The coordinator of a run: it assigns roles, leases work and commits steps, and computes nothing.
 
-    event --> react --> links --> staffing --> servers --> slowness --> balancing --> leasing --> saving --> desired states
+    event --> react --> links --> staffing --> servers --> balancing --> slowness --> leasing --> saving --> desired states
 
 Each arrow is a pure function of the table that does what has become possible, so the order of heartbeats does not matter,
-nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out.
+nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out; who is slow is
+looked at in ticks.
 """
 
 from __future__ import annotations
@@ -32,13 +33,7 @@ from .spec import Rules, Spec
 from .table import BatchPool, Contact, Member, ServerPair, Slot, Table
 
 _Pass = Callable[[Table, float], Transition[Table]]
-_ROLES: tuple[_Pass, ...] = (
-    links.relent,
-    staffing.staff,
-    servers.repair,
-    slowness.relieve,
-    balancing.balance,
-)
+_ROLES: tuple[_Pass, ...] = (links.relent, staffing.staff, servers.repair, balancing.balance)
 _WORK: tuple[_Pass, ...] = (leasing.lease, saving.save)
 
 
@@ -85,6 +80,8 @@ def step(table: Table, event: CoordinatorEvent) -> Transition[Table]:
 
 def _passes(before: Table, table: Table, event: CoordinatorEvent) -> tuple[_Pass, ...]:
     """Return what has to be looked at: nothing but the work under way, if a heartbeat says no more than how far that is."""
+    if isinstance(event, Tick):
+        return (*_ROLES, slowness.relieve, *_WORK)
     if (
         not isinstance(event, Received)
         or before.suspicions is not table.suspicions

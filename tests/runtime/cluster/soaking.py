@@ -33,6 +33,8 @@ STOPPED = 12.0, 16.0
 """Seconds for which a worker stands still: more than it may be silent."""
 PROMOTED = 1.5
 """Seconds until a standby takes over when a nanny has seen its primary's process end."""
+HEAD = 0.6
+"""The share of scheduler, nannies and command, in which new processes start."""
 KINDS = ("kill", "stop")
 
 
@@ -82,6 +84,8 @@ def soak(directory, calm, seconds, every=30.0, kinds=KINDS, seed=0, staleness="n
         client = stack.enter_context(cluster(workers))
         shared = cores is not None and may_share()
         shares = stack.enter_context(closing(Shares())) if shared else None
+        if shared:
+            shares.give(os.getpid(), HEAD)
         disorder = Disorder(client, Random(seed), kinds, every, shares, cores)
         thread = Thread(target=disorder.go, args=(calm, seconds, WARM * plan.graph.training.replicas))
         thread.start()
