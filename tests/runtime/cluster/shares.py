@@ -23,9 +23,11 @@ class Shares:
         _give(self.groups[pid], cores)
 
     def close(self) -> None:
-        """Give back all; a group is removed once its process has ended."""
+        """Give back all that processes had before."""
         for group in self.groups.values():
-            _give(group, None)
+            for pid in (group / "cgroup.procs").read_text().split():
+                with suppress(OSError):  # it has ended
+                    (group.parent / "cgroup.procs").write_text(pid)
             with suppress(OSError):
                 group.rmdir()
 

@@ -33,8 +33,9 @@ STOPPED = 12.0, 16.0
 """Seconds for which a worker stands still: more than it may be silent."""
 PROMOTED = 1.5
 """Seconds until a standby takes over when a nanny has seen its primary's process end."""
-HEAD = 0.6
-"""The share of scheduler, nannies and command, in which new processes start."""
+HEAD = 0.4
+"""The share of scheduler, nannies and command, in which new processes start; twice that, as workers have, until all is
+compiled."""
 KINDS = ("kill", "stop")
 
 
@@ -81,11 +82,11 @@ def soak(directory, calm, seconds, every=30.0, kinds=KINDS, seed=0, staleness="n
     cores, workers = asked.pop("cores"), asked["workers"]
     plan = plan_of(steps=10**7, staleness=staleness, **asked)
     with ExitStack() as stack:
-        client = stack.enter_context(cluster(workers))
         shared = cores is not None and may_share()
         shares = stack.enter_context(closing(Shares())) if shared else None
         if shared:
-            shares.give(os.getpid(), HEAD)
+            shares.give(os.getpid(), 2 * HEAD)
+        client = stack.enter_context(cluster(workers))
         disorder = Disorder(client, Random(seed), kinds, every, shares, cores)
         thread = Thread(target=disorder.go, args=(calm, seconds, WARM * plan.graph.training.replicas))
         thread.start()
@@ -104,7 +105,7 @@ class Disorder(Silent):
 
     def __init__(self, client, random, kinds, every, shares, cores):
         self.client, self.random, self.kinds, self.every = client, random, kinds, every
-        self.shares, self.cores, self.over = shares, cores, Event()
+        self.shares, self.cores, self.share, self.over = shares, cores, 2 * (cores or 0), Event()
         self.roles, self.stopped, self.pids = RolesChanged((), (), ()), {}, {}
         self.steps, self.marks, self.strikes, self.events = [], [], [], []
         self.lost = 0
@@ -134,9 +135,14 @@ class Disorder(Silent):
 
     def _strike_after(self, calm, seconds, warm):
         while not self.steps or self.steps[-1][2] < warm:
-            if self.over.wait(0.1):
+            self._wait(0.2)
+            if self.over.is_set():
                 return
-        self._wait(2.0)  # with shares
+        if self.shares is not None:
+            self.share = self.cores
+            self.pids.clear()
+            self.shares.give(os.getpid(), HEAD)
+        self._wait(2.0)
         self._mark()
         self._wait(calm)
         self._mark()
@@ -154,7 +160,7 @@ class Disorder(Silent):
                 pid = self._pid(name)
                 if pid is not None and self.pids.get(name) != pid:
                     with suppress(OSError):  # it has ended
-                        self.shares.give(pid, self.cores)
+                        self.shares.give(pid, self.share)
                         self.pids[name] = pid
 
     def _mark(self):

@@ -68,7 +68,7 @@ def test_the_tile_of_a_worker_that_is_held_up_moves_to_a_spare(tmp_path):
 
 @pytest.mark.skipif(not may_share(), reason="needs the right to make cgroups")
 def test_the_tile_of_a_worker_with_a_fifth_of_its_processor_moves_to_a_spare(tmp_path):
-    with cluster(3) as client, closing(Shares()) as shares:
+    with closing(Shares()) as shares, cluster(3) as client:
 
         def limit():
             for number in range(3):
