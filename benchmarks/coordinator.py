@@ -197,7 +197,9 @@ class Hosted(CoordinatorPlugin):
 
     def news(self, change: DesiredStateChange) -> bool:
         """Whether a change tells more than of work: of other members or servers, another roster, a checkpoint."""
-        return change.primaries is not None or any(tile.peers is not None for tile in change.tiles or ())
+        tiles = change.tiles or ()
+        moved = any(tile.peers is not None or tile.servers is not None for tile in tiles)
+        return moved or change.primaries is not None
 
 
 def measured(workers: int) -> dict[str, float]:
@@ -206,6 +208,7 @@ def measured(workers: int) -> dict[str, float]:
     of = spec(
         tiles=tiles,
         replicas=workers // tiles,
+        shards_per_tile=workers // tiles,
         batches=10**9,
         workers=workers,
         times=Times.for_workers(workers),

@@ -234,6 +234,35 @@ def shape_at(shape: tuple[int, ...], place: Place) -> tuple[int, ...]:
             return place.size.rows, place.size.columns, *shape[2:]
 
 
+Slices = tuple[slice, ...]
+
+
+def overlap(place: Place, other: Place, shape: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+    """Yield what two parts of a parameter have in common, as indices of each.
+
+    Raises ValueError for places that do not compare.
+    """
+    if isinstance(place, Rows) or isinstance(other, Rows):
+        everything = Rows((Interval(0, shape[0]),))
+        mine, theirs = place or everything, other or everything
+        if not (isinstance(mine, Rows) and isinstance(theirs, Rows)):
+            raise ValueError("a region, where rows are expected")
+        for one, two in mine.shared(theirs):
+            yield (slice(one.start, one.stop),), (slice(two.start, two.stop),)
+        return
+    all_positions = whole(Size(shape[0], shape[1]))
+    region, with_it = place or all_positions, other or all_positions
+    both = region.intersect(with_it)
+    yield _slices(both.within(region)), _slices(both.within(with_it))
+
+
+def _slices(region: Region) -> Slices:
+    return (
+        slice(region.rows.start, region.rows.stop),
+        slice(region.columns.start, region.columns.stop),
+    )
+
+
 def whole(size: Size) -> Region:
     """Return the region that is all of a sheet."""
     return Region(Interval(0, size.rows), Interval(0, size.columns))

@@ -13,6 +13,7 @@ from .deal import dealt
 from .messages import all_messages
 from .partition import BYTES, Partition, input_values, lower_bound, made
 from .schedule import message_counts, schedule
+from .shards import shard_values
 from .weights import owned_parameters, weight_messages
 
 PASSES = 2
@@ -109,14 +110,16 @@ class TileCost:
 
     `halo`: values of halos and their gradients; `dense`: partial sums of dense layers, and what tiles tell each other of
     their units; `reduction`: broadcast weights and their gradients. These count what it receives, and the gradients that it
-    sends back for it; `exchanged` is all that it sends to other tiles and receives from them. `traffic`: what it pushes to
-    its parameter server and fetches from it; `messages`: how many it sends to other tiles.
+    sends back for it; `exchanged` is all that it sends to other tiles and receives from them. `shards`: bytes of parameters
+    in each of its shards; `server`: what servers hold of all of them. `traffic`: what it pushes to its servers and fetches
+    from them; `messages`: how many it sends to other tiles.
     """
 
     tile: int
     parameters: int
     gradients: int
     activations: int
+    shards: tuple[int, ...]
     server: int
     halo: int
     halo_bound: float
@@ -131,6 +134,12 @@ class TileCost:
     def memory(self) -> int:
         """Bytes of the tile itself, its server apart."""
         return self.parameters + self.gradients + self.activations
+
+    @property
+    def largest_server(self) -> int:
+        """Bytes that the server of its largest shard holds."""
+        owned = sum(self.shards)
+        return self.server * max(self.shards) // owned if owned else 0
 
     @property
     def halo_ratio(self) -> float:
@@ -200,6 +209,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         parameters=owned + received,
         gradients=owned + received,
         activations=activations * per_batch,
+        shards=tuple(shard_values(graph, partition, shard) * BYTES for shard in partition.shards_of(tile)),
         server=owned * (1 + training.update.slots),
         halo=moved.halo,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,

@@ -67,17 +67,27 @@ class Partition:
     """A graph cut into tiles, numbered row by row; all replicas are cut alike.
 
     `exchanged` are the layers whose halos are sent; tiles compute those of other layers themselves. `messages` are those of
-    halos; what tiles send of lines follows from the pieces (messages.py).
+    halos; what tiles send of lines follows from the pieces (messages.py). `shards_per_tile`: between how many shards the
+    parameters of each tile are divided (shards.py); shard s is one of tile s // shards_per_tile.
     """
 
     tiles: Size
     exchanged: tuple[str, ...]
     pieces: tuple[tuple[Piece, ...], ...]
     messages: tuple[Message, ...]
+    shards_per_tile: int = 1
 
     @property
     def count(self) -> int:
         return self.tiles.rows * self.tiles.columns
+
+    @property
+    def shards(self) -> int:
+        return self.count * self.shards_per_tile
+
+    def shards_of(self, tile: int) -> range:
+        """Return the shards of a tile's parameters, by number."""
+        return range(tile * self.shards_per_tile, (tile + 1) * self.shards_per_tile)
 
     def piece(self, tile: int, layer: str) -> Piece:
         """Return a tile's piece of a layer."""
@@ -148,7 +158,7 @@ class Cuts:
         """Return a tile's own positions of a layer."""
         size, grid = layer.sheet.size, self._grid(layer)
         row, column = divmod(tile, grid.columns)
-        return Region(_part(size.rows, row, grid.rows), _part(size.columns, column, grid.columns))
+        return Region(part(size.rows, row, grid.rows), part(size.columns, column, grid.columns))
 
     def owners(self, region: Region, layer: Layer) -> Iterator[tuple[int, Region]]:
         """Yield the tiles that own part of a region of a layer, each with its part."""
@@ -161,7 +171,8 @@ class Cuts:
         return Size(self.count, 1) if layer.path in self.lines else self.tiles
 
 
-def _part(extent: int, number: int, parts: int) -> Interval:
+def part(extent: int, number: int, parts: int) -> Interval:
+    """Return one of so many even parts of an axis: the last is never smaller than any other."""
     return Interval(extent * number // parts, extent * (number + 1) // parts)
 
 

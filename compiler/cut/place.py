@@ -2,7 +2,8 @@
 
 Geometry first: the tiles of a replica are walked row by row, back and forth, so that neighbours follow one another,
 and workers are filled host by host. Then tiles that talk more to another host than to their own are swapped, as long
-as that makes the slowest links carry less. Server i holds the parameters of tile i, beside one of its replicas.
+as that makes the slowest links carry less. Each server is beside one of the tiles whose parameters its shard has: those of
+one tile are beside different replicas.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .placement import Placement
 if TYPE_CHECKING:
     import networkx as nx
 
-Shard = tuple[int, int]
+ReplicaTile = tuple[int, int]
 """A tile of a replica: replica, tile."""
 
 _ROUNDS = 4
@@ -29,21 +30,30 @@ _ROUNDS = 4
 def place(
     partition: Partition, costs: tuple[TileCost, ...], replicas: int, batch: int, cluster: ClusterSpec
 ) -> Placement:
-    """Assign every shard to a worker; raises `LnetError` if the workers have too little memory."""
-    shards = [(replica, tile) for replica in range(replicas) for tile in _back_and_forth(partition)]
-    homes = _fill(shards, costs, replicas, cluster)
+    """Assign every tile to a worker; raises `LnetError` if the workers have too little memory."""
+    tiles = [(replica, tile) for replica in range(replicas) for tile in _back_and_forth(partition)]
+    homes = _fill(tiles, costs, replicas, cluster)
     if 1 < len({worker.host for worker in cluster.workers}) < len(cluster.workers):
         _refine(homes, traffic(partition, replicas, batch), costs, replicas, cluster)
-    tiles = tuple(tuple(homes[r, t] for t in range(partition.count)) for r in range(replicas))
-    servers = tuple(tiles[tile % replicas][tile] for tile in range(partition.count))
-    return Placement(cluster, tiles, servers)
+    placed = tuple(tuple(homes[r, t] for t in range(partition.count)) for r in range(replicas))
+    servers = tuple(
+        placed[replica][tile]
+        for tile, cost in enumerate(costs)
+        for replica in _served_beside(tile, cost, replicas)
+    )
+    return Placement(cluster, placed, servers)
 
 
-def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[Shard]:
-    """Return the graph of shards and the bytes that pass between them in a step."""
+def _served_beside(tile: int, cost: TileCost, replicas: int) -> Iterator[int]:
+    """Yield the replica beside whose tile each shard of the tile's parameters is served."""
+    return ((tile + number) % replicas for number in range(len(cost.shards)))
+
+
+def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[ReplicaTile]:
+    """Return the graph of tiles and the bytes that pass between them in a step."""
     import networkx as nx  # a third of the time of `lnetc check`, and only clusters of hosts need it
 
-    graph: nx.Graph[Shard] = nx.Graph()
+    graph: nx.Graph[ReplicaTile] = nx.Graph()
     for replica in range(replicas):
         graph.add_nodes_from((replica, tile) for tile in range(partition.count))
         for message in partition.messages:
@@ -53,12 +63,14 @@ def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[Shard]:
     return graph
 
 
-def seconds(traffic: nx.Graph[Shard], homes: dict[Shard, int], cluster: ClusterSpec, shard: Shard) -> float:
-    """Return the time of a shard's messages, one after the other, in seconds."""
-    host = cluster.workers[homes[shard]].host
+def seconds(
+    traffic: nx.Graph[ReplicaTile], homes: dict[ReplicaTile, int], cluster: ClusterSpec, tile: ReplicaTile
+) -> float:
+    """Return the time of a tile's messages, one after the other, in seconds."""
+    host = cluster.workers[homes[tile]].host
     total = 0.0
-    for other, edge in traffic[shard].items():
-        if homes[other] != homes[shard]:
+    for other, edge in traffic[tile].items():
+        if homes[other] != homes[tile]:
             total += cluster.link(host, cluster.workers[homes[other]].host).seconds(edge["bytes"])
     return total
 
@@ -70,28 +82,30 @@ def _back_and_forth(partition: Partition) -> Iterator[int]:
         yield from reversed(line) if row % 2 else line
 
 
-def _need(shard: Shard, costs: tuple[TileCost, ...], replicas: int) -> int:
-    replica, tile = shard
-    return costs[tile].memory + (costs[tile].server if tile % replicas == replica else 0)
+def _need(tile: ReplicaTile, costs: tuple[TileCost, ...], replicas: int) -> int:
+    replica, number = tile
+    cost = costs[number]
+    served = sum(beside == replica for beside in _served_beside(number, cost, replicas))
+    return cost.memory + served * cost.largest_server
 
 
 def _fill(
-    shards: list[Shard], costs: tuple[TileCost, ...], replicas: int, cluster: ClusterSpec
-) -> dict[Shard, int]:
-    """Give each worker, host by host, an even part of the shards, as its memory allows."""
+    tiles: list[ReplicaTile], costs: tuple[TileCost, ...], replicas: int, cluster: ClusterSpec
+) -> dict[ReplicaTile, int]:
+    """Give each worker, host by host, an even part of the tiles, as its memory allows."""
     order = sorted(range(len(cluster.workers)), key=lambda i: (cluster.workers[i].host, i))
-    each = -(-len(shards) // len(cluster.workers))
+    each = -(-len(tiles) // len(cluster.workers))
     free = {i: cluster.workers[i].memory for i in order}
-    homes: dict[Shard, int] = {}
+    homes: dict[ReplicaTile, int] = {}
     load = dict.fromkeys(order, 0)
-    for shard in shards:
-        need = _need(shard, costs, replicas)
+    for tile in tiles:
+        need = _need(tile, costs, replicas)
         home = next((i for i in order if load[i] < each and _fits(need, free[i])), None)
         if home is None:
             home = next((i for i in order if _fits(need, free[i])), None)
         if home is None:
-            raise _too_little(shards, costs, replicas, cluster, need)
-        homes[shard] = home
+            raise _too_little(tiles, costs, replicas, cluster, need)
+        homes[tile] = home
         load[home] += 1
         room = free[home]
         free[home] = None if room is None else room - need
@@ -105,9 +119,9 @@ def _fits(need: int, free: int | None) -> bool:
 
 
 def _too_little(
-    shards: list[Shard], costs: tuple[TileCost, ...], replicas: int, cluster: ClusterSpec, need: int
+    tiles: list[ReplicaTile], costs: tuple[TileCost, ...], replicas: int, cluster: ClusterSpec, need: int
 ) -> LnetError:
-    total = sum(_need(shard, costs, replicas) for shard in shards)
+    total = sum(_need(tile, costs, replicas) for tile in tiles)
     there = sum(worker.memory or 0 for worker in cluster.workers)
     return error_of(
         [
@@ -115,7 +129,7 @@ def _too_little(
                 "E603",
                 f"the workers have too little memory: {total:,} bytes are needed, {there:,} are there",
                 notes=(
-                    f"{len(shards):,} shards on {len(cluster.workers):,} workers; the one that has no place needs "
+                    f"{len(tiles):,} tiles on {len(cluster.workers):,} workers; the one that has no place needs "
                     f"{need:,} bytes",
                 ),
                 hints=("take more workers, more tiles, a smaller batch or fewer replicas",),
@@ -125,37 +139,37 @@ def _too_little(
 
 
 def _refine(
-    homes: dict[Shard, int],
-    traffic: nx.Graph[Shard],
+    homes: dict[ReplicaTile, int],
+    traffic: nx.Graph[ReplicaTile],
     costs: tuple[TileCost, ...],
     replicas: int,
     cluster: ClusterSpec,
 ) -> None:
-    """Swap shards between hosts while that makes their messages faster."""
+    """Swap tiles between hosts while that makes their messages faster."""
     for _ in range(_ROUNDS):
         swapped = False
-        for shard in traffic:
-            for other in _candidates(shard, homes, traffic, cluster):
-                swapped |= _swap_if_better(shard, other, homes, traffic, costs, replicas, cluster)
+        for tile in traffic:
+            for other in _candidates(tile, homes, traffic, cluster):
+                swapped |= _swap_if_better(tile, other, homes, traffic, costs, replicas, cluster)
         if not swapped:
             return
 
 
 def _candidates(
-    shard: Shard, homes: dict[Shard, int], traffic: nx.Graph[Shard], cluster: ClusterSpec
-) -> list[Shard]:
-    """Return the shards on the hosts of a shard's peers: candidates for a swap."""
-    host = cluster.workers[homes[shard]].host
-    peers = [peer for peer in traffic[shard] if cluster.workers[homes[peer]].host != host]
+    tile: ReplicaTile, homes: dict[ReplicaTile, int], traffic: nx.Graph[ReplicaTile], cluster: ClusterSpec
+) -> list[ReplicaTile]:
+    """Return the tiles on the hosts of a tile's peers: candidates for a swap."""
+    host = cluster.workers[homes[tile]].host
+    peers = [peer for peer in traffic[tile] if cluster.workers[homes[peer]].host != host]
     beyond = {second for peer in peers for second in traffic[peer]}
     return sorted(s for s in beyond if cluster.workers[homes[s]].host != host)
 
 
 def _swap_if_better(
-    left: Shard,
-    right: Shard,
-    homes: dict[Shard, int],
-    traffic: nx.Graph[Shard],
+    left: ReplicaTile,
+    right: ReplicaTile,
+    homes: dict[ReplicaTile, int],
+    traffic: nx.Graph[ReplicaTile],
     costs: tuple[TileCost, ...],
     replicas: int,
     cluster: ClusterSpec,
@@ -163,7 +177,7 @@ def _swap_if_better(
     if _need(left, costs, replicas) != _need(right, costs, replicas) and any(
         w.memory for w in cluster.workers
     ):
-        return False  # where memory is limited, only shards of equal size are swapped
+        return False  # where memory is limited, only tiles of equal size are swapped
     before = seconds(traffic, homes, cluster, left) + seconds(traffic, homes, cluster, right)
     homes[left], homes[right] = homes[right], homes[left]
     after = seconds(traffic, homes, cluster, left) + seconds(traffic, homes, cluster, right)

@@ -1,4 +1,4 @@
-"""The workers of a plan's shards."""
+"""The workers of a plan's tiles and shards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .cluster_spec import ClusterSpec, Worker
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The worker of each shard, by number: `tiles[replica][tile]` and `servers[tile]`; other workers are spares."""
+    """The workers, by number: `tiles[replica][tile]` of each tile, `servers[shard]` of each shard; the others are spares."""
 
     cluster: ClusterSpec
     tiles: tuple[tuple[int, ...], ...]

@@ -96,14 +96,14 @@ def _region(region: Region) -> str:
 
 
 def dump_placement(placement: Placement) -> str:
-    """Return the home of every shard."""
+    """Return the home of every tile and of every shard."""
     names = [worker.name for worker in placement.cluster.workers]
     lines = [
         f"tile[{replica},{tile}] {names[home]}"
         for replica, homes in enumerate(placement.tiles)
         for tile, home in enumerate(homes)
     ]
-    lines += [f"server[{tile}] {names[home]}" for tile, home in enumerate(placement.servers)]
+    lines += [f"server[{shard}] {names[home]}" for shard, home in enumerate(placement.servers)]
     lines += [f"spare {worker.name}" for worker in placement.spares]
     return "\n".join(lines) + "\n"
 

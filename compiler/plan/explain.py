@@ -151,8 +151,13 @@ def _sums(plan: Plan) -> list[str]:
         f"{size_text(sums.parameter_bytes)} of parameters, {size_text(sums.state_bytes)} of optimiser state, "
         f"{size_text(sums.activation_bytes)} of activations in each replica; "
         f"{size_text(sums.training_bytes)} to train one in one process",
-        plan.summary().partition("; ")[2] + (halos if sums.halo else ""),
+        plan.summary().partition("; ")[2] + _shards(plan) + (halos if sums.halo else ""),
     ]
+
+
+def _shards(plan: Plan) -> str:
+    number = plan.partition.shards_per_tile
+    return f", each tile's parameters in {number:,} shards" if number > 1 else ""
 
 
 def _count(number: int) -> str:
@@ -190,6 +195,7 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "worst_over_mean": worst_over_mean(plan),
         "grid": [partition.tiles.rows, partition.tiles.columns],
         "replicas": len(plan.placement.tiles),
+        "shards_per_tile": partition.shards_per_tile,
         "decoding": _decoding_data(plan),
         "totals": asdict(totals(graph, partition)),
     }

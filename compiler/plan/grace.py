@@ -20,7 +20,8 @@ def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
 
     On a cluster each worker writes the shards that are placed on it; one process writes all.
     """
-    shards = [cost.server for cost in tile_costs(plan.graph, plan.partition)]
+    slots = plan.graph.training.update.slots
+    shards = [size * (1 + slots) for cost in tile_costs(plan.graph, plan.partition) for size in cost.shards]
     by_worker: Counter[int] = Counter()
     for shard, worker in zip(shards, plan.placement.servers, strict=True):
         by_worker[worker if cluster else 0] += shard

@@ -32,10 +32,11 @@ from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
 
-FORMAT = 6
-OLDER = (3, 4, 5)
+FORMAT = 7
+OLDER = (3, 4, 5, 6)
 """In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; to 4, an update
-rule had the numbers of all rules; to 5, one tile had all of a dense layer."""
+rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6, a tile's parameters were in one
+shard."""
 
 CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES})
 
@@ -131,10 +132,13 @@ class Plan:
             for tile, home in enumerate(homes):
                 tiles[home].append(ReplicaTile(replica, tile))
                 memory[home] += costs[tile].memory
-                for end in {home, placement.servers[tile]} if home != placement.servers[tile] else ():
-                    parameters[end] += costs[tile].traffic
-        for tile, home in enumerate(placement.servers):
-            memory[home] += costs[tile].server
+        for tile, cost in enumerate(costs):
+            for shard, size in zip(self.partition.shards_of(tile), cost.shards, strict=True):
+                server, part = placement.servers[shard], size / sum(cost.shards) if size else 0
+                memory[server] += round(part * cost.server)
+                for homes in placement.tiles:
+                    for end in {homes[tile], server} if homes[tile] != server else ():
+                        parameters[end] += part * cost.traffic
         return tuple(
             WorkerShare(
                 worker.name,
@@ -199,7 +203,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
         converted = _converted(found, data["lnet plan"])
         _check_plugins(name, converted)
         plan = CODEC.decode(Plan, converted, "plan")
-        if data["lnet plan"] != FORMAT and any(isinstance(layer.op, Dense) for layer in plan.graph.layers):
+        if data["lnet plan"] <= 5 and any(isinstance(layer.op, Dense) for layer in plan.graph.layers):
             plan = replace(plan, partition=partition(plan.graph, plan.partition.tiles))
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
@@ -236,6 +240,7 @@ def _converted(data: Any, version: int) -> Any:
     if not isinstance(data, dict):
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
+    data |= {"shards_per_tile": 1} if "exchanged" in data and "pieces" in data else {}
     data |= {"plugins": []} if "source_text" in data and "plugins" not in data else {}
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}

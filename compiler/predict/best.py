@@ -46,9 +46,14 @@ class Comparison:
 
 
 def best_layout(
-    plan: Plan, cluster: ClusterSpec, rates: Rates, replicas: int | None = None, tiles: Size | None = None
+    plan: Plan,
+    cluster: ClusterSpec,
+    rates: Rates,
+    replicas: int | None = None,
+    tiles: Size | None = None,
+    shards: int | None = None,
 ) -> Comparison:
-    """Compare layouts of a plan's network on all workers of a cluster; `replicas` and `tiles` may be fixed.
+    """Compare layouts of a plan's network on all workers of a cluster; `replicas`, `tiles` and `shards` may be fixed.
 
     Settings of `fetch` and `push` beside the file are kept. Raises `LnetError` if there is no layout.
     """
@@ -56,7 +61,7 @@ def best_layout(
     least = (replicas or 1) * (tiles.rows * tiles.columns if tiles is not None else 1)
     if least > workers:
         raise refused("E609", f"the layout needs at least {least:,} workers, found {workers:,}")
-    search = _Search(plan, cluster, rates, replicas)
+    search = _Search(plan, cluster, rates, replicas, shards)
     grids = [tiles] if tiles is not None else list(_grids(workers // (replicas or 1)))
     tried = list(_sparse(grids))
     found = {grid: search.predictions(grid) for grid in tried}
@@ -109,12 +114,14 @@ class _Search:
     cluster: ClusterSpec
     rates: Rates
     replicas: int | None
+    shards: int | None
 
     def predictions(self, grid: Size) -> list[Prediction]:
         """Return the prediction of a grid with each `fetch` and `push`; none if it lacks memory."""
         replicas = self.replicas or len(self.cluster.workers) // (grid.rows * grid.columns)
         try:
-            cut, placement = lay_out(self.plan.graph, Layout(None, replicas, grid, self.cluster))
+            layout = Layout(None, replicas, grid, self.cluster, self.shards)
+            cut, placement = lay_out(self.plan.graph, layout)
         except LnetError as error:
             if error.diagnostics[0].code != "E603":
                 raise

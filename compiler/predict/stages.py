@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 from math import inf
 
 from lnet.compiler.cut.cluster_spec import Rates
@@ -22,7 +23,8 @@ from lnet.compiler.cut.decoding import decoding, group_of, processes_of
 from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.schedule import Programme, schedule
-from lnet.compiler.cut.weights import owned_parameters, weight_messages
+from lnet.compiler.cut.shards import shard_values
+from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.plan.plan import Plan
 
 from .step import Stage
@@ -129,16 +131,16 @@ class _Stages:
         updates = pushes if training.staleness == 0 else pushes * replicas
         own_steps = 1 - 1 / training.fetch
         seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
-        for tile, server in enumerate(plan.placement.servers):
-            owned = sum(owned_parameters(plan.graph, plan.partition, tile).values())
-            update, size, standby = owned / self.rates.updates, owned * BYTES, self._standbys[tile]
+        for shard, server in enumerate(plan.placement.servers):
+            values = shard_values(plan.graph, plan.partition, shard)
+            update, size, standby = values / self.rates.updates, values * BYTES, self._standbys[shard]
             for home in (server, standby):
                 if home is not None:
                     seconds[home] += update * updates
             if standby is not None:
                 traffic.add([(server, standby, size, pushes * replicas)])
             for homes in plan.placement.tiles:
-                home = homes[tile]
+                home = homes[shard // plan.partition.shards_per_tile]
                 seconds[home] += update * own_steps
                 traffic.add([(server, home, size, 1 / training.fetch), (home, server, size, pushes)])
         return tuple(a + b for a, b in zip(seconds, traffic.seconds, strict=True))
@@ -148,15 +150,19 @@ class _Stages:
         """The worker of each shard's standby, as the coordinator chooses: on another host, with the fewest servers."""
         workers, primaries = self.plan.placement.cluster.workers, self.plan.placement.servers
         servers, found = Counter(primaries), list[int | None]()
+        ranking = [(servers[i], i) for i in range(len(workers))]
+        heapify(ranking)
         for primary in primaries:
-
-            def cost(i: int, host: str = workers[primary].host) -> tuple[bool, int, int]:
-                return workers[i].host == host, servers[i], i
-
-            standby = min((i for i in range(len(workers)) if i != primary), key=cost, default=None)
-            found.append(standby)
-            if standby is not None:
-                servers[standby] += 1
+            beside = []
+            while ranking and workers[ranking[0][1]].host == workers[primary].host:
+                beside.append(heappop(ranking))
+            others = [each for each in beside if each[1] != primary]
+            chosen = heappop(ranking) if ranking else min(others, default=None)
+            found.append(None if chosen is None else chosen[1])
+            for each in beside:
+                heappush(ranking, each if each != chosen else (each[0] + 1, each[1]))
+            if chosen is not None and chosen not in beside:
+                heappush(ranking, (chosen[0] + 1, chosen[1]))
         return tuple(found)
 
 

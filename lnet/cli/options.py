@@ -100,6 +100,11 @@ def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Tiles of a replica, rows x columns (default: chosen from the workers).",
         ),
         click.option(
+            "--shards",
+            type=click.IntRange(1),
+            help="Shards of each tile's parameters, each with a server (default: as many as replicas, or fewer).",
+        ),
+        click.option(
             "--cluster-spec",
             type=Existing,
             metavar="FILE.toml",

@@ -73,7 +73,8 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
     """
     had = plan.placement.cluster
     if asked == Layout() and "train.replicas" not in overrides:
-        return Layout(len(had.workers), len(plan.placement.tiles), plan.partition.tiles, had)
+        cut = plan.partition
+        return Layout(len(had.workers), len(plan.placement.tiles), cut.tiles, had, cut.shards_per_tile)
     if asked.cluster == had:
         return _layout_of(plan, overrides, replace(asked, cluster=None))
     replicas, tiles, cluster = asked.replicas, asked.tiles, asked.cluster
@@ -83,7 +84,7 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
         tiles = plan.partition.tiles
     if cluster is None and had != ClusterSpec.uniform(len(had.workers)):
         cluster = had
-    return Layout(asked.workers, replicas, tiles, cluster)
+    return Layout(asked.workers, replicas, tiles, cluster, asked.shards)
 
 
 def described(cluster_spec: Path | None) -> Path:
@@ -164,10 +165,11 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
         raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
     cluster = replace(cluster, workers=cluster.workers[:workers])
     whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1)))
-    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles)
+    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles, layout.shards)
     click.echo(comparison_text(comparison, terminal_width()))
     taken = comparison.best.plan
-    now = Layout(workers, len(taken.placement.tiles), taken.partition.tiles, cluster)
+    cut = taken.partition
+    now = Layout(workers, len(taken.placement.tiles), cut.tiles, cluster, cut.shards_per_tile)
     return compiled(read_source(path), overrides | settings_of(comparison.best, whole), now)
 
 

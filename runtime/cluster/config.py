@@ -100,6 +100,7 @@ class RunConfig:
             replicas,
             tiles,
             batches=training.steps * replicas,
+            shards_per_tile=self.plan.partition.shards_per_tile,
             workers=self.workers,
             staleness=training.staleness,
             fetch=training.fetch,
@@ -133,10 +134,11 @@ class RunConfig:
 
         Before `weights` was 2, all weights that are not a position's own were in shard 0.
         """
-        tiles, layers = self.plan.partition.tiles, self.plan.graph.layers
+        cut, layers = self.plan.partition, self.plan.graph.layers
         spread = any(layer.parameters and not layer.op.position_weights for layer in layers)
-        cut = {"rows": tiles.rows, "columns": tiles.columns, "replicas": self.spec.replicas}
-        return cut | ({"weights": 2} if spread else {})
+        layout = {"rows": cut.tiles.rows, "columns": cut.tiles.columns, "replicas": self.spec.replicas}
+        layout |= {"shards": cut.shards_per_tile} if cut.shards_per_tile > 1 else {}
+        return layout | ({"weights": 2} if spread else {})
 
     def laid_out_as(self, checkpoint: StoredCheckpoint) -> bool:
         """Whether a checkpoint was saved by a run that was cut like this one."""
@@ -150,9 +152,9 @@ class RunConfig:
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:
-        """The plan's bytes for each tile and its shard."""
+        """The plan's bytes for each tile and the largest of its shards."""
         costs = tile_costs(self.plan.graph, self.plan.partition)
-        return tuple(Need(cost.memory, cost.server) for cost in costs)
+        return tuple(Need(cost.memory, cost.largest_server) for cost in costs)
 
     @cached_property
     def work(self) -> tuple[int, ...]:

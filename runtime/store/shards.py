@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, shape_at, whole
+from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, overlap, shape_at, whole
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data.order import STORED
 
@@ -43,7 +43,6 @@ MANIFEST = "manifest.json"
 Arrays = Mapping[str, Any]
 Places = Mapping[str, Place]
 Shapes = Mapping[str, tuple[int, ...]]
-Slices = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -274,30 +273,12 @@ def _copy(
     try:
         if name not in into:
             into[name] = np.empty(shape_at(shape, wanted), array.dtype)
-        for there, here in _shared(place, wanted, shape):
+        for there, here in overlap(place, wanted, shape):
             into[name][here] = array[there]
             copied += into[name][here].size
     except (ValueError, IndexError) as error:
         raise Damaged(f"'{name}' does not fit into its place: {error}") from error
     return copied
-
-
-def _shared(place: Place, wanted: Place, shape: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
-    """Yield what a shard has of a wanted part, as indices of each; raises ValueError for places that do not compare."""
-    if isinstance(place, Rows) or isinstance(wanted, Rows):
-        everything = Rows((Interval(0, shape[0]),))
-        rows, target = place or everything, wanted or everything
-        if not (isinstance(rows, Rows) and isinstance(target, Rows)):
-            raise ValueError("a region, where rows are expected")
-        yield from (
-            ((slice(there.start, there.stop),), (slice(here.start, here.stop),))
-            for there, here in rows.shared(target)
-        )
-        return
-    all_positions = whole(Size(shape[0], shape[1]))
-    region, into = place or all_positions, wanted or all_positions
-    both = region.intersect(into)
-    yield _slices(both.within(region)), _slices(both.within(into))
 
 
 def _missing(places: Places, into: Mapping[str, Arrays], filled: Mapping[str, int]) -> str | None:
@@ -307,13 +288,6 @@ def _missing(places: Places, into: Mapping[str, Arrays], filled: Mapping[str, in
         if key not in filled or filled[key] != into[kind][name].size:
             return key
     return None
-
-
-def _slices(region: Region) -> tuple[slice, slice]:
-    return (
-        slice(region.rows.start, region.rows.stop),
-        slice(region.columns.start, region.columns.stop),
-    )
 
 
 def _written(place: Place) -> Any:

@@ -6,7 +6,7 @@ Instances belong to one role, and are used by one thread at a time.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 import optax
 
 from lnet.compiler.core.layer import Parameter
-from lnet.compiler.core.shapes import Place, shape_at
+from lnet.compiler.core.shapes import Place, overlap, shape_at
+from lnet.compiler.cut.partition import Partition
+from lnet.compiler.cut.shards import shard_places
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
@@ -30,7 +32,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 def shard_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a shard's parameters."""
-    places = owned_places(config.plan.graph, config.plan.partition, shard)
+    places = shard_places(config.plan.graph, config.plan.partition, shard)
     return {
         p.name: shape_at(p.shape, places[p.name]) for p in config.plan.graph.parameters if p.name in places
     }
@@ -110,7 +112,7 @@ class Server:
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
-        return owned_places(self.config.plan.graph, self.config.plan.partition, self.shard)
+        return shard_places(self.config.plan.graph, self.config.plan.partition, self.shard)
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
@@ -141,6 +143,61 @@ class Server:
         return as_numpy(self.params), as_numpy(copied)
 
 
+@dataclass(frozen=True)
+class TileParts:
+    """How the parameters of a tile lie in its shards."""
+
+    graph: Graph
+    partition: Partition
+    tile: int
+
+    @cached_property
+    def _places(self) -> tuple[Mapping[str, Place], Sequence[Mapping[str, Place]]]:
+        shards = self.partition.shards_of(self.tile)
+        parts = [shard_places(self.graph, self.partition, shard) for shard in shards]
+        return owned_places(self.graph, self.partition, self.tile), parts
+
+    @cached_property
+    def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {parameter.name: parameter.shape for parameter in self.graph.parameters}
+
+    def joined(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return a tile's arrays, from what each shard has of them."""
+        if len(parts) == 1:
+            return parts[0]
+        whole, places = self._places
+        arrays: dict[str, Any] = {}
+        for at, part in zip(places, parts, strict=True):
+            for name, array in part.items():
+                shape = shape_at(self._shapes[name], whole[name])
+                into = arrays.setdefault(name, np.empty(shape, np.asarray(array).dtype))
+                _copy(into, whole[name], np.asarray(array), at[name], self._shapes[name])
+        return arrays
+
+    def divided(self, arrays: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        """Return what each shard has of a tile's arrays."""
+        whole, places = self._places
+        if len(places) == 1:
+            return (arrays,)
+        return tuple(
+            {name: self._part(name, arrays[name], whole[name], at[name]) for name in at} for at in places
+        )
+
+    def _part(self, name: str, array: Any, whole: Place, at: Place) -> Any:
+        shape, found = self._shapes[name], np.asarray(array)
+        part = np.empty(shape_at(shape, at), found.dtype)
+        _copy(part, at, found, whole, shape)
+        return part
+
+
+def _copy(
+    into: np.ndarray[Any, Any], at: Place, array: np.ndarray[Any, Any], place: Place, shape: tuple[int, ...]
+) -> None:
+    """Copy what an array at a place has of a parameter into another, at its own."""
+    for here, there in overlap(at, place, shape):
+        into[here] = array[there]
+
+
 @dataclass
 class Replica:
     """A tile's own copy of the parameters, and the gradients of the update that it is working on.
@@ -158,8 +215,13 @@ class Replica:
     def rule(self) -> optax.GradientTransformation:
         return update_rule(self.config.plan.graph.training.update, self.config.updates)
 
-    def install(self, params: Mapping[str, Any]) -> None:
-        """Take fetched parameters, which may have come rounded."""
+    @cached_property
+    def parts(self) -> TileParts:
+        return TileParts(self.config.plan.graph, self.config.plan.partition, self.shard.programme.tile)
+
+    def install(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Take the parameters fetched from each of the tile's shards, which may have come rounded."""
+        params = self.parts.joined(parts)
         self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
 
     def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
@@ -176,10 +238,11 @@ class Replica:
                 self.state = self.rule.init(self.params)
             self.params, self.state = _updated(self.rule, self.params, None, self.state, [gradients])
 
-    def take(self) -> Gradients:
+    def take(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the update's gradients, for each of the tile's shards."""
         assert self.total is not None, "Compute: the last step of an update comes after its first"
         gradients, self.total = self.total, None
-        return gradients
+        return self.parts.divided(gradients)
 
     def cancel(self) -> None:
         self.total = None

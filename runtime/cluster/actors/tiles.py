@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -65,7 +65,7 @@ class Tiles:
 
     def count(self, fence: TileFence, size: int) -> None:
         """Count bytes between a tile here and a server elsewhere, for the tile's next event."""
-        self.traffic[fence.slot, fence.shard] += size
+        self.traffic[fence.slot, self.config.spec.tile_of(fence.shard)] += size
 
     def busy(self, role: RoleId) -> bool:
         """Whether a tile computes, so that other tiles may wait for its arrays."""
@@ -104,8 +104,8 @@ class Tiles:
         return self._shard(tile).programme
 
     def _load_params(self, load: do.LoadParams) -> None:
-        replica, params = self._replica(load.role), cast(Mapping[str, Any], load.payload)
-        self.threads.submit(load.role, lambda: replica.install(params))
+        replica, parts = self._replica(load.role), cast(Sequence[Mapping[str, Any]], load.payloads)
+        self.threads.submit(load.role, lambda: replica.install(parts))
 
     def _cancel(self, cancel: do.Cancel) -> None:
         self._give_up(cancel.role)
@@ -155,7 +155,7 @@ class Tiles:
             compute.role,
             compute.update,
             compute.index,
-            replica.take() if compute.last else None,
+            replica.take() if compute.last else (),
             seconds - loaded - exchanged,
         )
 

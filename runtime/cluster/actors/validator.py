@@ -130,7 +130,7 @@ class PayloadValidator:
     @cached_property
     def _snapshots(self) -> tuple[ArraySpecs, ...]:
         """Parameters and optimiser state of each shard."""
-        return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.tiles))
+        return tuple(_snapshot(self.config, shard) for shard in range(self.config.spec.shards))
 
     def _snapshot(self, shard: int) -> ArraySpecs:
         if not 0 <= shard < len(self._snapshots):

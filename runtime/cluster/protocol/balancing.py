@@ -67,7 +67,7 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
     for name in workers if spare else ():
         for index, tile in table.roles(name).tiles if tiles[name] >= least + 2 else ():
             place = table.spec.places.get((index, tile), "")
-            needed = (*table.slots[index].tiles, table.shards[tile].primary)
+            needed = (*table.slots[index].tiles, *table.primaries_of(tile))
             if workers[name].place == place:
                 continue
             for other in spare:
@@ -90,11 +90,9 @@ def _handovers(table: Table) -> Iterator[Transition[Table]]:
     if table.spec.durability != "standby" or len(usable) < 3:
         return
     for index, shard in enumerate(table.shards):
-        beside = any(slot.tiles[index] == shard.standby for slot in table.slots)
+        beside = shard.standby in table.computed_by(index)
         more = _primaries(table, shard.primary) - _primaries(table, shard.standby)
-        reached = table.reach(
-            shard.standby or "", (shard.primary, *(slot.tiles[index] for slot in table.slots))
-        )
+        reached = table.reach(shard.standby or "", (shard.primary, *table.computed_by(index)))
         if shard.standby in usable and beside and more >= 2 and reached:
             note = Note(
                 f"the primary of shard {index} is to move to {shard.standby}: work is spread more evenly"

@@ -2,7 +2,7 @@
 
     coordinator     desired 7, desired 8  -->  change 8, based on 7  -->  worker     desired 7, change 8  -->  desired 8
 
-The names of a replica's workers travel once a generation, the roster when it changes, leases as ranges.
+The names of a replica's workers travel once a generation, servers and the roster when they change, leases as ranges.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def applied(base: DesiredState | None, change: DesiredStateChange) -> DesiredSta
     """Return the desired state that a change makes of the one before, None if it does not fit to it."""
     if base is None or change.base == 0:
         base = DesiredState(change.run, change.worker, 0, change.echo, (), (), (), ())
-    peers = {(tile.slot, tile.tile, tile.generation): tile.peers for tile in base.tiles}
+    before = {(tile.slot, tile.tile, tile.generation): tile for tile in base.tiles}
     rosters = {(primary.shard, primary.term): primary.roster for primary in base.primaries}
     try:
         tiles = base.tiles
         if change.tiles is not None:
-            tiles = tuple(_tile(tile, peers) for tile in change.tiles)
+            tiles = tuple(_tile(tile, before) for tile in change.tiles)
         primaries = base.primaries
         if change.primaries is not None:
             primaries = tuple(_primary(primary, rosters) for primary in change.primaries)
@@ -75,21 +75,22 @@ def applied(base: DesiredState | None, change: DesiredStateChange) -> DesiredSta
 
 
 def _tile_change(base: TileAssignment | None, tile: TileAssignment) -> TileChange:
-    known = base is not None and base.generation == tile.generation and base.peers == tile.peers
-    peers = None if known else tile.peers
-    return TileChange(tile.slot, tile.tile, tile.generation, peers, tile.server, _ranges(tile.work))
+    same = base is not None and base.generation == tile.generation
+    peers = None if base is not None and same and base.peers == tile.peers else tile.peers
+    servers = None if base is not None and same and base.servers == tile.servers else tile.servers
+    return TileChange(tile.slot, tile.tile, tile.generation, peers, servers, _ranges(tile.work))
 
 
-def _tile(change: TileChange, peers: dict[tuple[int, int, int], tuple[str, ...]]) -> TileAssignment:
-    names = change.peers
-    if names is None:
-        names = peers[change.slot, change.tile, change.generation]
+def _tile(change: TileChange, before: dict[tuple[int, int, int], TileAssignment]) -> TileAssignment:
+    key = change.slot, change.tile, change.generation
+    peers = before[key].peers if change.peers is None else change.peers
+    servers = before[key].servers if change.servers is None else change.servers
     work = tuple(
         Task(Update(found.slot, found.first + i), batches)
         for found in change.work
         for i, batches in enumerate(found.batches)
     )
-    return TileAssignment(change.slot, change.tile, change.generation, names, change.server, work)
+    return TileAssignment(change.slot, change.tile, change.generation, peers, servers, work)
 
 
 @lru_cache(maxsize=64)

@@ -40,10 +40,10 @@ _WORK: tuple[_Pass, ...] = (leasing.lease, saving.save)
 def begin(
     spec: Spec, now: float, manifest: Manifest | None = None, rules: Rules | None = None
 ) -> Transition[Table]:
-    """Start a run, or go on from a checkpoint of the same number of replicas and tiles under a new token."""
+    """Start a run, or go on from a checkpoint of the same replicas, tiles and shards under a new token."""
     vacant = Slot((None,) * spec.tiles)
-    slots, shards = (vacant,) * spec.replicas, (ServerPair(),) * spec.tiles
-    table = Table(spec, slots, shards, lease_ends=(-inf,) * spec.tiles, rules=rules or Rules())
+    slots, shards = (vacant,) * spec.replicas, (ServerPair(),) * spec.shards
+    table = Table(spec, slots, shards, lease_ends=(-inf,) * spec.shards, rules=rules or Rules())
     if manifest is not None:
         assert len(manifest.slots) == spec.replicas, "a manifest of another shape is to be reshaped first"
         slots = tuple(saving.resumed(record, spec.tiles) for record in manifest.slots)
@@ -51,7 +51,7 @@ def begin(
             table,
             slots=slots,
             pool=BatchPool(manifest.fresh, manifest.returned, manifest.used),
-            shards=(ServerPair(origin=Restored(manifest.id)),) * spec.tiles,
+            shards=(ServerPair(origin=Restored(manifest.id)),) * spec.shards,
             committed=manifest.step or 0,
             manifest=manifest,
             checkpoints=manifest.id,
@@ -91,7 +91,9 @@ def _passes(before: Table, table: Table, event: CoordinatorEvent) -> tuple[_Pass
     old, new = before.index, table.index
     if old is new:
         return ()
-    statuses = [(was, now) for was, now in zip(old.statuses, new.statuses, strict=True) if was is not now]
+    reported = table.roles(event.message.worker).primaries if isinstance(event.message, Heartbeat) else ()
+    statuses = [(old.statuses[shard], new.statuses[shard]) for shard in reported]
+    statuses = [(was, now) for was, now in statuses if was is not now]
     if any(progress.stuck for progress in new.progress) or any(_asks(a) != _asks(b) for a, b in statuses):
         return _ROLES + _WORK
     tiles = table.spec.tiles
@@ -212,7 +214,7 @@ def _refusal(table: Table, heartbeat: Heartbeat) -> str:
     if len(heartbeat.unreachable or ()) > MAX_UNREACHABLE:
         return "of too many workers that are not reached"
     for status in heartbeat.primaries or ():
-        if not 0 <= status.shard < table.spec.tiles:
+        if not 0 <= status.shard < table.spec.shards:
             return "of no such shard"
         saved = status.saved.updates if status.saved is not None else None
         for numbers in (saved, status.restored):

@@ -89,7 +89,7 @@ class ShardSaved:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A step is done; `payload`: the sum of the update's gradients after its last step, else None.
+    """A step is done; `payloads`: after the update's last step the sum of its gradients, for each of the tile's shards.
 
     `seconds`: what it took this tile, without waiting for images and for other tiles.
     """
@@ -98,7 +98,7 @@ class Computed:
     role: RoleId
     update: Update
     index: int
-    payload: Payload | None
+    payloads: tuple[Payload, ...]
     seconds: float = 0.0
 
 

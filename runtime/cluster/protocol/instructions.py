@@ -108,19 +108,19 @@ class SaveShard:
 
 @dataclass(frozen=True, slots=True)
 class LoadParams:
-    """Take fetched parameters as the tile's own copy."""
+    """Take fetched parameters, from each of the tile's shards, as its own copy."""
 
     role: RoleId
     step: int
-    payload: Payload
+    payloads: tuple[Payload, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
     """Compute step `index` of an update with the peers of this generation. Answered by `Computed` or `PeerLost`.
 
-    `first`: start the sum of gradients anew; `last`: return it; `onward`: the next step begins with the own copy of the
-    parameters, so step it, too.
+    `first`: start the sum of gradients anew; `last`: return it, divided between the tile's shards; `onward`: the next step
+    begins with the own copy of the parameters, so step it, too.
     """
 
     role: RoleId

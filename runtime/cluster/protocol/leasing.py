@@ -59,8 +59,11 @@ def _retire(table: Table, index: int) -> Transition[Table]:
 
 def _is_torn(task: Task, statuses: list[TileStatus]) -> bool:
     """Tell whether shards have an update from different generations of its replica."""
-    number = task.update.number
-    return len({dict(status.earlier).get(number, status.generation) for status in statuses}) > 1
+    generations = set()
+    for status in statuses:
+        earlier = {generation for number, generation in status.earlier if number == task.update.number}
+        generations |= earlier or {status.generation}
+    return len(generations) > 1
 
 
 def _extend(table: Table, index: int) -> Table:

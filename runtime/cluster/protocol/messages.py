@@ -181,14 +181,14 @@ class Roster:
 class TileAssignment:
     """Be tile `tile` of replica `slot`: compute `work` in order, with `peers` (the workers of all its tiles).
 
-    `server`: the worker of the primary and its term; None while there is none.
+    `servers`: for each of the tile's shards the worker of the primary and its term; None while there is none.
     """
 
     slot: int
     tile: int
     generation: int
     peers: tuple[str, ...]
-    server: tuple[str, int] | None
+    servers: tuple[tuple[str, int] | None, ...]
     work: tuple[Task, ...]
 
 
@@ -282,13 +282,13 @@ class LeaseRange:
 
 @dataclass(frozen=True, slots=True)
 class TileChange:
-    """A tile's assignment. `peers` None: those that the tile has in this generation already."""
+    """A tile's assignment. `peers`, `servers` None: those that the tile has in this generation already."""
 
     slot: int
     tile: int
     generation: int
     peers: tuple[str, ...] | None
-    server: tuple[str, int] | None
+    servers: tuple[tuple[str, int] | None, ...] | None
     work: tuple[LeaseRange, ...]
 
 
@@ -346,8 +346,9 @@ class HeartbeatRequest:
 class TileStatus:
     """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost.
 
-    `earlier`: of the acknowledged ones, those that the shard has from an earlier generation, and from which. `pace`: what a
-    step takes the tile itself, without waiting, in microseconds: the median of some steps, 0 before.
+    `earlier`: of the acknowledged ones, those that a shard has from an earlier generation, with all generations that shards
+    have them from. `pace`: what a step takes the tile itself, without waiting, in microseconds: the median of some steps, 0
+    before.
     """
 
     slot: int

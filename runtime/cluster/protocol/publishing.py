@@ -60,7 +60,7 @@ def touched(before: Table, after: Table) -> Iterator[str]:
                 yield from _names(old.primary, old.standby, keeper_of(old))
                 yield from _names(new.primary, new.standby, keeper_of(new))
             if (old.primary, old.term) != (new.primary, new.term):
-                yield from _names(*(slot.tiles[shard] for slot in after.slots))
+                yield from _names(*after.computed_by(shard))
     if _of_primaries(before) != _of_primaries(after):
         yield from _names(*(shard.primary for shard in after.shards))
     yield from after.members.beyond(before.members)
@@ -140,13 +140,13 @@ def desired_state(table: Table, worker: str) -> DesiredState:
 
 
 def _tile(table: Table, index: int, tile: int) -> TileAssignment:
-    slot, shard = table.slots[index], table.shards[tile]
+    slot, shards = table.slots[index], [table.shards[shard] for shard in table.spec.shards_of(tile)]
     return TileAssignment(
         index,
         tile,
         slot.generation,
         slot.peers,
-        (shard.primary, shard.term) if shard.primary is not None else None,
+        tuple((shard.primary, shard.term) if shard.primary is not None else None for shard in shards),
         slot.leases if slot.confirmed else (),
     )
 

@@ -3,13 +3,14 @@
     idle --task--> fetching --PullReply--> computing --Computed--> computing the next step, or idle with a Push under way
               \\________ (own copy) ________/
 
-All tiles of a replica get the same tasks in the same order, so that their exchanges match. Losing a tile ends the
-generation: in the next one every tile starts again with the first task that is not done.
+It fetches from all shards of its parameters and pushes to each: an update is done when all have acknowledged it. All
+tiles of a replica get the same tasks in the same order, so that their exchanges match. Losing a tile ends the generation:
+in the next one every tile starts again with the first task that is not done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from statistics import median
@@ -31,9 +32,10 @@ PACED = 30
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A push that is not acknowledged yet. `doublings`: of the wait for its ack; `again`: it was sent more than once."""
+    """A push to a shard that is not acknowledged yet. `doublings`: of the wait for its ack; `again`: sent more than once."""
 
     update: Update
+    shard: int
     version: int
     payload: Payload
     sent: float
@@ -43,10 +45,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `version`: the head then.
+    """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `versions`: the heads of its shards
+    then; `replies`: by shard, those that have come for the next copy.
 
-    `pushed`: acknowledged updates, and the generation whose computation the shard has; `asks`: pulls sent for this step;
-    `doublings`: of the next push's wait for its ack. `seconds`: of the last steps, from which `pace` follows.
+    `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `asks`: how often this
+    step's parameters were asked for; `doublings`: of the next push's wait for its ack. `seconds`: of the last steps, from
+    which `pace` follows.
     """
 
     spec: Spec
@@ -57,12 +61,13 @@ class Tile:
     task: Task | None = None
     index: int = 0
     fetched: int = -1
-    version: int = 0
+    versions: tuple[int, ...] = ()
+    replies: Mapping[int, PullReply] = field(default_factory=dict)
     asked: float = 0.0
     asks: int = 0
     doublings: int = 0
     computed: frozenset[Update] = field(default_factory=frozenset)
-    pushed: Mapping[Update, int] = field(default_factory=dict)
+    pushed: Mapping[Update, Mapping[int, int]] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
     done: int = 0
     seconds: tuple[float, ...] = ()
@@ -73,6 +78,10 @@ class Tile:
         """The step of the replica slot that is being worked on."""
         assert self.task is not None
         return self.task.update.number * self.spec.push + self.index
+
+    @property
+    def shards(self) -> range:
+        return self.spec.shards_of(self.assignment.tile)
 
     @property
     def wakes(self) -> float:
@@ -88,7 +97,12 @@ class Tile:
 def status(state: Tile) -> TileStatus:
     """Return the status for the coordinator."""
     assignment = state.assignment
-    earlier = sorted((u.number, g) for u, g in state.pushed.items() if g != assignment.generation)
+    earlier = (
+        (update.number, generation)
+        for update, generations in state.pushed.items()
+        if _is_done(state, update) and set(generations.values()) != {assignment.generation}
+        for generation in set(generations.values())
+    )
     stuck = state.phase == "stuck"
     return TileStatus(
         assignment.slot,
@@ -96,14 +110,15 @@ def status(state: Tile) -> TileStatus:
         assignment.generation,
         state.done,
         stuck,
-        tuple(earlier),
+        tuple(sorted(earlier)),
         state.pace,
     )
 
 
 def reconcile(state: Tile, now: float, assignment: TileAssignment) -> Transition[Tile]:
-    """Take a new assignment: tasks and primary; a task that is withdrawn is given up."""
-    moved = assignment.server != state.assignment.server
+    """Take a new assignment: tasks and primaries; a task that is withdrawn is given up."""
+    servers = zip(state.shards, state.assignment.servers, assignment.servers, strict=True)
+    moved = frozenset(shard for shard, before, after in servers if before != after)
     wanted = {task.update for task in assignment.work}
     state = replace(
         state,
@@ -128,7 +143,7 @@ def step(state: Tile, event: WorkerEvent) -> Transition[Tile]:
 def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
     match event:
         case Received(_, _, PullReply() | PushAck() as message):
-            if state.rules.fence and message.fence != _fence(state):
+            if state.rules.fence and message.fence != _fence(state, message.fence.shard):
                 return state, (Refused("of another term or generation", message),)
             return _take(state, event.now, message)
         case Computed():
@@ -140,17 +155,28 @@ def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
 
 def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[Tile]:
     if isinstance(message, PullReply):
-        if state.phase != "fetching" or message.step != state.at:
-            return state, ()
-        install = LoadParams(state.role, message.step, message.payload)
-        state = replace(state, phase="computing", fetched=message.step, version=message.version)
-        return state, (install, _compute(state))
+        return _take_reply(state, message)
+    update, shard = message.update, message.fence.shard
     for push in state.outgoing:
-        if push.update == message.update:
+        if (push.update, push.shard) == (update, shard):
             state = replace(state, doublings=_learnt(state, push, now))
-    rest = tuple(push for push in state.outgoing if push.update != message.update)
-    pushed = {**state.pushed, message.update: message.generation}
-    return _count_done(replace(state, outgoing=rest, pushed=pushed)), ()
+    rest = tuple(push for push in state.outgoing if (push.update, push.shard) != (update, shard))
+    generations = {**state.pushed.get(update, {}), shard: message.generation}
+    return _count_done(replace(state, outgoing=rest, pushed={**state.pushed, update: generations})), ()
+
+
+def _take_reply(state: Tile, reply: PullReply) -> Transition[Tile]:
+    """Compute with the parameters once all shards have sent theirs."""
+    if state.phase != "fetching" or reply.step != state.at:
+        return state, ()
+    replies = {**state.replies, reply.fence.shard: reply}
+    if len(replies) < len(state.shards):
+        return replace(state, replies=replies), ()
+    found = [replies[shard] for shard in state.shards]
+    load = LoadParams(state.role, reply.step, tuple(each.payload for each in found))
+    versions = tuple(each.version for each in found)
+    state = replace(state, phase="computing", fetched=reply.step, versions=versions, replies={})
+    return state, (load, _compute(state))
 
 
 def _learnt(state: Tile, push: Outgoing, now: float) -> int:
@@ -159,7 +185,7 @@ def _learnt(state: Tile, push: Outgoing, now: float) -> int:
 
 
 def _computed(state: Tile, event: Computed) -> Transition[Tile]:
-    """Go on to the task's next step; after its last one, push the sum of gradients."""
+    """Go on to the task's next step; after its last one, push the sum of gradients to the shards."""
     task = state.task
     if (
         state.phase != "computing"
@@ -170,15 +196,18 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
     state = _paced(state, event.seconds)
     if state.index + 1 < len(task.batches):
         return _start_step(replace(state, index=state.index + 1), event.now)
-    push = Outgoing(task.update, state.version, event.payload, event.now, state.doublings)
+    pushes = tuple(
+        Outgoing(task.update, shard, version, payload, event.now, state.doublings)
+        for shard, version, payload in zip(state.shards, state.versions, event.payloads, strict=True)
+    )
     state = replace(
         state,
         phase="idle",
         task=None,
         computed=state.computed | {task.update},
-        outgoing=(*state.outgoing, push),
+        outgoing=(*state.outgoing, *pushes),
     )
-    return state, _sends(state, (push,))
+    return state, _sends(state, pushes)
 
 
 def _paced(state: Tile, seconds: float) -> Tile:
@@ -191,7 +220,7 @@ def _paced(state: Tile, seconds: float) -> Tile:
 
 def _begin(state: Tile, now: float) -> Transition[Tile]:
     """Begin the next task, unless too many pushes are under way."""
-    if state.phase != "idle" or len(state.outgoing) >= state.spec.window:
+    if state.phase != "idle" or len({push.update for push in state.outgoing}) >= state.spec.window:
         return state, ()
     task = next((task for task in state.assignment.work if task.update not in state.computed), None)
     if task is None:
@@ -201,7 +230,7 @@ def _begin(state: Tile, now: float) -> Transition[Tile]:
 
 def _start_step(state: Tile, now: float) -> Transition[Tile]:
     if _must_fetch(state, state.at):
-        state = replace(state, phase="fetching", asked=now, asks=0)
+        state = replace(state, phase="fetching", asked=now, asks=0, replies={})
         return state, _asks(state)
     state = replace(state, phase="computing")
     return state, (_compute(state),)
@@ -238,47 +267,66 @@ def _count_done(state: Tile) -> Tile:
     work = state.assignment.work
     if not work:
         return state
-    left = (task.update.number for task in work if task.update not in state.pushed)
+    left = (task.update.number for task in work if not _is_done(state, task.update))
     return replace(state, done=next(left, work[-1].update.number + 1))
+
+
+def _is_done(state: Tile, update: Update) -> bool:
+    """Whether all shards have acknowledged an update."""
+    return len(state.pushed.get(update, ())) == len(state.shards)
 
 
 # --- sending -------------------------------------------------------------------------------------------------------
 
 
-def _fence(state: Tile) -> TileFence | None:
-    assignment = state.assignment
-    if assignment.server is None:
+def _server(state: Tile, shard: int) -> tuple[str, int] | None:
+    """Return the worker of a shard's primary and its term; None for a shard of another tile, or without a primary."""
+    return dict(zip(state.shards, state.assignment.servers, strict=True)).get(shard)
+
+
+def _fence(state: Tile, shard: int) -> TileFence | None:
+    assignment, server = state.assignment, _server(state, shard)
+    if server is None:
         return None
-    return TileFence(
-        state.spec.run, assignment.tile, assignment.server[1], assignment.slot, assignment.generation
-    )
+    return TileFence(state.spec.run, shard, server[1], assignment.slot, assignment.generation)
 
 
-def _resend(state: Tile, now: float, moved: bool = False) -> Transition[Tile]:
+def _resend(state: Tile, now: float, moved: Collection[int] = ()) -> Transition[Tile]:
     """Send again what has waited too long for its answer; to a new primary, everything, as if for the first time."""
-    asks = state.phase == "fetching" and (
-        moved or state.asked + wait(state.retry / SOONER, state.asks) <= now
-    )
-    if asks:
-        state = replace(state, asked=now, asks=0 if moved else state.asks + 1)
+    asks: tuple[Instruction, ...] = ()
+    if state.phase == "fetching":
+        late = state.asked + wait(state.retry / SOONER, state.asks) <= now
+        asks = _asks(state, None if late else moved)
+        if late or asks:
+            state = replace(state, asked=now, asks=state.asks + 1 if late and not moved else 0)
     due = {
-        push.update: replace(
-            push, sent=now, doublings=state.doublings if moved else push.doublings + 1, again=not moved
+        (push.update, push.shard): replace(
+            push,
+            sent=now,
+            doublings=state.doublings if push.shard in moved else push.doublings + 1,
+            again=push.shard not in moved,
         )
         for push in state.outgoing
-        if moved or push.sent + wait(state.retry, push.doublings) <= now
+        if push.shard in moved or push.sent + wait(state.retry, push.doublings) <= now
     }
-    state = replace(state, outgoing=tuple(due.get(push.update, push) for push in state.outgoing))
-    return state, _sends(state, tuple(due.values())) + (_asks(state) if asks else ())
+    outgoing = tuple(due.get((push.update, push.shard), push) for push in state.outgoing)
+    return replace(state, outgoing=outgoing), _sends(state, tuple(due.values())) + asks
 
 
 def _sends(state: Tile, pushes: tuple[Outgoing, ...]) -> tuple[Instruction, ...]:
-    fence, server = _fence(state), state.assignment.server
-    if fence is None or server is None:
-        return ()
-    return tuple(Send(server[0], Push(fence, push.update, push.version, push.payload)) for push in pushes)
+    done: tuple[Instruction, ...] = ()
+    for push in pushes:
+        fence, server = _fence(state, push.shard), _server(state, push.shard)
+        if fence is not None and server is not None:
+            done += (Send(server[0], Push(fence, push.update, push.version, push.payload)),)
+    return done
 
 
-def _asks(state: Tile) -> tuple[Instruction, ...]:
-    fence, server = _fence(state), state.assignment.server
-    return () if fence is None or server is None else (Send(server[0], Pull(fence, state.at)),)
+def _asks(state: Tile, shards: Collection[int] | None = None) -> tuple[Instruction, ...]:
+    """Ask those of some shards, None: of all, that have not answered yet."""
+    done: tuple[Instruction, ...] = ()
+    for shard in state.shards if shards is None else shards:
+        fence, server = _fence(state, shard), _server(state, shard)
+        if shard not in state.replies and fence is not None and server is not None:
+            done += (Send(server[0], Pull(fence, state.at)),)
+    return done

@@ -21,15 +21,16 @@ Pools = Mapping[str, Sequence[str]]
 
 
 def for_tile(table: Table, tile: int) -> int:
-    """Return the bytes of a tile, and those of its shard if nobody holds it yet: it is best placed beside it."""
+    """Return the bytes of a tile, and of its share of those of its shards that nobody holds yet: they are best beside it."""
     if not table.spec.needs:
         return 0
-    need, shard = table.spec.needs[tile], table.shards[tile]
-    return need.tile + (need.server if shard.primary is None and not shard.ready else 0)
+    need, shards = table.spec.needs[tile], [table.shards[shard] for shard in table.spec.shards_of(tile)]
+    unheld = sum(shard.primary is None and not shard.ready for shard in shards)
+    return need.tile + need.server * ceil(unheld / table.spec.replicas)
 
 
 def for_server(table: Table, shard: int) -> int:
-    return table.spec.needs[shard].server if table.spec.needs else 0
+    return table.spec.needs[table.spec.tile_of(shard)].server if table.spec.needs else 0
 
 
 def pools(table: Table) -> Pools:
@@ -72,7 +73,7 @@ def _total(table: Table, shared: Iterable[str]) -> int:
 def _planned(table: Table, worker: str) -> int:
     """Return the plan's bytes of a worker's roles."""
     needs, roles = table.spec.needs, table.roles(worker)
-    servers = sum(needs[shard].server for shard in (*roles.primaries, *roles.standbys))
+    servers = sum(for_server(table, shard) for shard in (*roles.primaries, *roles.standbys))
     return servers + sum(needs[tile].tile for _, tile in roles.tiles)
 
 

@@ -59,7 +59,7 @@ def request(table: Table) -> CheckpointRequest | None:
 def manifest_of(table: Table, pending: PendingCheckpoint) -> Manifest:
     """Return the manifest of a checkpoint, as of now."""
     id, run, pool = pending.id, table.spec.run, table.pool
-    parts = [pending.parts[i] for i in range(table.spec.tiles)]
+    parts = [pending.parts[i] for i in range(table.spec.shards)]
     digests = tuple(part.digest or "" for part in parts)
     if pending.at is not None:
         records = (SlotRecord(0, ()),) * len(table.slots)
@@ -138,7 +138,7 @@ def _gather(table: Table, pending: PendingCheckpoint) -> Transition[Table]:
         return _abandon(table, pending, failed.reason)
     if saved.keys() - pending.parts.keys():
         pending = replace(pending, parts={**saved, **pending.parts})
-    if pending.writing is not None or len(pending.parts) < table.spec.tiles:
+    if pending.writing is not None or len(pending.parts) < table.spec.shards:
         return replace(table, pending=pending), ()
     manifest = manifest_of(table, pending)
     return replace(table, pending=replace(pending, writing=manifest)), (CommitManifest(manifest),)

@@ -1,6 +1,7 @@
 """On which worker a shard's primary or standby is put.
 
-primary   one that all tiles of the shard reach, then one that has such a tile: parameters pass by reference
+primary   one that all tiles of the shard reach, then one that has such a tile: parameters pass by reference; of these one
+          with the fewest primaries, since a primary sends and receives for all replicas
 standby   one that the primary reaches, on another machine than the primary's and never in its process; the worker of the
           reserve copy only if there is no other
 
@@ -28,13 +29,14 @@ class ServerChoice:
         self._pools: room.Pools = {}
 
     def primary(self, table: Table, index: int) -> str | None:
-        beside = {slot.tiles[index] for slot in table.slots}
+        beside = set(table.computed_by(index))
         if table.apart:
             return min(
                 roomy(table, index),
                 key=lambda name: (
                     unserved(table, index, name),
                     name not in beside,
+                    len(table.roles(name).primaries) if name in beside else 0,
                     table.roles(name).servers,
                     name,
                 ),
@@ -46,7 +48,7 @@ class ServerChoice:
             return not room.missing(table, self._pools, name, need)
 
         near = [name for name in beside if name is not None and _usable(table, name) and fits(name)]
-        best = min(near, key=lambda name: (table.roles(name).servers, name), default=None)
+        best = min(near, key=lambda name: _load(table, name), default=None)
         return best or ranking.first(lambda name: table.roles(name).servers, fits)
 
     def standby(self, table: Table, index: int, primary: str) -> str | None:
@@ -96,7 +98,7 @@ def roomy(table: Table, index: int) -> Iterator[str]:
 
 def unserved(table: Table, index: int, worker: str) -> int:
     """Return how many tiles of a shard a worker does not reach."""
-    return sum(not reaches(table, worker, slot.tiles[index]) for slot in table.slots)
+    return sum(not reaches(table, worker, tile) for tile in table.computed_by(index))
 
 
 def reaches(table: Table, worker: str | None, other: str | None) -> bool:
@@ -106,6 +108,11 @@ def reaches(table: Table, worker: str | None, other: str | None) -> bool:
 def keeper_of(shard: ServerPair) -> str | None:
     """Return the worker of the retired primary's reserve."""
     return shard.reserve[0] if shard.reserve is not None else None
+
+
+def _load(table: Table, worker: str) -> tuple[int, int, str]:
+    roles = table.roles(worker)
+    return len(roles.primaries), roles.servers, worker
 
 
 def _usable(table: Table, worker: str) -> bool:

@@ -89,7 +89,7 @@ def _note_ready(table: Table, index: int) -> Transition[Table]:
 def _fill_primary(table: Table, index: int, now: float, choice: ServerChoice) -> Transition[Table]:
     shard = table.shards[index]
     if shard.primary is not None:
-        leaves = shard.ready and (table.members[shard.primary].draining or _lonely(table, index))
+        leaves = _stays(table, shard) and (table.members[shard.primary].draining or _lonely(table, index))
         if leaves and not shard.retiring:
             table = table.with_shard(index, replace(shard, retiring=True))
         if not shard.retiring:
@@ -101,6 +101,11 @@ def _fill_primary(table: Table, index: int, now: float, choice: ServerChoice) ->
     if shard.reserve is not None:
         return _reinstate(table, index, *shard.reserve)
     return _restore(table, index, choice) if _given_up(table, index, now) else (table, ())
+
+
+def _stays(table: Table, shard: ServerPair) -> bool:
+    """Tell whether a standby could be promoted, and is not to leave itself."""
+    return shard.ready and shard.standby is not None and not table.members[shard.standby].draining
 
 
 def _given_up(table: Table, index: int, now: float) -> bool:
@@ -220,18 +225,35 @@ def _was_lost(table: Table, found: AppliedUpdates, update: Update) -> bool:
 
 def _choose_standby(table: Table, index: int, choice: ServerChoice) -> Transition[Table]:
     shard = table.shards[index]
-    if shard.standby is not None and table.members[shard.standby].draining:
+    leaving = shard.standby is not None and table.members[shard.standby].draining
+    if leaving and (shard.primary is None or table.spec.durability == "single"):
         shard = replace(shard, standby=None, ready=False, retiring=False)
         table = table.with_shard(index, shard)
-    if shard.primary is None or (shard.standby is not None and not _replaceable(table, index, shard.primary)):
+    if shard.primary is None:
+        return table, ()
+    if shard.standby is not None and not leaving and not _replaceable(table, index, shard.primary):
         return table, ()
     worker = choice.standby(table, index, shard.primary)
+    if worker is None and shard.standby is None:
+        worker = _last_resort(table, index)
     if worker is None:
         return table, ()
+    if leaving:
+        shard = replace(shard, retiring=False)
     note = Note(f"the standby of shard {index} is to be filled on {worker}")
     reserve = shard.reserve if worker != keeper_of(shard) else None
     shard = replace(shard, standby=worker, ready=False, incarnation=shard.incarnation + 1, reserve=reserve)
     return table.with_shard(index, shard), (note,)
+
+
+def _last_resort(table: Table, index: int) -> str | None:
+    """Return a worker that was to leave: without a standby nothing would be acknowledged until another worker comes."""
+    shard = table.shards[index]
+    leaving = sorted(name for name, member in table.members.items() if member.draining and not member.drained)
+    others = [name for name in leaving if name != shard.primary]
+    if table.spec.durability == "single" or not others:
+        return None
+    return keeper_of(shard) if keeper_of(shard) in others else others[0]
 
 
 # --- suspected links -----------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def _needed(table: Table, worker: str) -> Iterator[str | None]:
     """Yield the workers that the tiles of a worker exchange messages with."""
     for index, tile in table.roles(worker).tiles:
         yield from (name for name in table.slots[index].tiles if name != worker)
-        yield table.shards[tile].primary
+        yield from table.primaries_of(tile)
 
 
 def _moved(table: Table, now: float, worker: str, spare: str) -> Transition[Table]:

@@ -77,7 +77,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes of memory that the plan counts for a tile, and for the primary or standby of its shard."""
+    """Bytes of memory that the plan counts for a tile, and for the primary or standby of its largest shard."""
 
     tile: int
     server: int
@@ -87,7 +87,8 @@ class Need:
 class Spec:
     """A run: `run` is its token, carried by every message; raises ValueError for what could never go on.
 
-    A replica computes steps; every `push` steps make one update. `batches` counts what all replicas compute together;
+    The parameters of each tile are in `shards_per_tile` shards: tile t's are those from t * shards_per_tile on. A replica
+    computes steps; every `push` steps make one update. `batches` counts what all replicas compute together;
     synchronous, every step takes one batch for each replica slot.
     """
 
@@ -95,6 +96,7 @@ class Spec:
     replicas: int
     tiles: int
     batches: int
+    shards_per_tile: int = 1
     workers: int = 1  # that must have joined before roles are given out
     staleness: int | None = None
     fetch: int = 1
@@ -110,8 +112,11 @@ class Spec:
     times: Times = field(default_factory=Times)
 
     def __post_init__(self) -> None:
-        if min(self.replicas, self.tiles, self.fetch, self.push, self.block, self.window, self.workers) < 1:
-            raise ValueError("replicas, tiles, fetch, push, block, window and workers must be positive")
+        counts = (self.replicas, self.tiles, self.shards_per_tile, self.workers)
+        if min(*counts, self.fetch, self.push, self.block, self.window) < 1:
+            raise ValueError(
+                "replicas, tiles, shards, workers, fetch, push, block and window must be positive"
+            )
         if self.synchronous and (self.fetch, self.push) != (1, 1):
             raise ValueError("a synchronous run fetches and pushes in every step")
         if self.synchronous and self.batches % self.replicas:
@@ -126,6 +131,17 @@ class Spec:
     def places(self) -> Mapping[tuple[int, int], str]:
         """The place that the plan gives each tile of each slot."""
         return {(slot, tile): place for slot, tile, place in self.prefer}
+
+    @property
+    def shards(self) -> int:
+        return self.tiles * self.shards_per_tile
+
+    def shards_of(self, tile: int) -> range:
+        """Return the shards that a tile's parameters are in."""
+        return range(tile * self.shards_per_tile, (tile + 1) * self.shards_per_tile)
+
+    def tile_of(self, shard: int) -> int:
+        return shard // self.shards_per_tile
 
     @property
     def synchronous(self) -> bool:

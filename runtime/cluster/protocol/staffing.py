@@ -53,10 +53,11 @@ def _staff_slot(table: Table, index: int, avoided: tuple[str, ...]) -> Transitio
     if slot.staffed and tiles == slot.tiles:
         return _begin_again(table, index, slot)
     filled, vacant = _fill(table, index, tiles, avoided), [i for i, name in enumerate(tiles) if name is None]
+    needed = [shard for tile in vacant for shard in table.spec.shards_of(tile)]
     handed: tuple[Instruction, ...] = ()
     if filled is None and avoided:
-        table, handed = servers.hand_over(table, vacant, avoided)
-    awaited = bool(avoided) and any(table.shards[tile].retiring for tile in vacant)
+        table, handed = servers.hand_over(table, needed, avoided)
+    awaited = bool(avoided) and any(table.shards[shard].retiring for shard in needed)
     if filled is None and avoided and not awaited:
         nobody = (None,) * len(tiles)
         choices = ((_without(tiles, avoided), avoided), (tiles, ()), (nobody, ()))
@@ -104,8 +105,8 @@ def _parted(table: Table, slot: Slot, avoided: tuple[str, ...]) -> TileWorkers:
     if not avoided:
         return tiles
     tiles = tuple(
-        name if name is None or table.reach(name, (shard.primary,)) else None
-        for name, shard in zip(tiles, table.shards, strict=True)
+        name if name is None or table.reach(name, table.primaries_of(tile)) else None
+        for tile, name in enumerate(tiles)
     )
     for worker in avoided:
         if worker in tiles and not table.reach(worker, tiles):
@@ -151,7 +152,7 @@ class _Choice:
             self.at.setdefault(table.members[name].place, []).append(name)
 
     def best(self, table: Table, slot: int, tile: int) -> str | None:
-        needed = (*table.slots[slot].tiles, table.shards[tile].primary) if table.rules.part_tiles else ()
+        needed = (*table.slots[slot].tiles, *table.primaries_of(tile)) if table.rules.part_tiles else ()
         more = room.for_tile(table, tile)
 
         def count(name: str) -> int:

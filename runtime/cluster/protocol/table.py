@@ -240,6 +240,15 @@ class Table:
         """Return the last status of a shard's primary in its present term."""
         return self.index.statuses[shard]
 
+    def computed_by(self, shard: int) -> tuple[str | None, ...]:
+        """Return the workers of the tile whose parameters a shard has, in each replica."""
+        tile = self.spec.tile_of(shard)
+        return tuple(slot.tiles[tile] for slot in self.slots)
+
+    def primaries_of(self, tile: int) -> tuple[str | None, ...]:
+        """Return the workers of the primaries that a tile needs."""
+        return tuple(self.shards[shard].primary for shard in self.spec.shards_of(tile))
+
     def roles(self, worker: str) -> Roles:
         return self.index.roles.get(worker, NOTHING)
 

@@ -136,9 +136,7 @@ def step(state: Worker, event: WorkerEvent) -> Transition[Worker]:
 def peers(state: Worker) -> frozenset[str]:
     """Return the workers that the roles here send messages to."""
     found = {peer for tile in state.tiles.values() for peer in tile.assignment.peers}
-    found |= {
-        tile.assignment.server[0] for tile in state.tiles.values() if tile.assignment.server is not None
-    }
+    found |= {server[0] for tile in state.tiles.values() for server in tile.assignment.servers if server}
     primaries = [server for server in state.servers.values() if isinstance(server, Primary)]
     found |= {
         primary.assignment.standby[0] for primary in primaries if primary.assignment.standby is not None
@@ -156,7 +154,7 @@ def _route(state: Worker, event: Received, message: Message) -> Transition[Worke
     server = state.servers.get(message.fence.shard)
     match message:
         case PullReply() | PushAck():
-            tile = state.tiles.get((message.fence.slot, message.fence.shard))
+            tile = state.tiles.get((message.fence.slot, state.spec.tile_of(message.fence.shard)))
             return _with_tile(state, tile, event) if tile is not None else _nobody(state, message)
         case Push() | Pull() | AppendAck() if isinstance(server, Primary):
             return _with_server(state, server, event)

@@ -140,6 +140,7 @@ def settings_of(seed):
     settings = {
         "staleness": (None, 0, 1, 4)[seed % 4],
         "tiles": 1 + bits[0],
+        "shards_per_tile": 1 + (seed % 3 == 1),
         "replicas": 2 + bits[1],
         "checkpoint": 5 * bits[2],
         "durability": "single" if bits[4] else "standby",

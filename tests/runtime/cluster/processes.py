@@ -37,9 +37,11 @@ train {
 """
 
 
-def plan_of(workers=2, batch=4, steps=20, replicas=1, staleness="none", tiles=None, program=PROGRAM):
+def plan_of(
+    workers=2, batch=4, steps=20, replicas=1, staleness="none", tiles=None, program=PROGRAM, shards=None
+):
     source = Source(program % (batch, steps, replicas, staleness), "small.lnet")
-    return compile_source(source, {}, Collector(source), Layout(workers=workers, tiles=tiles))
+    return compile_source(source, {}, Collector(source), Layout(workers=workers, tiles=tiles, shards=shards))
 
 
 def images(count=60, size=16):

@@ -157,7 +157,7 @@ class Watch:
         self.saved(finish.manifest)
         states = [self.cluster.files[digest][1] for digest in finish.manifest.digests]
         if spec.synchronous:
-            assert [state.steps for state in states] == [spec.steps] * spec.tiles
+            assert [state.steps for state in states] == [spec.steps] * spec.shards
         else:
             for shard, state in enumerate(states):
                 self._check_shard(shard, state)

@@ -45,8 +45,12 @@ def _group(pid: int) -> Path:
     """Return a new cgroup of this machine's processors that holds a process; none for number 0."""
     group = (ROOT / "cpu" if (ROOT / "cpu").is_dir() else ROOT) / f"lnet-share-{pid}"
     group.mkdir(exist_ok=True)
-    if pid:
-        (group / "cgroup.procs").write_text(str(pid))
+    try:
+        if pid:
+            (group / "cgroup.procs").write_text(str(pid))
+    except OSError:  # it has ended
+        group.rmdir()
+        raise
     return group
 
 

@@ -410,7 +410,9 @@ class Cluster:
 
     def _LoadParams(self, process, load):
         _, batches = process.stores.get(load.role, (0, ()))
-        process.stores[load.role] = (load.payload.fold, batches)
+        folds = {payload.fold for payload in load.payloads}
+        assert len(folds) == 1 or not self.spec.synchronous, "parameters of two steps"
+        process.stores[load.role] = (load.payloads[0].fold, batches)
 
     def _Compute(self, process, compute):
         fold, batches = process.stores[compute.role]
@@ -445,8 +447,9 @@ class Cluster:
     def _computed(self, process, compute, batches, fold, seconds):
         self.watch.stepped(compute.role.slot)
         params = fold if self.spec.synchronous else compute.generation
-        payload = gradient(compute.update, batches, params) if compute.last else None
-        self.tell(process, on.Computed, compute.role, compute.update, compute.index, payload, seconds)
+        parts = self.spec.shards_per_tile if compute.last else 0
+        payloads = (gradient(compute.update, batches, params),) * parts
+        self.tell(process, on.Computed, compute.role, compute.update, compute.index, payloads, seconds)
 
     def _Cancel(self, process, cancel):
         for meeting in self.meetings.values():

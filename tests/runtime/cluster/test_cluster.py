@@ -71,12 +71,13 @@ def test_tiles_compute_what_one_process_does(tmp_path, client, workers):
     np.testing.assert_allclose(steps, expected, rtol=1e-4)
 
 
-def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, client):
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, client, shards):
     alone = trained(tmp_path, name="alone", workers=1, batch=8)
-    replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0)
+    replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0, shards=shards)
     assert_close(replicas, alone, alone)
     *_, ages = [event.ages for event in replicas.events() if event.name == "ages"]
-    assert ages == {0: 40}
+    assert ages == {0: 40 * shards}
 
 
 def placed_by_lot(plan, seed):
@@ -85,7 +86,7 @@ def placed_by_lot(plan, seed):
     workers = plan.placement.cluster.workers
     hosts = tuple(replace(worker, host=f"host-{rng.integers(2)}") for worker in workers)
     tiles = rng.integers(len(workers), size=np.shape(plan.placement.tiles)).tolist()
-    servers = rng.integers(len(workers), size=plan.partition.count).tolist()
+    servers = rng.integers(len(workers), size=plan.partition.shards).tolist()
     cluster_spec = replace(plan.placement.cluster, workers=hosts)
     return replace(
         plan, placement=Placement(cluster_spec, tuple(tuple(homes) for homes in tiles), tuple(servers))
@@ -93,7 +94,7 @@ def placed_by_lot(plan, seed):
 
 
 def test_numbers_do_not_depend_on_placement(tmp_path, client):
-    plan = plan_of(workers=3, replicas=2, staleness=0, steps=5, tiles=Size(1, 2))
+    plan = plan_of(workers=3, replicas=2, staleness=0, steps=5, tiles=Size(1, 2), shards=2)
     plans = [plan, placed_by_lot(plan, 1), placed_by_lot(plan, 2)]
     runs = [
         lnet.train(plan, images(), directory=tmp_path / str(number), client=client)
@@ -143,7 +144,7 @@ def test_parameters_are_rounded_on_the_wire(tmp_path, client):
 
 
 def test_a_run_goes_on_in_any_shape(tmp_path, client):
-    first = trained(tmp_path, client, workers=3, steps=10)
+    first = trained(tmp_path, client, workers=3, steps=10, shards=2)
     after_cluster = first.network().params
     alone = lnet.resume(tmp_path / "run", images(), steps=10)
     for name, value in after_cluster.items():
@@ -172,7 +173,7 @@ def test_a_classifier_in_tiles_goes_on_in_any_shape(tmp_path, client):
     """Each tile's server has a part of the dense layers; softmax and ranks are those of one process."""
     labels = np.arange(60) % 7
     plans = {
-        workers: plan_of(program=CLASSES, workers=workers, steps=steps)
+        workers: plan_of(program=CLASSES, workers=workers, steps=steps, shards=2)
         for workers, steps in ((1, 12), (3, 4))
     }
     alone = lnet.train(plans[1], images(), labels=labels, directory=tmp_path / "alone")

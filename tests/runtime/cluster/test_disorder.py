@@ -19,7 +19,7 @@ def check(seed, rules=None, **settings):
         watch, states = disturbed(seed, rules, **settings)
         if watch.cluster.spec.synchronous:
             expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
-            assert [state.fold for state in states] == [expected] * watch.cluster.spec.tiles
+            assert [state.fold for state in states] == [expected] * watch.cluster.spec.shards
     except AssertionError as error:
         raise AssertionError(f"seed {seed}: {error}") from error
     return watch
@@ -147,7 +147,7 @@ def asleep(seed, counts_sleep=True):
         watch, states = slept(seed, counts_sleep)
         if watch.cluster.spec.synchronous:
             expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
-            assert [state.fold for state in states] == [expected] * watch.cluster.spec.tiles
+            assert [state.fold for state in states] == [expected] * watch.cluster.spec.shards
     except AssertionError as error:
         return f"seed {seed}: {error}"
     return ""

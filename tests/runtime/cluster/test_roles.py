@@ -282,6 +282,25 @@ def test_a_drained_worker_hands_everything_over():
     assert not run.watch.losses
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_the_last_workers_that_are_drained_stay_standbys_until_others_come(shards):
+    run = cluster(workers=3, replicas=2, batches=300, shards_per_tile=shards)
+    run.run(1.5)
+    leaving = sorted(process.name for process in run.workers())[:2]
+    for name in leaving:
+        told(run, on.DrainRequested, name)
+    run.run(8.0)
+    done = run.table.pool.used
+    run.run(12.0)
+    assert run.table.pool.used > done, "nothing is acknowledged"
+    assert {shard.standby for shard in run.table.shards} <= set(leaving)
+    run.join(3)
+    assert run.run(200)
+    run.watch.check_end()
+    assert sorted(run.watch.drained) == leaving
+    assert not run.watch.losses
+
+
 @pytest.mark.parametrize("staleness", [None, 0])
 def test_a_stopped_run_goes_on_to_the_same_end(staleness):
     run = cluster(staleness=staleness, batches=20, tiles=2)
