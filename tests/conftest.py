@@ -1,4 +1,4 @@
-"""A commit passes or fails the same way every time; `make search` draws new examples instead."""
+"""A commit passes or fails the same way every time; `make examples` draws new examples instead."""
 
 import os
 import signal

@@ -32,6 +32,7 @@ class Disorder:
             self.kinds = [getattr(self, kind) for kind in kinds]
         if whole_cluster:
             self.kinds += [self.commit, self.everything]
+        self.struck = cluster.watch.struck
         for _ in range(faults):
             cluster.after(self.random.uniform(0.5, CALM), self.strike, self.random.choice(self.kinds))
         cluster.after(CALM, self.cease)
@@ -44,6 +45,7 @@ class Disorder:
             return
         workers = cluster.workers()
         if workers:
+            self.struck[kind.__name__] += 1
             kind(self.random.choice(workers))
 
     def repaired(self):

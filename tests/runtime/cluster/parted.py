@@ -64,6 +64,7 @@ def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **sett
     """Cut some links of a run at a time when it has settled, and check what must hold; return the watch and the links."""
     watch = Parting()
     settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": TIMES, **settings}
+    settings.setdefault("shards_per_tile", 1 + seed // len(WAYS) % 2)
     tiles = settings["replicas"] * settings["tiles"]
     workers = workers or max(3, tiles + links)
     settings = {"workers": workers, **settings}
@@ -71,6 +72,7 @@ def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **sett
     cluster.run(10.0)
     cut = cut_links(cluster, links, way or WAYS[seed % len(WAYS)])
     watch.since = cluster.time
+    watch.struck["cut of a pair"] += len(cut)
     cluster.run(until)
     watch.check_steps(10.0, until)
     watch.check_moves()
@@ -106,7 +108,9 @@ def needed_links(table):
     links = set()
     for slot in table.slots:
         links |= {(a, b) for a in slot.tiles for b in slot.tiles}
-        links |= {(name, shard.primary) for name, shard in zip(slot.tiles, table.shards, strict=True)}
+        links |= {
+            (name, primary) for tile, name in enumerate(slot.tiles) for primary in table.primaries_of(tile)
+        }
     links |= {(shard.primary, shard.standby) for shard in table.shards}
     return {tuple(sorted(link)) for link in links if None not in link and link[0] != link[1]}
 

@@ -5,7 +5,6 @@ import re
 import pytest
 from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed_steps
 from properties import Watch
-from seeds import blocks
 from simulator import Cluster, Network, spec
 
 from lnet.runtime.cluster.protocol.deaths import Cause
@@ -32,7 +31,7 @@ def test_properties_hold(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", blocks(100, 600, 100))
+@pytest.mark.parametrize("first", range(100, 600, 100))
 def test_properties_hold_in_many_runs(first):
     for seed in range(first, first + 100):
         check(seed)
@@ -99,7 +98,7 @@ def test_without_it_a_property_fails(rules, looks, found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", blocks(0, 4, 1))
+@pytest.mark.parametrize("seed", range(0, 4, 1))
 def test_properties_hold_among_a_hundred_workers(seed):
     watch, states = among_a_hundred(seed)
     if watch.cluster.spec.synchronous:
@@ -159,7 +158,7 @@ def test_properties_hold_where_machines_sleep():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", blocks(60, 260, 100))
+@pytest.mark.parametrize("first", range(60, 260, 100))
 def test_properties_hold_in_many_runs_where_machines_sleep(first):
     for seed in range(first, first + 100):
         assert not asleep(seed)

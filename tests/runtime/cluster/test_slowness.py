@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from disorder import END, Disorder, settings_of
 from properties import Watch
-from seeds import blocks
 from simulator import TIMES, Cluster, Network, spec
 
 from lnet.runtime.cluster.protocol import replica
@@ -119,7 +118,7 @@ def test_tiles_of_a_slow_worker_move_to_a_spare():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", blocks(4, 44, 10))
+@pytest.mark.parametrize("first", range(4, 44, 10))
 def test_tiles_of_a_slow_worker_move_to_a_spare_in_many_runs(first):
     for seed in range(first, first + 10):
         assert len(check(seed, relieved).watch.moves) == 1
@@ -230,7 +229,7 @@ def test_properties_hold_while_workers_get_slow():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", blocks(12, 132, 40))
+@pytest.mark.parametrize("first", range(12, 132, 40))
 def test_properties_hold_in_many_runs_with_slow_workers(first):
     for seed in range(first, first + 40):
         check(seed, disturbed_and_slow)
