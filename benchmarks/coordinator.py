@@ -125,7 +125,7 @@ class Measured(Cluster):
     def _meet(self, key: Any) -> None:
         if len(self.meetings.get(key, {})) == self.spec.tiles:
             for member in self.meetings.pop(key).values():
-                self.after(0.9 + self.random.random() * 0.1, self._computed, *member)
+                self.after(0.9 + self.random.random() * 0.1, self._computed, *member, 0.9)
 
     def _LoadCheckpoint(self, process: Any, load: Any) -> None:
         process.stores[load.role] = ServerState(INITIAL)

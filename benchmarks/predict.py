@@ -26,6 +26,10 @@ import numpy as np
 from distributed import Client
 from timing import machine
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/runtime/cluster"))
+
+from shares import Shares, may_share
+
 import lnet
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Link, Rates, Worker
 from lnet.compiler.pipeline import compile_source, layout_from
@@ -61,8 +65,6 @@ LAYOUTS = {
     "4 in 2 replicas": (4, 2, "1x2"),
 }
 """Workers, replicas and tiles."""
-PERIOD = 20_000
-"""Microseconds in which a worker gets its share of a processor."""
 
 
 def main() -> None:
@@ -123,46 +125,20 @@ def _cluster(plan: Plan) -> Iterator[Client]:
 
 
 class _Limit:
-    """A cgroup for each worker, which may be given its share of a processor, or all."""
+    """Gives each worker its share of a processor, or all."""
 
     def __init__(self, clients: list[Client], cores: float) -> None:
-        self.cores = cores
-        pids = [pid for client in clients for pid in client.run(os.getpid).values()]
-        self.groups = [_group(pid) for pid in pids]
+        self.cores, self.shares = cores, Shares()
+        self.pids = [pid for client in clients for pid in client.run(os.getpid).values()]
+        if not may_share():
+            raise SystemExit("workers cannot be limited, which needs the right to make cgroups")
 
     def set(self, on: bool) -> None:
-        for group in self.groups:
-            _give(group, self.cores if on else None)
+        for pid in self.pids:
+            self.shares.give(pid, self.cores if on else None)
 
     def close(self) -> None:
-        """Give back all; a group is gone once its process has ended."""
-        self.set(False)
-
-
-def _group(pid: int) -> Path:
-    """Return a new cgroup of this machine's processors that holds a process."""
-    root = Path("/sys/fs/cgroup")
-    group = (root / "cpu" if (root / "cpu").is_dir() else root) / f"lnet-predict-{pid}"
-    try:
-        group.mkdir(exist_ok=True)
-        (group / "cgroup.procs").write_text(str(pid))
-    except OSError as error:
-        raise SystemExit(
-            f"workers cannot be limited, which needs the right to make cgroups: {error}"
-        ) from error
-    return group
-
-
-def _give(group: Path, cores: float | None) -> None:
-    """Give a group a share of a processor, before others that want it; None: all that others leave."""
-    quota = None if cores is None else round(cores * PERIOD)
-    if (group / "cpu.cfs_quota_us").exists():
-        (group / "cpu.shares").write_text("1024" if quota is None else "20480")
-        (group / "cpu.cfs_period_us").write_text(str(PERIOD))
-        (group / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
-    else:
-        (group / "cpu.weight").write_text("100" if quota is None else "2000")
-        (group / "cpu.max").write_text(f"{'max' if quota is None else quota} {PERIOD}")
+        self.shares.close()
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------

@@ -148,7 +148,16 @@ def test_the_runtime_runs_without_the_parser():
 
 
 def test_the_protocol_knows_no_sockets_clocks_threads_or_arrays():
-    calculations = {"collections", "dataclasses", "functools", "heapq", "itertools", "math", "operator"}
+    calculations = {
+        "collections",
+        "dataclasses",
+        "functools",
+        "heapq",
+        "itertools",
+        "math",
+        "operator",
+        "statistics",
+    }
     allowed = calculations | {"types", "typing", "__future__"}
     for path in (ROOT / "runtime/cluster/protocol").glob("*.py"):
         for name in imports(path):

@@ -12,7 +12,7 @@ from lnet.compiler.graph.receptive_field import receptive_field
 from .deal import dealt
 from .messages import all_messages
 from .partition import BYTES, Partition, input_values, lower_bound, made
-from .schedule import message_counts
+from .schedule import message_counts, schedule
 from .shards import shard_values
 from .weights import owned_parameters, weight_messages
 
@@ -153,6 +153,15 @@ def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     messages = message_counts(graph, partition)
     return tuple(
         _tile_cost(graph, partition, tile, bytes_of[tile], messages[tile]) for tile in range(partition.count)
+    )
+
+
+def tile_work(graph: Graph, partition: Partition) -> tuple[int, ...]:
+    """Return the multiply-adds of each tile for an image, recomputed halos included."""
+    programmes = (schedule(graph, partition, tile) for tile in range(partition.count))
+    return tuple(
+        sum(share.op.multiply_adds() for phase in programme.phases for share in phase.shares)
+        for programme in programmes
     )
 
 

@@ -117,12 +117,13 @@ def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
     lost += f", {view.torn:,} torn" if view.torn else ""
     lost += f", {view.given_back:,} batches given back" if view.given_back else ""
+    slow = f"  slow: {', '.join(sorted(view.slow))}" if view.slow else ""
     return (
         f"step {view.step:,}/{view.steps:,}  {view.step / max(view.steps, 1):.0%}  "
         f"{view.images_per_second(now):,.0f} images/s" + ("" if left is None else f"  {clock(left)} left"),
         *([losses_within(view.losses, width)] if view.losses else []),
         f"{view.workers:,} workers  durability {view.durability or '-'}  failures {view.failures}{lost}  "
-        f"refused messages {sum(view.refused.values())}",
+        f"refused messages {sum(view.refused.values())}{slow}",
     )
 
 

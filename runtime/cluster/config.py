@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lnet.compiler.core.codec import Codec
-from lnet.compiler.cut.cost import tile_costs
+from lnet.compiler.cut.cost import tile_costs, tile_work
 from lnet.compiler.cut.partners import partners
 from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
@@ -163,6 +163,12 @@ class RunConfig:
         """The plan's bytes for each tile and the largest of its shards."""
         costs = tile_costs(self.plan.graph, self.plan.partition)
         return tuple(Need(cost.memory, cost.largest_server) for cost in costs)
+
+    @cached_property
+    def work(self) -> tuple[int, ...]:
+        """The planned multiply-adds of each tile; all 1 where there are none to compare."""
+        found = tile_work(self.plan.graph, self.plan.partition)
+        return found if all(found) else (1,) * len(found)
 
     @property
     def torn(self) -> int:

@@ -384,6 +384,20 @@ class ReplicaLapsed(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSlow(LogEvent):
+    """The steps of a worker take it so many `times` the median of its `replica`, waiting apart, for the planned work of its
+    tiles; `slow`: more than twice, or it was and keeps up again.
+    """
+
+    name: ClassVar[str] = "slow"
+    worker: str
+    replica: int
+    times: float
+    slow: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateTorn(LogEvent):
     """Asynchronous: the update `number` of a replica, which some shards had taken when it lost a tile, and the others took
     when it was computed again.
@@ -450,6 +464,18 @@ class WorkerDrained(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessReady(LogEvent):
+    """A worker's process has computed its first step: how many programmes it compiled for it (`compilations`; 0: all came
+    from the cache), and the `seconds` since it joined.
+    """
+
+    name: ClassVar[str] = "ready"
+    compilations: int
+    seconds: float
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessLeft(LogEvent):
     """A process of a run that is over, and how many messages it refused, by reason."""
 
@@ -470,6 +496,6 @@ LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
     *(ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved, StandbyPromoted, WorkerLost),
     *(Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted),
-    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, ProcessLeft, Noted),
+    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow, ProcessReady, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

@@ -59,6 +59,11 @@ class CurrentRoles:
             self.workers.subtract(event.left)
             self.present += len(event.joined) - len(event.left)
 
+    @property
+    def with_tiles(self) -> set[str]:
+        """The workers that compute tiles."""
+        return {name for replica in self.replicas.values() for name in replica.workers if name is not None}
+
     def _lead(self, index: int, shard: ShardRoles) -> None:
         self.shards[index] = shard
         if shard.primary is None:

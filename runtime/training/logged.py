@@ -23,12 +23,13 @@ from lnet.runtime.store.events import (
     UpdatesLost,
     Warned,
     WorkerLost,
+    WorkerSlow,
 )
 
 from .progress import Reporter, progress
 
 LOGGER = logging.getLogger("lnet")
-WARNINGS = (WorkerLost, ProcessEnded, Warned, UpdatesLost, RolledBack, ReplicaLapsed, LeftOut)
+WARNINGS = (WorkerLost, ProcessEnded, Warned, UpdatesLost, RolledBack, ReplicaLapsed, LeftOut, WorkerSlow)
 EVERY = 5.0
 """Seconds between two lines of progress."""
 

@@ -30,6 +30,7 @@ from lnet.runtime.store.events import (
     UpdatesLost,
     UpdateTorn,
     WorkerLost,
+    WorkerSlow,
 )
 
 from .history import History
@@ -116,6 +117,10 @@ def failures(timed: Sequence[tuple[float, LogEvent]]) -> list[Failure]:
                 longest = max((t for t in still.values() if isinstance(t, float)), default=0.0)
                 seconds = math.inf if any(isinstance(t, str) for t in still.values()) else longest
                 rows.append(Failure(_clock(at), _roles(event), _work(event), words or "nobody", seconds))
+            case WorkerSlow(slow=True):
+                rows.append(
+                    Failure(_clock(at), event.message, "nothing", f"replica {event.replica}: slower", 0.0)
+                )
             case UpdatesLost():
                 lost = f"{_count(event.updates, 'acknowledged update')}"
                 rows.append(Failure(_clock(at), f"shard {event.shard} had no copy left", lost, ""))

@@ -59,7 +59,7 @@ from lnet.runtime.store.events import (
 from lnet.runtime.store.owner import EVERY, TakenOver
 from lnet.runtime.store.shards import opened
 
-from .roles import changes, in_words, lost_workers, with_short_names
+from .roles import changes, in_words, lost_workers, short_name, slow_worker, with_short_names
 from .roles_plugin import counted
 
 
@@ -106,8 +106,8 @@ class CoordinatorPlugin(SchedulerPlugin):
             self.timer.cancel()
 
     def _spec(self) -> Spec:
-        """Return the specification of the run, with the memory of its roles: only the coordinator needs that."""
-        return replace(self.config.spec, needs=self.config.needs)
+        """Return the specification of the run, with memory and work of its roles: only the coordinator needs them."""
+        return replace(self.config.spec, needs=self.config.needs, work=self.config.work)
 
     def _manifest(self) -> Manifest | None:
         if self.config.origin is None:
@@ -254,6 +254,10 @@ class CoordinatorPlugin(SchedulerPlugin):
         if lapsed.batches:
             message += f"; {len(lapsed.batches):,} batches are computed again"
         self.log(ReplicaLapsed(lapsed.slot, len(lapsed.batches), message))
+
+    def _slow(self, declared: do.DeclareSlow) -> None:
+        member = self.known[declared.worker]
+        self.log(slow_worker(declared, short_name(declared.worker, member)))
 
     def _note(self, note: do.Note) -> None:
         if not note.routine:
@@ -410,6 +414,7 @@ class CoordinatorPlugin(SchedulerPlugin):
             do.DeclareRollback: self._rollback,
             do.DeclareTorn: self._torn,
             do.DeclareLapsed: self._lapsed,
+            do.DeclareSlow: self._slow,
             do.Note: self._note,
             do.GiveUp: self._give_up,
             do.Drained: self._drained,

@@ -8,7 +8,9 @@ from signal import Signals
 from typing import TypeVar
 
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
+from lnet.runtime.cluster.protocol.instructions import DeclareSlow
 from lnet.runtime.cluster.protocol.messages import Promoted
+from lnet.runtime.cluster.protocol.slowness import SLOW
 from lnet.runtime.cluster.protocol.table import Member, ServerPair, Slot, Table
 from lnet.runtime.cluster.published import as_worker
 from lnet.runtime.store.events import (
@@ -22,6 +24,7 @@ from lnet.runtime.store.events import (
     StandbyPromoted,
     WorkerLeft,
     WorkerLost,
+    WorkerSlow,
 )
 
 T = TypeVar("T")
@@ -168,6 +171,17 @@ def _tiles(slot: Slot, worker: str) -> tuple[int, ...]:
 def _acknowledged(table: Table, index: int) -> int:
     done = [0 if status is None else status.done for status in table.tile_statuses(index)]
     return max(table.slots[index].low_water, table.committed, min(done))
+
+
+def slow_worker(declared: DeclareSlow, name: str) -> WorkerSlow:
+    """Return what is told of a worker that is slow, or no more."""
+    slow = declared.times > SLOW
+    text = (
+        f"{name} takes {declared.times:.1f} times the median of replica {declared.slot} for its planned work"
+    )
+    if not slow:
+        text = f"{name} keeps up with replica {declared.slot} again"
+    return WorkerSlow(name, declared.slot, round(declared.times, 2), slow, text)
 
 
 # --- deaths --------------------------------------------------------------------------------------------------------

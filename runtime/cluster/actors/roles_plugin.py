@@ -43,6 +43,7 @@ from lnet.runtime.cluster.published import (
     ImagesDiffer,
     ImagesOpening,
     RunTakenOver,
+    TileComputed,
     TileDiverged,
     WorkerFailed,
     to_publish,
@@ -54,7 +55,8 @@ from lnet.runtime.cluster.transport.outbox import Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
 from lnet.runtime.process.cache import keep_programs
-from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, Warned
+from lnet.runtime.process.compilations import compilations, count_compilations
+from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, ProcessReady, Warned
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
@@ -83,6 +85,8 @@ class RolesPlugin(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         keep_programs()
+        count_compilations()
+        self.compiled = compilations()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
@@ -106,7 +110,7 @@ class RolesPlugin(WorkerPlugin):
             self.awake,
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done, self.joined = False, False
+        self.done, self.joined, self.ready = False, False, False
         self.without_coordinator, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, handlers.deliver)
         worker.handlers.setdefault(LINE, handlers.line)
@@ -146,7 +150,7 @@ class RolesPlugin(WorkerPlugin):
             return
         for note in notes:
             self.log(Warned(f"{self.worker.name}: {note}"))
-        self.joined = True
+        self.joined, self.began = True, self.now
         state, instructions = machine.begin(
             self.config.spec,
             self.me,
@@ -183,6 +187,9 @@ class RolesPlugin(WorkerPlugin):
         """Count and publish an event of the run."""
         self.tally.take(event)
         self.worker.log_event(topic(self.config.run), to_publish(event, str(self.worker.name)))
+        if isinstance(event, TileComputed) and not self.ready:
+            self.ready = True
+            self.log(ProcessReady(compilations() - self.compiled, round(self.now - self.began, 3)))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 

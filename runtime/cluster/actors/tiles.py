@@ -149,13 +149,15 @@ class Tiles:
                 number, compute.update.slot, compute.role.index, infinite(terms), infinite(gradients)
             )
         replica.add(gradients, compute.first, compute.onward)
-        self._report_step(compute, terms, time.perf_counter() - began, loaded, exchanged, sent, images)
+        seconds = time.perf_counter() - began
+        self._report_step(compute, terms, seconds, loaded, exchanged, sent, images)
         return (
             events.Computed,
             compute.role,
             compute.update,
             compute.index,
             replica.take() if compute.last else (),
+            seconds - loaded - exchanged,
         )
 
     def _address(

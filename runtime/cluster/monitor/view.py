@@ -22,6 +22,7 @@ from lnet.runtime.store.events import (
     UpdatesLost,
     UpdateTorn,
     WorkerLost,
+    WorkerSlow,
 )
 from lnet.runtime.store.roles import CurrentReplica, CurrentRoles
 
@@ -149,7 +150,8 @@ class ShardRow:
 class ClusterView:
     """`step`: batches used, of `steps`; `lost`: acknowledged updates that no server held any more; `torn`: updates that
     shards have from different attempts; `given_back`: batches of lapsed replicas, which some shards may have twice;
-    `updates`: of each shard; `absent`: when the workers were lost that have not come back.
+    `updates`: of each shard; `absent`: when the workers were lost that have not come back; `slow`:
+    workers with tiles that others wait for.
     """
 
     step: int = 0
@@ -162,6 +164,7 @@ class ClusterView:
     lost: int = 0
     torn: int = 0
     given_back: int = 0
+    slow: set[str] = field(default_factory=set)
     checkpoints: int = 0
     checkpoint: Written | None = None
     roles: CurrentRoles = field(default_factory=CurrentRoles)
@@ -183,6 +186,8 @@ class ClusterView:
             case RolesChanged() | RolesMoved():
                 self.roles.take(event)
                 self.workers = self.roles.present
+                if self.slow:
+                    self.slow &= self.roles.with_tiles
             case ClusterStepDone():
                 self._stepped(event, at)
             case UpdateApplied():
@@ -201,6 +206,8 @@ class ClusterView:
                 self.torn += 1
             case ReplicaLapsed():
                 self.given_back += event.batches
+            case WorkerSlow():
+                self.slow = self.slow - {event.worker} | ({event.worker} if event.slow else set())
             case MessagesRefused():
                 self.refused[event.worker or "scheduler", event.reason] = event.count
 

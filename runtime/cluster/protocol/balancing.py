@@ -62,7 +62,7 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
     """Yield possible moves as keys that sort by preference: to the plan's place, then to where the fewest tiles are."""
     workers, pools = dict(table.usable()), room.pools(table)
     tiles = {name: len(table.roles(name).tiles) for name in workers}
-    spare = [name for name, member in workers.items() if tiles[name] < member.capacity]
+    spare = [n for n, member in workers.items() if tiles[n] < member.capacity and n not in table.slow]
     least = min((tiles[name] for name in spare), default=0)
     for name in workers if spare else ():
         for index, tile in table.roles(name).tiles if tiles[name] >= least + 2 else ():

@@ -1,9 +1,10 @@
 """The coordinator of a run: it assigns roles, leases work and commits steps, and computes nothing.
 
-    event --> react --> links --> staffing --> servers --> balancing --> leasing --> saving --> desired states
+    event --> react --> links --> staffing --> servers --> balancing --> slowness --> leasing --> saving --> desired states
 
 Each arrow is a pure function of the table that does what has become possible, so the order of heartbeats does not matter,
-nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out.
+nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out; who is slow is
+looked at in ticks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
-from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, staffing
+from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, slowness, staffing
 from .events import (
     CheckpointRequested,
     CoordinatorEvent,
@@ -79,6 +80,8 @@ def step(table: Table, event: CoordinatorEvent) -> Transition[Table]:
 
 def _passes(before: Table, table: Table, event: CoordinatorEvent) -> tuple[_Pass, ...]:
     """Return what has to be looked at: nothing but the work under way, if a heartbeat says no more than how far that is."""
+    if isinstance(event, Tick):
+        return (*_ROLES, slowness.relieve, *_WORK)
     if (
         not isinstance(event, Received)
         or before.suspicions is not table.suspicions

@@ -89,13 +89,17 @@ class ShardSaved:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A step is done; `payloads`: after the update's last step the sum of its gradients, for each of the tile's shards."""
+    """A step is done; `payloads`: after the update's last step the sum of its gradients, for each of the tile's shards.
+
+    `seconds`: what it took this tile, without waiting for images and for other tiles.
+    """
 
     now: float
     role: RoleId
     update: Update
     index: int
     payloads: tuple[Payload, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,15 @@ class DeclareLapsed:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclareSlow:
+    """A worker takes so many `times` the median of replica `slot` for its planned work: it is slow, or no more."""
+
+    worker: str
+    slot: int
+    times: float
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """For the event log: `what` happened to whom, in plain words; `routine`: at every step, and the log has it as such."""
 
@@ -254,6 +263,7 @@ Instruction = (
     | DeclareRollback
     | DeclareTorn
     | DeclareLapsed
+    | DeclareSlow
     | Note
     | GiveUp
     | Drained

@@ -347,7 +347,8 @@ class TileStatus:
     """`done`: the tile's updates below this number are acknowledged. `stuck`: a peer is lost.
 
     `earlier`: of the acknowledged ones, those that a shard has from an earlier generation, with all generations that shards
-    have them from.
+    have them from. `pace`: what a step takes the tile itself, without waiting, in microseconds: the median of some steps, 0
+    before.
     """
 
     slot: int
@@ -356,6 +357,7 @@ class TileStatus:
     done: int
     stuck: bool
     earlier: tuple[tuple[int, int], ...] = ()
+    pace: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from statistics import median
 from typing import Literal
 
 from .events import Computed, PeerLost, Received, RoleId, WorkerEvent
@@ -25,6 +26,8 @@ from .updates import Update
 SOONER = 4
 """How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
 refuses it."""
+PACED = 30
+"""Steps after which a tile says again what one takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Tile:
     then; `replies`: by shard, those that have come for the next copy.
 
     `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `asks`: how often this
-    step's parameters were asked for; `doublings`: of the next push's wait for its ack.
+    step's parameters were asked for; `doublings`: of the next push's wait for its ack. `seconds`: of the last steps, from
+    which `pace` follows.
     """
 
     spec: Spec
@@ -66,6 +70,8 @@ class Tile:
     pushed: Mapping[Update, Mapping[int, int]] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
     done: int = 0
+    seconds: tuple[float, ...] = ()
+    pace: int = 0
 
     @property
     def at(self) -> int:
@@ -99,7 +105,13 @@ def status(state: Tile) -> TileStatus:
     )
     stuck = state.phase == "stuck"
     return TileStatus(
-        assignment.slot, assignment.tile, assignment.generation, state.done, stuck, tuple(sorted(earlier))
+        assignment.slot,
+        assignment.tile,
+        assignment.generation,
+        state.done,
+        stuck,
+        tuple(sorted(earlier)),
+        state.pace,
     )
 
 
@@ -181,6 +193,7 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
         or (event.update, event.index) != (task.update, state.index)
     ):
         return state, ()
+    state = _paced(state, event.seconds)
     if state.index + 1 < len(task.batches):
         return _start_step(replace(state, index=state.index + 1), event.now)
     pushes = tuple(
@@ -195,6 +208,14 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
         outgoing=(*state.outgoing, *pushes),
     )
     return state, _sends(state, pushes)
+
+
+def _paced(state: Tile, seconds: float) -> Tile:
+    """Count a step's seconds; the median of every `PACED` is told, to two digits, so that it seldom changes."""
+    found = (*state.seconds, seconds)
+    if len(found) < PACED:
+        return replace(state, seconds=found)
+    return replace(state, seconds=(), pace=int(float(f"{1e6 * median(found):.1e}")))
 
 
 def _begin(state: Tile, now: float) -> Transition[Tile]:

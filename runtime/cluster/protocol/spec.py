@@ -30,6 +30,7 @@ class Times:
         30.0  # for which roles keep off a suspected link; twice as long each time that it comes back
     )
     drift: float = 0.02
+    relief: float = 60.0  # between two moves of tiles from slow workers
     no_progress_timeout: float = 60.0  # of processes that end and no finished step, before a run is given up
 
     def __post_init__(self) -> None:
@@ -109,6 +110,7 @@ class Spec:
     prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
     needs: tuple[Need, ...] = ()  # by tile; none: memory is not asked about
     partners: tuple[tuple[int, ...], ...] = ()  # by tile: those that it exchanges with; none: all others
+    work: tuple[int, ...] = ()  # planned for each tile in a step, by any measure; none: all have the same
     times: Times = field(default_factory=Times)
 
     def __post_init__(self) -> None:
@@ -194,3 +196,5 @@ class Rules:
     part_tiles: bool = True  # move tiles off a suspected link
     part_servers: bool = True  # move primaries and standbys off a suspected link
     back_off: bool = True  # suspect a link for longer each time that it comes back
+    relieve: bool = True  # move tiles from slow workers
+    rest: bool = True  # leave them alone for a while then

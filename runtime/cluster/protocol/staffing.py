@@ -19,6 +19,9 @@ from .links import shunned
 from .ranking import Ranking
 from .table import Slot, Table
 
+SLOWEST = 1_000_000
+"""Tiles that a slow worker counts for."""
+
 
 def staff(table: Table, now: float) -> Transition[Table]:
     """Assign the vacant tiles of all replicas, the most complete replicas first."""
@@ -143,11 +146,13 @@ def _fill(table: Table, index: int, tiles: TileWorkers, excluded: tuple[str, ...
 
 
 class _Choice:
-    """The workers that tiles are placed on: those at a tile's place in the plan, then those with the fewest tiles."""
+    """The workers that tiles are placed on: those at a tile's place in the plan, then those with the fewest tiles, and slow
+    ones only after all others.
+    """
 
     def __init__(self, table: Table, workers: list[str]) -> None:
         self.pools = room.pools(table)
-        self.ranking = Ranking(workers, lambda name: len(table.roles(name).tiles))
+        self.ranking = Ranking(workers, lambda name: _load(table, name))
         self.at: dict[str, list[str]] = {}
         for name in workers:
             self.at.setdefault(table.members[name].place, []).append(name)
@@ -158,17 +163,24 @@ class _Choice:
         more = room.for_tile(table, tile)
 
         def count(name: str) -> int:
-            return len(table.roles(name).tiles)
+            return _load(table, name)
 
         def fits(name: str) -> bool:
-            spare = count(name) < table.members[name].capacity
+            spare = len(table.roles(name).tiles) < table.members[name].capacity
             return spare and not room.missing(table, self.pools, name, more) and table.reach(name, needed)
 
         wanted = self.at.get(table.spec.places.get((slot, tile), ""), ())
         placed = min(
-            (name for name in wanted if fits(name)), key=lambda name: (count(name), name), default=None
+            (name for name in wanted if name not in table.slow and fits(name)),
+            key=lambda name: (count(name), name),
+            default=None,
         )
         return placed or self.ranking.first(count, fits)
+
+
+def _load(table: Table, name: str) -> int:
+    """Return how many tiles a worker has; a slow one counts as if it had more than any other."""
+    return len(table.roles(name).tiles) + (SLOWEST if name in table.slow else 0)
 
 
 def _lapse(table: Table, index: int, slot: Slot) -> Transition[Table]:

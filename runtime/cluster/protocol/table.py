@@ -170,7 +170,9 @@ class Table:
     thought lost and wakes up finds the next one newer than its own. `deaths`: since the last finished step;
     `rollbacks`, and the `rollback_deaths` that caused them: since the run had its most batches, `reached`;
     `hopeless_since`: a last checkpoint is made before the run is `given_up`. `suspicions`: by the sorted ends of a link,
-    also those just over; `apart`: the workers that each one does not reach, by the suspicions that hold now.
+    also those just over; `apart`: the workers that each one does not reach, by the suspicions that hold now. `behind`: since
+    when workers take too long for a step, `slow`: until when they are avoided; `relieved`: when tiles of one last moved,
+    `eased`: when each tile did (slowness.py).
     """
 
     spec: Spec
@@ -206,6 +208,10 @@ class Table:
     rules: Rules = field(default_factory=Rules)
     suspicions: Mapping[tuple[str, str], Suspicion] = field(default_factory=dict)
     apart: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    behind: Mapping[str, float] = field(default_factory=dict)
+    slow: Mapping[str, float] = field(default_factory=dict)
+    relieved: float = -inf
+    eased: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
     # --- what it says ----------------------------------------------------------------------------------------------
 

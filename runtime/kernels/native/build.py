@@ -13,6 +13,7 @@ import jax
 import llvmlite.binding as llvm
 
 from lnet.runtime.process.cache import OBJECTS
+from lnet.runtime.process.compilations import compiled_object
 
 from .llvm_ir import Function
 from .products import Block, Geometry
@@ -57,6 +58,7 @@ def _compiled(text: str) -> llvm.ExecutionEngine:
     code = OBJECTS.get(text)
     if code is None:
         code = _code(text, machine)
+        compiled_object()
         OBJECTS.put(text, code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))

@@ -14,7 +14,7 @@ class Watch:
     def __init__(self, losses_allowed=True, looks_at_standby=True):
         self.losses_allowed, self.looks_at_standby = losses_allowed, looks_at_standby
         self.notes, self.drained, self.refused = [], [], Counter()
-        self.duplicates, self.torn, self.given_back = 0, set(), set()
+        self.duplicates, self.torn, self.given_back, self.slow = 0, set(), set(), []
         self.batches, self.losses, self.rollbacks, self.struck = {}, [], [], Counter()
         self.lost, self.lost_batches, self.ever = {}, {}, {}
         self._start()

@@ -76,6 +76,7 @@ class Process:
     reach: Reach = None
     stores: dict = field(default_factory=dict)
     busy: dict = field(default_factory=dict)
+    slowness: float = 1.0
 
     def clock(self, time):
         return self.offset + time * self.rate
@@ -99,8 +100,11 @@ class Cluster:
         capacity=2,
         counts_sleep=True,
         memory=None,
+        work=None,
+        counts_waiting=False,
     ):
-        self.memory = memory
+        self.memory, self.counts_waiting = memory, counts_waiting
+        self.work = work or (1,) * spec.tiles
         self.capacity, self.counts_sleep = capacity, counts_sleep
         self.random = random.Random(seed)
         self.spec, self.rules, self.watch = spec, rules or Rules(), watch
@@ -440,15 +444,17 @@ class Cluster:
         del self.meetings[key]
         slot = key[0]
         seconds = 0.05 + self.random.random() * 0.15 * (1 + slot)
-        for member in meeting.values():
-            self.after(seconds + self.random.random() * 0.02, self._computed, *member)
+        own = {tile: seconds * self.work[tile] * found[0].slowness for tile, found in meeting.items()}
+        for tile, member in meeting.items():
+            late = max(own.values()) + self.random.random() * 0.02
+            self.after(late, self._computed, *member, late if self.counts_waiting else own[tile])
 
-    def _computed(self, process, compute, batches, fold):
+    def _computed(self, process, compute, batches, fold, seconds):
         self.watch.stepped(compute.role.slot)
         params = fold if self.spec.synchronous else compute.generation
         parts = self.spec.shards_per_tile if compute.last else 0
         payloads = (gradient(compute.update, batches, params),) * parts
-        self.tell(process, on.Computed, compute.role, compute.update, compute.index, payloads)
+        self.tell(process, on.Computed, compute.role, compute.update, compute.index, payloads, seconds)
 
     def _Cancel(self, process, cancel):
         for meeting in self.meetings.values():
@@ -488,6 +494,9 @@ class Cluster:
 
     def _Note(self, process, note):
         self.watch.notes.append((self.time, note.what))
+
+    def _DeclareSlow(self, process, declared):
+        self.watch.slow.append(declared)
 
     def _GiveUp(self, process, given_up):
         self.given_up = (self.time, given_up)

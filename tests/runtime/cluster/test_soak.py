@@ -1,23 +1,44 @@
-"""Half a minute of disorder: the run goes on, and loses nothing that two processes held. Five: benchmarks/soak.py."""
+"""Three faults: the run goes on, and loses nothing that two processes held. Five minutes: benchmarks/soak.py."""
 
 import numpy as np
 import pytest
 from made_events import event, lost
-from soaking import soak, unexplained
+from soaking import Fault, bound, counted, faults, role_of, soak, unexplained
 
-from lnet.runtime.store.events import RolesChanged, ShardRoles, UpdatesLost
+from lnet.runtime.store.events import ReplicaRoles, RolesChanged, ShardRoles, UpdatesLost
 
 
 @pytest.mark.slow
-def test_a_run_in_disorder_is_stopped_and_resumed(tmp_path):
-    soaked = soak(tmp_path / "run", calm=8, seconds=30)
-    assert sum(soaked.strikes.values()) > 0
+def test_a_run_among_faults_is_stopped_and_resumed(tmp_path):
+    soaked = soak(tmp_path / "run", calm=8, seconds=50, every=20, asked={"cores": 0.35})
+    assert sum(counted(soaked.faults).values()) > 0
     assert soaked.struck > 0
     assert not soaked.unexplained
     events = soaked.run.events()
     assert events[-1].name == "done"
     losses = [event.loss for event in events if event.name == "step"]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+
+ROLES = RolesChanged(
+    (ReplicaRoles("computing", ("a", "b", "c"), 1),),
+    (ShardRoles("a", "b", True, 1), ShardRoles("b", "d", True, 1)),
+    ("a", "b", "c", "d", "e"),
+)
+
+
+def test_the_role_that_was_hit():
+    assert [role_of(ROLES, name) for name in "abcde"] == ["primary", "primary", "tile", "standby", "none"]
+
+
+def test_a_fault_costs_the_time_of_the_replica_that_stood_still_for_longest():
+    steps = [(at, 0, at) for at in range(1, 40)] + [(1, 1, 1), (11, 1, 2), (14, 1, 3), (30, 1, 4), (35, 1, 5)]
+    strikes = [(10, "kill", "primary"), (20, "stop", "tile")]
+    assert list(faults(strikes, steps, 40)) == [Fault("kill", "primary", 6), Fault("stop", "tile", 10)]
+
+
+def test_a_stopped_worker_may_be_missed_for_as_long_as_it_may_be_silent():
+    assert (bound("kill", 4), bound("stop", 4)) == (1.5, 6.0)
 
 
 def pair(primary, ready):

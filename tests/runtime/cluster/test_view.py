@@ -1,5 +1,6 @@
 """What an operator sees, from the events alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import made_events
@@ -21,6 +22,7 @@ from lnet.runtime.store.events import (
     ShardRoles,
     StandbyPromoted,
     UpdatesLost,
+    WorkerSlow,
 )
 from lnet.runtime.store.log import read_events
 
@@ -101,6 +103,21 @@ def test_every_replica_and_every_shard_has_a_row():
         "1      right    left     being filled     3        0",
         "2      -        -        none             4        0",
     ]
+
+
+def test_slow_workers_are_shown_while_they_have_tiles():
+    view = seen(begun(workers=3, durability="standby"), ROLES, slow("right"), slow("left"))
+    assert shown(view, 3, width=120)[1].endswith("slow: left, right")
+    view.take(slow("left", times=1.1), 3)
+    assert shown(view, 3, width=120)[1].endswith("slow: right")
+    view.take(ROLES, 3)
+    assert view.slow == {"right"}
+    view.take(replace(ROLES, replicas=()), 3)
+    assert "slow" not in shown(view, 3, width=120)[1]
+
+
+def slow(worker, times=4.0):
+    return WorkerSlow(worker, 0, times, times > 2, "a line")
 
 
 def test_a_replica_that_takes_no_steps_gets_slower():

@@ -1,0 +1,53 @@
+"""Processes that come back compile nothing, nor does a standby that is promoted."""
+
+import os
+import signal
+
+import pytest
+from processes import Striking, Watching, cluster, images, plan_of, process_of
+
+import lnet
+from lnet.runtime.cluster.protocol.spec import Times
+from lnet.runtime.process.compilations import compilations
+
+pytestmark = pytest.mark.slow
+
+MOST = 20_000
+TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=4.0)
+
+
+def trained(directory, client, watching):
+    with pytest.raises(lnet.Interrupted):
+        lnet.train(
+            plan_of(workers=2, steps=MOST), images(), directory=directory, client=client, reporter=watching
+        )
+    return watching
+
+
+def ready(watching):
+    return [(event.worker, event.compilations) for event in watching.logged("ready")]
+
+
+def test_what_an_undisturbed_run_compiles_is_all_that_one_with_losses_needs(tmp_path, monkeypatch):
+    """In the second one a primary's worker is killed, its standby promoted, and a new process gets a tile."""
+    monkeypatch.setattr(Times, "for_workers", lambda workers: TIMES)
+    options = {"env": {"LNET_CACHE": str(tmp_path / "cache"), "JAX_COMPILATION_CACHE_DIR": ""}}
+    with cluster(2, **options) as client:
+        watching = Watching(until=lambda: watching.steps > 40 and watching.told("is ready") >= 2)
+        first = ready(trained(tmp_path / "first", client, watching))
+    assert sorted(worker for worker, _ in first) == ["worker-0", "worker-1"]
+    assert sum(count for _, count in first) > 0
+    with cluster(2, **options) as client:
+        striking = Striking(
+            lambda: os.kill(process_of(client, striking.servers[0][0]), signal.SIGKILL),
+            until=lambda: striking.told("is promoted") and len(ready(striking)) >= 3,
+        )
+        second = ready(trained(tmp_path / "second", client, striking))
+        counts = client.run(_compilations)
+    assert len(second) >= 3
+    assert {count for _, count in second} == {0}
+    assert set(counts.values()) == {0}
+
+
+def _compilations():
+    return compilations()
