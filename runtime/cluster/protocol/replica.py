@@ -19,7 +19,7 @@ from typing import Literal
 from .events import Computed, PeerLost, Received, RoleId, WorkerEvent
 from .instructions import Cancel, Compute, Instruction, LoadParams, Refused, Send, Transition
 from .messages import Payload, Pull, PullReply, Push, PushAck, Task, TileAssignment, TileFence, TileStatus
-from .retry import doublings_for, wait
+from .retry import doubled, doublings_for, wait
 from .spec import Rules, Spec
 from .updates import Update
 
@@ -46,11 +46,11 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Tile:
     """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `versions`: the heads of its shards
-    then; `replies`: by shard, those that have come for the next copy.
+    then; `replies`: by shard, those that have come for the next copy, which was first asked for when it `began`.
 
-    `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `asks`: how often this
-    step's parameters were asked for; `doublings`: of the next push's wait for its ack. `seconds`: of the last steps, from
-    which `pace` follows.
+    `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `asks`: doublings of the
+    wait for these replies; `again`: they were asked for more than once; `fetches`, `doublings`: of the wait for the next
+    replies, and for the next push's ack. `seconds`: of the last steps, from which `pace` follows.
     """
 
     spec: Spec
@@ -64,7 +64,10 @@ class Tile:
     versions: tuple[int, ...] = ()
     replies: Mapping[int, PullReply] = field(default_factory=dict)
     asked: float = 0.0
+    began: float = 0.0
     asks: int = 0
+    again: bool = False
+    fetches: int = 0
     doublings: int = 0
     computed: frozenset[Update] = field(default_factory=frozenset)
     pushed: Mapping[Update, Mapping[int, int]] = field(default_factory=dict)
@@ -155,7 +158,7 @@ def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
 
 def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[Tile]:
     if isinstance(message, PullReply):
-        return _take_reply(state, message)
+        return _take_reply(state, now, message)
     update, shard = message.update, message.fence.shard
     for push in state.outgoing:
         if (push.update, push.shard) == (update, shard):
@@ -165,7 +168,7 @@ def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[T
     return _count_done(replace(state, outgoing=rest, pushed={**state.pushed, update: generations})), ()
 
 
-def _take_reply(state: Tile, reply: PullReply) -> Transition[Tile]:
+def _take_reply(state: Tile, now: float, reply: PullReply) -> Transition[Tile]:
     """Compute with the parameters once all shards have sent theirs."""
     if state.phase != "fetching" or reply.step != state.at:
         return state, ()
@@ -175,7 +178,11 @@ def _take_reply(state: Tile, reply: PullReply) -> Transition[Tile]:
     found = [replies[shard] for shard in state.shards]
     load = LoadParams(state.role, reply.step, tuple(each.payload for each in found))
     versions = tuple(each.version for each in found)
-    state = replace(state, phase="computing", fetched=reply.step, versions=versions, replies={})
+    took = doublings_for(state.retry / SOONER, now - state.began)
+    fetches = max(state.asks, took) if state.again else took
+    state = replace(
+        state, phase="computing", fetched=reply.step, versions=versions, replies={}, fetches=fetches
+    )
     return state, (load, _compute(state))
 
 
@@ -230,7 +237,9 @@ def _begin(state: Tile, now: float) -> Transition[Tile]:
 
 def _start_step(state: Tile, now: float) -> Transition[Tile]:
     if _must_fetch(state, state.at):
-        state = replace(state, phase="fetching", asked=now, asks=0, replies={})
+        state = replace(
+            state, phase="fetching", asked=now, began=now, asks=state.fetches, again=False, replies={}
+        )
         return state, _asks(state)
     state = replace(state, phase="computing")
     return state, (_compute(state),)
@@ -298,12 +307,13 @@ def _resend(state: Tile, now: float, moved: Collection[int] = ()) -> Transition[
         late = state.asked + wait(state.retry / SOONER, state.asks) <= now
         asks = _asks(state, None if late else moved)
         if late or asks:
-            state = replace(state, asked=now, asks=state.asks + 1 if late and not moved else 0)
+            waits = doubled(state.asks) if late and not moved else state.fetches
+            state = replace(state, asked=now, asks=waits, again=True)
     due = {
         (push.update, push.shard): replace(
             push,
             sent=now,
-            doublings=state.doublings if push.shard in moved else push.doublings + 1,
+            doublings=state.doublings if push.shard in moved else doubled(push.doublings),
             again=push.shard not in moved,
         )
         for push in state.outgoing

@@ -8,14 +8,21 @@ timeout stays.
 from __future__ import annotations
 
 DOUBLINGS = 3
-"""The most doublings of a wait: what is lost must not be missed for long."""
+"""The most doublings of a wait for what may be lost: it must not be missed for long."""
+LEARNT = 8
+"""The most doublings of a wait for what has been seen to take as long."""
 
 
 def wait(retry: float, doublings: int) -> float:
     """Return the seconds to wait for an answer."""
-    return float(retry * 2 ** min(doublings, DOUBLINGS))
+    return float(retry * 2**doublings)
+
+
+def doubled(doublings: int) -> int:
+    """Return the doublings of the wait after one that was in vain."""
+    return max(doublings, min(doublings + 1, DOUBLINGS))
 
 
 def doublings_for(retry: float, took: float) -> int:
-    """Return the doublings that make the wait at least twice what an answer took, at most `DOUBLINGS`."""
-    return next((n for n in range(DOUBLINGS) if wait(retry, n) >= 2 * took), DOUBLINGS)
+    """Return the doublings that make the wait at least twice what an answer took, at most `LEARNT`."""
+    return next((n for n in range(LEARNT) if wait(retry, n) >= 2 * took), LEARNT)

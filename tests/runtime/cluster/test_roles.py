@@ -15,13 +15,14 @@ from lnet.runtime.cluster.protocol.messages import (
     AppendAck,
     AppendEntries,
     InstallSnapshot,
+    PullReply,
     Push,
     PushedUpdate,
     StandbyFence,
     Task,
 )
 from lnet.runtime.cluster.protocol.primary import Primary
-from lnet.runtime.cluster.protocol.retry import doublings_for, wait
+from lnet.runtime.cluster.protocol.retry import doubled, doublings_for, wait
 from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates, Update
 
 
@@ -232,6 +233,18 @@ def test_pushes_that_take_long_are_soon_sent_only_once():
     assert set(later) == {1}
 
 
+@pytest.mark.parametrize("times", [2.5, 12])
+def test_parameters_that_take_long_are_soon_asked_for_only_once(times):
+    run = Slow(PullReply, times * TIMES.retry / 4)
+    assert run.run(200)
+    run.watch.check_end()
+    sent = Counter((reply.fence.slot, reply.step) for reply in run.sent)
+    assert sent[0, 0] > 1
+    later = [count for (_, step), count in sent.items() if step > 4]
+    assert len(later) >= 20
+    assert set(later) == {1}
+
+
 def test_a_snapshot_that_takes_long_is_not_sent_over_and_over():
     run = Slow(InstallSnapshot, 6 * TIMES.retry)
     assert run.run(60)
@@ -257,12 +270,12 @@ def test_a_lost_push_is_missed_again_as_soon_as_before():
 
 
 @pytest.mark.parametrize(
-    ("took", "doublings"), [(0.1, 0), (1.5, 0), (1.6, 1), (3.1, 2), (12.0, 3), (99.0, 3)]
+    ("took", "doublings"), [(0.1, 0), (1.5, 0), (1.6, 1), (3.1, 2), (12.0, 3), (99.0, 7), (999.0, 8)]
 )
 def test_the_wait_for_an_answer(took, doublings):
     assert doublings_for(3.0, took) == doublings
     assert wait(3.0, doublings) == 3.0 * 2**doublings
-    assert wait(3.0, doublings + 9) == 24.0
+    assert doubled(doublings) == max(doublings, min(doublings + 1, 3))
 
 
 # --- coordinator ---------------------------------------------------------------------------------------------------
