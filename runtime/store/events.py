@@ -465,9 +465,7 @@ class WorkerDrained(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProcessReady(LogEvent):
-    """A worker's process has computed its first step: how many programmes it compiled for it (`compilations`; 0: all came
-    from the cache), and the `seconds` since it joined.
-    """
+    """A worker's process has computed its first step, for which it compiled so many programmes, `seconds` after joining."""
 
     name: ClassVar[str] = "ready"
     compilations: int

@@ -110,7 +110,8 @@ def _spare(table: Table, now: float, worker: str) -> str | None:
 def _needed(table: Table, worker: str) -> Iterator[str | None]:
     """Yield the workers that the tiles of a worker exchange messages with."""
     for index, tile in table.roles(worker).tiles:
-        yield from (name for name in table.slots[index].tiles if name != worker)
+        partners = table.spec.partners_of(tile, table.slots[index].tiles)
+        yield from (name for name in partners if name != worker)
         yield from table.primaries_of(tile)
 
 

@@ -102,7 +102,7 @@ def test_without_it_a_property_fails(rules, looks, found):
 def test_properties_hold_among_a_hundred_workers(seed):
     watch, states = among_a_hundred(seed)
     if watch.cluster.spec.synchronous:
-        assert [state.fold for state in states] == [undisturbed_steps(4, 10)] * 12
+        assert [state.fold for state in states] == [undisturbed_steps(4, 10)] * watch.cluster.spec.shards
 
 
 def leaving(seed, rules=None):
