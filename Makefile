@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs test oldest newest smoke search examples check format clean
+.PHONY: help setup demo docs test oldest newest smoke long search examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ docs: $(READY) ## write the tables of docs/language.md and the names of docs/api
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.api
 
-test: $(READY) ## run every test, the slow ones too
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(READY) ## run every test, the slow ones too, but those of make long
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'
+
+long: $(READY) ## run the tests that take minutes: 64 workers, workers and disks that are slow, what processes compile
+	$(BIN)/python -m pytest -m long
 
 oldest: ## run the tests of numbers with the oldest packages that pyproject.toml admits
 	$(PYTHON) -m venv --clear .venv-oldest

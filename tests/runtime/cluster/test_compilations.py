@@ -10,7 +10,7 @@ import lnet
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.process.compilations import compilations
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MOST = 20_000
 TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=4.0)

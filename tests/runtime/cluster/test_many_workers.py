@@ -19,7 +19,11 @@ from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.transport import connection
 from lnet.runtime.cluster.transport.connect import LASTING
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # sixty-four tiles compile in one process
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(3600),
+]  # sixty-four tiles compile in one process
 
 PROGRAM = """
 network small {

@@ -10,7 +10,7 @@ from shares import Shares, may_share
 import lnet
 from lnet.compiler.cut.cost import tile_work
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 STEP = "lnet.runtime.cluster.actors.tiles:finite"
 READ = "lnet.runtime.cluster.actors.images:Dataset.batch"
