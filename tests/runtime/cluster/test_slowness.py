@@ -118,6 +118,7 @@ def test_tiles_of_a_slow_worker_move_to_a_spare():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("first", range(4, 44, 10))
 def test_tiles_of_a_slow_worker_move_to_a_spare_in_many_runs(first):
     for seed in range(first, first + 10):
@@ -229,6 +230,7 @@ def test_properties_hold_while_workers_get_slow():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("first", range(12, 132, 40))
 def test_properties_hold_in_many_runs_with_slow_workers(first):
     for seed in range(first, first + 40):
