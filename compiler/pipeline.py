@@ -78,13 +78,13 @@ def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout asked for; None: as in the file, or the fewest possible. `shards`: of each tile, None: the best."""
+    """The layout asked for; None: as in the file, or the fewest possible. `shards_per_tile` None: the best."""
 
     workers: int | None = None
     replicas: int | None = None
     tiles: Size | None = None
     cluster: ClusterSpec | None = None
-    shards: int | None = None
+    shards_per_tile: int | None = None
 
 
 def layout_from(
@@ -92,11 +92,11 @@ def layout_from(
     replicas: int | None = None,
     tiles: str | None = None,
     cluster_spec: str | os.PathLike[str] | None = None,
-    shards: int | None = None,
+    shards_per_tile: int | None = None,
 ) -> Layout:
     """Return the layout from options; raises `LnetError` for invalid ones."""
     cluster = None if cluster_spec is None else read_cluster_spec(Path(cluster_spec))
-    return Layout(workers, replicas, None if tiles is None else _tiles(tiles), cluster, shards)
+    return Layout(workers, replicas, None if tiles is None else _tiles(tiles), cluster, shards_per_tile)
 
 
 def _tiles(text: str) -> Size:
@@ -118,7 +118,7 @@ def lay_out(graph: Graph, layout: Layout) -> tuple[Partition, Placement]:
     tiles = layout.tiles or best_tiles(graph, workers // replicas)
     cut = partition(graph, tiles)
     demand("partition", partition_faults(graph, cut))
-    cut = replace(cut, shards_per_tile=layout.shards or best_shards(graph, cut, replicas))
+    cut = replace(cut, shards_per_tile=layout.shards_per_tile or best_shards(graph, cut, replicas))
     cluster = known or ClusterSpec.uniform(workers)
     return cut, place(cut, tile_costs(graph, cut), replicas, graph.training.batch, cluster)
 
@@ -153,14 +153,14 @@ def compile_plan(
     workers: int | None = None,
     replicas: int | None = None,
     tiles: str | None = None,
-    shards: int | None = None,
+    shards_per_tile: int | None = None,
     cluster_spec: str | os.PathLike[str] | None = None,
     set: Mapping[str, object] | None = None,
 ) -> Plan:
     """Compile a `.lnet` file or a module and return the plan.
 
     `workers` counts all of them: each replica gets `workers // replicas` tiles, and the servers live on the same
-    workers. `tiles` ("2x3"), `shards` (of each tile's parameters) and `cluster_spec` (a TOML file) fix more of it; `set`
+    workers. `tiles` ("2x3"), `shards_per_tile` (of its parameters) and `cluster_spec` (a TOML file) fix more of it; `set`
     replaces settings of the file, `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong; warns
     as `lnetc check` does.
     """
@@ -168,7 +168,7 @@ def compile_plan(
         Source(format_module(source), "<module>") if isinstance(source, nodes.Module) else read_source(source)
     )
     overrides = {name: as_text(value) for name, value in (set or {}).items()}
-    layout = layout_from(workers, replicas, tiles, cluster_spec, shards)
+    layout = layout_from(workers, replicas, tiles, cluster_spec, shards_per_tile)
     collector = Collector(text)
     plan = compile_source(text, overrides, collector, layout)
     for warning in collector.warnings:

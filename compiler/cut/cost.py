@@ -13,7 +13,7 @@ from .deal import dealt
 from .messages import all_messages
 from .partition import BYTES, Partition, input_values, lower_bound, made
 from .schedule import message_counts, schedule
-from .shards import shard_values
+from .shards import values_in_shards
 from .weights import owned_parameters, weight_messages
 
 PASSES = 2
@@ -209,7 +209,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         parameters=owned + received,
         gradients=owned + received,
         activations=activations * per_batch,
-        shards=tuple(shard_values(graph, partition, shard) * BYTES for shard in partition.shards_of(tile)),
+        shards=tuple(values * BYTES for values in values_in_shards(graph, partition, tile)),
         server=owned * (1 + training.update.slots),
         halo=moved.halo,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,

@@ -28,29 +28,36 @@ def best_shards(graph: Graph, partition: Partition, replicas: int) -> int:
     most = max(1, min(replicas, owned[largest] * BYTES // LEAST))
 
     def size(number: int) -> int:
-        return _values(graph, _places(graph, partition, largest, number - 1, number))
+        return _values(graph, _divided(graph, partition, largest, number)[-1])
 
     return min(range(1, most + 1), key=size)
 
 
+def places_in_shards(graph: Graph, partition: Partition, tile: int) -> tuple[Mapping[str, Place], ...]:
+    """Return what each shard of a tile has of its parameters: their places, whole or in part (None: all of it)."""
+    return _divided(graph, partition, tile, partition.shards_per_tile)
+
+
 def shard_places(graph: Graph, partition: Partition, shard: int) -> Mapping[str, Place]:
-    """Return the parameters of a shard, whole or in part, with their places (None: all of it)."""
+    """Return the places of a shard's parameters."""
     tile, number = divmod(shard, partition.shards_per_tile)
-    return _places(graph, partition, tile, number, partition.shards_per_tile)
+    return places_in_shards(graph, partition, tile)[number]
 
 
-def shard_values(graph: Graph, partition: Partition, shard: int) -> int:
-    """Return how many values a shard's parameters have."""
-    return _values(graph, shard_places(graph, partition, shard))
+def values_in_shards(graph: Graph, partition: Partition, tile: int) -> tuple[int, ...]:
+    """Return how many values each shard of a tile has."""
+    return tuple(_values(graph, places) for places in places_in_shards(graph, partition, tile))
 
 
-def _places(graph: Graph, partition: Partition, tile: int, number: int, of: int) -> dict[str, Place]:
+def _divided(graph: Graph, partition: Partition, tile: int, number: int) -> tuple[Mapping[str, Place], ...]:
     owned = owned_places(graph, partition, tile)
-    if of == 1:
-        return dict(owned)
+    if number == 1:
+        return (owned,)
     shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
-    parts = ((name, _part(place, shapes[name], number, of)) for name, place in owned.items())
-    return {name: place for name, place in parts if prod(shape_at(shapes[name], place))}
+    parts = ({name: _part(at, shapes[name], n, number) for name, at in owned.items()} for n in range(number))
+    return tuple(
+        {name: place for name, place in part.items() if prod(shape_at(shapes[name], place))} for part in parts
+    )
 
 
 def _part(place: Place, shape: tuple[int, ...], number: int, of: int) -> Region | Rows:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
-from lnet.compiler.cut.cost import tile_costs
 from lnet.dsl.diagnostics import Diagnostic
 
 from .explain import size_text
@@ -21,7 +20,7 @@ def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
     On a cluster each worker writes the shards that are placed on it; one process writes all.
     """
     slots = plan.graph.training.update.slots
-    shards = [size * (1 + slots) for cost in tile_costs(plan.graph, plan.partition) for size in cost.shards]
+    shards = [size * (1 + slots) for cost in plan.costs for size in cost.shards]
     by_worker: Counter[int] = Counter()
     for shard, worker in zip(shards, plan.placement.servers, strict=True):
         by_worker[worker if cluster else 0] += shard

@@ -51,9 +51,10 @@ def best_layout(
     rates: Rates,
     replicas: int | None = None,
     tiles: Size | None = None,
-    shards: int | None = None,
+    shards_per_tile: int | None = None,
 ) -> Comparison:
-    """Compare layouts of a plan's network on all workers of a cluster; `replicas`, `tiles` and `shards` may be fixed.
+    """Compare layouts of a plan's network on all workers of a cluster; `replicas`, `tiles` and `shards_per_tile` may be
+    fixed.
 
     Settings of `fetch` and `push` beside the file are kept. Raises `LnetError` if there is no layout.
     """
@@ -61,7 +62,7 @@ def best_layout(
     least = (replicas or 1) * (tiles.rows * tiles.columns if tiles is not None else 1)
     if least > workers:
         raise refused("E609", f"the layout needs at least {least:,} workers, found {workers:,}")
-    search = _Search(plan, cluster, rates, replicas, shards)
+    search = _Search(plan, cluster, rates, replicas, shards_per_tile)
     grids = [tiles] if tiles is not None else list(_grids(workers // (replicas or 1)))
     tried = list(_sparse(grids))
     found = {grid: search.predictions(grid) for grid in tried}
@@ -114,13 +115,13 @@ class _Search:
     cluster: ClusterSpec
     rates: Rates
     replicas: int | None
-    shards: int | None
+    shards_per_tile: int | None
 
     def predictions(self, grid: Size) -> list[Prediction]:
         """Return the prediction of a grid with each `fetch` and `push`; none if it lacks memory."""
         replicas = self.replicas or len(self.cluster.workers) // (grid.rows * grid.columns)
         try:
-            layout = Layout(None, replicas, grid, self.cluster, self.shards)
+            layout = Layout(None, replicas, grid, self.cluster, self.shards_per_tile)
             cut, placement = lay_out(self.plan.graph, layout)
         except LnetError as error:
             if error.diagnostics[0].code != "E603":

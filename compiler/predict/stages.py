@@ -23,7 +23,6 @@ from lnet.compiler.cut.decoding import decoding, group_of, processes_of
 from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.schedule import Programme, schedule
-from lnet.compiler.cut.shards import shard_values
 from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.plan.plan import Plan
 
@@ -39,7 +38,7 @@ def stages_of(plan: Plan, rates: Rates) -> tuple[Stage, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class TileWork:
+class TileStage:
     """What the tiles of every replica do in a stage, wherever they are: the seconds of each, or bytes between two."""
 
     part: str
@@ -47,12 +46,12 @@ class TileWork:
     between: Bytes = field(default_factory=dict)
 
 
-def tile_work(plan: Plan, rates: Rates) -> tuple[TileWork, ...]:
+def tile_stages(plan: Plan, rates: Rates) -> tuple[TileStage, ...]:
     """Return the stages of a step but for parameters; raises `LnetError` for a layer whose rate is unknown."""
     return tuple(_Stages(plan, rates).work())
 
 
-def placed(work: TileWork, plan: Plan, rates: Rates) -> Stage:
+def placed(work: TileStage, plan: Plan, rates: Rates) -> Stage:
     """Return the stage that the tiles' work makes where a plan places them."""
     if not work.seconds:
         traffic = _Traffic(plan, rates.copies)
@@ -81,16 +80,16 @@ class _Stages:
             yield placed(work, self.plan, self.rates)
         yield Stage("parameters", self.parameters())
 
-    def work(self) -> Iterator[TileWork]:
-        yield TileWork("images", tuple(count / self.rates.images for count in self._decoded()))
+    def work(self) -> Iterator[TileStage]:
+        yield TileStage("images", tuple(count / self.rates.images for count in self._decoded()))
         for exchange in self._weights:
-            yield TileWork("halos", between=exchange)
+            yield TileStage("halos", between=exchange)
         for number in range(len(self.programmes[0].phases)):
             kernels = tuple(self._kernels(programme, number) for programme in self.programmes)
-            yield TileWork("kernels", kernels)
+            yield TileStage("kernels", kernels)
         for exchange in self._halos:
-            yield TileWork("halos", between=exchange)
-        yield TileWork("overhead", (self.rates.overhead,) * self.plan.partition.count)
+            yield TileStage("halos", between=exchange)
+        yield TileStage("overhead", (self.rates.overhead,) * self.plan.partition.count)
 
     def _decoded(self) -> list[int]:
         """Return how many images of a batch each tile decodes: its share, where a group of tiles does that together."""
@@ -149,9 +148,9 @@ class _Stages:
         updates = pushes if training.staleness == 0 else pushes * replicas
         own_steps = 1 - 1 / training.fetch
         seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
-        for shard, server in enumerate(plan.placement.servers):
-            values = shard_values(plan.graph, plan.partition, shard)
-            update, size, standby = values / self.rates.updates, values * BYTES, self._standbys[shard]
+        sizes = [size for cost in plan.costs for size in cost.shards]
+        for shard, (server, size) in enumerate(zip(plan.placement.servers, sizes, strict=True)):
+            update, standby = size / BYTES / self.rates.updates, self._standbys[shard]
             for home in (server, standby):
                 if home is not None:
                     seconds[home] += update * updates

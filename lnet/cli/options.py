@@ -100,9 +100,9 @@ def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Tiles of a replica, rows x columns (default: chosen from the workers).",
         ),
         click.option(
-            "--shards",
+            "--shards-per-tile",
             type=click.IntRange(1),
-            help="Shards of each tile's parameters, each with a server (default: as many as replicas, or fewer).",
+            help="Shards of a tile's parameters, each with a server of its own (default: as many as replicas, or fewer).",
         ),
         click.option(
             "--cluster-spec",

@@ -84,7 +84,7 @@ def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layou
         tiles = plan.partition.tiles
     if cluster is None and had != ClusterSpec.uniform(len(had.workers)):
         cluster = had
-    return Layout(asked.workers, replicas, tiles, cluster, asked.shards)
+    return Layout(asked.workers, replicas, tiles, cluster, asked.shards_per_tile)
 
 
 def described(cluster_spec: Path | None) -> Path:
@@ -165,7 +165,7 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
         raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
     cluster = replace(cluster, workers=cluster.workers[:workers])
     whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1)))
-    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles, layout.shards)
+    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles, layout.shards_per_tile)
     click.echo(comparison_text(comparison, terminal_width()))
     taken = comparison.best.plan
     cut = taken.partition

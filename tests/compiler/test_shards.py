@@ -25,7 +25,7 @@ LOCAL = "network n {{ i: input({0}x{0}x3)\n f: local({1}, maps = {2})\n q: l2(of
 
 
 def cut_into(text, tiles, shards):
-    return pipeline.lay_out(compile_text(text).graph, pipeline.Layout(tiles=tiles, shards=shards))[0]
+    return pipeline.lay_out(compile_text(text).graph, pipeline.Layout(tiles=tiles, shards_per_tile=shards))[0]
 
 
 @given(networks(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 7))
@@ -94,7 +94,7 @@ def test_servers_of_a_tile_are_beside_different_replicas():
     worst = worst_over_mean(plan)
     assert worst["memory"] < 1.1
     assert worst["parameters"] < 1.1
-    alone = lnet.compile(lnet.parse(LOCAL.format(40, 10, 16, 3)), workers=12, replicas=3, shards=1)
+    alone = lnet.compile(lnet.parse(LOCAL.format(40, 10, 16, 3)), workers=12, replicas=3, shards_per_tile=1)
     assert worst_over_mean(alone)["parameters"] > 1.5
 
 

@@ -19,7 +19,7 @@ import optax
 from lnet.compiler.core.layer import Parameter
 from lnet.compiler.core.shapes import Place, overlap, shape_at
 from lnet.compiler.cut.partition import Partition
-from lnet.compiler.cut.shards import shard_places
+from lnet.compiler.cut.shards import places_in_shards, shard_places
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
@@ -153,8 +153,7 @@ class TileParts:
 
     @cached_property
     def _places(self) -> tuple[Mapping[str, Place], Sequence[Mapping[str, Place]]]:
-        shards = self.partition.shards_of(self.tile)
-        parts = [shard_places(self.graph, self.partition, shard) for shard in shards]
+        parts = places_in_shards(self.graph, self.partition, self.tile)
         return owned_places(self.graph, self.partition, self.tile), parts
 
     @cached_property

@@ -67,7 +67,7 @@ def _tile_moves(table: Table) -> Iterator[tuple[bool, int, int, int, str]]:
     for name in workers if spare else ():
         for index, tile in table.roles(name).tiles if tiles[name] >= least + 2 else ():
             place = table.spec.places.get((index, tile), "")
-            needed = (*table.slots[index].tiles, *table.primaries_of(tile))
+            needed = table.needed_by(index, tile)
             if workers[name].place == place:
                 continue
             for other in spare:

@@ -99,7 +99,7 @@ class Computed:
     update: Update
     index: int
     payloads: tuple[Payload, ...]
-    seconds: float = 0.0
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

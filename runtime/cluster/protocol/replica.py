@@ -46,11 +46,11 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Tile:
     """`fetched`: the step that the own copy of the parameters was fetched for, -1: none; `versions`: the heads of its shards
-    then; `replies`: by shard, those that have come for the next copy, which was first asked for when it `began`.
+    then. Of a fetch under way `replies` are those that have come, by shard; it began at `began`, was sent at `asked`, maybe
+    `again`, and is sent once more after a wait with so many `doublings`.
 
-    `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `asks`: doublings of the
-    wait for these replies; `again`: they were asked for more than once; `fetches`, `doublings`: of the wait for the next
-    replies, and for the next push's ack. `seconds`: of the last steps, from which `pace` follows.
+    `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `fetch_doublings`,
+    `push_doublings`: of the first waits of the next fetch and push. `seconds`: of the last steps, from which `pace` follows.
     """
 
     spec: Spec
@@ -63,12 +63,12 @@ class Tile:
     fetched: int = -1
     versions: tuple[int, ...] = ()
     replies: Mapping[int, PullReply] = field(default_factory=dict)
-    asked: float = 0.0
     began: float = 0.0
-    asks: int = 0
+    asked: float = 0.0
     again: bool = False
-    fetches: int = 0
     doublings: int = 0
+    fetch_doublings: int = 0
+    push_doublings: int = 0
     computed: frozenset[Update] = field(default_factory=frozenset)
     pushed: Mapping[Update, Mapping[int, int]] = field(default_factory=dict)
     outgoing: tuple[Outgoing, ...] = ()
@@ -89,7 +89,7 @@ class Tile:
     @property
     def wakes(self) -> float:
         """When a tick is due."""
-        asked = self.asked + wait(self.retry / SOONER, self.asks) if self.phase == "fetching" else inf
+        asked = self.asked + wait(self.retry / SOONER, self.doublings) if self.phase == "fetching" else inf
         return min((asked, *(push.sent + wait(self.retry, push.doublings) for push in self.outgoing)))
 
     @property
@@ -146,7 +146,7 @@ def step(state: Tile, event: WorkerEvent) -> Transition[Tile]:
 def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
     match event:
         case Received(_, _, PullReply() | PushAck() as message):
-            if state.rules.fence and message.fence != _fence(state, message.fence.shard):
+            if state.rules.fence and message.fence != _primary(state, message.fence.shard)[1]:
                 return state, (Refused("of another term or generation", message),)
             return _take(state, event.now, message)
         case Computed():
@@ -162,7 +162,7 @@ def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[T
     update, shard = message.update, message.fence.shard
     for push in state.outgoing:
         if (push.update, push.shard) == (update, shard):
-            state = replace(state, doublings=_learnt(state, push, now))
+            state = replace(state, push_doublings=_learnt(state, push, now))
     rest = tuple(push for push in state.outgoing if (push.update, push.shard) != (update, shard))
     generations = {**state.pushed.get(update, {}), shard: message.generation}
     return _count_done(replace(state, outgoing=rest, pushed={**state.pushed, update: generations})), ()
@@ -179,9 +179,13 @@ def _take_reply(state: Tile, now: float, reply: PullReply) -> Transition[Tile]:
     load = LoadParams(state.role, reply.step, tuple(each.payload for each in found))
     versions = tuple(each.version for each in found)
     took = doublings_for(state.retry / SOONER, now - state.began)
-    fetches = max(state.asks, took) if state.again else took
     state = replace(
-        state, phase="computing", fetched=reply.step, versions=versions, replies={}, fetches=fetches
+        state,
+        phase="computing",
+        fetched=reply.step,
+        versions=versions,
+        replies={},
+        fetch_doublings=max(state.doublings, took) if state.again else took,
     )
     return state, (load, _compute(state))
 
@@ -204,7 +208,7 @@ def _computed(state: Tile, event: Computed) -> Transition[Tile]:
     if state.index + 1 < len(task.batches):
         return _start_step(replace(state, index=state.index + 1), event.now)
     pushes = tuple(
-        Outgoing(task.update, shard, version, payload, event.now, state.doublings)
+        Outgoing(task.update, shard, version, payload, event.now, state.push_doublings)
         for shard, version, payload in zip(state.shards, state.versions, event.payloads, strict=True)
     )
     state = replace(
@@ -238,9 +242,15 @@ def _begin(state: Tile, now: float) -> Transition[Tile]:
 def _start_step(state: Tile, now: float) -> Transition[Tile]:
     if _must_fetch(state, state.at):
         state = replace(
-            state, phase="fetching", asked=now, began=now, asks=state.fetches, again=False, replies={}
+            state,
+            phase="fetching",
+            began=now,
+            asked=now,
+            again=False,
+            doublings=state.fetch_doublings,
+            replies={},
         )
-        return state, _asks(state)
+        return state, _asks(state, state.shards)
     state = replace(state, phase="computing")
     return state, (_compute(state),)
 
@@ -288,32 +298,30 @@ def _is_done(state: Tile, update: Update) -> bool:
 # --- sending -------------------------------------------------------------------------------------------------------
 
 
-def _server(state: Tile, shard: int) -> tuple[str, int] | None:
-    """Return the worker of a shard's primary and its term; None for a shard of another tile, or without a primary."""
-    return dict(zip(state.shards, state.assignment.servers, strict=True)).get(shard)
-
-
-def _fence(state: Tile, shard: int) -> TileFence | None:
-    assignment, server = state.assignment, _server(state, shard)
+def _primary(state: Tile, shard: int) -> tuple[str, TileFence | None]:
+    """Return the worker of a shard's primary, and what fences messages to it; None where the tile knows of no such one."""
+    assignment = state.assignment
+    server = dict(zip(state.shards, assignment.servers, strict=True)).get(shard)
     if server is None:
-        return None
-    return TileFence(state.spec.run, shard, server[1], assignment.slot, assignment.generation)
+        return "", None
+    worker, term = server
+    return worker, TileFence(state.spec.run, shard, term, assignment.slot, assignment.generation)
 
 
 def _resend(state: Tile, now: float, moved: Collection[int] = ()) -> Transition[Tile]:
     """Send again what has waited too long for its answer; to a new primary, everything, as if for the first time."""
     asks: tuple[Instruction, ...] = ()
     if state.phase == "fetching":
-        late = state.asked + wait(state.retry / SOONER, state.asks) <= now
-        asks = _asks(state, None if late else moved)
+        late = state.asked + wait(state.retry / SOONER, state.doublings) <= now
+        asks = _asks(state, state.shards if late else moved)
         if late or asks:
-            waits = doubled(state.asks) if late and not moved else state.fetches
-            state = replace(state, asked=now, asks=waits, again=True)
+            doublings = doubled(state.doublings) if late and not moved else state.fetch_doublings
+            state = replace(state, asked=now, again=True, doublings=doublings)
     due = {
         (push.update, push.shard): replace(
             push,
             sent=now,
-            doublings=state.doublings if push.shard in moved else doubled(push.doublings),
+            doublings=state.push_doublings if push.shard in moved else doubled(push.doublings),
             again=push.shard not in moved,
         )
         for push in state.outgoing
@@ -324,19 +332,15 @@ def _resend(state: Tile, now: float, moved: Collection[int] = ()) -> Transition[
 
 
 def _sends(state: Tile, pushes: tuple[Outgoing, ...]) -> tuple[Instruction, ...]:
-    done: tuple[Instruction, ...] = ()
-    for push in pushes:
-        fence, server = _fence(state, push.shard), _server(state, push.shard)
-        if fence is not None and server is not None:
-            done += (Send(server[0], Push(fence, push.update, push.version, push.payload)),)
-    return done
+    to = [(push, *_primary(state, push.shard)) for push in pushes]
+    return tuple(
+        Send(worker, Push(fence, push.update, push.version, push.payload))
+        for push, worker, fence in to
+        if fence is not None
+    )
 
 
-def _asks(state: Tile, shards: Collection[int] | None = None) -> tuple[Instruction, ...]:
-    """Ask those of some shards, None: of all, that have not answered yet."""
-    done: tuple[Instruction, ...] = ()
-    for shard in state.shards if shards is None else shards:
-        fence, server = _fence(state, shard), _server(state, shard)
-        if shard not in state.replies and fence is not None and server is not None:
-            done += (Send(server[0], Pull(fence, state.at)),)
-    return done
+def _asks(state: Tile, shards: Collection[int]) -> tuple[Instruction, ...]:
+    """Ask those of some shards that have not answered yet."""
+    to = [_primary(state, shard) for shard in shards if shard not in state.replies]
+    return tuple(Send(worker, Pull(fence, state.at)) for worker, fence in to if fence is not None)

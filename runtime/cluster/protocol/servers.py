@@ -3,6 +3,7 @@
     no primary, lease over --+-- standby ready ----> promoted, term rises
                              +-- none -------------> restored from the newest checkpoint, term rises, loss declared
     no standby ----------------> chosen, gets snapshot and log, ready when it has all that was acknowledged
+    standby's worker drains ---> another one; with no other worker it stays, or acknowledgements would wait for ever
     primary's worker drains ---> with a standby ready the lease is not renewed, then as above; what the old primary
                                  holds stays in reserve until the new one has a standby
     suspected link to a tile --> the tile moves (staffing.py); with no room for that, as if the primary's worker drained

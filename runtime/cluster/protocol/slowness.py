@@ -110,9 +110,7 @@ def _spare(table: Table, now: float, worker: str) -> str | None:
 def _needed(table: Table, worker: str) -> Iterator[str | None]:
     """Yield the workers that the tiles of a worker exchange messages with."""
     for index, tile in table.roles(worker).tiles:
-        partners = table.spec.partners_of(tile, table.slots[index].tiles)
-        yield from (name for name in partners if name != worker)
-        yield from table.primaries_of(tile)
+        yield from (name for name in table.needed_by(index, tile) if name != worker)
 
 
 def _moved(table: Table, now: float, worker: str, spare: str) -> Transition[Table]:

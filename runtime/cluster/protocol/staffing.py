@@ -158,8 +158,7 @@ class _Choice:
             self.at.setdefault(table.members[name].place, []).append(name)
 
     def best(self, table: Table, slot: int, tile: int) -> str | None:
-        partners = table.spec.partners_of(tile, table.slots[slot].tiles)
-        needed = (*partners, *table.primaries_of(tile)) if table.rules.part_tiles else ()
+        needed = table.needed_by(slot, tile) if table.rules.part_tiles else ()
         more = room.for_tile(table, tile)
 
         def count(name: str) -> int:

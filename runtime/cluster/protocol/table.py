@@ -246,8 +246,12 @@ class Table:
         return tuple(slot.tiles[tile] for slot in self.slots)
 
     def primaries_of(self, tile: int) -> tuple[str | None, ...]:
-        """Return the workers of the primaries that a tile needs."""
+        """Return the workers of the primaries of a tile's shards."""
         return tuple(self.shards[shard].primary for shard in self.spec.shards_of(tile))
+
+    def needed_by(self, slot: int, tile: int) -> tuple[str | None, ...]:
+        """Return the workers that a tile of a replica exchanges messages with: partners, and primaries of its shards."""
+        return (*self.spec.partners_of(tile, self.slots[slot].tiles), *self.primaries_of(tile))
 
     def roles(self, worker: str) -> Roles:
         return self.index.roles.get(worker, NOTHING)

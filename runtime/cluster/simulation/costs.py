@@ -13,9 +13,8 @@ from functools import cached_property
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Rates
 from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.placement import Placement
-from lnet.compiler.cut.shards import shard_values
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.predict.stages import placed, tile_work
+from lnet.compiler.predict.stages import placed, tile_stages
 
 Homes = Mapping[int, tuple[int, ...]]
 """The workers of each replica's tiles, by number."""
@@ -37,7 +36,7 @@ class Costs:
     rates: Rates
 
     def __post_init__(self) -> None:
-        self.work = tile_work(self.plan, self.rates)
+        self.work = tile_stages(self.plan, self.rates)
         self.placed: tuple[Homes, dict[int, StepCost]] = ({}, {})
 
     @property
@@ -63,18 +62,17 @@ class Costs:
         }
 
     @cached_property
-    def parameters(self) -> tuple[int, ...]:
-        """How many parameters each shard holds."""
-        graph, cut = self.plan.graph, self.plan.partition
-        return tuple(shard_values(graph, cut, shard) for shard in range(len(self.plan.placement.servers)))
+    def sizes(self) -> tuple[int, ...]:
+        """The bytes of each shard's parameters."""
+        return tuple(size for cost in self.plan.costs for size in cost.shards)
 
     def update(self, shard: int) -> float:
         """Return the seconds of an update of a shard, wherever it is computed."""
-        return self.parameters[shard] / self.rates.updates
+        return self.sizes[shard] / BYTES / self.rates.updates
 
     def size(self, shard: int) -> int:
         """Return the bytes of a shard's parameters, or of their gradients."""
-        return self.parameters[shard] * BYTES
+        return self.sizes[shard]
 
     def state_size(self, shard: int) -> int:
         """Return the bytes of a shard's parameters and its optimiser state."""

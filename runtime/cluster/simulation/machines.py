@@ -93,7 +93,8 @@ def spec_of(plan: Plan, times: Times | None = None) -> Spec:
         durability="standby" if len({each.host for each in workers}) > 1 else "single",
         times=times or Times.for_workers(len(workers)),
     )
-    return replace(config.spec, batches=ENDLESS * config.spec.replicas, needs=config.needs)
+    batches = ENDLESS * config.spec.replicas
+    return replace(config.spec, batches=batches, needs=config.needs, work=config.work)
 
 
 class Machines:
@@ -350,9 +351,10 @@ class Machines:
         for tile, (process, compute, since) in sorted(step.members.items()):
             del process.steps[compute.role]
             served = step.served_since(tile)
-            self.record.computed(compute.role, process.name, since, self.time, step.cost.busy[tile], served)
             gradients = (None,) * self.spec.shards_per_tile if compute.last else ()
-            self.tell(process.name, on.Computed, compute.role, compute.update, compute.index, gradients)
+            busy = step.cost.busy[tile]
+            self.record.computed(compute.role, process.name, since, self.time, busy, served)
+            self.tell(process.name, on.Computed, compute.role, compute.update, compute.index, gradients, busy)
 
     def _cancel(self, process: Process, instruction: do.Cancel | do.Drop) -> None:
         if instruction.role in process.steps:

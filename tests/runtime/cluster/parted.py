@@ -106,10 +106,9 @@ def cut_links(cluster, count, way):
 def needed_links(table):
     """The links that roles need: of tiles that exchange, of a tile and its primary, of a primary and its standby."""
     links = set()
-    for slot in table.slots:
+    for index, slot in enumerate(table.slots):
         for tile, name in enumerate(slot.tiles):
-            needed = (*table.spec.partners_of(tile, slot.tiles), *table.primaries_of(tile))
-            links |= {(name, other) for other in needed}
+            links |= {(name, other) for other in table.needed_by(index, tile)}
     links |= {(shard.primary, shard.standby) for shard in table.shards}
     return {tuple(sorted(link)) for link in links if None not in link and link[0] != link[1]}
 

@@ -38,10 +38,19 @@ train {
 
 
 def plan_of(
-    workers=2, batch=4, steps=20, replicas=1, staleness="none", tiles=None, program=PROGRAM, shards=None
+    workers=2,
+    batch=4,
+    steps=20,
+    replicas=1,
+    staleness="none",
+    tiles=None,
+    program=PROGRAM,
+    shards_per_tile=None,
 ):
     source = Source(program % (batch, steps, replicas, staleness), "small.lnet")
-    return compile_source(source, {}, Collector(source), Layout(workers=workers, tiles=tiles, shards=shards))
+    return compile_source(
+        source, {}, Collector(source), Layout(workers=workers, tiles=tiles, shards_per_tile=shards_per_tile)
+    )
 
 
 def images(count=60, size=16):

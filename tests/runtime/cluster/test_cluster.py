@@ -74,7 +74,9 @@ def test_tiles_compute_what_one_process_does(tmp_path, client, workers):
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_synchronous_replicas_are_one_with_their_batches_together(tmp_path, client, shards):
     alone = trained(tmp_path, name="alone", workers=1, batch=8)
-    replicas = trained(tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0, shards=shards)
+    replicas = trained(
+        tmp_path, client, name="replicas", workers=2, replicas=2, staleness=0, shards_per_tile=shards
+    )
     assert_close(replicas, alone, alone)
     *_, ages = [event.ages for event in replicas.events() if event.name == "ages"]
     assert ages == {0: 40 * shards}
@@ -94,7 +96,7 @@ def placed_by_lot(plan, seed):
 
 
 def test_numbers_do_not_depend_on_placement(tmp_path, client):
-    plan = plan_of(workers=3, replicas=2, staleness=0, steps=5, tiles=Size(1, 2), shards=2)
+    plan = plan_of(workers=3, replicas=2, staleness=0, steps=5, tiles=Size(1, 2), shards_per_tile=2)
     plans = [plan, placed_by_lot(plan, 1), placed_by_lot(plan, 2)]
     runs = [
         lnet.train(plan, images(), directory=tmp_path / str(number), client=client)
@@ -144,7 +146,7 @@ def test_parameters_are_rounded_on_the_wire(tmp_path, client):
 
 
 def test_a_run_goes_on_in_any_shape(tmp_path, client):
-    first = trained(tmp_path, client, workers=3, steps=10, shards=2)
+    first = trained(tmp_path, client, workers=3, steps=10, shards_per_tile=2)
     after_cluster = first.network().params
     alone = lnet.resume(tmp_path / "run", images(), steps=10)
     for name, value in after_cluster.items():
@@ -173,7 +175,7 @@ def test_a_classifier_in_tiles_goes_on_in_any_shape(tmp_path, client):
     """Each tile's server has a part of the dense layers; softmax and ranks are those of one process."""
     labels = np.arange(60) % 7
     plans = {
-        workers: plan_of(program=CLASSES, workers=workers, steps=steps, shards=2)
+        workers: plan_of(program=CLASSES, workers=workers, steps=steps, shards_per_tile=2)
         for workers, steps in ((1, 12), (3, 4))
     }
     alone = lnet.train(plans[1], images(), labels=labels, directory=tmp_path / "alone")

@@ -43,7 +43,7 @@ TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0,
 
 ASKED = {
     "asynchronous": {"workers": 2},
-    "synchronous": {"workers": 2, "replicas": 2, "staleness": 0, "shards": 2},
+    "synchronous": {"workers": 2, "replicas": 2, "staleness": 0, "shards_per_tile": 2},
 }
 MOST = 20_000
 """Steps of a run that ends as soon as what it is about has been seen."""

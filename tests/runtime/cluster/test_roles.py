@@ -266,7 +266,7 @@ def test_a_lost_push_is_missed_again_as_soon_as_before():
     run.seconds = 0.02
     run.run(14.0)
     tiles = [tile for process in run.workers() for tile in process.state.tiles.values()]
-    assert {tile.doublings for tile in tiles} == {0}
+    assert {tile.push_doublings for tile in tiles} == {0}
 
 
 @pytest.mark.parametrize(
