@@ -51,20 +51,15 @@ class LiveTable:
 
 def drawn(view: ClusterView, now: float, width: int) -> Group:
     """Draw the view at time `now`, on about a screen; names of workers are folded to `width` columns."""
-    replicas, shards, small = view.replica_rows(now), view.shard_rows(), outliers.is_small(view)
-    shown = replicas if small else outliers.worst_replicas(replicas)
-    led = shards if small else outliers.worst_shards(shards)
-    parts: list[Table | str] = [*totals(view, now, width), _replicas(shown)]
-    if not small and view.not_back:
-        parts.insert(-1, f"lost and not back: {outliers.names(view.not_back, outliers.ROWS)}")
-    if len(shown) < len(replicas):
-        parts.append(outliers.other_replicas([row for row in replicas if row not in shown]))
-    parts += [_tiles(row, small) for row in shown]
-    if led or small:
-        parts.append(_shards(led))
-    if len(led) < len(shards):
-        parts.append(outliers.other_shards([row for row in shards if row not in led], len(led)))
-    return Group(*(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts))
+    shown = outliers.shown(view, view.replica_rows(now), view.shard_rows())
+    parts: list[Table | str] = [*totals(view, now, width)]
+    if not shown.small and view.not_back:
+        parts.append(f"lost and not back: {outliers.names(view.not_back, outliers.ROWS)}")
+    parts += [_replicas(shown.replicas), shown.other_replicas]
+    parts += [_tiles(row, shown.small) for row in shown.replicas]
+    parts += [_shards(shown.shards)] if shown.shards or shown.small else []
+    parts.append(shown.other_shards)
+    return Group(*(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts if part))
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -117,7 +112,7 @@ def totals(view: ClusterView, now: float, width: int) -> tuple[str, ...]:
     lost = f", {view.lost:,} acknowledged updates lost" if view.lost else ""
     lost += f", {view.torn:,} torn" if view.torn else ""
     lost += f", {view.given_back:,} batches given back" if view.given_back else ""
-    slow = f"  slow: {', '.join(sorted(view.slow))}" if view.slow else ""
+    slow = f"  slow: {outliers.names(sorted(view.slow), outliers.ROWS)}" if view.slow else ""
     return (
         f"step {view.step:,}/{view.steps:,}  {view.step / max(view.steps, 1):.0%}  "
         f"{view.images_per_second(now):,.0f} images/s" + ("" if left is None else f"  {clock(left)} left"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from signal import Signals
 from typing import TypeVar
 
+from lnet.runtime.cluster.monitor.outliers import FEW
 from lnet.runtime.cluster.protocol.deaths import Cause, Death
 from lnet.runtime.cluster.protocol.instructions import DeclareSlow
 from lnet.runtime.cluster.protocol.messages import Promoted
@@ -28,8 +29,6 @@ from lnet.runtime.store.events import (
 )
 
 T = TypeVar("T")
-FEW = 64
-"""Roles in all up to which every change is logged as the whole: a line of a few thousand bytes."""
 
 
 def changes(before: Table, after: Table) -> Iterator[LogEvent]:

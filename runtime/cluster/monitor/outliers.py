@@ -8,22 +8,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from .view import ClusterView, ReplicaRow, ShardRow
 
 FEW = 64
-"""Roles of tiles and shards up to which each one is shown."""
+"""Roles of tiles and shards up to which each one is shown, and every change of them logged as the whole."""
 ROWS, SLOW = 8, 6
 """Replicas, and shards, that are shown of more; of these, replicas for being slow, and not for being stale."""
 
 
-def is_small(view: ClusterView) -> bool:
-    """Whether a cluster has so few roles that each one is shown."""
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a cluster, and what is said of the others. `small`: it has so few roles that each one is shown."""
+
+    small: bool
+    replicas: Sequence[ReplicaRow]
+    shards: Sequence[ShardRow]
+    other_replicas: str = ""
+    other_shards: str = ""
+
+
+def shown(view: ClusterView, replicas: Sequence[ReplicaRow], shards: Sequence[ShardRow]) -> Shown:
+    """Choose what is shown of all replicas and shards."""
     tiles = sum(len(replica.workers) for replica in view.roles.replicas.values())
-    return tiles + len(view.roles.shards) <= FEW
+    if tiles + len(view.roles.shards) <= FEW:
+        return Shown(True, replicas, shards)
+    slow, hit = _worst_replicas(replicas), _worst_shards(shards)
+    return Shown(
+        False,
+        slow,
+        hit,
+        _other_replicas([row for row in replicas if row not in slow]),
+        _other_shards([row for row in shards if row not in hit], len(hit)),
+    )
 
 
-def worst_replicas(rows: Sequence[ReplicaRow]) -> list[ReplicaRow]:
+def _worst_replicas(rows: Sequence[ReplicaRow]) -> list[ReplicaRow]:
     """Return the replicas that are shown: who does not compute, then the slowest; last the most stale of the others."""
     standing = sorted(rows, key=_standing)
     others = sorted(standing[SLOW:], key=lambda row: (-(row.staleness or 0), row.index))
@@ -40,7 +61,7 @@ def _standing(row: ReplicaRow) -> tuple[object, ...]:
     )
 
 
-def worst_shards(rows: Sequence[ShardRow]) -> list[ShardRow]:
+def _worst_shards(rows: Sequence[ShardRow]) -> list[ShardRow]:
     """Return the shards that are shown: first those without a primary, then those without a standby that is ready."""
     hit = [row for row in rows if not row.whole]
     return sorted(
@@ -48,8 +69,10 @@ def worst_shards(rows: Sequence[ShardRow]) -> list[ShardRow]:
     )[:ROWS]
 
 
-def other_replicas(rows: Sequence[ReplicaRow]) -> str:
-    """Return the states and extremes of replicas that are not shown."""
+def _other_replicas(rows: Sequence[ReplicaRow]) -> str:
+    """Return the states and extremes of replicas that are not shown; nothing if all are."""
+    if not rows:
+        return ""
     states = Counter(row.state for row in rows)
     stale = [row.staleness for row in rows if row.staleness is not None]
     parts = [
@@ -61,8 +84,10 @@ def other_replicas(rows: Sequence[ReplicaRow]) -> str:
     return f"{len(rows):,} more replicas: {'  '.join(parts)}"
 
 
-def other_shards(rows: Sequence[ShardRow], shown: int) -> str:
-    """Return the standbys and extremes of shards that are not shown."""
+def _other_shards(rows: Sequence[ShardRow], shown: int) -> str:
+    """Return the standbys and extremes of shards that are not shown; nothing if all are."""
+    if not rows:
+        return ""
     standbys = Counter(row.standby if row.roles.primary is not None else "no primary" for row in rows)
     counts = ", ".join(f"{count:,} {standby}" for standby, count in sorted(standbys.items()))
     return (

@@ -9,6 +9,7 @@ from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.published import TileComputed
 from lnet.runtime.store.events import Event, RolledBack
 
+from . import outliers
 from .steps import Steps
 from .view import ClusterView, ReplicaRow, ShardRow, rate
 
@@ -36,6 +37,7 @@ class Overview:
     def state(self, now: float) -> dict[str, Any]:
         """Return the overview as JSON data: times in seconds before now, rates in units per second."""
         view = self.view
+        replicas, shards = view.replica_rows(now), view.shard_rows()
         return {
             "run": self.config.short,
             "network": self.config.plan.graph.name,
@@ -55,8 +57,9 @@ class Overview:
             "losses": view.losses,
             "checkpoint": view.checkpoint and {"step": view.checkpoint.step, "ago": now - view.checkpoint.at},
             "not_back": view.not_back,
-            "replicas": [_replica(row) for row in view.replica_rows(now)],
-            "shards": [_shard(row) for row in view.shard_rows()],
+            "replicas": [_replica(row) for row in replicas],
+            "shards": [_shard(row) for row in shards],
+            "shown": _shown(outliers.shown(view, replicas, shards)),
             "refused": [
                 {"process": process, "reason": reason, "count": count}
                 for (process, reason), count in sorted(view.refused.items())
@@ -76,6 +79,18 @@ def _replica(row: ReplicaRow) -> dict[str, Any]:
         "byte_rate": row.byte_rate,
         "waited": row.waited,
         "slowest": row.slowest and asdict(row.slowest),
+    }
+
+
+def _shown(shown: outliers.Shown) -> dict[str, Any] | None:
+    """Return what the page shows first, by number; None: all."""
+    if shown.small:
+        return None
+    return {
+        "replicas": [row.index for row in shown.replicas],
+        "shards": [row.index for row in shown.shards],
+        "other_replicas": shown.other_replicas,
+        "other_shards": shown.other_shards,
     }
 
 

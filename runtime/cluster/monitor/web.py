@@ -22,7 +22,7 @@ from tornado.web import HTTPError, RequestHandler
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
 
-from .outliers import FEW, ROWS, SLOW
+from .outliers import ROWS
 from .overview import Overview
 
 Runs = Callable[[], Mapping[str, Overview]]
@@ -81,4 +81,4 @@ class _State(_Handler):
 
 class _Page(_Handler):
     def get(self, short: str) -> None:
-        self.render_page("run.html", state=self.state(short), few=FEW, rows=ROWS, slow=SLOW)
+        self.render_page("run.html", state=self.state(short), rows=ROWS)

@@ -37,6 +37,18 @@ train {
 """
 
 
+DECODED = """
+network small {
+    image: input(24x24x1)
+    f: local(3, maps = 2)
+    d: decode(f)
+    e: squared_error(d, image)
+}
+train { batch = %d; steps = %d; replicas = %d; staleness = %s; update = adagrad(rate = 0.05) }
+"""
+"""A stage in which tiles exchange with neighbours alone."""
+
+
 def plan_of(
     workers=2,
     batch=4,

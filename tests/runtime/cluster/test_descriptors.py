@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import images, plan_of, separate_processes
+from processes import DECODED, images, plan_of, separate_processes
 
 import lnet
 from lnet.compiler.core.shapes import Size
@@ -16,15 +16,6 @@ from lnet.runtime.cluster.descriptors import OWN, TO_SCHEDULER, needed, of_plan
 from lnet.runtime.cluster.transport.connect import LOCAL, connected
 from lnet.runtime.engine.exchanges import exchanges
 
-LOCAL_ALONE = """
-network small {
-    image: input(24x24x1)
-    f: local(3, maps = 2)
-    d: decode(f)
-    e: squared_error(d, image)
-}
-train { batch = %d; steps = %d; replicas = %d; staleness = %s; update = adagrad(rate = 0.05) }
-"""
 DENSE = """
 network small {
     image: input(16x16x1)
@@ -36,7 +27,7 @@ train { batch = %d; steps = %d; replicas = %d; staleness = %s; update = adagrad(
 """
 
 
-@pytest.mark.parametrize(("program", "most"), [(LOCAL_ALONE, 8), (DENSE, 15)])
+@pytest.mark.parametrize(("program", "most"), [(DECODED, 8), (DENSE, 15)])
 def test_partners_are_those_that_send_something(program, most):
     plan = plan_of(workers=16, tiles=Size(4, 4), program=program)
     expected = [set() for _ in range(16)]

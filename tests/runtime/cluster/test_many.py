@@ -280,7 +280,7 @@ def test_a_page_of_many_workers(monkeypatch):
     assert shards == [["7", "-", "worker-176", "ready", "1", "1"], ["8", "worker-8", "-", "none", "1", "1"]]
     assert figures(document)["not back: worker-343"] == "1"
     notes = re.findall(r'<p class="note">(.+?)</p>', document)
-    assert notes[1:] == ["839 more", "336 more: standbys 336 ready; term 1; updates 0 to 1"]
+    assert notes[1:] == ["839 more", "336 more shards: standbys 336 ready  term 1  updates 0 to 1"]
 
 
 @needs_browser

@@ -8,7 +8,7 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client, Scheduler, SpecCluster, Worker
-from processes import images, plan_of
+from processes import DECODED, images, plan_of
 
 import lnet
 from lnet.compiler.core.shapes import Size
@@ -25,15 +25,6 @@ pytestmark = [
     pytest.mark.timeout(3600),
 ]  # sixty-four tiles compile in one process
 
-PROGRAM = """
-network small {
-    image: input(24x24x1)
-    f: local(3, maps = 2)
-    d: decode(f)
-    e: squared_error(d, image)
-}
-train { batch = %d; steps = %d; replicas = %d; staleness = %s; update = adagrad(rate = 0.05) }
-"""
 TILES = Size(8, 8)
 PATIENT = {
     "distributed.comm.timeouts.connect": "600s",
@@ -96,7 +87,7 @@ class Counting:
 
 def test_sixty_four_workers_open_a_connection_to_those_that_they_exchange_with(tmp_path, patient):
     count = TILES.rows * TILES.columns
-    asked = {"program": PROGRAM, "staleness": 0, "steps": 3}
+    asked = {"program": DECODED, "staleness": 0, "steps": 3}
     plan, before = plan_of(workers=count, tiles=TILES, **asked), len(os.listdir("/proc/self/fd"))
     with workers_in_this_process(count) as (running, client), Counting(running) as counting:
         run = lnet.train(plan, images(size=24), directory=tmp_path / "run", client=client)
