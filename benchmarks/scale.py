@@ -1,4 +1,4 @@
-"""What machines would do for examples/catface, predicted: python benchmarks/scale.py [--svg docs/scale.svg]
+"""What machines would do for an example, predicted: python benchmarks/scale.py [--network catface] [--svg docs/scale.svg]
 
 For each number of workers the fastest of a few layouts: replicas of grids of tiles, with the file's `fetch` and `push` of 1,
 and with 10. The constants are those of benchmarks/scale.toml.
@@ -24,7 +24,7 @@ from lnet.compiler.predict.step import step_time
 
 HERE = Path(__file__).parent
 WORKERS = (1, 5, 20, 80, 250, 500, 1_000, 2_500, 5_000, 10_000)
-REPLICAS = (1, 5, 20, 60, 250)
+REPLICAS = (1, 5, 20)
 MOST = 500
 """Tiles of a replica, by the square that they hold; with more, halos take most of a step."""
 EVERY = (1, 10)
@@ -34,6 +34,7 @@ EVERY = (1, 10)
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    parser.add_argument("--network", default="catface", help="an example")
     parser.add_argument("--svg", type=Path)
     asked = parser.parse_args()
     cluster, rates = read_cluster_spec(HERE / "scale.toml"), read_rates(HERE / "scale.toml")
@@ -41,17 +42,17 @@ def main() -> None:
     print(f"rates: {rates.source}")
     print(f"{'workers':>8}{'every':>7}{'layout':>16}{'step':>10}{'images/s':>11}   of the step")
     for workers in asked.workers:
-        for every, best in fastest(workers, cluster, rates).items():
+        for every, best in fastest(asked.network, workers, cluster, rates).items():
             found[every].append(best)
             print(line(workers, every, best), flush=True)
     if asked.svg is not None:
         draw(found, asked.svg)
 
 
-def fastest(workers: int, cluster: ClusterSpec, rates: Rates) -> dict[int, Prediction]:
+def fastest(network: str, workers: int, cluster: ClusterSpec, rates: Rates) -> dict[int, Prediction]:
     """Return the fastest layout for each number of steps between fetches and pushes."""
     found: dict[int, list[Prediction]] = {every: [] for every in EVERY}
-    for plan in plans(workers, cluster):
+    for plan in plans(network, workers, cluster):
         stages = [stage for stage in stages_of(plan, rates) if stage.part != "parameters"]
         for every in EVERY:
             training = replace(plan.graph.training, fetch=every, push=every)
@@ -61,9 +62,9 @@ def fastest(workers: int, cluster: ClusterSpec, rates: Rates) -> dict[int, Predi
     return {every: max(some, key=lambda each: each.images_a_second) for every, some in found.items()}
 
 
-def plans(workers: int, cluster: ClusterSpec) -> Iterator[Plan]:
+def plans(network: str, workers: int, cluster: ClusterSpec) -> Iterator[Plan]:
     """Yield plans with each number of replicas, in the squarest grids that leave few workers over."""
-    whole = lnet.compile(HERE.parent / "examples/catface/model.lnet", replicas=1)
+    whole = lnet.compile(HERE.parent / f"examples/{network}/model.lnet", replicas=1)
     for replicas in REPLICAS:
         side = int((workers // replicas) ** 0.5)
         if 1 <= side * side <= MOST:
