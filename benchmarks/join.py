@@ -3,7 +3,7 @@
 Dask's own scheduler in one process, and in another one Dask's own workers, each with its connections to the scheduler, but
 with forged roles: they join as those of lnet do, obey what the coordinator sends, and compute nothing. The network is
 examples/catface in five replicas. Workers are ready once each has taken the run's configuration, has joined, and obeys the
-roles that it was given. What a worker does on a machine of its own (imports, its images, its programmes) is not in it; all
+roles that it was given. What a worker does on a machine of its own (imports, its images, its programs) is not in it; all
 forged workers share one processor.
 """
 

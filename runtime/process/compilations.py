@@ -1,4 +1,4 @@
-"""How many programmes this process has compiled itself: by XLA, but for those that came from the cache, and by LLVM."""
+"""How many programs this process has compiled itself: by XLA, but for those that came from the cache, and by LLVM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from jax import monitoring
 
 BUILT = "/jax/core/compile/backend_compile_duration"
-"""JAX's event for a programme that is there, compiled or from the cache."""
+"""JAX's event for a program that is there, compiled or from the cache."""
 FOUND = "/jax/compilation_cache/cache_hits"
 """JAX's event for one from the cache, before that."""
 OBJECT = "object"
@@ -25,12 +25,12 @@ def count_compilations() -> None:
 
 
 def compilations() -> int:
-    """Return how many programmes were compiled since `count_compilations`."""
+    """Return how many programs were compiled since `count_compilations`."""
     return max(0, _counts[BUILT] - _counts[FOUND]) + _counts[OBJECT]
 
 
 def compiled_object() -> None:
-    """Count a programme that LLVM has compiled."""
+    """Count a program that LLVM has compiled."""
     _counts[OBJECT] += 1
 
 

@@ -465,7 +465,7 @@ class WorkerDrained(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProcessReady(LogEvent):
-    """A worker's process has computed its first step, for which it compiled so many programmes, `seconds` after joining."""
+    """A worker's process has computed its first step, for which it compiled so many programs, `seconds` after joining."""
 
     name: ClassVar[str] = "ready"
     compilations: int

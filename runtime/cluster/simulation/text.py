@@ -26,10 +26,12 @@ def simulated_text(plan: Plan, found: Simulated, asked: Asked, width: int = WIDE
 
 def _parts(plan: Plan, found: Simulated, asked: Asked) -> Iterator[str | TextTable]:
     more = found.images_a_second / found.predicted - 1
+    than = "more" if more >= 0 else "less"
     yield plan.summary()
     yield (
         f"{found.steps:,} steps of each replica in {seconds_text(found.seconds)}: "
-        f"{found.images_a_second:,.4g} images a second, {more:+.1%} to the {found.predicted:,.4g} of 'explain --time'"
+        f"{found.images_a_second:,.4g} images a second, {abs(more):.1%} {than} than the {found.predicted:,.4g} of "
+        "'explain --time'"
     )
     if found.ages is not None:
         mean, often, most = staleness(found.ages)
