@@ -93,7 +93,7 @@ def test_what_a_killed_process_left_is_neither_read_nor_kept(folder):
 
 @pytest.mark.parametrize(
     "call",
-    ["blocks.flush", "checkpoints.write_aside", "checkpoints._flush", "checkpoints.os.replace"],
+    ["blocks.flush", "checkpoints.write_aside", "checkpoints.sync_folder", "checkpoints.os.replace"],
 )
 def test_a_full_disk_leaves_the_others_alone(folder, monkeypatch, call):
     folder.save(checkpoint(1))

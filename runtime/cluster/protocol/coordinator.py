@@ -194,10 +194,10 @@ def _hear(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
         contact.answered,
     )
     table = table.with_contact(worker, contact)
-    if heartbeat.bare:
-        return table, ()
-    table = table.with_member(worker, _reported(member, heartbeat))
-    return links.suspect(table, now, worker, heartbeat.unreachable or ())
+    if not heartbeat.bare:
+        member = _reported(member, heartbeat)
+        table = table.with_member(worker, member)
+    return links.suspect(table, now, worker, member.unreachable)
 
 
 def _refusal(table: Table, heartbeat: Heartbeat) -> str:
@@ -241,6 +241,7 @@ def _reported(member: Member, heartbeat: Heartbeat) -> Member:
         member.tiles if heartbeat.tiles is None else heartbeat.tiles,
         member.primaries if heartbeat.primaries is None else heartbeat.primaries,
         member.memory if heartbeat.memory is None and not whole else heartbeat.memory,
+        member.unreachable if heartbeat.unreachable is None else heartbeat.unreachable,
         member.draining,
         member.drained,
     )

@@ -1,15 +1,16 @@
 """Workers that compute slowly: they are named, and their tiles move to workers without one.
 
     worker                        a     b     c     d
-    a step, without waiting      10    11    48    20 ms        the median of 30 steps, told with the progress of tiles
+    a step, without waiting     100   110   480   200 ms        the median of 30 steps, told with the progress of tiles
     planned work of its tiles     1     1     1     2
-    over it                      10    11    48    10           median 10: c is slow, and named if that lasts
+    over it                     100   110   480   100           median 100: c is slow, and named if that lasts
 
     c's tiles --- a spare worker that fits and reaches, none moved in the last minute ---> there, in a new generation
 
 A replica goes at the pace of its slowest tile, so one slow worker costs as much as all others gain. Of an even number of
-workers the lower median counts: of two, the faster one. A worker that was slow gets no tiles for ten minutes if there is
-other room, nor does a tile move again so soon: if what the plan says of its work is wrong, it is slow everywhere.
+workers the lower median counts: of two, the faster one. None is slow whose steps are brief: what the system does besides
+takes as long. A worker that was slow gets no tiles for ten minutes if there is other room, nor does a tile move again so
+soon: if what the plan says of its work is wrong, it is slow everywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .table import Table
 
 SLOW, AGAIN = 2.0, 1.5
 """Times the median, above which a worker is slow, and below which it is no more."""
+BRIEF = 50_000
+"""Microseconds: no worker is slow whose steps take less."""
 REST = 10
 """How many times the pause between two moves a slow worker is avoided, and a moved tile stays."""
 
@@ -52,13 +55,14 @@ def _paces(table: Table, index: int) -> Mapping[str, float]:
     """Return how many times the replica's median each of its workers takes; none while a tile has not told."""
     slot = table.slots[index]
     statuses = table.tile_statuses(index) if slot.staffed else []
-    found: dict[str, float] = {}
+    paces: dict[str, int] = {}
     for name, status in zip(slot.tiles, statuses, strict=False):
         if name is None or status is None or status.pace <= 0:
             return {}
-        found[name] = max(found.get(name, 0.0), status.pace / _work(table, name))
+        paces[name] = max(paces.get(name, 0), status.pace)
+    found = {name: pace / _work(table, name) for name, pace in paces.items()}
     middle = median_low(found.values()) if found else 1.0
-    return {name: pace / middle for name, pace in found.items()}
+    return {name: found[name] / middle if pace >= BRIEF else 1.0 for name, pace in paces.items()}
 
 
 def _work(table: Table, worker: str) -> int:

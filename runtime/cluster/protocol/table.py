@@ -41,7 +41,11 @@ from .spec import Rules, Spec
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A worker, and what its reports have said. `report`: the number of the newest one."""
+    """A worker, and what its reports have said. `report`: the number of the newest one.
+
+    `unreachable`: the workers that it names, as long as it does: a link is tried again and again, and both ends have to be
+    heard, which they may not be yet.
+    """
 
     host: str
     place: str
@@ -50,6 +54,7 @@ class Member:
     tiles: tuple[TileStatus, ...] = ()
     primaries: tuple[PrimaryStatus, ...] = ()
     memory: WorkerMemory | None = None
+    unreachable: tuple[str, ...] = ()
     draining: bool = False
     drained: bool = False
 

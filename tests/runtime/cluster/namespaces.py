@@ -49,7 +49,9 @@ import sys
 from distributed import Client
 async def close(dask_worker):
     pool = dask_worker.rpc
-    for comm in [comm for found in (*pool.available.values(), *pool.occupied.values()) for comm in found]:
+    hosts = [plugin for plugin in dask_worker.plugins.values() if hasattr(plugin, "lines")]
+    lines = [line.comm for host in hosts for line in host.lines.lines]
+    for comm in lines + [comm for found in (*pool.available.values(), *pool.occupied.values()) for comm in found]:
         if comm.peer_address != dask_worker.scheduler.address:
             comm.abort()
 Client(sys.argv[1], timeout=120).run(close)
