@@ -66,7 +66,7 @@ CODES: dict[str, str] = {
     "E603": "workers with too little memory",
     "E604": "unreadable description of a cluster",
     "E605": "unreadable plan",
-    "E606": "plan whose plug-in is missing or different",
+    "E606": "plan or run whose plug-in is missing or different",
     "E607": "no file, or several, instead of one",
     "E608": "unwritable file",
     "E609": "impossible layout",

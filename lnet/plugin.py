@@ -92,11 +92,11 @@ def register(part: Part) -> Part:
     source, section = (import_module(_OF_THE_RUNTIME[name]) for name in ("Source", "Section"))
     if isinstance(part, source.Source):
         names = [each.name for each in source.SOURCES]
-        registry.enter("data source", source.SOURCES, part, part.name, names, part.open)
+        registry.enter(registry.SOURCE, source.SOURCES, part, part.name, names, part.open)
     elif isinstance(part, section.Section):
         names = [each.anchor for each in section.SECTIONS]
         guarded_part = replace(part, make=guarded(part.make, f"the plug-in's report section '{part.anchor}'"))
-        registry.enter("report section", section.SECTIONS, guarded_part, part.anchor, names, part.make)
+        registry.enter(registry.SECTION, section.SECTIONS, guarded_part, part.anchor, names, part.make)
     else:
         registry.register(part)  # says what can be registered
     return part

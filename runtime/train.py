@@ -162,6 +162,8 @@ def resume(
     plan = _with_path(run.plan, data)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
     base = Path(run.info["data"]["base"])
+    if given is None and not other_images:
+        run.require_readers()
     samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
     with locked(run):
         run, notes = _compared(run, samples, other_images)

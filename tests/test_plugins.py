@@ -318,6 +318,23 @@ def test_a_source_and_a_section_of_the_report(folder):
     assert '<h2 id="steps">Steps taken</h2>' in page
 
 
+def test_a_run_names_the_plugin_that_reads_its_images(folder):
+    (folder / "raw.py").write_text(SOURCE)
+    rng = np.random.default_rng(0)
+    (folder / "a.raw").write_bytes(rng.integers(0, 256, (9, 12, 12), dtype=np.uint8).tobytes())
+    command("--plugin", "raw.py", "--plugin", "divisive.py", "run", "own.lnet", "-d", "a", "--data", "a.raw")
+    missing = command("--plugin", "divisive.py", "resume", "a", "--steps", "30", status=1)
+    assert "E606" in missing
+    assert "the run 'a' needs plug-ins that this process does not have" in missing
+    assert "the plug-in 'raw' (SHA-256 " in missing
+    assert "lnetc --plugin a/plugins/raw.py ..." in missing
+    (folder / "raw.py").write_text(SOURCE + "# changed")
+    load = ("--plugin", "divisive.py", "--plugin")
+    assert "its source is another" in command(*load, "raw.py", "resume", "a", "--steps", "30", status=1)
+    assert "trained: a" in command(*load, "a/plugins/raw.py", "resume", "a", "--steps", "30")
+    command(*load, "raw.py", "draw", "a", "norm[3, 3, 0]", "--data", "images")
+
+
 def test_a_section_that_fails_is_no_traceback(folder):
     (folder / "raw.py").write_text(SOURCE.replace("len(material.history.steps)", "material.nothing"))
     load = ("--plugin", "raw.py", "--plugin", "divisive.py")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,8 +22,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import TERMS, Term
 from lnet.compiler.ops import OPS, Dense
 from lnet.compiler.plugins.identity import Plugin
-from lnet.compiler.plugins.load import load_plugins
-from lnet.compiler.plugins.registry import lacking
+from lnet.compiler.plugins.load import require
 from lnet.compiler.rules import RULES, Update
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_source
@@ -214,21 +212,9 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
 
 def _check_plugins(name: str, data: Any) -> None:
     """Raise `LnetError` if a plan's plug-ins are missing in this process, or differ."""
-    load_plugins()
-    folder = Path(name).parent / "plugins"
-    needed = CODEC.decode(
-        tuple[Plugin, ...], data.get("plugins") if isinstance(data, dict) else None, "plan.plugins"
-    )
-    notes = [*lacking(needed)]
-    if notes:
-        kept = [folder / f"{plugin.name}.py" for plugin in needed]
-        files = [str(path) if path.is_file() else "FILE" for path in kept]
-        raise refused(
-            "E606",
-            f"the plan '{name}' needs plug-ins that this process does not have",
-            *notes,
-            hint=f"load them as they were: lnetc {' '.join(f'--plugin {shlex.quote(file)}' for file in files)} ...",
-        )
+    found = data.get("plugins") if isinstance(data, dict) else None
+    needed = CODEC.decode(tuple[Plugin, ...], found, "plan.plugins")
+    require(needed, f"the plan '{name}'", Path(name).parent / "plugins")
 
 
 def _converted(data: Any, version: int) -> Any:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -51,6 +52,21 @@ def lacked(needed: Iterable[Plugin]) -> tuple[str, ...]:
     except LnetError as error:
         return (error.diagnostics[0].message, *error.diagnostics[0].notes)
     return tuple(lacking(needed))
+
+
+def require(needed: Sequence[Plugin], what: str, folder: Path) -> None:
+    """Raise `LnetError` if this process lacks plug-ins that `what` needs, or has others; `folder` may hold their files."""
+    load_plugins()
+    notes = [*lacking(needed)]
+    if notes:
+        kept = [folder / f"{plugin.name}.py" for plugin in needed]
+        files = [str(path) if path.is_file() else "FILE" for path in kept]
+        raise refused(
+            "E606",
+            f"{what} needs plug-ins that this process does not have",
+            *notes,
+            hint=f"load them as they were: lnetc {' '.join(f'--plugin {shlex.quote(file)}' for file in files)} ...",
+        )
 
 
 @cache

@@ -22,7 +22,7 @@ from lnet.dsl.nodes import KEYWORDS
 from .guard import guard
 from .identity import Loaded, Plugin, announce, owner_of
 
-LAYER, OBJECTIVE, RULE = "layer", "objective", "update rule"
+LAYER, OBJECTIVE, RULE, SOURCE, SECTION = "layer", "objective", "update rule", "data source", "report section"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _claim(made: Any, what: str) -> None:
 def enter(
     what: str, table: list[Entry], entry: Entry, name: str, names: Sequence[str], function: Any
 ) -> None:
-    """Enter a "data source" or a "report section" in its table, whose entries have `names`.
+    """Enter a `SOURCE` or a `SECTION` in its table, whose entries have `names`.
 
     `function` is the plug-in's own. Raises `LnetError` if the name is taken.
     """
@@ -203,7 +203,16 @@ def plugins_of(graph: Graph) -> tuple[Plugin, ...]:
     used = {(LAYER, layer.op.kind) for layer in graph.layers}
     used |= {(OBJECTIVE, objective.term.kind) for objective in graph.objectives}
     used.add((RULE, graph.training.update.kind))
-    names = {_brought[kind].plugin for kind in used if kind in _brought}
+    return _bringing(used)
+
+
+def readers(sources: Iterable[str]) -> tuple[Plugin, ...]:
+    """Return the plug-ins that brought data sources, given by name."""
+    return _bringing((SOURCE, name) for name in sources)
+
+
+def _bringing(used: Iterable[tuple[str, str]]) -> tuple[Plugin, ...]:
+    names = {_brought[part].plugin for part in used if part in _brought}
     return tuple(_loaded[name].plugin for name in sorted(names))
 
 

@@ -156,7 +156,7 @@ def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
         kept=run.kept,
         expected=expected(run),
         prepared=is_prepared(run.info["data"]),
-        plugins=run.plan.plugins,
+        plugins=run.plugins,
         shared=_shares(run.plan, len(workers)),
     )
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
@@ -33,6 +34,7 @@ from .listing import NEWEST, listing
 from .order import image_at, order_for, random_numbers
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .samples import ImageSource, Place
+from .sources import plugins_of
 
 CACHE_BYTES = 2**30
 Classes = Callable[..., tuple[str, ...]]
@@ -112,6 +114,11 @@ class Dataset:
     def names(self) -> Sequence[str]:
         """The names of the images, in the order of the files."""
         return self.catalog.names
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plug-ins that read the images."""
+        return plugins_of(self.catalog.kinds)
 
     @property
     def inventory(self) -> Inventory:

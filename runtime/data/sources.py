@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lnet.compiler.plugins.identity import Plugin
+from lnet.compiler.plugins.registry import readers
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .archives import open_archive, unpacking
@@ -102,6 +104,11 @@ SOURCES: list[Source] = [
 def source_of(path: Path, rules: Listing) -> Source | None:
     """Return the source that opens a path; None if none does."""
     return next((source for source in reversed(SOURCES) if source.opens(path, rules)), None)
+
+
+def plugins_of(kinds: Collection[str]) -> tuple[Plugin, ...]:
+    """Return the plug-ins that brought sources of some kinds."""
+    return readers(source.name for source in SOURCES if source.kind in kinds)
 
 
 def suffixes() -> frozenset[str]:

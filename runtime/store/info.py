@@ -16,6 +16,14 @@ class InputFigures(TypedDict):
     deviation: float
 
 
+class PluginInfo(TypedDict):
+    """The name, version and SHA-256 of a plug-in."""
+
+    name: str
+    version: str
+    digest: str
+
+
 class ImagesChange(TypedDict):
     """The step from which a run went on with other images, and what it had before: their number and digest."""
 
@@ -26,6 +34,8 @@ class ImagesChange(TypedDict):
 
 class ImagesInfo(TypedDict):
     """Number of images, digests of their list and of their times of change, figures of the first, and what was before.
+
+    `plugins`: those that read them.
 
     `order` is the number of the order of a pass (data/order.py), `index` the path of the index that lists the images,
     relative to the run's directory where it lies in it; None without one.
@@ -38,6 +48,7 @@ class ImagesInfo(TypedDict):
     times: NotRequired[str | None]
     inputs: NotRequired[InputFigures | None]
     changes: NotRequired[Sequence[ImagesChange]]
+    plugins: NotRequired[Sequence[PluginInfo]]
 
 
 class DataInfo(ImagesInfo):

@@ -5,7 +5,7 @@ plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py, log.py, thin.py)
-plugins/         files of the plug-ins that the plan needs, as they were when the run began
+plugins/         files of the plug-ins that the plan needs or that read the images, as they were when the run began
 checkpoints/     the newest states (checkpoints.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
@@ -20,7 +20,7 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,8 @@ import jax
 
 from lnet.compiler.files import unreadable, write_aside
 from lnet.compiler.plan.plan import Plan, load_plan
+from lnet.compiler.plugins.identity import Plugin
+from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import sources_of
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
 from lnet.runtime.data import Batch, Dataset, Kept, open_frames
@@ -83,6 +85,15 @@ class Run:
     def kept(self) -> Kept:
         """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
         return Kept(self.info["data"].get("listing", FIRST), self.classes, self.order, self.index)
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plug-ins that it needs: those of its plan, and those that read its images."""
+        return (*self.plan.plugins, *(p for p in _readers(self.info["data"]) if p not in self.plan.plugins))
+
+    def require_readers(self) -> None:
+        """Raise `LnetError` if this process lacks plug-ins that read the run's images, or has others."""
+        require(_readers(self.info["data"]), f"the run '{self.directory}'", self.directory / "plugins")
 
     @property
     def index(self) -> str | None:
@@ -183,6 +194,8 @@ class Run:
             frames = replace(self.plan.graph.frames, path=str(Path(data).resolve()))
         elif self.info["data"]["in_memory"]:
             frames = None
+        else:
+            self.require_readers()
         if frames is None:
             raise refused(
                 "E747",
@@ -263,7 +276,7 @@ def create_run(
             aside = Path(outer) / directory.name
             aside.mkdir()
             plan.save(aside / "plan.json")
-            _keep_plugins(aside / "plugins", plan)
+            _keep_plugins(aside / "plugins", Run(aside, plan, info).plugins)
             write_aside(aside / "run.json", json.dumps(info, indent=2))
             if begin is not None:
                 Run(aside, plan, info).checkpoints.save(begin)
@@ -275,9 +288,13 @@ def create_run(
     return Run(directory, plan, info)
 
 
-def _keep_plugins(folder: Path, plan: Plan) -> None:
-    """Keep the files of a plan's plug-ins as they were: the plan cannot be read without them; raises OSError."""
-    for name, source in sources_of(plan.plugins).items():
+def _readers(data: DataInfo) -> list[Plugin]:
+    return [Plugin(**plugin) for plugin in data.get("plugins", ())]
+
+
+def _keep_plugins(folder: Path, plugins: Iterable[Plugin]) -> None:
+    """Keep the files of a run's plug-ins as they were: it cannot be resumed without them; raises OSError."""
+    for name, source in sources_of(plugins).items():
         folder.mkdir(exist_ok=True)
         write_aside(folder / f"{name}.py", source)
 

@@ -68,6 +68,7 @@ def remembered(samples: Dataset, stem: Path) -> ImagesInfo:
         "inputs": inputs,
         "order": samples.order,
         "index": _index_of(samples, stem),
+        "plugins": [{"name": p.name, "version": p.version, "digest": p.digest} for p in samples.plugins],
     }
 
 
