@@ -36,7 +36,7 @@ docs: $(READY) ## write the tables of docs/language.md and the names of docs/api
 test: $(READY) ## run every test, the slow ones too, but those of make long
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'
 
-long: $(READY) ## run the tests that take minutes: 64 workers, workers and disks that are slow, what processes compile
+long: $(READY) ## run the tests that take minutes: 64 workers, what is slow or stops for long, more ways to cut links
 	$(BIN)/python -m pytest -m long
 
 oldest: ## run the tests of numbers with the oldest packages that pyproject.toml admits

@@ -15,6 +15,8 @@ BOUND = 10.0
 """Seconds in which each replica must make a step, whatever links are cut."""
 MOVES = 3
 """How often a role may move for the sake of links."""
+SLOWLY = (4,)
+"""Times the usual, for which each tile computes: a replica that steps seldom shows as much, in less time of the tests."""
 WAYS = ("both", "one", "narrow", "closed")
 """What happens to a link: it swallows all, or all one way, or what is heavy, or refuses."""
 
@@ -68,7 +70,16 @@ def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **sett
     tiles = settings["replicas"] * settings["tiles"]
     workers = workers or max(3, tiles + links)
     settings = {"workers": workers, **settings}
-    cluster = Cluster(seed, spec(**settings), workers, watch, rules or Rules(), Network(), capacity=tiles)
+    cluster = Cluster(
+        seed,
+        spec(**settings),
+        workers,
+        watch,
+        rules or Rules(),
+        Network(),
+        capacity=tiles,
+        work=SLOWLY * settings["tiles"],
+    )
     cluster.run(10.0)
     cut = cut_links(cluster, links, way or WAYS[seed % len(WAYS)])
     watch.since = cluster.time
@@ -117,7 +128,9 @@ def halted(seed, rules=None, **settings):
     """Stop a worker for less than it takes to count as lost, with no link cut: none is suspected."""
     watch = Parting()
     settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": TIMES, "workers": 4, **settings}
-    cluster = Cluster(seed, spec(**settings), 4, watch, rules or Rules(), Network(), capacity=4)
+    cluster = Cluster(
+        seed, spec(**settings), 4, watch, rules or Rules(), Network(), capacity=4, work=2 * SLOWLY
+    )
     cluster.run(10.0)
     victim = cluster.random.choice(cluster.workers())
     victim.wakes = cluster.time + cluster.random.uniform(3.2, 5.8)
@@ -134,7 +147,9 @@ def tried(seed, rules=None, until=90.0, most=5):
     watch = Parting()
     eager = replace(TIMES, grace_period=1.0, suspicion=4.0)
     settings = {"replicas": 1, "tiles": 3, "batches": 10**6, "times": eager, "workers": 3}
-    cluster = Cluster(seed, spec(**settings), 3, watch, rules or Rules(), Network(), capacity=4)
+    cluster = Cluster(
+        seed, spec(**settings), 3, watch, rules or Rules(), Network(), capacity=4, work=3 * SLOWLY
+    )
     cluster.run(10.0)
     a, b, _ = cluster.table.slots[0].tiles
     cluster.network.cut |= {(a, b), (b, a)}

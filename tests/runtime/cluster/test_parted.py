@@ -58,10 +58,10 @@ def longest_wait(run, since):
     ("how", "whose"),
     [
         ("both_ways", tile_and_primary),
-        ("both_ways", primary_and_standby),
+        pytest.param("both_ways", primary_and_standby, marks=pytest.mark.long),
         ("one_way", tile_and_tile),
-        ("one_way", tile_and_primary),
-        ("large_packets", tile_and_tile),
+        pytest.param("one_way", tile_and_primary, marks=pytest.mark.long),
+        pytest.param("large_packets", tile_and_tile, marks=pytest.mark.long),
         ("large_packets", primary_and_standby),
         ("reset", tile_and_tile),
     ],

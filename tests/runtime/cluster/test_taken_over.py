@@ -83,8 +83,11 @@ def written(run):
 @pytest.mark.parametrize("then", ["cluster", "one process"])
 @pytest.mark.parametrize(
     ("seconds", "times", "no_worker_timeout"),
-    [(20, TIMES, 60.0), (13, SHORTENED, 20.0), (30, SHORTENED, 20.0)],
-    ids=["20", "40, shortened", "90, shortened"],
+    [
+        pytest.param(20, TIMES, 60.0, id="20"),
+        pytest.param(13, SHORTENED, 20.0, id="40, shortened"),
+        pytest.param(30, SHORTENED, 20.0, id="90, shortened", marks=pytest.mark.long),
+    ],
 )
 def test_a_scheduler_that_wakes_up_during_the_next_runs_first_checkpoint(
     folder, monkeypatch, then, seconds, times, no_worker_timeout
