@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from .sums import Figures, ReplicaSteps
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -185,38 +187,6 @@ class ClusterStepDone(StepDone):
     generation: int
     bytes: int
     traffic: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """So many values of one name: their sum and extremes."""
-
-    count: int
-    sum: float
-    least: float
-    most: float
-
-    @property
-    def mean(self) -> float:
-        return self.sum / self.count
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaSteps:
-    """Steps of a replica from `began` to `ended`, in seconds since 1970: the `bytes` that its tiles sent each other, the
-    `traffic` to and from servers in the `traced` steps that know it; seconds that the slowest tiles computed, `exchanged`
-    with other tiles and `waited` for images. Of steps that overlap, each one counts from the end of the step before.
-    """
-
-    count: int
-    bytes: int
-    traffic: int
-    traced: int
-    began: float
-    ended: float
-    computed: float
-    exchanged: float
-    waited: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -464,8 +434,21 @@ class WorkerDrained(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledAhead(LogEvent):
+    """A process without a tile has compiled what tiles compute: so many programs that were not there, in `seconds`."""
+
+    name: ClassVar[str] = "compiled ahead"
+    compilations: int
+    seconds: float
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessReady(LogEvent):
-    """A worker's process has computed its first step, for which it compiled so many programs, `seconds` after joining."""
+    """A worker's process has computed its first step, `seconds` after it joined.
+
+    `compilations`: the programs that it compiled since it got a tile.
+    """
 
     name: ClassVar[str] = "ready"
     compilations: int
@@ -494,6 +477,7 @@ LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
     *(ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved, StandbyPromoted, WorkerLost),
     *(Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted),
-    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow, ProcessReady, ProcessLeft, Noted),
+    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow, CompiledAhead, ProcessReady),
+    *(ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

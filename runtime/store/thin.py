@@ -21,10 +21,8 @@ from .events import (
     CheckpointWritten,
     ClusterBegun,
     ClusterStepDone,
-    Figures,
     LogEvent,
     Noted,
-    ReplicaSteps,
     Resumed,
     RolesChanged,
     RolesMoved,
@@ -32,6 +30,7 @@ from .events import (
     StepsDone,
 )
 from .roles import CurrentRoles
+from .sums import Figures, ReplicaSteps
 
 SUMS = 2400
 """A thinned log has more sums than this, and not much more than twice as many."""

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from lnet.runtime.store.events import (
     Failed,
-    Figures,
     LogEvent,
-    ReplicaSteps,
     Resumed,
     StepDone,
     StepsDone,
     Warned,
 )
+from lnet.runtime.store.sums import Figures, ReplicaSteps
 from lnet.runtime.store.thin import by_replica, is_spread, steps_in
 
 Values = NDArray[np.float64]

@@ -38,6 +38,7 @@ from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.events import COORDINATOR, RoleId
 from lnet.runtime.cluster.protocol.messages import PullReply
 from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.room import SHARE
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
 from lnet.runtime.cluster.published import (
     ImagesDiffer,
@@ -54,17 +55,28 @@ from lnet.runtime.cluster.transport.lines import NOBODY, OPEN, Lines
 from lnet.runtime.cluster.transport.outbox import Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
-from lnet.runtime.process.cache import keep_programs
+from lnet.runtime.process.cache import cache_folder, keep_programs
 from lnet.runtime.process.compilations import compilations, count_compilations
-from lnet.runtime.store.events import Event, LeftOut, MessagesRefused, ProcessLeft, ProcessReady, Warned
+from lnet.runtime.store.events import (
+    CompiledAhead,
+    Event,
+    LeftOut,
+    MessagesRefused,
+    ProcessLeft,
+    ProcessReady,
+    Warned,
+)
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
+from .rehearsal import rehearse
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
 from .validator import PayloadValidator
 
+REHEARSAL = RoleId("rehearsal", 0, 0, 0)
+"""What its thread is called by; nobody gives it."""
 OPENING = 10.0
 """Seconds after which a process says again that it still opens its images."""
 
@@ -86,7 +98,7 @@ class RolesPlugin(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         keep_programs()
         count_compilations()
-        self.compiled = compilations()
+        self.compiled: int | None = None
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
@@ -110,7 +122,7 @@ class RolesPlugin(WorkerPlugin):
             self.awake,
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done, self.joined, self.ready = False, False, False
+        self.done, self.joined, self.ready, self.rehearsed = False, False, False, False
         self.without_coordinator, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, handlers.deliver)
         worker.handlers.setdefault(LINE, handlers.line)
@@ -189,7 +201,7 @@ class RolesPlugin(WorkerPlugin):
         self.worker.log_event(topic(self.config.run), to_publish(event, str(self.worker.name)))
         if isinstance(event, TileComputed) and not self.ready:
             self.ready = True
-            self.log(ProcessReady(compilations() - self.compiled, round(self.now - self.began, 3)))
+            self.log(ProcessReady(compilations() - (self.compiled or 0), round(self.now - self.began, 3)))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -274,7 +286,30 @@ class RolesPlugin(WorkerPlugin):
             machine.peers(self.state), self.config.times.heartbeat_interval, now
         ):
             self.outbox.probe(peer)
+        if not self.rehearsed and self._idle and self.now > self.began + self.config.times.failure_timeout:
+            self.rehearsed = True
+            self.threads.submit(REHEARSAL, self._rehearse)
         self.loop.call_later(self.config.times.heartbeat_interval, self._look_around)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether it has no tile and never computed one, while what it compiles would be kept."""
+        return not (self.done or self.ready or self.state.tiles or cache_folder() is None)
+
+    def _rehearse(self) -> None:
+        """Compile what tiles compute, in a thread of its own."""
+        before, began = compilations(), self.now
+        try:
+            rehearse(self.config, str(self.worker.name), self._fits, lambda: self._idle)
+        except Exception as error:  # nobody waits for it
+            self.soon(self.log, Warned(f"{self.worker.name} could not compile ahead: {error}"))
+        else:
+            self.soon(self.log, CompiledAhead(compilations() - before, round(self.now - began, 3)))
+
+    def _fits(self, tile: int) -> bool:
+        """Whether the memory that is left holds a tile."""
+        needs = self.config.spec.needs
+        return not needs or needs[tile].tile <= SHARE * self.gauge.read().free
 
     def _abandon_run(self) -> None:
         """Leave the run and free its state: those still in it count this process as lost."""
@@ -327,6 +362,8 @@ class RolesPlugin(WorkerPlugin):
         """Take the desired state that the coordinator sends."""
         self.without_coordinator = 0.0
         self.take(COORDINATOR, desired, [])
+        if self.compiled is None and self.joined and self.state.tiles:
+            self.compiled = compilations()
 
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
         """Receive a message, or refuse what is none."""

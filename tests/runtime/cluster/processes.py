@@ -156,10 +156,10 @@ def _process(kind, *arguments, env=None, group=None, limit=None):
         process.wait()
 
 
-def started_by_hand(client, name):
+def started_by_hand(client, name, env=None):
     """One more worker of a cluster, without a nanny."""
     scheduler = client.scheduler_info(n_workers=0)["address"]
-    return _process("worker", scheduler, "--nthreads", 1, "--no-nanny", "--name", name)
+    return _process("worker", scheduler, "--nthreads", 1, "--no-nanny", "--name", name, env=env)
 
 
 def control(client, what, worker=""):

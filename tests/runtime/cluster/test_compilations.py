@@ -1,16 +1,16 @@
-"""Processes that come back compile nothing, nor does a standby that is promoted."""
+"""Processes that come back compile nothing, nor does a standby that is promoted, nor a spare that gets a tile."""
 
 import os
 import signal
 
 import pytest
-from processes import Striking, Watching, cluster, images, plan_of, process_of
+from processes import Striking, Watching, cluster, images, plan_of, process_of, started_by_hand
 
 import lnet
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.process.compilations import compilations
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 MOST = 20_000
 TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0, grace_period=4.0)
@@ -28,6 +28,7 @@ def ready(watching):
     return [(event.worker, event.compilations) for event in watching.logged("ready")]
 
 
+@pytest.mark.long
 def test_what_an_undisturbed_run_compiles_is_all_that_one_with_losses_needs(tmp_path, monkeypatch):
     """In the second one a primary's worker is killed, its standby promoted, and a new process gets a tile."""
     monkeypatch.setattr(Times, "for_workers", lambda workers: TIMES)
@@ -47,6 +48,23 @@ def test_what_an_undisturbed_run_compiles_is_all_that_one_with_losses_needs(tmp_
     assert len(second) >= 3
     assert {count for _, count in second} == {0}
     assert set(counts.values()) == {0}
+
+
+def test_a_spare_has_compiled_what_it_inherits(tmp_path, monkeypatch):
+    """Its machine is another one, with a cache of its own, where nothing has ever been compiled."""
+    monkeypatch.setattr(Times, "for_workers", lambda workers: TIMES)
+    kept = [{"LNET_CACHE": str(tmp_path / name), "JAX_COMPILATION_CACHE_DIR": ""} for name in ("a", "b")]
+    with cluster(2, env=kept[0]) as client, started_by_hand(client, "spare", env=kept[1]):
+        client.wait_for_workers(3, timeout=60)
+        striking = Striking(
+            lambda: os.kill(process_of(client, "worker-0"), signal.SIGKILL),
+            when=lambda: striking.logged("compiled ahead"),
+            until=lambda: "spare" in dict(ready(striking)),
+        )
+        trained(tmp_path / "run", client, striking)
+    (ahead,) = striking.logged("compiled ahead")
+    assert (ahead.worker, ahead.compilations > 0) == ("spare", True)
+    assert dict(ready(striking))["spare"] == 0
 
 
 def _compilations():
