@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs test oldest newest smoke long search examples check format clean
+.PHONY: help setup demo docs test oldest newest smoke long search mutants examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ smoke: $(READY) ## run the tests that take seconds
 
 search: $(READY) ## look for seeds of the simulator that violate the protocol, for SECONDS=600; count what was tried
 	$(BIN)/python tests/runtime/cluster/search.py --seconds $(SECONDS)
+
+mutants: $(READY) ## change the protocol's code in 100 places, one at a time, and count the changes that its quick tests find
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/python tests/runtime/cluster/mutants.py
 
 examples: $(READY) ## run the tests on examples drawn anew, until one fails
 	while HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m 'not slow' -x -q; do :; done

@@ -1,4 +1,4 @@
-"""What failures leave of a run on many machines: python benchmarks/goodput.py [--check] [--layouts]
+"""What failures leave of a run on many machines: python benchmarks/goodput.py [--check] [--layouts] [--svg FILE]
 
     goodput = worn / (1 + rate x sum over roles of n(role) x C(role))
 
@@ -9,6 +9,7 @@ there. A lost primary or standby stops everybody, a lost tile its own replica: t
 the failures are processes that end, half machines that fall silent. worn: the predicted speed once primaries have moved to
 others' machines, since they stay there. `--check`: the formula against a simulation with a failure a minute, and C at 2x2
 tiles. `--layouts`: what layouts of 845 machines make of failures, with one shard a tile, and with one for each replica.
+`--svg docs/goodput.svg` draws it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
+
+import matplotlib.pyplot as plt
+import numpy as np
 
 import lnet
 from lnet.compiler.core.shapes import Size
@@ -210,8 +214,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--layouts", action="store_true")
+    parser.add_argument("--svg", type=Path)
     asked = parser.parse_args()
-    found = {}
+    found: dict[int, Loss] = {}
+    curves: dict[tuple[int, int], tuple[float, float]] = {}
     for size in SIZES[:2]:
         times = Times.for_workers(size)
         found[size] = losses(SMALL, times)
@@ -230,6 +236,7 @@ def main() -> None:
         for shards in (replicas, 1):
             plan = laid_out(replicas, Size(13, 13), shards)
             slower, lost = worn(plan), loss.lost(plan)
+            curves[size, shards] = slower, sum(lost) / PER_HOURS
             of = f"{size:8,}{shards:8}{slower:7.3f}"
             shares = ", ".join(f"{each / sum(lost):.0%}" for each in lost)
             for rate in RATES:
@@ -238,12 +245,29 @@ def main() -> None:
             print(
                 f"{of} 0.9 and 0.5: {', '.join(f'{rate:,.0f}' for rate in below)} in 1,000 hours", flush=True
             )
+    if asked.svg is not None:
+        draw(curves, asked.svg)
     for every in (1, 10) if asked.layouts else ():
         print(
             "images a second of 845 machines: every, layout, shards, at 0, 1, 10, 100, 1,000 failures in 1,000 hours"
         )
         for text in layouts(found[SIZES[0]], every):
             print(text, flush=True)
+
+
+def draw(curves: dict[tuple[int, int], tuple[float, float]], path: Path) -> None:
+    """Draw goodput over the rate of failures: what is left at a rate of 0, and the share lost at a rate of 1."""
+    plt.rcParams["svg.hashsalt"] = "lnet"
+    figure, axes = plt.subplots(figsize=(7, 4))
+    rates = np.logspace(-1, 4, 101)
+    for (size, shards), (slower, lost) in curves.items():
+        label = f"{size:,} workers, {shards} shard{'s' * (shards > 1)} a tile"
+        style = "--" if shards == 1 else "-"
+        axes.plot(rates, slower / (1 + rates * lost), style, color=f"C{SIZES.index(size)}", label=label)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="failures of a machine in 1,000 hours", ylabel="goodput")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 def table_of(loss: Loss) -> str:
