@@ -1,7 +1,8 @@
 """A process without a tile compiles what tiles and their servers compute, so that it computes soon when it gets one.
 
-    no tile for a while ---> a step of each tile, and two updates of its parameters, with zeros ---> the machine's cache
-                             a tile comes: no more                                                   (process/cache.py)
+    it joins ------------> a step of the tiles that the plan gives it, with zeros: it comes back, or waits for others
+    no tile for a while -> a step of each tile, and updates of its parameters -----> the machine's cache (process/cache.py)
+                           a tile comes: no more
 
 Nearly every tile has programs of its own: layers of other sizes are cut at other places. Processes of one machine begin with
 other tiles, and find what others have compiled.
@@ -24,6 +25,19 @@ from lnet.runtime.engine.exchanges import exchanges
 from lnet.runtime.engine.shard import Send, Shard
 
 from .numerics import Replica, Server, finite, shard_shapes
+
+
+def rehearse_own(
+    config: RunConfig,
+    name: str,
+    shard: Callable[[int], Shard],
+    fits: Callable[[int], bool],
+    going: Callable[[], bool],
+) -> None:
+    """Compute a step of each tile that the plan gives the process `name`, as `rehearse` does: with its own `shard`."""
+    for tile in sorted({tile for (_, tile), place in config.spec.places.items() if place == name}):
+        if going() and fits(tile):
+            _step(config, shard(tile), going)
 
 
 def rehearse(config: RunConfig, name: str, fits: Callable[[int], bool], going: Callable[[], bool]) -> None:

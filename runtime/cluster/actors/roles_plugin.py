@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,9 +70,9 @@ from lnet.runtime.store.events import (
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
-from .rehearsal import rehearse
+from .rehearsal import rehearse, rehearse_own
 from .servers import Servers
-from .threads import Threads
+from .threads import Threads, waiting
 from .tiles import Tiles
 from .validator import PayloadValidator
 
@@ -122,7 +123,7 @@ class RolesPlugin(WorkerPlugin):
             self.awake,
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done, self.joined, self.ready, self.rehearsed = False, False, False, False
+        self.done, self.joined, self.ready, self.leaving = False, False, False, threading.Event()
         self.without_coordinator, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, handlers.deliver)
         worker.handlers.setdefault(LINE, handlers.line)
@@ -176,6 +177,7 @@ class RolesPlugin(WorkerPlugin):
         publish(self.source)
         self.perform(instructions)
         self._look_around()
+        self.threads.submit(REHEARSAL, self._rehearse)
 
     async def teardown(self, worker: Worker) -> None:
         self.stop()
@@ -183,6 +185,7 @@ class RolesPlugin(WorkerPlugin):
     def stop(self) -> None:
         """Free everything, and send nothing any more."""
         self.done = True
+        self.leaving.set()
         withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
@@ -286,21 +289,23 @@ class RolesPlugin(WorkerPlugin):
             machine.peers(self.state), self.config.times.heartbeat_interval, now
         ):
             self.outbox.probe(peer)
-        if not self.rehearsed and self._idle and self.now > self.began + self.config.times.failure_timeout:
-            self.rehearsed = True
-            self.threads.submit(REHEARSAL, self._rehearse)
         self.loop.call_later(self.config.times.heartbeat_interval, self._look_around)
 
     @property
     def _idle(self) -> bool:
-        """Whether it has no tile and never computed one, while what it compiles would be kept."""
-        return not (self.done or self.ready or self.state.tiles or cache_folder() is None)
+        """Whether it has no tile and never computed one."""
+        return not (self.done or self.ready or self.state.tiles)
 
     def _rehearse(self) -> None:
-        """Compile what tiles compute, in a thread of its own."""
-        before, began = compilations(), self.now
+        """Compile what tiles compute, in a thread of its own: those of the plan at once, the others after a while."""
+        name, before, began = str(self.worker.name), compilations(), self.now
         try:
-            rehearse(self.config, str(self.worker.name), self._fits, lambda: self._idle)
+            with self.tiles.rehearsing:
+                rehearse_own(self.config, name, self.tiles.shard, self._fits, lambda: self._idle)
+            with waiting():
+                self.leaving.wait(self.config.times.failure_timeout)
+            if cache_folder() is not None:
+                rehearse(self.config, name, self._fits, lambda: self._idle)
         except Exception as error:  # nobody waits for it
             self.soon(self.log, Warned(f"{self.worker.name} could not compile ahead: {error}"))
         else:

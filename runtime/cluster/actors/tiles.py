@@ -62,6 +62,7 @@ class Tiles:
         self.shards: dict[int, Shard] = {}
         self.cancelled: dict[RoleId, threading.Event] = {}
         self.traffic: Counter[tuple[int, int]] = Counter()
+        self.rehearsing = threading.Lock()
 
     def count(self, fence: TileFence, size: int) -> None:
         """Count bytes between a tile here and a server elsewhere, for the tile's next event."""
@@ -91,17 +92,18 @@ class Tiles:
 
     def _replica(self, role: RoleId) -> Replica:
         if role not in self.replicas:
-            self.replicas[role] = Replica(self.config, self._shard(role.index))
+            self.replicas[role] = Replica(self.config, self.shard(role.index))
         return self.replicas[role]
 
-    def _shard(self, tile: int) -> Shard:
+    def shard(self, tile: int) -> Shard:
+        """Return a tile of the plan, which is compiled when it first computes."""
         if tile not in self.shards:
             self.shards[tile] = Shard(self.config.plan.graph, self.config.plan.partition, tile)
         return self.shards[tile]
 
     def programme(self, tile: int) -> Programme:
         """Return the programme of a tile of the plan."""
-        return self._shard(tile).programme
+        return self.shard(tile).programme
 
     def _load_params(self, load: do.LoadParams) -> None:
         replica, parts = self._replica(load.role), cast(Sequence[Mapping[str, Any]], load.payloads)
@@ -121,6 +123,9 @@ class Tiles:
 
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
         """Compute one step, in the role's thread."""
+        if self.rehearsing.locked():  # what is being compiled is what this step needs
+            with waiting(), self.rehearsing:
+                pass
         began = time.perf_counter()
         with waiting():
             batch = self.windows.take(compute, cancelled.is_set)

@@ -1,13 +1,15 @@
-"""Roles move to workers that came back or came late: one at a time, once nothing has changed for a grace period.
+"""Roles move to workers that came back or came late: one at a time, once nothing has changed for a while.
 
-        lost and back               grace period later          and once more
+        lost and back               failure timeout later       and a grace period later
     a   tiles 0 1, primaries 0 1    tile 0, primaries 0 1       tile 0, primary 0
     b   standbys 0 1                tile 1, standbys 0 1        tile 1, primary 1
 
-A tile moves from a worker that has at least two more than the other, so every move evens them out and moves come to an
-end; a tile at its place in the plan stays. Its replica begins its step again in a new generation. A primary moves to its
-standby, as if its worker drained (servers.py), if a third worker can become the standby: no acknowledged update is ever in
-one process alone. With durability "single" it stays, because its successor would acknowledge alone.
+A tile moves to its place in the plan after a failure timeout, in which the process there makes ready for it (rehearsal.py),
+and elsewhere after a grace period, as primaries do. It moves from a worker that has at least two more than the other, so
+every move evens them out and moves come to an end; a tile at its place in the plan stays. Its replica begins its step again
+in a new generation. A primary moves to its standby, as if its worker drained (servers.py), if a third worker can become the
+standby: no acknowledged update is ever in one process alone. With durability "single" it stays, because its successor would
+acknowledge alone.
 """
 
 from __future__ import annotations
@@ -22,10 +24,15 @@ from .table import Table
 
 def balance(table: Table, now: float) -> Transition[Table]:
     """Make one move, if there is one to make and the roles have been at rest."""
-    if now < table.settled + table.spec.times.grace_period or not _at_rest(table):
+    rested, times = now - table.settled, table.spec.times
+    if rested < min(times.failure_timeout, times.grace_period) or not _at_rest(table):
         return table, ()
-    if moves := sorted(_tile_moves(table)):
-        return _move_tile(table, *moves[0][-3:])
+    moves = sorted(_tile_moves(table))
+    for elsewhere, _, index, tile, worker in moves[:1]:
+        if rested >= times.grace_period or not elsewhere:
+            return _move_tile(table, index, tile, worker)
+    if moves or rested < times.grace_period:
+        return table, ()
     return next(_handovers(table), (table, ()))
 
 

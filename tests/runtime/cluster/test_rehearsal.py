@@ -8,8 +8,9 @@ from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
 from lnet.runtime.cluster.actors import rehearsal
-from lnet.runtime.cluster.actors.rehearsal import rehearse
+from lnet.runtime.cluster.actors.rehearsal import rehearse, rehearse_own
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.engine.shard import Shard
 
 STAGE = (
     "network n { image: input(20x20x1); filter: local(3, 2); pool: l2pool(3); norm: lcn(3); learn: rica() }"
@@ -72,3 +73,13 @@ def test_it_stops_when_a_tile_comes_and_passes_over_what_does_not_fit(taken):
     asked = iter([True] * 4)
     rehearse(config, "worker-0", lambda tile: True, lambda: next(asked, False))
     assert taken == []
+
+
+def test_tiles_of_the_plan_are_rehearsed_as_they_compute(taken):
+    config = config_of(STAGE)
+    own = {tile: Shard(config.plan.graph, config.plan.partition, tile) for tile in range(3)}
+    (worker,) = {place for (_, tile), place in config.spec.places.items() if tile == 1}
+    rehearse_own(config, worker, own.__getitem__, lambda tile: True, lambda: True)
+    assert [shard for shard, _ in taken] == [own[1]]
+    rehearse_own(config, "nobody", own.__getitem__, lambda tile: True, lambda: True)
+    assert len(taken) == 1
