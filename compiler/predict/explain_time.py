@@ -94,7 +94,7 @@ def time_data(prediction: Prediction) -> dict[str, Any]:
             "updates": rates.updates,
             "images": rates.images if rates.images < float("inf") else None,
             "overhead": rates.overhead,
-            "copies": rates.copies,
+            "copies": rates.copies if rates.copies < float("inf") else None,
             "source": rates.source,
         },
     }
