@@ -1,0 +1,30 @@
+"""Whom the coordinator sends orders to: those whom a change touches, and nobody else."""
+
+from dataclasses import replace
+
+from properties import Watch
+from simulator import Cluster, spec
+
+from lnet.runtime.cluster.protocol.publishing import touched
+
+
+def settled():
+    cluster = Cluster(0, spec(batches=10**6), 3, Watch())
+    cluster.run(3.0)
+    return cluster.table
+
+
+def test_where_nothing_changes_nobody_is_touched():
+    table = settled()
+    assert list(touched(table, table)) == []
+
+
+def test_primaries_are_told_of_a_checkpoint_and_tiles_of_another_primary():
+    table = settled()
+    primaries = {shard.primary for shard in table.shards}
+    assert set(touched(table, replace(table, committed=table.committed + 1))) == primaries
+    other = next(name for name in table.members if name != table.shards[0].primary)
+    moved = table.with_shard(0, replace(table.shards[0], primary=other, term=2))
+    assert {slot.tiles[0] for slot in table.slots} | {other, table.shards[0].primary} <= set(
+        touched(table, moved)
+    )
