@@ -107,6 +107,10 @@ class Disorder:
             return
 
     def drain(self, victim):
+        """Let a worker leave, unless nobody would be left: a run of which all are to leave waits for others."""
+        members = self.cluster.table.members
+        if not any(not member.draining for name, member in members.items() if name != victim.name):
+            return
         self.cluster.tell(self.cluster.processes[on.COORDINATOR], on.DrainRequested, victim.name)
         index, run = int(victim.host.removeprefix("host")), self.cluster.runs
         self.cluster.after(0.5, self.leave, victim, index, run)
