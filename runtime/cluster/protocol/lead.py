@@ -39,6 +39,7 @@ from .messages import (
     Restored,
     SavedShard,
     ShardMetadata,
+    TileFence,
 )
 from .primary import Primary
 from .spec import Rules, Spec
@@ -73,12 +74,18 @@ def promote(standby: Standby, assignment: PrimaryAssignment, lease_until: float)
 def reconcile(
     state: Primary, now: float, assignment: PrimaryAssignment, lease_until: float
 ) -> Transition[Primary]:
-    """Take a new assignment: standby, live replicas, commit, checkpoint, lease."""
+    """Take a new assignment: standby, live replicas, commit, checkpoint, lease.
+
+    What was asked in an earlier term or generation is not answered any more: tiles ask again. The term is another one where
+    the primary was reinstated before it knew that it had retired.
+    """
     generations = {live.slot: live.generation for live in assignment.roster.live}
-    current = {
-        u: o for u, o in state.pending_acks.items() if generations.get(o.fence.slot) == o.fence.generation
-    }
-    waiting = {s: f for s, f in state.pending_pulls.items() if generations.get(s) == f.fence.generation}
+
+    def present(fence: TileFence) -> bool:
+        return fence.term == assignment.term and generations.get(fence.slot) == fence.generation
+
+    current = {update: ack for update, ack in state.pending_acks.items() if present(ack.fence)}
+    waiting = {slot: pull for slot, pull in state.pending_pulls.items() if present(pull.fence)}
     lease_until = max(lease_until, state.lease_until)
     return settle(
         replace(

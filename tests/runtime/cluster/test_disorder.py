@@ -175,3 +175,8 @@ def failure(seed, rules, **settings):
     except AssertionError as error:
         return str(error)
     return ""
+
+
+def test_a_primary_that_is_reinstated_before_it_knew_of_retiring_answers_in_its_new_term():
+    watch, _ = drained(371)
+    assert any("is called back" in what for _, what in watch.notes)
