@@ -33,7 +33,7 @@ from .store.checkpoint import Checkpoint
 from .store.events import Warned
 from .store.log import EventLog
 from .store.owner import new_token, own
-from .store.run import MOVED, Run, create_run, locked, next_directory, open_run
+from .store.run import MOVED, Run, create_run, locked, next_directory, open_run, require_readers
 from .training.logged import Logged
 from .training.memory import memory_left
 from .training.progress import Reporter, Silent
@@ -163,7 +163,7 @@ def resume(
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
     base = Path(run.info["data"]["base"])
     if given is None and not other_images:
-        run.require_readers()
+        require_readers(run)
     samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
     with locked(run):
         run, notes = _compared(run, samples, other_images)

@@ -335,6 +335,18 @@ def test_a_run_names_the_plugin_that_reads_its_images(folder):
     command(*load, "raw.py", "draw", "a", "norm[3, 3, 0]", "--data", "images")
 
 
+def test_a_run_that_goes_on_with_other_images_keeps_their_plugin(folder):
+    command("--plugin", "divisive.py", "run", "own.lnet", "-d", "a")
+    (folder / "raw.py").write_text(SOURCE)
+    rng = np.random.default_rng(0)
+    (folder / "a.raw").write_bytes(rng.integers(0, 256, (9, 12, 12), dtype=np.uint8).tobytes())
+    load = ("--plugin", "raw.py", "--plugin", "divisive.py")
+    other = ("resume", "a", "--data", "a.raw", "--other-images", "--steps")
+    command(*load, *other, "30")
+    assert Path("a/plugins/raw.py").read_text() == SOURCE
+    assert "E606" in command("--plugin", "divisive.py", "resume", "a", "--steps", "40", status=1)
+
+
 def test_a_section_that_fails_is_no_traceback(folder):
     (folder / "raw.py").write_text(SOURCE.replace("len(material.history.steps)", "material.nothing"))
     load = ("--plugin", "raw.py", "--plugin", "divisive.py")

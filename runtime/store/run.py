@@ -5,7 +5,7 @@ plan.json        the plan, with the source text that it was compiled from
 owner.json       who trains it, or did so last (owner.py)
 run.json         data, the run that it began from, how products are done and parameters sent, versions, machine
 events.jsonl     the log (events.py, log.py, thin.py)
-plugins/         files of the plug-ins that the plan needs or that read the images, as they were when the run began
+plugins/         files of the plug-ins that the plan needs or that read the images, as they were when it began to use them
 checkpoints/     the newest states (checkpoints.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
@@ -20,7 +20,7 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,10 +90,6 @@ class Run:
     def plugins(self) -> tuple[Plugin, ...]:
         """The plug-ins that it needs: those of its plan, and those that read its images."""
         return (*self.plan.plugins, *(p for p in _readers(self.info["data"]) if p not in self.plan.plugins))
-
-    def require_readers(self) -> None:
-        """Raise `LnetError` if this process lacks plug-ins that read the run's images, or has others."""
-        require(_readers(self.info["data"]), f"the run '{self.directory}'", self.directory / "plugins")
 
     @property
     def index(self) -> str | None:
@@ -195,7 +191,7 @@ class Run:
         elif self.info["data"]["in_memory"]:
             frames = None
         else:
-            self.require_readers()
+            require_readers(self)
         if frames is None:
             raise refused(
                 "E747",
@@ -276,7 +272,7 @@ def create_run(
             aside = Path(outer) / directory.name
             aside.mkdir()
             plan.save(aside / "plan.json")
-            _keep_plugins(aside / "plugins", Run(aside, plan, info).plugins)
+            keep_plugins(Run(aside, plan, info))
             write_aside(aside / "run.json", json.dumps(info, indent=2))
             if begin is not None:
                 Run(aside, plan, info).checkpoints.save(begin)
@@ -292,9 +288,15 @@ def _readers(data: DataInfo) -> list[Plugin]:
     return [Plugin(**plugin) for plugin in data.get("plugins", ())]
 
 
-def _keep_plugins(folder: Path, plugins: Iterable[Plugin]) -> None:
-    """Keep the files of a run's plug-ins as they were: it cannot be resumed without them; raises OSError."""
-    for name, source in sources_of(plugins).items():
+def require_readers(run: Run) -> None:
+    """Raise `LnetError` if this process lacks plug-ins that read a run's images, or has others."""
+    require(_readers(run.info["data"]), f"the run '{run.directory}'", run.directory / "plugins")
+
+
+def keep_plugins(run: Run) -> None:
+    """Keep the files of a run's plug-ins as they are: it cannot be resumed without them; raises OSError."""
+    folder = run.directory / "plugins"
+    for name, source in sources_of(run.plugins).items():
         folder.mkdir(exist_ok=True)
         write_aside(folder / f"{name}.py", source)
 

@@ -21,7 +21,7 @@ from lnet.runtime.data.index_file import SUFFIX
 from lnet.runtime.data.indexes import IN_RUN, lies_at, name_in_run
 from lnet.runtime.data.listing import FIRST
 from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
-from lnet.runtime.store.run import Run
+from lnet.runtime.store.run import Run, keep_plugins
 
 INPUTS = 32
 """Number of first samples of a run whose values give the statistics of its inputs."""
@@ -119,6 +119,7 @@ def _with_info(run: Run, data: DataInfo) -> Run:
     """Write the record of images in run.json; an index in its directory that it no longer names is removed."""
     info: RunInfo = {**run.info, "data": data}
     try:
+        keep_plugins(replace(run, info=info))
         write_aside(run.directory / "run.json", json.dumps(info, indent=2))
         for path in run.directory.glob(f"{IN_RUN}.*{SUFFIX}"):
             if path.name != data.get("index"):

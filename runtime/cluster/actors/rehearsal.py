@@ -1,17 +1,20 @@
 """A process without a tile compiles what tiles and their servers compute, so that it computes soon when it gets one.
 
-    it joins ------------> a step of the tiles that the plan gives it, with zeros: it comes back, or waits for others
-    no tile for a while -> a step of each tile, and updates of its parameters -----> the machine's cache (process/cache.py)
-                           a tile comes: no more
+    it joins               a step of each tile that the plan gives it: it has come back, or waits for other workers
+    no tile for a while    a step of every tile, and updates of its parameters, for the machine's cache (process/cache.py)
+    a tile comes           no more
 
-Nearly every tile has programs of its own: layers of other sizes are cut at other places. Processes of one machine begin with
-other tiles, and find what others have compiled.
+All of it is computed with zeros. Nearly every tile has programs of its own, since layers of different sizes are cut at
+different places. Processes of one machine begin with different tiles, and find in the cache what others have compiled.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +23,69 @@ import numpy as np
 from lnet.compiler.core.shapes import shape_at
 from lnet.compiler.cut.decoding import image_window
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.cluster.protocol.events import RoleId
+from lnet.runtime.cluster.protocol.room import SHARE
 from lnet.runtime.engine.evaluate import batch_last
 from lnet.runtime.engine.exchanges import exchanges
 from lnet.runtime.engine.shard import Send, Shard
+from lnet.runtime.process.cache import cache_folder
+from lnet.runtime.process.compilations import compilations
+from lnet.runtime.store.events import CompiledAhead, Event, Warned
 
 from .numerics import Replica, Server, finite, shard_shapes
+from .threads import waiting
+from .tiles import Tiles
+
+ROLE = RoleId("rehearsal", 0, 0, 0)
+"""Whose thread it runs in; the coordinator gives no such role."""
+
+
+class Rehearsal:
+    """What a process called `name` compiles while it is `idle`: has no tile, and never had one.
+
+    `free` returns the bytes of memory that are left, `log` publishes an event; both are called from its thread. Once
+    `leaving` is set, it waits no more.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        name: str,
+        tiles: Tiles,
+        idle: Callable[[], bool],
+        free: Callable[[], int],
+        log: Callable[[Event], None],
+    ) -> None:
+        self.config, self.name, self.tiles = config, name, tiles
+        self.idle, self.free, self.log = idle, free, log
+        self.leaving = threading.Event()
+
+    def go(self) -> None:
+        """Compile the tiles of the plan at once, all others after a while."""
+        try:
+            with self.tiles.rehearsing:
+                count, seconds = self._counted(rehearse_own, self.tiles.shard)
+            with waiting():
+                self.leaving.wait(self.config.times.failure_timeout)
+            if self.idle() and cache_folder() is not None:
+                more, longer = self._counted(rehearse)
+                count, seconds = count + more, seconds + longer
+        except Exception as error:  # what nobody needs yet ends no run
+            self.log(Warned(f"{self.name} could not compile ahead: {error}"))
+            return
+        if self.idle() or (count and not self.leaving.is_set()):
+            self.log(CompiledAhead(count, round(seconds, 3)))
+
+    def _counted(self, rehearsal: Callable[..., None], *arguments: Any) -> tuple[int, float]:
+        """Return how many programs a rehearsal compiles, and the seconds that it takes."""
+        before, began = compilations(), time.monotonic()
+        rehearsal(self.config, self.name, *arguments, self._fits, self.idle)
+        return compilations() - before, time.monotonic() - began
+
+    def _fits(self, tile: int) -> bool:
+        """Whether the memory that is left holds a tile."""
+        needs = self.config.spec.needs
+        return not needs or needs[tile].tile <= SHARE * self.free()
 
 
 def rehearse_own(
@@ -34,7 +95,10 @@ def rehearse_own(
     fits: Callable[[int], bool],
     going: Callable[[], bool],
 ) -> None:
-    """Compute a step of each tile that the plan gives the process `name`, as `rehearse` does: with its own `shard`."""
+    """Compute a step of each tile that the plan gives the process `name`, with the `shard` that it will compute with.
+
+    Only tiles that fit into memory, and as long as it is `going`.
+    """
     for tile in sorted({tile for (_, tile), place in config.spec.places.items() if place == name}):
         if going() and fits(tile):
             _step(config, shard(tile), going)

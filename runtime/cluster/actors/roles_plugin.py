@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,7 +38,6 @@ from lnet.runtime.cluster.protocol import worker as machine
 from lnet.runtime.cluster.protocol.events import COORDINATOR, RoleId
 from lnet.runtime.cluster.protocol.messages import PullReply
 from lnet.runtime.cluster.protocol.primary import Primary
-from lnet.runtime.cluster.protocol.room import SHARE
 from lnet.runtime.cluster.protocol.wire import Malformed, pack, unpack
 from lnet.runtime.cluster.published import (
     ImagesDiffer,
@@ -56,10 +54,9 @@ from lnet.runtime.cluster.transport.lines import NOBODY, OPEN, Lines
 from lnet.runtime.cluster.transport.outbox import Outbox, bytes_of
 from lnet.runtime.cluster.transport.parcels import Parcels
 from lnet.runtime.engine.rounding import incoming
-from lnet.runtime.process.cache import cache_folder, keep_programs
+from lnet.runtime.process.cache import keep_programs
 from lnet.runtime.process.compilations import compilations, count_compilations
 from lnet.runtime.store.events import (
-    CompiledAhead,
     Event,
     LeftOut,
     MessagesRefused,
@@ -70,14 +67,12 @@ from lnet.runtime.store.events import (
 from lnet.runtime.store.owner import TakenOver
 
 from .numerics import Differs, Diverged
-from .rehearsal import rehearse, rehearse_own
+from .rehearsal import ROLE, Rehearsal
 from .servers import Servers
-from .threads import Threads, waiting
+from .threads import Threads
 from .tiles import Tiles
 from .validator import PayloadValidator
 
-REHEARSAL = RoleId("rehearsal", 0, 0, 0)
-"""What its thread is called by; nobody gives it."""
 OPENING = 10.0
 """Seconds after which a process says again that it still opens its images."""
 
@@ -99,7 +94,7 @@ class RolesPlugin(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         keep_programs()
         count_compilations()
-        self.compiled: int | None = None
+        self.compiled = compilations()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
         self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
@@ -109,6 +104,14 @@ class RolesPlugin(WorkerPlugin):
         self.validator = PayloadValidator(self.config, self.tiles.programme)
         self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
         self.tally, self.gauge = Tally(), Gauge(worker)
+        self.rehearsal = Rehearsal(
+            self.config,
+            str(worker.name),
+            self.tiles,
+            lambda: self._idle,
+            lambda: self.gauge.read().free,
+            lambda event: self.soon(self.log, event),
+        )
         self.source = Source(self.config, str(worker.name), lambda: worker_samples(self.tally, self.state))
         self.awake, handlers = Awake(self.config.times.heartbeat_interval), _WorkerHandlers(worker)
         self.lines = Lines(self.me, self._connect, handlers.take, self.awake.now)
@@ -123,7 +126,7 @@ class RolesPlugin(WorkerPlugin):
             self.awake,
         )
         self.timer: asyncio.TimerHandle | None = None
-        self.done, self.joined, self.ready, self.leaving = False, False, False, threading.Event()
+        self.done, self.joined, self.ready = False, False, False
         self.without_coordinator, self.ticked = 0.0, self.now
         worker.handlers.setdefault(DELIVER, handlers.deliver)
         worker.handlers.setdefault(LINE, handlers.line)
@@ -177,7 +180,7 @@ class RolesPlugin(WorkerPlugin):
         publish(self.source)
         self.perform(instructions)
         self._look_around()
-        self.threads.submit(REHEARSAL, self._rehearse)
+        self.threads.submit(ROLE, self.rehearsal.go)
 
     async def teardown(self, worker: Worker) -> None:
         self.stop()
@@ -185,7 +188,7 @@ class RolesPlugin(WorkerPlugin):
     def stop(self) -> None:
         """Free everything, and send nothing any more."""
         self.done = True
-        self.leaving.set()
+        self.rehearsal.leaving.set()
         withdraw(self.source)
         if self.timer is not None:
             self.timer.cancel()
@@ -204,7 +207,7 @@ class RolesPlugin(WorkerPlugin):
         self.worker.log_event(topic(self.config.run), to_publish(event, str(self.worker.name)))
         if isinstance(event, TileComputed) and not self.ready:
             self.ready = True
-            self.log(ProcessReady(compilations() - (self.compiled or 0), round(self.now - self.began, 3)))
+            self.log(ProcessReady(compilations() - self.compiled, round(self.now - self.began, 3)))
 
     # --- the machine -----------------------------------------------------------------------------------------------
 
@@ -296,26 +299,6 @@ class RolesPlugin(WorkerPlugin):
         """Whether it has no tile and never computed one."""
         return not (self.done or self.ready or self.state.tiles)
 
-    def _rehearse(self) -> None:
-        """Compile what tiles compute, in a thread of its own: those of the plan at once, the others after a while."""
-        name, before, began = str(self.worker.name), compilations(), self.now
-        try:
-            with self.tiles.rehearsing:
-                rehearse_own(self.config, name, self.tiles.shard, self._fits, lambda: self._idle)
-            with waiting():
-                self.leaving.wait(self.config.times.failure_timeout)
-            if cache_folder() is not None:
-                rehearse(self.config, name, self._fits, lambda: self._idle)
-        except Exception as error:  # nobody waits for it
-            self.soon(self.log, Warned(f"{self.worker.name} could not compile ahead: {error}"))
-        else:
-            self.soon(self.log, CompiledAhead(compilations() - before, round(self.now - began, 3)))
-
-    def _fits(self, tile: int) -> bool:
-        """Whether the memory that is left holds a tile."""
-        needs = self.config.spec.needs
-        return not needs or needs[tile].tile <= SHARE * self.gauge.read().free
-
     def _abandon_run(self) -> None:
         """Leave the run and free its state: those still in it count this process as lost."""
         waited = f"{self.config.no_worker_timeout:g} seconds"
@@ -366,8 +349,9 @@ class RolesPlugin(WorkerPlugin):
     def reconcile(self, desired: Any) -> None:
         """Take the desired state that the coordinator sends."""
         self.without_coordinator = 0.0
+        idle = self._idle
         self.take(COORDINATOR, desired, [])
-        if self.compiled is None and self.joined and self.state.tiles:
+        if idle and self.state.tiles:
             self.compiled = compilations()
 
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:

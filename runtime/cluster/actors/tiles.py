@@ -96,9 +96,9 @@ class Tiles:
         return self.replicas[role]
 
     def shard(self, tile: int) -> Shard:
-        """Return a tile of the plan, which is compiled when it first computes."""
+        """Return a tile of the plan, which is compiled when it first computes; the same one in whatever thread."""
         if tile not in self.shards:
-            self.shards[tile] = Shard(self.config.plan.graph, self.config.plan.partition, tile)
+            self.shards.setdefault(tile, Shard(self.config.plan.graph, self.config.plan.partition, tile))
         return self.shards[tile]
 
     def programme(self, tile: int) -> Programme:

@@ -24,16 +24,14 @@ from .table import Table
 
 def balance(table: Table, now: float) -> Transition[Table]:
     """Make one move, if there is one to make and the roles have been at rest."""
-    rested, times = now - table.settled, table.spec.times
-    if rested < min(times.failure_timeout, times.grace_period) or not _at_rest(table):
+    calm, times = now - table.settled, table.spec.times
+    if calm < min(times.failure_timeout, times.grace_period) or not _at_rest(table):
         return table, ()
-    moves = sorted(_tile_moves(table))
-    for elsewhere, _, index, tile, worker in moves[:1]:
-        if rested >= times.grace_period or not elsewhere:
-            return _move_tile(table, index, tile, worker)
-    if moves or rested < times.grace_period:
-        return table, ()
-    return next(_handovers(table), (table, ()))
+    anywhere = calm >= times.grace_period
+    if moves := sorted(_tile_moves(table)):
+        elsewhere, _, index, tile, worker = moves[0]
+        return _move_tile(table, index, tile, worker) if anywhere or not elsewhere else (table, ())
+    return next(_handovers(table), (table, ())) if anywhere else (table, ())
 
 
 def rested(before: Table, after: Table, now: float) -> Table:
