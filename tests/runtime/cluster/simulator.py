@@ -218,7 +218,12 @@ class Cluster:
             self.watch.decided(before, process.state)
         if process.freeze:  # it stops between its decision and its deeds
             self._stand_still(process)
-            self.after(process.wakes - self.time, self.perform, process, instructions)
+        self._act(process, instructions)
+
+    def _act(self, process, instructions):
+        """Let a process do what it has decided to, now or when it wakes up: before it takes any other event."""
+        if process.wakes > self.time:
+            self.after(process.wakes - self.time, self._act, process, instructions)
         else:
             self.perform(process, instructions)
 
@@ -232,7 +237,7 @@ class Cluster:
     def _stand_still(self, process):
         if process.asleep and not self.counts_sleep:  # a clock that stands still in suspend
             process.offset -= process.freeze * process.rate
-        process.wakes, process.freeze = self.time + process.freeze, 0.0
+        process.wakes, process.freeze = max(process.wakes, self.time + process.freeze), 0.0
 
     def tick(self, process, number):
         if number == process.timer:
