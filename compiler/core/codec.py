@@ -39,8 +39,8 @@ class Malformed(ValueError):
 class Codec:
     """Encodes and decodes; `tables`: the classes of each type that has several, by their names.
 
-    `tolerant`: fields with a default may be missing, as in a file of an older version, and fields that the type does
-    not have are ignored, as in one of a newer version. Otherwise both are refused.
+    Fields with a default may be missing, as in a file of an older version. `tolerant`: fields that the type does not have
+    are ignored, as in one of a newer version; otherwise they are refused.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Codec:
     def _dataclass(self, expected: Any) -> Decode:
         decoders = {name: self._decoder(type_) for name, type_ in _annotations(expected).items()}
         plain = {name: _plain(type_) for name, type_ in _annotations(expected).items()}
-        required = {f.name for f in fields(expected) if not (self._tolerant and _has_default(f))}
+        required = {f.name for f in fields(expected) if not _has_default(f)}
 
         def decode(data: Any) -> Any:
             if not isinstance(data, dict) or not required <= data.keys() or not fits(data.keys()):

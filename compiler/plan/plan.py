@@ -30,11 +30,11 @@ from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
 
-FORMAT = 7
-OLDER = (3, 4, 5, 6)
+FORMAT = 8
+OLDER = (3, 4, 5, 6, 7)
 """In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; to 4, an update
 rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6, a tile's parameters were in one
-shard."""
+shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before."""
 
 CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES})
 
@@ -212,7 +212,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
 
 def _check_plugins(name: str, data: Any) -> None:
     """Raise `LnetError` if a plan's plug-ins are missing in this process, or differ."""
-    found = data.get("plugins") if isinstance(data, dict) else None
+    found = data.get("plugins", []) if isinstance(data, dict) else None
     needed = CODEC.decode(tuple[Plugin, ...], found, "plan.plugins")
     require(needed, f"the plan '{name}'", Path(name).parent / "plugins")
 
@@ -226,11 +226,8 @@ def _converted(data: Any, version: int) -> Any:
     if not isinstance(data, dict):
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
-    data |= {"shards_per_tile": 1} if "exchanged" in data and "pieces" in data else {}
-    data |= {"plugins": []} if "source_text" in data and "plugins" not in data else {}
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
-        data |= {"classes": None} if "exclude" in data else {}
     return _rule(data) if version <= 4 and "rule" in data else data
 
 

@@ -1,13 +1,17 @@
 import hashlib
 import json
+from dataclasses import fields
 
 import pytest
 from generated_networks import networks
 from hypothesis import HealthCheck, given, settings
 
 import lnet
+from lnet.compiler.objectives import TERMS
+from lnet.compiler.ops import OPS
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.plan.plan import plan_from_json
+from lnet.compiler.plan.plan import CODEC, plan_from_json
+from lnet.compiler.rules import RULES
 from lnet.dsl.diagnostics import LnetError
 
 TEXT = "network n { image: input(9x9x1); f: local(3, 2); p: l2pool(2); learn: rica() }\n"
@@ -85,6 +89,30 @@ def test_an_update_rule_of_an_older_plan_keeps_its_own_numbers(rule):
     text = json.dumps(data["plan"], sort_keys=True, separators=(",", ":"))
     older = data | {"lnet plan": 4, "digest": hashlib.sha256(text.encode()).hexdigest()}
     assert plan_from_json(json.dumps(older)).graph == plan.graph
+
+
+def without_defaults(data):
+    """The data of a plan in which ops, terms and rules lack the fields that have their defaults."""
+    if isinstance(data, list):
+        return [without_defaults(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    made = next((table[data["kind"]] for table in (OPS, TERMS, RULES) if data.get("kind") in table), None)
+    defaults = {field.name: field.default for field in fields(made)} if made else {}
+    return {
+        name: without_defaults(value)
+        for name, value in data.items()
+        if name not in defaults or CODEC.encode(defaults[name]) != value
+    }
+
+
+def test_fields_that_an_older_plan_lacks_have_their_defaults():
+    data = json.loads(compile_text(f"{TEXT} train {{ update = sgd(0.5) }}").to_json())
+    plan = without_defaults(data["plan"])
+    assert "momentum" not in plan["graph"]["training"]["update"]
+    text = json.dumps(plan, sort_keys=True, separators=(",", ":"))
+    older = data | {"lnet plan": 7, "plan": plan, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    assert plan_from_json(json.dumps(older)) == plan_from_json(json.dumps(data))
 
 
 def test_the_dense_layers_of_an_older_plan_are_cut_anew():
