@@ -30,6 +30,8 @@ def graph_faults(graph: Graph) -> Iterator[str]:
             yield f"there are two layers {layer.path}"
         if min(layer.sheet.height, layer.sheet.width, layer.sheet.maps) < 1:
             yield f"{layer.path} is empty: {layer.sheet}"
+        if layer.patch and layer.patch.rows * layer.patch.columns != layer.sheet.maps:
+            yield f"{layer.path} has {layer.sheet.maps} maps in a patch of {layer.patch}"
         for parameter in layer.parameters:
             if shapes.setdefault(parameter.name, parameter.shape) != parameter.shape:
                 yield f"{parameter.name} has two shapes"

@@ -42,6 +42,7 @@ CODES: dict[str, str] = {
     "E306": "value out of range",
     "E307": "division by zero",
     "E308": "impossible number or size",
+    "E310": "layer without a patch",
     "E311": "positional argument after a named one",
     # shapes
     "E401": "field larger than its input",

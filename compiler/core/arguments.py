@@ -161,6 +161,25 @@ def _pad(value: Value) -> Padding | None:
     return None if zeros is None else Padding("valid", zeros)
 
 
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """`maps` as written: how many, and the patch in which they lie at each position, if `8x8` says so."""
+
+    count: int
+    patch: Size | None = None
+
+
+def _maps(value: Value) -> Maps | None:
+    size = _size_from(1)(value)
+    if size is None:
+        return None
+    if not isinstance(value, Extents):
+        return Maps(size.rows)
+    if size.rows * size.columns > _LARGEST:
+        raise Mismatch(f"found {value}")
+    return Maps(size.rows * size.columns, size)
+
+
 def _word(*words: str) -> Callable[[Value], str | None]:
     def convert(value: Value) -> str | None:
         text = "none" if value is None else value.text if isinstance(value, Word) else None
@@ -243,6 +262,7 @@ Extent = Annotated[Size, _extent]
 OptionalExtent = Annotated[Size | None, _extent]
 Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3)]
 Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
+MapCount = Annotated[Maps, ArgumentType("a positive integer or a size such as 8x8", _maps)]
 _natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
 Natural = Annotated[int, _natural]
 OptionalNatural = Annotated[int | None, none_or(_natural)]

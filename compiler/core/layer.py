@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
@@ -30,6 +30,7 @@ class Op:
     write to. `value_weights`: the first axis of all parameters goes through the values, row, column, map; of an op that
     scatters through those that it reads. `differentiable`: gradients flow through it.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
+    `keeps_patch`: its maps are those of its operands, one by one, so they lie in the same patch.
     """
 
     __slots__ = ()
@@ -39,6 +40,7 @@ class Op:
     value_weights: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     has_filters: ClassVar[bool] = False
+    keeps_patch: ClassVar[bool] = False
 
     @property
     def sheet(self) -> Sheet:
@@ -57,6 +59,11 @@ class Op:
     def nonnegative(self, operands: bool) -> bool:
         """Whether all values are at least zero; `operands`: whether those of all operands are known to be."""
         return False
+
+    def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
+        """Return the patch in which the value's maps lie at each position, from those of the operands; None without one."""
+        first = operands[0] if operands and self.keeps_patch else None
+        return first if all(patch == first for patch in operands) else None
 
     def renamed(self, name: Callable[[str], str]) -> Op:
         """Return the op with other names for the layers that it mentions."""
@@ -130,13 +137,18 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A node of the graph: an op, its operands, and its place in the file."""
+    """A node of the graph: an op, its operands, and its place in the file.
+
+    `patch`: rows and columns in which the maps lie at each position, map `m` in row `m // columns`, column `m % columns`;
+    all positions together make the *unit sheet*.
+    """
 
     path: str
     op: Op
     reads: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     span: Span = field(compare=False, repr=False)
+    patch: Size | None = None
 
     @property
     def sheet(self) -> Sheet:

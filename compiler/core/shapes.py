@@ -50,6 +50,16 @@ class Sheet:
         return f"{self.height}x{self.width}x{self.maps}"
 
 
+def extents(sheet: Sheet, patch: Size | None) -> str:
+    """Return extents as text, with the patch in which the maps lie at each position: `10x10x64 (8x8)`."""
+    return f"{sheet} ({patch})" if patch else str(sheet)
+
+
+def unit_sheet(size: Size, patch: Size | None) -> Size:
+    """Return the rows and columns of units of a sheet of patches; those of positions without one."""
+    return Size(size.rows * patch.rows, size.columns * patch.columns) if patch else size
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A half-open range of positions along one axis; empty if `stop <= start`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Sheet, Size
+from lnet.compiler.core.shapes import Sheet, Size, extents
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_field
 
@@ -31,6 +31,7 @@ class LayerCost:
     path: str
     kind: str
     sheet: Sheet
+    patch: Size | None
     field: Size | None
     receptive_field: Size
     weights: int
@@ -38,6 +39,11 @@ class LayerCost:
     parameter_bytes: int
     state_bytes: int
     activation_bytes: int
+
+    @property
+    def extents(self) -> str:
+        """The extents of the value as text, with the patch of its maps."""
+        return extents(self.sheet, self.patch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         layer.path,
         layer.op.kind,
         layer.sheet,
+        layer.patch,
         layer.op.field_size,
         receptive_field(graph, layer.path),
         weights,

@@ -13,11 +13,11 @@ from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Diagnostic
 from lnet.dsl.source import Span
 
-from .expressions import ATTRIBUTES, Evaluator
+from .expressions import Evaluator
 from .scope import Scope
 from .vocabulary import kind_hints
 
-RESERVED_ITEMS = (*ATTRIBUTES, "input")
+RESERVED_ITEMS = ("height", "width", "maps", "input")
 MOST_LAYERS = 100_000
 DEEPEST = 64
 RESERVED_PARAMETERS = ("of", "input")

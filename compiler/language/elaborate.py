@@ -199,7 +199,10 @@ class _Builder:
         if isinstance(op, Unknown):
             return UNKNOWN
         path = scope.child_path(item.name.text)
-        layer = Layer(path, op, _paths(bound.get("of")), _parameters(path, op, bound), item.span)
+        operands = _operands(bound.get("of"))
+        patch = op.laid_out([layer.patch for layer in operands])
+        reads = tuple(layer.path for layer in operands)
+        layer = Layer(path, op, reads, _parameters(path, op, bound), item.span, patch)
         if isinstance(op, Input):
             self.evaluator.input = op.sheet
         self.also_read.update(value.path for value in bound.values() if isinstance(value, Layer))
@@ -308,10 +311,10 @@ class _Builder:
         self._unroll(stage, scope)
 
 
-def _paths(of: Layer | list[Layer] | None) -> tuple[str, ...]:
+def _operands(of: Layer | list[Layer] | None) -> Sequence[Layer]:
     if of is None:
         return ()
-    return (of.path,) if isinstance(of, Layer) else tuple(layer.path for layer in of)
+    return (of,) if isinstance(of, Layer) else of
 
 
 def _parameters(path: str, op: Op, bound: Mapping[str, Any]) -> tuple[Parameter, ...]:

@@ -35,7 +35,7 @@ from .arithmetic import Unfit, elementwise
 from .scope import Entry, Instance, Scope, find_default, layer_of, members
 from .vocabulary import CONSTANTS, argument_hints, call_hints, setting_hints, value_hints, words
 
-ATTRIBUTES = ("height", "width", "maps")
+ATTRIBUTES = ("height", "width", "maps", "patch")
 
 ANY = ArgumentType("a value", lambda value: NONE if value is None else value)
 """The type of a stage's parameter and of a `let`."""
@@ -134,11 +134,26 @@ class Evaluator:
                 "E305",
                 f"expected a value, found '{path.text}'",
                 path.span,
-                notes=("of a layer, 'height', 'width' and 'maps' can be read",),
+                notes=("of a layer, 'height', 'width', 'maps' and 'patch' can be read",),
                 hints=did_you_mean(path.parts[-1], ATTRIBUTES),
             )
         layer = self.layer(nodes.Path(path.span, path.parts[:-1]), scope)
-        return UNKNOWN if isinstance(layer, Unknown) else getattr(layer.sheet, path.parts[-1])
+        if isinstance(layer, Unknown):
+            return UNKNOWN
+        return self._patch(path, layer) if path.parts[-1] == "patch" else getattr(layer.sheet, path.parts[-1])
+
+    def _patch(self, path: nodes.Path, layer: Layer) -> Value:
+        if layer.patch is not None:
+            return Extents((layer.patch.rows, layer.patch.columns))
+        return self.report(
+            "E310",
+            f"the maps of '{layer.path}' lie in no patch",
+            path.span,
+            notes=(f"'{layer.path}' is {layer.sheet}, made by '{layer.op.kind}'",),
+            hints=(
+                "'maps = 8x8' lays 64 maps of a layer out in a patch; pools, norms and pointwise layers keep it",
+            ),
+        )
 
     def _chain(self, chain: nodes.Chain, scope: Scope) -> Value:
         result = self.value(chain.first, scope)

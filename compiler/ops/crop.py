@@ -15,6 +15,7 @@ class Crop(Op):
     """The central rows and columns; of an odd remainder the smaller half is cut off before."""
 
     kind: ClassVar[str] = "crop"
+    keeps_patch: ClassVar[bool] = True
     reads_sheet: Sheet
     size: Size
 

@@ -8,8 +8,9 @@ The fields of a class that derives from one of them are the arguments of its kin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet, Size, whole
@@ -35,6 +36,9 @@ class PerPosition(Op):
     def sheet(self) -> Sheet:
         return Sheet(self.reads_sheet.height, self.reads_sheet.width, self.maps)
 
+    def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
+        return operands[0] if self.maps == self.reads_sheet.maps else None
+
     def part(self, region: Region) -> PerPosition:
         return replace(self, reads_sheet=Sheet.over(region, self.reads_sheet.maps))
 
@@ -50,6 +54,7 @@ class PerPosition(Op):
 class Neighbourhood(Op):
     """A function of a neighbourhood: the value at a position depends on `reach` rows and columns around it."""
 
+    keeps_patch: ClassVar[bool] = True
     reads_sheet: Sheet
     within: Region  # the positions of what it reads that it has values at
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from lnet.compiler.core.arguments import Flag, LayerArgument, Reads, Refused
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Region, Sheet
+from lnet.compiler.core.shapes import Region, Sheet, Size
 
 from .filters import Filters
 from .local import Local
@@ -25,6 +25,7 @@ class Decode(Filters):
     scatters: ClassVar[bool] = True
     like: str
     tied: bool
+    patch: Size | None = None
 
     @property
     def sheet(self) -> Sheet:
@@ -33,6 +34,9 @@ class Decode(Filters):
     @property
     def tied_to(self) -> str | None:
         return self.like if self.tied else None
+
+    def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
+        return self.patch
 
     def renamed(self, name: Callable[[str], str]) -> Decode:
         return replace(self, like=name(self.like))
@@ -79,7 +83,7 @@ def decoder_of(encode: Layer, tied: bool) -> Decode:
     """Return the transpose of a local layer."""
     op = encode.op
     assert isinstance(op, Local), "decoder_of: the caller checks that it gets a local layer"
-    return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied)
+    return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied, op.patch_in)
 
 
 KINDS = {"decode": decode}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Count, Flag, Reads
+from lnet.compiler.core.arguments import Flag, MapCount, Reads
 from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Region, Sheet, whole
+from lnet.compiler.core.shapes import Region, Sheet, Size, whole
 
 from .pointwise import NEVER_NEGATIVE, Activation
 
@@ -21,6 +22,7 @@ class Dense(Op):
     units: int
     bias: bool
     act: str | None
+    patch: Size | None = None
 
     @property
     def sheet(self) -> Sheet:
@@ -32,6 +34,9 @@ class Dense(Op):
         if self.bias:
             weights["bias"] = Weights((self.units,), ("unit",), None)
         return weights
+
+    def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
+        return self.patch
 
     def nonnegative(self, operands: bool) -> bool:
         return self.act in NEVER_NEGATIVE
@@ -46,12 +51,12 @@ class Dense(Op):
         return self.reads_sheet.values * self.units
 
 
-def dense(units: Count, bias: Flag = True, act: Activation = None, *, of: Reads) -> Dense:
-    """Every unit reads the whole sheet, then `act`
+def dense(units: MapCount, bias: Flag = True, act: Activation = None, *, of: Reads) -> Dense:
+    """Every unit reads the whole sheet, then `act`; with `dense(50x50)` the units lie in a patch
 
     Example: dense(10, act = tanh)
     """
-    return Dense(of.sheet, units, bias, act)
+    return Dense(of.sheet, units.count, bias, act, units.patch)
 
 
 KINDS = {"dense": dense}

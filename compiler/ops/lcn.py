@@ -15,6 +15,7 @@ class LCN(Op):
     """Local contrast normalisation: `g = h - sum(G * h)`; `y = g / sqrt(max(floor^2, sum(G * g^2)))`."""
 
     kind: ClassVar[str] = "lcn"
+    keeps_patch: ClassVar[bool] = True
     reads_sheet: Sheet
     field: Size
     sigma: tuple[float, float]

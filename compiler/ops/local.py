@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import (
     ONE,
     UNPADDED,
-    Count,
     Extent,
     Flag,
+    MapCount,
     Pad,
     Reads,
     Share,
@@ -18,7 +19,7 @@ from lnet.compiler.core.arguments import (
     slide_over,
 )
 from lnet.compiler.core.layer import Weights
-from lnet.compiler.core.shapes import Region, Sheet
+from lnet.compiler.core.shapes import Region, Sheet, Size
 
 from .filters import Filters
 from .pointwise import NEVER_NEGATIVE, Activation
@@ -32,6 +33,8 @@ class Local(Filters):
     has_filters: ClassVar[bool] = True
     bias: bool
     act: str | None
+    patch: Size | None = None
+    patch_in: Size | None = None  # of the sheet that the window slides over
 
     @property
     def sheet(self) -> Sheet:
@@ -43,6 +46,9 @@ class Local(Filters):
             shape = (self.sets.rows, self.sets.columns, self.maps)
             weights["bias"] = Weights(shape, ("row", "column", "map"), None)
         return weights
+
+    def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
+        return self.patch
 
     def needs(self, region: Region) -> Region:
         return self.window.reads(region)
@@ -56,7 +62,7 @@ class Local(Filters):
 
 def local(
     field: Extent,
-    maps: Count,
+    maps: MapCount,
     stride: Extent = ONE,
     pad: Pad = UNPADDED,
     bias: Flag = False,
@@ -65,12 +71,15 @@ def local(
     *,
     of: Reads,
 ) -> Local:
-    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`
+    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`; with
+    `maps = 8x8` the maps lie in a patch at each position
 
     Example: local(5x3, 8, stride = 2, pad = 1, act = relu)
     """
     window = slide_over(of.sheet.size, field, stride, pad)
-    return Local(window, of.sheet.maps, maps, share.sets(window.outputs), bias, act)
+    return Local(
+        window, of.sheet.maps, maps.count, share.sets(window.outputs), bias, act, maps.patch, of.patch
+    )
 
 
 KINDS = {"local": local}

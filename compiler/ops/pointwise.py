@@ -15,6 +15,7 @@ class Pointwise(Op):
     """A function of each value alone, which is not below zero where the value is not."""
 
     kind: ClassVar[str] = "pointwise"
+    keeps_patch: ClassVar[bool] = True
     reads_sheet: Sheet
     function: str  # a kind below
 

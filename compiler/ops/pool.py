@@ -14,6 +14,7 @@ from lnet.compiler.core.shapes import Region, Sheet, Size, Window
 class Pool(Op):
     """The base of all pools: a window over each map alone."""
 
+    keeps_patch: ClassVar[bool] = True
     window: Window
     maps: int
 

@@ -34,6 +34,7 @@ class Add(Op):
     """The sum of several layers."""
 
     kind: ClassVar[str] = "add"
+    keeps_patch: ClassVar[bool] = True
     reads_sheet: Sheet
 
     @property

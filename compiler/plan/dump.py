@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Place, Region, Rows, Window
+from lnet.compiler.core.shapes import Place, Region, Rows, Window, extents
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.cut.schedule import Phase, Programme, schedule
@@ -51,9 +51,10 @@ def dump_graph(graph: Graph) -> str:
 
 
 def _layer(layer: Layer) -> str:
-    shown = " ".join(_argument(field.name, getattr(layer.op, field.name)) for field in fields(layer.op))  # type: ignore[arg-type]
+    values = [(field.name, getattr(layer.op, field.name), field.default) for field in fields(layer.op)]  # type: ignore[arg-type]
+    shown = " ".join(_argument(name, value) for name, value, default in values if value != default)
     parameters = " ".join(f"{p.name}{list(p.shape)}" for p in layer.parameters)
-    line = f"{layer.path} = {layer.op.kind}({', '.join(layer.reads)}) {layer.sheet} {shown}".rstrip()
+    line = f"{layer.path} = {layer.op.kind}({', '.join(layer.reads)}) {extents(layer.sheet, layer.patch)} {shown}".rstrip()
     return f"{line}  {parameters}" if parameters else line
 
 

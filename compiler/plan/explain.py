@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lnet.compiler.core.shapes import unit_sheet
 from lnet.compiler.cut.cost import TileCost, layer_cost, totals
 from lnet.compiler.cut.decoding import Decoding, decoding, processes_of
 from lnet.compiler.text_table import WIDE, TextTable, printed
@@ -26,6 +27,7 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
             "",
             _layers(plan),
             f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'",
+            *_patches(plan),
             "",
             _workers(plan),
             *(
@@ -54,7 +56,7 @@ def _layers(plan: Plan) -> TextTable:
             (
                 cost.path,
                 cost.kind,
-                str(cost.sheet),
+                cost.extents,
                 str(cost.field or ""),
                 str(cost.receptive_field),
                 *map(_count, (cost.weights, cost.multiply_adds)),
@@ -63,6 +65,17 @@ def _layers(plan: Plan) -> TextTable:
             for cost in costs
         ),
     )
+
+
+def _patches(plan: Plan) -> list[str]:
+    """Return what the value of a layer with a patch says, by the first such layer."""
+    layer = next((layer for layer in plan.graph.layers if layer.patch), None)
+    if layer is None:
+        return []
+    units = unit_sheet(layer.sheet.size, layer.patch)
+    return [
+        f"({layer.patch}): the maps lie in a patch at each position; '{layer.path}' has a unit sheet of {units}"
+    ]
 
 
 def _workers(plan: Plan) -> TextTable:

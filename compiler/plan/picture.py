@@ -11,7 +11,7 @@ from html import escape
 from typing import NamedTuple
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Region
+from lnet.compiler.core.shapes import Region, extents
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Piece
 
@@ -77,7 +77,7 @@ def _sheet(plan: Plan, number: int, layer: Layer, colours: Mapping[str, str]) ->
     exchanged = " (exchanged)" if layer.path in plan.partition.exchanged and plan.partition.count > 1 else ""
     yield f'<g transform="translate({left},{top})">'
     yield f'<text y="12">{escape(layer.path)} = {layer.op.kind}</text>'
-    yield f'<text y="26" class="small">{layer.sheet}{exchanged}</text>'
+    yield f'<text y="26" class="small">{extents(layer.sheet, layer.patch)}{exchanged}</text>'
     yield f'<g transform="translate(0,{CAPTION})">'
     in_line = layer.path in dealt(plan.graph, plan.partition.tiles).lines
     scales = Scales(scale / layer.sheet.values if in_line else scale, scale)

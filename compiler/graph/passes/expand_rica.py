@@ -51,7 +51,7 @@ def _decoder(objective: Objective, rica: Rica, graph: Graph) -> Layer:
     else:
         weight = op.weights()["weight"]
         parameters = (Parameter("weight", path, weight.shape, weight.fan_in),)
-    return Layer(path, op, (encode.path,), parameters, objective.span)
+    return Layer(path, op, (encode.path,), parameters, objective.span, op.laid_out([encode.patch]))
 
 
 def _terms(objective: Objective, rica: Rica, graph: Graph) -> tuple[Objective, Objective]:

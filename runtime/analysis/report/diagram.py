@@ -18,6 +18,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import extents
 from lnet.compiler.cut.cost import layer_cost
 from lnet.compiler.graph.graph import Graph
 
@@ -252,4 +253,4 @@ def _sheet(graph: Graph, layer: Layer, place: Place) -> Iterator[str]:
     yield f'<text class="name" x="{x}" y="{y + 56}">{escape(name)}</text>'
     field = f" {cost.field}" if cost.field is not None else ""
     yield f'<text class="kind" x="{x}" y="{y + 71}">{layer.op.kind}{field}</text>'
-    yield f'<text class="kind" x="{x}" y="{y + 86}">{layer.sheet}</text></g>'
+    yield f'<text class="kind" x="{x}" y="{y + 86}">{extents(layer.sheet, layer.patch)}</text></g>'
