@@ -115,4 +115,4 @@ class Adam(Update):
 USUAL = Adagrad(rate=0.01)
 """The rule of a file that names none."""
 RULES: dict[str, type[Update]] = {rule.kind: rule for rule in (Adagrad, SGD, Adam)}
-UpdateRule = Annotated[Update, made_by("an update rule: {calls}", Update, RULES.keys())]
+UpdateRule = Annotated[Update, made_by("an update rule: {calls}", Update, RULES)]

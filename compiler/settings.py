@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
-from typing import Annotated, Any
+from typing import Annotated
 
 from .core.arguments import (
     Context,
     Count,
-    Extent,
     Flag,
     Natural,
     OptionalExtent,
@@ -18,15 +16,13 @@ from .core.arguments import (
     OptionalText,
     Refused,
     Seed,
-    Sharing,
     Text,
     made_by,
     none_or,
     one_of,
 )
 from .core.shapes import Sheet, Size
-from .core.values import Extents
-from .rules import RULES, USUAL, UpdateRule
+from .rules import USUAL, UpdateRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,35 @@ class Frames:
     classes: str | None = None
 
 
-Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, ("frames",))]
+Crop = Annotated[str, one_of("random", "center", "resize")]
+Normalize = Annotated[str, one_of("image", "none")]
+Labels = Annotated[str | None, none_or(one_of("folder"))]
+InputSheet = Annotated[Sheet, Context("input")]
+
+
+def frames(
+    path: Text,
+    size: OptionalExtent = None,
+    crop: Crop = "random",
+    flip: Flag = True,
+    normalize: Normalize = "image",
+    labels: Labels = None,
+    exclude: OptionalText = None,
+    classes: OptionalText = None,
+    *,
+    input: InputSheet,
+) -> Frames:
+    if size is not None and size != input.size:
+        raise Refused(
+            "E512",
+            f"'size' must be the rows and columns of the input, {input.size}, found {size}",
+            argument="size",
+            hints=("leave 'size' out: it is the input's unless given",),
+        )
+    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
+
+
+Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, {"frames": frames})]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 
@@ -86,48 +110,3 @@ class Training:
                 f"'staleness = 0' is synchronous: 'fetch' and 'push' must be 1, found {self.fetch} and {self.push}",
                 argument="staleness",
             )
-
-
-Crop = Annotated[str, one_of("random", "center", "resize")]
-Normalize = Annotated[str, one_of("image", "none")]
-Labels = Annotated[str | None, none_or(one_of("folder"))]
-InputSheet = Annotated[Sheet, Context("input")]
-
-
-def frames(
-    path: Text,
-    size: OptionalExtent = None,
-    crop: Crop = "random",
-    flip: Flag = True,
-    normalize: Normalize = "image",
-    labels: Labels = None,
-    exclude: OptionalText = None,
-    classes: OptionalText = None,
-    *,
-    input: InputSheet,
-) -> Frames:
-    if size is not None and size != input.size:
-        raise Refused(
-            "E512",
-            f"'size' must be the rows and columns of the input, {input.size}, found {size}",
-            argument="size",
-            hints=("leave 'size' out: it is the input's unless given",),
-        )
-    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
-
-
-def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:
-    return Extents((rows, columns) if maps is None else (rows, columns, maps))
-
-
-def tile(k: Extent) -> Sharing:
-    return Sharing(k)
-
-
-CALLS: dict[str, Callable[..., Any]] = {
-    "size": size,
-    "tile": tile,
-    "frames": frames,
-    **RULES,
-}
-"""What an expression can call."""

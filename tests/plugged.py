@@ -4,14 +4,14 @@ import os
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from lnet.compiler import rules, settings
+from lnet.compiler import rules
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.plugins import load, registry
 from lnet.runtime.analysis.report.sections import SECTIONS
 from lnet.runtime.data.sources import SOURCES
 
-TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES, settings.CALLS)
+TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES)
 
 
 @contextmanager

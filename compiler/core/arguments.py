@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -28,22 +28,31 @@ class Mismatch(Exception):
     """A value of the right type that is out of range; the sentence says what was found."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ArgumentType:
     """The conversion of a language value to an argument; `convert` returns None for a value of another type.
 
-    `words` are the bare names that it accepts, `calls` the functions that make such a value; `wanted` says what it accepts,
-    with `{calls}` where these are listed.
+    `words` are the bare names that it accepts, `calls` the functions that make such a value: one without required arguments
+    may stand bare, too. `items`: the type of the items of a list. `wanted` says what it accepts, with `{calls}` where the
+    functions are listed, `{words}` where words and functions are.
     """
 
     wanted: str
     convert: Callable[[Value], Any]
     words: tuple[str, ...] = ()
-    calls: Collection[str] = ()
+    calls: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    items: ArgumentType | None = None
 
     @property
     def expected(self) -> str:
-        return self.wanted.replace("{calls}", listed([f"{name}(...)" for name in self.calls], "or"))
+        calls = [f"'{name}'" if self.takes_bare(name) else f"{name}(...)" for name in self.calls]
+        words = [f"'{word}'" for word in self.words if word != "none"]
+        words += [*calls, *(["'none'"] if "none" in self.words else [])]
+        return self.wanted.replace("{calls}", listed(calls, "or")).replace("{words}", listed(words, "or"))
+
+    def takes_bare(self, name: str) -> bool:
+        """Whether a name is that of a function which may stand without parentheses."""
+        return name in self.calls and stands_bare(name, self.calls[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +198,7 @@ def _word(*words: str) -> Callable[[Value], str | None]:
 
 
 def one_of(*words: str) -> ArgumentType:
-    return ArgumentType(_alternatives(words), _word(*words), words)
+    return ArgumentType("{words}", _word(*words), words)
 
 
 def none_or(inner: ArgumentType) -> ArgumentType:
@@ -198,17 +207,25 @@ def none_or(inner: ArgumentType) -> ArgumentType:
     def convert(value: Value) -> Any:
         return NONE if value is None else inner.convert(value)
 
-    expected = _alternatives((*inner.words, "none")) if inner.words else f"{inner.expected} or 'none'"
-    return ArgumentType(expected, convert, inner.words)
+    named = "{words}" in inner.wanted
+    wanted = inner.wanted if named else f"{inner.wanted} or 'none'"
+    words = (*inner.words, "none") if named else inner.words
+    return ArgumentType(wanted, convert, words, inner.calls, inner.items)
 
 
-def made_by(wanted: str, made: type, calls: Collection[str]) -> ArgumentType:
+def made_by(wanted: str, made: type, calls: Mapping[str, Callable[..., Any]]) -> ArgumentType:
     """Accept what a call such as `adagrad(0.01)` made."""
     return ArgumentType(wanted, lambda value: value if isinstance(value, made) else None, calls=calls)
 
 
-def _alternatives(words: tuple[str, ...]) -> str:
-    return listed([f"'{word}'" for word in words], "or")
+def list_of(wanted: str, item: ArgumentType) -> ArgumentType:
+    """Accept a list; the callable gets a tuple of its items, each converted."""
+
+    def convert(value: Value) -> tuple[Any, ...] | None:
+        found = tuple(map(item.convert, value)) if isinstance(value, tuple) else (None,)
+        return None if None in found else found
+
+    return ArgumentType(wanted, convert, items=item)
 
 
 def listed(texts: Sequence[str], last: str) -> str:
@@ -247,6 +264,14 @@ class Sharing:
         return outputs if self.tile is None else self.tile
 
 
+def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:
+    return Extents((rows, columns) if maps is None else (rows, columns, maps))
+
+
+def tile(k: Extent) -> Sharing:
+    return Sharing(k)
+
+
 def _share(value: Value) -> Sharing | None:
     if value is None:
         return Sharing()
@@ -257,10 +282,11 @@ def _share(value: Value) -> Sharing | None:
 
 # --- the types -------------------------------------------------------------------------------------------
 
-_extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1))
+_SIZE: Mapping[str, Callable[..., Any]] = {"size": size}
+_extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1), calls=_SIZE)
 Extent = Annotated[Size, _extent]
 OptionalExtent = Annotated[Size | None, _extent]
-Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3)]
+Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3, calls=_SIZE)]
 Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
 MapCount = Annotated[Maps, ArgumentType("a positive integer or a size such as 8x8", _maps)]
 _natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
@@ -278,9 +304,10 @@ _text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str
 Text = Annotated[str, _text]
 OptionalText = Annotated[str | None, none_or(_text)]
 Pad = Annotated[
-    Padding, ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"))
+    Padding,
+    ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"), _SIZE),
 ]
-Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), ("tile",))]
+Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), {"tile": tile})]
 
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
@@ -339,6 +366,11 @@ def signature(name: str, function: Callable[..., Any]) -> Signature:
             for p in inspect.signature(function).parameters.values()
         ),
     )
+
+
+def stands_bare(name: str, function: Callable[..., Any]) -> bool:
+    """Whether a function needs no arguments, so that `leaky_relu` is `leaky_relu()`."""
+    return not any(row.required for row in signature(name, function).given)
 
 
 # --- geometry that several kinds share -------------------------------------------------------------------

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lnet.compiler.core.arguments import REQUIRED, WEIGHT, Argument, LayerArgument, Signature, signature
+from lnet.compiler.core.arguments import REQUIRED, Argument, LayerArgument, Signature, signature
 from lnet.compiler.core.layer import Layer, Op, Parameter, parameters_of, tied_parameters
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, Objective
 from lnet.compiler.ops import LAYER_KINDS, Input
 from lnet.compiler.settings import Training
+from lnet.compiler.words import objective_signature
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.source import Span
@@ -211,7 +212,7 @@ class _Builder:
 
     def _objective(self, item: nodes.Item, scope: Scope) -> Objective | Unknown:
         function = OBJECTIVE_KINDS[item.kind.text]
-        call = self._bind(_with_weight(signature(item.kind.text, function)), item, scope)
+        call = self._bind(objective_signature(item.kind.text), item, scope)
         if call is None:
             return UNKNOWN
         bound, given = call
@@ -325,12 +326,7 @@ def _parameters(path: str, op: Op, bound: Mapping[str, Any]) -> tuple[Parameter,
     return parameters_of(path, op)
 
 
-_WEIGHT = Argument("weight", WEIGHT, 1.0, keyword_only=True)
 _OF = Argument("of", LayerArgument("above"), None, keyword_only=True)
-
-
-def _with_weight(table: Signature) -> Signature:
-    return Signature(table.name, (*table.arguments, _WEIGHT))
 
 
 def _stage_signature(stage: nodes.Stage) -> Signature:

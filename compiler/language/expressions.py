@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lnet.compiler.core.arguments import (
@@ -26,14 +26,14 @@ from lnet.compiler.core.arguments import (
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.core.values import UNKNOWN, Extents, Unknown, Value, Word, describe
-from lnet.compiler.settings import CALLS
+from lnet.compiler.words import CONSTANTS, Vocabulary, vocabulary
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic, did_you_mean
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
 from .scope import Entry, Instance, Scope, find_default, layer_of, members
-from .vocabulary import CONSTANTS, argument_hints, call_hints, setting_hints, value_hints, words
+from .vocabulary import argument_hints, call_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
 
@@ -49,6 +49,7 @@ class Evaluator:
     input: Sheet | Unknown = UNKNOWN
     wanted: str = ""  # what the argument under evaluation must be
     place: str = ""  # the item under elaboration in a stage instance, and the line that calls the stage
+    known: Vocabulary = field(default_factory=vocabulary)
 
     def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
         found = Diagnostic(code, message, span, **details)
@@ -92,9 +93,9 @@ class Evaluator:
             case nodes.Chain():
                 return self._chain(expr, scope)
             case nodes.List(items=items):
-                return tuple(self.value(item, scope) for item in items)
+                return tuple(self.value(item, scope, wanted.items or ANY) for item in items)
             case nodes.Call():
-                return self._call(expr, scope)
+                return self._call(expr, scope, wanted)
 
     def _name(self, path: nodes.Path, scope: Scope, wanted: ArgumentType) -> Value:
         if len(path.parts) > 1:
@@ -102,26 +103,42 @@ class Evaluator:
         (name,) = path.parts
         if name in wanted.words:
             return Word(name)
+        if wanted.takes_bare(name):
+            return self._called_bare(path, wanted.calls[name], scope)
         if name in scope.values:
             return scope.values[name]
-        if name in words() and wanted is ANY:
-            return Word(name)
-        if name in scope.items or name in scope.pending:
+        is_item = name in scope.items or name in scope.pending
+        if wanted is ANY or not is_item:
+            if name in self.known.words:
+                return Word(name)
+            if self.known.takes_bare(name):
+                return self._called_bare(path, self.known.calls[name], scope)
+        if is_item:
             return self.report(
                 "E305",
                 f"expected a value, found the item '{name}'",
                 path.span,
                 hints=(f"its extents are '{name}.height', '{name}.width' and '{name}.maps'",),
             )
-        if name in words():
-            return Word(name)
+        calls = self.known.calls if wanted is ANY else wanted.calls
         return self.report(
             "E201",
             f"there is no {'word, ' if wanted.words else ''}parameter or 'let' named '{name}' here",
             path.span,
             hints=self._comment_hint(path)
-            or value_hints(name, [*scope.values, *_words_of(wanted)], wanted.calls),
+            or value_hints(name, [*scope.values, *self._words_of(wanted)], calls),
         )
+
+    def _called_bare(self, path: nodes.Path, function: Callable[..., Any], scope: Scope) -> Value:
+        """Return the value of a function that stands without parentheses: all its arguments have defaults."""
+        return self.invoke(function, signature(path.text, function), (), path.span, scope)
+
+    def _words_of(self, wanted: ArgumentType) -> Iterable[str]:
+        """Return the words, functions and constants that an argument takes."""
+        if wanted is ANY:
+            return (*self.known.words, *self.known.calls, *CONSTANTS)
+        constants = (word for word in CONSTANTS if f"'{word}'" in wanted.expected)
+        return (*wanted.words, *wanted.calls, *constants)
 
     def _comment_hint(self, path: nodes.Path) -> tuple[str, ...]:
         """Return a hint where `//` was meant as a comment, as in other languages."""
@@ -220,18 +237,19 @@ class Evaluator:
 
     # --- calls -------------------------------------------------------------------------------------------
 
-    def _call(self, call: nodes.Call, scope: Scope) -> Value:
-        function = CALLS.get(call.name.text)
+    def _call(self, call: nodes.Call, scope: Scope, wanted: ArgumentType) -> Value:
+        name = call.name.text
+        function = wanted.calls.get(name) or self.known.calls.get(name)
         if function is None:
+            calls = list(self.known.calls)
             return self.report(
                 "E202",
-                f"there is nothing named '{call.name.text}' that can be called in a value",
+                f"there is nothing named '{name}' that can be called in a value",
                 call.name.span,
-                notes=() if self.wanted else (f"what can be called is {', '.join(CALLS)}",),
-                hints=call_hints(call.name.text),
+                notes=() if self.wanted else (f"what can be called is {', '.join(calls)}",),
+                hints=call_hints(name, calls),
             )
-        table = signature(call.name.text, function)
-        return self.invoke(function, table, call.arguments, call.name.span, scope)
+        return self.invoke(function, signature(name, function), call.arguments, call.name.span, scope)
 
     def invoke(
         self,
@@ -370,7 +388,9 @@ class Evaluator:
             if converted is not None:
                 return None if converted is NONE else converted
             code, found = "E305", f"found {_found(expr, value)}"
-        return self.report(code, f"{must_be}, {found}", expr.span, hints=_mismatch_hints(value, row.type))
+        return self.report(
+            code, f"{must_be}, {found}", expr.span, hints=_mismatch_hints(value, self._words_of(row.type))
+        )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
         if not kind.many:
@@ -399,21 +419,14 @@ class Evaluator:
         )
 
 
-def _words_of(wanted: ArgumentType) -> Iterable[str]:
-    """Return the words and constants that an argument takes."""
-    if wanted is ANY:
-        return (*words(), *CONSTANTS)
-    return (*wanted.words, *(word for word in CONSTANTS if f"'{word}'" in wanted.expected))
-
-
 def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
 
 
-def _mismatch_hints(value: Value, wanted: ArgumentType) -> tuple[str, ...]:
+def _mismatch_hints(value: Value, words: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, Word):
-        return did_you_mean(value.text, _words_of(wanted))
-    if isinstance(value, str) and value in _words_of(wanted):
+        return did_you_mean(value.text, words)
+    if isinstance(value, str) and value in words:
         return (f"a word stands without quotes: {value}",)
     if isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value):
         return (f"a size is written {'x'.join(map(str, value))}",)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from lnet.compiler.words import TRAIN
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 from lnet.dsl.parser import parse
 from lnet.dsl.source import Span
 
-from .vocabulary import TRAIN, setting_hints
+from .vocabulary import setting_hints
 
 T = TypeVar("T")
 NOWHERE = Span(0, 0)

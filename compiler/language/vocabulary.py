@@ -6,39 +6,13 @@ A foreign name is looked up without case, underscores and dimensions: `Conv2d`, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lnet.compiler.core.arguments import ArgumentType, Signature, listed, signature
-from lnet.compiler.objectives import OBJECTIVE_KINDS
-from lnet.compiler.ops import LAYER_KINDS
+from lnet.compiler.core.arguments import ArgumentType, listed, signature, stands_bare
 from lnet.compiler.rules import RULES
-from lnet.compiler.settings import CALLS, Training
+from lnet.compiler.words import TRAIN
 from lnet.dsl.diagnostics import did_you_mean
-
-TRAIN = signature("train", Training)
-CONSTANTS = ("true", "false", "none")
-
-
-def _signatures() -> Iterator[Signature]:
-    tables: tuple[Mapping[str, Callable[..., Any]], ...] = (LAYER_KINDS, OBJECTIVE_KINDS, CALLS)
-    for table in tables:
-        yield from (signature(name, function) for name, function in table.items())
-    yield TRAIN
-
-
-def words() -> frozenset[str]:
-    """Return every word that any argument accepts."""
-    return frozenset(
-        word
-        for table in _signatures()
-        for argument in table.given
-        if isinstance(argument.type, ArgumentType)
-        for word in argument.type.words
-    ) - set(CONSTANTS)
-
-
-# --- hints -----------------------------------------------------------------------------------------------
 
 
 def kind_hints(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
@@ -46,9 +20,9 @@ def kind_hints(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
     return _suggested(name, kinds, KINDS)
 
 
-def call_hints(name: str) -> tuple[str, ...]:
+def call_hints(name: str, calls: Iterable[str]) -> tuple[str, ...]:
     """Return hints for an unknown function in a value."""
-    return _suggested(name, CALLS, FUNCTIONS)
+    return _suggested(name, calls, FUNCTIONS)
 
 
 def argument_hints(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -60,12 +34,18 @@ def argument_hints(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def setting_hints(name: str) -> tuple[str, ...]:
     """Return hints for an unknown setting of `train`."""
-    owners = [owner for owner in CALLS if name in (row.name for row in signature(owner, CALLS[owner]).given)]
+    owners = [
+        (setting.name, owner)
+        for setting in TRAIN.given
+        if isinstance(setting.type, ArgumentType)
+        for owner, function in setting.type.calls.items()
+        if name in (row.name for row in signature(owner, function).given)
+    ]
     key = _key(name)
     if owners and key not in SETTINGS:
-        setting = "data" if "frames" in owners else "update"
-        places = ", ".join(f"'{owner}'" for owner in owners)
-        return (f"'{name}' is an argument of {places}: write it there, in '{setting} = {owners[0]}(...)'",)
+        places = ", ".join(f"'{owner}'" for _, owner in owners)
+        setting, first = owners[0]
+        return (f"'{name}' is an argument of {places}: write it there, in '{setting} = {first}(...)'",)
     return _suggested(name, (row.name for row in TRAIN.given), SETTINGS)
 
 
@@ -78,13 +58,11 @@ def option_hint(option: str) -> str | None:
     return f"It is a setting of the file: {_foreign(SETTINGS, key)}" if key in SETTINGS else None
 
 
-def value_hints(name: str, known: Iterable[str], calls: Iterable[str]) -> tuple[str, ...]:
+def value_hints(name: str, known: Iterable[str], calls: Mapping[str, Callable[..., Any]]) -> tuple[str, ...]:
     """Return hints for an unknown bare name; `calls` make the type wanted there."""
-    for call in calls:
-        if name.casefold() == call:
-            needed = ", ".join(
-                f"{row.name} = ..." for row in signature(call, CALLS[call]).given if row.required
-            )
+    for call, function in calls.items():
+        if name.casefold() == call and not stands_bare(call, function):
+            needed = ", ".join(f"{row.name} = ..." for row in signature(call, function).given if row.required)
             return (f"write '{call}({needed})'",)
     return _suggested(name, known, VALUES)
 

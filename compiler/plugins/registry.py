@@ -15,7 +15,7 @@ from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS, PerValue
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.compiler.rules import RULES, Update
-from lnet.compiler.settings import CALLS
+from lnet.compiler.words import vocabulary
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.nodes import KEYWORDS
 
@@ -65,7 +65,7 @@ def _objective(made: Any) -> None:
 
 
 def _rule(made: Any) -> None:
-    RULES[made.kind] = CALLS[made.kind] = made
+    RULES[made.kind] = made
 
 
 SORTS = (
@@ -155,7 +155,7 @@ def _named(part: object) -> str:
 
 def _claim(made: Any, what: str) -> None:
     """Note that a plug-in brings a kind; raises `LnetError` if the name is taken."""
-    taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in CALLS
+    taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in vocabulary().calls
     _own(made, what, made.kind, made.__doc__.rpartition("Example: ")[2].strip(), taken)
 
 

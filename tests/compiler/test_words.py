@@ -1,15 +1,31 @@
 """Words of the language pass through constants, parameters of stages and settings; names of other frameworks have hints."""
 
+from dataclasses import dataclass, replace
+
 import pytest
 
 import lnet
-from lnet.compiler.core.arguments import ArgumentType, signature
+from lnet.compiler.core.arguments import (
+    ArgumentType,
+    Positive,
+    list_of,
+    none_or,
+    signature,
+    tile,
+)
+from lnet.compiler.core.values import Word
 from lnet.compiler.language import vocabulary
-from lnet.compiler.language.vocabulary import TRAIN, words
+from lnet.compiler.language.expressions import Evaluator
+from lnet.compiler.language.scope import Scope
+from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
 from lnet.compiler.pipeline import compile_text
-from lnet.compiler.settings import CALLS
-from lnet.dsl.diagnostics import LnetError, did_you_mean
+from lnet.compiler.rules import RULES, SGD
+from lnet.compiler.words import TRAIN, objective_signature
+from lnet.compiler.words import vocabulary as known
+from lnet.dsl.diagnostics import Collector, LnetError, did_you_mean
+from lnet.dsl.parser import parse
+from lnet.dsl.source import Source
 
 NEEDED = {"field": "3", "maps": "2", "units": "2", "path": '"photos"', "rate": "0.1", "size": "4x4"}
 
@@ -27,6 +43,7 @@ def called(table, name, word):
     return f"{table.name}({', '.join([*given, f'{name} = {word}'])})"
 
 
+CALLS, WORDS = known().calls, known().words
 LAYER_WORDS = [t for kind in LAYER_KINDS for t in takers(signature(kind, LAYER_KINDS[kind]))]
 CALL_WORDS = [t for name in CALLS for t in takers(signature(name, CALLS[name]))]
 TRAIN_WORDS = list(takers(TRAIN))
@@ -71,8 +88,8 @@ def test_a_word_of_train_passes_through(table, name, word):
 
 
 def test_every_word_that_an_argument_takes_is_a_word_of_the_language():
-    assert {"scaled", "full", "folder", "relu", "same"} <= words()
-    assert {word for _, _, word in LAYER_WORDS + CALL_WORDS + TRAIN_WORDS} - {"none"} <= words()
+    assert {"scaled", "full", "folder", "relu", "same"} <= WORDS
+    assert {word for _, _, word in LAYER_WORDS + CALL_WORDS + TRAIN_WORDS} - {"none"} <= WORDS
 
 
 def test_images_pass_through_a_constant():
@@ -139,3 +156,80 @@ def test_hints_for_settings_beside_the_file(name, text, hint):
             "let k = 3\nnetwork n { image: input(9x9x1); f: local(k, 2); learn: l2() }", {name: text}
         )
     assert hint in str(caught.value)
+
+
+# --- functions as words ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drift(SGD):
+    """A rule whose arguments all have defaults."""
+
+    kind = "drift"
+    rate: Positive = 0.25
+
+
+@pytest.fixture
+def drift(monkeypatch):
+    monkeypatch.setitem(RULES, "drift", Drift)
+
+
+@pytest.mark.parametrize(
+    ("written", "rate"),
+    [("drift", 0.25), ("drift()", 0.25), ("drift(0.5)", 0.5), ("d", 0.25), ("e", 0.75), ("s", 0.25)],
+)
+def test_a_function_whose_arguments_all_have_defaults_may_stand_bare(drift, written, rate):
+    text = "let d = drift; let e = drift(rate = 0.75); let s = d\n"
+    text += f"network n {{ image: input(5x7x1); learn: l2() }}\ntrain {{ update = {written} }}"
+    assert compile_text(text).graph.training.update == Drift(rate)
+
+
+def test_a_bare_function_is_a_word_in_hints_and_messages(drift):
+    text = "network n {{ image: input(5x7x1); learn: l2() }}\ntrain {{ update = {} }}"
+    with pytest.raises(LnetError) as caught:
+        compile_text(text.format("drif"))
+    assert "did you mean 'drift'?" in str(caught.value)
+    with pytest.raises(LnetError) as caught:
+        compile_text(text.format("adam"))
+    assert "write 'adam(rate = ...)'" in str(caught.value)
+    with pytest.raises(LnetError) as caught:
+        compile_text(text.format("5"))
+    assert "adam(...) or 'drift', found the number 5" in str(caught.value)
+
+
+def test_a_parameter_hides_a_function_but_where_it_is_wanted(drift):
+    text = (
+        "stage s(drift) {{ f: local(drift, 2) }}\nnetwork n {{ image: input(9x9x1); V1: s(3); learn: l2() }}"
+    )
+    assert compile_text(text.format()).graph.layer("V1.f").op.window.rows.field == 3
+
+
+KEEP = ArgumentType("{words}", lambda value: value if value == Word("keep") else None, ("keep",))
+CHOICE = replace(KEEP, calls={"tile": tile, "drift": Drift})
+
+
+def test_alternatives_are_listed_once_with_none_at_the_end():
+    assert CHOICE.expected == "'keep', tile(...) or 'drift'"
+    assert none_or(CHOICE).expected == "'keep', tile(...), 'drift' or 'none'"
+    assert none_or(none_or(CHOICE)).expected == "'keep', tile(...), 'drift' or 'none'"
+
+
+def test_items_of_a_list_are_words_and_functions_of_their_type():
+    evaluator, expr = (
+        Evaluator(Collector(Source(""))),
+        parse("let v = [keep, drift, k]\n").declarations[0].value,
+    )
+    wanted = list_of("a list", CHOICE)
+    value = evaluator.value(expr, Scope({"keep": 7, "k": 8}), wanted)
+    assert value == (Word("keep"), Drift(), 8)
+    assert wanted.convert(value) is None
+    assert wanted.convert((Word("keep"),) * 2) == (Word("keep"),) * 2
+
+
+def test_a_name_means_one_function_wherever_it_is_taken():
+    tables = [signature(name, function) for name, function in {**LAYER_KINDS, **CALLS}.items()]
+    for table in [*tables, *map(objective_signature, OBJECTIVE_KINDS), TRAIN]:
+        for row in table.given:
+            if isinstance(row.type, ArgumentType):
+                for name, function in row.type.calls.items():
+                    assert CALLS[name] is function, f"{name} of {row.name} of {table.name}"

@@ -8,7 +8,8 @@ from typing import Any
 
 from lnet.compiler.core.arguments import OptionalText, Text
 from lnet.compiler.rules import Update
-from lnet.compiler.settings import CALLS, Frames
+from lnet.compiler.settings import Frames
+from lnet.compiler.words import vocabulary
 from lnet.runtime.store.run import Run
 
 
@@ -54,7 +55,7 @@ def written(value: object) -> str:
 def _called(name: str, value: Any) -> str:
     """Return the call that makes a value, with its fields as arguments."""
     arguments = []
-    for parameter in signature(CALLS[name], eval_str=True).parameters.values():
+    for parameter in signature(vocabulary().calls[name], eval_str=True).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY:
             found = getattr(value, parameter.name)
             is_text = parameter.annotation in (Text, OptionalText) and found is not None
