@@ -57,7 +57,7 @@ def bound_line(plan: Plan) -> str:
 
 def peak_bytes(graph: Graph) -> int:
     """Return what XLA reserves for a step: what goes in, what comes out elsewhere, and all between."""
-    rule = update_rule(graph.training.update, 1000)
+    rule = update_rule(graph)
     params = {p.name: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in graph.parameters}
     images = jax.ShapeDtypeStruct(shape_of_images(graph), jnp.float32)
     step = training_step(graph, rule).lower(params, jax.eval_shape(rule.init, params), images, None)
@@ -69,7 +69,7 @@ def peak_bytes(graph: Graph) -> int:
 def grown_by_steps(graph: Graph) -> int:
     """Return how far the peak of the process rises while it makes a network and trains it for three steps."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rule = update_rule(graph.training.update, 1000)
+    rule = update_rule(graph)
     step, params = training_step(graph, rule), initial_params(graph, 0)
     state, images = rule.init(params), jnp.ones(shape_of_images(graph))
     for _ in range(3):

@@ -53,7 +53,7 @@ def main() -> None:
 
 def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
     graph = plan.graph
-    rule = update_rule(graph.training.update, 1000)
+    rule = update_rule(graph)
     step = training_step(graph, rule)
     params = initial_params(graph, 0)
     state = (params, rule.init(params))

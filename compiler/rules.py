@@ -6,26 +6,27 @@ Its fields, in order, are its argument table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from .core.arguments import Momentum, NonNegative, Positive, made_by, one_of
+from .core.arguments import Flag, Momentum, Natural, NonNegative, Positive, Refused, made_by, one_of
+from .schedules import Fraction, Schedule
 
 if TYPE_CHECKING:
     from optax import GradientTransformation
 
 Rate = float | Callable[[Any], Any]
 """A learning rate, or a function from step to rate."""
-Schedule = Annotated[str, one_of("constant", "cosine")]
 Stale = Annotated[str, one_of("full", "scaled")]
 
 
 class Update:
     """An update rule with its numbers.
 
-    `schedule`: whether the rate stays, or falls to zero at the last step as a cosine does. `stale`: whether a gradient that
-    is `a` updates old takes the full rate, or that divided by max(1, a) (Zhang et al., Staleness-aware Async-SGD, 2016).
+    `schedule`: how the rate falls. `rise`: over how many first steps it rises to its value, `rate * (t + 1) / rise` in step
+    t (Goyal et al., Accurate, Large Minibatch SGD, 2017). `stale`: whether a gradient that is `a` updates old takes the full
+    rate, or that divided by max(1, a) (Zhang et al., Staleness-aware Async-SGD, 2016).
     """
 
     __slots__ = ()
@@ -33,6 +34,7 @@ class Update:
     rate: Positive
     schedule: Schedule
     stale: Stale
+    rise: Natural = 0
 
     @property
     def slots(self) -> int:
@@ -42,6 +44,10 @@ class Update:
     def transformation(self, rate: Rate) -> GradientTransformation:
         """Return the optax transformation at a learning rate."""
         raise AssertionError(f"{type(self).__name__} does nothing")
+
+    def decaying(self, rate: Rate, weights: Collection[str]) -> GradientTransformation:
+        """Return the transformation; `weights`: the parameters that a rule with a decay lets decay."""
+        return self.transformation(rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Adagrad(Update):
     initial: NonNegative = 0.1
     schedule: Schedule = "constant"
     stale: Stale = "full"
+    rise: Natural = field(default=0, kw_only=True)
 
     @property
     def slots(self) -> int:
@@ -69,7 +76,7 @@ class Adagrad(Update):
 
 @dataclass(frozen=True, slots=True)
 class SGD(Update):
-    """Rate times the gradient, or times a sum of gradients that decays by `momentum`
+    """Rate times the gradient, or times a sum of gradients that decays by `momentum`; `nesterov` looks ahead by one decay
 
     Example: sgd(rate = 0.1, momentum = 0.9)
     """
@@ -79,6 +86,17 @@ class SGD(Update):
     momentum: Momentum = 0.0
     schedule: Schedule = "constant"
     stale: Stale = "full"
+    nesterov: Flag = field(default=False, kw_only=True)
+    rise: Natural = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise Refused(
+                "E513",
+                "'nesterov = true' changes the momentum, and there is none",
+                argument="nesterov",
+                hints=("give it one: 'sgd(rate, momentum = 0.9, nesterov = true)'",),
+            )
 
     @property
     def slots(self) -> int:
@@ -87,12 +105,12 @@ class SGD(Update):
     def transformation(self, rate: Rate) -> GradientTransformation:
         import optax
 
-        return optax.sgd(rate, momentum=self.momentum or None)
+        return optax.sgd(rate, momentum=self.momentum or None, nesterov=self.nesterov)
 
 
 @dataclass(frozen=True, slots=True)
 class Adam(Update):
-    """Rate times the mean gradient over the root of the mean squared gradient, decayed by 0.9 and 0.999
+    """Rate times the mean gradient over `eps` plus the root of the mean squared gradient, decayed by `b1` and `b2`
 
     Example: adam(rate = 0.001, schedule = cosine)
     """
@@ -101,6 +119,10 @@ class Adam(Update):
     rate: Positive
     schedule: Schedule = "constant"
     stale: Stale = "full"
+    b1: Fraction = field(default=0.9, kw_only=True)
+    b2: Fraction = field(default=0.999, kw_only=True)
+    eps: Positive = field(default=1e-8, kw_only=True)
+    rise: Natural = field(default=0, kw_only=True)
 
     @property
     def slots(self) -> int:
@@ -109,10 +131,98 @@ class Adam(Update):
     def transformation(self, rate: Rate) -> GradientTransformation:
         import optax
 
-        return optax.adam(rate)
+        return optax.adam(rate, b1=self.b1, b2=self.b2, eps=self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW(Update):
+    """That of `adam`; weights, not biases, also shrink by rate times `weight_decay` (Loshchilov and Hutter 2019)
+
+    Example: adamw(rate = 0.001, weight_decay = 0.05)
+    """
+
+    kind: ClassVar[str] = "adamw"
+    rate: Positive
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
+    schedule: Schedule = field(default="constant", kw_only=True)
+    stale: Stale = field(default="full", kw_only=True)
+    rise: Natural = field(default=0, kw_only=True)
+
+    @property
+    def slots(self) -> int:
+        return 2
+
+    def decaying(self, rate: Rate, weights: Collection[str]) -> GradientTransformation:
+        import optax
+
+        return optax.adamw(
+            rate, self.b1, self.b2, self.eps, weight_decay=self.weight_decay, mask=_only(weights)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RMSProp(Update):
+    """Rate times the gradient over the root of `eps` plus the mean squared gradient, which decays by `decay`; or a sum of
+    these that decays by `momentum`
+
+    Example: rmsprop(rate = 0.001, momentum = 0.9)
+    """
+
+    kind: ClassVar[str] = "rmsprop"
+    rate: Positive
+    decay: Fraction = 0.9
+    eps: Positive = 1e-8
+    momentum: Momentum = 0.0
+    schedule: Schedule = field(default="constant", kw_only=True)
+    stale: Stale = field(default="full", kw_only=True)
+    rise: Natural = field(default=0, kw_only=True)
+
+    @property
+    def slots(self) -> int:
+        return 2 if self.momentum else 1
+
+    def transformation(self, rate: Rate) -> GradientTransformation:
+        import optax
+
+        return optax.rmsprop(rate, decay=self.decay, eps=self.eps, momentum=self.momentum or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lion(Update):
+    """Rate times the sign of a mean of gradient and momentum, `b1` of it momentum, which decays by `b2`; weights, not
+    biases, also shrink by rate times `weight_decay` (Chen et al. 2023)
+
+    Example: lion(rate = 0.0001, weight_decay = 0.1)
+    """
+
+    kind: ClassVar[str] = "lion"
+    rate: Positive
+    b1: Fraction = 0.9
+    b2: Fraction = 0.99
+    weight_decay: NonNegative = 0.0
+    schedule: Schedule = field(default="constant", kw_only=True)
+    stale: Stale = field(default="full", kw_only=True)
+    rise: Natural = field(default=0, kw_only=True)
+
+    @property
+    def slots(self) -> int:
+        return 1
+
+    def decaying(self, rate: Rate, weights: Collection[str]) -> GradientTransformation:
+        import optax
+
+        return optax.lion(rate, self.b1, self.b2, weight_decay=self.weight_decay, mask=_only(weights))
+
+
+def _only(weights: Collection[str]) -> Callable[[Mapping[str, Any]], dict[str, bool]]:
+    """Return the mask of parameters by name: those that decay."""
+    return lambda params: {name: name in weights for name in params}
 
 
 USUAL = Adagrad(rate=0.01)
 """The rule of a file that names none."""
-RULES: dict[str, type[Update]] = {rule.kind: rule for rule in (Adagrad, SGD, Adam)}
+RULES: dict[str, type[Update]] = {rule.kind: rule for rule in (Adagrad, SGD, Adam, AdamW, RMSProp, Lion)}
 UpdateRule = Annotated[Update, made_by("an update rule: {calls}", Update, RULES)]

@@ -29,7 +29,8 @@ from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.compiler.plugins import registry
 from lnet.compiler.plugins.guard import guarded
 from lnet.compiler.plugins.load import load_plugin
-from lnet.compiler.rules import Schedule, Stale, Update
+from lnet.compiler.rules import Stale, Update
+from lnet.compiler.schedules import Schedule
 
 if TYPE_CHECKING:
     from lnet.runtime.analysis.report.material import Material

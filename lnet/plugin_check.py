@@ -96,7 +96,7 @@ def _apart(
 def _check_slots(kind: str, graph: Graph) -> None:
     """Raise `LnetError` if the number of a rule's state arrays differs from its `slots`."""
     update, shape = graph.training.update, (7, 5)
-    state = update_rule(update, 1).init({"w": jnp.zeros(shape)})
+    state = update_rule(graph).init({"w": jnp.zeros(shape)})
     kept = sum(jnp.shape(leaf) == shape for leaf in jax.tree.leaves(state))
     if kept != update.slots:
         raise refused(

@@ -88,7 +88,7 @@ def train(
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
-    rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
+    rule = update_rule(plan.graph)
     with removed_on_error(stem):
         samples = _open(plan, given, base, room, known=known or (), stem=stem)
         index = samples.catalog.index
@@ -174,7 +174,7 @@ def resume(
             return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
-        rule = update_rule(plan.graph.training.update, plan.graph.training.steps)
+        rule = update_rule(plan.graph)
         step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")

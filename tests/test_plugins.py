@@ -87,12 +87,12 @@ def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
         ("gain", "layer"),
         ("blur", "layer"),
         ("entropy", "objective"),
-        ("rmsprop", "update rule"),
+        ("rms", "update rule"),
     ]
     assert max(c.difference for c in found) < 1e-5
     plan = compile_text(
         "network n { image: input(9x9x2); g: gain(); b: blur(5); e: entropy(b, floor = 0.1) } "
-        "train { update = rmsprop(0.1, decay = 0.8) }"
+        "train { update = rms(0.1, decay = 0.8) }"
     )
     assert plan.graph.training.update.decay == 0.8
     assert plan_from_json(plan.to_json()) == plan
@@ -152,9 +152,9 @@ class Entropy(plugin.PerValue):
 class RMSprop(plugin.Update):
     """Rate times the gradient over the root of its mean square
 
-    Example: rmsprop(rate = 0.01, decay = 0.9)
+    Example: rms(rate = 0.01, decay = 0.9)
     """
-    kind = "rmsprop"
+    kind = "rms"
     rate: plugin.Positive
     decay: plugin.Positive = 0.9
     schedule: plugin.Schedule = "constant"
@@ -236,7 +236,7 @@ def test_a_sound_one_is_not(tmp_path):
 def test_a_rule_that_keeps_more_than_it_says_is_refused(tmp_path):
     (tmp_path / "all.py").write_text(ALL.replace("return 1\n", "return 2\n"))
     result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)
-    assert "the update rule 'rmsprop' keeps 1 arrays of a parameter's shape, and says 2" in result.output
+    assert "the update rule 'rms' keeps 1 arrays of a parameter's shape, and says 2" in result.output
 
 
 def test_a_rule_without_a_field_of_every_rule_is_refused(tmp_path):

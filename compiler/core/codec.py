@@ -81,8 +81,9 @@ class Codec:
     def _made(self, expected: Any) -> Decode:
         origin, items = get_origin(expected), get_args(expected)
         if origin in (Union, types.UnionType):
-            (inner,) = (item for item in items if item is not types.NoneType)
-            return _optional(self._decoder(inner))
+            inner = [self._decoder(item) for item in items if item is not types.NoneType]
+            decode = inner[0] if len(inner) == 1 else _either(inner)
+            return _optional(decode) if types.NoneType in items else decode
         if origin is Literal:
             return _one_of(items)
         if origin is frozenset or (origin is tuple and items[1:] == (...,)):
@@ -154,6 +155,21 @@ def _has_default(field: Field[Any]) -> bool:
 
 def _optional(inner: Decode) -> Decode:
     return lambda data: None if data is None else inner(data)
+
+
+def _either(inner: Sequence[Decode]) -> Decode:
+    """Return the decoder of a value of one of several types: the first that it is of."""
+
+    def decode(data: Any) -> Any:
+        found = []
+        for each in inner:
+            try:
+                return each(data)
+            except Malformed as error:
+                found.append(error)
+        raise found[-1]
+
+    return decode
 
 
 def _one_of(items: tuple[Any, ...]) -> Decode:

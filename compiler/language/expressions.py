@@ -389,7 +389,10 @@ class Evaluator:
                 return None if converted is NONE else converted
             code, found = "E305", f"found {_found(expr, value)}"
         return self.report(
-            code, f"{must_be}, {found}", expr.span, hints=_mismatch_hints(value, self._words_of(row.type))
+            code,
+            f"{must_be}, {found}",
+            expr.span,
+            hints=_mismatch_hints(value, row.type, self._words_of(row.type)),
         )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
@@ -423,12 +426,18 @@ def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
 
 
-def _mismatch_hints(value: Value, words: Iterable[str]) -> tuple[str, ...]:
+def _mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, Word):
         return did_you_mean(value.text, words)
     if isinstance(value, str) and value in words:
         return (f"a word stands without quotes: {value}",)
-    if isinstance(value, tuple) and 2 <= len(value) <= 3 and all(type(item) is int for item in value):
+    is_list = "list" in wanted.expected
+    if (
+        not is_list
+        and isinstance(value, tuple)
+        and len(value) in (2, 3)
+        and all(type(x) is int for x in value)
+    ):
         return (f"a size is written {'x'.join(map(str, value))}",)
     return ()
 

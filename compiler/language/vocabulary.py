@@ -167,7 +167,7 @@ KINDS = _named(
 
 FUNCTIONS = _named(
     (
-        "rmsprop adamw nadam lion adadelta lbfgs ftrl",
+        "nadam radam lamb adadelta adamax adafactor lbfgs ftrl",
         "write 'adam(rate = 0.001)': of these rules it is nearest",
     ),
     ("momentum nesterov", "write 'sgd(rate, momentum = 0.9)'"),
@@ -232,12 +232,16 @@ SETTINGS = _named(
         "objectives are items of the network, such as 'learn: cross_entropy()'",
     ),
     (
-        "scheduler lrschedule decay",
+        "scheduler lrschedule",
         "write it in the update rule: 'update = adam(rate = 0.001, schedule = cosine)'",
     ),
     (
+        "warmupsteps warmupepochs rampup",
+        "write it in the update rule: 'update = adam(rate = 0.001, rise = 500)'",
+    ),
+    (
         "weightdecay l2 regularization regularizer",
-        "leave it out: the language has no decay of weights",
+        "write it in the update rule: 'update = adamw(rate = 0.001, weight_decay = 0.01)'",
     ),
     (
         "workers numworkers gpus gpu devices device numgpus machines threads",

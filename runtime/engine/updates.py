@@ -8,17 +8,68 @@ from typing import Any
 import jax
 import optax
 
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.rules import Rate, Update
+from lnet.compiler.schedules import Steps
 
 Params = dict[str, jax.Array]
 
 
-def update_rule(update: Update, steps: int) -> optax.GradientTransformation:
-    """Return the optax rule of a plan; a cosine schedule reaches zero at step `steps`."""
-    rate: Rate = update.rate
-    if update.schedule == "cosine":
-        rate = optax.cosine_decay_schedule(update.rate, steps)
-    return update.transformation(rate)
+def update_rule(graph: Graph, updates: int | None = None) -> optax.GradientTransformation:
+    """Return the optax rule of a graph's plan, of which whoever uses it takes so many `updates`; None: one in each step."""
+    training = graph.training
+    rate = learning_rate(training.update, training.steps, training.steps if updates is None else updates)
+    return training.update.decaying(rate, decaying(graph))
+
+
+def decaying(graph: Graph) -> frozenset[str]:
+    """Return the parameters that a rule's decay of weights acts on: weights, decoders among them, that are trained."""
+    weights = {p.name for layer in graph.layers for p in layer.parameters if p.role == "weight"}
+    return trained_parameters(graph) & weights
+
+
+def learning_rate(update: Update, steps: int, updates: int) -> Rate:
+    """Return a rule's rate, as a function of how many of its `updates` are done unless it stays the same.
+
+    A schedule says steps of a replica, of which there are `steps`; a server takes those of all replicas, or one update for
+    several of them.
+    """
+    every = updates / max(1, steps)
+    rise = update.rise * every
+    falling = _falling(update, max(1, updates - rise), rise, every)
+    if not rise:
+        return falling
+
+    def rate(count: Any) -> Any:
+        rising = update.rate * jax.numpy.minimum((count + 1) / rise, 1)
+        after = falling(count - rise) if callable(falling) else falling
+        return jax.numpy.where(count < rise, rising, after)
+
+    return rate
+
+
+def _falling(update: Update, left: float, rise: float, every: float) -> Rate:
+    """Return the rate once it has risen, for `rise` updates, as a function of the updates since then, `left` in all."""
+    match update.schedule:
+        case "cosine":
+            return optax.cosine_decay_schedule(update.rate, left)  # type: ignore[no-any-return]
+        case "linear":
+            return optax.linear_schedule(update.rate, 0.0, left)  # type: ignore[no-any-return]
+        case Steps(at, factor):
+            factors = {step * every - rise: factor for step in at}
+            return optax.piecewise_constant_schedule(update.rate, factors)  # type: ignore[no-any-return]
+    return update.rate
+
+
+def at_step(state: Any, step: int) -> Any:
+    """Return a rule's state where its schedule is at a step."""
+    kind = optax.ScaleByScheduleState
+
+    def moved(part: Any) -> Any:
+        return kind(jax.numpy.asarray(step, part.count.dtype)) if isinstance(part, kind) else part
+
+    return jax.tree.map(moved, state, is_leaf=lambda part: isinstance(part, kind))
 
 
 def updated(

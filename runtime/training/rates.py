@@ -120,7 +120,7 @@ def _both_passes(layer: Layer, precision: str, values: list[jax.Array], params: 
 
 
 def _update_seconds(graph: Graph) -> float:
-    rule = update_rule(graph.training.update, graph.training.steps)
+    rule = update_rule(graph)
     program = jax.jit(partial(updated, rule), donate_argnums=(0, 1))
     params = initial_params(graph, graph.training.seed)
     gradients = jax.tree.map(jnp.ones_like, params)

@@ -65,8 +65,8 @@ def damaged(change):
             "plan.graph.derived: expected a list, found str",
         ),
         (
-            damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(kind="rmsprop")),
-            "graph.training.update: no such kind: 'rmsprop'",
+            damaged(lambda d: d["plan"]["graph"]["training"]["update"].update(kind="lbfgs")),
+            "graph.training.update: no such kind: 'lbfgs'",
         ),
     ],
 )

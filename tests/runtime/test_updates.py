@@ -1,5 +1,8 @@
 """Update rules are optax's; what a step keeps when something is not finite, and what memory it takes."""
 
+import math
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +13,7 @@ from lnet.compiler import rules
 from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.network import initial_params
-from lnet.runtime.engine.updates import update_rule, updated
+from lnet.runtime.engine.updates import learning_rate, update_rule, updated
 from lnet.runtime.training.trainer import training_step
 
 TEXT = """
@@ -18,14 +21,35 @@ stage sense(field, maps) { filter: local(field, maps); pool: l2pool(3); norm: lc
 network bench { image: input(SIZE); V1: sense(FIELD); V2: sense(FIELD) }
 train { batch = BATCH; update = UPDATE }
 """
+
+
+def weights(params):
+    return {name: name in ("a", "c") for name in params}
+
+
 RULES = {
     "sgd(rate = 0.1)": optax.sgd(0.1),
     "sgd(rate = 0.1, momentum = 0.9)": optax.sgd(0.1, momentum=0.9),
+    "sgd(rate = 0.1, momentum = 0.9, nesterov = true)": optax.sgd(0.1, momentum=0.9, nesterov=True),
     "adam(rate = 0.1)": optax.adam(0.1),
+    "adam(rate = 0.1, b1 = 0.8, b2 = 0.95, eps = 0.01)": optax.adam(0.1, 0.8, 0.95, 0.01),
+    "adamw(rate = 0.1)": optax.adamw(0.1, weight_decay=0.01, mask=weights),
+    "adamw(0.1, 0.8, 0.95, 0.01, weight_decay = 0.5)": optax.adamw(
+        0.1, 0.8, 0.95, 0.01, weight_decay=0.5, mask=weights
+    ),
+    "rmsprop(rate = 0.1)": optax.rmsprop(0.1, decay=0.9, eps=1e-8),
+    "rmsprop(0.1, 0.8, 0.01, momentum = 0.5)": optax.rmsprop(0.1, decay=0.8, eps=0.01, momentum=0.5),
+    "lion(rate = 0.1)": optax.lion(0.1, 0.9, 0.99, weight_decay=0, mask=weights),
+    "lion(0.1, 0.8, 0.9, weight_decay = 0.2)": optax.lion(0.1, 0.8, 0.9, weight_decay=0.2, mask=weights),
     "adagrad(rate = 0.1, initial = 0)": optax.adagrad(0.1, initial_accumulator_value=0),
     "adam(rate = 0.1, schedule = cosine)": optax.adam(optax.cosine_decay_schedule(0.1, 6)),
     "sgd(rate = 0.1, schedule = cosine)": optax.sgd(optax.cosine_decay_schedule(0.1, 6)),
+    "sgd(rate = 0.1, schedule = linear)": optax.sgd(optax.linear_schedule(0.1, 0, 6)),
+    "adamw(rate = 0.1, schedule = steps([2, 4], factor = 0.5))": optax.adamw(
+        optax.piecewise_constant_schedule(0.1, {2: 0.5, 4: 0.5}), weight_decay=0.01, mask=weights
+    ),
 }
+"""Rules of the language and those of optax: of a network in whose `a` and `c` weights decay, and in `b` nothing does."""
 
 
 def plan_of(size, field, maps, batch, update):
@@ -36,24 +60,68 @@ def plan_of(size, field, maps, batch, update):
     return compile_text(text)
 
 
+NAMED = """
+network n { image: input(4x4x1); a: local(2, 2, bias = true); d: local(2, 2); c: local(2, 1); e: l2() }
+train { steps = 6; update = %s }
+"""
+
+
 def rule_of(update):
-    return update_rule(plan_of(20, 3, 1, 1, update).graph.training.update, 6)
+    """The rule of a network of which the arrays `a` and `c` are weights, `b` a bias, and `f.weight` a frozen one."""
+    graph = compile_text(NAMED % update).graph
+    names = {"a.weight": "a", "a.bias": "b", "d.weight": "f.weight", "c.weight": "c"}
+    layers = tuple(
+        replace(layer, parameters=tuple(replace(p, name=names[p.name]) for p in layer.parameters))
+        for layer in graph.layers
+    )
+    return update_rule(replace(graph, layers=layers, frozen=("f",)), 6)
 
 
 @pytest.mark.parametrize("update", RULES)
 def test_a_rule_is_that_of_optax(update):
     rule, theirs = rule_of(update), RULES[update]
     rng = np.random.default_rng(0)
-    params = {"a": jnp.array(rng.normal(size=(3, 2)), jnp.float32), "b": jnp.zeros(4)}
+    params = {"a": jnp.array(rng.normal(size=(3, 2)), jnp.float32), "b": jnp.ones(4), "f.weight": jnp.ones(3)}
+    params["c"] = jnp.array(rng.normal(size=(5,)), jnp.float32)
     state, their_state = rule.init(params), theirs.init(params)
     expected = params
     for _ in range(6):
         gradients = {name: jnp.array(rng.normal(size=p.shape), jnp.float32) for name, p in params.items()}
-        gradients["b"] = gradients["b"].at[0].set(0)
+        gradients |= {"b": gradients["b"].at[0].set(0), "f.weight": jnp.zeros(3)}
         changes, their_state = theirs.update(gradients, their_state, expected)
         expected = optax.apply_updates(expected, changes)
         params, state = updated(rule, params, state, gradients)
         jax.tree.map(np.testing.assert_array_equal, (params, state), (expected, their_state))
+    assert (params["f.weight"] == 1).all()
+
+
+RISING = {
+    "constant": lambda t: 1.0,
+    "cosine": lambda t: (1 + math.cos(math.pi * t / 16)) / 2,
+    "linear": lambda t: 1 - t / 16,
+    "steps([7, 15], factor = 0.1)": lambda t: 0.1 ** ((t + 4 >= 7) + (t + 4 >= 15)),
+}
+"""The share of the rate `t` steps after it has risen, of 16 that are left of 20."""
+
+
+@pytest.mark.parametrize("schedule", RISING)
+@pytest.mark.parametrize("every", [1, 5, 0.5])
+def test_a_rate_rises_and_then_follows_its_schedule(schedule, every):
+    """Of a server that takes `every` updates in a step of a replica, too."""
+    text = TEXT.replace("UPDATE", f"sgd(rate = 0.5, schedule = {schedule}, rise = 4)")
+    for name, value in {"SIZE": "20x20x3", "FIELD": "3, 1", "BATCH": "1"}.items():
+        text = text.replace(name, value)
+    update = compile_text(text).graph.training.update
+    rate = learning_rate(update, 20, round(20 * every))
+    for count in range(round(20 * every)):
+        step = count / every
+        rising = min(1, (count + 1) / (4 * every))
+        expected = 0.5 * (rising if step < 4 else RISING[schedule](step - 4))
+        assert float(rate(jnp.asarray(count))) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+def test_a_rate_that_never_changes_needs_no_count():
+    assert learning_rate(compile_text(NAMED % "adam(rate = 0.5)").graph.training.update, 6, 6) == 0.5
 
 
 def test_every_rule_is_compared_with_optax():

@@ -56,7 +56,7 @@ def _called(name: str, value: Any) -> str:
     """Return the call that makes a value, with its fields as arguments."""
     arguments = []
     for parameter in signature(vocabulary().calls[name], eval_str=True).parameters.values():
-        if parameter.kind is not parameter.KEYWORD_ONLY:
+        if hasattr(value, parameter.name):
             found = getattr(value, parameter.name)
             is_text = parameter.annotation in (Text, OptionalText) and found is not None
             arguments.append(

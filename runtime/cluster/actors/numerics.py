@@ -24,7 +24,14 @@ from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
-from lnet.runtime.engine.updates import named_state, share_of, state_from_names, update_rule, updated
+from lnet.runtime.engine.updates import (
+    at_step,
+    named_state,
+    share_of,
+    state_from_names,
+    update_rule,
+    updated,
+)
 from lnet.runtime.kernels.initial import initial_weight
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -116,7 +123,7 @@ class Server:
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
-        return update_rule(self.config.plan.graph.training.update, self.config.updates)
+        return update_rule(self.config.plan.graph, self.config.updates)
 
     def begin(self) -> None:
         self.params = initial_shard(self.config.plan.graph, self.places)
@@ -201,7 +208,8 @@ def _copy(
 class Replica:
     """A tile's own copy of the parameters, and the gradients of the update that it is working on.
 
-    Between two fetches the copy takes steps of its own, by the file's rule with an optimiser state of its own.
+    Between two fetches the copy takes steps of its own, by the file's rule with an optimiser state of its own, at the rate
+    that its schedule has at the replica's step.
     """
 
     config: RunConfig
@@ -212,7 +220,7 @@ class Replica:
 
     @cached_property
     def rule(self) -> optax.GradientTransformation:
-        return update_rule(self.config.plan.graph.training.update, self.config.updates)
+        return update_rule(self.config.plan.graph)
 
     @cached_property
     def parts(self) -> TileParts:
@@ -226,8 +234,8 @@ class Replica:
     def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
         return self.shard.step(self.params, images, labels)
 
-    def add(self, gradients: Gradients, first: bool, onward: bool) -> None:
-        """Add a step's gradients to the update's, and step the own copy if the next step begins with it."""
+    def add(self, gradients: Gradients, step: int, first: bool, onward: bool) -> None:
+        """Add the gradients of the replica's `step` to the update's; step the own copy if the next step begins with it."""
         if first or self.total is None:
             self.total = dict(gradients)
         else:
@@ -235,7 +243,8 @@ class Replica:
         if onward:
             if self.state is None:
                 self.state = self.rule.init(self.params)
-            self.params, self.state = _updated(self.rule, self.params, None, self.state, [gradients])
+            state = at_step(self.state, step)
+            self.params, self.state = _updated(self.rule, self.params, None, state, [gradients])
 
     def take(self) -> tuple[Mapping[str, Any], ...]:
         """Return the update's gradients, for each of the tile's shards."""

@@ -138,7 +138,7 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
             gradients, terms = end.value
             finite(gradients, terms)
             for index in range(min(2, config.spec.push)):
-                replica.add(gradients, first=index == 0, onward=config.spec.fetch > 1)
+                replica.add(gradients, index, first=index == 0, onward=config.spec.fetch > 1)
             replica.take()
             return
         if isinstance(want, Send):

@@ -148,12 +148,12 @@ class Tiles:
                 before = time.perf_counter()
                 answer = self._receive_arrays(compute, want, batch, images, cancelled)
                 exchanged += time.perf_counter() - before
+        number = compute.update.number * self.config.spec.push + compute.index
         if not finite(gradients, terms):
-            number = compute.update.number * self.config.spec.push + compute.index + 1
             raise Diverged(
-                number, compute.update.slot, compute.role.index, infinite(terms), infinite(gradients)
+                number + 1, compute.update.slot, compute.role.index, infinite(terms), infinite(gradients)
             )
-        replica.add(gradients, compute.first, compute.onward)
+        replica.add(gradients, number, compute.first, compute.onward)
         seconds = time.perf_counter() - began
         self._report_step(compute, terms, seconds, loaded, exchanged, sent, images)
         return (
