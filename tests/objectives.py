@@ -1,46 +1,70 @@
 """What tests know of each objective: the formula of its term in numpy, and how a line of a random network is drawn.
 
-A formula gets the operands, `[batch, row, column, map]` in float64, the weights of the layer that it reads, and the labels.
+A formula gets the term, the operands, `[batch, row, column, map]` in float64, the parameters by role of the layer that it
+reads, and the labels.
 """
 
 import numpy as np
 from hypothesis import strategies as st
 
 
-def smooth(weight: np.ndarray) -> float:
-    rows, columns, maps = weight.shape[0], weight.shape[1], weight.shape[-1]
+def sheets(roles, term):
+    """Yield the vectors of a sheet of units, by row and column: all maps in their patches, or each map alone."""
+    arrays = [roles["weight"], roles["bias"]] if term.bias else [roles["weight"]]
+    rows, columns, maps = *arrays[0].shape[:2], arrays[0].shape[-1]
+
+    def vector(i, j, m):
+        return np.concatenate([array[i, j, ..., m].ravel() for array in arrays])
+
+    if term.patch is None:
+        for m in range(maps):
+            yield [[vector(i, j, m) for j in range(columns)] for i in range(rows)]
+        return
+    down, across = term.patch.rows, term.patch.columns
+    yield [
+        [vector(i // down, j // across, i % down * across + j % across) for j in range(columns * across)]
+        for i in range(rows * down)
+    ]
+
+
+def smooth(term, operands, roles, labels):
+    offsets = ((0, 1), (1, 0)) if term.neighbours == 4 else ((0, 1), (1, 0), (1, 1), (1, -1))
     terms = []
-    for i in range(rows):
-        for j in range(columns):
-            for di, dj in ((0, 1), (1, 0)):
-                if i + di < rows and j + dj < columns:
-                    for m in range(maps):
-                        a, b = weight[i, j, ..., m].ravel(), weight[i + di, j + dj, ..., m].ravel()
+    for sheet in sheets(roles, term):
+        rows, columns = len(sheet), len(sheet[0])
+        for i in range(rows):
+            for j in range(columns):
+                for down, right in offsets:
+                    k, n = i + down, j + right
+                    k = k % rows if term.wrap and rows > 2 else k
+                    n = n % columns if term.wrap and columns > 2 else n
+                    if 0 <= k < rows and 0 <= n < columns:
+                        a, b = sheet[i][j], sheet[k][n]
                         terms.append(1 - a @ b / np.sqrt((a @ a + 1e-8) * (b @ b + 1e-8)))
     return float(np.mean(terms))
 
 
-def cross_entropy(operands, weight, labels):
+def cross_entropy(term, operands, roles, labels):
     logits = operands[0].reshape(len(labels), -1)
     logs = logits - logits.max(1, keepdims=True)
     logs = logs - np.log(np.exp(logs).sum(1, keepdims=True))
     return -logs[np.arange(len(labels)), labels].mean()
 
 
-def one_vs_all(operands, weight, labels):
+def one_vs_all(term, operands, roles, labels):
     logits = operands[0].reshape(len(labels), -1)
     target = np.eye(logits.shape[1])[labels]
     return (np.logaddexp(0, logits) - target * logits).sum() / len(labels)
 
 
 FORMULAS = {
-    "squared_error": lambda operands, weight, labels: (
+    "squared_error": lambda term, operands, roles, labels: (
         ((operands[0] - operands[1]) ** 2).sum() / len(operands[0])
     ),
-    "l1": lambda operands, weight, labels: np.abs(operands[0]).sum() / len(operands[0]),
-    "l2": lambda operands, weight, labels: (operands[0] ** 2).sum() / len(operands[0]),
-    "total": lambda operands, weight, labels: operands[0].sum() / len(operands[0]),
-    "smooth": lambda operands, weight, labels: smooth(weight),
+    "l1": lambda term, operands, roles, labels: np.abs(operands[0]).sum() / len(operands[0]),
+    "l2": lambda term, operands, roles, labels: (operands[0] ** 2).sum() / len(operands[0]),
+    "total": lambda term, operands, roles, labels: operands[0].sum() / len(operands[0]),
+    "smooth": smooth,
     "cross_entropy": cross_entropy,
     "one_vs_all": one_vs_all,
 }
@@ -62,7 +86,9 @@ def _rica(draw, of, above, locals_above, weight):
 def _smooth(draw, of, above, locals_above, weight):
     if not locals_above:
         return f"l2(of = {of}, weight = {weight})"
-    return f"smooth(of = {draw(st.sampled_from(locals_above))}, weight = {weight})"
+    neighbours, wrap = draw(st.sampled_from([4, 8])), draw(st.sampled_from(["true", "false"]))
+    of = draw(st.sampled_from(locals_above))
+    return f"smooth(of = {of}, neighbours = {neighbours}, wrap = {wrap}, weight = {weight})"
 
 
 def _squared_error(draw, of, above, locals_above, weight):

@@ -27,8 +27,8 @@ def loss(
     total = 0.0
     for objective in graph.objectives if objectives is None else objectives:
         layers = [graph.layer(path) for path in objective.reads]
-        weights = [np.asarray(params[p.name], float) for p in layers[0].parameters if p.role == "weight"]
+        roles = {p.role: np.asarray(params[p.name], float) for p in layers[0].parameters}
         formula = terms.FORMULAS[objective.term.kind]
-        value = formula([found[layer.path] for layer in layers], next(iter(weights), None), labels)
+        value = formula(objective.term, [found[layer.path] for layer in layers], roles, labels)
         total += objective.weight * float(value)
     return total

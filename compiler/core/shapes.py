@@ -180,6 +180,18 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """Some maps, evenly spaced, at a rectangle of positions: a row or a column of the units of a sheet."""
+
+    region: Region
+    maps: range
+
+    def within(self, outer: Region) -> Strip:
+        """Return the strip as seen from the first row and column of a region."""
+        return Strip(self.region.within(outer), self.maps)
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Ranges of a parameter's first axis, in their order."""
 
@@ -233,7 +245,7 @@ Place = Region | Rows | None
 """Where a part of a parameter lies in the whole: at positions, in ranges of the first axis, or it is all (None)."""
 
 
-def shape_at(shape: tuple[int, ...], place: Place) -> tuple[int, ...]:
+def shape_at(shape: tuple[int, ...], place: Place | Strip) -> tuple[int, ...]:
     """Return the shape of a part of a parameter."""
     match place:
         case None:
@@ -242,6 +254,8 @@ def shape_at(shape: tuple[int, ...], place: Place) -> tuple[int, ...]:
             return place.length, *shape[1:]
         case Region():
             return place.size.rows, place.size.columns, *shape[2:]
+        case Strip():
+            return place.region.size.rows, place.region.size.columns, *shape[2:-1], len(place.maps)
 
 
 Slices = tuple[slice, ...]

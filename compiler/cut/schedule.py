@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lnet.compiler.core.layer import Layer, Op
-from lnet.compiler.core.shapes import Place, Region, Size
+from lnet.compiler.core.shapes import Place, Region, Size, Strip
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
 
 from .deal import CutGraph, dealt
 from .messages import all_messages, messages_of, sent_layers
-from .partition import Message, Partition, Piece, made
-from .weights import owned_places, weight_messages, works
+from .partition import Cuts, Message, Partition, Piece, made
+from .weights import NO_BORDER, Border, border, owned_places, weight_messages, works
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,16 @@ class TermShare:
     """An objective's share of a tile: the regions of its operands that the tile owns, cut from those it holds.
 
     A decoder's units learn from the error wherever they write, so for their gradient more is `compared` than is
-    counted: regions of both operands, by the number of the operand that learns. `pairs`: the pairs of neighbours in
-    the whole layer, over all maps (`smooth`). `first`: the first own row of each operand, in the whole layer.
+    counted: regions of both operands, by the number of the operand that learns. `first`: the first own row of each
+    operand, in the whole layer. Of a term that compares units with their neighbours, `border` are the tiles that own
+    those beyond this tile's, and `pairs` is the number of pairs in the whole layer.
     """
 
     objective: str
     owned: tuple[Region | None, ...]  # None: all
     first: tuple[int, ...]
     compared: tuple[tuple[int, tuple[Region, ...]], ...] = ()
+    border: Border = NO_BORDER
     pairs: int = 0
 
 
@@ -97,15 +99,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class HeldWeights:
-    """A parameter on a tile: the part that it owns, and the parts received from other tiles.
-
-    `positions`: rows and columns of all that it holds, owned or received, or None if positions share the weights;
-    `received` has regions of these by their owner (None: all).
-    """
+    """A parameter on a tile: what it receives of it from the tiles that own it, all (None) or a strip."""
 
     name: str
-    positions: Size | None
-    received: tuple[tuple[int, Region | None], ...]
+    received: tuple[tuple[int, Strip | None], ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class Programme:
     image: Region
     owned: tuple[tuple[str, Place], ...]
     weights: tuple[HeldWeights, ...]
-    broadcasts: tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]
+    broadcasts: tuple[tuple[int, tuple[tuple[str, Strip | None], ...]], ...]
     phases: tuple[Phase, ...]
     made_in: tuple[tuple[str, int], ...]
     returned: tuple[str, ...]
@@ -142,8 +139,10 @@ def whole_share(layer: Layer) -> Share:
 
 def whole_term(graph: Graph, objective: Objective) -> TermShare:
     """Return all of an objective as a share."""
-    count = len(objective.reads)
-    return TermShare(objective.path, (None,) * count, (0,) * count, (), _pairs(graph, objective))
+    count, one = len(objective.reads), Cuts(Size(1, 1), frozenset())
+    layer = graph.layer(objective.reads[0])
+    beyond, pairs = border(objective.term, layer, one, 0), objective.term.pairs(layer.sheet)
+    return TermShare(objective.path, (None,) * count, (0,) * count, (), beyond, pairs)
 
 
 def _phase_numbers(graph: CutGraph, partition: Partition) -> dict[str, int]:
@@ -300,7 +299,9 @@ class _Scheduler:
         if not pieces[0].owned.area and not compared:
             return None
         first = tuple(piece.owned.rows.start for piece in pieces)
-        return TermShare(objective.path, owned, first, compared, _pairs(self.graph, objective))
+        layer, cuts = self.graph.layer(objective.reads[0]), Cuts.of(self.graph, self.partition.tiles)
+        beyond, pairs = border(objective.term, layer, cuts, self.tile), objective.term.pairs(layer.sheet)
+        return TermShare(objective.path, owned, first, compared, beyond, pairs)
 
     def _compared(self, objective: Objective) -> list[tuple[int, tuple[Region, ...]]]:
         pieces = [self._piece(path) for path in objective.reads]
@@ -321,24 +322,21 @@ class _Scheduler:
 
     def _weights(self) -> tuple[HeldWeights, ...]:
         owned = owned_places(self.graph, self.partition, self.tile)
-        received: dict[str, list[tuple[int, Region | None]]] = {name: [] for name in owned}
+        received: dict[str, list[tuple[int, Strip | None]]] = {name: [] for name in owned}
         for message in weight_messages(self.graph, self.partition):
             if message.receiver == self.tile:
-                received.setdefault(message.name, []).append((message.sender, message.region))
-        return tuple(
-            _held_weights(name, owned.get(name), regions) for name, regions in sorted(received.items())
-        )
+                received.setdefault(message.name, []).append((message.sender, message.strip))
+        return tuple(HeldWeights(name, tuple(strips)) for name, strips in sorted(received.items()))
 
-    def _broadcasts(self) -> tuple[tuple[int, tuple[tuple[str, Region | None], ...]], ...]:
+    def _broadcasts(self) -> tuple[tuple[int, tuple[tuple[str, Strip | None], ...]], ...]:
         owned = owned_places(self.graph, self.partition, self.tile)
-        parts: dict[int, list[tuple[str, Region | None]]] = {}
+        parts: dict[int, list[tuple[str, Strip | None]]] = {}
         for message in sorted(weight_messages(self.graph, self.partition), key=lambda message: message.name):
             if message.sender == self.tile:
-                mine = owned[message.name]
-                region = message.region
-                if region is not None and isinstance(mine, Region):
-                    region = region.within(mine)
-                parts.setdefault(message.receiver, []).append((message.name, region))
+                mine, strip = owned[message.name], message.strip
+                if strip is not None and isinstance(mine, Region):
+                    strip = strip.within(mine)
+                parts.setdefault(message.receiver, []).append((message.name, strip))
         return tuple((receiver, tuple(parts[receiver])) for receiver in sorted(parts))
 
     # --- what the partition says of a layer ---
@@ -357,22 +355,3 @@ class _Scheduler:
 
     def _made(self, layer: Layer) -> Region:
         return made(self.graph, self.partition, layer, self.tile)
-
-
-def _pairs(graph: Graph, objective: Objective) -> int:
-    """Return the pairs of neighbouring positions, times maps, whose weights a term reads; 0 of other terms."""
-    sheet = graph.layer(objective.reads[0]).sheet
-    if not objective.term.reads_weights:
-        return 0
-    return sheet.maps * (sheet.height * (sheet.width - 1) + (sheet.height - 1) * sheet.width)
-
-
-def _held_weights(name: str, owned: Place, received: list[tuple[int, Region | None]]) -> HeldWeights:
-    if not isinstance(owned, Region):
-        return HeldWeights(name, None, tuple(received))
-    everything = owned
-    for _, region in received:
-        assert region is not None, "weight_messages: weights that are cut are sent in regions"
-        everything = Region(everything.rows.hull(region.rows), everything.columns.hull(region.columns))
-    relative = tuple((owner, region and region.within(everything)) for owner, region in received)
-    return HeldWeights(name, everything.size, relative)

@@ -3,8 +3,8 @@
 Weights of a layer with weights at every position are cut like its sheet, those of a dense layer like what it reads, and
 its bias like its units. Weights that positions share belong to one tile, which broadcasts them to the tiles that compute
 with them and reduces their gradients: the largest layers first, each goes to the tile that owns least. `smooth` compares
-the weights of neighbouring positions: a tile receives those to the right of its own and below them, and sends their
-gradients back.
+the weights of neighbouring units: a tile receives a column of those to the right of its own and a row of those below them,
+and sends their gradients back.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from functools import lru_cache
 from math import prod
 
 from lnet.compiler.core.layer import Layer, Parameter
-from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, shape_at
+from lnet.compiler.core.shapes import Place, Region, Rows, Size, Strip, shape_at
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import Term
 
 from .deal import CutGraph, dealt
 from .partition import Cuts, Partition
@@ -24,7 +25,7 @@ from .partition import Cuts, Partition
 
 @dataclass(frozen=True, slots=True)
 class WeightMessage:
-    """A parameter, or its weights at a region of positions, from the tile that owns them to one that reads them.
+    """A parameter, or a strip of it, from the tile that owns it to one that reads it.
 
     Its gradients are sent the other way.
     """
@@ -32,8 +33,24 @@ class WeightMessage:
     name: str
     sender: int
     receiver: int
-    region: Region | None
+    strip: Strip | None
     values: int
+
+
+OWN = -1
+"""In the place of a tile's number: the tile itself, which has what it compares at its other end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """The tiles that own the units beyond those of a tile: to the right, below and at the corner between; None: no tile."""
+
+    right: int | None = None
+    below: int | None = None
+    corner: int | None = None
+
+
+NO_BORDER = Border()
 
 
 def works(partition: Partition, graph: Graph, layer: Layer, tile: int) -> bool:
@@ -117,26 +134,37 @@ def _shared(graph: CutGraph, partition: Partition, owners: Mapping[str, int]) ->
 
 
 def _neighbours(graph: CutGraph, partition: Partition) -> Iterator[WeightMessage]:
-    cuts = Cuts.of(graph, partition.tiles)
-    compared = {graph.layer(o.reads[0]).path for o in graph.objectives if o.term.reads_weights}
-    for layer in graph.layers:
-        if layer.path not in compared:
-            continue
-        weight, size = layer.parameters[0], layer.sheet.size
+    """Yield the strips of parameters that terms compare with a tile's own, each once."""
+    cuts, seen = Cuts.of(graph, partition.tiles), set()
+    for objective in graph.objectives:
+        layer = graph.layer(objective.reads[0])
+        read = [parameter for parameter in layer.parameters if parameter.role in objective.term.roles]
         for tile in range(partition.count):
-            for strip in _strips(cuts.owned(tile, layer), size):
-                for owner, region in cuts.owners(strip, layer):
-                    yield WeightMessage(weight.name, owner, tile, region, _values(weight, region))
+            for owner, strip in _beyond(objective.term, layer, cuts, tile):
+                for parameter in read:
+                    if (parameter.name, owner, tile) not in seen:
+                        seen.add((parameter.name, owner, tile))
+                        yield WeightMessage(parameter.name, owner, tile, strip, _values(parameter, strip))
 
 
-def _strips(owned: Region, size: Size) -> tuple[Region, ...]:
-    """Return the positions right of a region and below it."""
-    if not owned.area:
-        return ()
-    right = Interval(owned.columns.stop, owned.columns.stop + 1)
-    below = Interval(owned.rows.stop, owned.rows.stop + 1)
-    return (Region(owned.rows, right).clip(size), Region(below, owned.columns).clip(size))
+def border(term: Term, layer: Layer, cuts: Cuts, tile: int) -> Border:
+    """Return the tiles that own the units of a layer which a term compares with those of a tile, and that lie beyond."""
+    right, below, corner = (
+        None if strip is None else next(owner for owner, _ in cuts.owners(strip.region, layer))
+        for strip in term.strips(cuts.owned(tile, layer), layer.sheet)
+    )
+    if tile in (right, below):
+        corner = None  # the first unit of the strip beyond the other side
+    return Border(*(OWN if owner == tile else owner for owner in (right, below, corner)))
 
 
-def _values(parameter: Parameter, place: Place) -> int:
+def _beyond(term: Term, layer: Layer, cuts: Cuts, tile: int) -> Iterator[tuple[int, Strip]]:
+    """Yield the strips that a term compares with a tile's own units and that other tiles own."""
+    found, strips = border(term, layer, cuts, tile), term.strips(cuts.owned(tile, layer), layer.sheet)
+    for owner, strip in zip((found.right, found.below, found.corner), strips, strict=True):
+        if owner not in (None, OWN) and strip is not None:
+            yield owner, strip
+
+
+def _values(parameter: Parameter, place: Place | Strip) -> int:
     return prod(shape_at(parameter.shape, place))

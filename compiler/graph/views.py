@@ -68,7 +68,7 @@ def trained_parameters(graph: Graph) -> frozenset[str]:
     for objective in compare:
         layer = graph.layer(objective.reads[0])
         if inside(graph.block(layer.path), view_of(graph, objective)):
-            trained.update(parameter.name for parameter in layer.parameters if parameter.role == "weight")
+            trained.update(p.name for p in layer.parameters if p.role in objective.term.roles)
     return frozenset(name for name in trained if not graph.is_frozen(name))
 
 

@@ -14,6 +14,7 @@ from . import squared_error as error
 from .base import Objective, Term
 from .custom import PerValue
 from .rica import Rica
+from .smooth import Smooth
 from .squared_error import SquaredError
 from .total import Total
 
@@ -25,4 +26,14 @@ OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {
 TERMS: dict[str, type[Term]] = {term.kind: term for file in _FILES for term in file.TERMS}
 """What the runtime has a kernel for."""
 
-__all__ = ["OBJECTIVE_KINDS", "TERMS", "Objective", "PerValue", "Rica", "SquaredError", "Term", "Total"]
+__all__ = [
+    "OBJECTIVE_KINDS",
+    "TERMS",
+    "Objective",
+    "PerValue",
+    "Rica",
+    "Smooth",
+    "SquaredError",
+    "Term",
+    "Total",
+]

@@ -7,15 +7,19 @@ from typing import ClassVar
 
 from lnet.compiler.core.arguments import Refused
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Region, Sheet, Strip
 from lnet.dsl.source import Span
+
+Strips = tuple[Strip | None, Strip | None, Strip | None]
+"""Units beyond a region: a column to the right, a row below, and the one at the corner between; None: no units."""
 
 
 class Term:
     """A term of the loss, computed from the layers that it reads: a mean over the batch.
 
     `needs_labels`: it reads the images' labels. `is_error`: it is an error between two layers, position by position, so
-    the units of a decoder among them learn wherever they write. `reads_weights`: it reads a layer's weights at
-    neighbouring positions instead of its values.
+    the units of a decoder among them learn wherever they write. `reads_weights`: it reads a layer's parameters of some
+    roles instead of its values.
     """
 
     __slots__ = ()
@@ -23,6 +27,19 @@ class Term:
     needs_labels: ClassVar[bool] = False
     is_error: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the parameters that it reads."""
+        return ("weight",) if self.reads_weights else ()
+
+    def pairs(self, sheet: Sheet) -> int:
+        """Return how many pairs of neighbouring units of a layer it compares."""
+        return 0
+
+    def strips(self, owned: Region, sheet: Sheet) -> Strips:
+        """Return the units beyond a region of a layer that it compares with those inside."""
+        return None, None, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Place, Region, Rows, Window, extents
+from lnet.compiler.core.shapes import Place, Region, Rows, Strip, Window, extents
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.cut.schedule import Phase, Programme, schedule
@@ -118,7 +118,7 @@ def dump_schedule(graph: Graph, partition: Partition) -> str:
 def _programme(programme: Programme) -> Iterator[str]:
     yield f"tile {programme.tile} image {_region(programme.image)}"
     for weights in programme.weights:
-        received = "".join(f" {_part(region)} from {owner}" for owner, region in weights.received)
+        received = "".join(f" {_part(strip)} from {owner}" for owner, strip in weights.received)
         owned = dict(programme.owned)
         mine = f" owned {_part(owned[weights.name])}" if weights.name in owned else ""
         yield f"  weights {weights.name}{mine}{received and f' received{received}'}"
@@ -141,8 +141,11 @@ def _phase(phase: Phase) -> Iterator[str]:
         yield f"send to {receiver}: {', '.join(f'{path}[{_region(region)}]' for path, region in parts)}"
 
 
-def _part(place: Place) -> str:
+def _part(place: Place | Strip) -> str:
     match place:
+        case Strip():
+            maps = f" {len(place.maps)} maps from {place.maps.start} by {place.maps.step}"
+            return f"{_region(place.region)}{maps}"
         case None:
             return "all"
         case Rows():

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Place, Region, Rows
+from lnet.compiler.core.shapes import Place, Region, Rows, Strip
 from lnet.compiler.cut.schedule import Share, TermShare, whole_share, whole_term
+from lnet.compiler.cut.weights import OWN
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
 from lnet.compiler.objectives import Objective
 from lnet.runtime.kernels.classes import class_ranks
 from lnet.runtime.kernels.objectives import term_kernel
 from lnet.runtime.kernels.ops import layer_kernel
+from lnet.runtime.kernels.smooth import Weights
 
 Params = Mapping[str, jax.Array]
+Received = dict[tuple[str, int], jax.Array]
+"""Parameters, or strips of them, that were received from other tiles, by name and owner."""
 Key = tuple[str, str]
 """A layer's path and a view."""
 TOPS = (1, 5)
@@ -74,12 +79,12 @@ def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
 class Evaluation:
     """Values by layer and view, filled in the graph's order.
 
-    `weights` are the parameters that `smooth` compares, where they are more than `params`.
+    `received`: parameters, or strips of them, that other tiles own, by name and tile.
     """
 
     graph: Graph
     params: Params
-    weights: Params | None = None
+    received: Received = field(default_factory=dict)
     values: dict[Key, jax.Array] = field(default_factory=dict)
 
     def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
@@ -95,22 +100,22 @@ class Evaluation:
     def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
         """Return one term, or a tile's share of it."""
         view = view_of(self.graph, objective)
-        kernel = term_kernel(objective.term)
-        if share.pairs:
-            return objective.weight * kernel(share, [], self._compared_weights(objective, view), labels)
+        kernel = partial(term_kernel(objective.term), objective.term, share)
+        if objective.term.reads_weights:
+            return objective.weight * kernel([], self._weights(objective, share, view), labels)
         operands = [self.held(path, view) for path in objective.reads]
         learning = [number for number, _ in share.compared]
         constant = [
             jax.lax.stop_gradient(value) if number in learning else value
             for number, value in enumerate(operands)
         ]
-        total = kernel(share, [cut(v, r) for v, r in zip(constant, share.owned, strict=True)], None, labels)
+        total = kernel([cut(v, r) for v, r in zip(constant, share.owned, strict=True)], {}, labels)
         for number, regions in share.compared:
             seen = [
                 cut(value if i == number else jax.lax.stop_gradient(value), region)
                 for i, (value, region) in enumerate(zip(operands, regions, strict=True))
             ]
-            error = kernel(share, seen, None, labels)
+            error = kernel(seen, {}, labels)
             total = total + (error - jax.lax.stop_gradient(error))  # adds a gradient, but no value
         return objective.weight * total
 
@@ -158,18 +163,27 @@ class Evaluation:
             params[parameter.role] = value
         return params
 
-    def _compared_weights(self, objective: Objective, view: str) -> jax.Array:
-        name = self.graph.layer(objective.reads[0]).parameters[0].name
-        return self._trained(name, (self.params if self.weights is None else self.weights)[name], view)
+    def _weights(self, objective: Objective, share: TermShare, view: str) -> Weights:
+        """Return the parameters that a term reads, and the strips beyond them, by the names of a border's sides."""
+        layer, roles = self.graph.layer(objective.reads[0]), objective.term.roles
+        names = [parameter.name for parameter in layer.parameters if parameter.role in roles]
+        sides = {side: getattr(share.border, side) for side in ("right", "below", "corner")}
+        return {"own": [self._trained(name, self.params[name], view) for name in names]} | {
+            side: [self._trained(name, self.received[name, owner], view) for name in names]
+            for side, owner in sides.items()
+            if owner not in (None, OWN)
+        }
 
     def _trained(self, name: str, value: jax.Array, view: str) -> jax.Array:
         trained = inside(self.graph.block(name), view) and not self.graph.is_frozen(name)
         return value if trained else jax.lax.stop_gradient(value)
 
 
-def cut(value: jax.Array, place: Place) -> jax.Array:
+def cut(value: jax.Array, place: Place | Strip) -> jax.Array:
     """Return the part of an array at a place (None: all)."""
     match place:
+        case Strip():
+            return cut(value, place.region)[..., place.maps.start : place.maps.stop : place.maps.step]
         case None:
             return value
         case Rows():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lnet.compiler.core.shapes import Region, shape_at
+from lnet.compiler.core.shapes import Region, Strip, shape_at
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.messages import messages_of
 from lnet.compiler.cut.partition import Partition
@@ -38,8 +38,8 @@ class _Expected:
     def all(self) -> Iterator[tuple[tuple[int, str], tuple[Shape, ...]]]:
         received: dict[int, list[Shape]] = {}
         for weights in self.programme.weights:
-            for owner, region in weights.received:
-                received.setdefault(owner, []).append(self._weight(weights.name, region))
+            for owner, strip in weights.received:
+                received.setdefault(owner, []).append(self._weight(weights.name, strip))
         for owner, shapes in received.items():
             yield (owner, "weights"), tuple(shapes)
         for receiver, parts in self.programme.broadcasts:
@@ -55,8 +55,8 @@ class _Expected:
                 if back:
                     yield (reader, f"gradients {number}"), back
 
-    def _weight(self, name: str, region: Region | None) -> Shape:
-        return shape_at(self.shapes[name], region)
+    def _weight(self, name: str, strip: Strip | None) -> Shape:
+        return shape_at(self.shapes[name], strip)
 
     def _values(self, path: str, region: Region) -> Shape:
         return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.batch

@@ -9,18 +9,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.shapes import Region, Size, whole
-from lnet.compiler.cut.schedule import Held, HeldWeights, Phase, Programme
+from lnet.compiler.core.shapes import Region
+from lnet.compiler.cut.schedule import Held, Phase, Programme
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Evaluation, cut, values_in
+from .evaluate import Evaluation, Received, cut, values_in
 
 Part = tuple[int, str, str]
 """A tile, a layer's path and a view: what that tile computed of the layer; no view ("") for a constant from elsewhere."""
 Values = dict[Part, jax.Array]
-Received = dict[tuple[str, int], jax.Array]
-"""Weights that were received from other tiles, by name and owner."""
 Weights = tuple[dict[str, jax.Array], Received]
+"""A tile's own parameters by name, and those received from other tiles by name and owner."""
 Leaves = dict[tuple[str, str], jax.Array]
 
 
@@ -83,9 +82,15 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
 def _evaluate(
     graph: Graph, programme: Programme, phase: Phase, weights: Weights, parts: Values, images: jax.Array
 ) -> TileEvaluation:
-    params, compared = _assemble_weights(programme.weights, *weights)
+    mine, received = weights
+    shared = {
+        held.name: received[held.name, owner]
+        for held in programme.weights
+        for owner, strip in held.received
+        if strip is None and (held.name, owner) in received
+    }
     evaluation = TileEvaluation(
-        graph, params, compared, tile=programme.tile, phase=phase, parts=parts, images=images
+        graph, mine | shared, received, tile=programme.tile, phase=phase, parts=parts, images=images
     )
     for share in phase.shares:
         evaluation.compute(share, values_in(graph, graph.layer(share.layer)), images)
@@ -142,24 +147,3 @@ def _assemble(
 def _put(total: jax.Array, region: Region, part: jax.Array, add: bool) -> jax.Array:
     here = total.at[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
     return here.add(part) if add else here.set(part)
-
-
-def _assemble_weights(
-    weights: tuple[HeldWeights, ...], mine: dict[str, jax.Array], received: Received
-) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Return the parameters that layers use, and those that `smooth` compares: the tile's own with their neighbours."""
-    params, compared = dict(mine), {}
-    for held in weights:
-        for owner, region in held.received:
-            if (held.name, owner) not in received:
-                continue
-            strip = received[held.name, owner]
-            if region is None or held.positions is None:
-                params[held.name] = strip
-                continue
-            if held.name not in compared:
-                shape = (held.positions.rows, held.positions.columns, *strip.shape[2:])
-                corner = whole(Size(*mine[held.name].shape[:2]))
-                compared[held.name] = _put(jnp.zeros(shape, strip.dtype), corner, mine[held.name], add=False)
-            compared[held.name] = _put(compared[held.name], region, strip, add=False)
-    return params, params | compared

@@ -20,14 +20,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.shapes import Region
+from lnet.compiler.core.shapes import Region, Strip
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Params, cut, values_in
-from .phase import Part, Received, Values, backward, phase_forward, phase_turn
+from .evaluate import Params, Received, cut, values_in
+from .phase import Part, Values, backward, phase_forward, phase_turn
 
 Arrays = tuple[jax.Array, ...]
 
@@ -146,9 +146,8 @@ class _Links:
         layers += [
             o.reads[0]
             for t in self.phase.terms
-            if t.pairs
             for o in self.graph.objectives
-            if o.path == t.objective
+            if o.path == t.objective and o.term.reads_weights
         ]
         names = {parameter.name for path in layers for parameter in self.graph.layer(path).parameters}
         return tuple(weights for weights in self.programme.weights if weights.name in names)
@@ -273,7 +272,7 @@ class _Step:
 
     def _broadcast(self) -> Talk:
         for receiver, parts in self.programme.broadcasts:
-            yield Send(receiver, "weights", tuple(cut(self.owned[name], region) for name, region in parts))
+            yield Send(receiver, "weights", tuple(cut(self.owned[name], strip) for name, strip in parts))
         for owner, names in self._owners:
             arrays = yield Receive(owner, "weights")
             self.received.update({(name, owner): array for name, array in zip(names, arrays, strict=True)})
@@ -286,8 +285,8 @@ class _Step:
         mine = {name: self._weight_gradient(name, value) for name, value in self.owned.items()}
         for receiver, parts in self.programme.broadcasts:
             arrays = yield Receive(receiver, "gradients of weights")
-            for (name, region), array in zip(parts, arrays, strict=True):
-                mine[name] = _add_at(mine[name], region, array)
+            for (name, strip), array in zip(parts, arrays, strict=True):
+                mine[name] = _add_at(mine[name], strip, array)
         return mine
 
     @property
@@ -316,8 +315,12 @@ def _added(total: jax.Array, regions: tuple[Region, ...], arrays: Arrays) -> jax
     return total
 
 
-def _add_at(total: jax.Array, region: Region | None, array: jax.Array) -> jax.Array:
-    if region is None:
+def _add_at(total: jax.Array, place: Region | Strip | None, array: jax.Array) -> jax.Array:
+    if place is None:
         return total + array
-    rows, columns = region.rows, region.columns
-    return total.at[rows.start : rows.stop, columns.start : columns.stop].add(array)
+    region = place.region if isinstance(place, Strip) else place
+    here = slice(region.rows.start, region.rows.stop), slice(region.columns.start, region.columns.stop)
+    if isinstance(place, Region):
+        return total.at[here].add(array)
+    maps = place.maps
+    return total.at[*here, ..., maps.start : maps.stop : maps.step].add(array)
