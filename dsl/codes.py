@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "E402": "mismatched extents",
     "E403": "decoder input of the wrong extent",
     "E404": "even field",
+    "E408": "block that does not divide what it reads",
     # objectives and training
     "E501": "objective without its prerequisites",
     "E502": "decoder of a layer that is not local",

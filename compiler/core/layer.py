@@ -52,6 +52,11 @@ class Op:
         """Rows and columns of the receptive field in the operand; None for an op without a field."""
         return None
 
+    @property
+    def period(self) -> Size:
+        """Rows and columns of the value after which positions stand to those that they read as before."""
+        return Size(1, 1)
+
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass for one image."""
         return self.sheet.values

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 
 from lnet.compiler.core.layer import Layer, Parameter
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.objectives import Objective
 from lnet.compiler.settings import Frames, Training
 
@@ -101,6 +103,22 @@ class Graph:
             for path in dict.fromkeys(layer.reads):
                 readers[path].append(layer)
         return {path: tuple(found) for path, found in readers.items()}
+
+    def period(self, path: str) -> Size:
+        """Return the rows and columns of a layer after which positions stand to the image as before, strides apart."""
+        return self._periods[self.layer(path).path]
+
+    @cached_property
+    def _periods(self) -> dict[str, Size]:
+        periods: dict[str, Size] = {}
+        for layer in self.layers:
+            read = [periods[self.layer(path).path] for path in layer.reads]
+            own = layer.op.period
+            periods[layer.path] = Size(
+                own.rows * lcm(*(period.rows for period in read)),
+                own.columns * lcm(*(period.columns for period in read)),
+            )
+        return periods
 
     @cached_property
     def trained_views(self) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from lnet.compiler.core.shapes import Region, Size, whole
 
 from .graph import Graph
@@ -31,20 +33,17 @@ def receptive_field(graph: Graph, path: str) -> Size:
     """Return the largest input region, in image pixels, that one neuron of a layer sees.
 
     Measured at the middle of the sheet, where borders cut off least, and at the neighbouring neurons, because
-    strides make positions see regions of different sizes.
+    strides and blocks make positions see regions of different sizes; rows and columns do not depend on each other.
     """
-    sheet = graph.layer(path).sheet
-    rows = _middle(sheet.height)
-    columns = _middle(sheet.width)
+    sheet, period = graph.layer(path).sheet, graph.period(path)
+    rows, columns = _middle(sheet.height, period.rows), _middle(sheet.width, period.columns)
     sizes = [
-        receptive_region(
-            graph, path, Region(whole(Size(1, 1)).rows, whole(Size(1, 1)).columns).shift(r, c)
-        ).size
-        for r in rows
-        for c in columns
+        receptive_region(graph, path, whole(Size(1, 1)).shift(row, column)).size
+        for row, column in zip_longest(rows, columns, fillvalue=0)
     ]
     return Size(max(size.rows for size in sizes), max(size.columns for size in sizes))
 
 
-def _middle(extent: int) -> range:
-    return range(max(0, extent // 2 - 1), min(extent, extent // 2 + 2))
+def _middle(extent: int, period: int) -> range:
+    before = max(1, period // 2)
+    return range(max(0, extent // 2 - before), min(extent, extent // 2 + max(2, period - before)))

@@ -157,6 +157,11 @@ KINDS = _named(
     ("concatenate cat merge stack", "write 'concat([left, right])'"),
     ("sum plus residual shortcut", "write 'add([left, right])'"),
     ("centercrop cropping slice", "write 'crop(size)': the central rows and columns"),
+    (
+        "pixelshuffle subpixel subpixelconv",
+        "write 'depth_to_space(block)': a block's maps are the last to change, as TensorFlow orders them",
+    ),
+    ("pixelunshuffle", "write 'space_to_depth(block)'"),
     ("zeropadding pad padding", "write 'pad = ...' in the layer that reads it"),
     (
         "sequential module block model",

@@ -4,6 +4,7 @@ import json
 
 import lnet
 from lnet.compiler.core.shapes import Size
+from lnet.compiler.graph.receptive_field import receptive_field
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan.explain import explain_data
 from lnet.compiler.plan.plan import plan_from_json
@@ -61,3 +62,29 @@ def test_an_item_may_be_named_patch():
     text = "network n { image: input(9x9x1); patch: local(3, 2x3); g: local(2, patch.patch.rows); q: l2() }"
     graph = compile_text(text.replace("patch.patch.rows", "patch.patch")).graph
     assert graph.layer("g").patch == Size(2, 3)
+
+
+def test_a_sheet_of_units_sees_what_several_positions_see():
+    """Units of positions 5 apart, in patches of 4 x 2: a pool over 3 x 3 units reaches over 2 x 2 positions at most."""
+    text = """network n {
+        image: input(20x20x1)
+        units: local(5, 4x2, stride = 5)
+        sheet: depth_to_space(units.patch)
+        pool:  l2pool(3)
+        wide:  avgpool(1x4)
+        back:  space_to_depth(2x3)
+        learn: rica(encode = units, pool = pool); q: l2(of = back)
+    }"""
+    graph = compile_text(text).graph
+    sheets = {layer.path: str(layer.sheet) for layer in graph.layers}
+    assert sheets["sheet"] == "16x8x1"
+    assert sheets["back"] == "7x1x6"
+    seen = {path: receptive_field(graph, path) for path in ("units", "sheet", "pool", "wide", "back")}
+    assert seen == {
+        "units": Size(5, 5),
+        "sheet": Size(5, 5),
+        "pool": Size(10, 10),
+        "wide": Size(10, 20),
+        "back": Size(10, 20),
+    }
+    assert graph.layer("sheet").patch is None
