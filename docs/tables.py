@@ -20,6 +20,7 @@ from lnet.compiler.core.arguments import (
     Sharing,
     signature,
 )
+from lnet.compiler.core.learned import Init
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
@@ -84,7 +85,7 @@ def _in_words(value: Any) -> str:
             return word
         case Sharing(None):
             return "none"
-        case int() | float() | str():
+        case int() | float() | str() | Init():
             return str(value)
     raise TypeError(f"no default is written like {value!r}")
 

@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "E502": "decoder of a layer that is not local",
     "E503": "nothing to smooth",
     "E504": "missing vector of classes",
+    "E505": "weights that a layer does not have",
     "E510": "unknown setting",
     "E511": "value that --set cannot change",
     "E512": "size other than the input's",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import optax
 from numpy.typing import ArrayLike
 
 from lnet.compiler.plan.grace import warn_of_grace
@@ -26,7 +25,7 @@ from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_err
 from .data.listing import NEWEST
 from .engine.network import initial_params
 from .engine.rounding import FLOAT32, WIRES
-from .engine.updates import named_state, state_from_names, update_rule
+from .engine.updates import Rule, named_state, state_from_names, update_rule
 from .process.cache import keep_programs
 from .process.stopping import GRACE, Interrupted, Stop, stopping
 from .store.checkpoint import Checkpoint
@@ -341,9 +340,7 @@ def _open(
     return samples
 
 
-def _restore(
-    run: Run, rule: optax.GradientTransformation, reporter: Reporter
-) -> tuple[int, Params, Any, int]:
+def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any, int]:
     """Return step, parameters, state and torn updates of the newest whole checkpoint, or the initial ones."""
     graph = run.plan.graph
     checkpoint = run.to_go_on_from(run.checkpoints.newest, reporter.said)

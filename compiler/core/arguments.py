@@ -298,6 +298,7 @@ Positive = Annotated[float, _positive]
 OptionalPositive = Annotated[float | None, none_or(_positive)]
 WEIGHT = ArgumentType("a number from 0", _number_from(0.0))
 NonNegative = Annotated[float, WEIGHT]
+OptionalNonNegative = Annotated[float | None, none_or(WEIGHT)]
 Momentum = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
 Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstance(v, bool) else None)]
 _text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str) else None)

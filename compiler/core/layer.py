@@ -9,16 +9,24 @@ from typing import ClassVar
 
 from lnet.dsl.source import Span
 
+from .learned import NORMAL, Fans, Init, Spread
 from .shapes import Region, Sheet, Size
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: zeros)."""
+    """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: zeros).
+
+    `init`, `speed` and `unit` are as in `Parameter`.
+    """
 
     shape: tuple[int, ...]
     axes: tuple[str, ...]
     fan_in: int | None
+    fan_out: int = 0
+    init: Init = NORMAL
+    speed: float = 1.0
+    unit: bool = False
 
 
 class Op:
@@ -127,17 +135,28 @@ class Op:
 class Parameter:
     """A trained array: its role in its layer, its name in the network, and its shape.
 
-    A tied decoder carries its encoder's parameter: the same name is the same array.
+    A tied decoder carries its encoder's parameter: the same name is the same array. Its values begin as `init` and the
+    fans say, as zeros without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`: each
+    vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update.
     """
 
     role: str
     name: str
     shape: tuple[int, ...]
     fan_in: int | None
+    fan_out: int = 0
+    init: Init = NORMAL
+    speed: float = 1.0
+    unit: bool = False
 
     @property
     def size(self) -> int:
         return prod(self.shape)
+
+    @property
+    def spread(self) -> Spread | None:
+        """The distribution of the initial values; None: zeros."""
+        return None if self.fan_in is None else self.init.spread(Fans(self.fan_in, self.fan_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +181,12 @@ class Layer:
 
 def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
     """Return the parameters of a layer that has its own."""
-    return tuple(Parameter(role, f"{path}.{role}", w.shape, w.fan_in) for role, w in op.weights().items())
+    return tuple(parameter(role, f"{path}.{role}", weights) for role, weights in op.weights().items())
+
+
+def parameter(role: str, name: str, of: Weights) -> Parameter:
+    """Return the parameter of a name that an op's weights are."""
+    return Parameter(role, name, of.shape, of.fan_in, of.fan_out, of.init, of.speed, of.unit)
 
 
 def tied_parameters(op: Op, to: Layer) -> tuple[Parameter, ...]:

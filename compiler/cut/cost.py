@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Sheet, Size, extents
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_field
@@ -72,10 +73,7 @@ def totals(graph: Graph, partition: Partition) -> Totals:
     tiles = tile_costs(graph, partition)
     parameters = sum(parameter.size for parameter in graph.parameters)
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
-    parameter_bytes, state_bytes = (
-        parameters * BYTES,
-        parameters * BYTES * graph.training.update.slots,
-    )
+    parameter_bytes, state_bytes = parameters * BYTES, _state_bytes(graph, graph.parameters)
     activation_bytes = sum(layer.activation_bytes for layer in layers)
     images = layer_cost(graph, graph.input).activation_bytes
     batch_bytes = PASSES * activation_bytes + BATCHES * images
@@ -106,9 +104,15 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         weights,
         layer.op.multiply_adds(),
         weights * BYTES,
-        weights * BYTES * graph.training.update.slots,
+        _state_bytes(graph, layer.parameters),
         layer.sheet.values * BYTES * graph.training.batch,
     )
+
+
+def _state_bytes(graph: Graph, parameters: Iterable[Parameter]) -> int:
+    """Return the bytes of optimiser state: none of what is frozen."""
+    moving = sum(parameter.size for parameter in parameters if not graph.is_frozen(parameter.name))
+    return moving * BYTES * graph.training.update.slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,15 @@ class TileCost:
         return self.parameters + self.gradients + self.activations
 
     @property
+    def servers(self) -> tuple[int, ...]:
+        """Bytes that the server of each of its shards holds: state is shared out as parameters are."""
+        owned = sum(self.shards)
+        return tuple(self.server * shard // owned if owned else 0 for shard in self.shards)
+
+    @property
     def largest_server(self) -> int:
         """Bytes that the server of its largest shard holds."""
-        owned = sum(self.shards)
-        return self.server * max(self.shards) // owned if owned else 0
+        return max(self.servers)
 
     @property
     def halo_ratio(self) -> float:
@@ -204,7 +213,9 @@ def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
 def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
     training = graph.training
     per_batch = BYTES * training.batch
-    owned = sum(owned_parameters(graph, partition, tile).values()) * BYTES
+    values = owned_parameters(graph, partition, tile)
+    owned = sum(values.values()) * BYTES
+    moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * BYTES
     received, cut_graph = moved.weights, dealt(graph, partition.tiles)
     activations = sum(
         max(partition.piece(tile, layer.path).held.area, made(cut_graph, partition, layer, tile).area)
@@ -217,7 +228,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         gradients=owned + received,
         activations=activations * per_batch,
         shards=tuple(values * BYTES for values in values_in_shards(graph, partition, tile)),
-        server=owned * (1 + training.update.slots),
+        server=owned + moving * training.update.slots,
         halo=moved.halo,
         halo_bound=lower_bound(graph, partition, tile) * per_batch,
         input=input_values(graph, partition, tile) * per_batch,

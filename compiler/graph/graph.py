@@ -20,7 +20,7 @@ class Graph:
 
     `stages` names the value of each stage instance: the path of its last layer.
     `derived` are layers that a pass made; users do not see their values. `frozen`: layers and stage instances whose
-    parameters stay as they are.
+    parameters stay as they are, besides those whose `speed` is 0.
     """
 
     name: str
@@ -49,8 +49,12 @@ class Graph:
         return prefix
 
     def is_frozen(self, parameter: str) -> bool:
-        """Whether a parameter stays as it is."""
-        return any(parameter.startswith(f"{path}.") for path in self.frozen)
+        """Whether a parameter stays as it is: `--freeze` says so, or its own `speed` of 0."""
+        return parameter in self._still or any(parameter.startswith(f"{path}.") for path in self.frozen)
+
+    @cached_property
+    def _still(self) -> frozenset[str]:
+        return frozenset(parameter.name for parameter in self.parameters if not parameter.speed)
 
     @cached_property
     def _instances(self) -> frozenset[str]:

@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 
 from lnet.compiler.core.arguments import Flag, LayerArgument, Nearest, NonNegative, Refused
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.learned import NORMAL, Init
 from lnet.compiler.ops import Local, Pool
+from lnet.compiler.ops.learning import Initial, check_own
 
 from .base import Term
 
@@ -22,6 +24,8 @@ class Rica(Term):
     kind: ClassVar[str] = "rica"
     sparsity: float
     tied: bool
+    init: Init = NORMAL
+    speed: float = 1.0
 
 
 Encoder = Annotated[Layer, LayerArgument(Nearest(Local, "a 'local' layer above it in its block"))]
@@ -29,7 +33,15 @@ PoolOfEncoder = Nearest(Pool, "a pool above it that is made from its 'encode'", 
 EncoderPool = Annotated[Layer, LayerArgument(PoolOfEncoder)]
 
 
-def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: Flag = False) -> Rica:
+def rica(
+    encode: Encoder,
+    pool: EncoderPool,
+    sparsity: NonNegative = 0.1,
+    tied: Flag = False,
+    *,
+    init: Initial = NORMAL,
+    speed: NonNegative = 1.0,
+) -> Rica:
     """`sum (xhat - x)^2 + sparsity * sum pool`, where `x` is what `encode` reads (the nearest `local` above in the block,
     unless given), `xhat` its decoding, and `pool` the nearest pool above made from it (Le et al. 2012)
 
@@ -42,7 +54,8 @@ def rica(encode: Encoder, pool: EncoderPool, sparsity: NonNegative = 0.1, tied: 
             argument="encode",
             notes=(f"'{encode.path}' is made by '{encode.op.kind}'",),
         )
-    return Rica(sparsity, tied)
+    check_own(init, speed, tied)
+    return Rica(sparsity, tied, init, speed)
 
 
 KINDS = {"rica": rica}

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Flag, LayerArgument, Reads, Refused
+from lnet.compiler.core.arguments import Flag, LayerArgument, NonNegative, Reads, Refused
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.learned import NORMAL, Learned
 from lnet.compiler.core.shapes import Region, Sheet, Size
 
 from .filters import Filters
+from .learning import Initial, check_own, learned
 from .local import Local
 
 
@@ -54,7 +56,14 @@ class Decode(Filters):
 LayerLike = Annotated[Layer, LayerArgument("of")]
 
 
-def decode(of: Reads, like: LayerLike, tied: Flag = False) -> Decode:
+def decode(
+    of: Reads,
+    like: LayerLike,
+    tied: Flag = False,
+    *,
+    init: Initial = NORMAL,
+    speed: NonNegative = 1.0,
+) -> Decode:
     """The transpose of the local layer `like` (`of`, unless given), applied to `of`: `xhat[y,x,c] = sum over every (i,j,u,v)
     that touches (y,x) of sum_m D[i,j,u,v,c,m] h[i,j,m]`. Its extents are those of what `like` reads; `tied = true` uses
     `like`'s weights
@@ -76,14 +85,15 @@ def decode(of: Reads, like: LayerLike, tied: Flag = False) -> Decode:
             argument="of",
             notes=("a decoder reads a sheet with the extent of the local layer's output",),
         )
-    return decoder_of(like, tied)
+    check_own(init, speed, tied)
+    return decoder_of(like, tied, learned(init, speed))
 
 
-def decoder_of(encode: Layer, tied: bool) -> Decode:
+def decoder_of(encode: Layer, tied: bool, how: Learned) -> Decode:
     """Return the transpose of a local layer."""
     op = encode.op
     assert isinstance(op, Local), "decoder_of: the caller checks that it gets a local layer"
-    return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied, op.patch_in)
+    return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied, op.patch_in, learned=how)
 
 
 KINDS = {"decode": decode}

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Flag, MapCount, Reads
+from lnet.compiler.core.arguments import Flag, MapCount, NonNegative, OptionalNonNegative, Reads
 from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.learned import NORMAL, USUAL, Learned
 from lnet.compiler.core.shapes import Region, Sheet, Size, whole
 
+from .learning import Initial, learned
 from .pointwise import NEVER_NEGATIVE, Activation
 
 
@@ -23,6 +25,7 @@ class Dense(Op):
     bias: bool
     act: str | None
     patch: Size | None = None
+    learned: Learned = USUAL
 
     @property
     def sheet(self) -> Sheet:
@@ -30,9 +33,11 @@ class Dense(Op):
 
     def weights(self) -> dict[str, Weights]:
         inputs = self.reads_sheet.values
-        weights = {"weight": Weights((inputs, self.units), ("input", "unit"), inputs)}
+        how = self.learned
+        shape, axes = (inputs, self.units), ("input", "unit")
+        weights = {"weight": Weights(shape, axes, inputs, self.units, how.init, how.speed)}
         if self.bias:
-            weights["bias"] = Weights((self.units,), ("unit",), None)
+            weights["bias"] = Weights((self.units,), ("unit",), None, speed=how.bias_speed)
         return weights
 
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
@@ -51,12 +56,22 @@ class Dense(Op):
         return self.reads_sheet.values * self.units
 
 
-def dense(units: MapCount, bias: Flag = True, act: Activation = None, *, of: Reads) -> Dense:
+def dense(
+    units: MapCount,
+    bias: Flag = True,
+    act: Activation = None,
+    *,
+    init: Initial = NORMAL,
+    speed: NonNegative = 1.0,
+    bias_speed: OptionalNonNegative = None,
+    of: Reads,
+) -> Dense:
     """Every unit reads the whole sheet, then `act`; with `dense(50x50)` the units lie in a patch
 
     Example: dense(10, act = tanh)
     """
-    return Dense(of.sheet, units.count, bias, act, units.patch)
+    how = learned(init, speed, bias, bias_speed)
+    return Dense(of.sheet, units.count, bias, act, units.patch, how)
 
 
 KINDS = {"dense": dense}

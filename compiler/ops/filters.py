@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.learned import USUAL, Learned
 from lnet.compiler.core.shapes import Region, Size, Window
 
 
@@ -16,6 +17,7 @@ class Filters(Op):
     maps_in: int  # of the sheet that the window slides over
     maps: int  # of the sheet of the window's positions
     sets: Size
+    learned: Learned = field(default=USUAL, kw_only=True)
 
     @property
     def field_size(self) -> Size:
@@ -26,6 +28,10 @@ class Filters(Op):
         return self.window.field.rows * self.window.field.columns * self.maps_in
 
     @property
+    def fan_out(self) -> int:
+        return self.window.field.rows * self.window.field.columns * self.maps
+
+    @property
     def position_weights(self) -> bool:
         return self.sets == self.window.outputs
 
@@ -33,7 +39,8 @@ class Filters(Op):
         field = self.window.field
         shape = (self.sets.rows, self.sets.columns, field.rows, field.columns, self.maps_in, self.maps)
         axes = ("row", "column", "field row", "field column", "input map", "map")
-        return {"weight": Weights(shape, axes, self.fan_in)}
+        how = self.learned
+        return {"weight": Weights(shape, axes, self.fan_in, self.fan_out, how.init, how.speed, how.unit)}
 
     def first_set(self, region: Region) -> Size:
         if self.position_weights:

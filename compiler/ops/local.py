@@ -12,6 +12,8 @@ from lnet.compiler.core.arguments import (
     Extent,
     Flag,
     MapCount,
+    NonNegative,
+    OptionalNonNegative,
     Pad,
     Reads,
     Share,
@@ -19,9 +21,11 @@ from lnet.compiler.core.arguments import (
     slide_over,
 )
 from lnet.compiler.core.layer import Weights
+from lnet.compiler.core.learned import NORMAL
 from lnet.compiler.core.shapes import Region, Sheet, Size
 
 from .filters import Filters
+from .learning import Constrain, Initial, learned
 from .pointwise import NEVER_NEGATIVE, Activation
 
 
@@ -44,7 +48,8 @@ class Local(Filters):
         weights = Filters.weights(self)
         if self.bias:
             shape = (self.sets.rows, self.sets.columns, self.maps)
-            weights["bias"] = Weights(shape, ("row", "column", "map"), None)
+            axes = ("row", "column", "map")
+            weights["bias"] = Weights(shape, axes, None, speed=self.learned.bias_speed)
         return weights
 
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
@@ -69,6 +74,10 @@ def local(
     act: Activation = None,
     share: Share = Sharing(),  # noqa: B008 (frozen)
     *,
+    init: Initial = NORMAL,
+    speed: NonNegative = 1.0,
+    bias_speed: OptionalNonNegative = None,
+    constrain: Constrain = None,
     of: Reads,
 ) -> Local:
     """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`; with
@@ -77,8 +86,17 @@ def local(
     Example: local(5x3, 8, stride = 2, pad = 1, act = relu)
     """
     window = slide_over(of.sheet.size, field, stride, pad)
+    how = learned(init, speed, bias, bias_speed, constrain)
     return Local(
-        window, of.sheet.maps, maps.count, share.sets(window.outputs), bias, act, maps.patch, of.patch
+        window,
+        of.sheet.maps,
+        maps.count,
+        share.sets(window.outputs),
+        bias,
+        act,
+        maps.patch,
+        of.patch,
+        learned=how,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.learned import Learned
 from lnet.compiler.core.shapes import Place, Region, Rows, Strip, Window, extents
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
@@ -64,7 +65,7 @@ def _argument(name: str, value: object) -> str:
         pad = f" pad={rows.before},{columns.before}-{rows.after},{columns.after}"
         padded = (rows.before, rows.after, columns.before, columns.after) != (0, 0, 0, 0)
         return f"field={value.field} stride={rows.stride}x{columns.stride}" + (pad if padded else "")
-    return f"{name}={value}"
+    return str(value) if isinstance(value, Learned) else f"{name}={value}"
 
 
 def _objective(objective: Objective) -> str:

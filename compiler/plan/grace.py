@@ -19,8 +19,7 @@ def warn_of_grace(plan: Plan, grace: float, cluster: bool) -> Diagnostic | None:
 
     On a cluster each worker writes the shards that are placed on it; one process writes all.
     """
-    slots = plan.graph.training.update.slots
-    shards = [size * (1 + slots) for cost in plan.costs for size in cost.shards]
+    shards = [size for cost in plan.costs for size in cost.servers]
     by_worker: Counter[int] = Counter()
     for shard, worker in zip(shards, plan.placement.servers, strict=True):
         by_worker[worker if cluster else 0] += shard

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lnet.compiler.core.layer import Parameter
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
 from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, prepared
-from lnet.runtime.kernels.initial import initial_weight
+from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 
 from .evaluate import batch_first, batch_last, layer_values, total_loss
@@ -25,13 +24,7 @@ Array = NDArray[np.floating]
 
 def initial_params(graph: Graph, seed: int) -> dict[str, jax.Array]:
     """Return the initial parameters: a function of seed, name and position alone."""
-    return {p.name: _initial(p, seed) for p in graph.parameters}
-
-
-def _initial(parameter: Parameter, seed: int) -> jax.Array:
-    if parameter.fan_in is None:
-        return jnp.zeros(parameter.shape, jnp.float32)
-    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in)
+    return {p.name: initial_values(p, seed) for p in graph.parameters}
 
 
 class UnknownParameter(LnetError, KeyError):

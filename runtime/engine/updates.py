@@ -1,8 +1,9 @@
-"""Update rules of optax, with state arrays by name."""
+"""The update rules of optax on the parameters of a network, with state arrays by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,15 +13,64 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.rules import Rate, Update
 from lnet.compiler.schedules import Steps
+from lnet.runtime.kernels.unit import unit_vectors
 
 Params = dict[str, jax.Array]
 
 
-def update_rule(graph: Graph, updates: int | None = None) -> optax.GradientTransformation:
-    """Return the optax rule of a graph's plan, of which whoever uses it takes so many `updates`; None: one in each step."""
+@dataclass(frozen=True)
+class Rule:
+    """The update rule of a network: optax's, with what parameters have of their own.
+
+    `speeds`: factors on the changes of parameters, where they are not 1; `frozen`: parameters that stay as they are and
+    have no state; `unit`: those whose vectors have length 1 after every update.
+    """
+
+    transformation: optax.GradientTransformation
+    speeds: tuple[tuple[str, float], ...] = ()
+    frozen: frozenset[str] = frozenset()
+    unit: frozenset[str] = frozenset()
+
+    def init(self, params: Params) -> Any:
+        """Return the state before the first update."""
+        return self.transformation.init(self._trained(params))
+
+    def updated(
+        self, params: Params, state: Any, gradients: Params, share: jax.Array | None = None
+    ) -> tuple[Params, Any]:
+        """Return parameters and state after one step, or a `share` of the step."""
+        trained = self._trained(params)
+        changes, state = self.transformation.update(self._trained(gradients), state, trained)
+        changes = {**changes, **{name: s * changes[name] for name, s in self.speeds if name in changes}}
+        if share is not None:
+            changes = jax.tree.map(lambda change: share * change, changes)
+        moved: Params = optax.apply_updates(trained, changes)
+        moved |= _of_length_1(moved, self.unit)
+        return {name: moved.get(name, value) for name, value in params.items()}, state
+
+    def _trained(self, arrays: Params) -> Params:
+        return {name: array for name, array in arrays.items() if name not in self.frozen}
+
+
+def _of_length_1(params: Params, unit: frozenset[str]) -> Params:
+    return {name: unit_vectors(value) for name, value in params.items() if name in unit}
+
+
+def constrained(graph: Graph, params: Params) -> Params:
+    """Return parameters that come from elsewhere as the network's constraints ask."""
+    return params | _of_length_1(params, frozenset(p.name for p in graph.parameters if p.unit))
+
+
+def update_rule(graph: Graph, updates: int | None = None) -> Rule:
+    """Return the rule of a graph's plan, of which whoever uses it takes so many `updates`; None: one in each step."""
     training = graph.training
     rate = learning_rate(training.update, training.steps, training.steps if updates is None else updates)
-    return training.update.decaying(rate, decaying(graph))
+    return Rule(
+        training.update.decaying(rate, decaying(graph)),
+        tuple((p.name, p.speed) for p in graph.parameters if p.speed != 1),
+        frozenset(p.name for p in graph.parameters if graph.is_frozen(p.name)),
+        frozenset(p.name for p in graph.parameters if p.unit),
+    )
 
 
 def decaying(graph: Graph) -> frozenset[str]:
@@ -72,20 +122,6 @@ def at_step(state: Any, step: int) -> Any:
     return jax.tree.map(moved, state, is_leaf=lambda part: isinstance(part, kind))
 
 
-def updated(
-    rule: optax.GradientTransformation,
-    params: Params,
-    state: Any,
-    gradients: Params,
-    share: jax.Array | None = None,
-) -> tuple[Params, Any]:
-    """Return parameters and state after one step of a rule, or a `share` of the step."""
-    changes, state = rule.update(gradients, state, params)
-    if share is not None:
-        changes = jax.tree.map(lambda change: share * change, changes)
-    return optax.apply_updates(params, changes), state
-
-
 def share_of(update: Update, age: int) -> jax.Array | None:
     """Return the fraction of the step for a gradient that is `age` updates old; None: the full step."""
     return jax.numpy.float32(1 / max(1, age)) if update.stale == "scaled" else None
@@ -97,7 +133,7 @@ def named_state(state: Any) -> dict[str, jax.Array]:
     return {_name(path): leaf for path, leaf in leaves}
 
 
-def state_from_names(rule: optax.GradientTransformation, params: Params, named: Mapping[str, Any]) -> Any:
+def state_from_names(rule: Rule, params: Params, named: Mapping[str, Any]) -> Any:
     """Return the state from the arrays of `named_state`; raises KeyError for a missing name."""
     template = jax.eval_shape(rule.init, params)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)

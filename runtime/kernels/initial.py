@@ -12,11 +12,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry_2x32
 
-from lnet.compiler.core.shapes import Interval, Place, Region, Rows
+from lnet.compiler.core.layer import Parameter
+from lnet.compiler.core.learned import Spread
+from lnet.compiler.core.shapes import Interval, Place, Region, Rows, shape_at
+
+from .unit import unit_vectors
 
 
-def initial_weight(seed: int, name: str, shape: Sequence[int], fan_in: int, place: Place = None) -> jax.Array:
-    """Return weights drawn from a normal distribution of standard deviation `1 / sqrt(fan_in)`.
+def initial_values(parameter: Parameter, seed: int, place: Place = None) -> jax.Array:
+    """Return the initial values of a parameter, or of the part at a place."""
+    spread = parameter.spread
+    if spread is None:
+        return jnp.zeros(shape_at(parameter.shape, place), jnp.float32)
+    weight = initial_weight(seed, parameter.name, parameter.shape, spread, place)
+    return unit_vectors(weight) if parameter.unit else weight
+
+
+def initial_weight(
+    seed: int, name: str, shape: Sequence[int], spread: Spread, place: Place = None
+) -> jax.Array:
+    """Return weights drawn from a distribution.
 
     The first axes are positions (`[kr, kc, ...]` of a local layer, `[inputs, units]` of a dense one). Number k of
     position (i, j) is Threefry-2x32 (Salmon et al. 2011) of the counter (j, k) under the key of row i, so
@@ -31,7 +46,8 @@ def initial_weight(seed: int, name: str, shape: Sequence[int], fan_in: int, plac
             rows, columns = [place.rows], place.columns
     numbers = np.concatenate([np.arange(each.start, each.stop, dtype=np.uint32) for each in rows])
     bits: jax.Array = _bits(_key(seed, name), numbers, columns, prod(inner))
-    weights: jax.Array = _normal(bits, np.float32(fan_in**-0.5)).reshape(*bits.shape[:2], *inner)
+    drawn = _uniform if spread.uniform else _normal
+    weights: jax.Array = drawn(bits, np.float32(spread.scale)).reshape(*bits.shape[:2], *inner)
     return weights if len(shape) > 2 else weights[:, 0]
 
 
@@ -62,6 +78,18 @@ def _bits(key: jax.Array, rows: jax.Array, columns: Interval, count: int) -> jax
 @jax.jit
 def _normal(bits: jax.Array, deviation: jax.Array) -> jax.Array:
     """Map random words to a normal distribution: its inverse cumulative function at 23 bits."""
-    uniform = (bits >> 9).astype(jnp.float32) * jnp.float32(2**-22) + jnp.float32(2**-23 - 1)  # in (-1, 1)
-    normal: jax.Array = jax.lax.erf_inv(uniform) * (deviation * jnp.float32(sqrt(2)))
+    normal: jax.Array = jax.lax.erf_inv(_between_ones(bits)) * (deviation * jnp.float32(sqrt(2)))
     return normal
+
+
+@jax.jit
+def _uniform(bits: jax.Array, limit: jax.Array) -> jax.Array:
+    """Map random words to numbers between the limit and its negative, at 23 bits."""
+    uniform: jax.Array = _between_ones(bits) * limit
+    return uniform
+
+
+def _between_ones(bits: jax.Array) -> jax.Array:
+    """Map random words to 2^23 numbers in (-1, 1), evenly spaced about 0."""
+    numbers: jax.Array = (bits >> 9).astype(jnp.float32) * jnp.float32(2**-22) + jnp.float32(2**-23 - 1)
+    return numbers

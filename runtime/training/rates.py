@@ -35,7 +35,7 @@ from lnet.runtime.engine.evaluate import batch_last
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
-from lnet.runtime.engine.updates import update_rule, updated
+from lnet.runtime.engine.updates import update_rule
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.kernels.ops import layer_kernel
 
@@ -121,7 +121,7 @@ def _both_passes(layer: Layer, precision: str, values: list[jax.Array], params: 
 
 def _update_seconds(graph: Graph) -> float:
     rule = update_rule(graph)
-    program = jax.jit(partial(updated, rule), donate_argnums=(0, 1))
+    program = jax.jit(rule.updated, donate_argnums=(0, 1))
     params = initial_params(graph, graph.training.seed)
     gradients = jax.tree.map(jnp.ones_like, params)
     held = params, rule.init(params)

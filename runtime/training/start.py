@@ -17,6 +17,7 @@ from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.engine.network import Network, initial_params
+from lnet.runtime.engine.updates import constrained
 from lnet.runtime.store.info import StartInfo
 from lnet.runtime.store.run import open_run
 
@@ -46,7 +47,7 @@ def start_from(source: Path, plan: Plan) -> Start:
         raise refused(
             "E749", f"no parameter of '{source}' has the name and the shape of one here", *notes, *unused
         )
-    taken = {name: jnp.asarray(found.params[name]) for name in fits}
+    taken = constrained(plan.graph, {name: jnp.asarray(found.params[name]) for name in fits})
     return Start(
         params | taken,
         (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused),

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from lnet.compiler.graph.graph import Graph
@@ -20,7 +19,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
 from lnet.runtime.engine.evaluate import batch_last, total_loss
-from lnet.runtime.engine.updates import named_state, updated
+from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.process.stopping import Interrupted, Stop
 from lnet.runtime.store.checkpoint import Checkpoint
@@ -53,9 +52,7 @@ Step = Callable[
 ]
 
 
-def training_step(
-    graph: Graph, rule: optax.GradientTransformation, choices: Choices = MappingProxyType({})
-) -> Step:
+def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
 
     Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
@@ -72,7 +69,7 @@ def training_step(
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
         params, state = lax.cond(
-            finite, lambda: updated(rule, params, state, gradients), lambda: (params, state)
+            finite, lambda: rule.updated(params, state, gradients), lambda: (params, state)
         )
         return params, state, terms, finite
 
@@ -95,7 +92,7 @@ class Trainer:
     owner: Owner
     samples: Dataset
     reporter: Reporter
-    rule: optax.GradientTransformation
+    rule: Rule
     step: int
     params: Params
     state: Any

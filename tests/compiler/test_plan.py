@@ -7,6 +7,7 @@ from generated_networks import networks
 from hypothesis import HealthCheck, given, settings
 
 import lnet
+from lnet.compiler.core.layer import Parameter
 from lnet.compiler.objectives import TERMS
 from lnet.compiler.ops import OPS
 from lnet.compiler.pipeline import compile_text
@@ -92,12 +93,13 @@ def test_an_update_rule_of_an_older_plan_keeps_its_own_numbers(rule):
 
 
 def without_defaults(data):
-    """The data of a plan in which ops, terms and rules lack the fields that have their defaults."""
+    """The data of a plan in which ops, terms, rules and parameters lack the fields that have their defaults."""
     if isinstance(data, list):
         return [without_defaults(item) for item in data]
     if not isinstance(data, dict):
         return data
     made = next((table[data["kind"]] for table in (OPS, TERMS, RULES) if data.get("kind") in table), None)
+    made = Parameter if "fan_in" in data else made
     defaults = {field.name: field.default for field in fields(made)} if made else {}
     return {
         name: without_defaults(value)
@@ -110,6 +112,7 @@ def test_fields_that_an_older_plan_lacks_have_their_defaults():
     data = json.loads(compile_text(f"{TEXT} train {{ update = sgd(0.5) }}").to_json())
     plan = without_defaults(data["plan"])
     assert "momentum" not in plan["graph"]["training"]["update"]
+    assert "init" not in plan["graph"]["layers"][1]["parameters"][0]
     text = json.dumps(plan, sort_keys=True, separators=(",", ":"))
     older = data | {"lnet plan": 7, "plan": plan, "digest": hashlib.sha256(text.encode()).hexdigest()}
     assert plan_from_json(json.dumps(older)) == plan_from_json(json.dumps(data))

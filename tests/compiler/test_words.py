@@ -59,7 +59,7 @@ def ops(text, overrides=None):
 
 @pytest.mark.parametrize(("table", "name", "word"), LAYER_WORDS, ids=ids)
 def test_a_word_of_a_layer_passes_through(table, name, word):
-    network = "network n {{ image: input(9x9x1); {} }}"
+    network = "network n {{ image: input(9x9x1); read: local(3, 2); {} }}"
     expected = ops(network.format(f"f: {called(table, name, word)}"))
     through = network.format(f"f: {called(table, name, 'w')}")
     assert ops(f"let w = {word}\n{through}") == expected

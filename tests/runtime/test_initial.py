@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lnet.compiler.core.learned import Spread
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.runtime.kernels.initial import initial_weight
 
 
 def test_initial_weights_are_normal_and_their_own():
-    weight = np.asarray(initial_weight(3, "V1.weight", (6, 7, 5, 5, 2, 4), 50)) * 50**0.5
+    weight = np.asarray(initial_weight(3, "V1.weight", (6, 7, 5, 5, 2, 4), Spread(False, 50**-0.5))) * 50**0.5
     assert abs(weight.mean()) < 0.02
     assert weight.std() == pytest.approx(1, abs=0.02)
     flat = weight.reshape(42, -1)
     correlation = np.corrcoef(flat) - np.eye(42)
     assert np.abs(correlation).max() < 0.35
     for seed, name in ((4, "V1.weight"), (3, "V2.weight")):
-        other = np.asarray(initial_weight(seed, name, (6, 7, 5, 5, 2, 4), 50))
+        other = np.asarray(initial_weight(seed, name, (6, 7, 5, 5, 2, 4), Spread(False, 50**-0.5)))
         assert abs(np.corrcoef(weight.ravel(), other.ravel())[0, 1]) < 0.05
 
 
@@ -27,8 +28,8 @@ def test_initial_weights_are_normal_and_their_own():
 def test_a_part_of_the_initial_weights_is_that_part_of_the_whole(top, left, rows, columns, seed):
     shape = (6, 7, 2, 2, 1, 3)
     region = Region(Interval(top, min(6, top + rows)), Interval(left, min(7, left + columns)))
-    whole = np.asarray(initial_weight(seed, "a", shape, 4))
-    part = np.asarray(initial_weight(seed, "a", shape, 4, region))
+    whole = np.asarray(initial_weight(seed, "a", shape, Spread(False, 0.5)))
+    part = np.asarray(initial_weight(seed, "a", shape, Spread(False, 0.5), region))
     np.testing.assert_array_equal(
         part, whole[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
     )

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lnet.compiler.core.layer import Layer, Parameter, tied_parameters
+from lnet.compiler.core.layer import Layer, parameter, tied_parameters
+from lnet.compiler.core.learned import Learned
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective, Rica, SquaredError, Total
 from lnet.compiler.ops import decoder_of
@@ -45,12 +46,11 @@ def rica_left(graph: Graph) -> Iterator[str]:
 def _decoder(objective: Objective, rica: Rica, graph: Graph) -> Layer:
     encode = graph.layer(objective.reads[0])
     path = f"{objective.path}.decode"
-    op = decoder_of(encode, rica.tied)
+    op = decoder_of(encode, rica.tied, Learned(rica.init, rica.speed))
     if rica.tied:
         parameters = tied_parameters(op, encode)
     else:
-        weight = op.weights()["weight"]
-        parameters = (Parameter("weight", path, weight.shape, weight.fan_in),)
+        parameters = (parameter("weight", path, op.weights()["weight"]),)
     return Layer(path, op, (encode.path,), parameters, objective.span, op.laid_out([encode.patch]))
 
 

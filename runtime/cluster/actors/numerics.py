@@ -14,9 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from lnet.compiler.core.layer import Parameter
 from lnet.compiler.core.shapes import Place, overlap, shape_at
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.shards import places_in_shards, shard_places
@@ -25,14 +23,14 @@ from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
 from lnet.runtime.engine.updates import (
+    Rule,
     at_step,
     named_state,
     share_of,
     state_from_names,
     update_rule,
-    updated,
 )
-from lnet.runtime.kernels.initial import initial_weight
+from lnet.runtime.kernels.initial import initial_values
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -48,14 +46,10 @@ def shard_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
 def initial_shard(graph: Graph, places: Mapping[str, Place]) -> dict[str, jax.Array]:
     """Return the initial values of a shard's parameters, the same numbers whatever the cut."""
     return {
-        p.name: _initial(p, graph.training.seed, places[p.name]) for p in graph.parameters if p.name in places
+        p.name: initial_values(p, graph.training.seed, places[p.name])
+        for p in graph.parameters
+        if p.name in places
     }
-
-
-def _initial(parameter: Parameter, seed: int, place: Place) -> jax.Array:
-    if parameter.fan_in is None:
-        return jnp.zeros(shape_at(parameter.shape, place), jnp.float32)
-    return initial_weight(seed, parameter.name, parameter.shape, parameter.fan_in, place)
 
 
 def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
@@ -65,7 +59,7 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
 
 @partial(jax.jit, static_argnums=0, donate_argnums=(2, 3), keep_unused=True)
 def _updated(
-    rule: optax.GradientTransformation,
+    rule: Rule,
     params: Any,
     spare: Any,
     state: Any,
@@ -76,7 +70,7 @@ def _updated(
 
     The new parameters and the new state take the memory of `spare`, if it is not None, and of the state that goes in.
     """
-    return updated(rule, params, state, _mean([_like(params, found) for found in gradients]), share)
+    return rule.updated(params, state, _mean([_like(params, found) for found in gradients]), share)
 
 
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -122,7 +116,7 @@ class Server:
         return shard_places(self.config.plan.graph, self.config.plan.partition, self.shard)
 
     @cached_property
-    def rule(self) -> optax.GradientTransformation:
+    def rule(self) -> Rule:
         return update_rule(self.config.plan.graph, self.config.updates)
 
     def begin(self) -> None:
@@ -219,7 +213,7 @@ class Replica:
     total: dict[str, jax.Array] | None = None
 
     @cached_property
-    def rule(self) -> optax.GradientTransformation:
+    def rule(self) -> Rule:
         return update_rule(self.config.plan.graph)
 
     @cached_property

@@ -66,6 +66,11 @@ class Costs:
         """The bytes of each shard's parameters."""
         return tuple(size for cost in self.plan.costs for size in cost.shards)
 
+    @cached_property
+    def states(self) -> tuple[int, ...]:
+        """The bytes of each shard's parameters and its optimiser state."""
+        return tuple(size for cost in self.plan.costs for size in cost.servers)
+
     def update(self, shard: int) -> float:
         """Return the seconds of an update of a shard, wherever it is computed."""
         return self.sizes[shard] / BYTES / self.rates.updates
@@ -76,4 +81,4 @@ class Costs:
 
     def state_size(self, shard: int) -> int:
         """Return the bytes of a shard's parameters and its optimiser state."""
-        return self.size(shard) * (1 + self.plan.graph.training.update.slots)
+        return self.states[shard]
