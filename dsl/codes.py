@@ -112,6 +112,8 @@ CODES: dict[str, str] = {
     "E750": "nothing to freeze",
     "E751": "impossible precision",
     "E753": "too little memory",
+    "E756": "unreadable weights",
+    "E757": "weights that do not map to the network",
     "E760": "missing cluster",
     "E761": "workers that cannot take part",
     "E762": "failure on a worker",

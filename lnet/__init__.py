@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lnet.runtime.process.stopping import Interrupted
     from lnet.runtime.store.run import Run, open_run
     from lnet.runtime.train import resume, train
+    from lnet.runtime.training.imported import import_weights
     from lnet.runtime.training.tune import tune
 
 __version__: str
@@ -58,6 +59,7 @@ _PLACES = {
     "export": "lnet.runtime.analysis.export:export",
     "export_program": "lnet.runtime.analysis.export:export_program",
     "format": "lnet.dsl.printer:format_module",
+    "import_weights": "lnet.runtime.training.imported:import_weights",
     "invariance": "lnet.runtime.analysis.invariance:invariance",
     "load_plan": "lnet.compiler.plan.plan:load_plan",
     "load_plugin": "lnet.compiler.plugins.load:load_plugin",
@@ -91,6 +93,7 @@ __all__ = [
     "export",
     "export_program",
     "format",
+    "import_weights",
     "invariance",
     "load_plan",
     "load_plugin",

@@ -37,7 +37,7 @@ from .training.logged import Logged
 from .training.memory import memory_left
 from .training.progress import Reporter, Silent
 from .training.provenance import accept, compared, keep_inventory, remembered
-from .training.start import check_learns, frozen, start_from
+from .training.start import check_learns, classes_of, frozen, start_from
 from .training.trainer import Params, Trainer, data_found
 from .training.tune import choices_data, kept
 
@@ -59,6 +59,7 @@ def train(
     labels: ArrayLike | None = None,
     prepared: bool = False,
     grace: float = GRACE,
+    mapping: str | os.PathLike[str] | None = None,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
@@ -66,12 +67,12 @@ def train(
     are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may hold
     any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
     (`lnet.runtime.data.Samples`). `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: a run with
-    the initial parameters, matched by name; `freeze`: layers and stages whose parameters are not trained; `wire`:
-    "bfloat16" halves the bytes that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`:
-    train even if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to
-    `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last
-    checkpoint. Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted`
-    if stopped.
+    the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects (docs/weights.md);
+    `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes that a cluster's
+    replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine has too little free
+    memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`). SIGINT, SIGTERM and
+    SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for an invalid plan, data
+    or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     if wire not in WIRES:
         raise refused(
@@ -83,7 +84,7 @@ def train(
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
-    known = None if start is None else open_run(start).classes
+    known = None if start is None else classes_of(Path(start))
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
@@ -92,7 +93,7 @@ def train(
         samples = _open(plan, given, base, room, known=known or (), stem=stem)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
-        begin = None if start is None else start_from(Path(start), plan)
+        begin = None if start is None else start_from(Path(start), plan, mapping)
         run = create_run(
             where,
             plan,

@@ -36,6 +36,12 @@ cluster_option = click.option(
     help="Train on the Dask cluster at tcp://HOST:PORT or tls://HOST:PORT, or that a scheduler file names; without "
     "ADDRESS on processes of this machine, one for each worker of the plan.",
 )
+mapping_option = click.option(
+    "--mapping",
+    type=Existing,
+    metavar="FILE",
+    help="Lines 'PARAMETER = ARRAY as LAYOUT' that correct how a file of weights is matched.",
+)
 force_option = click.option("--force", is_flag=True, help="Start even if there is not enough free memory.")
 
 

@@ -25,6 +25,7 @@ from .options import (
     data_option,
     force_option,
     grace_option,
+    mapping_option,
     set_option,
     steps_option,
     wait_option,
@@ -51,8 +52,9 @@ Begin = Callable[[Any, Any], "lnet.Run"]
     "start",
     type=Existing,
     metavar="RUN",
-    help="Start from the parameters of another run, matched by name.",
+    help="Start from the parameters of another run, or of a file of weights (docs/weights.md).",
 )
+@mapping_option
 @click.option(
     "--freeze", multiple=True, metavar="PATH", help="Do not train this stage or layer; may be repeated."
 )
@@ -68,6 +70,7 @@ def run(
     cluster: str | None,
     wait: float | None,
     start: Path | None,
+    mapping: Path | None,
     freeze: tuple[str, ...],
     wire: str,
     force: bool,
@@ -79,6 +82,8 @@ def run(
     Without FILE the plan in this folder. Trains in this process, or on a cluster, whose machines must see the run's
     directory (-d) and the images under the same paths.
     """
+    if mapping is not None and start is None:
+        raise click.UsageError("'--mapping' says how the arrays of a file are matched: name it with '--from'")
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
     from lnet.runtime.store.run import next_directory
@@ -89,12 +94,49 @@ def run(
     where = directory or next_directory(plan.graph.name)
 
     def begin(reporter: Any, client: Any) -> lnet.Run:
-        return lnet.train(plan, data, steps, where, reporter, client, start, freeze, wire, force, grace=grace)
+        return lnet.train(
+            plan,
+            data,
+            steps,
+            where,
+            reporter,
+            client,
+            start,
+            freeze,
+            wire,
+            force,
+            grace=grace,
+            mapping=mapping,
+        )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return lnet.resume(where, reporter=reporter, client=client, grace=grace)
 
     _train(Training(plan, cluster, wait, where), begin, go_on)
+
+
+@main.command("import")
+@click.argument("weights", type=Existing)
+@click.argument("file", required=False, type=Existing)
+@click.option(
+    "-d", "--directory", type=Existing, help="Directory of the run (default: runs/NETWORK-1, -2, ...)."
+)
+@mapping_option
+@set_option
+def import_(
+    weights: Path, file: Path | None, directory: Path | None, mapping: Path | None, settings: Sequence[str]
+) -> None:
+    """Make a run from a file of weights.
+
+    WEIGHTS is a .safetensors or .npz file, one of Keras (.h5, .keras) or a state_dict of PyTorch (.pt, .pth). FILE is the
+    .lnet file or plan of the network (default: the plan in this folder). The run is not trained; it can be probed, drawn,
+    reported and exported.
+    """
+    from .progress import reporter_for
+
+    plan = plan_of(file, settings, Layout(), ())
+    made = lnet.import_weights(weights, plan, directory, mapping, reporter_for(Console(), False))
+    click.echo(f"imported: {made.directory}")
 
 
 @main.command()

@@ -67,11 +67,19 @@ class DataInfo(ImagesInfo):
 
 
 class StartInfo(TypedDict):
-    """The run that another begins with: its directory, the step of the checkpoint, and its plan's digest."""
+    """What a run begins with: a run's directory, the step of its checkpoint and its plan's digest; or a file of weights and
+    its SHA-256."""
 
-    run: str
-    step: int
-    plan: str
+    run: NotRequired[str]
+    step: NotRequired[int]
+    plan: NotRequired[str]
+    file: NotRequired[str]
+    digest: NotRequired[str]
+
+
+def origin_of(start: StartInfo) -> str:
+    """Return the run or the file that a run begins with."""
+    return start["run"] if "run" in start else start["file"]
 
 
 class ProductInfo(TypedDict):

@@ -48,7 +48,7 @@ from lnet.runtime.process.versions import versions_of
 from .checkpoint import Checkpoint, Found
 from .checkpoints import CheckpointFolder, PassedOver, Told
 from .events import CheckpointWritten, LogEvent
-from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo
+from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo, origin_of
 from .log import read_events, stream_events
 from .safetensors import Damaged
 
@@ -169,7 +169,7 @@ class Run:
             hint=(
                 f"put back a copy of a checkpoint, then: lnetc resume {shlex.quote(str(self.directory))}",
                 "or begin anew in another directory: lnetc run"
-                + (f" --from {shlex.quote(start['run'])}" if start else ""),
+                + (f" --from {shlex.quote(origin_of(start))}" if start else ""),
             ),
         )
 
@@ -256,8 +256,8 @@ def create_run(
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
-    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run that is from; `index`: the
-    index of its images, which is moved into the directory.
+    `begin`: what it begins with, if that does not follow from the plan, and `start`: which run or file that is from;
+    `index`: the index of its images, which is moved into the directory.
     """
     info: RunInfo = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
     try:

@@ -1,4 +1,4 @@
-"""Initial parameters from another run, matched by name, and frozen parameters.
+"""Initial parameters from another run or a file of weights, and frozen parameters.
 
 V1.filter.weight   of the other run, or from the seed if the other has none of that name and shape
 learn.weight
@@ -6,12 +6,14 @@ learn.weight
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.plan.plan import Plan
@@ -20,13 +22,17 @@ from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.updates import constrained
 from lnet.runtime.store.info import StartInfo
 from lnet.runtime.store.run import open_run
+from lnet.runtime.weights.files import READERS, digest_of, open_weights
+from lnet.runtime.weights.mapping import map_weights
+
+StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Start:
-    """Initial `params`; `notes` name those not from the other run, and those of its parameters that are left out.
+    """Initial `params`; `notes` say which are not from the other run or the file, and what of these is left out.
 
-    `source` is the record of their origin: the run, its step and its plan's digest.
+    `source` is the record of their origin.
     """
 
     params: dict[str, jax.Array]
@@ -34,8 +40,19 @@ class Start:
     source: StartInfo
 
 
-def start_from(source: Path, plan: Plan) -> Start:
-    """Return initial parameters from the run `source`, matched by name. Raises `LnetError` if none of them fits."""
+def start_from(source: Path, plan: Plan, mapping: StrPath | None = None) -> Start:
+    """Return initial parameters from a run or a file of weights; raises `LnetError` if none of them fits.
+
+    Those of a run are matched by name, those of a file as `map_weights` says, which `mapping` corrects.
+    """
+    if _is_file(source):
+        return start_from_file(source, plan, mapping)
+    if mapping is not None:
+        raise refused(
+            "E757",
+            f"a mapping corrects how the arrays of a file are matched, and '{source}' is a run",
+            hint="parameters of a run are matched by name: leave '--mapping' out",
+        )
     params = initial_params(plan.graph, plan.graph.training.seed)
     run = open_run(source)
     checkpoint = run.checkpoint()
@@ -53,6 +70,39 @@ def start_from(source: Path, plan: Plan) -> Start:
         (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused),
         {"run": str(source.resolve()), "step": checkpoint.step, "plan": run.plan.digest},
     )
+
+
+def classes_of(source: Path) -> tuple[str, ...] | None:
+    """Return the classes of the run that another begins with; None for a file of weights."""
+    return None if _is_file(source) else open_run(source).classes
+
+
+def _is_file(source: Path) -> bool:
+    return source.is_file() or (not source.exists() and source.suffix in READERS)
+
+
+def start_from_file(source: Path, plan: Plan, mapping: StrPath | None = None) -> Start:
+    """Return initial parameters from a file of weights; `notes` say how its arrays are mapped.
+
+    Raises `LnetError` for a file or a mapping that cannot be read, if nothing fits, and for weights that are not finite.
+    """
+    params = initial_params(plan.graph, plan.graph.training.seed)
+    found = map_weights(plan.graph, open_weights(source), None if mapping is None else Path(mapping))
+    missing = tuple(
+        f"'{name}' begins as the seed has it: no array of that file fits" for name in found.missing
+    )
+    unused = tuple(f"'{name}' of that file is not used" for name in found.unused)
+    if not found.taken:
+        raise refused("E749", f"no array of '{source}' fits a parameter here", *missing, *unused)
+    for taken in found.taken:
+        name = taken.target.parameter.name
+        value = np.asarray(taken.read(), params[name].dtype)
+        if not np.isfinite(value).all():
+            raise refused("E756", f"'{taken.array.name}' of '{source}' has values that are not finite")
+        params[name] = jnp.asarray(value)
+    first = f"{len(found.taken)} of {len(params)} parameters are from '{source}':"
+    notes = (first, *(f"  {taken}" for taken in found.taken), *missing, *unused)
+    return Start(params, notes, {"file": str(source.resolve()), "digest": digest_of(source)})
 
 
 def _fits(found: Network, name: str, value: jax.Array) -> bool:

@@ -63,6 +63,8 @@ OUTSIDE_FILES = {
     "E766": "tests/runtime/cluster/test_descriptors.py",
     **{f"E{number}": "tests/runtime/test_probe.py" for number in range(770, 775)},
     "E753": "tests/runtime/test_memory.py",
+    "E756": "tests/runtime/test_weights.py",
+    "E757": "tests/runtime/test_weights.py",
     "E780": "tests/runtime/test_stimulus.py",
     "E781": "tests/lnet/test_pictures.py",
     "E782": "tests/runtime/test_export.py",

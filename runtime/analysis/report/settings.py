@@ -10,6 +10,7 @@ from lnet.compiler.core.arguments import OptionalText, Text
 from lnet.compiler.rules import Update
 from lnet.compiler.settings import Frames
 from lnet.compiler.words import vocabulary
+from lnet.runtime.store.info import origin_of
 from lnet.runtime.store.run import Run
 
 
@@ -20,7 +21,8 @@ def settings(run: Run) -> list[tuple[str, str]]:
     rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
     rows.append(("images", f"{info['data']['images']:,}"))
     if start := info.get("start"):
-        rows.append(("begins with", f"step {start['step']:,} of {start['run']}"))
+        step = f"step {start['step']:,} of " if "step" in start else ""
+        rows.append(("begins with", f"{step}{origin_of(start)}"))
     if run.plan.graph.frozen:
         rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
     return rows

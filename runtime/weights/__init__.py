@@ -1,0 +1,1 @@
+"""Weights from files: of lnet's own export, Keras and PyTorch."""

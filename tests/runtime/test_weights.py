@@ -1,0 +1,279 @@
+"""Weights of other programs: files that Keras and PyTorch wrote, with what they computed, and files that are wrong.
+
+The files in `weights` are of one network in each of Keras's three implementations of LocallyConnected2D (tf-keras 2.21) and
+of PyTorch's usual recipe (PyTorch 2.14).
+"""
+
+import io
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import lnetc
+
+import lnet
+
+FILES = Path(__file__).parent / "weights"
+NETWORK = """
+network own {
+    image: input(6x5x2)
+    first: local(2, 3, bias = true, act = relu, share = all)
+    mine:  local(FIELD, 2, stride = STRIDE, bias = true, act = relu)
+    out:   dense(4)
+    learn: cross_entropy()
+}
+train { data = frames("pics", labels = folder); batch = 2; steps = 2; update = sgd(0.01) }
+"""
+
+
+def network(field="3x2", stride="2x1", units="4", seed="1"):
+    text = NETWORK.replace("FIELD", field).replace("STRIDE", stride).replace("dense(4)", f"dense({units})")
+    path = Path(f"own-{field}-{stride}-{units}-{seed}.lnet")
+    path.write_text(text.replace("batch = 2", f"batch = 2; seed = {seed}"))
+    return lnet.compile(path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.lnet").write_text(NETWORK.replace("FIELD", "3x2").replace("STRIDE", "2x1"))
+    return tmp_path
+
+
+class Said(list):
+    def said(self, message):
+        self.append(message)
+
+
+def imported(name, plan, mapping=None):
+    said = Said()
+    return lnet.import_weights(FILES / name, plan, "run", mapping, said), said
+
+
+def train(directory="run", **settings):
+    images = np.random.default_rng(1).normal(size=(8, 6, 5, 2))
+    labels = np.arange(8) % 4
+    return lnet.train(network(), images, None, directory, labels=labels, prepared=True, **settings)
+
+
+@pytest.mark.parametrize("name", ["own.h5", "own.weights.h5", "own.keras"])
+def test_keras_computes_the_same(folder, name):
+    run, said = imported(name, network())
+    made = np.load(FILES / "keras.npz")
+    values = run.network()(made["images"])["out"][:, 0, 0]
+    assert np.abs(values - made[name]).max() < 1e-6 < np.abs(made[name]).max()
+    assert said[0].startswith("6 of 6 parameters are from")
+
+
+@pytest.mark.parametrize(("name", "near"), [("own.pt", 1e-6), ("nested.pt", 0.01)])
+def test_pytorch_computes_the_same(folder, name, near):
+    """The second is an entry of a checkpoint, in 16 bits."""
+    run, said = imported(name, network("3x3", "1"))
+    made = np.load(FILES / "torch.npz")
+    values = run.network()(made["images"])["out"][:, 0, 0]
+    assert np.abs(values - made["values"]).max() < near < np.abs(made["values"]).max()
+    assert said[1:] == [
+        "  first.weight = first.weight as R C m i r c",
+        "  first.bias = first.bias as m R C",
+        "  mine.weight = own.weight as m i R C (r c)",
+        "  mine.bias = own.bias as m R C",
+        "  out.weight = out.weight as u (k h w)",
+        "  out.bias = out.bias as u",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_what_was_exported_comes_back(folder, suffix):
+    net = lnet.Network(network(seed="5"))
+    lnet.export(net, f"old{suffix}", np.zeros((2, 6, 5, 2)))
+    run = lnet.import_weights(f"old{suffix}", network(), "run")
+    taken = run.network().params
+    assert all(np.array_equal(taken[name], value) for name, value in net.params.items())
+    assert not np.array_equal(lnet.Network(run.plan).params["out.weight"], taken["out.weight"])
+
+
+def test_a_run_trains_on_from_a_file(folder):
+    """As it does from a run with these weights."""
+    first, _ = imported("own.keras", network())
+    starts = {"a": FILES / "own.keras", "b": first.directory}
+    trained = [train(directory=name, start=start).network().params for name, start in starts.items()]
+    assert all(np.array_equal(trained[0][name], value) for name, value in trained[1].items())
+    assert not np.array_equal(trained[0]["out.weight"], first.network().params["out.weight"])
+    info = lnet.open_run("a").info["start"]
+    assert info["file"].endswith("own.keras")
+    assert len(info["digest"]) == 64
+
+
+def test_commands(folder):
+    said = lnetc("import", FILES / "own.pt", "own.lnet", "-d", "run").output.replace(str(FILES), ".")
+    assert said.splitlines()[0] == "4 of 6 parameters are from './own.pt':"
+    assert "'mine.weight' begins as the seed has it: no array of that file fits" in said
+    assert "'own.weight' of that file is not used" in said
+    assert said.endswith("imported: run\n")
+    assert (folder / "run" / "plan.json").exists()
+    lnetc("export", "run", "-o", "w.npz")
+    assert (folder / "w.npz").exists()
+    lnetc("report", "run")
+    assert "own.pt" in (folder / "run" / "report.html").read_text()
+
+
+def test_a_mapping_corrects_what_was_matched(folder):
+    (folder / "map").write_text(
+        "# by hand\nout.bias = none\nmine.weight = own/kernel as (R C) (c r i) m  # another order\n"
+    )
+    run, said = imported("own.h5", network(), "map")
+    mine = run.network().params
+    shutil.rmtree("run")
+    plain = imported("own.h5", network())[0].network().params
+    turned = plain["mine.weight"].reshape(2, 3, 2, 3, 3, 2).swapaxes(2, 3)
+    assert np.array_equal(mine["mine.weight"], turned)
+    assert not mine["out.bias"].any()
+    assert plain["out.bias"].any()
+    assert "  mine.weight = own/kernel as (R C) (c r i) m" in said
+    assert "'out.bias' begins as the seed has it: no array of that file fits" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("first.weight", "expected 'PARAMETER = ARRAY as LAYOUT', found 'first.weight'"),
+        ("first.wait = own/kernel", "there is no parameter 'first.wait'"),
+        ("first.weight = own/9", "there is no array 'own/9'"),
+        (
+            "first.weight = own/kernel",
+            "'own/kernel' of shape (6, 18, 2) is 'first.weight' in no known layout",
+        ),
+        ("mine.weight = own/kernel as R C x", "'mine.weight' has no layout 'R C x'"),
+        ("mine.weight = own/kernel as m R C r c i", "as m R C r c i has the shape (2, 2, 3, 3, 2, 3), and"),
+    ],
+)
+def test_mappings_that_do_not_fit_E757(folder, text, message):
+    (folder / "map").write_text("\n" + text)
+    with pytest.raises(lnet.LnetError) as caught:
+        imported("own.h5", network(), "map")
+    assert caught.value.diagnostics[0].code == "E757"
+    assert message in str(caught.value)
+    assert "line 2 of 'map'" in str(caught.value)
+
+
+def test_two_layouts_that_both_fit_are_asked_for_E757(folder):
+    """A file that does not say whose layout it has."""
+    square = network(units="12")
+    weight = np.arange(144.0).reshape(12, 12)
+    np.savez("old.npz", **{"out.weight": weight})
+    with pytest.raises(lnet.LnetError) as caught:
+        lnet.import_weights("old.npz", square, "run")
+    lines = [f"out.weight = out.weight as {layout}" for layout in ("(h w k) u", "u (k h w)")]
+    assert all(line in str(caught.value) for line in lines)
+    for line, expected in zip(
+        lines, (weight, weight.reshape(12, 2, 2, 3).transpose(2, 3, 1, 0)), strict=True
+    ):
+        Path("map").write_text(line)
+        run = lnet.import_weights("old.npz", square, mapping="map")
+        assert np.array_equal(run.network().params["out.weight"], expected.reshape(12, 12))
+
+
+class Evil:
+    def __reduce__(self):
+        return Path("was here").touch, ()
+
+
+def torch_file(path, index):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", index)
+        archive.writestr("a/data/0", np.ones(4, np.float32).tobytes())
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, found):
+        return ("storage", np.float32, "0", "cpu", 4) if found is torch_file else None
+
+
+def write_evil(path):
+    torch_file(path, pickle.dumps({"first.bias": Evil()}))
+
+
+def write_whole(path):
+    shutil.copy(FILES / "whole.pt", path)
+
+
+def write_old(path):
+    path.write_bytes(pickle.dumps({"first.bias": 1.0}))
+
+
+def write_foreign_storage(path):
+    file = io.BytesIO()
+    Pickler(file).dump({"first.bias": torch_file})
+    torch_file(path, file.getvalue())
+
+
+def write_numbers(path):
+    torch_file(path, pickle.dumps({"epoch": 3}))
+
+
+def write_cut(path):
+    data = (FILES / "own.pt").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (write_evil, "it holds more than arrays: "),
+        (write_whole, "it holds more than arrays: "),
+        (write_old, "it is no file that PyTorch 1.6 or later saved"),
+        (write_foreign_storage, "it holds more than arrays"),
+        (write_numbers, "there is no state_dict in it"),
+        (write_cut, "it is no file that PyTorch 1.6 or later saved"),
+    ],
+)
+def test_pytorch_files_that_are_refused_E756(folder, write, message):
+    write(folder / "old.pt")
+    with pytest.raises(lnet.LnetError) as caught:
+        lnet.import_weights("old.pt", network(), "run")
+    assert caught.value.diagnostics[0].code == "E756"
+    assert message in str(caught.value)
+    assert "torch.save(model.state_dict()" in str(caught.value)
+    assert not (folder / "was here").exists()
+    assert not (folder / "run").exists()
+
+
+def write_nan(path):
+    np.savez(path, **{"out.bias": np.array([1, np.nan, 2, 3])})
+
+
+def write_text(path):
+    path.write_text("no numbers")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "code", "message"),
+    [
+        ("old.npz", write_text, "E756", "'old.npz' cannot be read as weights"),
+        ("old.npz", write_nan, "E756", "'out.bias' of 'old.npz' has values that are not finite"),
+        ("old.safetensors", write_text, "E756", "'old.safetensors' cannot be read as weights"),
+        ("old.h5", write_text, "E756", "'old.h5' cannot be read as weights"),
+        ("old.keras", write_text, "E756", "it is no model that Keras saved"),
+        ("old.bin", write_text, "E782", "expected a run or a file of weights, found 'old.bin'"),
+        ("gone.npz", lambda path: None, "E756", "No such file or directory"),
+        ("old.npz", lambda path: np.savez(path, other=np.zeros(3)), "E749", "no array of 'old.npz' fits"),
+    ],
+)
+def test_files_that_are_refused(folder, name, write, code, message):
+    write(folder / name)
+    with pytest.raises(lnet.LnetError) as caught:
+        train(start=name)
+    assert caught.value.diagnostics[0].code == code
+    assert message in str(caught.value)
+    assert not (folder / "run").exists()
+
+
+def test_a_mapping_is_for_files(folder):
+    imported("own.keras", network())
+    (folder / "map").write_text("")
+    with pytest.raises(lnet.LnetError, match="'run' is a run"):
+        train(directory="other", start="run", mapping="map")
+    assert "name it with '--from'" in lnetc("run", "own.lnet", "--mapping", "map", status=2).output
