@@ -30,8 +30,7 @@ def import_weights(
     """
     reporter = Silent() if reporter is None else reporter
     begin = start_from_file(Path(weights), plan, mapping)
-    training = plan.graph.training
-    state = update_rule(training.update, training.steps).init(begin.params)
+    state = update_rule(plan.graph).init(begin.params)
     run = create_run(
         Path(directory) if directory is not None else next_directory(plan.graph.name),
         plan,
