@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import gcd
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from .core.arguments import (
     Context,
@@ -18,6 +19,7 @@ from .core.arguments import (
     Seed,
     Text,
     made_by,
+    names_or_none,
     none_or,
     one_of,
 )
@@ -25,10 +27,29 @@ from .core.shapes import Sheet, Size
 from .rules import USUAL, UpdateRule
 
 
+class TrainingData:
+    """What a run trains on, at a path, which is empty for what is given in Python."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    path: str
+    normalize: str
+    labels: str | None
+
+    def at(self, path: str) -> TrainingData:
+        """Return the same of what is at another path."""
+        return replace(self, path=path)  # type: ignore[type-var]
+
+    def normalized(self, how: str) -> TrainingData:
+        """Return the same, normalised otherwise."""
+        return replace(self, normalize=how)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, slots=True)
-class Frames:
+class Frames(TrainingData):
     """The source of images and their preparation: `frames(...)` in the language."""
 
+    kind: ClassVar[str] = "frames"
     path: str
     size: Size
     crop: str = "random"  # random | center | resize
@@ -39,9 +60,29 @@ class Frames:
     classes: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ArraySet(TrainingData):
+    """Arrays by name, which are no images: `arrays(...)` in the language. `targets`: the arrays of the network's targets."""
+
+    kind: ClassVar[str] = "arrays"
+    path: str
+    values: str = "x"
+    labels: str | None = None
+    targets: tuple[str, ...] = ()
+    normalize: str = "none"  # image | none
+    classes: str | None = None
+
+    def of_targets(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return the array of each of the network's targets; with several the arrays have their names."""
+        return (
+            dict(zip(paths, self.targets, strict=True)) if len(paths) == 1 else {path: path for path in paths}
+        )
+
+
 Crop = Annotated[str, one_of("random", "center", "resize")]
 Normalize = Annotated[str, one_of("image", "none")]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
+Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]
 
 
@@ -67,7 +108,22 @@ def frames(
     return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
 
 
-Data = Annotated[Frames | None, made_by('images, such as frames("photos")', Frames, {"frames": frames})]
+def arrays(
+    path: Text,
+    values: Text = "x",
+    labels: OptionalText = None,
+    targets: Names = (),
+    normalize: Normalize = "none",
+    classes: OptionalText = None,
+) -> ArraySet:
+    return ArraySet(path, values, labels, targets, normalize, classes)
+
+
+TRAINING_DATA: dict[str, type[TrainingData]] = {each.kind: each for each in (Frames, ArraySet)}
+Data = Annotated[
+    TrainingData | None,
+    made_by('images or arrays, such as frames("photos")', TrainingData, {"frames": frames, "arrays": arrays}),
+]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 

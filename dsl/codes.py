@@ -33,6 +33,7 @@ CODES: dict[str, str] = {
     "E212": "network without an input",
     "E213": "misplaced input",
     "E214": "stage without a layer",
+    "E215": "target in a stage",
     # arguments and values
     "E301": "unknown argument",
     "E302": "duplicate argument",
@@ -56,6 +57,7 @@ CODES: dict[str, str] = {
     "E503": "nothing to smooth",
     "E504": "missing vector of classes",
     "E505": "weights that a layer does not have",
+    "E508": "target read as a layer",
     "E510": "unknown setting",
     "E511": "value that --set cannot change",
     "E512": "size other than the input's",
@@ -63,6 +65,7 @@ CODES: dict[str, str] = {
     "E514": "nothing to learn",
     "E515": "window of padding alone",
     "E516": "layers to export without images",
+    "E517": "targets that the data lack, or the network",
     # limits and plans
     "E601": "too many layers",
     "E602": "too many parameters",

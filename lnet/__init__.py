@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.probe import Probe, probe
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
+    from lnet.runtime.data.given_arrays import Arrays
     from lnet.runtime.engine.network import Network, prepare
     from lnet.runtime.process.stopping import Interrupted
     from lnet.runtime.store.run import Run, open_run
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__: str
 
 _PLACES = {
+    "Arrays": "lnet.runtime.data.given_arrays:Arrays",
     "ClusterError": "lnet.dsl.diagnostics:ClusterError",
     "DataError": "lnet.dsl.diagnostics:DataError",
     "Diagnostic": "lnet.dsl.diagnostics:Diagnostic",
@@ -76,6 +78,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Arrays",
     "ClusterError",
     "DataError",
     "Diagnostic",

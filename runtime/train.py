@@ -18,11 +18,13 @@ from lnet.compiler.plan.grace import warn_of_grace
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import LnetWarning, refused
 
-from .data import Dataset, Kept, Readout, check_labels, open_frames, order_classes
+from .data import Dataset, Kept, Readout, check_labels, order_classes
 from .data.dataset import CACHE_BYTES
-from .data.in_memory import IMAGES, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
+from .data.given_arrays import GivenArrays, kept_arrays
+from .data.in_memory import IMAGES, Given, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
 from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
 from .data.listing import NEWEST
+from .data.open_data import open_data
 from .engine.network import initial_params
 from .engine.rounding import FLOAT32, WIRES
 from .engine.updates import Rule, named_state, state_from_names, update_rule
@@ -66,13 +68,14 @@ def train(
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
     are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may hold
     any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
-    (`lnet.runtime.data.Samples`). `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: a run with
-    the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects (docs/weights.md);
-    `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes that a cluster's
-    replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine has too little free
-    memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`). SIGINT, SIGTERM and
-    SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for an invalid plan, data
-    or directory and for a loss that is not finite, `Interrupted` if stopped.
+    (`lnet.runtime.data.Samples`). What is no image is `lnet.Arrays`, or an object whose items are mappings of arrays by the
+    names in the file's `arrays(...)`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: a run
+    with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
+    (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
+    that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine has
+    too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`).
+    SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for
+    an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     if wire not in WIRES:
         raise refused(
@@ -80,7 +83,8 @@ def train(
         )
     keep_programs()
     reporter = _told(reporter, client, force)
-    given = in_memory(data, labels, prepared, client is not None)
+    given = in_memory(data, labels, prepared, client is not None, plan.graph)
+    plan = given.planned(plan) if isinstance(given, GivenArrays) else plan
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
@@ -154,8 +158,8 @@ def resume(
     if changed is not None:
         message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
         warnings.warn(message, LnetWarning, stacklevel=2)
-    given = in_memory(data, labels, False, client is not None)
-    if given is not None:
+    given = in_memory(data, labels, False, client is not None, run.plan.graph)
+    if isinstance(given, InMemory):
         given = replace(given, prepared=is_prepared(run.info["data"]))
     elif data is None and run.info["data"]["in_memory"]:
         given = _kept_array(run)
@@ -215,8 +219,11 @@ def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Repo
     return Logged(reporter)
 
 
-def _kept_array(run: Run) -> InMemory:
-    kept = run.directory / IMAGES
+def _kept_array(run: Run) -> Given:
+    kept, data = run.directory / IMAGES, run.plan.graph.arrays
+    arrays = None if data is None else kept_arrays(run.directory, data)
+    if arrays is not None:
+        return arrays
     if not kept.exists():
         raise refused(
             "E747",
@@ -252,11 +259,11 @@ def _train_on(
     run: Run,
     reporter: Reporter,
     samples: Dataset,
-    given: InMemory | None,
+    given: Given | None,
     stop: Stop,
     resumed: bool,
 ) -> None:
-    """Train on a cluster; images given as an array are written where its workers can read them."""
+    """Train on a cluster; what is given as arrays is written where its workers can read it."""
     from .cluster.launch import train_on
 
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
@@ -290,13 +297,13 @@ def _with_steps(plan: Plan, steps: int | None) -> Plan:
 def _with_path(plan: Plan, data: Images) -> Plan:
     if not isinstance(data, str | os.PathLike):
         return plan
-    frames = replace(plan.graph.frames, path=str(Path(data).resolve()))
-    return replace(plan, graph=replace(plan.graph, training=replace(plan.graph.training, data=frames)))
+    there = plan.graph.data.at(str(Path(data).resolve()))
+    return replace(plan, graph=replace(plan.graph, training=replace(plan.graph.training, data=there)))
 
 
 def _open(
     plan: Plan,
-    given: InMemory | None,
+    given: Given | None,
     base: Path,
     room: int,
     kept: Kept | None = None,
@@ -307,7 +314,7 @@ def _open(
 
     Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`.
     """
-    training, sheet = plan.graph.training, plan.graph.input.sheet
+    training = plan.graph.training
     readouts = [
         Readout(objective.path, plan.graph.layer(objective.reads[0]).sheet.maps)
         for objective in plan.graph.objectives
@@ -325,16 +332,16 @@ def _open(
     else:
         cache = min(CACHE_BYTES, max(0, room // 2))
         hint = None if kept is None else MOVED
-        samples = open_frames(
+        samples = open_data(
             training.data,
-            sheet.maps,
+            plan.graph,
             base,
-            training.seed,
             cache,
             kept=kept,
             classes=classes,
             hint=hint,
             indexing=partial(Indexing, stem=stem),
+            scan=True,
         )
     check_labels(samples, readouts)
     samples.batch(0, 1)  # fails before the run exists if no image can be decoded

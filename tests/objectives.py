@@ -57,10 +57,20 @@ def one_vs_all(term, operands, roles, labels):
     return (np.logaddexp(0, logits) - target * logits).sum() / len(labels)
 
 
+def cosine_error(term, operands, roles, labels):
+    terms = []
+    for value, target in zip(*operands, strict=True):
+        x, t = value.ravel(), target.ravel()
+        terms.append(1 - x @ t / np.sqrt((x @ x + 1e-8) * (t @ t + 1e-8)))
+    return np.mean(terms)
+
+
 FORMULAS = {
     "squared_error": lambda term, operands, roles, labels: (
         ((operands[0] - operands[1]) ** 2).sum() / len(operands[0])
     ),
+    "mean_squared_error": lambda term, operands, roles, labels: ((operands[0] - operands[1]) ** 2).mean(),
+    "cosine_error": cosine_error,
     "l1": lambda term, operands, roles, labels: np.abs(operands[0]).sum() / len(operands[0]),
     "l2": lambda term, operands, roles, labels: (operands[0] ** 2).sum() / len(operands[0]),
     "total": lambda term, operands, roles, labels: operands[0].sum() / len(operands[0]),
@@ -91,13 +101,17 @@ def _smooth(draw, of, above, locals_above, weight):
     return f"smooth(of = {of}, neighbours = {neighbours}, wrap = {wrap}, weight = {weight})"
 
 
-def _squared_error(draw, of, above, locals_above, weight):
-    return f"squared_error(of = {of}, target = {draw(st.sampled_from(above))}, weight = {weight})"
+def _error(kind):
+    return lambda draw, of, above, locals_above, weight: (
+        f"{kind}(of = {of}, target = {draw(st.sampled_from(above))}, weight = {weight})"
+    )
 
 
 LINES = {
     "rica": _rica,
-    "squared_error": _squared_error,
+    "squared_error": _error("squared_error"),
+    "mean_squared_error": _error("mean_squared_error"),
+    "cosine_error": _error("cosine_error"),
     "l1": _read("l1"),
     "l2": _read("l2"),
     "smooth": _smooth,

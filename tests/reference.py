@@ -9,10 +9,13 @@ import ops
 from lnet.compiler.graph.graph import Graph
 
 
-def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarray]:
-    """The value of every layer, `[batch, row, column, map]`."""
+def values(
+    graph: Graph, params: dict, images: np.ndarray, targets: dict | None = None
+) -> dict[str, np.ndarray]:
+    """The value of every layer, `[batch, row, column, map]`, and of targets that are given."""
     result: dict[str, np.ndarray] = {graph.input.path: np.asarray(images, float)}
-    for layer in graph.layers[1:]:
+    result |= {path: np.asarray(value, float) for path, value in (targets or {}).items()}
+    for layer in graph.computed[1:]:
         roles = {p.role: np.asarray(params[p.name], float) for p in layer.parameters}
         operands = [result[graph.layer(path).path] for path in layer.reads]
         result[layer.path] = ops.FORMULAS[layer.op.kind](layer.op, operands, roles)
@@ -20,10 +23,15 @@ def values(graph: Graph, params: dict, images: np.ndarray) -> dict[str, np.ndarr
 
 
 def loss(
-    graph: Graph, params: dict, images: np.ndarray, labels: np.ndarray | None = None, objectives=None
+    graph: Graph,
+    params: dict,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    objectives=None,
+    targets: dict | None = None,
 ) -> float:
     """The sum of all terms of the loss, or of some."""
-    found = values(graph, params, images)
+    found = values(graph, params, images, targets)
     total = 0.0
     for objective in graph.objectives if objectives is None else objectives:
         layers = [graph.layer(path) for path in objective.reads]

@@ -30,16 +30,18 @@ from lnet.runtime.kernels.ops.pointwise import POINTWISE
 ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
 OBJECTIVE = "network n {{ {above}; pool: l2pool(2); vector: dense(3); x: {example} }}"
+TARGET = "network n {{ {above}; x: {example}; e: cosine_error(of = norm, target = x) }}"
+COMPUTED = {kind for kind, op in OPS.items() if not op.is_target}
 LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
 
 
 def test_every_kind_is_entered_wherever_it_must_be():
-    assert set(LAYER_KERNELS) == set(OPS), "kernels"
+    assert set(LAYER_KERNELS) == COMPUTED, "kernels"
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
-    assert set(FORMULAS) | {"input"} == set(OPS), "formulas"
+    assert set(FORMULAS) | {"input"} == COMPUTED, "formulas"
     assert set(TERM_FORMULAS) == set(TERMS), "formulas"
     assert set(POINTWISE) == set(FUNCTIONS) == set(pointwise.KINDS), "functions of a value alone"
-    assert set(LINES) | {"input"} == set(LAYER_KINDS), "lines of random networks"
+    assert set(LINES) | {"input", "target"} == set(LAYER_KINDS), "lines of random networks"
     assert set(TERM_LINES) | LABELLED == set(OBJECTIVE_KINDS), "lines of random networks"
     for kinds in tables.TABLES.values():
         for name, function in kinds.items():
@@ -50,6 +52,8 @@ def program(kind):
     """A network around the example of a kind."""
     if kind == "input":
         return f"network n {{ image: {tables.example_of(LAYER_KINDS[kind])}; f: local(3, 2); q: l2() }}"
+    if kind == "target":
+        return TARGET.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
     if kind in LAYER_KINDS:
         return LAYER.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
     return OBJECTIVE.format(above=ABOVE, example=tables.example_of(OBJECTIVE_KINDS[kind]))
@@ -80,19 +84,28 @@ def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
         sheet = graph.input.sheet
         images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 3)))
         labels = np.array([0, 2, 1])
-        expected = reference.values(graph, params, np.asarray(batch_first(images)))
-        for path, value in layer_values(graph, params, images, graph.layers).items():
+        sheets = {layer.path: layer.sheet for layer in graph.targets}
+        targets = {
+            path: jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 3)))
+            for path, sheet in sheets.items()
+        }
+        given = {path: np.asarray(batch_first(value)) for path, value in targets.items()}
+        expected = reference.values(graph, params, np.asarray(batch_first(images)), given)
+        for path, value in layer_values(graph, params, images, graph.computed).items():
             np.testing.assert_allclose(batch_first(value), expected[path], rtol=1e-9, atol=1e-9, err_msg=path)
 
         def loss(params):
-            return total_loss(graph, params, images, jnp.asarray(labels))[0]
+            return total_loss(graph, params, images, jnp.asarray(labels), targets)[0]
 
         value, gradients = jax.value_and_grad(loss)(params)
-        formula = reference.loss(graph, params, np.asarray(batch_first(images)), labels)
+        formula = reference.loss(graph, params, np.asarray(batch_first(images)), labels, None, given)
         np.testing.assert_allclose(value, formula, rtol=1e-8)
         parts = partition(graph, Size(2, 3))
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, jnp.asarray(labels))
+        found, terms = run_tiles(
+            shards, [shard.owned(params) for shard in shards], images, jnp.asarray(labels), targets
+        )
+        np.testing.assert_allclose(sum(terms[o.path] for o in graph.objectives), formula, rtol=1e-8)
         for shard, mine in zip(shards, found, strict=True):
             for name, place in shard.programme.owned:
                 part = cut(gradients[name], place)

@@ -69,10 +69,14 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class LayerArgument:
-    """An argument that names layers; where it is left out, `default` says which one is meant."""
+    """An argument that names layers; where it is left out, `default` says which one is meant.
+
+    `targets`: it may also name a target, whose values come with the images.
+    """
 
     default: str | Nearest | None = None  # "above", an argument before it such as "of", None: required
     many: bool = False
+    targets: bool = False
 
     @property
     def expected(self) -> str:
@@ -163,6 +167,14 @@ def _extent3(value: Value) -> Extents | None:
     return value
 
 
+def _target_extent(value: Value) -> Extents | None:
+    """Accept three numbers, or the length of a vector."""
+    if isinstance(value, Extents):
+        return _extent3(value)
+    length = _integer_from(1, _LARGEST)(value)
+    return None if length is None else Extents((1, 1, length))
+
+
 def _pad(value: Value) -> Padding | None:
     if isinstance(value, Word):
         return Padding(value.text) if value.text in ("valid", "same") else None
@@ -211,6 +223,16 @@ def none_or(inner: ArgumentType) -> ArgumentType:
     wanted = inner.wanted if named else f"{inner.wanted} or 'none'"
     words = (*inner.words, "none") if named else inner.words
     return ArgumentType(wanted, convert, words, inner.calls, inner.items)
+
+
+def names_or_none() -> ArgumentType:
+    """Accept a text, a list of texts, or `none`: a tuple of texts."""
+
+    def convert(value: Value) -> tuple[str, ...] | None:
+        texts = value if isinstance(value, tuple) else () if value is None else (value,)
+        return texts if all(isinstance(text, str) for text in texts) else None
+
+    return ArgumentType("""a text such as "y", a list of texts or 'none'""", convert)
 
 
 def made_by(wanted: str, made: type, calls: Mapping[str, Callable[..., Any]]) -> ArgumentType:
@@ -287,6 +309,10 @@ _extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(
 Extent = Annotated[Size, _extent]
 OptionalExtent = Annotated[Size | None, _extent]
 Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3, calls=_SIZE)]
+TargetExtent = Annotated[
+    Extents,
+    ArgumentType("a positive integer or a size of three numbers such as 8x8x2", _target_extent, calls=_SIZE),
+]
 Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
 MapCount = Annotated[Maps, ArgumentType("a positive integer or a size such as 8x8", _maps)]
 _natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
@@ -313,6 +339,7 @@ Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("al
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
 LayerNamed = Annotated[Layer, LayerArgument()]
+TargetNamed = Annotated[Layer, LayerArgument(targets=True)]
 
 
 # --- signatures ------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Op:
     `reduces`: of an op that scatters, a tile holds only the part of the value that is read there, not all that its own units
     write to. `value_weights`: the first axis of all parameters goes through the values, row, column, map; of an op that
     scatters through those that it reads. `differentiable`: gradients flow through it.
+    `is_target`: its values come with the images, as labels do, and only an objective's `target` reads them.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
     `keeps_patch`: its maps are those of its operands, one by one, so they lie in the same patch.
     """
@@ -47,6 +48,7 @@ class Op:
     reduces: ClassVar[bool] = False
     value_weights: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    is_target: ClassVar[bool] = False
     has_filters: ClassVar[bool] = False
     keeps_patch: ClassVar[bool] = False
 

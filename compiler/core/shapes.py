@@ -87,6 +87,11 @@ class Interval:
         return Interval(min(self.start, other.start), max(self.stop, other.stop))
 
 
+def part(extent: int, number: int, parts: int) -> Interval:
+    """Return one of so many even parts of an axis: the last is never smaller than any other."""
+    return Interval(extent * number // parts, extent * (number + 1) // parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Slide:
     """A field sliding along one axis of `extent` inputs, with zeros `before` and `after` them."""

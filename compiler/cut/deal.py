@@ -15,20 +15,24 @@ A *line* is a vector whose positions are dealt to the tiles by their numbers, an
 
 Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
 A layer that reads a line as one vector gets it whole (`d vector`).
+
+An objective that reads sums over two whole values gets those of all tiles, `e: cosine_error(x, t)` as `e standings`:
+
+    e dots        of a tile's own part of both values, for each image: their products, and those of each with itself
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Size, whole
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
 from lnet.compiler.ops import Add, Dense, Pointwise
-from lnet.compiler.ops.line import Flat, Peaks, Standings, Sums, Units, Vector, line
+from lnet.compiler.ops.line import Dots, Flat, Peaks, Standings, Sums, Units, Vector, line
+from lnet.dsl.source import Span
 
 UNEVEN = 1.3
 """The largest part of a sheet over the mean, above which its values are dealt to the tiles before a dense layer."""
@@ -120,24 +124,33 @@ class _Dealer:
         """Return the layer that has a line's values as one vector; other layers as they are."""
         layer = self.layers[self.given.layer(path).path]
         if layer.path not in self.lines:
-            return path
+            return layer.path
         vector = Vector(layer.sheet.values)
         return self._add(Layer(f"{layer.path} vector", vector, (layer.path,), (), reader.span))
 
     def _objective(self, objective: Objective) -> Objective:
         reads = [self.given.layer(path).path for path in objective.reads]
-        if objective.term.reads_weights or not self.lines.issuperset(reads):
-            return replace(objective, reads=tuple(self._vector(path, objective) for path in objective.reads))
-        standings = (
-            [name for path in reads for name in self._standings(path)] if objective.term.needs_labels else []
-        )
-        return replace(objective, reads=(*reads, *standings))
+        in_line = self.lines.issuperset(reads)
+        if objective.term.reads_weights or not in_line:
+            reads = [self._vector(path, objective) for path in objective.reads]
+        if objective.term.reads_sums and self._count > 1:
+            reads.append(self._sums(objective, reads))
+        elif objective.term.needs_labels and in_line:
+            reads += [self._peaks(path) for path in reads]
+        return replace(objective, reads=tuple(reads))
 
-    def _standings(self, path: str) -> Iterator[str]:
+    def _sums(self, objective: Objective, reads: list[str]) -> str:
+        grid = Size(self._count, 1) if self.lines.issuperset(reads) else self.tiles
+        dots = Dots(self.layers[reads[0]].sheet, grid)
+        return self._standings(objective.path, "dots", dots, tuple(reads), objective.span)
+
+    def _peaks(self, path: str) -> str:
         layer = self.layers[path]
-        peaks = Layer(f"{path} peaks", Peaks(layer.sheet.values, self._count), (path,), (), layer.span)
-        positions = peaks.sheet.height
-        self._add(peaks, in_line=True)
-        yield self._add(
-            Layer(f"{path} standings", Standings(positions), (peaks.path,), (), layer.span), in_line=True
-        )
+        return self._standings(path, "peaks", Peaks(layer.sheet.values, self._count), (path,), layer.span)
+
+    def _standings(self, path: str, name: str, op: Op, reads: tuple[str, ...], span: Span) -> str:
+        """Add an op with a position for each tile, and return the layer that has all of them at each."""
+        said = Layer(f"{path} {name}", op, reads, (), span)
+        self._add(said, in_line=True)
+        all_said = Standings(said.sheet.height, said.sheet.maps)
+        return self._add(Layer(f"{path} standings", all_said, (said.path,), (), span), in_line=True)

@@ -31,7 +31,7 @@ from functools import cached_property
 from math import sqrt
 
 from lnet.compiler.core.layer import Layer, Op
-from lnet.compiler.core.shapes import Interval, Region, Size
+from lnet.compiler.core.shapes import Interval, Region, Size, part
 from lnet.compiler.graph.graph import Graph
 
 from .deal import CutGraph, dealt
@@ -169,11 +169,6 @@ class Cuts:
 
     def _grid(self, layer: Layer) -> Size:
         return Size(self.count, 1) if layer.path in self.lines else self.tiles
-
-
-def part(extent: int, number: int, parts: int) -> Interval:
-    """Return one of so many even parts of an axis: the last is never smaller than any other."""
-    return Interval(extent * number // parts, extent * (number + 1) // parts)
 
 
 def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, Interval]]:

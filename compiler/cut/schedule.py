@@ -83,9 +83,9 @@ class TermShare:
 class Phase:
     """A tile's computation between two waits.
 
-    `held`: layers that its shares read, assembled; `enters`: layers that the tile computed in earlier phases;
-    `leaves`: those that later ones need, or others. What follows it: `sends`, parts of what it computed by the tile
-    that gets them, and `receives`, what others send of the same layers.
+    `held`: layers that its shares read, assembled; `enters`: layers that the tile computed in earlier phases, or has from
+    the data; `leaves`: those that later ones need, or others. What follows it: `sends`, parts of what it computed by the
+    tile that gets them, and `receives`, what others send of the same layers.
     """
 
     shares: tuple[Share, ...]
@@ -109,14 +109,15 @@ class HeldWeights:
 class Programme:
     """One tile's part in a step: its phases, and the weights broadcast around them.
 
-    `image` is the region of the input that it reads, `owned` are the parameters that it owns some of, with their
-    places (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `weights` and
-    `broadcasts` are in the order of names. `made_in` has the phase of every layer, `returned` the layers whose gradients
+    `image` is the region of the input that it reads, `targets` those of the targets; `owned` are the parameters that it owns
+    some of, with their places (None: all), `broadcasts` what it sends of them before the first phase, by receiver. `weights`
+    and `broadcasts` are in the order of names. `made_in` has the phase of every layer, `returned` the layers whose gradients
     are sent back.
     """
 
     tile: int
     image: Region
+    targets: tuple[tuple[str, Region], ...]
     owned: tuple[tuple[str, Place], ...]
     weights: tuple[HeldWeights, ...]
     broadcasts: tuple[tuple[int, tuple[tuple[str, Strip | None], ...]], ...]
@@ -184,11 +185,13 @@ class _Scheduler:
         phases = tuple(self._phase(number, last + waits) for number in range(last + waits + 1))
         owned = owned_places(self.graph, self.partition, self.tile)
         image = self.partition.piece(self.tile, self.graph.input.path).held
+        targets = tuple((layer.path, self._piece(layer.path).held) for layer in self.graph.targets)
         made_in = tuple(self.numbers.items())
         returned = tuple(layer.path for layer in self.graph.layers if layer.path in self._returned)
         return Programme(
             self.tile,
             image,
+            targets,
             tuple(owned.items()),
             self._weights(),
             self._broadcasts(),
@@ -201,7 +204,9 @@ class _Scheduler:
 
     def _phase(self, number: int, last: int) -> Phase:
         layers = [
-            layer for layer in self.graph.layers if self.numbers[layer.path] == number and self._works(layer)
+            layer
+            for layer in self.graph.computed
+            if self.numbers[layer.path] == number and self._works(layer)
         ]
         terms = self._terms() if number == last else ()
         decoders = [layer for layer in layers if layer.op.scatters]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, shape_at, whole
+from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, part, shape_at, whole
 from lnet.compiler.graph.graph import Graph
 
-from .partition import BYTES, Partition, part
+from .partition import BYTES, Partition
 from .weights import owned_parameters, owned_places
 
 LEAST = 1 << 20

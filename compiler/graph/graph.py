@@ -9,7 +9,7 @@ from math import lcm
 from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.objectives import Objective
-from lnet.compiler.settings import Frames, Training
+from lnet.compiler.settings import ArraySet, Frames, Training, TrainingData
 
 from .views import trained_views
 
@@ -77,8 +77,18 @@ class Graph:
 
     @property
     def visible(self) -> tuple[Layer, ...]:
-        """The layers that the file names."""
-        return tuple(layer for layer in self.layers if layer.path not in self.derived)
+        """The layers that the file names and that images have values of: no targets."""
+        return tuple(layer for layer in self.computed if layer.path not in self.derived)
+
+    @cached_property
+    def computed(self) -> tuple[Layer, ...]:
+        """The layers that images have values of: all but targets."""
+        return tuple(layer for layer in self.layers if not layer.op.is_target)
+
+    @cached_property
+    def targets(self) -> tuple[Layer, ...]:
+        """What the network should give: values that come with the images."""
+        return tuple(layer for layer in self.layers if layer.op.is_target)
 
     @property
     def input(self) -> Layer:
@@ -87,7 +97,19 @@ class Graph:
     @property
     def frames(self) -> Frames:
         """How images become inputs: by the file's `frames(...)`, or, without one, any images of the input's size."""
-        return self.training.data or Frames("", self.input.sheet.size)
+        data = self.training.data
+        return data if isinstance(data, Frames) else Frames("", self.input.sheet.size)
+
+    @property
+    def data(self) -> TrainingData:
+        """What the file trains on, or images in any place."""
+        return self.training.data or self.frames
+
+    @property
+    def arrays(self) -> ArraySet | None:
+        """The arrays that the network is trained on, if it is not on images."""
+        data = self.training.data
+        return data if isinstance(data, ArraySet) else None
 
     @property
     def output(self) -> Layer:

@@ -398,13 +398,24 @@ class Evaluator:
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
         if not kind.many:
             if isinstance(expr, nodes.Path):
-                return self.layer(expr, scope)
+                return self._readable(self.layer(expr, scope), kind, expr)
             return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
         if not isinstance(expr, nodes.List) or not expr.items:
             return self.report("E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span)
         single = LayerArgument()
         layers = [self._layers(single, item, scope, what) for item in expr.items]
         return UNKNOWN if any(_is_unknown(layer) for layer in layers) else layers
+
+    def _readable(self, layer: Layer | Unknown, kind: LayerArgument, expr: nodes.Path) -> Layer | Unknown:
+        """Return a layer that an argument may name; report a target where none is read."""
+        if isinstance(layer, Unknown) or kind.targets or not layer.op.is_target:
+            return layer
+        return self.report(
+            "E508",
+            f"'{layer.path}' is a target, which only an objective's 'target' reads",
+            expr.span,
+            notes=("the values of a target come with the images: a network has none of its own",),
+        )
 
     def _default_layer(
         self, row: Argument, bound: Mapping[str, Any], span: Span, scope: Scope, owner: str

@@ -39,7 +39,8 @@ class Scope:
     """Names visible at one place: constants and parameters, and the items of the block so far.
 
     `pending` are the items of the block that stand further down, with their places. `calls` are the lines that call for
-    the instance of a stage that the block is, from its own item out to that of the network.
+    the instance of a stage that the block is, from its own item out to that of the network; `of_network`: the block is that
+    of the network itself.
     """
 
     values: Mapping[str, Value]
@@ -48,6 +49,7 @@ class Scope:
     items: dict[str, Entry] = field(default_factory=dict)
     pending: dict[str, nodes.Name] = field(default_factory=dict)
     above: Layer | Unknown | None = None
+    of_network: bool = False
 
     def child_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import cross_entropy, l1, l2, one_vs_all, smooth, total
+from . import cross_entropy, error, l1, l2, one_vs_all, smooth, total
 from . import rica as reconstruction
-from . import squared_error as error
 from .base import Objective, Term
 from .custom import PerValue
+from .error import SquaredError
 from .rica import Rica
 from .smooth import Smooth
-from .squared_error import SquaredError
 from .total import Total
 
 _FILES = (reconstruction, error, l1, l2, total, smooth, cross_entropy, one_vs_all)

@@ -19,7 +19,8 @@ class Term:
 
     `needs_labels`: it reads the images' labels. `is_error`: it is an error between two layers, position by position, so
     the units of a decoder among them learn wherever they write. `reads_weights`: it reads a layer's parameters of some
-    roles instead of its values.
+    roles instead of its values. `reads_sums`: of two layers it reads sums over all their values, so that tiles must tell
+    each other theirs.
     """
 
     __slots__ = ()
@@ -27,6 +28,7 @@ class Term:
     needs_labels: ClassVar[bool] = False
     is_error: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+    reads_sums: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:

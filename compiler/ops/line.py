@@ -1,4 +1,6 @@
-"""What tiles compute in the place of a dense layer (compiler/cut/deal.py): ops that no file names and no plan holds.
+"""What tiles compute in the place of a dense layer, and what they tell each other (compiler/cut/deal.py).
+
+No file names these ops, and no plan holds them.
 
 A *line* is a vector of N values as a sheet of N x 1 x 1: tile `t` of T owns the positions N t / T to N (t + 1) / T.
 """
@@ -9,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Interval, Region, Sheet, whole
+from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, part, whole
 
 BEST = 5
 """The highest scores of each tile that tiles tell each other."""
@@ -163,16 +165,50 @@ class Peaks(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Dots(Op):
+    """What tiles must know of each other's part of two values `x` and `t`: the sums `x.t`, `x.x` and `t.t` over it.
+
+    One position for each tile; both values are cut as `grid` says. Float32 sums, added up in the order of the tiles.
+    """
+
+    kind: ClassVar[str] = "dots"
+    differentiable: ClassVar[bool] = False
+    SUMS: ClassVar[int] = 3
+    reads_sheet: Sheet
+    grid: Size
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(self.grid.rows * self.grid.columns, 1, self.SUMS)
+
+    @property
+    def exchanged(self) -> bool:
+        return True
+
+    def needs(self, region: Region) -> Region:
+        needed, size, grid = part_of_line(0, 0), self.reads_sheet.size, self.grid
+        for tile in range(region.rows.start, region.rows.stop):
+            row, column = divmod(tile, grid.columns)
+            own = Region(part(size.rows, row, grid.rows), part(size.columns, column, grid.columns))
+            needed = needed.hull(own)
+        return needed
+
+    def part(self, region: Region) -> Dots:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
 class Standings(Op):
-    """All tiles' peaks, at each tile that has scores."""
+    """What all tiles say of themselves, a position of so many maps each, at every one of them."""
 
     kind: ClassVar[str] = "standings"
     differentiable: ClassVar[bool] = False
     positions: int
+    maps: int
 
     @property
     def sheet(self) -> Sheet:
-        return Sheet(self.positions, 1, self.positions * (1 + BEST))
+        return Sheet(self.positions, 1, self.positions * self.maps)
 
     def needs(self, region: Region) -> Region:
         return part_of_line(0, self.positions if region.area else 0)

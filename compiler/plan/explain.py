@@ -58,7 +58,7 @@ def _layers(plan: Plan) -> TextTable:
                 cost.kind,
                 cost.extents,
                 str(cost.field or ""),
-                str(cost.receptive_field),
+                str(cost.receptive_field) if cost.receptive_field.rows else "",
                 *map(_count, (cost.weights, cost.multiply_adds)),
                 *map(size_text, (cost.parameter_bytes, cost.state_bytes, cost.activation_bytes)),
             )

@@ -24,19 +24,21 @@ from lnet.compiler.ops import OPS, Dense
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.rules import RULES, Update
+from lnet.compiler.settings import TRAINING_DATA, TrainingData
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
 
-FORMAT = 8
-OLDER = (3, 4, 5, 6, 7)
+FORMAT = 9
+OLDER = (3, 4, 5, 6, 7, 8)
 """In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; to 4, an update
 rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6, a tile's parameters were in one
-shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before."""
+shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before; to 8,
+all training data were images."""
 
-CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES})
+CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES, TrainingData: TRAINING_DATA})
 
 
 class ReplicaTile(NamedTuple):
@@ -226,6 +228,7 @@ def _converted(data: Any, version: int) -> Any:
     if not isinstance(data, dict):
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
+    data |= {"kind": "frames"} if "crop" in data and "flip" in data else {}
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
     return _rule(data) if version <= 4 and "rule" in data else data

@@ -51,4 +51,6 @@ def _frames(path: str, labels: str | None, exclude: str | None) -> tuple[Frames,
     if plan.graph.training.data is None:
         hint = "name the images themselves: lnetc index PATH"
         raise refused("E747", f"'{path}' names no images", hint=hint)
-    return plan.graph.training.data, Path(plan.source_name).resolve().parent
+    if plan.graph.arrays is not None:
+        raise refused("E747", f"'{path}' names arrays, which need no index")
+    return plan.graph.frames, Path(plan.source_name).resolve().parent

@@ -57,7 +57,7 @@ def tune_command(file: Path | None, rates: Path | None, settings: Sequence[str])
 
 def _images(plan: Plan) -> Dataset | None:
     """Return the training images of a plan; None, and say why, if they cannot be read here."""
-    from lnet.runtime.data import open_frames
+    from lnet.runtime.data.open_data import open_data
 
     training = plan.graph.training
     if training.data is None:
@@ -65,7 +65,7 @@ def _images(plan: Plan) -> Dataset | None:
         return None
     try:
         base = Path(plan.source_name).resolve().parent
-        return open_frames(training.data, plan.graph.input.sheet.maps, base, training.seed, cache_bytes=0)
+        return open_data(training.data, plan.graph, base, cache_bytes=0)
     except LnetError as error:
         click.echo(f"images are not measured: {error.diagnostics[0].message}", err=True)
         return None

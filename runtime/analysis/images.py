@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
 from lnet.runtime.data.in_memory import path_of, trained_on
+from lnet.runtime.data.open_data import open_data
 from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import MOVED, Run
 
@@ -57,9 +59,12 @@ class Images:
 def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     """Open a set of images prepared for the run's network: scaled whole, normalised as in training.
 
-    With `labelled` they have labels: their own, else the names of their folders. Raises `LnetError`.
+    With `labelled` they have labels: their own, else the names of their folders. Arrays are read as those that the run was
+    trained on. Raises `LnetError`.
     """
     graph, place = run.plan.graph, path_of(place)
+    if graph.arrays is not None:
+        return Images(open_data(graph.arrays.at(str(place)), graph, Path.cwd()))
     labels = "folder" if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
     return Images(open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed))
@@ -71,10 +76,10 @@ def own_images(run: Run, samples: int | None = None) -> Images:
     At least 1,000 where windows are cut out at random. Raises `LnetError`.
     """
     graph = run.plan.graph
-    frames = graph.training.data
-    if frames is None or run.info["data"]["in_memory"]:
+    data = graph.training.data
+    if data is None or run.info["data"]["in_memory"]:
         message = f"the run was trained on {trained_on(run.info['data'])}, so there are no images to read"
         raise refused("E747", message, hint="name a folder, an archive or an array file with '--data'")
-    base, seed = Path(run.info["data"]["base"]), graph.training.seed
-    own = open_frames(frames, graph.input.sheet.maps, base, seed, kept=run.kept, hint=MOVED)
-    return Images(own, samples or (max(own.count, SAMPLES) if frames.crop == "random" else own.count))
+    own = open_data(data, graph, Path(run.info["data"]["base"]), kept=run.kept, hint=MOVED)
+    windows = isinstance(data, Frames) and data.crop == "random"
+    return Images(own, samples or (max(own.count, SAMPLES) if windows else own.count))

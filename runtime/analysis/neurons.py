@@ -95,6 +95,10 @@ def find_layer(graph: Graph, name: str) -> str:
     if name not in graph:
         hints = did_you_mean(name, [layer.path for layer in graph.visible])
         raise refused("E720", f"there is no layer '{name}'", hint=hints)
+    if graph.layer(name).op.is_target:
+        raise refused(
+            "E720", f"'{name}' is a target: its values come with the images, and no image has a response"
+        )
     return graph.layer(name).path
 
 

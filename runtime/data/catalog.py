@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.core.shapes import Region
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 
@@ -64,6 +65,11 @@ class Catalog(Protocol):
     def load(self, place: int) -> Loaded:
         """Return an image; `passed` by place. Raises `Corrupt` and `LnetError`."""
 
+    def targets(
+        self, places: Sequence[int], at: Mapping[str, Region] | None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return what the network should give for images, all or regions of it, by its targets; images have none."""
+
 
 class Entry(NamedTuple):
     """An image of a source, by its number there."""
@@ -109,7 +115,16 @@ def _folder_of(source: ImageSource, name: str, frames: Frames) -> str:
     )
 
 
-class Listed:
+class Untargeted:
+    """A catalog without targets."""
+
+    def targets(
+        self, places: Sequence[int], at: Mapping[str, Region] | None
+    ) -> dict[str, NDArray[np.float32]]:
+        return {}
+
+
+class Listed(Untargeted):
     """A catalog in memory; the images of a single array are listed by number alone, wherever its file is."""
 
     index = None
@@ -171,7 +186,7 @@ class Listed:
         return Loaded(found.pixels, found.checksum, {at: image for at, image in passed if at is not None})
 
 
-class Indexed:
+class Indexed(Untargeted):
     """A catalog in an index, of images in `root`."""
 
     def __init__(self, index: Index, root: Path, channels: int) -> None:

@@ -7,8 +7,8 @@ the same images. The order is a fresh permutation in each pass over the data.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.core.shapes import Region
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
@@ -34,9 +35,14 @@ from .listing import NEWEST, listing
 from .order import image_at, order_for, random_numbers
 from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
 from .samples import ImageSource, Place
-from .sources import plugins_of
+from .sources import ARRAY_SET, plugins_of
 
 CACHE_BYTES = 2**30
+NO_IMAGES = (
+    'of what is no image, train on arrays: data = arrays("FILE.npz", values = "x", labels = "labels")',
+    "in Python: lnet.train(plan, data = lnet.Arrays(x, labels = labels))",
+)
+"""Hints where data have channels or values that no image has."""
 Classes = Callable[..., tuple[str, ...]]
 """From the labels of images, and their names, to the classes in the order of their numbers."""
 ENOUGH = 100
@@ -46,13 +52,17 @@ _CROPS = 0  # the stream of random numbers for windows; those of permutations ar
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `[n, rows, columns, channels]`, normalised, and labels `[n]` (class numbers) if there are any."""
+    """Images `[n, rows, columns, channels]`, normalised, and labels `[n]` (class numbers) if there are any.
+
+    `targets`: `[n, rows, columns, maps]`, by their paths in the network.
+    """
 
     images: NDArray[np.float32]
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
     checksums: NDArray[np.uint64] | None = None
     places: NDArray[np.int64] | None = None
+    targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def sum(self) -> int:
@@ -77,7 +87,10 @@ class Dataset:
     """Images by sample number; thread-safe.
 
     A corrupt image is skipped: the next one in the pass's order takes its place. `skipped` says which and why.
+    `with_targets`: whether batches have their targets; otherwise `targets` reads them, or regions of them.
     """
+
+    with_targets = True
 
     def __init__(
         self,
@@ -184,6 +197,12 @@ class Dataset:
         places = filter(self.decodable, range(self.count))
         while some := list(islice(places, batch)):
             yield self.at(some)
+
+    def targets(
+        self, places: Sequence[int], at: Mapping[str, Region] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the targets of images at places, `[n, rows, columns, maps]` by path: all of each, or a region."""
+        return self.catalog.targets(places, at)
 
     def decodable(self, place: int) -> bool:
         """Whether the image at a place in the order of the files can be decoded."""
@@ -292,7 +311,8 @@ class Dataset:
         numbers = places.tolist()
         labels = None if self.classes is None else self._numbers[self.catalog.labelled(numbers)]
         names = tuple(self.names[place] for place in numbers)
-        return Batch(images, labels, names, self.checksums.at(places), places)
+        targets = self.targets(numbers) if self.with_targets else {}
+        return Batch(images, labels, names, self.checksums.at(places), places, targets)
 
 
 def open_frames(
@@ -314,7 +334,7 @@ def open_frames(
     """
     kept = kept or Kept()
     catalog = open_catalog(requested(frames, channels, base, kept.listing, hint), indexing(kept.index))
-    return Dataset(frames, catalog, seed, cache_bytes, _ordering(kept, classes, frames, base), kept.order)
+    return Dataset(frames, catalog, seed, cache_bytes, ordering(kept, classes, frames, base), kept.order)
 
 
 def requested(
@@ -345,11 +365,11 @@ def open_given(
         frames = replace(frames, crop="center", flip=False, normalize="none")
     kept = kept or Kept()
     catalog = Listed([source], {}, frames, Exclusion())
-    ordering = _ordering(kept, classes, frames, base)
-    return Dataset(frames, catalog, seed, classes=ordering, order=kept.order)
+    order = ordering(kept, classes, frames, base)
+    return Dataset(frames, catalog, seed, classes=order, order=kept.order)
 
 
-def _ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Classes:
+def ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Classes:
     """Return the order of the classes: a run's record or a list of classes, else `classes`."""
     if kept.classes is not None:
         return partial(order_classes, listed=kept.classes)
@@ -362,7 +382,7 @@ def check_channels(channels: int) -> None:
     """Raise `LnetError` unless an input has 1 or 3 channels."""
     if channels not in (1, 3):
         message = f"images have 1 channel (grey) or 3 (colour), but the input has {channels}"
-        raise refused("E705", message)
+        raise refused("E705", message, hint=NO_IMAGES)
 
 
 class Labelled(Protocol):
@@ -382,6 +402,10 @@ def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
         return
     if images.contents.path is None:
         hint = "give them beside the images: lnet.train(plan, data=images, labels=labels)"
+        if ARRAY_SET in images.contents.sources:
+            hint = "give them beside the values: lnet.Arrays(x, labels=labels)"
+    elif images.contents.sources.keys() <= {ARRAY_SET}:
+        hint = 'name the array that has them: arrays(..., labels = "labels")'
     elif images.contents.sources.keys() <= {ARRAY_FILE}:
         hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
     else:

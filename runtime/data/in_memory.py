@@ -25,11 +25,13 @@ from . import Dataset, Kept, open_given, order_classes
 from .array_files import array_source
 from .arrays import as_array
 from .dataset import Classes, check_channels
+from .given_arrays import Arrays, GivenArrays, given_arrays, given_items
+from .open_data import check_targets
 from .samples import ImageSource, Samples, opened
 
 IMAGES, LABELS = "images.npy", "labels.npy"
-Images = str | os.PathLike[str] | ArrayLike | Samples | None
-"""A path, an array of images, or an object with samples; None: those that the file names."""
+Images = str | os.PathLike[str] | ArrayLike | Samples | Arrays | None
+"""A path, an array of images, an object with samples, or arrays that are none; None: what the file names."""
 Shape = tuple[int, int, int]
 
 
@@ -50,6 +52,7 @@ class InMemory:
         self, graph: Graph, base: Path, kept: Kept | None = None, classes: Classes = order_classes
     ) -> Dataset:
         """Return the images prepared for a run of `graph`; `kept`, `classes` as in `open_frames`. Raises `LnetError`."""
+        check_targets(graph)
         frames, channels = graph.frames, graph.input.sheet.maps
         shape = (frames.size.rows, frames.size.columns, channels) if self.prepared else None
         if shape is None:
@@ -106,10 +109,16 @@ def trained_on(data: Mapping[str, Any]) -> str:
     return f"an object of the class '{data['object']}'" if data.get("object") else "an array"
 
 
-def in_memory(data: Images, labels: ArrayLike | None, prepared: bool, cluster: bool) -> InMemory | None:
-    """Return images given in Python; None if `data` is a path or None. Raises `LnetError`.
+Given = InMemory | GivenArrays
 
-    An object is refused on a `cluster`, whose workers do not have it.
+
+def in_memory(
+    data: Images, labels: ArrayLike | None, prepared: bool, cluster: bool, graph: Graph
+) -> Given | None:
+    """Return data given in Python; None if `data` is a path or None. Raises `LnetError`.
+
+    An array is taken as images, unless the file has `arrays(...)`. An object is refused on a `cluster`, whose workers do
+    not have it.
     """
     if data is None or isinstance(data, str | os.PathLike):
         if labels is not None or prepared:
@@ -122,6 +131,16 @@ def in_memory(data: Images, labels: ArrayLike | None, prepared: bool, cluster: b
             )
         return None
     beside = None if labels is None else _labels(labels)
+    if isinstance(data, Arrays):
+        if beside is not None or prepared:
+            what = "labels" if beside is not None else "prepared"
+            raise refused("E716", f"'{what}' stands beside lnet.Arrays", hint="lnet.Arrays(x, labels=labels)")
+        return given_arrays(data, graph)
+    if _has_mappings(data):
+        _check_object(data, beside is not None, cluster)
+        return given_items(data, graph)
+    if graph.arrays is not None and not _has_samples(data):
+        return given_arrays(Arrays(np.asarray(data), beside), graph)
     if _has_samples(data):
         _check_object(data, beside is not None, cluster)
         return InMemory(data, beside, prepared)
@@ -147,6 +166,11 @@ def _has_samples(data: Any) -> TypeGuard[Samples]:
         return False
     array = any(hasattr(data, name) for name in ("__array__", "__array_interface__"))
     return hasattr(type(data), "__getitem__") and not array
+
+
+def _has_mappings(data: Any) -> TypeGuard[Samples]:
+    """Whether the items of an object are mappings, of arrays by name."""
+    return _has_samples(data) and len(data) > 0 and isinstance(data[0], Mapping)
 
 
 def path_of(place: Any) -> str:

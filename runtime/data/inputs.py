@@ -16,6 +16,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .array_files import array_source
+from .array_sets import prepared_rows
 from .arrays import as_array
 from .dataset import check_channels
 from .pixels import as_seen
@@ -43,8 +44,11 @@ def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
     """Return images prepared as in evaluation: scaled to cover the input, central window, normalised.
 
     `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size; or a list of images
-    `[rows, columns, channels]` of different sizes. Raises `LnetError` for what is no image.
+    `[rows, columns, channels]` of different sizes. Of a network of arrays, such as it was trained on. Raises `LnetError`
+    for anything else.
     """
+    if graph.arrays is not None:
+        return prepared_rows(images, graph.input.sheet, graph.arrays.normalize)
     channels = graph.input.sheet.maps
     check_channels(channels)
     parts = [as_array(part, "'images'", "[n, rows, columns, channels]") for part in _by_size(images)]
@@ -104,6 +108,36 @@ def _unlike(array: Any, trained_on: Inputs | None) -> str | None:
         f"{far / distance.size:.0%} of the images' values are more than {FAR:g} standard deviations off the mean of what "
         f"the network was trained on: {like}"
     )
+
+
+def checked_targets(targets: Any, images: int, graph: Graph) -> dict[str, NDArray[Any]]:
+    """Return targets by path, `[batch, row, column, map]`; raises `LnetError` for missing, unknown or unfit ones.
+
+    `targets`: by name, or the array alone where the network has one. One with fewer axes has its values in their order.
+    """
+    wanted = {layer.path: layer.sheet for layer in graph.targets}
+    if targets is None and wanted:
+        first = next(iter(wanted))
+        raise refused("E716", f"the network has the target '{first}': give targets={{'{first}': array}}")
+    if targets is not None and not isinstance(targets, Mapping):
+        if len(wanted) != 1:
+            named = ", ".join(f"'{path}'" for path in wanted) or "none"
+            raise refused("E716", f"expected targets by name, found one array: the network's are {named}")
+        targets = dict.fromkeys(wanted, targets)
+    given = dict(targets or {})
+    if given.keys() != wanted.keys():
+        named = ", ".join(f"'{path}'" for path in wanted) or "none"
+        found = ", ".join(f"'{path}'" for path in given) or "none"
+        raise refused("E716", f"expected the targets of the network, {named}, found {found}")
+    return {path: _target(given[path], path, images, sheet) for path, sheet in wanted.items()}
+
+
+def _target(value: Any, path: str, images: int, sheet: Sheet) -> NDArray[Any]:
+    expected = f"[{images}, {sheet.height}, {sheet.width}, {sheet.maps}]"
+    found = as_array(value, f"the target '{path}'", expected)
+    if len(found.shape) == 0 or len(found) != images or found[:1].size != sheet.values:
+        raise refused("E716", f"expected {expected} as the target '{path}', found {list(found.shape)}")
+    return found.reshape(images, sheet.height, sheet.width, sheet.maps)
 
 
 def checked_labels(labels: ArrayLike, images: int, units: Mapping[str, int]) -> NDArray[np.int32]:

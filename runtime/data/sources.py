@@ -101,6 +101,10 @@ SOURCES: list[Source] = [
 """All sources; of several that can open a path, the last one opens it."""
 
 
+ARRAY_SET = "array set"
+"""What a run's first sentence counts of `arrays(...)` (array_sets.py), which this table does not open."""
+
+
 def source_of(path: Path, rules: Listing) -> Source | None:
     """Return the source that opens a path; None if none does."""
     return next((source for source in reversed(SOURCES) if source.opens(path, rules)), None)
@@ -118,6 +122,6 @@ def suffixes() -> frozenset[str]:
 
 def samples_of(kinds: Iterable[str]) -> str:
     """Return the word for samples of these kinds of sources: `image`, `frame`, `image or frame`."""
-    called = {source.kind: source.sample for source in SOURCES}
+    called = {source.kind: source.sample for source in SOURCES} | {ARRAY_SET: "sample"}
     nouns = {called.get(kind, "image") for kind in kinds} or {"image"}
     return " or ".join(sorted(nouns, key=lambda noun: (noun != "image", noun)))

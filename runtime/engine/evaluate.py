@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,8 @@ from lnet.runtime.kernels.smooth import Weights
 Params = Mapping[str, jax.Array]
 Received = dict[tuple[str, int], jax.Array]
 """Parameters, or strips of them, that were received from other tiles, by name and owner."""
+Targets = Mapping[str, jax.Array]
+"""The values of targets, `[row, column, map, batch]`, by path."""
 Key = tuple[str, str]
 """A layer's path and a view."""
 TOPS = (1, 5)
@@ -40,7 +43,7 @@ def layer_values(
 ) -> dict[str, jax.Array]:
     """Return the values of layers, in their order: `[row, column, map, batch]`.
 
-    By default of the layers that the file names; `layers` must include all operands. `images` is
+    By default of the layers that the file names, without targets; `layers` must include all operands. `images` is
     `[row, column, channel, batch]`, normalised.
     """
     evaluation = Evaluation(graph, params)
@@ -50,10 +53,10 @@ def layer_values(
     return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
 
 
-def evaluated(graph: Graph, params: Params, images: jax.Array) -> Evaluation:
-    """Return all layers evaluated in all views."""
-    evaluation = Evaluation(graph, params)
-    for layer in graph.layers:
+def evaluated(graph: Graph, params: Params, images: jax.Array, targets: Targets | None = None) -> Evaluation:
+    """Return all layers evaluated in all views; `targets` are the values of the targets."""
+    evaluation = Evaluation(graph, params, values=in_all_views(graph, targets or {}))
+    for layer in graph.computed:
         evaluation.compute(whole_share(layer), values_in(graph, layer), images)
     return evaluation
 
@@ -68,6 +71,11 @@ def all_terms(evaluation: Evaluation, labels: jax.Array | None) -> dict[str, jax
         objective.path: evaluation.term(objective, whole_term(graph, objective), labels)
         for objective in graph.objectives
     }
+
+
+def in_all_views(graph: Graph, values: Mapping[str, jax.Array]) -> dict[Key, jax.Array]:
+    """Return values by layer and view, the same in every view."""
+    return {(path, view): v for path, v in values.items() for view in values_in(graph, graph.layer(path))}
 
 
 def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
@@ -193,10 +201,14 @@ def cut(value: jax.Array, place: Place | Strip) -> jax.Array:
 
 
 def total_loss(
-    graph: Graph, params: Params, images: jax.Array, labels: jax.Array | None = None
+    graph: Graph,
+    params: Params,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    targets: Targets | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the loss, and its terms with the accuracies beside them."""
-    evaluation = evaluated(graph, params, images)
+    evaluation = evaluated(graph, params, images, targets)
     terms = all_terms(evaluation, labels)
     found = dict(terms)
     for objective in graph.objectives:
@@ -210,6 +222,11 @@ def batch_last(images: jax.Array) -> jax.Array:
     Call it outside of jitted programs: inside, XLA keeps the layout of the images in later operations, which is slower.
     """
     return jnp.moveaxis(images, 0, -1)
+
+
+def as_targets(values: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """Return targets `[batch, row, column, map]` as they are computed with; call it outside of jitted programs."""
+    return {path: batch_last(jnp.asarray(value)) for path, value in values.items()}
 
 
 def batch_first(value: jax.Array) -> jax.Array:

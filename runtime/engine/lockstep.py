@@ -6,19 +6,24 @@ from collections.abc import Sequence
 
 import jax
 
-from .evaluate import Params
+from .evaluate import Params, Targets
 from .shard import Arrays, Gradients, Receive, Send, Shard, Step, Terms, add_up
 
 
 def run_tiles(
-    shards: Sequence[Shard], owned: Sequence[Params], images: jax.Array, labels: jax.Array | None = None
+    shards: Sequence[Shard],
+    owned: Sequence[Params],
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    targets: Targets | None = None,
 ) -> tuple[list[Gradients], Terms]:
-    """Compute a step of all tiles in this process; `images` `[row, column, channel, batch]`.
+    """Compute a step of all tiles in this process; `images` and `targets` `[row, column, channel, batch]`.
 
     Returns each tile's gradients, and the terms of the loss.
     """
     steps = [
-        shard.step(mine, shard.images(images), labels) for shard, mine in zip(shards, owned, strict=True)
+        shard.step(mine, shard.images(images), labels, shard.targets(targets or {}))
+        for shard, mine in zip(shards, owned, strict=True)
     ]
     mail: dict[tuple[int, int, str], Arrays] = {}
     waiting: dict[int, Send | Receive | None] = dict.fromkeys(range(len(steps)))

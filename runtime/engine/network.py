@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
-from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, prepared
+from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, checked_targets, prepared
 from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 
-from .evaluate import batch_first, batch_last, layer_values, total_loss
+from .evaluate import Targets, batch_first, batch_last, layer_values, total_loss
 
 Array = NDArray[np.floating]
 
@@ -67,9 +67,13 @@ class Parameters(MutableMapping[str, Array]):
 
 
 def _total(
-    graph: Graph, params: Mapping[str, jax.Array], images: jax.Array, labels: jax.Array | None
+    graph: Graph,
+    params: Mapping[str, jax.Array],
+    images: jax.Array,
+    labels: jax.Array | None,
+    targets: Targets,
 ) -> jax.Array:
-    return total_loss(graph, params, images, labels)[0]
+    return total_loss(graph, params, images, labels, targets)[0]
 
 
 # Compiled once per graph and shape of images, and shared by all networks of that graph.
@@ -118,13 +122,26 @@ class Network:
         values = _values(self.graph, self.params.arrays, self._images(images))
         return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
 
-    def loss(self, images: ArrayLike, labels: ArrayLike | None = None) -> float:
-        """Return the loss: the sum of all objectives, each a mean over the batch."""
-        return float(_loss(self.graph, self.params.arrays, *self._batch(images, labels)))
+    def loss(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        targets: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    ) -> float:
+        """Return the loss: the sum of all objectives, each a mean over the batch.
 
-    def gradients(self, images: ArrayLike, labels: ArrayLike | None = None) -> dict[str, Array]:
-        """Return the gradient of the loss by parameter name, as `train.gradients` says."""
-        gradients = _gradients(self.graph, self.params.arrays, *self._batch(images, labels))
+        `targets`: an array `[batch, row, column, map]` by the name of each target; of a single target the array alone.
+        """
+        return float(_loss(self.graph, self.params.arrays, *self._batch(images, labels, targets)))
+
+    def gradients(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        targets: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    ) -> dict[str, Array]:
+        """Return the gradient of the loss by parameter name, as `train.gradients` says; `targets` as in `loss`."""
+        gradients = _gradients(self.graph, self.params.arrays, *self._batch(images, labels, targets))
         return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
@@ -139,28 +156,37 @@ class Network:
 
     def everything(self, images: ArrayLike) -> dict[str, Array]:
         """Return the values of all layers, those that passes made too: decoders by the path of their objective."""
-        values = _values(self.graph, self.params.arrays, self._images(images), self.graph.layers)
+        values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
         return {path: np.asarray(batch_first(value)) for path, value in values.items()}
 
     def _images(self, images: ArrayLike, callers: int = 1) -> jax.Array:
         found = checked(images, self.graph.input.sheet, self.inputs, callers + 1)
         return batch_last(jnp.asarray(found, dtype=float))
 
-    def _batch(self, images: ArrayLike, labels: ArrayLike | None) -> tuple[jax.Array, jax.Array | None]:
-        """Return images and labels as the loss takes them."""
+    def _batch(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None,
+        targets: ArrayLike | Mapping[str, ArrayLike] | None,
+    ) -> tuple[jax.Array, jax.Array | None, Targets]:
+        """Return images, labels and targets as the loss takes them."""
         taken = self._images(images, 2)
+        given = {
+            path: batch_last(jnp.asarray(value, dtype=float))
+            for path, value in checked_targets(targets, taken.shape[-1], self.graph).items()
+        }
         units = {
             objective.path: self.graph.layer(objective.reads[0]).sheet.maps
             for objective in self.graph.objectives
             if objective.term.needs_labels
         }
         if not units:
-            return taken, None
+            return taken, None, given
         if labels is None:
             raise refused(
                 "E716", f"the objective '{next(iter(units))}' needs labels: net.loss(images, labels)"
             )
-        return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units))
+        return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units)), given
 
 
 def prepare(images: Images, network: Network) -> NDArray[np.float32]:
@@ -186,6 +212,8 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
             f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible])
         )
     layer = graph.layer(path)
+    if layer.op.is_target:
+        raise _refused(f"'{path}' is a target: its values come with the images, so it has no neurons")
     row, column, map_ = map(int, numbers)
     sheet = layer.sheet
     if row >= sheet.height or column >= sheet.width or map_ >= sheet.maps:

@@ -26,7 +26,7 @@ from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Params, Received, cut, values_in
+from .evaluate import Params, Received, Targets, cut, in_all_views, values_in
 from .phase import Part, Values, backward, phase_forward, phase_turn
 
 Arrays = tuple[jax.Array, ...]
@@ -73,16 +73,27 @@ class Shard:
         """Return the tile's part of images `[row, column, channel, batch]`."""
         return cut(images, self.programme.image)
 
+    def targets(self, targets: Targets) -> dict[str, jax.Array]:
+        """Return the tile's part of targets `[row, column, map, batch]`."""
+        return {path: cut(targets[path], region) for path, region in self.programme.targets}
+
     def owned(self, params: Params) -> dict[str, jax.Array]:
         """Return the tile's own part of whole parameters."""
         return {name: cut(params[name], region) for name, region in self.programme.owned}
 
-    def step(self, owned: Params, images: jax.Array, labels: jax.Array | None = None) -> Step:
+    def step(
+        self,
+        owned: Params,
+        images: jax.Array,
+        labels: jax.Array | None = None,
+        targets: Targets | None = None,
+    ) -> Step:
         """Compute a step: `owned` are the tile's parameters, `images` its region of `[row, column, channel, batch]`.
 
-        Returns the gradients of its parameters, and its shares of the terms of the loss.
+        `targets` are its regions of those that the network has. Returns the gradients of its parameters, and its shares of
+        the terms of the loss.
         """
-        return _Step(self, owned, images, labels).go()
+        return _Step(self, owned, images, labels, targets or {}).go()
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,7 @@ class _Step:
     owned: Params
     images: jax.Array
     labels: jax.Array | None
+    targets: Targets
     received: Received = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     gradients: Values = field(default_factory=dict)
@@ -180,6 +192,8 @@ class _Step:
     def __post_init__(self) -> None:
         self.programme = self.shard.programme
         self.tile = self.programme.tile
+        given = in_all_views(self.shard.graph, self.targets)
+        self.values.update({(self.tile, *key): value for key, value in given.items()})
 
     def go(self) -> Step:
         yield from self._broadcast()

@@ -12,6 +12,7 @@ from lnet.compiler.cut.schedule import TermShare
 from lnet.compiler.objectives import PerValue, Term
 
 from . import classes, custom
+from .errors import cosine_error, squared_error
 from .smooth import Weights, smooth
 
 TermKernel = Callable[[Any, TermShare, Sequence[jax.Array], Weights, jax.Array | None], jax.Array]
@@ -20,11 +21,6 @@ TermKernel = Callable[[Any, TermShare, Sequence[jax.Array], Weights, jax.Array |
 
 def _per_image(values: jax.Array) -> jax.Array:
     return jnp.sum(values) / values.shape[-1]
-
-
-def squared_error(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Sum of squared differences of two values."""
-    return _per_image(jnp.square(left - right))
 
 
 def l1(value: jax.Array) -> jax.Array:
@@ -43,7 +39,9 @@ def total(value: jax.Array) -> jax.Array:
 
 
 TERM_KERNELS: dict[str, TermKernel] = {
-    "squared_error": lambda term, share, values, weights, labels: squared_error(values[0], values[1]),
+    "squared_error": lambda term, share, values, weights, labels: squared_error(*values),
+    "mean_squared_error": lambda term, share, values, weights, labels: squared_error(*values) / term.values,
+    "cosine_error": lambda term, share, values, weights, labels: cosine_error(term.values, *values),
     "l1": lambda term, share, values, weights, labels: l1(values[0]),
     "l2": lambda term, share, values, weights, labels: l2(values[0]),
     "total": lambda term, share, values, weights, labels: total(values[0]),

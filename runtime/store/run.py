@@ -35,11 +35,12 @@ from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import sources_of
 from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
-from lnet.runtime.data import Batch, Dataset, Kept, open_frames
+from lnet.runtime.data import Batch, Dataset, Kept
 from lnet.runtime.data.in_memory import trained_on
 from lnet.runtime.data.indexes import name_in_run
 from lnet.runtime.data.inputs import Inputs, inputs_from
 from lnet.runtime.data.listing import FIRST
+from lnet.runtime.data.open_data import open_data
 from lnet.runtime.data.order import STORED
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process import cgroups
@@ -185,24 +186,24 @@ class Run:
 
         Normalised as `normalize` says, if given. Raises `LnetError` if there are no images.
         """
-        frames = self.plan.graph.training.data
+        found = self.plan.graph.training.data
         if data is not None:
-            frames = replace(self.plan.graph.frames, path=str(Path(data).resolve()))
+            found = self.plan.graph.data.at(str(Path(data).resolve()))
         elif self.info["data"]["in_memory"]:
-            frames = None
+            found = None
         else:
             require_readers(self)
-        if frames is None:
+        if found is None:
             raise refused(
                 "E747",
                 f"the run was trained on {trained_on(self.info['data'])}, so there are no images to read",
             )
-        frames = replace(frames, normalize=normalize or frames.normalize)
-        sheet, seed = self.plan.graph.input.sheet, self.plan.graph.training.seed
+        if normalize is not None:
+            found = found.normalized(normalize)
         learned = any(objective.term.needs_labels for objective in self.plan.graph.objectives)
         kept = self.kept if data is None or learned else replace(self.kept, classes=None)
         base, hint = Path(self.info["data"]["base"]), MOVED if data is None else None
-        return open_frames(frames, sheet.maps, base, seed, kept=kept, hint=hint)
+        return open_data(found, self.plan.graph, base, kept=kept, hint=hint)
 
     def _at(self, step: int) -> Checkpoint:
         files = self.checkpoints.files()

@@ -13,7 +13,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, error_of
 from lnet.dsl.source import Span
 from lnet.runtime.data import Batch
-from lnet.runtime.engine.evaluate import batch_last, layer_values, total_loss
+from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, layer_values, total_loss
 
 Params = Mapping[str, jax.Array]
 
@@ -25,7 +25,7 @@ def explain_failure(
     images = batch_last(jnp.asarray(batch.images))
     labels = None if batch.labels is None else jnp.asarray(batch.labels)
     bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]
-    what, span, note = _origin(plan, dict(params), images, labels, terms)
+    what, span, note = _origin(plan, dict(params), images, labels, as_targets(batch.targets), terms)
     kept = "the parameters before this step are kept as a checkpoint"
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
 
@@ -55,7 +55,12 @@ def _error(plan: Plan, message: str, span: Span | None, *notes: str) -> LnetErro
 
 
 def _origin(
-    plan: Plan, params: dict[str, Any], images: jax.Array, labels: Any, terms: Mapping[str, float]
+    plan: Plan,
+    params: dict[str, Any],
+    images: jax.Array,
+    labels: Any,
+    targets: Targets,
+    terms: Mapping[str, float],
 ) -> tuple[str, Span | None, str]:
     graph = plan.graph
     values = layer_values(graph, params, images)
@@ -70,7 +75,7 @@ def _origin(
         if not np.isfinite(terms[objective.path]):
             note = "all layers are finite"
             return f"the objective '{objective.part_of}' is not finite", objective.span, note
-    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels)[0])(params)
+    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets)[0])(params)
     for layer in graph.layers:
         for parameter in layer.parameters:
             if not jnp.isfinite(gradients[parameter.name]).all():

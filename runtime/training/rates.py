@@ -95,7 +95,11 @@ def kernel_seconds(plan: Plan) -> float:
     sheet, batch = graph.input.sheet, graph.training.batch
     images = jax.random.normal(jax.random.key(0), (sheet.height, sheet.width, sheet.maps, batch))
     labels = jnp.zeros(batch, jnp.int32) if any(o.term.needs_labels for o in graph.objectives) else None
-    return _median(lambda: run_tiles([shard], [owned], images, labels))
+    targets = {
+        layer.path: jnp.zeros((layer.sheet.height, layer.sheet.width, layer.sheet.maps, batch))
+        for layer in graph.targets
+    }
+    return _median(lambda: run_tiles([shard], [owned], images, labels, targets))
 
 
 def _alone(graph: Graph) -> dict[str, float]:

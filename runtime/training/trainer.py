@@ -18,7 +18,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
-from lnet.runtime.engine.evaluate import batch_last, total_loss
+from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, total_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.process.stopping import Interrupted, Stop
@@ -48,24 +48,31 @@ Params = dict[str, jax.Array]
 
 
 Step = Callable[
-    [Params, Any, jax.Array, jax.Array | None], tuple[Params, Any, dict[str, jax.Array], jax.Array]
+    [Params, Any, jax.Array, jax.Array | None, Targets],
+    tuple[Params, Any, dict[str, jax.Array], jax.Array],
 ]
 
 
 def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
-    """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels -> the next ones.
+    """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels, targets -> the next ones.
 
     Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
     and state stay as they were. The arrays of parameters and state are donated: the caller must not use them again.
     """
 
-    def loss(params: Params, images: jax.Array, labels: jax.Array | None) -> Any:
-        return total_loss(graph, params, images, labels)
+    def loss(params: Params, images: jax.Array, labels: jax.Array | None, targets: Targets | None) -> Any:
+        return total_loss(graph, params, images, labels, targets)
 
-    def step(params: Params, state: Any, images: jax.Array, labels: jax.Array | None) -> Any:
+    def step(
+        params: Params,
+        state: Any,
+        images: jax.Array,
+        labels: jax.Array | None,
+        targets: Targets | None = None,
+    ) -> Any:
         value = jax.value_and_grad(loss, has_aux=True)
         with made(choices):
-            (total, terms), gradients = value(params, images, labels)
+            (total, terms), gradients = value(params, images, labels, targets)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
         params, state = lax.cond(
@@ -156,7 +163,11 @@ class Trainer:
             waited = time.perf_counter() - began
             labels = None if batch.labels is None else jnp.asarray(batch.labels)
             self.params, self.state, terms, finite = step(
-                self.params, self.state, batch_last(jnp.asarray(batch.images)), labels
+                self.params,
+                self.state,
+                batch_last(jnp.asarray(batch.images)),
+                labels,
+                as_targets(batch.targets),
             )
             if not finite:
                 self._fail(batch, {path: float(value) for path, value in terms.items()})

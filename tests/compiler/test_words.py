@@ -80,7 +80,9 @@ def test_a_word_of_train_passes_through(table, name, word):
         if table is TRAIN:
             setting = f"{name} = {given}"
         else:
-            setting = f"{'data' if table.name == 'frames' else 'update'} = {called(table, name, given)}"
+            setting = (
+                f"{'data' if table.name in ('frames', 'arrays') else 'update'} = {called(table, name, given)}"
+            )
         return compile_text(network.format(let, setting), overrides).graph.training
 
     assert training(word, "w") == training(1, word)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lnet.compiler.core.arguments import OptionalText, Text
 from lnet.compiler.rules import Update
-from lnet.compiler.settings import Frames
+from lnet.compiler.settings import TrainingData
 from lnet.compiler.words import vocabulary
 from lnet.runtime.store.info import origin_of
 from lnet.runtime.store.run import Run
@@ -42,16 +42,22 @@ def origin(run: Run) -> list[tuple[str, str]]:
 def written(value: object) -> str:
     """Return a value as written in the language: `none`, `true`, `64x64`, `adam(rate = 0.002, schedule = cosine)`."""
     match value:
-        case None:
+        case None | ():
             return "none"
         case bool():
             return "true" if value else "false"
-        case Frames():
-            return _called("frames", value)
+        case TrainingData():
+            return _called(value.kind, value)
+        case tuple():
+            return f"[{', '.join(map(_text, value))}]" if len(value) != 1 else _text(value[0])
         case Update():
             return _called(value.kind, value)
         case _:
             return str(value)
+
+
+def _text(value: object) -> str:
+    return f'"{value}"'
 
 
 def _called(name: str, value: Any) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
-from lnet.runtime.data import Batch, Dataset, open_frames, skipped
+from lnet.runtime.data import Batch, Dataset, skipped
 from lnet.runtime.data.in_memory import kept_at
 from lnet.runtime.data.indexes import Indexing
+from lnet.runtime.data.open_data import open_data
 
 AHEAD = 3
 """Batches that are decoded for a role: the one that it computes, and the next ones."""
@@ -37,17 +38,20 @@ WHOLE = Part()
 
 def opened(config: RunConfig) -> Dataset:
     """Return the images of a run; raises `LnetError`."""
+    found = _opened(config)
+    found.with_targets = False  # a tile reads its own regions of them
+    return found
+
+
+def _opened(config: RunConfig) -> Dataset:
     graph, base = config.plan.graph, Path(config.base)
+    if config.array is not None and graph.arrays is not None:
+        return open_data(graph.arrays.at(config.array), graph, base, kept=config.kept)
     if config.array is not None:
         return kept_at(Path(config.array), config.prepared).open(graph, base, config.kept)
     assert graph.training.data is not None, "launch: a run without images is refused"
-    return open_frames(
-        graph.training.data,
-        graph.input.sheet.maps,
-        base,
-        graph.training.seed,
-        kept=config.kept,
-        indexing=partial(Indexing, worker=True),
+    return open_data(
+        graph.training.data, graph, base, kept=config.kept, indexing=partial(Indexing, worker=True)
     )
 
 

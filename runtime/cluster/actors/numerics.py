@@ -21,6 +21,7 @@ from lnet.compiler.cut.shards import places_in_shards, shard_places
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.engine.evaluate import Targets
 from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
 from lnet.runtime.engine.updates import (
     Rule,
@@ -225,8 +226,8 @@ class Replica:
         params = self.parts.joined(parts)
         self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
 
-    def step(self, images: jax.Array, labels: jax.Array | None) -> Step:
-        return self.shard.step(self.params, images, labels)
+    def step(self, images: jax.Array, labels: jax.Array | None, targets: Targets) -> Step:
+        return self.shard.step(self.params, images, labels, targets)
 
     def add(self, gradients: Gradients, step: int, first: bool, onward: bool) -> None:
         """Add the gradients of the replica's `step` to the update's; step the own copy if the next step begins with it."""

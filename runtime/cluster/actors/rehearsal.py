@@ -128,7 +128,11 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
     batch, window = graph.training.batch, image_window(graph, config.plan.partition, programme.tile).size
     images = _zeros((batch, window.rows, window.columns, graph.input.sheet.maps))
     labelled = any(objective.term.needs_labels for objective in graph.objectives)
-    step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None)
+    targets = {
+        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, batch))
+        for path, region in programme.targets
+    }
+    step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None, targets)
     received = exchanges(graph, config.plan.partition, programme, batch)
     answer = None
     while going():

@@ -22,7 +22,7 @@ from lnet.runtime.cluster.protocol.messages import TileFence
 from lnet.runtime.cluster.published import TileComputed
 from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.data import Batch
-from lnet.runtime.engine.evaluate import batch_last
+from lnet.runtime.engine.evaluate import as_targets, batch_last
 from lnet.runtime.engine.shard import Receive, Shard
 from lnet.runtime.engine.shard import Send as SendTile
 from lnet.runtime.store.events import Event, Warned
@@ -133,7 +133,7 @@ class Tiles:
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, Warned(message)))
         labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
-        step = replica.step(batch_last(jnp.asarray(batch.images)), labels)
+        step = replica.step(batch_last(jnp.asarray(batch.images)), labels, as_targets(batch.targets))
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
         while True:
             try:

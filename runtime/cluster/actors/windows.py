@@ -100,7 +100,19 @@ class Windows:
         self.images.forget(role)
 
     def take(self, compute: Compute, cancelled: Callable[[], bool]) -> Batch:
-        """Return the window of a step's images; raises `Cancelled`, `Differs`, and the error of reading them."""
+        """Return the window of a step's images, with its regions of the targets.
+
+        Raises `Cancelled`, `Differs`, and the error of reading them.
+        """
+        batch, graph = self._images(compute, cancelled), self.config.plan.graph
+        if not graph.targets:
+            return batch
+        assert batch.places is not None, "a data set knows where its images are"
+        pieces = [self.config.plan.partition.piece(compute.role.index, t.path) for t in graph.targets]
+        regions = {piece.layer: piece.held for piece in pieces}
+        return replace(batch, targets=self.images.dataset.targets(batch.places.tolist(), regions))
+
+    def _images(self, compute: Compute, cancelled: Callable[[], bool]) -> Batch:
         tile, tiles = compute.role.index, group(self.config, compute.role.index)
         if len(tiles) == 1:
             whole = self.images.batch(compute.batch)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from lnet.compiler.ops.line import Flat
 from lnet.runtime.kernels.classes import peaks
+from lnet.runtime.kernels.errors import dots
 
 from .base import LayerKernel
 from .dense import products
@@ -33,5 +34,6 @@ KERNELS: dict[str, LayerKernel] = {
     ),
     "vector": lambda op, values, params, precision: values[0].reshape(1, 1, -1, values[0].shape[-1]),
     "peaks": lambda op, values, params, precision: peaks(values[0]),
+    "dots": lambda op, values, params, precision: dots(*values)[None, None],
     "standings": lambda op, values, params, precision: values[0].reshape(1, 1, -1, values[0].shape[-1]),
 }

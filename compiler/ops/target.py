@@ -1,0 +1,43 @@
+"""What the network should give: values that come with the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lnet.compiler.core.arguments import TargetExtent
+from lnet.compiler.core.layer import Op
+from lnet.compiler.core.shapes import Region, Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Op):
+    """Values of the data, as labels are."""
+
+    kind: ClassVar[str] = "target"
+    differentiable: ClassVar[bool] = False
+    is_target: ClassVar[bool] = True
+    values: Sheet
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.values
+
+    def part(self, region: Region) -> Target:
+        return Target(Sheet.over(region, self.values.maps))
+
+    def multiply_adds(self) -> int:
+        return 0
+
+
+def target(size: TargetExtent) -> Target:
+    """What the network should give for an image: values of the data, which only an objective's `target` reads. `N` is a
+    vector `1x1xN`. In the network's block alone
+
+    Example: target(14x13x2)
+    """
+    return Target(Sheet(*size.parts))
+
+
+KINDS = {"target": target}
+OPS = (Target,)

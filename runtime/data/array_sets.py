@@ -1,0 +1,291 @@
+"""Arrays that are no images: values, labels and targets by name, one row for each sample, checked and as a data set.
+
+    x       [n, rows, columns, maps], or fewer axes with as many values in the same order
+    labels  [n]
+    y       [n, rows, columns, maps] of a target, or fewer axes
+
+Any real type and range; values are float32 in the network. Rows are read when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnet.compiler.core.shapes import Region, Sheet
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.settings import ArraySet, Frames
+from lnet.dsl.diagnostics import LnetError, refused
+
+from .arrays import label_texts
+from .checksums import checksum
+from .columns import Column, Columns, columns_of, open_columns, readable
+from .dataset import CACHE_BYTES, Classes, Dataset, Kept, ordering
+from .inventory import Inventory, Stored
+from .labels import order_classes
+from .pixels import Loaded, normalize
+from .sources import ARRAY_SET
+
+SCANNED = 2**30
+"""Bytes of an array up to which all values are checked before a run begins; those of larger ones when they are read."""
+_BLOCK = 2**26
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One array with a row for each sample, each of the extents of a sheet; `what` names it in messages."""
+
+    column: Column
+    sheet: Sheet
+    what: str
+
+    def stored(self, place: int) -> NDArray[Any]:
+        """Return a row as it is stored."""
+        with readable(self.what):
+            return np.ascontiguousarray(self.column[place])
+
+    def sample(self, row: NDArray[Any], place: int) -> NDArray[np.float32]:
+        """Return a stored row in the network's precision and extents; raises `LnetError` for other numbers of values."""
+        if row.size != self.sheet.values:
+            raise refused(
+                "E704",
+                f"sample {place:,} of {self.what} has the shape {list(row.shape)}",
+                _expected(self.sheet),
+            )
+        values = _as_float32(row).reshape(self.sheet.height, self.sheet.width, self.sheet.maps)
+        if not np.isfinite(values).all():
+            raise _not_finite(f"{self.what} has values", place)
+        return values
+
+    def check(self) -> None:
+        """Raise `LnetError` for arrays of other types and shapes."""
+        shape, sheet = list(self.column.shape), self.sheet
+        if not _is_real(self.column.dtype):
+            hint = (
+                "of complex numbers, real and imaginary parts can be two maps"
+                if _kind(self.column) == "c"
+                else ()
+            )
+            raise refused(
+                "E704", f"{self.what} holds {self.column.dtype}", "expected real numbers", hint=hint
+            )
+        whole = [sheet.height, sheet.width, sheet.maps]
+        fits = shape[1:] == whole if len(shape) == 4 else len(shape) < 4 and prod(shape[1:]) == sheet.values
+        if not shape or not fits:
+            hint = ()
+            if shape[1:] == [sheet.maps, sheet.height, sheet.width]:
+                hint = "put the maps last: x.transpose(0, 2, 3, 1)"
+            raise refused("E704", f"{self.what} has the shape {shape}", _expected(sheet), hint=hint)
+
+    def scan(self) -> None:
+        """Raise `LnetError` if values are not finite, with their number; only of arrays up to a gigabyte."""
+        count, size = self.column.shape[0], 4 * self.sheet.values
+        if not count or _kind(self.column) in "biu" or count * size > SCANNED:
+            return
+        bad: list[NDArray[np.int64]] = []
+        step = max(1, _BLOCK // size)
+        with readable(self.what):
+            for begin in range(0, count, step):
+                block = _as_float32(np.asarray(self.column[begin : min(begin + step, count)]))
+                bad.append(np.flatnonzero(~np.isfinite(block)) + begin * self.sheet.values)
+        places = np.concatenate(bad)
+        if len(places):
+            many = f"{len(places):,} value{'s' * (len(places) > 1)}"
+            raise _not_finite(f"{self.what} has {many}", int(places[0]) // self.sheet.values)
+
+
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values).astype(np.float32)
+
+
+def _not_finite(what: str, first: int) -> LnetError:
+    return refused(
+        "E704",
+        f"{what} that no finite float32 holds",
+        f"the first is in sample {first:,}",
+        hint="leave such samples out, or put a number in the place of each",
+    )
+
+
+def _kind(column: Column) -> str:
+    return str(np.dtype(column.dtype).kind)
+
+
+def _is_real(dtype: Any) -> bool:
+    try:
+        return np.dtype(dtype).kind in "biuf" or np.dtype(dtype).name == "bfloat16"
+    except TypeError:  # a type of zarr's own
+        return False
+
+
+def _expected(sheet: Sheet) -> str:
+    extents = f"[n, {sheet.height}, {sheet.width}, {sheet.maps}]"
+    return f"expected {extents}, or fewer axes with {sheet.values:,} values a sample in the same order"
+
+
+class Numbers(Sequence[str]):
+    """The names of samples that go by their numbers: `[0]`, `[1]`, ..."""
+
+    def __init__(self, count: int) -> None:
+        self._range = range(count)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        found = self._range[index]
+        return f"[{found}]" if isinstance(found, int) else [f"[{number}]" for number in found]
+
+
+class Arrays:
+    """A catalog (catalog.py) of arrays: `values`, `labels` if there are any, and `targets` by their paths in the network."""
+
+    index = None
+    excluded = 0
+    unmatched: tuple[str, ...] = ()
+    ignored: Mapping[str, int] = {}
+
+    def __init__(
+        self, values: Rows, labels: Sequence[str] | None, targets: Mapping[str, Rows], changed: int
+    ) -> None:
+        self._values, self._texts, self._targets, self._changed = values, labels, targets, changed
+        self._count = values.column.shape[0]
+        self.kinds = Counter({ARRAY_SET: 1})
+        self.names = Numbers(self._count)
+
+    @cached_property
+    def labels(self) -> Sequence[tuple[str, str]] | None:
+        if self._texts is None:
+            return None
+        firsts: dict[str, str] = {}
+        for number, text in enumerate(self._texts):
+            firsts.setdefault(text, self.names[number])
+        return list(firsts.items())
+
+    @cached_property
+    def _numbers(self) -> NDArray[np.int32]:
+        numbers = {label: number for number, (label, _) in enumerate(self.labels or ())}
+        return np.array([numbers[text] for text in self._texts or ()], np.int32)
+
+    def labelled(self, places: Sequence[int] | None = None) -> NDArray[np.int32]:
+        return self._numbers if places is None else self._numbers[places]
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        return Inventory(self._stored)
+
+    def _stored(self) -> Iterator[Stored]:
+        rows = [self._values, *self._targets.values()]
+        size = sum(prod(each.column.shape[1:]) * np.dtype(each.column.dtype).itemsize for each in rows)
+        for number, name in enumerate(self.names):
+            yield Stored(name, size, None if self._texts is None else self._texts[number], self._changed)
+
+    def load(self, place: int) -> Loaded:
+        """Return the values of a sample; the checksum is that of its targets, too."""
+        row = self._values.stored(place)
+        stored = [row, *(rows.stored(place) for rows in self._targets.values())]
+        return Loaded(self._values.sample(row, place), checksum(b"".join(each.tobytes() for each in stored)))
+
+    def targets(
+        self, places: Sequence[int], at: Mapping[str, Region] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the targets of samples, `[n, rows, columns, maps]` by path, all or a region of each."""
+        return {
+            path: np.stack([_cut(rows.sample(rows.stored(n), n), at[path] if at else None) for n in places])
+            for path, rows in self._targets.items()
+        }
+
+
+def _cut(values: NDArray[np.float32], region: Region | None) -> NDArray[np.float32]:
+    if region is None:
+        return values
+    return values[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
+
+
+def open_array_set(
+    data: ArraySet,
+    graph: Graph,
+    base: Path,
+    cache_bytes: int = CACHE_BYTES,
+    kept: Kept | None = None,
+    classes: Classes = order_classes,
+    scan: bool = False,
+) -> Dataset:
+    """Open the arrays that a plan names, relative to `base`; raises `LnetError`. The rest as in `open_frames`.
+
+    `scan`: whether all values are looked at now; otherwise each is when it is read.
+    """
+    return data_set(
+        open_columns(base / data.path, data.path), data, graph, base, cache_bytes, kept, classes, scan
+    )
+
+
+def data_set(
+    columns: Columns,
+    data: ArraySet,
+    graph: Graph,
+    base: Path,
+    cache_bytes: int = CACHE_BYTES,
+    kept: Kept | None = None,
+    classes: Classes = order_classes,
+    scan: bool = False,
+) -> Dataset:
+    """Return columns as the data set of a run of `graph`; raises `LnetError`."""
+    sheets = {layer.path: layer.sheet for layer in graph.targets}
+    values = _rows(columns, data.values, graph.input.sheet, scan)
+    wanted = data.of_targets(list(sheets)) if sheets else {}
+    targets = {path: _rows(columns, name, sheets[path], scan) for path, name in wanted.items()}
+    count = values.column.shape[0]
+    for rows in targets.values():
+        if rows.column.shape[0] != count:
+            raise refused(
+                "E704", f"{values.what} has {count:,} samples, and {rows.what} {rows.column.shape[0]:,}"
+            )
+    labels = None
+    if data.labels is not None:
+        with readable(columns.where):
+            found = columns[data.labels][:]
+        labels = label_texts(_plain(found), count, columns.where)
+    frames = Frames(data.path, graph.input.sheet.size, "center", False, data.normalize, classes=data.classes)
+    kept = kept or Kept()
+    catalog = Arrays(values, labels, targets, columns.changed)
+    order = ordering(kept, classes, frames, base)
+    return Dataset(frames, catalog, graph.training.seed, cache_bytes, order, kept.order)
+
+
+def prepared_rows(values: Any, sheet: Sheet, how: str) -> NDArray[np.float32]:
+    """Return values `[n, ...]` as a network takes them, `[n, row, column, map]`; raises `LnetError` for unfit ones."""
+    rows = _rows(columns_of({"values": np.asarray(values)}), "values", sheet, scan=True)
+    count = rows.column.shape[0]
+    if not count:
+        raise refused("E716", "expected at least one sample, found none")
+    return normalize(np.stack([rows.sample(rows.stored(place), place) for place in range(count)]), how)
+
+
+def _rows(columns: Columns, name: str, sheet: Sheet, scan: bool) -> Rows:
+    rows = Rows(columns[name], sheet, f"the array '{name}' in {columns.where}")
+    rows.check()
+    if scan:
+        rows.scan()
+    return rows
+
+
+def _plain(labels: Any) -> Any:
+    """Return labels as numpy has them: texts of other packages are objects, or of a type of their own."""
+    found = np.asarray(labels)
+    return found.astype(str) if found.dtype.kind in "OT" else found
