@@ -96,7 +96,8 @@ class Builder(Transformer[Token, nodes.Module]):
         return nodes.Parameter(_span(children), children[0], children[2] if len(children) > 1 else None)
 
     def item(self, children: Children) -> nodes.Item:
-        return nodes.Item(_span(children), children[0], children[2], _list_in(children))
+        name, *count, kind = [child for child in _without_tokens(children) if not isinstance(child, tuple)]
+        return nodes.Item(_span(children), name, kind, _list_in(children), *count)
 
     def setting(self, children: Children) -> nodes.Setting:
         return nodes.Setting(_span(children), children[0], children[2])
@@ -137,7 +138,14 @@ class Builder(Transformer[Token, nodes.Module]):
         return nodes.Constant(_span(children), CONSTANTS[str(children[0])])
 
     def path(self, children: Children) -> nodes.Path:
-        return nodes.Path(_span(children), tuple(str(part) for part in children[::2]))
+        return nodes.Path(_span(children), _listed(children))
+
+    def part(self, children: Children) -> nodes.Part:
+        return nodes.Part(_span(children), str(children[0]), *_without_tokens(children))
+
+    def keyword(self, children: Children) -> nodes.Path:
+        """A keyword that is also a word of the language: `gradients = stage`."""
+        return nodes.Path(_span(children), (nodes.Part(_span(children), str(children[0])),))
 
     def call(self, children: Children) -> nodes.Call:
         return nodes.Call(_span(children), children[0], _list_in(children))

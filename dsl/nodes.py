@@ -61,14 +61,24 @@ class Constant(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Path(Node):
-    """`field`, `V1.pool`, `image.width`: resolved where it is used."""
+class Part(Node):
+    """`V1`, `area[index - 1]`: a part of a path, with the number of the item if it names a family."""
 
-    parts: tuple[str, ...]
+    name: str
+    index: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Path(Node):
+    """`field`, `V1.pool`, `area[3].norm`, `image.width`: resolved where it is used."""
+
+    parts: tuple[Part, ...]
 
     @property
-    def text(self) -> str:
-        return ".".join(self.parts)
+    def bare(self) -> str | None:
+        """The name, of a path that is nothing else."""
+        only = self.parts[0]
+        return only.name if len(self.parts) == 1 and only.index is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +143,12 @@ class Argument(Node):
 
 @dataclass(frozen=True, slots=True)
 class Item(Node):
-    """`NAME: KIND(ARGUMENTS)`: a layer, an objective or an instance of a stage."""
+    """`NAME: KIND(ARGUMENTS)`: a layer, an objective or an instance of a stage; `NAME[count]: ...` so many of them."""
 
     name: Name
     kind: Name
     arguments: tuple[Argument, ...]
+    count: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

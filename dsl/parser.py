@@ -216,12 +216,14 @@ class _Parser:
 
     def _begins_item(self, index: int) -> bool:
         tokens = self.layout.tokens
-        return (
-            self._at_line_start(index)
-            and index + 1 < len(tokens)
-            and tokens[index].type in ("NAME", *_DECLARATIONS)
-            and tokens[index + 1].type in ("COLON", "EQUAL")
-        )
+        if not self._at_line_start(index) or tokens[index].type not in ("NAME", *_DECLARATIONS):
+            return False
+        after = index + 1
+        if after < len(tokens) and tokens[after].type == "LSQB":  # a family: NAME[count]: KIND(...)
+            while after < len(tokens) and tokens[after].type not in ("RSQB", "NEWLINE", "SEMICOLON"):
+                after += 1
+            after += 1
+        return after < len(tokens) and tokens[after].type in ("COLON", "EQUAL")
 
     def _broken_name(self) -> str:
         """Return the name that the broken item or declaration would have defined, if it got that far."""

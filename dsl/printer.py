@@ -154,7 +154,8 @@ class _Printer:
     def _row(self, entry: nodes.Item | nodes.Setting | nodes.Broken, gap: bool) -> _Row:
         assert not isinstance(entry, nodes.Broken), "printer: a module with errors has no layout"
         if isinstance(entry, nodes.Item):
-            head = f"{entry.name.text}:"
+            count = "" if entry.count is None else f"[{expression_text(entry.count)}]"
+            head = f"{entry.name.text}{count}:"
             call = nodes.Call(entry.span, entry.kind, entry.arguments)
             body = "\n".join(self._spread_or_flat("", call, INDENT, len(INDENT) + len(head) + 1))
         else:
@@ -166,7 +167,7 @@ class _Printer:
 
     def _spread_or_flat(self, before: str, expr: nodes.Expr, indent: str, column: int = 0) -> list[str]:
         """Return an expression on one line, or with one argument a line if it is too long or has comments."""
-        flat = before + _expr(expr)
+        flat = before + expression_text(expr)
         spreads = isinstance(expr, nodes.Call | nodes.List) and _parts(expr)
         too_long = len(flat) + column > WIDTH and "\n" not in flat
         if not spreads or not (too_long or self._has_comment_in(expr.span)):
@@ -179,7 +180,7 @@ class _Printer:
         lines = [before + opening]
         for part in _parts(expr):
             lines += [inner + comment.text for comment in self._own_lines_before(part.span.start)]
-            text = _argument(part) if isinstance(part, nodes.Argument) else _expr(part)
+            text = _argument(part) if isinstance(part, nodes.Argument) else expression_text(part)
             trailing = self._trailing(part.span) if self._has_comment_in(expr.span) else ""
             lines.append(f"{inner}{text},{trailing}")
         lines += [inner + comment.text for comment in self._own_lines_before(expr.span.end)]
@@ -225,36 +226,46 @@ def _runs(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 
 
 def _parameter(parameter: nodes.Parameter) -> str:
-    default = "" if parameter.default is None else f" = {_expr(parameter.default)}"
+    default = "" if parameter.default is None else f" = {expression_text(parameter.default)}"
     return parameter.name.text + default
 
 
 def _argument(argument: nodes.Argument) -> str:
     name = "" if argument.name is None else f"{argument.name.text} = "
-    return name + _expr(argument.value)
+    return name + expression_text(argument.value)
 
 
-def _expr(expr: nodes.Expr) -> str:
+def expression_text(expr: nodes.Expr) -> str:
+    """Return an expression on one line."""
     match expr:
         case nodes.Number(text=text) | nodes.SizeWord(text=text):
             return text
-        case nodes.Path():
-            return expr.text
+        case nodes.Path(parts=parts):
+            return ".".join(map(_part, parts))
         case nodes.String(value=value):
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             return f'"{escaped}"'
         case nodes.Constant(value=value):
             return "none" if value is None else str(value).lower()
         case nodes.Negative(operand=operand):
-            return f"-{_expr(operand)}"
+            return f"-{expression_text(operand)}"
         case nodes.Chain(first=first, rest=rest):
-            return " ".join([_expr(first), *(f"{operator} {_expr(operand)}" for operator, operand in rest)])
+            return " ".join(
+                [
+                    expression_text(first),
+                    *(f"{operator} {expression_text(operand)}" for operator, operand in rest),
+                ]
+            )
         case nodes.Group(inner=inner):
-            return f"({_expr(inner)})"
+            return f"({expression_text(inner)})"
         case nodes.List(items=items):
-            return f"[{_joined(map(_expr, items))}]"
+            return f"[{_joined(map(expression_text, items))}]"
         case nodes.Call(name=name, arguments=arguments):
             return f"{name.text}({_joined(map(_argument, arguments))})"
+
+
+def _part(part: nodes.Part) -> str:
+    return part.name if part.index is None else f"{part.name}[{expression_text(part.index)}]"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -22,13 +22,19 @@ sizes = st.lists(st.integers(0, 999), min_size=2, max_size=3).map(
 strings = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")) | st.just("\n"), max_size=12
 )
-paths = st.lists(words, min_size=1, max_size=3).map(lambda parts: nodes.Path(HERE, tuple(parts)))
+
+
+def _paths(indices):
+    parts = st.builds(lambda name, index: nodes.Part(HERE, name, index), words, st.none() | indices)
+    return st.lists(parts, min_size=1, max_size=3).map(lambda parts: nodes.Path(HERE, tuple(parts)))
+
+
 atoms = st.one_of(
     numbers,
     sizes,
     strings.map(lambda text: nodes.String(HERE, text)),
     st.sampled_from(list(CONSTANTS.values())).map(lambda value: nodes.Constant(HERE, value)),
-    paths,
+    _paths(st.nothing()),
 )
 
 
@@ -40,6 +46,7 @@ def _wider(inner):
     products = _chains(unary, ("*", "/", "//"))
     return st.one_of(
         groups,
+        _paths(inner),
         st.lists(inner, max_size=3).map(lambda items: nodes.List(HERE, tuple(items))),
         st.builds(lambda name, given: nodes.Call(HERE, name, tuple(given)), names, arguments),
         products,
@@ -60,10 +67,11 @@ def _arguments(values):
 
 expressions = st.recursive(atoms, _wider, max_leaves=8)
 items = st.builds(
-    lambda name, kind, given: nodes.Item(HERE, name, kind, tuple(given)),
+    lambda name, kind, given, count: nodes.Item(HERE, name, kind, tuple(given), count),
     names,
     names,
     _arguments(expressions),
+    st.none() | expressions,
 )
 blocks = st.lists(items, max_size=4).map(tuple)
 lets = st.builds(lambda name, value: nodes.Let(HERE, name, value), names, expressions)

@@ -315,6 +315,8 @@ TargetExtent = Annotated[
 ]
 Count = Annotated[int, ArgumentType("a positive integer", _integer_from(1, _LARGEST))]
 MapCount = Annotated[Maps, ArgumentType("a positive integer or a size such as 8x8", _maps)]
+WHOLE = ArgumentType("an integer", _integer)
+FAMILY = ArgumentType("an integer from 1 to 100,000", _integer_from(1, 100_000))
 _natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
 Natural = Annotated[int, _natural]
 OptionalNatural = Annotated[int | None, none_or(_natural)]

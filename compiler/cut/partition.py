@@ -289,19 +289,10 @@ def _sums(graph: Graph, layer: Layer, cuts: Cuts, piece: Piece, tile: int) -> It
 
 def backward_views(graph: Graph, layer: Layer) -> int:
     """Return how many gradients answer a layer's values: one for each view, none where those who read them have them."""
-    if layer.op.scatters and not _read_beyond_errors(graph, layer):
+    read = graph.readers[layer.path] or layer.path in graph.read_beyond_errors
+    if layer.op.scatters and not read:
         return 0
     return len(graph.trained_views[layer.path])
-
-
-def _read_beyond_errors(graph: Graph, decoder: Layer) -> bool:
-    """Whether a layer, or a term other than an error, reads a decoder's values."""
-    return bool(graph.readers[decoder.path]) or any(
-        graph.layer(path) is decoder
-        for objective in graph.objectives
-        if not objective.term.is_error
-        for path in objective.reads
-    )
 
 
 # --- quality ---------------------------------------------------------------------------------------------

@@ -147,6 +147,12 @@ class Graph:
         return periods
 
     @cached_property
+    def read_beyond_errors(self) -> frozenset[str]:
+        """The layers that a term reads which is no error between two layers."""
+        terms = (objective for objective in self.objectives if not objective.term.is_error)
+        return frozenset(self.layer(path).path for objective in terms for path in objective.reads)
+
+    @cached_property
     def trained_views(self) -> dict[str, tuple[str, ...]]:
         """The views in which gradients come back to each layer's values."""
         return trained_views(self)

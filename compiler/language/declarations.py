@@ -18,7 +18,6 @@ from .scope import Scope
 from .vocabulary import kind_hints
 
 RESERVED_ITEMS = ("height", "width", "maps", "input")
-MOST_LAYERS = 100_000
 DEEPEST = 64
 RESERVED_PARAMETERS = ("of", "input")
 
@@ -108,9 +107,7 @@ def evaluate_lets(declarations: Declarations, evaluator: Evaluator) -> dict[str,
     """Return the values of all constants; they may stand in any order."""
     values: dict[str, Value] = dict.fromkeys(declarations.broken, UNKNOWN)
     lets = declarations.lets
-    order, circles = _in_order(
-        lets, lambda name: [w.text for w in _names_in(lets[name].value) if w.text in lets]
-    )
+    order, circles = _in_order(lets, lambda name: [w for w in _names_in(lets[name].value) if w in lets])
     for circle in circles:
         _report_circle(circle, lets, evaluator)
         values.update(dict.fromkeys(circle, UNKNOWN))
@@ -131,11 +128,14 @@ def _report_circle(circle: list[str], lets: Mapping[str, nodes.Let], evaluator: 
     )
 
 
-def _names_in(expr: nodes.Expr) -> Iterable[nodes.Path]:
+def _names_in(expr: nodes.Expr) -> Iterable[str]:
     """Yield the bare names of an expression."""
     match expr:
-        case nodes.Path(parts=(_,)):
-            yield expr
+        case nodes.Path(bare=str(name)):
+            yield name
+        case nodes.Path(parts=parts):
+            for part in parts:
+                yield from _names_in(part.index) if part.index is not None else ()
         case nodes.Negative(operand=inner) | nodes.Group(inner=inner):
             yield from _names_in(inner)
         case nodes.Chain(first=first, rest=rest):
@@ -165,23 +165,18 @@ def order_stages(declarations: Declarations, evaluator: Evaluator) -> tuple[list
     return order, {name for circle in circles for name in circle}
 
 
-def check_layers(
+def check_depth(
     network: nodes.Network, order: list[str], declarations: Declarations, evaluator: Evaluator
 ) -> bool:
-    """Whether the network can be unrolled; reports it if not, before any stage is."""
-    layers: dict[str, int] = {}
+    """Whether the stages of the network can be unrolled one inside the other; reports it if not."""
     depth: dict[str, int] = {}
     for name in [*order, ""]:
         items = declarations.stages[name].items if name else network.items
         kinds = [item.kind.text for item in items if isinstance(item, nodes.Item)]
-        layers[name] = sum(layers.get(kind, 1) for kind in kinds)
         depth[name] = 1 + max((depth.get(kind, 0) for kind in kinds), default=0)
-    if layers[""] > MOST_LAYERS:
-        message = f"the network has {layers['']:,} layers and objectives, more than {MOST_LAYERS:,}"
-    elif depth[""] > DEEPEST:
-        message = f"the network has stages inside stages, {depth['']:,} deep, more than {DEEPEST}"
-    else:
+    if depth[""] <= DEEPEST:
         return True
+    message = f"the network has stages inside stages, {depth['']:,} deep, more than {DEEPEST}"
     evaluator.report("E601", message, network.name.span)
     return False
 

@@ -15,7 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lnet.compiler.core.arguments import REQUIRED, Argument, LayerArgument, Signature, listed, signature
+from lnet.compiler.core.arguments import (
+    FAMILY,
+    REQUIRED,
+    Argument,
+    LayerArgument,
+    Signature,
+    listed,
+    signature,
+)
 from lnet.compiler.core.layer import Layer, Op, Parameter, parameters_of, tied_parameters
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.graph.graph import Graph
@@ -30,8 +38,8 @@ from lnet.dsl.source import Span
 from .declarations import (
     RESERVED_PARAMETERS,
     Declarations,
+    check_depth,
     check_item_name,
-    check_layers,
     collect_declarations,
     evaluate_lets,
     order_stages,
@@ -41,10 +49,17 @@ from .declarations import (
     unknown_kind,
 )
 from .expressions import ANY, Evaluator
-from .scope import Entry, Instance, Place, Scope, layer_of
+from .scope import Entry, Family, Instance, Place, Scope, layer_of
 from .untrained import warn_untrained
 
 MOST_PARAMETERS = 2**40
+MOST_LAYERS = 100_000
+SINGLE = {"input": "E213", "target": "E215"}
+"""Kinds that no family can be of, and the error of one that is."""
+
+
+class _TooMany(Exception):
+    """The network has more items than any can have."""
 
 
 def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
@@ -59,7 +74,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     order, recursive = order_stages(declarations, evaluator)
     lets = evaluate_lets(declarations, evaluator)
     builder = _Builder(evaluator, declarations, lets, recursive)
-    if network is not None and check_layers(network, order, declarations, evaluator):
+    if network is not None and check_depth(network, order, declarations, evaluator):
         builder.network(network)
     builder.unused_stages()
     training = _training(train, evaluator, evaluate_lets(declarations, evaluator))  # the input is known now
@@ -90,6 +105,7 @@ class _Builder:
     also_read: set[str] = field(default_factory=set)
     instantiated: set[str] = field(default_factory=set)
     checked: set[str] = field(default_factory=set)
+    items: int = 0
 
     # --- blocks ------------------------------------------------------------------------------------------
 
@@ -111,7 +127,12 @@ class _Builder:
             scope.above = UNKNOWN
         for other in inputs[1:]:
             self._misplaced_input(other.kind.span, "a network has one input, and this is another")
-        self.block(network.items, scope, first_input=inputs[0] if inputs else None)
+        try:
+            self.block(network.items, scope, first_input=inputs[0] if inputs else None)
+        except _TooMany:
+            message = f"the network has more than {MOST_LAYERS:,} layers and objectives"
+            self.evaluator.report("E601", message, network.name.span)
+            self.items = 0
 
     def block(
         self,
@@ -129,14 +150,49 @@ class _Builder:
                     pending is not None and name
                 ):  # a second item of the name: reported, elaborated for its errors
                     scope.pending[name] = pending
-                self.item(item, scope, first_input)
+                self._once(item, scope, first_input)
                 continue
-            entry = self.item(item, scope, first_input) if isinstance(item, nodes.Item) else UNKNOWN
+            entry: Entry = UNKNOWN
+            if isinstance(item, nodes.Item):
+                entry = self._entry(item, scope, first_input)
             if name:
                 scope.items[name] = entry
-            layer = layer_of(entry)
-            if layer is not None and not _is_target(layer):
-                scope.above = layer
+            self._above(entry, scope)
+
+    def _above(self, entry: Entry, scope: Scope) -> None:
+        """Let what follows read an item, if it is a layer."""
+        layer = layer_of(entry)
+        if layer is not None and not _is_target(layer):
+            scope.above = layer
+
+    def _entry(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
+        """Elaborate an item, or all of a family."""
+        if item.count is None:
+            return self.item(item, item.name.text, scope, first_input)
+        name = item.name.text
+        count = self.evaluator.converted(FAMILY, item.count, scope, f"the number of items of '{name}'")
+        if item.kind.text in SINGLE:
+            message = f"'{item.kind.text}' makes one item, and cannot make a family"
+            count = self.evaluator.report(SINGLE[item.kind.text], message, item.count.span)
+        if isinstance(count, Unknown):
+            self._once(item, scope, first_input)
+            return UNKNOWN
+        family = scope.items[name] = Family(count)
+        for scope.index in range(count):
+            entry = self.item(item, f"{name}[{scope.index}]", scope, first_input)
+            if isinstance(entry, Unknown):  # and so would the others be
+                scope.index = None
+                return UNKNOWN
+            family.entries.append(entry)
+            self._above(entry, scope)
+        scope.index = None
+        return family
+
+    def _once(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> None:
+        """Elaborate an item for its mistakes alone."""
+        scope.index = None if item.count is None else UNKNOWN
+        self.item(item, item.name.text, scope, first_input)
+        scope.index = None
 
     def _declare(self, items: tuple[nodes.Item | nodes.Broken, ...], scope: Scope) -> None:
         """Enter the items of a block as pending, and report names that cannot be."""
@@ -168,13 +224,17 @@ class _Builder:
 
     # --- items -------------------------------------------------------------------------------------------
 
-    def item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
-        path = scope.child_path(item.name.text)
+    def item(self, item: nodes.Item, name: str, scope: Scope, first_input: nodes.Item | None) -> Entry:
+        path = scope.child_path(name)
         place = self.places[path] = Place(item.span, scope.note(path))
         with self.evaluator.noting(place=place.note):
-            return self._item(item, scope, first_input)
+            entry = self._item(item, path, scope, first_input)
+        self.items += not isinstance(entry, Instance)
+        if self.items > MOST_LAYERS:
+            raise _TooMany
+        return entry
 
-    def _item(self, item: nodes.Item, scope: Scope, first_input: nodes.Item | None) -> Entry:
+    def _item(self, item: nodes.Item, path: str, scope: Scope, first_input: nodes.Item | None) -> Entry:
         kind = item.kind.text
         if kind == "input" and item is not first_input:
             if first_input is None:
@@ -190,14 +250,14 @@ class _Builder:
                 hints=("an objective in the network's block can compare the stage's value with it",),
             )
         if kind in LAYER_KINDS:
-            return self._layer(item, scope)
+            return self._layer(item, path, scope)
         if kind in OBJECTIVE_KINDS:
-            return self._objective(item, scope)
+            return self._objective(item, path, scope)
         if kind in self.declarations.stages:
-            return self._instance(item, self.declarations.stages[kind], scope)
+            return self._instance(item, path, self.declarations.stages[kind], scope)
         return unknown_kind(item.kind, self.declarations, self.evaluator)
 
-    def _layer(self, item: nodes.Item, scope: Scope) -> Layer | Unknown:
+    def _layer(self, item: nodes.Item, path: str, scope: Scope) -> Layer | Unknown:
         function = LAYER_KINDS[item.kind.text]
         table = signature(item.kind.text, function)
         call = self._bind(table, item, scope)
@@ -207,7 +267,6 @@ class _Builder:
         op = self.evaluator.apply(function, bound, given, item.kind.span)
         if isinstance(op, Unknown):
             return UNKNOWN
-        path = scope.child_path(item.name.text)
         operands = _operands(bound.get("of"))
         patch = op.laid_out([layer.patch for layer in operands])
         reads = tuple(layer.path for layer in operands)
@@ -218,7 +277,7 @@ class _Builder:
         self.layers.append(layer)
         return layer
 
-    def _objective(self, item: nodes.Item, scope: Scope) -> Objective | Unknown:
+    def _objective(self, item: nodes.Item, path: str, scope: Scope) -> Objective | Unknown:
         function = OBJECTIVE_KINDS[item.kind.text]
         call = self._bind(objective_signature(item.kind.text), item, scope)
         if call is None:
@@ -229,12 +288,11 @@ class _Builder:
         if isinstance(term, Unknown):
             return UNKNOWN
         reads = tuple(value.path for value in bound.values() if isinstance(value, Layer))
-        path = scope.child_path(item.name.text)
         objective = Objective(path, term, reads, weight, path, item.span)
         self.objectives.append(objective)
         return objective
 
-    def _instance(self, item: nodes.Item, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
+    def _instance(self, item: nodes.Item, path: str, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
         self.instantiated.add(stage.name.text)
         table = _stage_signature(stage)
         given = self.evaluator.match(table, item.arguments, item.kind.span)
@@ -242,7 +300,7 @@ class _Builder:
         if isinstance(bound, Unknown) or stage.name.text in self.recursive:
             self._check_abstractly(stage)
             return UNKNOWN
-        path, calls = scope.child_path(item.name.text), (self.evaluator.line(item.span), *scope.calls)
+        calls = (self.evaluator.line(item.span), *scope.calls)
         inner = Scope(self._stage_values(stage, bound), path, calls)
         inner.above = inner.items["input"] = bound["of"]
         with self.evaluator.noting(place=inner.note(path)):
@@ -251,7 +309,7 @@ class _Builder:
     def _unroll(self, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
         self.block(stage.items, scope)
         del scope.items["input"]
-        values = [layer_of(e) for e in scope.items.values() if not isinstance(e, Objective)]
+        values = [layer for entry in scope.items.values() if (layer := layer_of(entry)) is not None]
         if not values:
             if all(isinstance(item, nodes.Item) for item in stage.items):
                 self.evaluator.report(
@@ -261,7 +319,7 @@ class _Builder:
         value = values[-1]
         if isinstance(value, Layer):
             self.stages.append((scope.path, value.path))
-        return Instance(scope.items, value if value is not None else UNKNOWN)
+        return Instance(scope.items, value)
 
     def _bind(
         self, table: Signature, item: nodes.Item, scope: Scope

@@ -6,13 +6,14 @@ too, and nothing more is reported: one mistake gives one diagnostic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lnet.compiler.core.arguments import (
     NONE,
+    WHOLE,
     Argument,
     ArgumentType,
     Context,
@@ -29,10 +30,12 @@ from lnet.compiler.core.values import UNKNOWN, Extents, Unknown, Value, Word, de
 from lnet.compiler.words import CONSTANTS, Vocabulary, vocabulary
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic, did_you_mean
+from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
-from .scope import Entry, Instance, Scope, find_default, layer_of, members
+from .references import no_index, no_item, no_layer, no_single, no_value
+from .scope import Entry, Family, Instance, Scope, find_default, layer_of, members
 from .vocabulary import argument_hints, call_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
@@ -52,7 +55,10 @@ class Evaluator:
     known: Vocabulary = field(default_factory=vocabulary)
 
     def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
-        found = Diagnostic(code, message, span, **details)
+        return self.add(Diagnostic(code, message, span, **details))
+
+    def add(self, found: Diagnostic) -> Unknown:
+        """Report a mistake, with notes on where it was made."""
         context = tuple(note for note in (self.wanted, self.place) if note)
         self.collector.add(replace(found, notes=(*found.notes, *context)))
         return UNKNOWN
@@ -98,9 +104,9 @@ class Evaluator:
                 return self._call(expr, scope, wanted)
 
     def _name(self, path: nodes.Path, scope: Scope, wanted: ArgumentType) -> Value:
-        if len(path.parts) > 1:
+        name = path.bare
+        if name is None:
             return self._attribute(path, scope)
-        (name,) = path.parts
         if name in wanted.words:
             return Word(name)
         if wanted.takes_bare(name):
@@ -108,6 +114,8 @@ class Evaluator:
         if name in scope.values:
             return scope.values[name]
         is_item = name in scope.items or name in scope.pending
+        if name == "index" and scope.index is not None and not is_item:
+            return scope.index
         if wanted is ANY or not is_item:
             if name in self.known.words:
                 return Word(name)
@@ -118,7 +126,7 @@ class Evaluator:
                 "E305",
                 f"expected a value, found the item '{name}'",
                 path.span,
-                hints=(f"its extents are '{name}.height', '{name}.width' and '{name}.maps'",),
+                hints=(no_value(name, scope.items.get(name)),),
             )
         calls = self.known.calls if wanted is ANY else wanted.calls
         return self.report(
@@ -131,7 +139,7 @@ class Evaluator:
 
     def _called_bare(self, path: nodes.Path, function: Callable[..., Any], scope: Scope) -> Value:
         """Return the value of a function that stands without parentheses: all its arguments have defaults."""
-        return self.invoke(function, signature(path.text, function), (), path.span, scope)
+        return self.invoke(function, signature(expression_text(path), function), (), path.span, scope)
 
     def _words_of(self, wanted: ArgumentType) -> Iterable[str]:
         """Return the words, functions and constants that an argument takes."""
@@ -141,23 +149,26 @@ class Evaluator:
         return (*wanted.words, *wanted.calls, *constants)
 
     def _comment_hint(self, path: nodes.Path) -> tuple[str, ...]:
-        """Return a hint where `//` was meant as a comment, as in other languages."""
+        """Return a hint on an `index` outside of a family, and where `//` was meant as a comment, as in other languages."""
+        if path.bare == "index":
+            return (no_index(),)
         before = self.collector.source.text[: path.span.start].rstrip(" \t")
         return ("'//' divides and rounds down: a comment begins with '#'",) if before.endswith("//") else ()
 
     def _attribute(self, path: nodes.Path, scope: Scope) -> Value:
-        if path.parts[-1] not in ATTRIBUTES:
+        attribute = path.parts[-1]
+        if attribute.index is not None or attribute.name not in ATTRIBUTES:
             return self.report(
                 "E305",
-                f"expected a value, found '{path.text}'",
+                f"expected a value, found '{expression_text(path)}'",
                 path.span,
                 notes=("of a layer, 'height', 'width', 'maps' and 'patch' can be read",),
-                hints=did_you_mean(path.parts[-1], ATTRIBUTES),
+                hints=did_you_mean(attribute.name, ATTRIBUTES),
             )
         layer = self.layer(nodes.Path(path.span, path.parts[:-1]), scope)
         if isinstance(layer, Unknown):
             return UNKNOWN
-        return self._patch(path, layer) if path.parts[-1] == "patch" else getattr(layer.sheet, path.parts[-1])
+        return self._patch(path, layer) if attribute.name == "patch" else getattr(layer.sheet, attribute.name)
 
     def _patch(self, path: nodes.Path, layer: Layer) -> Value:
         if layer.patch is not None:
@@ -199,41 +210,59 @@ class Evaluator:
 
     def layer(self, path: nodes.Path, scope: Scope) -> Layer | Unknown:
         """Return the layer that a path names, backwards only."""
-        items: Mapping[str, Entry] = scope.items
-        entry: Entry = UNKNOWN
-        for depth, part in enumerate(path.parts):
-            if part not in items:
-                return self._no_layer(path, depth, items, scope)
-            entry = items[part]
-            if isinstance(entry, Unknown):
-                return UNKNOWN
-            items = members(entry)
+        entry, name = self._entry(path, scope)
+        if isinstance(entry, Family):
+            return self.add(no_single(name, entry, path.span))
+        return self._as_layer(entry, name, path.span)
+
+    def _family(self, path: nodes.Path, scope: Scope) -> list[Layer | Unknown] | Unknown | None:
+        """Return the layers of a family that a path names; None if it names something else."""
+        entry, name = self._entry(path, scope)
+        if not isinstance(entry, Family):
+            return UNKNOWN if isinstance(entry, Unknown) else None
+        if len(entry.entries) < entry.count:
+            return self.add(no_item(name, entry, len(entry.entries), path.span))
+        return [
+            self._as_layer(each, f"{name}[{number}]", path.span) for number, each in enumerate(entry.entries)
+        ]
+
+    def _as_layer(self, entry: Entry, name: str, span: Span) -> Layer | Unknown:
         layer = layer_of(entry)
         if layer is None:
             return self.report(
                 "E305",
-                f"expected a layer, found the objective '{path.text}'",
-                path.span,
+                f"expected a layer, found the objective '{name}'",
+                span,
                 notes=("an objective is no layer: it has no value that can be read",),
             )
         return layer
 
-    def _no_layer(self, path: nodes.Path, depth: int, items: Mapping[str, Entry], scope: Scope) -> Unknown:
-        part = path.parts[depth]
-        if depth == 0 and part in scope.pending:
-            return self.report(
-                "E205",
-                f"'{part}' stands further down: a layer reads only what stands above it",
-                path.span,
-                related=((scope.pending[part].span, "declared here"),),
-            )
-        if depth == 0:
-            hints = did_you_mean(part, items)
-            return self.report("E203", f"there is no layer named '{part}' above", path.span, hints=hints)
-        owner = ".".join(path.parts[:depth])
-        return self.report(
-            "E203", f"'{owner}' has no layer named '{part}'", path.span, hints=did_you_mean(part, items)
-        )
+    def _entry(self, path: nodes.Path, scope: Scope) -> tuple[Entry, str]:
+        """Return the item that a path names, and the path with its indices as numbers."""
+        items: Mapping[str, Entry] = scope.items
+        entry: Entry = UNKNOWN
+        walked = ""
+        for depth, part in enumerate(path.parts):
+            if isinstance(entry, Family):
+                return self.add(no_single(walked, entry, path.span)), walked
+            if part.name not in items:
+                return self.add(no_layer(path, depth, walked, items, scope)), walked
+            entry, walked = items[part.name], f"{walked}.{part.name}" if walked else part.name
+            if part.index is not None and not isinstance(entry, Unknown):
+                number = self.converted(WHOLE, part.index, scope, f"the index of '{walked}'")
+                entry = self._item(entry, number, walked, part.span)
+                walked = f"{walked}[{number}]"
+            if isinstance(entry, Unknown):
+                return UNKNOWN, walked
+            items = members(entry)
+        return entry, walked
+
+    def _item(self, entry: Entry, number: int | Unknown, name: str, span: Span) -> Entry:
+        if isinstance(number, Unknown):
+            return UNKNOWN
+        if isinstance(entry, Family) and 0 <= number < len(entry.entries):
+            return entry.entries[number]
+        return self.add(no_item(name, entry, number, span))
 
     # --- calls -------------------------------------------------------------------------------------------
 
@@ -375,13 +404,17 @@ class Evaluator:
         if isinstance(row.type, LayerArgument):
             return self._layers(row.type, expr, scope, f"'{row.name}' of '{owner}'")
         assert isinstance(row.type, ArgumentType), "Context parameters cannot be given"
-        must_be = f"'{row.name}' of '{owner}' must be {row.type.expected}"
-        with self.noting(wanted="" if row.type is ANY else must_be):
-            value = self.value(expr, scope, row.type)
+        return self.converted(row.type, expr, scope, f"'{row.name}' of '{owner}'")
+
+    def converted(self, wanted: ArgumentType, expr: nodes.Expr, scope: Scope, what: str) -> Any:
+        """Return an expression as a value of a type; `what` it is that must be one, in messages."""
+        must_be = f"{what} must be {wanted.expected}"
+        with self.noting(wanted="" if wanted is ANY else must_be):
+            value = self.value(expr, scope, wanted)
         if _is_unknown(value):
             return UNKNOWN
         try:
-            converted = row.type.convert(value)
+            converted = wanted.convert(value)
         except Mismatch as mismatch:
             code, found = "E306", str(mismatch)
         else:
@@ -392,7 +425,7 @@ class Evaluator:
             code,
             f"{must_be}, {found}",
             expr.span,
-            hints=_mismatch_hints(value, row.type, self._words_of(row.type)),
+            hints=_mismatch_hints(value, wanted, self._words_of(wanted)),
         )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
@@ -400,11 +433,19 @@ class Evaluator:
             if isinstance(expr, nodes.Path):
                 return self._readable(self.layer(expr, scope), kind, expr)
             return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
-        if not isinstance(expr, nodes.List) or not expr.items:
+        found = self._family(expr, scope) if isinstance(expr, nodes.Path) else None
+        if isinstance(expr, nodes.List) and expr.items:
+            found = [layer for item in expr.items for layer in self._item_layers(item, scope, what)]
+        if found is None:
             return self.report("E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span)
-        single = LayerArgument()
-        layers = [self._layers(single, item, scope, what) for item in expr.items]
-        return UNKNOWN if any(_is_unknown(layer) for layer in layers) else layers
+        return UNKNOWN if isinstance(found, Unknown) or any(map(_is_unknown, found)) else found
+
+    def _item_layers(self, item: nodes.Expr, scope: Scope, what: str) -> Sequence[Layer | Unknown]:
+        """Return the layers of an item of a list: one, or those of a family."""
+        family = self._family(item, scope) if isinstance(item, nodes.Path) else None
+        if family is None:
+            return [self._layers(LayerArgument(), item, scope, what)]
+        return [family] if isinstance(family, Unknown) else family
 
     def _readable(self, layer: Layer | Unknown, kind: LayerArgument, expr: nodes.Path) -> Layer | Unknown:
         """Return a layer that an argument may name; report a target where none is read."""

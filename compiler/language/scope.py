@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,16 @@ from lnet.dsl.source import Span
 class Instance:
     """An instance of a stage: its items, and the layer that is its value."""
 
-    items: Mapping[str, Entry]
+    items: dict[str, Entry]
     value: Layer | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The items `NAME[0]` to `NAME[count - 1]`, as far as they are elaborated."""
+
+    count: int
+    entries: list[Entry] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Place:
     note: str
 
 
-Entry = Layer | Objective | Instance | Unknown
+Entry = Layer | Objective | Instance | Family | Unknown
 """The meaning of an item of a block."""
 
 
@@ -40,7 +48,7 @@ class Scope:
 
     `pending` are the items of the block that stand further down, with their places. `calls` are the lines that call for
     the instance of a stage that the block is, from its own item out to that of the network; `of_network`: the block is that
-    of the network itself.
+    of the network itself. `index` is the number of the item under elaboration, if it is one of a family.
     """
 
     values: Mapping[str, Value]
@@ -50,15 +58,16 @@ class Scope:
     pending: dict[str, nodes.Name] = field(default_factory=dict)
     above: Layer | Unknown | None = None
     of_network: bool = False
+    index: int | Unknown | None = None
 
     def child_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
     def note(self, path: str) -> str:
-        """Return a note on the place in the network of an item of a stage; empty outside of instances."""
-        return (
-            f"in '{path}', called in line {', from line '.join(map(str, self.calls))}" if self.calls else ""
-        )
+        """Return a note on the place in the network of an item of a stage or of a family; empty for others."""
+        if self.calls:
+            return f"in '{path}', called in line {', from line '.join(map(str, self.calls))}"
+        return f"in '{path}'" if isinstance(self.index, int) else ""
 
     @property
     def names(self) -> list[str]:
@@ -72,10 +81,12 @@ def members(entry: Entry) -> Mapping[str, Entry]:
 
 
 def layer_of(entry: Entry) -> Layer | Unknown | None:
-    """Return the layer that an entry is or stands for; None for an objective."""
+    """Return the layer that an entry is or ends with; None for an objective."""
     match entry:
         case Instance():
             return entry.value
+        case Family():
+            return layer_of(entry.entries[-1]) if entry.entries else UNKNOWN
         case Layer() | Unknown():
             return entry
         case _:
@@ -90,7 +101,7 @@ def find_default(
         return scope.above
     if not isinstance(default, Nearest):
         return bound[default] if default else None
-    for entry in reversed(list(scope.items.values())):
+    for entry in _from_the_last(scope.items):
         if isinstance(entry, Unknown):
             return UNKNOWN  # it might have been the one
         if not isinstance(entry, Layer):
@@ -101,21 +112,29 @@ def find_default(
     return None
 
 
+def _from_the_last(items: dict[str, Entry]) -> Iterator[Entry]:
+    """Yield the items of a block from the last to the first, those of families one by one."""
+    for entry in reversed(items.values()):
+        yield from reversed(entry.entries) if isinstance(entry, Family) else (entry,)
+
+
 def _made_from(layer: Layer, origin: Layer | Unknown, scope: Scope) -> bool:
     """Whether a layer of a block is computed from another, directly or not."""
     if isinstance(origin, Unknown):
         return False
     reached = {origin.path}
-    for candidate in _layers_in(scope.items):  # in the order of the block, so one pass will do
+    for candidate in _layers_in(scope.items.values()):  # in the order of the block, so one pass will do
         if reached.intersection(candidate.reads):
             reached.add(candidate.path)
     return layer.path in reached
 
 
-def _layers_in(items: Mapping[str, Entry]) -> Iterator[Layer]:
-    """Yield the layers of a block, those of stages in it too."""
-    for entry in items.values():
+def _layers_in(entries: Iterable[Entry]) -> Iterator[Layer]:
+    """Yield the layers among some items, those of stages and families too."""
+    for entry in entries:
         if isinstance(entry, Layer):
             yield entry
+        elif isinstance(entry, Family):
+            yield from _layers_in(entry.entries)
         else:
-            yield from _layers_in(members(entry))
+            yield from _layers_in(members(entry).values())

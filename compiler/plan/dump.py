@@ -14,6 +14,7 @@ from lnet.compiler.cut.schedule import Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
 from lnet.dsl import nodes
+from lnet.dsl.printer import expression_text
 
 
 def dump_module(module: nodes.Module) -> str:
@@ -23,21 +24,24 @@ def dump_module(module: nodes.Module) -> str:
 
 
 def _node(node: nodes.Node, indent: str) -> Iterator[str]:
+    if isinstance(node, nodes.Path):
+        yield f"{indent}Path {expression_text(node)}"
+        return
     plain, children = [], []
     for field in fields(node):
         value = getattr(node, field.name)
-        if field.name == "span":
+        if field.name == "span" or (value is None and field.default is None):
             continue
         if isinstance(value, nodes.Name):
             plain.append(value.text)
         elif isinstance(value, nodes.Node):
             children.append(value)
-        elif isinstance(value, tuple) and not all(isinstance(v, str) for v in value):
+        elif isinstance(value, tuple):
             flat = [v for pair in value for v in (pair if isinstance(pair, tuple) else (pair,))]
             children += [v for v in flat if isinstance(v, nodes.Node)]
             plain += [v for v in flat if isinstance(v, str)]
         else:
-            plain.append(".".join(value) if isinstance(value, tuple) else repr(value))
+            plain.append(repr(value))
     yield f"{indent}{type(node).__name__} {' '.join(plain)}".rstrip()
     for child in children:
         yield from _node(child, indent + "  ")
