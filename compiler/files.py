@@ -64,6 +64,11 @@ def listed(folder: Path, pattern: str) -> list[Path]:
         raise unreadable(folder, error) from error
 
 
+def plain(path: str) -> str:
+    """Return a layer's path as part of a file name that needs no quotes in a shell: `area[3].norm` as `area-3.norm`."""
+    return path.replace("[", "-").replace("]", "")
+
+
 def readable(text: str) -> str:
     """Return a text with bytes of file names that are not UTF-8 replaced by U+FFFD, for pages."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -19,8 +19,8 @@ class Graph:
     """Layers in topological order, objectives, and how the network is trained.
 
     `stages` names the value of each stage instance: the path of its last layer.
-    `derived` are layers that a pass made; users do not see their values. `frozen`: layers and stage instances whose
-    parameters stay as they are, besides those whose `speed` is 0.
+    `derived` are layers that a pass made; users do not see their values. `frozen`: layers, stage instances and families
+    whose parameters stay as they are, besides those whose `speed` is 0.
     """
 
     name: str
@@ -50,7 +50,9 @@ class Graph:
 
     def is_frozen(self, parameter: str) -> bool:
         """Whether a parameter stays as it is: `--freeze` says so, or its own `speed` of 0."""
-        return parameter in self._still or any(parameter.startswith(f"{path}.") for path in self.frozen)
+        return parameter in self._still or any(
+            parameter.startswith((f"{path}.", f"{path}[")) for path in self.frozen
+        )
 
     @cached_property
     def _still(self) -> frozenset[str]:

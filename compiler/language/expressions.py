@@ -34,9 +34,9 @@ from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
-from .references import no_index, no_item, no_layer, no_single, no_value
+from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
 from .scope import Entry, Family, Instance, Scope, find_default, layer_of, members
-from .vocabulary import argument_hints, call_hints, setting_hints, value_hints
+from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
 
@@ -173,15 +173,7 @@ class Evaluator:
     def _patch(self, path: nodes.Path, layer: Layer) -> Value:
         if layer.patch is not None:
             return Extents((layer.patch.rows, layer.patch.columns))
-        return self.report(
-            "E310",
-            f"the maps of '{layer.path}' lie in no patch",
-            path.span,
-            notes=(f"'{layer.path}' is {layer.sheet}, made by '{layer.op.kind}'",),
-            hints=(
-                "'maps = 8x8' lays 64 maps of a layer out in a patch; pools, norms and pointwise layers keep it",
-            ),
-        )
+        return self.add(no_patch(layer, path.span))
 
     def _chain(self, chain: nodes.Chain, scope: Scope) -> Value:
         result = self.value(chain.first, scope)
@@ -425,7 +417,7 @@ class Evaluator:
             code,
             f"{must_be}, {found}",
             expr.span,
-            hints=_mismatch_hints(value, wanted, self._words_of(wanted)),
+            hints=mismatch_hints(value, wanted, self._words_of(wanted)),
         )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
@@ -476,22 +468,6 @@ class Evaluator:
 
 def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
-
-
-def _mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, Word):
-        return did_you_mean(value.text, words)
-    if isinstance(value, str) and value in words:
-        return (f"a word stands without quotes: {value}",)
-    is_list = "list" in wanted.expected
-    if (
-        not is_list
-        and isinstance(value, tuple)
-        and len(value) in (2, 3)
-        and all(type(x) is int for x in value)
-    ):
-        return (f"a size is written {'x'.join(map(str, value))}",)
-    return ()
 
 
 def _is_unknown(value: Any) -> bool:

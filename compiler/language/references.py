@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lnet.compiler.core.layer import Layer
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Diagnostic, did_you_mean
 from lnet.dsl.source import Span
@@ -54,13 +55,26 @@ def no_single(name: str, family: Family, span: Span) -> Diagnostic:
     """Return the error for a family where one layer is wanted."""
     return Diagnostic(
         "E203",
-        f"'{name}' is a family, and expected is one of its items: {_items(name, family)}",
+        f"'{name}' is a family: name one of its items, {_items(name, family)}",
         span,
     )
 
 
 def _items(name: str, family: Family) -> str:
     return f"'{name}[0]'" if family.count == 1 else f"'{name}[0]' ... '{name}[{family.count - 1}]'"
+
+
+def no_patch(layer: Layer, span: Span) -> Diagnostic:
+    """Return the error for the patch of a layer that has none."""
+    return Diagnostic(
+        "E310",
+        f"the maps of '{layer.path}' lie in no patch",
+        span,
+        notes=(f"'{layer.path}' is {layer.sheet}, made by '{layer.op.kind}'",),
+        hints=(
+            "'maps = 8x8' lays 64 maps of a layer out in a patch; pools, norms and pointwise layers keep it",
+        ),
+    )
 
 
 def no_value(name: str, entry: Entry | None) -> str:

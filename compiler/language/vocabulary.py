@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lnet.compiler.core.arguments import ArgumentType, listed, signature, stands_bare
+from lnet.compiler.core.values import Value, Word
 from lnet.compiler.rules import RULES
 from lnet.compiler.words import TRAIN
 from lnet.dsl.diagnostics import did_you_mean
@@ -65,6 +66,23 @@ def value_hints(name: str, known: Iterable[str], calls: Mapping[str, Callable[..
             needed = ", ".join(f"{row.name} = ..." for row in signature(call, function).given if row.required)
             return (f"write '{call}({needed})'",)
     return _suggested(name, known, VALUES)
+
+
+def mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> tuple[str, ...]:
+    """Return hints for a value of another type than is wanted; `words` are those that are."""
+    if isinstance(value, Word):
+        return did_you_mean(value.text, words)
+    if isinstance(value, str) and value in words:
+        return (f"a word stands without quotes: {value}",)
+    is_list = "list" in wanted.expected
+    if (
+        not is_list
+        and isinstance(value, tuple)
+        and len(value) in (2, 3)
+        and all(type(x) is int for x in value)
+    ):
+        return (f"a size is written {'x'.join(map(str, value))}",)
+    return ()
 
 
 def _suggested(name: str, known: Iterable[str], foreign: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Interval, Region
+from lnet.compiler.files import plain
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_region
 from lnet.dsl.diagnostics import did_you_mean, refused
@@ -38,7 +39,7 @@ class Neuron:
     @property
     def file_name(self) -> str:
         """A name for files that needs no quotes in a shell."""
-        return f"{self.layer}-{self.row}-{self.column}-{self.map}"
+        return f"{plain(self.layer)}-{self.row}-{self.column}-{self.map}"
 
 
 def find_neurons(graph: Graph, texts: Sequence[str]) -> tuple[Neuron, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.files import plain
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network
 from lnet.runtime.store.run import Run
@@ -105,7 +106,9 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
         "skipped": {} if images is None else images.skipped,
         "classes": None if classes is None else classes.shares,
     }
-    record = keep(run, KIND, path, figures, _files(preference, classes, f"{run.directory.name}: {path}"))
+    record = keep(
+        run, KIND, plain(path), figures, _files(preference, classes, f"{run.directory.name}: {path}")
+    )
     return SheetView(path, by, preference, classes, alike, record)
 
 

@@ -198,11 +198,16 @@ def prepare(images: Images, network: Network) -> NDArray[np.float32]:
     return prepared(images, network.graph)
 
 
-_NEURON = re.compile(r"\s*([A-Za-z0-9_.]+)\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*")
+_NEURON = re.compile(
+    r"\s*([A-Za-z0-9_.]+(?:\[\d+\][A-Za-z0-9_.]*)*)\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]\s*"
+)
 
 
 def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
-    """Return layer, row, column and map of a neuron written `V3.norm[row, column, map]`, counted from 0."""
+    """Return layer, row, column and map of a neuron written `V3.norm[row, column, map]`, counted from 0.
+
+    The numbers of families before are part of the layer: `area[3].norm[0, 0, 5]`.
+    """
     match = _NEURON.fullmatch(text)
     if match is None:
         raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")

@@ -116,8 +116,9 @@ def _note(found: Network, name: str, value: jax.Array) -> str:
 
 
 def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
-    """Return a plan with the parameters of these layers and stages frozen; raises `LnetError` for unknown paths."""
-    known = [path for path, _ in plan.graph.stages] + [layer.path for layer in plan.graph.visible]
+    """Return a plan with the parameters of layers, stages and families frozen; raises `LnetError` for unknown paths."""
+    items = [path for path, _ in plan.graph.stages] + [layer.path for layer in plan.graph.visible]
+    known = dict.fromkeys([*items, *(path[: path.rindex("[")] for path in items if path.endswith("]"))])
     for path in paths:
         if path not in known:
             hints = did_you_mean(path, known)
