@@ -33,7 +33,7 @@ CODES: dict[str, str] = {
     "E212": "network without an input",
     "E213": "misplaced input",
     "E214": "stage without a layer",
-    "E215": "target in a stage",
+    "E215": "misplaced target",
     # arguments and values
     "E301": "unknown argument",
     "E302": "duplicate argument",
