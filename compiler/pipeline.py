@@ -51,7 +51,7 @@ def build_graph(
     graph = elaborate(module, collector, freeze)
     if graph is not None and before is not None:
         graph = keep_pooling(graph, before)
-    if graph is not None and module.version is not None:
+    if graph is not None and module.version is not None and module.version.value == 1:
         warn_changed(graph, collector)
     _note_overrides(collector, overridden(module, overrides))
     collector.raise_errors()

@@ -141,4 +141,5 @@ CODES: dict[str, str] = {
     "W606": "plan older than its file",
     "W607": "grace too short for a checkpoint",
     "W608": "value changed since version 0.1",
+    "W609": "stage that hides a kind",
 }

@@ -29,7 +29,7 @@ from .lexer import Tokens, tokenize
 from .nodes import KEYWORDS
 from .source import Source, Span
 
-VERSION = 1
+VERSIONS = (1, 2)
 DEEPEST = 64
 MOST_ERRORS = 50
 
@@ -306,11 +306,12 @@ class _Parser:
         return self.collector.source.position(token.start_pos or 0)[0]
 
     def _check_version(self, version: nodes.Number | None) -> None:
-        if version is not None and version.value != VERSION:
+        if version is not None and version.value not in VERSIONS:
             self.collector.add(
                 Diagnostic(
                     "E108",
-                    f"this program reads version {VERSION} of the language, found version {version.text}",
+                    f"this program reads versions {' and '.join(map(str, VERSIONS))} of the language, "
+                    f"found version {version.text}",
                     version.span,
                 )
             )

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from .layer import Layer, Op
 from .shapes import Size, Slide, Window
@@ -401,6 +401,24 @@ def signature(name: str, function: Callable[..., Any]) -> Signature:
 def stands_bare(name: str, function: Callable[..., Any]) -> bool:
     """Whether a function needs no arguments, so that `leaky_relu` is `leaky_relu()`."""
     return not any(row.required for row in signature(name, function).given)
+
+
+Kind = TypeVar("Kind", bound=Callable[..., Any])
+
+
+def since(version: int) -> Callable[[Kind], Kind]:
+    """State the version of the language that a kind came with; one without a statement is of version 1."""
+
+    def stated(kind: Kind) -> Kind:
+        kind.__dict__["since"] = version
+        return kind
+
+    return stated
+
+
+def version_of(kind: Callable[..., Any]) -> int:
+    """Return the version of the language that a kind came with."""
+    return getattr(kind, "since", 1)
 
 
 # --- geometry that several kinds share -------------------------------------------------------------------

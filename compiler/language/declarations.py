@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from lnet.compiler.core.arguments import version_of
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
@@ -80,7 +81,15 @@ def _enter(table: dict[str, Declared], node: Declared, what: str, evaluator: Eva
 
 def _enter_stage(stages: dict[str, nodes.Stage], stage: nodes.Stage, evaluator: Evaluator) -> None:
     name = stage.name.text
-    if name in LAYER_KINDS or name in OBJECTIVE_KINDS:
+    kind = LAYER_KINDS.get(name) or OBJECTIVE_KINDS.get(name)
+    if kind is not None and (came := version_of(kind)) > 1:  # it may be of a file that is older than the kind
+        evaluator.report(
+            "W609",
+            f"the stage '{name}' hides the kind of this name, which came with version {came} of the language",
+            stage.name.span,
+            hints=("give the stage another name to use the kind",),
+        )
+    elif kind is not None:
         evaluator.report(
             "E204",
             f"'{name}' is a kind of the language, so no stage can have this name",

@@ -171,7 +171,7 @@ class _Builder:
             return self.item(item, item.name.text, scope, first_input)
         name = item.name.text
         count = self.evaluator.converted(FAMILY, item.count, scope, f"the number of items of '{name}'")
-        if item.kind.text in SINGLE:
+        if item.kind.text in SINGLE and item.kind.text not in self.declarations.stages:
             message = f"'{item.kind.text}' makes one item, and cannot make a family"
             count = self.evaluator.report(SINGLE[item.kind.text], message, item.count.span)
         if isinstance(count, Unknown):
@@ -236,6 +236,8 @@ class _Builder:
 
     def _item(self, item: nodes.Item, path: str, scope: Scope, first_input: nodes.Item | None) -> Entry:
         kind = item.kind.text
+        if kind in self.declarations.stages:
+            return self._instance(item, path, self.declarations.stages[kind], scope)
         if kind == "input" and item is not first_input:
             if first_input is None:
                 self._misplaced_input(
@@ -253,8 +255,6 @@ class _Builder:
             return self._layer(item, path, scope)
         if kind in OBJECTIVE_KINDS:
             return self._objective(item, path, scope)
-        if kind in self.declarations.stages:
-            return self._instance(item, path, self.declarations.stages[kind], scope)
         return unknown_kind(item.kind, self.declarations, self.evaluator)
 
     def _layer(self, item: nodes.Item, path: str, scope: Scope) -> Layer | Unknown:

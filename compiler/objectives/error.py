@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Reads, Refused, TargetNamed
+from lnet.compiler.core.arguments import Reads, Refused, TargetNamed, since
 from lnet.compiler.core.layer import Layer
 
 from .base import Term
@@ -46,6 +46,7 @@ def squared_error(of: Reads, target: TargetNamed) -> SquaredError:
     return SquaredError()
 
 
+@since(2)
 def mean_squared_error(of: Reads, target: TargetNamed) -> MeanSquaredError:
     """Mean over all values of squared differences from `target`, which is as in `squared_error`
 
@@ -55,6 +56,7 @@ def mean_squared_error(of: Reads, target: TargetNamed) -> MeanSquaredError:
     return MeanSquaredError(of.sheet.values)
 
 
+@since(2)
 def cosine_error(of: Reads, target: TargetNamed) -> CosineError:
     """`1 - x.t / sqrt((x.x + 1e-8) (t.t + 1e-8))`, of the whole value `x` and the whole `target` `t`, which is as in
     `squared_error`

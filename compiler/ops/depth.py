@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Extent, Reads, Refused
+from lnet.compiler.core.arguments import Extent, Reads, Refused, since
 from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, whole
 
@@ -85,6 +85,7 @@ def _positions(blocks: Interval, extent: int) -> Interval:
     return Interval(blocks.start * extent, blocks.stop * extent)
 
 
+@since(2)
 def depth_to_space(block: Extent, *, of: Reads) -> DepthToSpace:
     """`[h, w, r*c*k]` to `[h*r, w*c, k]` for a block of `r x c`: map `(u*c + v)*k + m` of position `i, j` goes to row
     `i*r + u`, column `j*c + v`, map `m`; with the layer's patch as the block it is the unit sheet
@@ -98,6 +99,7 @@ def depth_to_space(block: Extent, *, of: Reads) -> DepthToSpace:
     return DepthToSpace(of.sheet, block, whole(Size(rows, columns)))
 
 
+@since(2)
 def space_to_depth(block: Extent, *, of: Reads) -> SpaceToDepth:
     """The inverse of `depth_to_space`: `[h*r, w*c, k]` to `[h, w, r*c*k]`
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import TargetExtent
+from lnet.compiler.core.arguments import TargetExtent, since
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet
 
@@ -30,6 +30,7 @@ class Target(Op):
         return 0
 
 
+@since(2)
 def target(size: TargetExtent) -> Target:
     """What the network should give for an image: values of the data, which only an objective's `target` reads. `N` is a
     vector `1x1xN`. In the network's block alone

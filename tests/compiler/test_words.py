@@ -12,6 +12,7 @@ from lnet.compiler.core.arguments import (
     none_or,
     signature,
     tile,
+    version_of,
 )
 from lnet.compiler.core.values import Word
 from lnet.compiler.language import vocabulary
@@ -19,7 +20,7 @@ from lnet.compiler.language.expressions import Evaluator
 from lnet.compiler.language.scope import Scope
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
-from lnet.compiler.pipeline import compile_text
+from lnet.compiler.pipeline import build_graph, compile_text
 from lnet.compiler.rules import RULES, SGD
 from lnet.compiler.words import TRAIN, objective_signature
 from lnet.compiler.words import vocabulary as known
@@ -235,3 +236,35 @@ def test_a_name_means_one_function_wherever_it_is_taken():
             if isinstance(row.type, ArgumentType):
                 for name, function in row.type.calls.items():
                     assert CALLS[name] is function, f"{name} of {row.name} of {table.name}"
+
+
+# --- kinds and the version that they came with -----------------------------------------------------------
+
+OF_VERSION_1 = {
+    *("add", "avgpool", "concat", "crop", "decode", "dense", "input", "l2pool", "lcn", "local", "maxpool"),
+    *("relu", "sigmoid", "softplus", "tanh"),
+    *("cross_entropy", "l1", "l2", "one_vs_all", "rica", "smooth", "squared_error"),
+}
+
+
+@pytest.mark.parametrize(("kind", "function"), {**LAYER_KINDS, **OBJECTIVE_KINDS}.items())
+def test_a_kind_states_the_version_that_it_came_with(kind, function):
+    """A stage in a file of version 1 may have its name: write `@since(2)` above a new kind."""
+    assert version_of(function) == (1 if kind in OF_VERSION_1 else 2)
+
+
+def test_a_stage_hides_a_kind_that_came_later():
+    text = "stage {0}(k) {{ f: local(k, 2) }}\nnetwork n {{ image: input(9x9x1); V1: {0}(3); a[2]: {0}(2); q: l2() }}"
+    for kind in ("target", "depth_to_space", "cosine_error"):
+        collector = Collector(Source(text.format(kind)))
+        graph = build_graph(collector.source, {}, collector)
+        assert [layer.path for layer in graph.layers] == ["image", "V1.f", "a[0].f", "a[1].f"]
+        assert [d.code for d in collector.warnings] == ["W609"]
+
+
+def test_a_first_line_may_say_either_version():
+    text = "network n { image: input(9x9x1); f: maxpool(3, pad = 1); q: l2() }"
+    for line, codes in (("", []), ("lnet 1\n", ["W608"]), ("lnet 2\n", [])):
+        collector = Collector(Source(line + text))
+        build_graph(collector.source, {}, collector)
+        assert [d.code for d in collector.warnings] == codes
