@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "E402": "mismatched extents",
     "E403": "decoder input of the wrong extent",
     "E404": "even field",
+    "E405": "maps that groups do not divide",
     "E408": "block that does not divide what it reads",
     # objectives and training
     "E501": "objective without its prerequisites",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -278,12 +278,13 @@ UNPADDED = Padding()
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """`share` as written: which positions use one set of weights (`tile` None: every position its own)."""
+    """`share` as written: which positions use one set of weights.
+
+    Those `tile` apart, or those of a `block`; of both None: every position has its own.
+    """
 
     tile: Size | None = None
-
-    def sets(self, outputs: Size) -> Size:
-        return outputs if self.tile is None else self.tile
+    block: Size | None = None
 
 
 def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:
@@ -291,7 +292,11 @@ def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Exten
 
 
 def tile(k: Extent) -> Sharing:
-    return Sharing(k)
+    return Sharing(tile=k)
+
+
+def blocks(k: Extent) -> Sharing:
+    return Sharing(block=k)
 
 
 def _share(value: Value) -> Sharing | None:
@@ -336,7 +341,10 @@ Pad = Annotated[
     Padding,
     ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"), _SIZE),
 ]
-Share = Annotated[Sharing, ArgumentType("'none', 'all' or tile(k)", _share, ("all",), {"tile": tile})]
+Share = Annotated[
+    Sharing,
+    ArgumentType("'none', 'all', tile(k) or blocks(k)", _share, ("all",), {"tile": tile, "blocks": blocks}),
+]
 
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
@@ -424,21 +432,22 @@ def version_of(kind: Callable[..., Any]) -> int:
 # --- geometry that several kinds share -------------------------------------------------------------------
 
 
-def slide_over(size: Size, field: Size, stride: Size, pad: Padding) -> Window:
+def slide_over(size: Size, field: Size, stride: Size, pad: Padding, dilation: Size = ONE) -> Window:
     """Return the window of a field over a sheet, or raise `Refused` where the field does not fit."""
     window = Window(
-        _slide(size.rows, field.rows, stride.rows, pad.word, pad.zeros.rows),
-        _slide(size.columns, field.columns, stride.columns, pad.word, pad.zeros.columns),
+        _slide(size.rows, field.rows, stride.rows, pad.word, pad.zeros.rows, dilation.rows),
+        _slide(size.columns, field.columns, stride.columns, pad.word, pad.zeros.columns, dilation.columns),
     )
     for axis, slide in (("rows", window.rows), ("columns", window.columns)):
         padded = slide.extent + slide.before + slide.after
-        if slide.field > padded:
+        if slide.span > padded:
             extent = f"{slide.extent} {axis}" if padded == slide.extent else f"{padded} padded {axis}"
+            apart = f", {slide.dilation} apart," if slide.dilation > 1 else ""
             raise Refused(
                 "E401",
-                f"a field of {slide.field} {axis} does not fit into the {extent} that it reads",
+                f"a field of {slide.field} {axis}{apart} does not fit into the {extent} that it reads",
                 argument="field",
-                notes=(f"the layer that it reads is {size} ({_axes(size)})",),
+                notes=(f"the layer that it reads is {size} ({_axes(size)})", *_spanned(slide, axis)),
                 hints=("make the field smaller, or give it a 'pad'",),
             )
     return window
@@ -448,9 +457,16 @@ def _axes(size: Size) -> str:
     return f"{size.rows} rows, {size.columns} columns"
 
 
-def _slide(extent: int, field: int, stride: int, word: str, zeros: int) -> Slide:
+def _spanned(slide: Slide, axis: str) -> tuple[str, ...]:
+    if slide.dilation == 1:
+        return ()
+    return (f"it spans {slide.dilation} * ({slide.field} - 1) + 1 = {slide.span} {axis}",)
+
+
+def _slide(extent: int, field: int, stride: int, word: str, zeros: int, dilation: int) -> Slide:
+    slide = Slide(extent, field, stride, zeros, zeros, dilation)
     if word == "same":
         outputs = -(-extent // stride)
-        total = max((outputs - 1) * stride + field - extent, 0)
-        return Slide(extent, field, stride, total // 2, total - total // 2)
-    return Slide(extent, field, stride, zeros, zeros)
+        total = max((outputs - 1) * stride + slide.span - extent, 0)
+        return replace(slide, before=total // 2, after=total - total // 2)
+    return slide

@@ -104,6 +104,18 @@ class Op:
         """Return the set of weights that the first position of a region uses, where positions take turns at a few sets."""
         return Size(0, 0)
 
+    def sets_used(self) -> tuple[list[int], list[int]]:
+        """Return the row and the column of the set of weights that the rows and columns of positions use.
+
+        Of an op with filters.
+        """
+        raise AssertionError(f"{type(self).__name__} has no filters")
+
+    @property
+    def shared_block(self) -> Size:
+        """Neighbouring positions that share weights, where those of a block do."""
+        return Size(1, 1)
+
     # --- tiles ---
 
     @property

@@ -6,12 +6,14 @@ All geometry of the language comes down to one picture, drawn along one axis (fi
        [.........]                   output 0 reads inputs 0..1 (and a zero)
              [.........]             output 1 reads inputs 1..3
                    [.........]       output 2 reads inputs 3..5
+
+A dilated field skips inputs: of field 3 and dilation 2 output 0 reads inputs 0, 2 and 4, a span of 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,39 +96,54 @@ def part(extent: int, number: int, parts: int) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A field sliding along one axis of `extent` inputs, with zeros `before` and `after` them."""
+    """A field sliding along one axis of `extent` inputs, with zeros `before` and `after` them.
+
+    It reads `field` inputs, `dilation` apart.
+    """
 
     extent: int
     field: int
     stride: int = 1
     before: int = 0
     after: int = 0
+    dilation: int = 1
+
+    @property
+    def span(self) -> int:
+        """Inputs from the first of a field to its last, those that it skips included."""
+        return self.dilation * (self.field - 1) + 1
+
+    @property
+    def reach(self) -> int:
+        """Inputs from the first of all fields to the last, zeros around the sheet included."""
+        return (self.outputs - 1) * self.stride + self.span
 
     @property
     def outputs(self) -> int:
-        """How many positions the field takes: `(extent + before + after - field) // stride + 1`."""
-        return (self.extent + self.before + self.after - self.field) // self.stride + 1
+        """How many positions the field takes: `(extent + before + after - span) // stride + 1`."""
+        return (self.extent + self.before + self.after - self.span) // self.stride + 1
 
     def reads(self, outputs: Interval) -> Interval:
         """Return the inputs that some of `outputs` read."""
         if not outputs.length:
             return Interval(0, 0)
         start = outputs.start * self.stride - self.before
-        stop = (outputs.stop - 1) * self.stride - self.before + self.field
+        stop = (outputs.stop - 1) * self.stride - self.before + self.span
         return Interval(start, stop).clip(self.extent)
 
     def part(self, outputs: Interval) -> Slide:
         """Return the slide that makes just `outputs`, from just the inputs that they read."""
         start = outputs.start * self.stride - self.before
-        stop = (outputs.stop - 1) * self.stride - self.before + self.field
+        stop = (outputs.stop - 1) * self.stride - self.before + self.span
         inside = Interval(start, stop).clip(self.extent)
-        return Slide(inside.length, self.field, self.stride, inside.start - start, stop - inside.stop)
+        before, after = inside.start - start, stop - inside.stop
+        return replace(self, extent=inside.length, before=before, after=after)
 
     def readers(self, inputs: Interval) -> Interval:
-        """Return the outputs that read some of `inputs`."""
+        """Return the outputs whose spans hold some of `inputs`."""
         if not inputs.length:
             return Interval(0, 0)
-        start = -(-(inputs.start + self.before - self.field + 1) // self.stride)
+        start = -(-(inputs.start + self.before - self.span + 1) // self.stride)
         stop = (inputs.stop - 1 + self.before) // self.stride + 1
         return Interval(start, stop).clip(self.outputs)
 
@@ -307,6 +324,11 @@ class Window:
     @property
     def field(self) -> Size:
         return Size(self.rows.field, self.columns.field)
+
+    @property
+    def span(self) -> Size:
+        """The field with the inputs that it skips."""
+        return Size(self.rows.span, self.columns.span)
 
     @property
     def inputs(self) -> Size:

@@ -9,29 +9,24 @@ from typing import Annotated, ClassVar
 from lnet.compiler.core.arguments import Flag, LayerArgument, NonNegative, Reads, Refused
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.learned import NORMAL, Learned
-from lnet.compiler.core.shapes import Region, Sheet, Size
+from lnet.compiler.core.shapes import Size
 
-from .filters import Filters
+from .filters import Transpose
 from .learning import Initial, check_own, learned
 from .local import Local
 
 
 @dataclass(frozen=True, slots=True)
-class Decode(Filters):
+class Decode(Transpose):
     """The transpose of a local layer: `xhat[y,x,c] = sum_ij,uv,m D[i,j,u,v,c,m] h[i,j,m]`.
 
     Window and maps are those of the local layer, so it reads `maps` and makes `maps_in`.
     """
 
     kind: ClassVar[str] = "decode"
-    scatters: ClassVar[bool] = True
     like: str
     tied: bool
     patch: Size | None = None
-
-    @property
-    def sheet(self) -> Sheet:
-        return Sheet(self.window.inputs.rows, self.window.inputs.columns, self.maps_in)
 
     @property
     def tied_to(self) -> str | None:
@@ -42,15 +37,6 @@ class Decode(Filters):
 
     def renamed(self, name: Callable[[str], str]) -> Decode:
         return replace(self, like=name(self.like))
-
-    def needs(self, region: Region) -> Region:
-        return self.window.readers(region)
-
-    def writes(self, units: Region) -> Region:
-        return self.window.reads(units)
-
-    def of_units(self, units: Region) -> Decode:
-        return replace(self, window=self.window.part(units), sets=self.sets_of(units))
 
 
 LayerLike = Annotated[Layer, LayerArgument("of")]
@@ -93,7 +79,8 @@ def decoder_of(encode: Layer, tied: bool, how: Learned) -> Decode:
     """Return the transpose of a local layer."""
     op = encode.op
     assert isinstance(op, Local), "decoder_of: the caller checks that it gets a local layer"
-    return Decode(op.window, op.maps_in, op.maps, op.sets, encode.path, tied, op.patch_in, learned=how)
+    shapes = (op.window, op.maps_in, op.maps, op.sets)
+    return Decode(*shapes, encode.path, tied, op.patch_in, learned=how, layout=op.layout)
 
 
 KINDS = {"decode": decode}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import (
     ONE,
     UNPADDED,
+    Count,
     Extent,
     Flag,
     MapCount,
@@ -24,14 +25,14 @@ from lnet.compiler.core.layer import Weights
 from lnet.compiler.core.learned import NORMAL
 from lnet.compiler.core.shapes import Region, Sheet, Size
 
-from .filters import Filters
+from .filters import Filters, check_groups, shared
 from .learning import Constrain, Initial, learned
 from .pointwise import NEVER_NEGATIVE, Activation
 
 
 @dataclass(frozen=True, slots=True)
 class Local(Filters):
-    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`."""
+    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u*d-p, j*s+v*d-p, c]`, then `act`."""
 
     kind: ClassVar[str] = "local"
     has_filters: ClassVar[bool] = True
@@ -59,7 +60,7 @@ class Local(Filters):
         return self.window.reads(region)
 
     def part(self, region: Region) -> Local:
-        return replace(self, window=self.window.part(region), sets=self.sets_of(region))
+        return self.at(region)
 
     def nonnegative(self, operands: bool) -> bool:
         return self.act in NEVER_NEGATIVE
@@ -73,6 +74,8 @@ def local(
     bias: Flag = False,
     act: Activation = None,
     share: Share = Sharing(),  # noqa: B008 (frozen)
+    dilation: Extent = ONE,
+    groups: Count = 1,
     *,
     init: Initial = NORMAL,
     speed: NonNegative = 1.0,
@@ -80,23 +83,26 @@ def local(
     constrain: Constrain = None,
     of: Reads,
 ) -> Local:
-    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u-p, j*s+v-p, c]`, then `act`; with
+    """`h[i,j,m] = b + sum_uvc W[i,j,u,v,c,m] x[i*s+u*d-p, j*s+v*d-p, c]`, then `act`; with
     `maps = 8x8` the maps lie in a patch at each position
 
     Example: local(5x3, 8, stride = 2, pad = 1, act = relu)
     """
-    window = slide_over(of.sheet.size, field, stride, pad)
+    check_groups(groups, of.sheet.maps, maps.count)
+    window = slide_over(of.sheet.size, field, stride, pad, dilation)
+    sets, layout = shared(share, window.outputs, groups)
     how = learned(init, speed, bias, bias_speed, constrain)
     return Local(
         window,
         of.sheet.maps,
         maps.count,
-        share.sets(window.outputs),
+        sets,
         bias,
         act,
         maps.patch,
         of.patch,
         learned=how,
+        layout=layout,
     )
 
 

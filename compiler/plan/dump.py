@@ -7,12 +7,13 @@ from dataclasses import fields
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.learned import Learned
-from lnet.compiler.core.shapes import Place, Region, Rows, Strip, Window, extents
+from lnet.compiler.core.shapes import Place, Region, Rows, Size, Strip, Window, extents
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.cut.schedule import Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
+from lnet.compiler.ops.filters import Layout
 from lnet.dsl import nodes
 from lnet.dsl.printer import expression_text
 
@@ -68,7 +69,12 @@ def _argument(name: str, value: object) -> str:
         rows, columns = value.rows, value.columns
         pad = f" pad={rows.before},{columns.before}-{rows.after},{columns.after}"
         padded = (rows.before, rows.after, columns.before, columns.after) != (0, 0, 0, 0)
-        return f"field={value.field} stride={rows.stride}x{columns.stride}" + (pad if padded else "")
+        apart = f" dilation={rows.dilation}x{columns.dilation}" if value.span != value.field else ""
+        strides = f"field={value.field} stride={rows.stride}x{columns.stride}{apart}"
+        return strides + (pad if padded else "")
+    if isinstance(value, Layout):
+        block = "" if value.block == Size(1, 1) else f" blocks={value.block}"
+        return f"groups={value.groups}{block}"
     return str(value) if isinstance(value, Learned) else f"{name}={value}"
 
 

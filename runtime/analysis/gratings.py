@@ -95,7 +95,6 @@ def position_weights(network: Network, path: str) -> Array | None:
     if not layer.op.has_filters:
         return None
     weight = network.params[layer.parameters[0].name]
-    rows = np.arange(layer.sheet.height) % weight.shape[0]
-    columns = np.arange(layer.sheet.width) % weight.shape[1]
+    rows, columns = layer.op.sets_used()
     everywhere: Array = weight[rows][:, columns]
     return everywhere

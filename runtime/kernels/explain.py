@@ -28,7 +28,7 @@ def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
                 shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch, training.precision)
-                yield layer.path, gives, Product(product, *shapes)
+                yield layer.path, gives, Product(product, *shapes, layout=op.layout)
 
 
 def kernels_data(graph: Graph, measured: Choices) -> list[dict[str, Any]]:

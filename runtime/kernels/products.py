@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lnet.compiler.core.shapes import Size, Window
+from lnet.compiler.ops.filters import PLAIN, Layout
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = GIVES = ("forward", "input gradient", "weight gradient")
 ANY_BATCH = 100
@@ -21,7 +22,7 @@ ANY_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product of a layer; position `i, j` uses the weights of set `i mod rows, j mod columns` of `sets`."""
+    """One product of a layer; `layout` says which of the `sets` of weights a position uses."""
 
     gives: str
     window: Window
@@ -30,10 +31,21 @@ class Product:
     maps: int
     batch: int
     precision: str = "float32"
+    layout: Layout = PLAIN
 
     @property
     def untied(self) -> bool:
-        return self.sets == self.window.outputs
+        return self.sets == self.window.outputs and self.layout.block == Size(1, 1)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        field, of_group = self.window.field, self.maps_in // self.layout.groups
+        return (self.sets.rows, self.sets.columns, field.rows, field.columns, of_group, self.maps)
+
+    @property
+    def of_group(self) -> tuple[int, int]:
+        """Maps that a group reads, and maps that it makes."""
+        return self.maps_in // self.layout.groups, self.maps // self.layout.groups
 
 
 @dataclass(frozen=True, slots=True)

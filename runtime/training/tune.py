@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.shapes import Slide
+from lnet.compiler.core.shapes import Size, Slide
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
@@ -69,10 +69,10 @@ def measure(product: Product) -> Choice:
 
 def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return values, weights and outputs of the product's layer."""
-    rows, columns, sets = product.window.rows, product.window.columns, product.sets
+    rows, columns = product.window.rows, product.window.columns
     return (
         jnp.ones((rows.extent, columns.extent, product.maps_in, product.batch)),
-        jnp.ones((sets.rows, sets.columns, rows.field, columns.field, product.maps_in, product.maps)),
+        jnp.ones(product.weight_shape),
         jnp.ones((rows.outputs, columns.outputs, product.maps, product.batch)),
     )
 
@@ -80,12 +80,12 @@ def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:
 def _compiled(product: Product, choice: Choice, arrays: tuple[jax.Array, ...]) -> Callable[..., jax.Array]:
     def run(x: jax.Array, weight: jax.Array, h: jax.Array) -> jax.Array:
         def layer(weight: jax.Array) -> jax.Array:
-            return local(x, weight, product.window, product.precision)
+            return local(x, weight, product.window, product.precision, product.layout)
 
         if product.gives == FORWARD:
             return layer(weight)
         if product.gives == INPUT_GRADIENT:
-            return local_transpose(h, weight, product.window, product.precision)
+            return local_transpose(h, weight, product.window, product.precision, product.layout)
         (gradient,) = jax.vjp(layer, weight)[1](h)
         return jnp.asarray(gradient)
 
@@ -135,12 +135,17 @@ def _choice(product: Product, data: Any) -> Choice | None:
 def _name(product: Product) -> str:
     rows, columns = _axis(product.window.rows), _axis(product.window.columns)
     maps = f"{product.maps_in} to {product.maps} maps"
+    layout = product.layout
     shared = "" if product.untied else f", {product.sets} sets"
-    return f"{product.gives}, {rows} x {columns}{shared}, {maps}, batch {product.batch}, {product.precision}"
+    blocks = "" if layout.block == Size(1, 1) else f" in blocks of {layout.block} from {layout.lead}"
+    groups = "" if layout.groups == 1 else f" in {layout.groups} groups"
+    weights = f"{shared}{blocks}, {maps}{groups}"
+    return f"{product.gives}, {rows} x {columns}{weights}, batch {product.batch}, {product.precision}"
 
 
 def _axis(slide: Slide) -> str:
-    return f"{slide.before}+{slide.extent}+{slide.after} by {slide.field} step {slide.stride}"
+    apart = f" apart {slide.dilation}" if slide.dilation > 1 else ""
+    return f"{slide.before}+{slide.extent}+{slide.after} by {slide.field}{apart} step {slide.stride}"
 
 
 # --- files -----------------------------------------------------------------------------------------------

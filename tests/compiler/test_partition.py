@@ -30,8 +30,10 @@ def touched(window, units):
     rows, columns = window.rows, window.columns
     inputs = np.zeros((rows.extent, columns.extent), bool)
     for i, j in np.argwhere(units):
-        top, left = i * rows.stride - rows.before, j * columns.stride - columns.before
-        inputs[max(top, 0) : max(top + rows.field, 0), max(left, 0) : max(left + columns.field, 0)] = True
+        down = i * rows.stride - rows.before + rows.dilation * np.arange(rows.field)
+        right = j * columns.stride - columns.before + columns.dilation * np.arange(columns.field)
+        seen = [at[(at >= 0) & (at < extent)] for at, extent in zip((down, right), inputs.shape, strict=True)]
+        inputs[np.ix_(*seen)] = True
     return inputs
 
 
@@ -148,7 +150,10 @@ def test_messages_fill_exactly_what_is_held(text, grid):
                     touched(layer.op.window, mask(pieces[units.path].owned, units.sheet)).astype(int)
                     for pieces in by_tile
                 )
-                gaps = any(a.stride > a.field for a in (layer.op.window.rows, layer.op.window.columns))
+                gaps = any(
+                    a.stride > a.field or a.dilation > 1
+                    for a in (layer.op.window.rows, layer.op.window.columns)
+                )
                 assert (count[held] >= writers[held]).all()
                 assert gaps or (count[held] == writers[held]).all()
 

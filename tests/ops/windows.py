@@ -16,10 +16,11 @@ def patches(x: np.ndarray, window: Window, padding: float = 0.0):
     """Yield output position and the field it sees, padding included."""
     rows, columns = window.rows, window.columns
     p = padded(x, window, padding)
-    for i in range((p.shape[1] - rows.field) // rows.stride + 1):
-        for j in range((p.shape[2] - columns.field) // columns.stride + 1):
-            top, left = i * rows.stride, j * columns.stride
-            yield i, j, p[:, top : top + rows.field, left : left + columns.field]
+    for i in range((p.shape[1] - rows.span) // rows.stride + 1):
+        for j in range((p.shape[2] - columns.span) // columns.stride + 1):
+            down = i * rows.stride + rows.dilation * np.arange(rows.field)
+            right = j * columns.stride + columns.dilation * np.arange(columns.field)
+            yield i, j, p[:, down][:, :, right]
 
 
 @st.composite

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from ops import windows as formula_windows
 from ops.decode import decode as formula_of_decode
 from ops.local import local as formula_of_local
+from ops.local import set_of
 
 from lnet.compiler.core.shapes import Size, Slide, Window
+from lnet.compiler.ops.filters import PLAIN, Layout
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.native import products as native
 from lnet.runtime.kernels.native.blocks import NATIVE
@@ -27,6 +29,7 @@ from lnet.runtime.kernels.products import (
     INPUT_GRADIENT,
     WEIGHT_GRADIENT,
     Choice,
+    Product,
 )
 
 relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -36,23 +39,46 @@ relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(He
 def slides(draw, largest=11):
     field, stride = draw(st.integers(1, 5)), draw(st.integers(1, 3))
     before, after = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-    extent = draw(st.integers(max(1, field - before - after), largest))
-    return Slide(extent, field, stride, before, after)
+    dilation = draw(st.sampled_from([1, 1, 2, 3, 4]))
+    extent = draw(
+        st.integers(max(1, dilation * (field - 1) + 1 - before - after), largest + dilation * field)
+    )
+    return Slide(extent, field, stride, before, after, dilation)
 
 
 windows = st.builds(Window, slides(), slides())
 tiles = st.sampled_from([1, 2, 3, 4, 8])
-shares = st.one_of(st.none(), st.builds(Size, st.integers(1, 3), st.integers(1, 3)))
-"""How many sets of weights there are; none: as many as outputs."""
+groups = st.sampled_from([1, 1, 2, 3])
 
 
-def arrays(window, maps_in, maps, batch, sets=None, dtype=np.float32):
+@st.composite
+def layouts(draw, window):
+    """Sets of weights, and the layout of a layer, as of a whole sheet or of a tile of it."""
+    outputs = window.outputs
+    how, of_groups = draw(st.sampled_from(["none", "tile", "blocks"])), draw(groups)
+    if how == "none":
+        return outputs, Layout(of_groups)
+    a, b = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    if how == "tile":
+        return Size(a, b), Layout(of_groups)
+    lead = Size(draw(st.integers(0, a - 1)), draw(st.integers(0, b - 1)))
+    more = draw(st.integers(0, 2))  # of a tile: sets that its positions do not use
+    sets = Size(-(-(outputs.rows + lead.rows) // a) + more, -(-(outputs.columns + lead.columns) // b) + more)
+    return sets, Layout(of_groups, Size(a, b), lead)
+
+
+def product(window, maps_in, maps, batch, sets=None, layout=PLAIN, precision="float32"):
+    """A product of a layer whose maps are those of one group."""
+    maps_in, maps = maps_in * layout.groups, maps * layout.groups
+    return Product(FORWARD, window, sets or window.outputs, maps_in, maps, batch, precision, layout)
+
+
+def arrays(window, maps_in, maps, batch, sets=None, dtype=np.float32, layout=PLAIN):
     rng = np.random.default_rng(0)
-    outputs, field = window.outputs, window.field
-    sets = sets or outputs
-    x = rng.normal(size=(window.rows.extent, window.columns.extent, maps_in, batch))
-    w = rng.normal(size=(sets.rows, sets.columns, field.rows, field.columns, maps_in, maps))
-    h = rng.normal(size=(outputs.rows, outputs.columns, maps, batch))
+    outputs, of = window.outputs, product(window, maps_in, maps, batch, sets, layout)
+    x = rng.normal(size=(window.rows.extent, window.columns.extent, of.maps_in, batch))
+    w = rng.normal(size=of.weight_shape)
+    h = rng.normal(size=(outputs.rows, outputs.columns, of.maps, batch))
     return tuple(jnp.asarray(a, dtype) for a in (x, w, h))
 
 
@@ -65,24 +91,25 @@ def close(found, expected, bound=1e-4):
     np.testing.assert_allclose(found, expected, rtol=0, atol=bound * scale)
 
 
-def check(window, x, w, h, forms, shapes, precision="float32", bound=1e-4):
+def check(of, x, w, h, forms, shapes, bound=1e-4):
     """Compare the three products, done in given forms and shapes, with the formulas."""
-    sets = Size(*w.shape[:2])
     way = {gives: local.WAYS[forms[gives], gives] for gives in GIVES}
-    value = way[FORWARD](x, w, window, shapes[FORWARD], precision)
-    close(first(value), formula_of_local(first(x), np.asarray(w, float), window), bound)
-    gradients = way[INPUT_GRADIENT](h, w, window, shapes[INPUT_GRADIENT], precision)
-    close(first(gradients), formula_of_decode(first(h), np.asarray(w, float), window), bound)
-    gradient = way[WEIGHT_GRADIENT](x, h, window, sets, shapes[WEIGHT_GRADIENT], precision)
-    close(np.asarray(gradient), weight_gradient(first(x), first(h), window, sets), bound)
+    wide = np.asarray(w, float)
+    value = way[FORWARD](x, w, of, shapes[FORWARD])
+    close(first(value), formula_of_local(first(x), wide, of.window, of.layout), bound)
+    gradients = way[INPUT_GRADIENT](h, w, of, shapes[INPUT_GRADIENT])
+    close(first(gradients), formula_of_decode(first(h), wide, of.window, of.layout), bound)
+    gradient = way[WEIGHT_GRADIENT](x, h, of, shapes[WEIGHT_GRADIENT])
+    close(np.asarray(gradient), weight_gradient(first(x), first(h), of), bound)
 
 
-def weight_gradient(x, h, window, sets):
-    """Sum over images, and over the positions of a set, of patch times gradient."""
-    field = window.field
-    gradient = np.zeros((sets.rows, sets.columns, field.rows, field.columns, x.shape[-1], h.shape[-1]))
-    for i, j, patch in formula_windows.patches(x, window):
-        gradient[i % sets.rows, j % sets.columns] += np.einsum("buvc,bm->uvcm", patch, h[:, i, j])
+def weight_gradient(x, h, of):
+    """Sum over images, and over the positions of a set, of patch times gradient; each group alone."""
+    gradient, groups = np.zeros(of.weight_shape), of.layout.groups
+    for i, j, patch in formula_windows.patches(x, of.window):
+        maps = zip(np.split(patch, groups, -1), np.split(h[:, i, j], groups, -1), strict=True)
+        parts = [np.einsum("buvc,bm->uvcm", seen, given) for seen, given in maps]
+        gradient[set_of(i, j, gradient, of.layout)] += np.concatenate(parts, -1)
     return gradient
 
 
@@ -91,17 +118,19 @@ blocks_of = st.tuples(st.sampled_from([1, 2, 3, 5]), st.integers(1, 3), st.sampl
 
 @relaxed
 @given(
+    st.data(),
     windows,
-    shares,
     st.integers(1, 3),
     st.integers(1, 19),
     st.sampled_from([1, 2, 5, 19, 37]),
     st.tuples(*[blocks_of] * 3),
 )
-def test_native_products(window, sets, maps_in, maps, batch, shapes):
+def test_native_products(data, window, maps_in, maps, batch, shapes):
     """Whatever the blocks, sizes that none divides included."""
-    x, w, h = arrays(window, maps_in, maps, batch, sets)
-    check(window, x, w, h, dict.fromkeys(GIVES, NATIVE), dict(zip(GIVES, shapes, strict=True)))
+    sets, layout = data.draw(layouts(window))
+    of = product(window, maps_in, maps, batch, sets, layout)
+    x, w, h = arrays(window, maps_in, maps, batch, sets, layout=layout)
+    check(of, x, w, h, dict.fromkeys(GIVES, NATIVE), dict(zip(GIVES, shapes, strict=True)))
 
 
 @relaxed
@@ -113,32 +142,35 @@ def test_native_products(window, sets, maps_in, maps, batch, shapes):
     tiles,
     tiles,
     st.sampled_from([PACKED, TURNED]),
+    groups,
 )
-def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, form):
+def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, form, in_groups):
     """Whatever the tiling, sizes that no tile divides included."""
-    x, w, h = arrays(window, maps_in, maps, batch)
+    of = product(window, maps_in, maps, batch, layout=Layout(in_groups))
+    x, w, h = arrays(window, maps_in, maps, batch, layout=of.layout)
     forms = {FORWARD: form, INPUT_GRADIENT: PACKED, WEIGHT_GRADIENT: PACKED}
-    check(window, x, w, h, forms, dict.fromkeys(GIVES, (tile_rows, tile_columns)))
+    check(of, x, w, h, forms, dict.fromkeys(GIVES, (tile_rows, tile_columns)))
 
 
 @relaxed
-@given(windows, shares, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 5]))
-def test_products_as_convolutions(window, sets, maps_in, maps, batch):
-    x, w, h = arrays(window, maps_in, maps, batch, sets)
-    check(window, x, w, h, dict.fromkeys(GIVES, "convolution"), dict.fromkeys(GIVES, ()))
+@given(st.data(), windows, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 5]))
+def test_products_as_convolutions(data, window, maps_in, maps, batch):
+    sets, layout = data.draw(layouts(window))
+    of = product(window, maps_in, maps, batch, sets, layout)
+    x, w, h = arrays(window, maps_in, maps, batch, sets, layout=layout)
+    check(of, x, w, h, dict.fromkeys(GIVES, "convolution"), dict.fromkeys(GIVES, ()))
 
 
 @relaxed
-@given(windows, shares, st.integers(1, 9), st.sampled_from([3, 37]), blocks_of, blocks_of)
-def test_blocks_change_no_bits(window, sets, maps, batch, one, other):
+@given(st.data(), windows, st.integers(1, 9), st.sampled_from([3, 37]), blocks_of, blocks_of)
+def test_blocks_change_no_bits(data, window, maps, batch, one, other):
     """Every sum has one order, so that what is measured on a machine, or predicted there, never changes a run."""
-    x, w, h = arrays(window, 2, maps, batch, sets)
+    sets, layout = data.draw(layouts(window))
+    of = product(window, 2, maps, batch, sets, layout)
+    x, w, h = arrays(window, 2, maps, batch, sets, layout=layout)
     left = {FORWARD: (x, w), INPUT_GRADIENT: (h, w), WEIGHT_GRADIENT: (x, h)}
     for gives, operands in left.items():
-        rest = (Size(*w.shape[:2]),) if gives == WEIGHT_GRADIENT else ()
-        found = [
-            local.WAYS[NATIVE, gives](*operands, window, *rest, shape, "float32") for shape in (one, other)
-        ]
+        found = [local.WAYS[NATIVE, gives](*operands, of, shape) for shape in (one, other)]
         np.testing.assert_array_equal(*found)
 
 
@@ -147,17 +179,17 @@ def test_native_products_in_double_precision():
     window = Window(Slide(9, 3, 2, 1, 1), Slide(8, 2, 1))
     with jax.enable_x64(True):
         x, w, h = arrays(window, 2, 9, 21, dtype=np.float64)
-        check(window, x, w, h, dict.fromkeys(GIVES, NATIVE), dict.fromkeys(GIVES, (3, 2, 16)), bound=1e-13)
+        of, shapes = product(window, 2, 9, 21), dict.fromkeys(GIVES, (3, 2, 16))
+        check(of, x, w, h, dict.fromkeys(GIVES, NATIVE), shapes, bound=1e-13)
 
 
 def test_a_layer_large_enough_for_all_threads_and_large_pages():
     """Several tasks, results of more than a page of 2 MiB; random places, because the formula is slow."""
     window = Window(Slide(40, 11), Slide(36, 11))
     x, w, h = arrays(window, 4, 9, 70)
-    gradient = np.asarray(
-        local.WAYS[NATIVE, WEIGHT_GRADIENT](x, h, window, window.outputs, (6, 1, 8), "float32")
-    )
-    value = np.asarray(local.WAYS[NATIVE, FORWARD](x, w, window, (4, 2, 16), "float32"))
+    of = product(window, 4, 9, 70)
+    gradient = np.asarray(local.WAYS[NATIVE, WEIGHT_GRADIENT](x, h, of, (6, 1, 8)))
+    value = np.asarray(local.WAYS[NATIVE, FORWARD](x, w, of, (4, 2, 16)))
     assert gradient.nbytes > 4 << 20
     for i, j in np.random.default_rng(1).integers(0, 26, size=(20, 2)):
         patch = np.asarray(x[i : i + 11, j : j + 11], float)
@@ -236,7 +268,10 @@ def test_half_precision_rounds_operands_only(of):
     window = Window(Slide(12, 5), Slide(12, 5))
     x, w, _ = arrays(window, 2, 4, 8)
     way, shape = local.WAYS[of, FORWARD], (2, 2, 8) if of == NATIVE else (2, 2)
-    full, half = (way(x, w, window, shape, precision) for precision in ("float32", "bfloat16"))
+    full, half = (
+        way(x, w, product(window, 2, 4, 8, precision=precision), shape)
+        for precision in ("float32", "bfloat16")
+    )
     assert half.dtype == jnp.float32
     error = float(jnp.linalg.norm(half - full) / jnp.linalg.norm(full))
     assert 1e-4 < error < 1e-2

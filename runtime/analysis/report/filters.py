@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
 from lnet.runtime.engine.network import Network
@@ -52,7 +53,8 @@ def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
         return f"{rows}x{columns} positions, each with filters of its own, drawn where they stand."
     if shape[:2] == (1, 1):
         return f"{rows}x{columns} positions, which share their filters."
-    return f"{rows}x{columns} positions, which share {shape[0]}x{shape[1]} sets of filters in turn."
+    how = "in turn" if layer.op.shared_block == Size(1, 1) else f"in blocks of {layer.op.shared_block}"
+    return f"{rows}x{columns} positions, which share {shape[0]}x{shape[1]} sets of filters {how}."
 
 
 def _excerpt(shape: tuple[int, ...], most: int) -> str:

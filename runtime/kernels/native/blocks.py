@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
 import llvmlite.binding as llvm
 
@@ -73,14 +74,15 @@ def choices(product: Product) -> Iterator[Choice]:
 
 
 def _axes(product: Product) -> tuple[int, int, int]:
-    """Return M, N and K of the micro-kernel, for one call of a block's loops."""
-    line = product.window.columns.field * product.maps_in
+    """Return M, N and K of the micro-kernel, for one group's part of a call of a block's loops."""
+    reads, makes = product.of_group
+    line = product.window.columns.field * reads
     match product.gives:
         case "forward":
-            return product.maps, product.batch, product.window.rows.field * line
+            return makes, product.batch, product.window.rows.field * line
         case "input gradient":
-            return product.maps, product.batch, line
-    return line, product.maps, product.batch
+            return makes, product.batch, line
+    return line, makes, product.batch
 
 
 def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor) -> float:
@@ -90,11 +92,10 @@ def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor
     cycles = sum(
         over.count * wide.count * _cycles(product.gives, steps, over.vectors, wide) for over, wide in pairs
     )
-    outputs, field, sets = product.window.outputs, product.window.field, product.sets
-    lines = 1 if product.gives == FORWARD else field.rows
+    outputs, field = product.window.outputs, product.window.field
+    lines = product.layout.groups * (1 if product.gives == FORWARD else field.rows)
     computing = cycles * outputs.rows * outputs.columns * lines / (CLOCK * here.cores)
-    line = field.columns * product.maps_in * product.maps
-    moving = 4 * sets.rows * sets.columns * field.rows * line / BANDWIDTH
+    moving = 4 * prod(product.weight_shape) / BANDWIDTH
     written = product.gives == WEIGHT_GRADIENT
     return 1e3 * (computing + moving if written else max(computing, moving))
 

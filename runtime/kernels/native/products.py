@@ -7,6 +7,9 @@ columns, maps, batch]. A line of a field, its columns and maps in, is contiguous
     input gradient      x[y,k,b]   += sum over m of     w[i,j,u,k,m] * h[i,j,m,b]        for all i, j, u with i s + u = y
     weight gradient     w[i,j,u,k,m] = sum over b of    x[i s + u, j s + k, b] * h[i,j,m,b]
 
+A dilated field's columns lie apart in `x`, and so do the maps of a group: then a line is in several pieces, one for each
+column, and `k` runs over the pieces. With dilation `d`, read `u d` and `v d` for `u` and `v` where a place in `x` is meant.
+
 What is summed stays in registers: a block of maps by vectors of images, or, for weights, of `k` by vectors of maps. Each
 value loaded serves a whole block, so arithmetic is the bound and not the loads. A task of the first product is a row of
 outputs, of the second a row of inputs, of the third a row of weight sets, or a line of its fields: tasks write to
@@ -16,14 +19,16 @@ disjoint places, and each sum has one order, whichever thread computes it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import gcd
 
 from .llvm_ir import Function, Index, Run
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A layer without padding; outputs `i, j` use the weights of set `i mod sets[0], j mod sets[1]`."""
+    """A layer without padding; output `i` of an axis uses the weights of set `(i + lead) // block mod sets`."""
 
     rows: int
     columns: int
@@ -37,11 +42,41 @@ class Geometry:
     output_rows: int
     output_columns: int
     sets: tuple[int, int]
+    dilation_rows: int = 1
+    dilation_columns: int = 1
+    groups: int = 1
+    block: tuple[int, int] = (1, 1)
+    lead: tuple[int, int] = (0, 0)
+
+    @property
+    def reads(self) -> int:
+        """Maps that a group reads."""
+        return self.maps_in // self.groups
+
+    @property
+    def makes(self) -> int:
+        """Maps that a group makes."""
+        return self.maps // self.groups
 
     @property
     def line(self) -> int:
-        """Values of a field's line."""
-        return self.field_columns * self.maps_in
+        """Weights of a field's line."""
+        return self.field_columns * self.reads
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces a field's line is in."""
+        return self.field_columns if self.groups > 1 or self.dilation_columns > 1 else 1
+
+    @property
+    def piece(self) -> int:
+        """Values of a piece of a line."""
+        return self.line // self.pieces
+
+    @property
+    def apart(self) -> int:
+        """Values from one piece of a line to the next."""
+        return self.dilation_columns * self.maps_in
 
 
 @dataclass(frozen=True)
@@ -78,6 +113,16 @@ def pieces(function: Function, extent: int, vectors: int, lanes: int = 1) -> Ite
             yield run, number * run.length + run.start
 
 
+@contextmanager
+def each(function: Function, count: int) -> Iterator[Index | int]:
+    """Write a loop, or its body alone if it would be done once."""
+    if count == 1:
+        yield 0
+    else:
+        with function.loop(0, count) as number:
+            yield number
+
+
 def forward(g: Geometry, block: Block, dtype: str) -> tuple[Function, int]:
     """Return the function of one task, and how many tasks there are."""
     f = Function("task", ("x", "w", "h"), "number", dtype)
@@ -86,14 +131,16 @@ def forward(g: Geometry, block: Block, dtype: str) -> tuple[Function, int]:
     parts = g.output_columns // together
     i, first = task // parts, task % parts * together
     for images, b in pieces(f, g.batch, block.vectors, block.lanes):
-        with f.loop(first, first + together) as j:
-            field = (i * g.stride_rows * g.columns + j * g.stride_columns) * g.maps_in
+        with f.loop(first, first + together) as j, each(f, g.groups) as group:
+            corner = (i * g.stride_rows * g.columns + j * g.stride_columns) * g.maps_in
+            field, own = corner + group * g.reads, group * g.makes
             weights = _set(g, i, j) * (g.field_rows * g.line * g.maps)
-            for maps, m in pieces(f, g.maps, block.rows):
-                sums = f.sums(maps.length, images)
-                with f.loop(0, g.field_rows) as u, f.loop(0, g.line) as k:
-                    values = x.load_run((field + u * (g.columns * g.maps_in) + k) * g.batch + b, images)
-                    place = weights + (u * g.line + k) * g.maps + m
+            for maps, of_group in pieces(f, g.makes, block.rows):
+                sums, m = f.sums(maps.length, images), of_group + own
+                with f.loop(0, g.field_rows) as u, each(f, g.pieces) as v, f.loop(0, g.piece) as k:
+                    line = field + u * (g.dilation_rows * g.columns * g.maps_in) + v * g.apart
+                    values = x.load_run((line + k) * g.batch + b, images)
+                    place = weights + (u * g.line + v * g.piece + k) * g.maps + m
                     for number, of_map in enumerate(sums):
                         weight = w.spread(place + number, images.lanes)
                         for total, value in zip(of_map, values, strict=True):
@@ -111,24 +158,29 @@ def input_gradient(g: Geometry, block: Block, dtype: str) -> tuple[Function, int
     row = g.columns * g.maps_in
     for zeros, place in pieces(f, row * g.batch, 1, block.lanes):
         x.store(f.zeros(zeros.lanes), y * (row * g.batch) + place)
-    first = (y - (g.field_rows - g.stride_rows)).at_least(0) // g.stride_rows
-    last = (y // g.stride_rows + 1).at_most(g.output_rows)
+    first, last, step = _readers(g, y)
     for images, b in pieces(f, g.batch, block.vectors, block.lanes):
-        with f.loop(first, last) as i, f.loop(0, g.output_columns) as j:
-            u = y - i * g.stride_rows
+        with (
+            f.loop(first, last, step) as i,
+            f.loop(0, g.output_columns) as j,
+            each(f, g.groups) as group,
+        ):
+            u = (y - i * g.stride_rows) // g.dilation_rows
             weights = (_set(g, i, j) * g.field_rows + u) * (g.line * g.maps)
-            field = y * row + j * (g.stride_columns * g.maps_in)
+            field = y * row + j * (g.stride_columns * g.maps_in) + group * g.reads
             given = (i * g.output_columns + j) * g.maps
-            for maps, m in pieces(f, g.maps, block.rows):
+            for maps, of_group in pieces(f, g.makes, block.rows):
+                m = of_group + group * g.makes
                 gradients = [
                     h.load_run((given + m + number) * g.batch + b, images) for number in range(maps.length)
                 ]
-                with f.loop(0, g.line) as k:
-                    w.prefetch(weights + (g.field_rows * g.line + k) * g.maps + m)  # the next output's
-                    seen = (field + k) * g.batch + b
+                with each(f, g.pieces) as v, f.loop(0, g.piece) as k:
+                    place = (k + v * g.piece) * g.maps
+                    w.prefetch(weights + g.field_rows * g.line * g.maps + place + m)  # the next output's
+                    seen = (field + v * g.apart + k) * g.batch + b
                     totals = x.load_run(seen, images)
                     for number, of_map in enumerate(gradients):
-                        weight = w.spread(weights + k * g.maps + m + number, images.lanes)
+                        weight = w.spread(weights + place + m + number, images.lanes)
                         totals = [
                             f.multiply_add(weight, gradient, total)
                             for gradient, total in zip(of_map, totals, strict=True)
@@ -144,20 +196,27 @@ def weight_gradient(g: Geometry, block: Block, dtype: str) -> tuple[Function, in
     together = 1 if g.sets[0] < FEW else g.field_rows
     parts = g.field_rows // together
     row_set, first = task // parts, task % parts * together
-    with f.loop(0, g.sets[1]) as column_set, f.loop(first, first + together) as u:
+    with (
+        f.loop(0, g.sets[1]) as column_set,
+        f.loop(first, first + together) as u,
+        each(f, g.groups) as group,
+    ):
         line = ((row_set * g.sets[1] + column_set) * g.field_rows + u) * g.line
-        for maps, m in pieces(f, g.maps, block.vectors, block.lanes):
+        for maps, of_group in pieces(f, g.makes, block.vectors, block.lanes):
+            m = of_group + group * g.makes
             for values, k in pieces(f, g.line, block.rows):
                 sums = f.sums(values.length, maps)
+                offsets = [_offset(g, k, number) for number in range(values.length)]
                 with (
-                    f.loop(row_set, g.output_rows, g.sets[0]) as i,
-                    f.loop(column_set, g.output_columns, g.sets[1]) as j,
+                    f.loop(*_users(g, 0, row_set)) as i,
+                    f.loop(*_users(g, 1, column_set)) as j,
                     f.loop(0, g.batch) as b,
                 ):
-                    field = ((i * g.stride_rows + u) * g.columns + j * g.stride_columns) * g.maps_in
+                    top = i * g.stride_rows + u * g.dilation_rows
+                    field = (top * g.columns + j * g.stride_columns) * g.maps_in + group * g.reads
                     gradients = h.load_run(((i * g.output_columns + j) * g.batch + b) * g.maps + m, maps)
-                    for number, of_value in enumerate(sums):
-                        value = x.spread((field + k + number) * g.batch + b, maps.lanes)
+                    for offset, of_value in zip(offsets, sums, strict=True):
+                        value = x.spread((field + offset) * g.batch + b, maps.lanes)
                         for total, gradient in zip(of_value, gradients, strict=True):
                             total.add_product(value, gradient)
                 for number, of_value in enumerate(sums):
@@ -167,7 +226,45 @@ def weight_gradient(g: Geometry, block: Block, dtype: str) -> tuple[Function, in
 
 def _set(g: Geometry, i: Index, j: Index) -> Index:
     """Return the number of the set of weights of an output; an untied layer has as many sets as outputs."""
-    rows, columns = g.sets
-    row = i if rows >= g.output_rows else i % rows
-    column = j if columns >= g.output_columns else j % columns
-    return row * columns + column
+    row, column = _of_axis(g, 0, i, g.output_rows), _of_axis(g, 1, j, g.output_columns)
+    return row * g.sets[1] + column
+
+
+def _of_axis(g: Geometry, axis: int, output: Index, outputs: int) -> Index:
+    if g.block[axis] > 1:  # there are as many sets as blocks
+        return (output + g.lead[axis]) // g.block[axis]
+    return output if g.sets[axis] >= outputs else output % g.sets[axis]
+
+
+def _users(g: Geometry, axis: int, of_set: Index) -> tuple[Index, Index | int, int]:
+    """Return the first output of an axis that uses a set, the end, and the step from one to the next."""
+    outputs = (g.output_rows, g.output_columns)[axis]
+    block, lead = g.block[axis], g.lead[axis]
+    if block == 1:
+        return of_set, outputs, g.sets[axis]
+    first = of_set * block - lead
+    return first.at_least(0), (first + block).at_most(outputs), 1
+
+
+def _readers(g: Geometry, y: Index) -> tuple[Index, Index, int]:
+    """Return the first row `i` of outputs with `i s + u d = y` for some `u`, the end, and the step from one to the next.
+
+    With `s = common * s'` and `d = common * d'`, there is none unless `common` divides y; else `i` is that of
+    `i s' = y / common` modulo `d'`.
+    """
+    span, stride = g.dilation_rows * (g.field_rows - 1) + 1, g.stride_rows
+    first = (y - (span - stride)).at_least(0) // stride
+    last = (y // stride + 1).at_most(g.output_rows)
+    if g.dilation_rows == 1:
+        return first, last, 1
+    common = gcd(stride, g.dilation_rows)
+    step = g.dilation_rows // common
+    fitting = y // common * pow(stride // common, -1, step) % step
+    none = y % common * g.output_rows  # 0, or so many that nothing is left
+    return first + (fitting + step - first % step) % step, last - none, step
+
+
+def _offset(g: Geometry, k: Index, number: int) -> Index:
+    """Return where value `k + number` of a line stands in `x`, from the line's first on."""
+    at = k + number
+    return at if g.pieces == 1 else at // g.piece * g.apart + at % g.piece

@@ -7,6 +7,6 @@ from .local import local_transpose
 
 KERNELS: dict[str, LayerKernel] = {
     "decode": lambda op, values, params, precision: local_transpose(
-        values[0], params["weight"], op.window, precision
+        values[0], params["weight"], op.window, precision, op.layout
     )
 }

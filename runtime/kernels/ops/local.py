@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from lnet.compiler.core.shapes import Size, Window
 from lnet.compiler.ops import Local
+from lnet.compiler.ops.filters import PLAIN, Layout
 from lnet.runtime.kernels import convolution
 from lnet.runtime.kernels.choose import CONVOLUTION, choose
 from lnet.runtime.kernels.native import blocks
@@ -36,57 +37,65 @@ WAYS: Mapping[tuple[str, str], Callable[..., jax.Array]] = {
     (CONVOLUTION.form, INPUT_GRADIENT): convolution.input_gradient,
     (CONVOLUTION.form, WEIGHT_GRADIENT): convolution.weight_gradient,
 }
-"""The function for each form of each product: `(left, right, window, ..., shape of the choice, precision)`."""
+"""The function for each form of each product: `(left, right, product, shape of the choice)`."""
 
 # --- layers ----------------------------------------------------------------------------------------------
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def local(x: jax.Array, weight: jax.Array, window: Window, precision: str = "float32") -> jax.Array:
-    """`h[i,j,m] = sum_uvc W[i mod kr, j mod kc, u,v,c,m] x[i*s+u-p, j*s+v-p, c]`.
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def local(
+    x: jax.Array, weight: jax.Array, window: Window, precision: str = "float32", layout: Layout = PLAIN
+) -> jax.Array:
+    """`h[i,j,m] = sum_uvc W[set of i, set of j, u,v,c,m] x[i*s+u*d-p, j*s+v*d-p, c]`.
 
-    `x` `[rows, columns, maps in, batch]`, `weight` `[kr, kc, field rows, field columns, maps in, maps]`; returns
+    `x` `[rows, columns, maps in, batch]`, `weight` `[kr, kc, field rows, field columns, maps in of a group, maps]`; returns
     `[output rows, output columns, maps, batch]`.
     """
-    return _forward(x, weight, window, precision)
+    return _forward(x, weight, window, precision, layout)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def local_transpose(h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32") -> jax.Array:
-    """`xhat[y,x,c] = sum over every (i,j,u,v) that touches (y,x) of sum_m D[i mod kr, j mod kc, u,v,c,m] h[i,j,m]`.
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def local_transpose(
+    h: jax.Array, weight: jax.Array, window: Window, precision: str = "float32", layout: Layout = PLAIN
+) -> jax.Array:
+    """`xhat[y,x,c] = sum over every (i,j,u,v) that touches (y,x) of sum_m D[set of i, set of j, u,v,c,m] h[i,j,m]`.
 
     The transpose of `local`: `h` `[output rows, output columns, maps, batch]`, returns `[rows, columns, maps in,
     batch]`.
     """
-    return _input_gradient(h, weight, window, precision)
+    return _input_gradient(h, weight, window, precision, layout)
 
 
 Kept = tuple[jax.Array, jax.Array]
 """What a layer read, and its weights."""
 
 
-def _local_forward(x: jax.Array, weight: jax.Array, window: Window, precision: str) -> tuple[jax.Array, Kept]:
-    return _forward(x, weight, window, precision), (x, weight)
+def _local_forward(
+    x: jax.Array, weight: jax.Array, window: Window, precision: str, layout: Layout
+) -> tuple[jax.Array, Kept]:
+    return _forward(x, weight, window, precision, layout), (x, weight)
 
 
-def _local_backward(window: Window, precision: str, kept: Kept, dh: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _local_backward(
+    window: Window, precision: str, layout: Layout, kept: Kept, dh: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, weight = kept
-    dx = _input_gradient(dh, weight, window, precision).astype(x.dtype)
-    return dx, _weight_gradient(x, dh, weight, window, precision)
+    dx = _input_gradient(dh, weight, window, precision, layout).astype(x.dtype)
+    return dx, _weight_gradient(x, dh, weight, window, precision, layout)
 
 
 def _transpose_forward(
-    h: jax.Array, weight: jax.Array, window: Window, precision: str
+    h: jax.Array, weight: jax.Array, window: Window, precision: str, layout: Layout
 ) -> tuple[jax.Array, Kept]:
-    return _input_gradient(h, weight, window, precision), (h, weight)
+    return _input_gradient(h, weight, window, precision, layout), (h, weight)
 
 
 def _transpose_backward(
-    window: Window, precision: str, kept: Kept, dx: jax.Array
+    window: Window, precision: str, layout: Layout, kept: Kept, dx: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     h, weight = kept
-    dh = _forward(dx, weight, window, precision).astype(h.dtype)
-    return dh, _weight_gradient(dx, h, weight, window, precision)
+    dh = _forward(dx, weight, window, precision, layout).astype(h.dtype)
+    return dh, _weight_gradient(dx, h, weight, window, precision, layout)
 
 
 local.defvjp(_local_forward, _local_backward)
@@ -95,46 +104,47 @@ local_transpose.defvjp(_transpose_forward, _transpose_backward)
 # --- products --------------------------------------------------------------------------------------------
 
 
-def _forward(x: jax.Array, weight: jax.Array, window: Window, precision: str) -> jax.Array:
-    way, shape = _chosen(FORWARD, window, weight, x, precision)
-    return way(x, weight, window, shape, precision)
+def _forward(x: jax.Array, weight: jax.Array, window: Window, precision: str, layout: Layout) -> jax.Array:
+    return _computed(FORWARD, x, weight, _product(FORWARD, window, weight, x, precision, layout))
 
 
-def _input_gradient(h: jax.Array, weight: jax.Array, window: Window, precision: str) -> jax.Array:
-    way, shape = _chosen(INPUT_GRADIENT, window, weight, h, precision)
-    return way(h, weight, window, shape, precision)
+def _input_gradient(
+    h: jax.Array, weight: jax.Array, window: Window, precision: str, layout: Layout
+) -> jax.Array:
+    return _computed(
+        INPUT_GRADIENT, h, weight, _product(INPUT_GRADIENT, window, weight, h, precision, layout)
+    )
 
 
 def _weight_gradient(
-    x: jax.Array, h: jax.Array, weight: jax.Array, window: Window, precision: str
+    x: jax.Array, h: jax.Array, weight: jax.Array, window: Window, precision: str, layout: Layout
 ) -> jax.Array:
-    way, shape = _chosen(WEIGHT_GRADIENT, window, weight, x, precision)
-    sets = Size(*weight.shape[:2])
-    return jnp.asarray(way(x, h, window, sets, shape, precision), weight.dtype)
+    product = _product(WEIGHT_GRADIENT, window, weight, x, precision, layout)
+    return jnp.asarray(_computed(WEIGHT_GRADIENT, x, h, product), weight.dtype)
 
 
-def _chosen(
-    gives: str, window: Window, weight: jax.Array, values: jax.Array, precision: str
-) -> tuple[Callable[..., jax.Array], tuple[int, ...]]:
+def _product(
+    gives: str, window: Window, weight: jax.Array, values: jax.Array, precision: str, layout: Layout
+) -> Product:
     batch = values.shape[-1] if isinstance(values.shape[-1], int) else ANY_BATCH
-    sets, (maps_in, maps) = Size(*weight.shape[:2]), weight.shape[-2:]
-    choice = choose(Product(gives, window, sets, maps_in, maps, batch, precision))
-    return WAYS[choice.form, gives], choice.shape
+    sets, (of_group, maps) = Size(*weight.shape[:2]), weight.shape[-2:]
+    return Product(gives, window, sets, of_group * layout.groups, maps, batch, precision, layout)
+
+
+def _computed(gives: str, left: jax.Array, right: jax.Array, product: Product) -> jax.Array:
+    choice = choose(product)
+    return WAYS[choice.form, gives](left, right, product, choice.shape)
 
 
 # --- the kernel ------------------------------------------------------------------------------------------
 
 
 def _local(op: Local, values: Values, params: Roles, precision: str) -> jax.Array:
-    h = local(values[0], params["weight"], op.window, precision)
-    return activate(_add_bias(h, params["bias"]) if op.bias else h, op.act)
-
-
-def _add_bias(h: jax.Array, bias: jax.Array) -> jax.Array:
-    """Add `[kr, kc, maps]`, repeated over the sheet, to `[rows, columns, maps, batch]`."""
-    rows = jnp.arange(h.shape[0]) % bias.shape[0]
-    columns = jnp.arange(h.shape[1]) % bias.shape[1]
-    return h + bias[rows][:, columns, :, None]
+    h = local(values[0], params["weight"], op.window, precision, op.layout)
+    if op.bias:
+        rows, columns = (jnp.asarray(used) for used in op.sets_used())
+        h = h + params["bias"][rows][:, columns, :, None]
+    return activate(h, op.act)
 
 
 KERNELS: dict[str, LayerKernel] = {"local": _local}

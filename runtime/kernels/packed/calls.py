@@ -12,17 +12,19 @@ fastest in the order of the axes written here:
     input gradient      dx [K, B] = weights  [K, m] @ dh      [m, B]     overlapping windows are added up
     weight gradient     dw [K, m] = patches  [K, B] @ dh'     [B, m]
 
-Compiled size does not depend on the number of positions.
+Compiled size does not depend on the number of positions. Dilated and grouped layers are several plain ones (plain.py).
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from lnet.compiler.core.shapes import Size, Window
+from lnet.runtime.kernels.products import Product
 
 from .moves import (
     by_position,
@@ -38,6 +40,7 @@ from .moves import (
     transposed,
     unpack,
 )
+from .plain import Layers, back
 from .tiling import Tiling, tile_by
 
 Shape = tuple[int, ...]
@@ -52,44 +55,71 @@ def _product(equation: str, left: jax.Array, right: jax.Array, precision: str) -
 
 
 def forward(
-    x: jax.Array, weight: jax.Array, window: Window, shape: Shape, precision: str, turned: bool = False
+    x: jax.Array, weight: jax.Array, product: Product, shape: Shape, turned: bool = False
 ) -> jax.Array:
     """`[rows, columns, maps in, batch]` to `[output rows, output columns, maps, batch]`.
 
     `turned`: the product is taken with patches transposed.
     """
-    tiling, maps = tile_by(window, *shape), weight.shape[-1]
+    layers, outputs = Layers(product), product.window.outputs
+    if layers.given:
+        return _forward(x, weight, product, shape, turned)
+    one = partial(_forward, product=layers.plain, shape=shape, turned=turned)
+    found = layers.each(one, layers.inputs(x), layers.weights(weight))
+    return back(layers.outputs, (outputs.rows, outputs.columns, product.maps, x.shape[-1]), found)
+
+
+def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> jax.Array:
+    """`[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
+    layers, inputs = Layers(product), product.window.inputs
+    if layers.given:
+        return _input_gradient(h, weight, product, shape)
+    one = partial(_input_gradient, product=layers.plain, shape=shape)
+    found = layers.each(one, layers.outputs(h), layers.weights(weight))
+    return back(layers.inputs, (inputs.rows, inputs.columns, product.maps_in, h.shape[-1]), found)
+
+
+def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) -> jax.Array:
+    """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
+    layers = Layers(product)
+    if layers.given:
+        return _weight_gradient(x, h, product, shape)
+    one = partial(_weight_gradient, product=layers.plain, shape=shape)
+    found = layers.each(one, layers.inputs(x), layers.outputs(h))
+    return back(layers.weights, product.weight_shape, found)
+
+
+def _forward(x: jax.Array, weight: jax.Array, product: Product, shape: Shape, turned: bool) -> jax.Array:
+    tiling, maps = tile_by(product.window, *shape), product.maps
     rows = tiling.rows
     padded = pad_inputs(x, tiling)
 
     def tile_row(h: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
         packed, seen = pack(rows_of(weight, index, rows), tiling), patches(padded, index, tiling)
         if turned:
-            tiles = transposed(_product("nbk,nkm->nbm", transposed(seen), packed, precision))
+            tiles = transposed(_product("nbk,nkm->nbm", transposed(seen), packed, product.precision))
         else:
-            tiles = _product("nkm,nkb->nmb", packed, seen, precision)
+            tiles = _product("nkm,nkb->nmb", packed, seen, product.precision)
         return put_rows(h, by_position(tiles, tiling, maps), index, rows), None
 
     empty = _unwritten((*weight.shape[:2], maps, x.shape[-1]), jnp.result_type(x, weight), x)
     return lax.scan(tile_row, empty, jnp.arange(rows.tiles))[0]
 
 
-def input_gradient(
-    h: jax.Array, weight: jax.Array, window: Window, shape: Shape, precision: str
-) -> jax.Array:
-    """`[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
-    tiling, maps_in = tile_by(window, *shape), weight.shape[-2]
+def _input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> jax.Array:
+    tiling, maps_in = tile_by(product.window, *shape), product.maps_in
     rows = tiling.rows
 
     def tile_row(total: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
         packed = pack(rows_of(weight, index, rows), tiling)
-        windows = _product("nkm,nmb->nkb", packed, by_tile(_new_rows(h, index, tiling), tiling), precision)
+        given = by_tile(_new_rows(h, index, tiling), tiling)
+        windows = _product("nkm,nmb->nkb", packed, given, product.precision)
         slab = overlap_add(windows, tiling, maps_in)
         start = first_row(index, rows) * rows.slide.stride
         here = lax.dynamic_slice_in_dim(total, start, rows.union, axis=0)
         return lax.dynamic_update_slice_in_dim(total, here + slab, start, axis=0), None
 
-    extents = (rows.reach, tiling.columns.width, maps_in, h.shape[-1])
+    extents = (rows.slide.reach, tiling.columns.width, maps_in, h.shape[-1])
     zeros = jnp.zeros(extents, jnp.result_type(h, weight))
     return crop_inputs(lax.scan(tile_row, zeros, jnp.arange(rows.tiles))[0], tiling)
 
@@ -101,22 +131,18 @@ def _new_rows(h: jax.Array, index: jax.Array, tiling: Tiling) -> jax.Array:
     return rows_of(h, index, rows) * new[:, None, None, None].astype(h.dtype)
 
 
-def weight_gradient(
-    x: jax.Array, h: jax.Array, window: Window, sets: Size, shape: Shape, precision: str
-) -> jax.Array:
-    """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
-    tiling, maps_in = tile_by(window, *shape), x.shape[2]
+def _weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) -> jax.Array:
+    tiling = tile_by(product.window, *shape)
     rows = tiling.rows
     padded = pad_inputs(x, tiling)
 
     def tile_row(gradient: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
         tiles = jnp.swapaxes(by_tile(rows_of(h, index, rows), tiling), 1, 2)
-        product = _product("nkb,nbm->nkm", patches(padded, index, tiling), tiles, precision)
-        fields = unpack(product, tiling, maps_in).astype(gradient.dtype)
+        found = _product("nkb,nbm->nkm", patches(padded, index, tiling), tiles, product.precision)
+        fields = unpack(found, tiling, product.maps_in).astype(gradient.dtype)
         return put_rows(gradient, fields, index, rows), None
 
-    extents = (sets.rows, sets.columns, window.field.rows, window.field.columns, maps_in, h.shape[2])
-    empty = _unwritten(extents, jnp.result_type(x, h), h)
+    empty = _unwritten(product.weight_shape, jnp.result_type(x, h), h)
     return lax.scan(tile_row, empty, jnp.arange(rows.tiles))[0]
 
 

@@ -18,6 +18,8 @@ from math import log2, sqrt
 from lnet.compiler.core.shapes import Slide, Window
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
+from .plain import Layers
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -49,11 +51,6 @@ class Axis:
         """Inputs of all tiles, padded ones included, in whole steps."""
         return (self.tiles + self.blocks - 1) * self.step
 
-    @property
-    def reach(self) -> int:
-        """Inputs that the outputs themselves read, padding before them included."""
-        return (self.slide.outputs - 1) * self.slide.stride + self.slide.field
-
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
@@ -72,7 +69,7 @@ class Tiling:
         """Zeros around the inputs, rows and columns; negative where no output reads the last ones."""
         rows, columns = self.rows, self.columns
         return (
-            (rows.slide.before, rows.reach - rows.slide.before - rows.slide.extent),
+            (rows.slide.before, rows.slide.reach - rows.slide.before - rows.slide.extent),
             (columns.slide.before, columns.width - columns.slide.before - columns.slide.extent),
         )
 
@@ -121,17 +118,19 @@ COMPILED = 0.02
 
 
 def choices(product: Product) -> Iterator[Choice]:
-    """Yield the candidate tilings of an untied product, with predicted times."""
+    """Yield the candidate tilings of an untied product, with predicted times; of the plain layers that it is made of."""
+    layers = Layers(product)
+    plain = layers.plain
     for (gives, form), rates in CPU.items():
         if gives != product.gives:
             continue
         for rows in SIDES:
             for columns in SIDES:
                 if rows <= columns <= 2 * rows or rows == 1:
-                    tiling = tile_by(product.window, rows, columns)
+                    tiling = tile_by(plain.window, rows, columns)
                     shape = (tiling.rows.tile, tiling.columns.tile)
-                    time = rates.milliseconds(tiling, product.maps_in, product.maps, product.batch)
-                    yield Choice(form, shape, time + COMPILED * tiling.positions)
+                    time = rates.milliseconds(tiling, plain.maps_in, plain.maps, plain.batch)
+                    yield Choice(form, shape, layers.count * time + COMPILED * tiling.positions)
 
 
 def tile_by(window: Window, rows: int, columns: int) -> Tiling:
