@@ -25,7 +25,8 @@ def sheet(directory: Path, layer: str, data: str | None, seed: int, as_json: boo
     """Map the preferences of a layer's neurons over the sheet.
 
     The preferred orientation, of filters or of gratings, and the preferred class of SET, if given; how similar neighbours
-    are. Arrays and pictures are kept in the run in DIRECTORY and shown in its report.
+    are. A layer with a patch (maps = 8x8) is one picture of all its units. Arrays and pictures are kept in the run in
+    DIRECTORY and shown in its report.
     """
     with bar():
         view = lnet.sheet_view(lnet.open_run(directory), layer, data, seed)

@@ -15,6 +15,8 @@ from .neurons import Array
 Pixels = NDArray[np.uint8]
 GAP = 2
 CAPTION = 18
+FRAME = (213, 94, 0)
+"""The colour of a frame around one unit among others."""
 SIDE = 96
 """Pixels that a small image is enlarged to, about."""
 
@@ -40,6 +42,18 @@ def enlarged(pixels: Pixels, times: int = 1) -> Pixels:
     """Repeat pixels so that the longer side is about SIDE, times `times`."""
     scale = times * max(1, round(SIDE / max(pixels.shape[:2])))
     return pixels.repeat(scale, 0).repeat(scale, 1)
+
+
+def sheet_of_units(values: Array, place: tuple[int, int]) -> Pixels:
+    """Return the responses `[row, column]` of a sheet of units as pixels, one of them framed; 0 is grey."""
+    longer = max(values.shape)
+    scale = max(3, round(3 * SIDE / longer))
+    pixels = pattern(values[..., None]).repeat(scale, 0).repeat(scale, 1)
+    top, left = (scale * number for number in place)
+    frame = pixels[top : top + scale, left : left + scale]
+    width = max(1, scale // 6)
+    frame[:width] = frame[-width:] = frame[:, :width] = frame[:, -width:] = FRAME
+    return pixels
 
 
 def contact_sheet(images: Sequence[Pixels], columns: int) -> Pixels:

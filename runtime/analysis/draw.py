@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,19 @@ from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import Run
 
 from .components import Components, principal_components
-from .contact import Pixels, beside, captioned, contact_sheet, enlarged, pattern, photograph
+from .contact import (
+    Pixels,
+    beside,
+    captioned,
+    contact_sheet,
+    enlarged,
+    pattern,
+    photograph,
+    sheet_of_units,
+)
 from .gallery import Record, keep
 from .images import Images, Place, open_set, own_images
-from .neurons import Neuron
+from .neurons import Array, Neuron, values_of
 from .stimulus import Stimulus, likely_stimulus, optimal_stimulus
 from .top_stimuli import Liked, top_stimuli
 
@@ -29,7 +38,7 @@ ACROSS = 4
 class Drawing:
     """A neuron's top real images, best first, its optimal stimulus, and its likely one.
 
-    `record` is their record in the run.
+    `record` is their record in the run; `units`: of a layer with a patch, a picture of the responses of its unit sheet.
     """
 
     neuron: Neuron
@@ -37,6 +46,7 @@ class Drawing:
     optimal: Stimulus
     likely: Stimulus | None
     record: Record
+    units: Pixels | None = None
 
     @property
     def summary(self) -> str:
@@ -90,7 +100,10 @@ def draw(
         if likely is not None:
             mean = np.mean([liked.image for liked in top], axis=0)
             best = likely_stimulus(network, str(neuron), likely, mean)
-        drawings.append(_kept(run, neuron, top, optimal, best, about))
+        units = unit_picture(
+            network, neuron, {"optimal stimulus": optimal.image, "best real image": top[0].image}
+        )
+        drawings.append(_kept(run, neuron, top, optimal, best, about, units))
     return tuple(drawings)
 
 
@@ -112,6 +125,7 @@ def _kept(
     optimal: Stimulus,
     likely: Stimulus | None,
     about: dict[str, Any],
+    units: Pixels | None,
 ) -> Drawing:
     figures = about | {
         "run": run.directory.name,
@@ -133,7 +147,11 @@ def _kept(
     }
     if likely is not None:
         files = {"likely.png": named(stimulus_picture(likely), "likely stimulus", likely.response)} | files
-    return Drawing(neuron, top, optimal, likely, keep(run, KIND, neuron.file_name, figures, files))
+    if units is not None:
+        what = "the units of its sheet; framed: the neuron"
+        files["units.png"] = captioned(units, (whose, f"{what}; at step {about['step']:,}"))
+    record = keep(run, KIND, neuron.file_name, figures, files)
+    return Drawing(neuron, top, optimal, likely, record, units)
 
 
 def top_picture(top: Sequence[Liked]) -> Pixels:
@@ -146,6 +164,20 @@ def stimulus_picture(stimulus: Stimulus) -> Pixels:
     return enlarged(pattern(stimulus.image), ACROSS)
 
 
+def unit_picture(network: Network, neuron: Neuron, images: Mapping[str, Array]) -> Pixels | None:
+    """Return the responses of a neuron's whole unit sheet to images by name, side by side; None without a patch."""
+    patch = network.graph.layer(neuron.layer).patch
+    if patch is None:
+        return None
+    place = neuron.row * patch.rows, neuron.column * patch.columns
+    place = place[0] + neuron.map // patch.columns, place[1] + neuron.map % patch.columns
+    values = network.unit_sheet(
+        neuron.layer, values_of(network, neuron.layer, np.stack(list(images.values())))
+    )
+    sheets = zip(images, values, strict=True)
+    return beside([captioned(sheet_of_units(value, place), [f"to the {name}"]) for name, value in sheets])
+
+
 def side_by_side(drawings: Sequence[Drawing]) -> Pixels:
     """Return one picture of several neurons: below each name its stimuli, then the real images."""
     columns = []
@@ -156,6 +188,8 @@ def side_by_side(drawings: Sequence[Drawing]) -> Pixels:
             found.insert(0, (likely, stimulus_picture(drawing.likely)))
         found.append((f"best real image: {drawing.top[0].response:.3g}", top_picture(drawing.top)))
         pictures = [captioned(picture, [line]) for line, picture in found]
+        if drawing.units is not None:
+            pictures.append(captioned(drawing.units, ["responses of the unit sheet; framed: the neuron"]))
         whose = f"{drawing.record.figures['run']}: {drawing.neuron}"
         columns.append(captioned(beside(pictures, down=True), [whose]))
     return beside(columns)

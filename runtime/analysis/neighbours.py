@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lnet.compiler.core.shapes import Size
+from lnet.runtime.engine.units import in_units
+
 from .neurons import Array
 
 PAIRS = 10_000
@@ -14,32 +17,39 @@ PAIRS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """The mean cosine or correlation of a map's neurons at neighbouring positions, and at random pairs of positions."""
+    """The mean cosine or correlation of neighbouring neurons, and of random pairs.
+
+    Neighbours `among` positions are of one map; those among units are neighbours in a sheet of patches.
+    """
 
     of: str
     neighbours: float
     random: float
+    among: str = "positions"
 
     @property
     def summary(self) -> str:
-        return (
-            f"{self.of} {self.neighbours:.2f} between neighbours, {self.random:.2f} between random positions"
-        )
+        pairs = f"{self.neighbours:.2f} between neighbours, {self.random:.2f} between random {self.among}"
+        return f"{self.of} {pairs}"
 
 
-def resemblance(weights: Array | None, tuned: Array, seed: int) -> Resemblance | None:
+def resemblance(
+    weights: Array | None, tuned: Array, seed: int, patch: Size | None = None
+) -> Resemblance | None:
     """Compare weights `[row, column, ..., map]`, or without weights, tuning `[orientation, period, row, column, map]`.
 
-    None where no position has a neighbour.
+    None where there are no neighbours.
     """
     if weights is not None:
         of, vectors = "cosine of weights", weights.reshape(*weights.shape[:2], -1, weights.shape[-1])
     else:
         curves = np.moveaxis(tuned.reshape(-1, *tuned.shape[2:]), 0, 2)
         of, vectors = "correlation of tuning", curves - curves.mean(2, keepdims=True)
+    if patch is not None:
+        vectors = in_units(vectors.swapaxes(2, 3), patch).swapaxes(2, 3)
     if vectors.shape[0] * vectors.shape[1] < 2:
         return None
-    return Resemblance(of, *neighbour_similarity(vectors, seed))
+    return Resemblance(of, *neighbour_similarity(vectors, seed), "units" if patch else "positions")
 
 
 def neighbour_similarity(vectors: Array, seed: int = 0) -> tuple[float, float]:

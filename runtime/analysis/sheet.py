@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import plain
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network
@@ -53,7 +54,10 @@ class ClassPreference:
 
 @dataclass(frozen=True)
 class SheetView:
-    """A layer's preferences by position; `by`: filters or responses to gratings; `record`: the record in the run."""
+    """A layer's preferences by position; `by`: filters or responses to gratings; `record`: the record in the run.
+
+    Arrays are `[row, column, map]`; `Network.unit_sheet` lays them out as units where the maps lie in a patch.
+    """
 
     layer: str
     by: str
@@ -77,9 +81,10 @@ class SheetView:
 def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -> SheetView:
     """Return the preferences of a layer's neurons by position, and keep them in the run as arrays and pictures.
 
-    Orientation, of the first local layer from its filters, of other layers from responses to gratings; class, if `data`
-    names a labelled set; and the similarity of neighbours compared with random pairs drawn with `seed`. Raises
-    `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2023, arXiv:2308.09431.)
+    The pictures show the unit sheet of a layer with a patch, otherwise each map. Orientation, of the first local layer from
+    its filters, of other layers from responses to gratings; class, if `data` names a labelled set; and the similarity of
+    neighbours compared with random pairs drawn with `seed`. Raises `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such
+    networks: Lu et al. 2023, arXiv:2308.09431.)
     """
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params, run.inputs)
@@ -95,20 +100,21 @@ def sheet_view(run: Run, layer: str, data: Place | None = None, seed: int = 0) -
     classes = (
         None if images is None else class_preference(network, path, images, images.dataset.classes or ())
     )
-    alike = resemblance(weights, tuned, seed)
+    patch = network.graph.layer(path).patch
+    alike = resemblance(weights, tuned, seed, patch)
     figures = {
         "layer": path,
         "step": checkpoint.step,
         "by": by,
+        "patch": None if patch is None else [patch.rows, patch.columns],
         "selectivity": float(preference.selectivity.mean()),
         "resemblance": None if alike is None else asdict(alike),
         "data": None if data is None else str(data),
         "skipped": {} if images is None else images.skipped,
         "classes": None if classes is None else classes.shares,
     }
-    record = keep(
-        run, KIND, plain(path), figures, _files(preference, classes, f"{run.directory.name}: {path}")
-    )
+    files = _files(preference, classes, patch, f"{run.directory.name}: {path}")
+    record = keep(run, KIND, plain(path), figures, files)
     return SheetView(path, by, preference, classes, alike, record)
 
 
@@ -147,12 +153,16 @@ def class_preference(
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _files(preference: Preference, classes: ClassPreference | None, title: str) -> dict[str, bytes]:
+def _files(
+    preference: Preference, classes: ClassPreference | None, patch: Size | None, title: str
+) -> dict[str, bytes]:
     arrays: dict[str, Any] = {
         "orientation": preference.orientation.astype(np.float32),
         "selectivity": preference.selectivity.astype(np.float32),
     }
-    files = {"orientation.png": to_png(orientation_figure(preference, title))}
+    files = {"orientation.png": to_png(orientation_figure(preference, patch, title))}
+    if patch is not None:
+        arrays["patch"] = np.array([patch.rows, patch.columns])
     if classes is not None:
         arrays |= {
             "classes": np.array(classes.classes),
@@ -160,7 +170,7 @@ def _files(preference: Preference, classes: ClassPreference | None, title: str) 
             "preferred": classes.preferred,
             "strength": classes.strength.astype(np.float32),
         }
-        figure = class_figure(classes.classes, classes.preferred, classes.strength, title)
+        figure = class_figure(classes.classes, classes.preferred, classes.strength, patch, title)
         files["classes.png"] = to_png(figure)
     return files | {"npz": _npz(arrays)}
 

@@ -1,12 +1,16 @@
-"""Preferences as coloured sheets, one for each map: hue shows the preference, saturation its strength; with a key."""
+"""Preferences as coloured sheets, of all units or of each map: hue shows the preference, saturation its strength; a key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from lnet.compiler.core.shapes import Size
+from lnet.runtime.engine.units import in_units
 
 from .colours import class_colours, faded, orientation_colours
 from .gratings import Preference
@@ -20,17 +24,26 @@ SHADES = 24
 """Steps of the key from no preference to a full one."""
 
 
-def orientation_figure(preference: Preference, title: str = "") -> Figure:
+UNIT = 0.06
+"""Inches of a unit in a sheet of units, whose side is at least LEAST and at most MOST."""
+LEAST, MOST = 4.0, 10.0
+
+
+def orientation_figure(preference: Preference, patch: Size | None = None, title: str = "") -> Figure:
     """Return a figure of preferred orientations on a circle of colours; neurons that prefer none are grey."""
     full = _full(preference.selectivity)
     colours = faded(orientation_colours(preference.orientation), preference.selectivity / full)
     circle = orientation_colours(np.arange(180) + 0.5)
     ticks = {float(place): f"{place}°" for place in range(0, 181, 45)}
-    return _maps(colours, title, circle, ticks, "orientation of bars", "selectivity", full)
+    return _figure(colours, patch, title, circle, ticks, "orientation of bars", "selectivity", full)
 
 
 def class_figure(
-    classes: Sequence[str], preferred: NDArray[np.int64], strength: Array, title: str = ""
+    classes: Sequence[str],
+    preferred: NDArray[np.int64],
+    strength: Array,
+    patch: Size | None = None,
+    title: str = "",
 ) -> Figure:
     """Return a figure of preferred classes in a colour each; neurons that prefer none are grey.
 
@@ -40,7 +53,7 @@ def class_figure(
     spread = class_colours(len(classes))
     colours = faded(spread[preferred], strength / full)
     ticks = {place + 0.5: literal(name) for place, name in enumerate(classes)}
-    return _maps(colours, title, spread, ticks, "class", "deviations", full)
+    return _figure(colours, patch, title, spread, ticks, "class", "deviations", full)
 
 
 def _full(weight: Array) -> float:
@@ -48,8 +61,9 @@ def _full(weight: Array) -> float:
     return float(np.quantile(weight, 0.95)) or 1.0
 
 
-def _maps(
+def _figure(
     colours: Array,
+    patch: Size | None,
     title: str,
     scale: Array,
     ticks: Mapping[float, str],
@@ -57,30 +71,49 @@ def _maps(
     how_much: str,
     full: float,
 ) -> Figure:
-    """Draw the colours `[row, column, map, 3]` of each map, over a key: `scale` across, up to `full` upward."""
-    maps = colours.shape[2]
-    shown = min(MAPS, maps)
-    columns = min(ACROSS, shown)
-    rows = -(-shown // columns)
-    figure = Figure(figsize=(max(4.5, 1.3 * columns), 1.5 * rows + 1.4), dpi=100, layout="constrained")
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.5 * rows, 1.4])[:, 0]
-    for map_, axes in enumerate(above.subplots(rows, columns, squeeze=False).ravel()):
+    """Draw the colours `[row, column, map, 3]` of neurons over a key: `scale` across, up to `full` upward."""
+    sheets, names = _sheets(colours, patch)
+    columns = min(ACROSS, len(sheets))
+    rows = -(-len(sheets) // columns)
+    across, down = _inches(sheets[0]) if patch else (1.3 * columns, 1.5 * rows)
+    figure = Figure(figsize=(max(4.5, across), down + 1.4), dpi=100, layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[down, 1.4])[:, 0]
+    for axes in above.subplots(rows, columns, squeeze=False).ravel():
         axes.set_axis_off()
-        if map_ < shown:
-            axes.imshow(colours[:, :, map_], interpolation="nearest")
-            axes.set_title(
-                f"map {map_}" + (f" of {maps}" if not map_ and shown < maps else ""), fontsize="small"
-            )
-    key = below.subplots()
-    weights = (np.arange(SHADES) + 0.5) / SHADES
-    shades = faded(np.broadcast_to(scale, (SHADES, *scale.shape)), weights[:, None])
-    key.imshow(
-        shades, origin="lower", aspect="auto", extent=(0, len(scale), 0, full), interpolation="nearest"
-    )
-    key.set_xticks(list(ticks), list(ticks.values()), rotation=0 if len(ticks) < 7 else 60, fontsize="small")
-    key.set_yticks([0, full], ["0", f"{full:.2g} or more"], fontsize="small")
-    key.set_xlabel(what, fontsize="small")
-    key.set_ylabel(how_much, fontsize="small")
+    for axes, sheet, name in zip(above.axes, sheets, names, strict=False):
+        axes.imshow(sheet, interpolation="nearest")
+        axes.set_title(name, fontsize="small")
+    _key(below.subplots(), scale, ticks, what, how_much, full)
     if title:
         above.suptitle(literal(title), fontsize="medium")
     return figure
+
+
+def _sheets(colours: Array, patch: Size | None) -> tuple[list[Array], list[str]]:
+    """Return the sheet of units, or those of the first maps, with their names."""
+    units = in_units(colours, patch)
+    if patch is not None:
+        return [units[:, :, 0]], [f"{units.shape[0]}x{units.shape[1]} units"]
+    maps = units.shape[2]
+    shown = range(min(MAPS, maps))
+    return [units[:, :, map_] for map_ in shown], [
+        f"map {map_}" + (f" of {maps}" if not map_ and len(shown) < maps else "") for map_ in shown
+    ]
+
+
+def _inches(sheet: Array) -> tuple[float, float]:
+    """Return width and height of a sheet of units."""
+    longer = max(sheet.shape[:2])
+    unit = min(MOST, max(LEAST, UNIT * longer)) / longer
+    return unit * sheet.shape[1], unit * sheet.shape[0] + 0.5
+
+
+def _key(axes: Axes, scale: Array, ticks: Mapping[float, str], what: str, how_much: str, full: float) -> None:
+    weights = (np.arange(SHADES) + 0.5) / SHADES
+    shades = faded(np.broadcast_to(scale, (SHADES, *scale.shape)), weights[:, None])
+    extent = (0, len(scale), 0, full)
+    axes.imshow(shades, origin="lower", aspect="auto", extent=extent, interpolation="nearest")
+    axes.set_xticks(list(ticks), list(ticks.values()), rotation=0 if len(ticks) < 7 else 60, fontsize="small")
+    axes.set_yticks([0, full], ["0", f"{full:.2g} or more"], fontsize="small")
+    axes.set_xlabel(what, fontsize="small")
+    axes.set_ylabel(how_much, fontsize="small")

@@ -18,6 +18,7 @@ from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 
 from .evaluate import Targets, batch_first, batch_last, layer_values, total_loss
+from .units import in_units
 
 Array = NDArray[np.floating]
 
@@ -154,6 +155,23 @@ class Network:
 
         return respond
 
+    def unit_sheet(self, layer: str, values: ArrayLike) -> Array:
+        """Return values `[..., row, column, map]` of a layer as its unit sheet `[..., row, column]`.
+
+        Raises `LnetError` for a layer without a patch, and for values of another shape.
+        """
+        if layer not in self.graph:
+            raise _no_layer(self.graph, layer)
+        found, array = self.graph.layer(layer), np.asarray(values)
+        if found.patch is None:
+            raise refused("E310", f"the maps of '{found.path}' lie in no patch")
+        shape = (found.sheet.height, found.sheet.width, found.sheet.maps)
+        if array.shape[-3:] != shape:
+            raise _refused(
+                f"the values of '{found.path}' are [..., {', '.join(map(str, shape))}], found {array.shape}"
+            )
+        return in_units(array, found.patch, array.ndim - 3)[..., 0]
+
     def everything(self, images: ArrayLike) -> dict[str, Array]:
         """Return the values of all layers, those that passes made too: decoders by the path of their objective."""
         values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
@@ -213,9 +231,7 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
         raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")
     path, *numbers = match.groups()
     if path not in graph:
-        raise _refused(
-            f"there is no layer '{path}'", did_you_mean(path, [layer.path for layer in graph.visible])
-        )
+        raise _no_layer(graph, path)
     layer = graph.layer(path)
     if layer.op.is_target:
         raise _refused(f"'{path}' is a target: its values come with the images, so it has no neurons")
@@ -224,6 +240,11 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
     if row >= sheet.height or column >= sheet.width or map_ >= sheet.maps:
         raise _refused(f"the layer '{path}' is {sheet}, so it has no neuron {text.strip()}")
     return layer.path, row, column, map_
+
+
+def _no_layer(graph: Graph, path: str) -> LnetError:
+    hints = did_you_mean(path, [layer.path for layer in graph.visible])
+    return _refused(f"there is no layer '{path}'", hints)
 
 
 def _refused(message: str, hints: tuple[str, ...] = ()) -> LnetError:

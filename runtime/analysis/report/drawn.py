@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import unreadable
 from lnet.runtime.analysis.gallery import Record, kept
 from lnet.runtime.analysis.gratings import Preference
@@ -93,10 +94,11 @@ def _maps(record: Record) -> Pictures:
     """Draw the arrays of a record as maps."""
     with np.load(BytesIO(_content(record.files["npz"])), allow_pickle=False) as arrays:
         preference = Preference(arrays["orientation"], arrays["selectivity"])
-        figures = {"orientation": orientation_figure(preference)}
+        patch = Size(*arrays["patch"].tolist()) if "patch" in arrays else None
+        figures = {"orientation": orientation_figure(preference, patch)}
         if "classes" in arrays:
             names = arrays["classes"].tolist()
-            figures["classes"] = class_figure(names, arrays["preferred"], arrays["strength"])
+            figures["classes"] = class_figure(names, arrays["preferred"], arrays["strength"], patch)
     return tuple(Markup(to_svg(figure, f"{name} {record.name}")) for name, figure in figures.items())
 
 

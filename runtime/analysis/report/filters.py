@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lnet.compiler.core.layer import Layer
-from lnet.compiler.core.shapes import Size
+from lnet.compiler.core.shapes import Size, unit_sheet
 from lnet.compiler.graph.graph import Graph
-from lnet.runtime.analysis.filters import flat, mosaic, oriented_fraction
+from lnet.runtime.analysis.filters import Array, flat, mosaic, oriented_fraction
 from lnet.runtime.engine.network import Network
+from lnet.runtime.engine.units import in_units
 
 from .material import Material
 from .pictures import data_url
@@ -33,17 +36,30 @@ def first_filters(graph: Graph, network: Network) -> dict[str, Any] | None:
         return None
     weight = network.params[_weight(first)]
     share, threshold = oriented_fraction(flat(weight))
-    maps = range(min(MOSAICS, weight.shape[-1]))
     most = max(1, ACROSS // (max(weight.shape[2:4]) + 1))
-    pictures = [mosaic(weight, map_, most) for map_ in maps]
-    scale = max(1, ACROSS // 2 // max(pictures[0].shape[:2]))
-    positions = _positions(first, weight.shape)
+    pictures = _pictures(weight, first.patch, most)
+    scale = max(1, ACROSS // 2 // max(max(picture.shape[:2]) for picture in pictures.values()))
+    positions, shown = _positions(first, weight.shape), _excerpt(weight.shape, first.patch, most)
     return {
-        "caption": f"{first.path}: {positions} {_excerpt(weight.shape, most)} Each filter is scaled by its "
+        "caption": f"{first.path}: {positions} {shown} Each filter is scaled by its "
         f"largest weight: grey is 0. Of all filters {share:.0%} keep to one orientation (resultant over "
         f"{threshold:.2f}, which 1% of random filters reach).",
-        "urls": [data_url(picture, scale) for picture in pictures],
+        "pictures": {name: data_url(picture, scale) for name, picture in pictures.items()},
     }
+
+
+def _pictures(weight: Array, patch: Size | None, most: int) -> dict[str, Array]:
+    """Return the middle of the unit sheet of a layer with a patch, of another the filters of its first maps."""
+    if patch is None:
+        return {f"map {map_}": mosaic(weight, map_, most) for map_ in range(min(MOSAICS, weight.shape[-1]))}
+    units = np.moveaxis(in_units(np.moveaxis(weight, -1, 2), patch), 2, -1)
+    rows, columns = (_middle(extent, most) for extent in units.shape[:2])
+    return {f"{units.shape[0]}x{units.shape[1]} units": mosaic(units[rows, columns], 0, most)}
+
+
+def _middle(extent: int, most: int) -> slice:
+    before = max(0, extent - most) // 2
+    return slice(before, before + most)
 
 
 def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
@@ -57,14 +73,16 @@ def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
     return f"{rows}x{columns} positions, which share {shape[0]}x{shape[1]} sets of filters {how}."
 
 
-def _excerpt(shape: tuple[int, ...], most: int) -> str:
+def _excerpt(shape: tuple[int, ...], patch: Size | None, most: int) -> str:
     """Describe the part shown of weights `[kr, kc, field rows, field columns, channels, maps]`."""
-    rows, columns, channels, maps = *shape[:2], *shape[4:]
-    shown = (min(rows, most), min(columns, most))
+    channels, maps = shape[4:]
+    whole = unit_sheet(Size(*shape[:2]), patch)
+    shown = Size(min(whole.rows, most), min(whole.columns, most))
     parts = []
-    if shown != (rows, columns):
-        parts.append(f"{shown[0]}x{shown[1]} of {rows}x{columns} positions, evenly spaced")
-    if maps > MOSAICS:
+    if shown != whole:
+        what = "units, those in the middle" if patch else "positions, evenly spaced"
+        parts.append(f"{shown} of {whole} {what}")
+    if maps > MOSAICS and not patch:
         parts.append(f"maps 0 to {MOSAICS - 1} of {maps}")
     if channels != 3 and channels > 1:
         parts.append(f"of {channels} channels the strongest of each filter")
