@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Annotated, ClassVar
 
+from .augmentations import Augment, Augmentation, check_augment
 from .core.arguments import (
     Context,
     Count,
@@ -54,10 +55,11 @@ class Frames(TrainingData):
     size: Size
     crop: str = "random"  # random | center | resize
     flip: bool = True
-    normalize: str = "image"  # image | none
+    normalize: str = "image"  # image | none | symmetric
     labels: str | None = None  # None | "folder"
     exclude: str | None = None
     classes: str | None = None
+    augment: tuple[Augmentation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class ArraySet(TrainingData):
 
 
 Crop = Annotated[str, one_of("random", "center", "resize")]
-Normalize = Annotated[str, one_of("image", "none")]
+Normalize = Annotated[str, one_of("image", "none", "symmetric")]
+ArrayNormalize = Annotated[str, one_of("image", "none")]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
 Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]
@@ -95,9 +98,11 @@ def frames(
     labels: Labels = None,
     exclude: OptionalText = None,
     classes: OptionalText = None,
+    augment: Augment = (),
     *,
     input: InputSheet,
 ) -> Frames:
+    check_augment(augment, crop, input)
     if size is not None and size != input.size:
         raise Refused(
             "E512",
@@ -105,7 +110,7 @@ def frames(
             argument="size",
             hints=("leave 'size' out: it is the input's unless given",),
         )
-    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes)
+    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes, augment)
 
 
 def arrays(
@@ -113,7 +118,7 @@ def arrays(
     values: Text = "x",
     labels: OptionalText = None,
     targets: Names = (),
-    normalize: Normalize = "none",
+    normalize: ArrayNormalize = "none",
     classes: OptionalText = None,
 ) -> ArraySet:
     return ArraySet(path, values, labels, targets, normalize, classes)

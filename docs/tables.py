@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lnet.compiler.augmentations import AUGMENTATIONS
 from lnet.compiler.core.arguments import (
     REQUIRED,
     Argument,
@@ -31,6 +32,7 @@ TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "layers": LAYER_KINDS,
     "objectives": OBJECTIVE_KINDS,
     "update rules": RULES,
+    "augmentations": AUGMENTATIONS,
 }
 BLOCK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "E515": "window of padding alone",
     "E516": "layers to export without images",
     "E517": "targets that the data lack, or the network",
+    "E518": "impossible augmentation",
     # limits and plans
     "E601": "too many layers",
     "E602": "too many parameters",

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from keyword import iskeyword
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from .layer import Layer, Op
@@ -333,6 +334,11 @@ WEIGHT = ArgumentType("a number from 0", _number_from(0.0))
 NonNegative = Annotated[float, WEIGHT]
 OptionalNonNegative = Annotated[float | None, none_or(WEIGHT)]
 Momentum = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
+Probability = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
+AreaShare = Annotated[float, ArgumentType("a number above 0, up to 1", _number_from(0.0, 1.0, above=True))]
+Ratio = Annotated[float, ArgumentType("a number from 1", _number_from(1.0))]
+Turn = Annotated[float, ArgumentType("a number from 0 to 0.5", _number_from(0.0, 0.5))]
+Degrees = Annotated[float, ArgumentType("a number from 0 to 180", _number_from(0.0, 180.0))]
 Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstance(v, bool) else None)]
 _text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str) else None)
 Text = Annotated[str, _text]
@@ -395,15 +401,22 @@ class Signature:
 
 @cache
 def signature(name: str, function: Callable[..., Any]) -> Signature:
-    """Return the argument table that a callable's annotations spell out."""
+    """Return the argument table that a callable's annotations spell out; `from_` is the argument `from`."""
     hints = get_type_hints(function, include_extras=True)
     return Signature(
         name,
         tuple(
-            Argument(p.name, get_args(hints[p.name])[1], p.default, p.kind is p.KEYWORD_ONLY)
+            Argument(
+                p.name.removesuffix("_"), get_args(hints[p.name])[1], p.default, p.kind is p.KEYWORD_ONLY
+            )
             for p in inspect.signature(function).parameters.values()
         ),
     )
+
+
+def in_python(argument: str) -> str:
+    """Return Python's name of an argument: words that Python keeps for itself end in an underscore there."""
+    return f"{argument}_" if iskeyword(argument) else argument
 
 
 def stands_bare(name: str, function: Callable[..., Any]) -> bool:

@@ -22,6 +22,7 @@ from lnet.compiler.core.arguments import (
     Nearest,
     Refused,
     Signature,
+    in_python,
     signature,
 )
 from lnet.compiler.core.layer import Layer
@@ -296,7 +297,7 @@ class Evaluator:
         span: Span,
     ) -> Any:
         try:
-            return function(**bound)
+            return function(**{in_python(name): value for name, value in bound.items()})
         except Refused as refused:
             argument = given.get(refused.argument)
             return self.report(

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lnet.compiler.augmentations import AUGMENTATIONS, Augmentation
 from lnet.compiler.core.arguments import signature
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.core.layer import Op
@@ -38,7 +39,7 @@ rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6
 shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before; to 8,
 all training data were images."""
 
-CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES, TrainingData: TRAINING_DATA})
+CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES, TrainingData: TRAINING_DATA, Augmentation: AUGMENTATIONS})
 
 
 class ReplicaTile(NamedTuple):

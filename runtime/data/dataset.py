@@ -23,6 +23,7 @@ from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .array_files import ARRAY_FILE
+from .augment import augmented, zoom_of, zoomed
 from .catalog import Catalog, Listed
 from .checksums import UNREADABLE, Checksums, sum_of
 from .contents import Contents
@@ -33,7 +34,7 @@ from .inventory import Inventory, other_images
 from .labels import UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
 from .listing import NEWEST, listing
 from .order import image_at, order_for, random_numbers
-from .pixels import Corrupt, Pixels, normalize, prepare, stacked, window
+from .pixels import Corrupt, Pixels, normalize, prepare, stacked, unit_range, window
 from .samples import ImageSource, Place
 from .sources import ARRAY_SET, plugins_of
 
@@ -226,8 +227,16 @@ class Dataset:
     def _sample(self, number: int) -> tuple[int, Pixels]:
         down, right, mirror = random_numbers(self.seed, number, _CROPS).random(3)
         place, pixels = self._usable(number)
-        spot = (down, right) if self.frames.crop == "random" else None
-        return place, window(pixels, self.frames.size, spot, self.frames.flip and mirror < 0.5)
+        frames, mirrored = self.frames, self.frames.flip and mirror < 0.5
+        zoom = zoom_of(frames.augment, self.seed, number)
+        if zoom is not None:
+            whole = pixels[:, ::-1] if mirrored else pixels
+            seen: Pixels = zoomed(zoom[0], unit_range(whole), frames.size, zoom[1])
+        else:
+            seen = window(pixels, frames.size, (down, right) if frames.crop == "random" else None, mirrored)
+        if frames.augment:
+            seen = augmented(unit_range(seen), frames.augment, self.seed, number)
+        return place, seen
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first decodable one in the pass's order, from its own place on."""
@@ -362,7 +371,7 @@ def open_given(
     """Return images in memory as a data set, like the same images in a file; prepared images stay unchanged."""
     frames = replace(frames, path="", labels=None, exclude=None)
     if source.shape is not None:
-        frames = replace(frames, crop="center", flip=False, normalize="none")
+        frames = replace(frames, crop="center", flip=False, normalize="none", augment=())
     kept = kept or Kept()
     catalog = Listed([source], {}, frames, Exclusion())
     order = ordering(kept, classes, frames, base)

@@ -159,9 +159,11 @@ def stacked(images: Sequence[Pixels]) -> NDArray[np.float32]:
 
 
 def normalize(images: NDArray[np.float32], how: str) -> NDArray[np.float32]:
-    """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `none`: leave 0..1."""
+    """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `symmetric`: -1..1; `none`: 0..1."""
     if how == "none":
         return images
+    if how == "symmetric":
+        return 2 * images - 1
     flat = images.reshape(len(images), -1)
     normal: NDArray[np.float32] = flat - flat.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.einsum("ij,ij->i", normal, normal) / normal.shape[1])

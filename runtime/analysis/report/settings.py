@@ -6,6 +6,7 @@ from dataclasses import fields
 from inspect import signature
 from typing import Any
 
+from lnet.compiler.augmentations import Augmentation
 from lnet.compiler.core.arguments import OptionalText, Text
 from lnet.compiler.rules import Update
 from lnet.compiler.settings import TrainingData
@@ -48,9 +49,11 @@ def written(value: object) -> str:
             return "true" if value else "false"
         case TrainingData():
             return _called(value.kind, value)
+        case tuple() if isinstance(value[0], Augmentation):
+            return f"[{', '.join(map(written, value))}]"
         case tuple():
             return f"[{', '.join(map(_text, value))}]" if len(value) != 1 else _text(value[0])
-        case Update():
+        case Update() | Augmentation():
             return _called(value.kind, value)
         case _:
             return str(value)
@@ -65,9 +68,7 @@ def _called(name: str, value: Any) -> str:
     arguments = []
     for parameter in signature(vocabulary().calls[name], eval_str=True).parameters.values():
         if hasattr(value, parameter.name):
-            found = getattr(value, parameter.name)
+            argument, found = parameter.name.removesuffix("_"), getattr(value, parameter.name)
             is_text = parameter.annotation in (Text, OptionalText) and found is not None
-            arguments.append(
-                f'{parameter.name} = "{found}"' if is_text else f"{parameter.name} = {written(found)}"
-            )
+            arguments.append(f'{argument} = "{found}"' if is_text else f"{argument} = {written(found)}")
     return f"{name}({', '.join(arguments)})"
