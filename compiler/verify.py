@@ -79,12 +79,12 @@ def _need_faults(graph: CutGraph, partition: Partition) -> Iterator[str]:
         held = {piece.layer: piece for piece in pieces}
         for piece in pieces:
             layer = graph.layer(piece.layer)
-            for path in layer.reads:
+            for number, path in enumerate(layer.reads):
                 operand = graph.layer(path)
                 if layer.op.scatters:
                     needed = held[operand.path].owned
                 else:
-                    needed = layer.op.needs(piece.computed).clip(operand.sheet.size)
+                    needed = layer.op.needs_of(number, piece.computed).clip(operand.sheet.size)
                 if not _covers(held[operand.path].held, needed):
                     yield f"tile {tile} computes {layer.path} without all of {path}"
             missing = piece.held.area - piece.computed.area

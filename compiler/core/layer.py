@@ -15,7 +15,7 @@ from .shapes import Region, Sheet, Size
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: zeros).
+    """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: all `fill`).
 
     `init`, `speed` and `unit` are as in `Parameter`.
     """
@@ -27,6 +27,7 @@ class Weights:
     init: Init = NORMAL
     speed: float = 1.0
     unit: bool = False
+    fill: float = 0.0
 
 
 class Op:
@@ -132,6 +133,10 @@ class Op:
         """Return the region of an operand that a region of the value depends on."""
         return region
 
+    def needs_of(self, operand: int, region: Region) -> Region:
+        """Return the region of one of several operands that a region of the value depends on."""
+        return self.needs(region)
+
     def part(self, region: Region) -> Op:
         """Return the op restricted to a region of the value; it reads only the region it needs of each operand."""
         raise AssertionError(f"{type(self).__name__} cannot be cut")
@@ -150,7 +155,7 @@ class Parameter:
     """A trained array: its role in its layer, its name in the network, and its shape.
 
     A tied decoder carries its encoder's parameter: the same name is the same array. Its values begin as `init` and the
-    fans say, as zeros without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`: each
+    fans say, all as `fill` without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`: each
     vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update.
     """
 
@@ -162,6 +167,7 @@ class Parameter:
     init: Init = NORMAL
     speed: float = 1.0
     unit: bool = False
+    fill: float = 0.0
 
     @property
     def size(self) -> int:
@@ -169,7 +175,7 @@ class Parameter:
 
     @property
     def spread(self) -> Spread | None:
-        """The distribution of the initial values; None: zeros."""
+        """The distribution of the initial values; None: all are `fill`."""
         return None if self.fan_in is None else self.init.spread(Fans(self.fan_in, self.fan_out))
 
 
@@ -200,7 +206,7 @@ def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
 
 def parameter(role: str, name: str, of: Weights) -> Parameter:
     """Return the parameter of a name that an op's weights are."""
-    return Parameter(role, name, of.shape, of.fan_in, of.fan_out, of.init, of.speed, of.unit)
+    return Parameter(role, name, of.shape, of.fan_in, of.fan_out, of.init, of.speed, of.unit, of.fill)
 
 
 def tied_parameters(op: Op, to: Layer) -> tuple[Parameter, ...]:

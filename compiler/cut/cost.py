@@ -119,11 +119,11 @@ def _state_bytes(graph: Graph, parameters: Iterable[Parameter]) -> int:
 class TileCost:
     """One tile of one replica: bytes in memory, and bytes that it exchanges in a step.
 
-    `halo`: values of halos and their gradients; `dense`: partial sums of dense layers, and what tiles tell each other of
-    their units; `reduction`: broadcast weights and their gradients. These count what it receives, and the gradients that it
-    sends back for it; `exchanged` is all that it sends to other tiles and receives from them. `shards`: bytes of parameters
-    in each of its shards; `server`: what servers hold of all of them. `traffic`: what it pushes to its servers and fetches
-    from them; `messages`: how many it sends to other tiles.
+    `halo`: values of halos and their gradients; `dense`: partial sums of dense layers and normalisations, and what tiles
+    tell each other of their units; `reduction`: broadcast weights and their gradients. These count what it receives, and
+    the gradients that it sends back for it; `exchanged` is all that it sends to other tiles and receives from them.
+    `shards`: bytes of parameters in each of its shards; `server`: what servers hold of all of them. `traffic`: what it
+    pushes to its servers and fetches from them; `messages`: how many it sends to other tiles.
     """
 
     tile: int

@@ -14,7 +14,8 @@ A *line* is a vector whose positions are dealt to the tiles by their numbers, an
     d standings   those of all tiles: the softmax, and the ranks of labels
 
 Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
-A layer that reads a line as one vector gets it whole (`d vector`).
+A layer that reads a line as one vector gets it whole (`d vector`). Tiles take sums for a normalisation over a whole sheet
+alike (compiler/ops/totals.py). What reads a decoder as its units gets it added up (`x added`).
 
 An objective that reads sums over two whole values gets those of all tiles, `e: cosine_error(x, t)` as `e standings`:
 
@@ -30,8 +31,9 @@ from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Size, whole
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
-from lnet.compiler.ops import Add, Dense, Pointwise
-from lnet.compiler.ops.line import Dots, Flat, Peaks, Standings, Sums, Units, Vector, line
+from lnet.compiler.ops import Add, Dense, LayerNorm, Pointwise
+from lnet.compiler.ops.line import Added, Dots, Flat, Peaks, Standings, Sums, Units, Vector, line
+from lnet.compiler.ops.totals import Centred, Normalised, Totals
 from lnet.dsl.source import Span
 
 UNEVEN = 1.3
@@ -89,14 +91,18 @@ class _Dealer:
         reads = [self.given.layer(path).path for path in layer.reads]
         if isinstance(layer.op, Dense):
             self._dense(layer, layer.op, reads[0])
+        elif isinstance(layer.op, LayerNorm) and layer.op.everywhere:
+            self._norm(layer, layer.op, reads[0])
         elif isinstance(layer.op, Pointwise | Add) and self.lines.issuperset(reads):
             op = replace(layer.op, reads_sheet=line(layer.sheet.values))
             self._add(replace(layer, op=op, reads=tuple(reads)), in_line=True)
         else:
-            self._add(replace(layer, reads=tuple(self._vector(path, layer) for path in layer.reads)))
+            found = (self._vector(path, layer) for path in layer.reads)
+            self._add(replace(layer, reads=tuple(map(self._added, found) if layer.op.scatters else found)))
 
     def _dense(self, layer: Layer, op: Dense, reads: str) -> None:
-        source = self.layers[reads if reads in self.lines or self._even(reads) else self._in_line(reads)]
+        straight = reads in self.lines or self._even(reads)
+        source = self.layers[self._added(reads) if straight else self._in_line(reads)]
         weight, bias = ([p for p in layer.parameters if p.role == role] for role in ("weight", "bias"))
         sums = Layer(
             f"{layer.path} sums", Sums(source.sheet, op.units), (source.path,), tuple(weight), layer.span
@@ -105,6 +111,23 @@ class _Dealer:
         self._add(sums, in_line=True)
         self._add(units, in_line=True)
 
+    def _norm(self, layer: Layer, op: LayerNorm, reads: str) -> None:
+        source = self.layers[self._added(reads)]
+        in_line = reads in self.lines
+        sheet, everything = layer.sheet, whole(source.sheet.size)
+
+        def total(of: str, name: str, squares: bool) -> str:
+            totals = Totals(sheet, in_line, everything, op.groups, squares)
+            return self._add(Layer(f"{layer.path} {name}", totals, (of,), (), layer.span), in_line=True)
+
+        sums = total(source.path, "sums", squares=False)
+        without = Centred(sheet, in_line, everything, op.groups)
+        centred = Layer(f"{layer.path} centred", without, (source.path, sums), (), layer.span)
+        self._add(centred, in_line)
+        squares = total(centred.path, "squares", squares=True)
+        over = Normalised(sheet, in_line, everything, op.groups, op.eps, op.affine)
+        self._add(replace(layer, op=over, reads=(centred.path, squares)), in_line)
+
     def _even(self, path: str) -> bool:
         """Whether no tile has much more of a sheet than the mean."""
         size = self.layers[path].sheet.size
@@ -112,13 +135,22 @@ class _Dealer:
         return largest * self._count <= UNEVEN * whole(size).area
 
     def _in_line(self, path: str) -> str:
-        layer = self.layers[path]
-        flat = Layer(f"{path} flat", Flat(layer.sheet, whole(layer.sheet.size)), (path,), (), layer.span)
+        layer = self.layers[self._added(path)]
+        flat = Layer(
+            f"{path} flat", Flat(layer.sheet, whole(layer.sheet.size)), (layer.path,), (), layer.span
+        )
         whole_line = Layer(
             f"{path} line", Units(layer.sheet.values, False, None), (flat.path,), (), layer.span
         )
         self._add(flat, in_line=True)
         return self._add(whole_line, in_line=True)
+
+    def _added(self, path: str) -> str:
+        """Return the layer whose positions have all that an op that scatters writes there; other layers as they are."""
+        layer = self.layers[path]
+        if not layer.op.scatters:
+            return path
+        return self._add(Layer(f"{path} added", Added(layer.sheet), (path,), (), layer.span))
 
     def _vector(self, path: str, reader: Layer | Objective) -> str:
         """Return the layer that has a line's values as one vector; other layers as they are."""

@@ -93,6 +93,13 @@ class Partition:
         """Return a tile's piece of a layer."""
         return self.pieces[tile][self._numbers[layer]]
 
+    def has(self, graph: CutGraph) -> bool:
+        """Whether it is of the layers of a graph: an older compiler may have dealt some of them otherwise."""
+        return all(
+            [piece.layer for piece in pieces] == [layer.path for layer in graph.layers]
+            for pieces in self.pieces
+        )
+
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {piece.layer: number for number, piece in enumerate(self.pieces[0])}
@@ -241,12 +248,12 @@ def _residuals(graph: Graph, cuts: Cuts, tile: int) -> dict[str, Region]:
 def _need_operands(
     graph: Graph, layer: Layer, computed: Region, needed: dict[str, Region], cuts: Cuts, tile: int
 ) -> None:
-    for path in layer.reads:
+    for number, path in enumerate(layer.reads):
         operand = graph.layer(path)
         if layer.op.scatters:  # reads the tile's own units and writes wherever they write
             region = cuts.owned(tile, operand)
         else:
-            region = layer.op.needs(computed).clip(operand.sheet.size)
+            region = layer.op.needs_of(number, computed).clip(operand.sheet.size)
         needed[operand.path] = _hull(region, needed.get(operand.path))
 
 

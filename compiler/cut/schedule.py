@@ -233,8 +233,8 @@ class _Scheduler:
         region = self._made(layer)
         sizes = [self.graph.layer(piece.layer).sheet.size for piece in pieces]
         reads = tuple(
-            (piece.layer, layer.op.needs(region).clip(size).within(piece.held))
-            for piece, size in zip(pieces, sizes, strict=True)
+            (piece.layer, layer.op.needs_of(number, region).clip(size).within(piece.held))
+            for number, (piece, size) in enumerate(zip(pieces, sizes, strict=True))
         )
         return Share(layer.path, layer.op.part(region), reads, layer.op.first_set(region))
 

@@ -21,9 +21,9 @@ def receptive_region(graph: Graph, path: str, region: Region, source: str | None
         here = seen.get(layer.path)
         if here is None or layer.path == target:
             continue
-        for read in layer.reads:
+        for number, read in enumerate(layer.reads):
             operand = graph.layer(read)
-            needed = layer.op.needs(here).clip(operand.sheet.size)
+            needed = layer.op.needs_of(number, here).clip(operand.sheet.size)
             seen[read] = seen[read].hull(needed) if read in seen else needed
     empty = whole(Size(0, 0))
     return seen.get(target, empty)

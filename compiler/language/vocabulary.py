@@ -131,9 +131,14 @@ KINDS = _named(
     ("flatten reshape view permute squeeze", "leave it out: 'dense' reads a whole sheet as it is"),
     ("dropout spatialdropout alphadropout dropblock", "leave it out: the language has no dropout"),
     (
-        "batchnorm batchnormalization bn layernorm layernormalization groupnorm instancenorm rmsnorm lrn "
-        "localresponsenorm localresponsenormalization normalization normalize norm",
-        "write 'lcn(field)': local contrast normalisation is the one that the language has",
+        "batchnorm batchnormalization bn rmsnorm lrn localresponsenorm localresponsenormalization normalization "
+        "normalize norm",
+        "write 'lcn(field)' or 'layernorm()': these are the normalisations that the language has",
+    ),
+    ("layernormalization", "write 'layernorm()'"),
+    (
+        "groupnorm groupnormalization instancenorm instancenormalization",
+        "write 'layernorm(groups = 32, scale = map, shift = map)', with as many groups as maps for an instance norm",
     ),
     ("softmax logsoftmax", "leave it out: 'cross_entropy' reads the values before the softmax"),
     (

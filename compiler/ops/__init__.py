@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from lnet.compiler.core.layer import Op
 
-from . import crop, dense, depth, image, lcn, local, pointwise, pool, target, wiring
+from . import crop, dense, depth, image, lcn, local, norm, pointwise, pool, target, wiring
 from . import decode as decoding
 from .crop import Crop
 from .decode import Decode, decoder_of
@@ -20,12 +20,13 @@ from .filters import Filters
 from .image import Input
 from .lcn import LCN
 from .local import Local
+from .norm import LayerNorm
 from .pointwise import Pointwise
 from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .target import Target
 from .wiring import Add, Concat
 
-_FILES = (image, target, local, decoding, pool, lcn, pointwise, dense, crop, depth, wiring)
+_FILES = (image, target, local, decoding, pool, lcn, norm, pointwise, dense, crop, depth, wiring)
 FILES = tuple(file.__name__.rpartition(".")[2] for file in _FILES)
 """Their names, which the files of kernels and of tests have, too."""
 LAYER_KINDS: dict[str, Callable[..., Op]] = {
@@ -47,6 +48,7 @@ __all__ = [
     "Filters",
     "Input",
     "L2Pool",
+    "LayerNorm",
     "Local",
     "MaxPool",
     "Pointwise",

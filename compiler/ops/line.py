@@ -28,6 +28,21 @@ def part_of_line(start: int, stop: int) -> Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Added(Op):
+    """The value of an op that scatters, as one that scatters again reads it: of what a tile owns, all that was written."""
+
+    kind: ClassVar[str] = "added"
+    reads_sheet: Sheet
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.reads_sheet
+
+    def part(self, region: Region) -> Added:
+        return Added(Sheet.over(region, self.reads_sheet.maps))
+
+
+@dataclass(frozen=True, slots=True)
 class Flat(Op):
     """The values of a sheet in a line: every position writes its maps to their places."""
 

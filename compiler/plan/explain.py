@@ -35,8 +35,8 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
                 if hidden > 0
                 else []
             ),
-            "messages and bytes in a step: halo, sums of dense layers, reduce of shared weights; push and fetch of "
-            "parameters between workers",
+            "messages and bytes in a step: halo, dense: sums of dense layers and normalisations, reduce of shared weights; "
+            "push and fetch of parameters between workers",
             "x bound: halo over the fewest bytes that tiles of this area can do with",
             *([_worst_text(plan)] if len(plan.workers) > 1 else []),
             *_decoding(plan),

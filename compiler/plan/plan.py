@@ -16,12 +16,13 @@ from lnet.compiler.core.arguments import signature
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.core.layer import Op
 from lnet.compiler.cut.cost import TileCost, tile_costs
+from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Partition, partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import TERMS, Term
-from lnet.compiler.ops import OPS, Dense
+from lnet.compiler.ops import OPS
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.rules import RULES, Update
@@ -204,7 +205,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
         converted = _converted(found, data["lnet plan"])
         _check_plugins(name, converted)
         plan = CODEC.decode(Plan, converted, "plan")
-        if data["lnet plan"] <= 5 and any(isinstance(layer.op, Dense) for layer in plan.graph.layers):
+        if not plan.partition.has(dealt(plan.graph, plan.partition.tiles)):
             plan = replace(plan, partition=partition(plan.graph, plan.partition.tiles))
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error

@@ -23,7 +23,7 @@ def initial_values(parameter: Parameter, seed: int, place: Place = None) -> jax.
     """Return the initial values of a parameter, or of the part at a place."""
     spread = parameter.spread
     if spread is None:
-        return jnp.zeros(shape_at(parameter.shape, place), jnp.float32)
+        return jnp.full(shape_at(parameter.shape, place), parameter.fill, jnp.float32)
     weight = initial_weight(seed, parameter.name, parameter.shape, spread, place)
     return unit_vectors(weight) if parameter.unit else weight
 

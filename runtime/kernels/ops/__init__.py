@@ -9,12 +9,13 @@ from lnet.compiler.core.layer import Op
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.runtime.kernels import custom
 
-from . import line
+from . import line, totals
 from .base import LayerKernel
 
 LAYER_KERNELS: dict[str, LayerKernel] = {
     kind: kernel for name in ops.FILES for kind, kernel in import_module(f"{__name__}.{name}").KERNELS.items()
 }
+TILE_KERNELS = line.KERNELS | totals.KERNELS
 
 
 def layer_kernel(op: Op) -> LayerKernel:
@@ -23,4 +24,4 @@ def layer_kernel(op: Op) -> LayerKernel:
         return custom.per_position
     if isinstance(op, Neighbourhood):
         return custom.neighbourhood
-    return line.KERNELS[op.kind] if op.kind in line.KERNELS else LAYER_KERNELS[op.kind]
+    return TILE_KERNELS[op.kind] if op.kind in TILE_KERNELS else LAYER_KERNELS[op.kind]

@@ -27,6 +27,7 @@ def _column(vector: jax.Array) -> jax.Array:
 
 
 KERNELS: dict[str, LayerKernel] = {
+    "added": lambda op, values, params, precision: values[0],
     "flat": lambda op, values, params, precision: flat(op, values[0]),
     "sums": lambda op, values, params, precision: _column(products(values[0], params["weight"], precision)),
     "units": lambda op, values, params, precision: activate(

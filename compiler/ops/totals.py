@@ -1,0 +1,100 @@
+"""What tiles compute in the place of a normalisation over a whole sheet (compiler/cut/deal.py); no file names these.
+
+    x ──> x sum ──> x centred ──> x squares ──> y
+    └─────────────────┘ └─────────────────────────┘
+
+A tile sums over its own values; tiles send each other these totals, and each adds up all, in the order of the tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from lnet.compiler.core.layer import Op, Weights
+from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, whole
+
+from .line import line
+from .norm import Affine
+
+ALONE = whole(Size(1, 1))
+"""The position of a total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped(Op):
+    """A function of values and of the totals of their groups of maps; `in_line`: of a vector whose maps are in a line."""
+
+    whole: Sheet
+    in_line: bool
+    within: Region  # of the sheet, or of the line
+    groups: int
+
+    @property
+    def sheet(self) -> Sheet:
+        return line(self.within.rows.length) if self.in_line else Sheet.over(self.within, self.whole.maps)
+
+    @property
+    def maps(self) -> Interval:
+        """The maps of its values."""
+        return self.within.rows if self.in_line else Interval(0, self.whole.maps)
+
+    @property
+    def positions(self) -> Region:
+        """The positions of its values."""
+        return ALONE if self.in_line else self.within
+
+    def needs_of(self, operand: int, region: Region) -> Region:
+        return region if operand == 0 or not region.area else ALONE
+
+    def part(self, region: Region) -> Grouped:
+        return replace(self, within=region)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals(Grouped):
+    """The sum of each group, or of its squares."""
+
+    kind: ClassVar[str] = "totals"
+    scatters: ClassVar[bool] = True
+    reduces: ClassVar[bool] = True
+    squares: bool
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(1, 1, self.groups)
+
+    def needs(self, region: Region) -> Region:
+        return self.within if region.area else region
+
+    def writes(self, units: Region) -> Region:
+        return ALONE if units.area else whole(Size(0, 0))
+
+    def of_units(self, units: Region) -> Totals:
+        return replace(self, within=units)
+
+    def multiply_adds(self) -> int:
+        return self.within.area * self.maps.length
+
+
+@dataclass(frozen=True, slots=True)
+class Centred(Grouped):
+    """Values without the mean of their group; its operands are values and sums."""
+
+    kind: ClassVar[str] = "centred"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised(Grouped):
+    """Centred values over the deviation of their group, then scale and shift; its operands are they and sums of squares."""
+
+    kind: ClassVar[str] = "normalised"
+    eps: float
+    affine: Affine
+
+    def weights(self) -> dict[str, Weights]:
+        return self.affine.weights(self.whole)
+
+    @property
+    def position_weights(self) -> bool:
+        return self.affine.of_positions and not self.in_line
