@@ -18,6 +18,7 @@ from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import update_rule
+from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.training.trainer import training_step
 
 NETWORK = """
@@ -60,7 +61,8 @@ def peak_bytes(graph: Graph) -> int:
     rule = update_rule(graph)
     params = {p.name: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in graph.parameters}
     images = jax.ShapeDtypeStruct(shape_of_images(graph), jnp.float32)
-    step = training_step(graph, rule).lower(params, jax.eval_shape(rule.init, params), images, None)
+    state, samples = jax.eval_shape(rule.init, params), sample_numbers(0, graph.training.batch)
+    step = training_step(graph, rule).lower(params, state, images, None, None, samples)
     memory = step.compile().memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return int(held - memory.alias_size_in_bytes)
@@ -72,8 +74,9 @@ def grown_by_steps(graph: Graph) -> int:
     rule = update_rule(graph)
     step, params = training_step(graph, rule), initial_params(graph, 0)
     state, images = rule.init(params), jnp.ones(shape_of_images(graph))
+    samples = sample_numbers(0, graph.training.batch)
     for _ in range(3):
-        params, state, _, _ = jax.block_until_ready(step(params, state, images, None))
+        params, state, _, _ = jax.block_until_ready(step(params, state, images, None, None, samples))
     return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 

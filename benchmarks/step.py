@@ -20,6 +20,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.evaluate import batch_last, total_loss
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import update_rule
+from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.kernels.ops import layer_kernel
 from lnet.runtime.training.trainer import training_step
 
@@ -57,15 +58,15 @@ def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
     step = training_step(graph, rule)
     params = initial_params(graph, 0)
     state = (params, rule.init(params))
-    last = batch_last(images)
+    last, samples = batch_last(images), sample_numbers(0, len(images))
 
     def one_step() -> jax.Array:
         nonlocal state
-        params, update, terms, _ = step(*state, last, None)
+        params, update, terms, _ = step(*state, last, None, None, samples)
         state = (params, update)
         return sum(terms.values(), start=jnp.zeros(()))
 
-    grads = jax.jit(jax.grad(lambda p: total_loss(graph, p, last)[0]))
+    grads = jax.jit(jax.grad(lambda p: total_loss(graph, p, last, samples=samples)[0]))
     times = medians({"step": one_step, "gradients": lambda: grads(state[0])}, 5)
     return times["step"], times["gradients"]
 

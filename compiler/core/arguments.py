@@ -135,11 +135,12 @@ def _integer_from(low: int, high: int) -> Callable[[Value], int | None]:
 
 
 def _number_from(
-    low: float, high: float = math.inf, *, above: bool = False
+    low: float, high: float = math.inf, *, above: bool = False, below: bool = False
 ) -> Callable[[Value], float | None]:
     def convert(value: Value) -> float | None:
         number = _number(value)
-        if number is not None and (not low <= number <= high or (above and number == low)):
+        outside = (above and number == low) or (below and number == high)
+        if number is not None and (not low <= number <= high or outside):
             raise Mismatch(f"found {number:g}")
         return number
 
@@ -333,6 +334,7 @@ OptionalPositive = Annotated[float | None, none_or(_positive)]
 WEIGHT = ArgumentType("a number from 0", _number_from(0.0))
 NonNegative = Annotated[float, WEIGHT]
 OptionalNonNegative = Annotated[float | None, none_or(WEIGHT)]
+Fraction = Annotated[float, ArgumentType("a number from 0 and below 1", _number_from(0.0, 1.0, below=True))]
 Momentum = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
 Probability = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
 AreaShare = Annotated[float, ArgumentType("a number above 0, up to 1", _number_from(0.0, 1.0, above=True))]

@@ -37,7 +37,8 @@ class Op:
     writes to a region of the value, and tiles add up what their units write to one position (a decoder); other ops gather.
     `reduces`: of an op that scatters, a tile holds only the part of the value that is read there, not all that its own units
     write to. `value_weights`: the first axis of all parameters goes through the values, row, column, map; of an op that
-    scatters through those that it reads. `differentiable`: gradients flow through it.
+    scatters through those that it reads. `differentiable`: gradients flow through it. `has_mode`: it computes otherwise in
+    training than in evaluation.
     `is_target`: its values come with the images, as labels do, and only an objective's `target` reads them.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
     `keeps_patch`: its maps are those of its operands, one by one, so they lie in the same patch.
@@ -50,6 +51,7 @@ class Op:
     value_weights: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     is_target: ClassVar[bool] = False
+    has_mode: ClassVar[bool] = False
     has_filters: ClassVar[bool] = False
     keeps_patch: ClassVar[bool] = False
 
@@ -141,6 +143,10 @@ class Op:
         """Return the op restricted to a region of the value; it reads only the region it needs of each operand."""
         raise AssertionError(f"{type(self).__name__} cannot be cut")
 
+    def in_line(self) -> Op | None:
+        """Return the op on a vector whose values are dealt to tiles (line.py); None if it reads the vector as one."""
+        return None
+
     def writes(self, units: Region) -> Region:
         """Return the region of the value that units of an op that scatters write to."""
         raise AssertionError(f"{type(self).__name__} does not scatter")
@@ -155,8 +161,8 @@ class Parameter:
     """A trained array: its role in its layer, its name in the network, and its shape.
 
     A tied decoder carries its encoder's parameter: the same name is the same array. Its values begin as `init` and the
-    fans say, all as `fill` without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`: each
-    vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update.
+    fans say, all as `fill` without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`:
+    each vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update.
     """
 
     role: str

@@ -62,6 +62,11 @@ def unit_sheet(size: Size, patch: Size | None) -> Size:
     return Size(size.rows * patch.rows, size.columns * patch.columns) if patch else size
 
 
+def line(length: int) -> Sheet:
+    """Return the extents of a vector whose values are dealt to tiles by their numbers (compiler/ops/line.py)."""
+    return Sheet(length, 1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A half-open range of positions along one axis; empty if `stop <= start`."""

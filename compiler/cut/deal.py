@@ -31,8 +31,8 @@ from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Size, whole
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
-from lnet.compiler.ops import Add, Dense, LayerNorm, Pointwise
-from lnet.compiler.ops.line import Added, Dots, Flat, Peaks, Standings, Sums, Units, Vector, line
+from lnet.compiler.ops import Dense, LayerNorm
+from lnet.compiler.ops.line import Added, Dots, Flat, Peaks, Standings, Sums, Units, Vector
 from lnet.compiler.ops.totals import Centred, Normalised, Totals
 from lnet.dsl.source import Span
 
@@ -93,8 +93,7 @@ class _Dealer:
             self._dense(layer, layer.op, reads[0])
         elif isinstance(layer.op, LayerNorm) and layer.op.everywhere:
             self._norm(layer, layer.op, reads[0])
-        elif isinstance(layer.op, Pointwise | Add) and self.lines.issuperset(reads):
-            op = replace(layer.op, reads_sheet=line(layer.sheet.values))
+        elif self.lines.issuperset(reads) and (op := layer.op.in_line()) is not None:
             self._add(replace(layer, op=op, reads=tuple(reads)), in_line=True)
         else:
             found = (self._vector(path, layer) for path in layer.reads)

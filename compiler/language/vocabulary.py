@@ -129,7 +129,10 @@ KINDS = _named(
         "write 'dense(units)': every unit reads the whole sheet",
     ),
     ("flatten reshape view permute squeeze", "leave it out: 'dense' reads a whole sheet as it is"),
-    ("dropout spatialdropout alphadropout dropblock", "leave it out: the language has no dropout"),
+    (
+        "spatialdropout alphadropout gaussiandropout dropblock",
+        "write 'dropout(rate)': units are dropped one by one",
+    ),
     (
         "batchnorm batchnormalization bn rmsnorm lrn localresponsenorm localresponsenormalization normalization "
         "normalize norm",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from lnet.compiler.core.layer import Op
 
-from . import crop, dense, depth, image, lcn, local, norm, pointwise, pool, target, wiring
+from . import crop, dense, depth, dropout, image, lcn, local, norm, pointwise, pool, target, wiring
 from . import decode as decoding
 from .crop import Crop
 from .decode import Decode, decoder_of
@@ -26,7 +26,7 @@ from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .target import Target
 from .wiring import Add, Concat
 
-_FILES = (image, target, local, decoding, pool, lcn, norm, pointwise, dense, crop, depth, wiring)
+_FILES = (image, target, local, decoding, pool, lcn, norm, pointwise, dense, dropout, crop, depth, wiring)
 FILES = tuple(file.__name__.rpartition(".")[2] for file in _FILES)
 """Their names, which the files of kernels and of tests have, too."""
 LAYER_KINDS: dict[str, Callable[..., Op]] = {

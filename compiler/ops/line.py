@@ -11,15 +11,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, part, whole
+from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, line, part, whole
 
 BEST = 5
 """The highest scores of each tile that tiles tell each other."""
-
-
-def line(length: int) -> Sheet:
-    """Return the extents of a line."""
-    return Sheet(length, 1, 1)
 
 
 def part_of_line(start: int, stop: int) -> Region:

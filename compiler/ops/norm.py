@@ -32,7 +32,7 @@ class Affine:
         shapes = {"unit": (sheet.height, sheet.width, sheet.maps), "map": (sheet.maps,)}
         axes = {"unit": ("row", "column", "map"), "map": ("map",)}
         fill = {"scale": 1.0, "shift": 0.0}
-        return {role: Weights(shapes[of], axes[of], None, fill[role]) for role, of in self.roles.items()}
+        return {role: Weights(shapes[of], axes[of], None, fill=fill[role]) for role, of in self.roles.items()}
 
 
 @dataclass(frozen=True, slots=True)

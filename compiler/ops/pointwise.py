@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from lnet.compiler.core.arguments import Reads, none_or, one_of
 from lnet.compiler.core.layer import Op
-from lnet.compiler.core.shapes import Region, Sheet
+from lnet.compiler.core.shapes import Region, Sheet, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Pointwise(Op):
 
     def part(self, region: Region) -> Pointwise:
         return replace(self, reads_sheet=Sheet.over(region, self.reads_sheet.maps))
+
+    def in_line(self) -> Pointwise:
+        return replace(self, reads_sheet=line(self.reads_sheet.values))
 
 
 def relu(*, of: Reads) -> Pointwise:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, whole
+from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, line, whole
 
-from .line import line
 from .norm import Affine
 
 ALONE = whole(Size(1, 1))
@@ -23,26 +22,26 @@ ALONE = whole(Size(1, 1))
 
 @dataclass(frozen=True, slots=True)
 class Grouped(Op):
-    """A function of values and of the totals of their groups of maps; `in_line`: of a vector whose maps are in a line."""
+    """A function of values and of the totals of their groups of maps; `of_line`: of a vector whose maps are in a line."""
 
     whole: Sheet
-    in_line: bool
+    of_line: bool
     within: Region  # of the sheet, or of the line
     groups: int
 
     @property
     def sheet(self) -> Sheet:
-        return line(self.within.rows.length) if self.in_line else Sheet.over(self.within, self.whole.maps)
+        return line(self.within.rows.length) if self.of_line else Sheet.over(self.within, self.whole.maps)
 
     @property
     def maps(self) -> Interval:
         """The maps of its values."""
-        return self.within.rows if self.in_line else Interval(0, self.whole.maps)
+        return self.within.rows if self.of_line else Interval(0, self.whole.maps)
 
     @property
     def positions(self) -> Region:
         """The positions of its values."""
-        return ALONE if self.in_line else self.within
+        return ALONE if self.of_line else self.within
 
     def needs_of(self, operand: int, region: Region) -> Region:
         return region if operand == 0 or not region.area else ALONE
@@ -97,4 +96,4 @@ class Normalised(Grouped):
 
     @property
     def position_weights(self) -> bool:
-        return self.affine.of_positions and not self.in_line
+        return self.affine.of_positions and not self.of_line

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lnet.compiler.core.arguments import ReadsMany, Refused
 from lnet.compiler.core.layer import Op
-from lnet.compiler.core.shapes import Region, Sheet, Size
+from lnet.compiler.core.shapes import Region, Sheet, Size, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class Add(Op):
 
     def part(self, region: Region) -> Add:
         return Add(Sheet.over(region, self.reads_sheet.maps))
+
+    def in_line(self) -> Add:
+        return Add(line(self.reads_sheet.values))
 
 
 def concat(of: ReadsMany) -> Concat:

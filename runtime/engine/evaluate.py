@@ -23,8 +23,9 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
 from lnet.compiler.objectives import Objective
 from lnet.runtime.kernels.classes import class_ranks
+from lnet.runtime.kernels.mode import Mode
 from lnet.runtime.kernels.objectives import term_kernel
-from lnet.runtime.kernels.ops import layer_kernel
+from lnet.runtime.kernels.ops import computed
 from lnet.runtime.kernels.smooth import Weights
 
 Params = Mapping[str, jax.Array]
@@ -39,23 +40,33 @@ TOPS = (1, 5)
 
 
 def layer_values(
-    graph: Graph, params: Params, images: jax.Array, layers: tuple[Layer, ...] | None = None
+    graph: Graph,
+    params: Params,
+    images: jax.Array,
+    layers: tuple[Layer, ...] | None = None,
+    samples: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
     """Return the values of layers, in their order: `[row, column, map, batch]`.
 
     By default of the layers that the file names, without targets; `layers` must include all operands. `images` is
-    `[row, column, channel, batch]`, normalised.
+    `[row, column, channel, batch]`, normalised; `samples` as in `total_loss`.
     """
-    evaluation = Evaluation(graph, params)
+    evaluation = Evaluation(graph, params, samples=samples)
     layers = graph.visible if layers is None else layers
     for layer in layers:
         evaluation.compute(whole_share(layer), (EVERYTHING,), images)
     return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
 
 
-def evaluated(graph: Graph, params: Params, images: jax.Array, targets: Targets | None = None) -> Evaluation:
-    """Return all layers evaluated in all views; `targets` are the values of the targets."""
-    evaluation = Evaluation(graph, params, values=in_all_views(graph, targets or {}))
+def evaluated(
+    graph: Graph,
+    params: Params,
+    images: jax.Array,
+    targets: Targets | None = None,
+    samples: jax.Array | None = None,
+) -> Evaluation:
+    """Return all layers evaluated in all views; `targets` are the values of the targets, `samples` as in `total_loss`."""
+    evaluation = Evaluation(graph, params, values=in_all_views(graph, targets or {}), samples=samples)
     for layer in graph.computed:
         evaluation.compute(whole_share(layer), values_in(graph, layer), images)
     return evaluation
@@ -87,23 +98,25 @@ def values_in(graph: Graph, layer: Layer) -> tuple[str, ...]:
 class Evaluation:
     """Values by layer and view, filled in the graph's order.
 
-    `received`: parameters, or strips of them, that other tiles own, by name and tile.
+    `received`: parameters, or strips of them, that other tiles own, by name and tile. `samples`: the numbers of the samples
+    in a training step (`sample_numbers`), None in evaluation.
     """
 
     graph: Graph
     params: Params
     received: Received = field(default_factory=dict)
     values: dict[Key, jax.Array] = field(default_factory=dict)
+    samples: jax.Array | None = None
 
     def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
         """Compute one layer, or a share of it; `images` are the value of the input."""
-        layer = self.graph.layer(share.layer)
+        layer, training = self.graph.layer(share.layer), self.graph.training
+        mode = Mode(training.seed, layer.path, self.samples)
         for view in in_views:
             operands = [self._read(share, path, region, view) for path, region in share.reads]
             params = self._parameters(layer, share, view)
-            precision = self.graph.training.precision
             values = operands if operands or images is None else [images]
-            self.values[layer.path, view] = layer_kernel(share.op)(share.op, values, params, precision)
+            self.values[layer.path, view] = computed(share.op, values, params, training.precision, mode)
 
     def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
         """Return one term, or a tile's share of it."""
@@ -206,9 +219,13 @@ def total_loss(
     images: jax.Array,
     labels: jax.Array | None = None,
     targets: Targets | None = None,
+    samples: jax.Array | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return the loss, and its terms with the accuracies beside them."""
-    evaluation = evaluated(graph, params, images, targets)
+    """Return the loss, and its terms with the accuracies beside them.
+
+    `samples`: the numbers of a training step's samples (`sample_numbers`); None: in evaluation.
+    """
+    evaluation = evaluated(graph, params, images, targets, samples)
     terms = all_terms(evaluation, labels)
     found = dict(terms)
     for objective in graph.objectives:

@@ -16,13 +16,14 @@ def run_tiles(
     images: jax.Array,
     labels: jax.Array | None = None,
     targets: Targets | None = None,
+    samples: jax.Array | None = None,
 ) -> tuple[list[Gradients], Terms]:
     """Compute a step of all tiles in this process; `images` and `targets` `[row, column, channel, batch]`.
 
-    Returns each tile's gradients, and the terms of the loss.
+    `samples` are as in `Shard.step`. Returns each tile's gradients, and the terms of the loss.
     """
     steps = [
-        shard.step(mine, shard.images(images), labels, shard.targets(targets or {}))
+        shard.step(mine, shard.images(images), labels, shard.targets(targets or {}), samples)
         for shard, mine in zip(shards, owned, strict=True)
     ]
     mail: dict[tuple[int, int, str], Arrays] = {}

@@ -24,24 +24,26 @@ Leaves = dict[tuple[str, str], jax.Array]
 
 
 def phase_forward(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., tuple[Leaves, Any]]:
-    """Return a function of weights, trained parts, constant parts, images and labels.
+    """Return a function of weights, trained parts, constant parts, images, labels and the numbers of the samples.
 
     It returns the values that the phase leaves, by layer and view, and the residuals for `backward`.
     """
 
     def leaves(
-        weights: Weights, trained: Values, constant: Values, images: jax.Array
+        weights: Weights, trained: Values, constant: Values, images: jax.Array, samples: Any
     ) -> tuple[Leaves, Leaves]:
-        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images)
+        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
         keys = [(path, view) for path in phase.leaves for view in values_in(graph, graph.layer(path))]
         found = {key: evaluation.values[key] for key in keys}
         through = {(path, view): v for (path, view), v in found.items() if view in graph.trained_views[path]}
         return through, {key: value for key, value in found.items() if key not in through}
 
     @jax.jit
-    def forward(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
+    def forward(
+        weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
+    ) -> Any:
         through, residuals, others = jax.vjp(
-            lambda w, t: leaves(w, t, constant, images), weights, trained, has_aux=True
+            lambda w, t: leaves(w, t, constant, images, samples), weights, trained, has_aux=True
         )
         return through | others, residuals
 
@@ -58,8 +60,10 @@ def backward(residuals: Any, gradients: Leaves) -> tuple[Weights, Values]:
 def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., Any]:
     """Return the last phase with its gradient: terms of the loss with accuracies, gradients of weights and trained parts."""
 
-    def loss(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
-        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images)
+    def loss(
+        weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
+    ) -> Any:
+        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
         objectives = {objective.path: objective for objective in graph.objectives}
         terms = {
             share.objective: evaluation.term(objectives[share.objective], share, labels)
@@ -71,16 +75,24 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
 
     @jax.jit
-    def turn(weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any) -> Any:
+    def turn(
+        weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
+    ) -> Any:
         differentiate = jax.grad(loss, argnums=(0, 1), has_aux=True)
-        gradients, terms = differentiate(weights, trained, constant, images, labels)
+        gradients, terms = differentiate(weights, trained, constant, images, labels, samples)
         return terms, gradients
 
     return turn
 
 
 def _evaluate(
-    graph: Graph, programme: Programme, phase: Phase, weights: Weights, parts: Values, images: jax.Array
+    graph: Graph,
+    programme: Programme,
+    phase: Phase,
+    weights: Weights,
+    parts: Values,
+    images: jax.Array,
+    samples: Any,
 ) -> TileEvaluation:
     mine, received = weights
     shared = {
@@ -90,7 +102,14 @@ def _evaluate(
         if strip is None and (held.name, owner) in received
     }
     evaluation = TileEvaluation(
-        graph, mine | shared, received, tile=programme.tile, phase=phase, parts=parts, images=images
+        graph,
+        mine | shared,
+        received,
+        samples=samples,
+        tile=programme.tile,
+        phase=phase,
+        parts=parts,
+        images=images,
     )
     for share in phase.shares:
         evaluation.compute(share, values_in(graph, graph.layer(share.layer)), images)

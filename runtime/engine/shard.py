@@ -87,13 +87,14 @@ class Shard:
         images: jax.Array,
         labels: jax.Array | None = None,
         targets: Targets | None = None,
+        samples: jax.Array | None = None,
     ) -> Step:
         """Compute a step: `owned` are the tile's parameters, `images` its region of `[row, column, channel, batch]`.
 
-        `targets` are its regions of those that the network has. Returns the gradients of its parameters, and its shares of
-        the terms of the loss.
+        `targets` are its regions of those that the network has, `samples` the numbers of the samples (`sample_numbers`;
+        None: in evaluation). Returns the gradients of its parameters, and its shares of the terms of the loss.
         """
-        return _Step(self, owned, images, labels, targets or {}).go()
+        return _Step(self, owned, images, labels, targets or {}, samples).go()
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ class _Step:
     images: jax.Array
     labels: jax.Array | None
     targets: Targets
+    samples: jax.Array | None
     received: Received = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     gradients: Values = field(default_factory=dict)
@@ -222,7 +224,7 @@ class _Step:
         }
         trained = {part: self.values[part] for part in link.trained}
         constant = {part: self.values[part] for part in link.constant}
-        return (mine, received), trained, constant, self.images, self.labels
+        return (mine, received), trained, constant, self.images, self.labels, self.samples
 
     # --- forward ---
 

@@ -45,13 +45,13 @@ def initial_weight(
         case Region():
             rows, columns = [place.rows], place.columns
     numbers = np.concatenate([np.arange(each.start, each.stop, dtype=np.uint32) for each in rows])
-    bits: jax.Array = _bits(_key(seed, name), numbers, columns, prod(inner))
+    bits: jax.Array = _bits(key_of(seed, name), numbers, columns, prod(inner))
     drawn = _uniform if spread.uniform else _normal
     weights: jax.Array = drawn(bits, np.float32(spread.scale)).reshape(*bits.shape[:2], *inner)
     return weights if len(shape) > 2 else weights[:, 0]
 
 
-def _key(seed: int, name: str) -> jax.Array:
+def key_of(seed: int, name: str) -> jax.Array:
     """Return the key of a parameter, 64 bits of a hash of seed and name."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return jnp.asarray(np.frombuffer(digest[:8], "<u4"))

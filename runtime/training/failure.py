@@ -19,13 +19,14 @@ Params = Mapping[str, jax.Array]
 
 
 def explain_failure(
-    plan: Plan, params: Params, batch: Batch, step: int, terms: Mapping[str, float]
+    plan: Plan, params: Params, batch: Batch, samples: jax.Array, step: int, terms: Mapping[str, float]
 ) -> LnetError:
     """Return the error for a step whose loss or gradient is not finite, located at the first such value."""
     images = batch_last(jnp.asarray(batch.images))
     labels = None if batch.labels is None else jnp.asarray(batch.labels)
     bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]
-    what, span, note = _origin(plan, dict(params), images, labels, as_targets(batch.targets), terms)
+    targets = as_targets(batch.targets)
+    what, span, note = _origin(plan, dict(params), images, labels, targets, samples, terms)
     kept = "the parameters before this step are kept as a checkpoint"
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
 
@@ -60,10 +61,11 @@ def _origin(
     images: jax.Array,
     labels: Any,
     targets: Targets,
+    samples: jax.Array,
     terms: Mapping[str, float],
 ) -> tuple[str, Span | None, str]:
     graph = plan.graph
-    values = layer_values(graph, params, images)
+    values = layer_values(graph, params, images, samples=samples)
     for layer in graph.visible:
         if not jnp.isfinite(values[layer.path]).all():
             return (
@@ -75,7 +77,7 @@ def _origin(
         if not np.isfinite(terms[objective.path]):
             note = "all layers are finite"
             return f"the objective '{objective.part_of}' is not finite", objective.span, note
-    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets)[0])(params)
+    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets, samples)[0])(params)
     for layer in graph.layers:
         for parameter in layer.parameters:
             if not jnp.isfinite(gradients[parameter.name]).all():

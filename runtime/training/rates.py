@@ -30,6 +30,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.settings import Training
 from lnet.runtime.data import Dataset
 from lnet.runtime.engine.evaluate import batch_last
 from lnet.runtime.engine.lockstep import run_tiles
@@ -37,7 +38,8 @@ from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.engine.updates import update_rule
 from lnet.runtime.kernels.choose import Choices, made
-from lnet.runtime.kernels.ops import layer_kernel
+from lnet.runtime.kernels.mode import Mode, sample_numbers
+from lnet.runtime.kernels.ops import computed
 
 ROUNDS = 5
 
@@ -99,7 +101,8 @@ def kernel_seconds(plan: Plan) -> float:
         layer.path: jnp.zeros((layer.sheet.height, layer.sheet.width, layer.sheet.maps, batch))
         for layer in graph.targets
     }
-    return _median(lambda: run_tiles([shard], [owned], images, labels, targets))
+    samples = jnp.asarray(sample_numbers(0, batch))
+    return _median(lambda: run_tiles([shard], [owned], images, labels, targets, samples))
 
 
 def _alone(graph: Graph) -> dict[str, float]:
@@ -110,14 +113,18 @@ def _alone(graph: Graph) -> dict[str, float]:
         shapes = [(sheet.height, sheet.width, sheet.maps, graph.training.batch) for sheet in sheets]
         values = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
         params = {p.role: jax.random.normal(jax.random.key(9), p.shape) for p in layer.parameters}
-        program = jax.jit(partial(_both_passes, layer, graph.training.precision))
+        program = jax.jit(partial(_both_passes, layer, graph.training))
         seconds[layer.op.kind] += _median(partial(program, values, params))
     return seconds
 
 
-def _both_passes(layer: Layer, precision: str, values: list[jax.Array], params: dict[str, jax.Array]) -> Any:
+def _both_passes(
+    layer: Layer, training: Training, values: list[jax.Array], params: dict[str, jax.Array]
+) -> Any:
+    mode = Mode(training.seed, layer.path, jnp.asarray(sample_numbers(0, training.batch)))
+
     def run(values: list[jax.Array], params: dict[str, jax.Array]) -> jax.Array:
-        return layer_kernel(layer.op)(layer.op, values, params, precision)
+        return computed(layer.op, values, params, training.precision, mode)
 
     value, back = jax.vjp(run, values, params)
     return value, back(value)

@@ -21,6 +21,7 @@ from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
 from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, total_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
+from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.process.stopping import Interrupted, Stop
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.events import (
@@ -48,7 +49,7 @@ Params = dict[str, jax.Array]
 
 
 Step = Callable[
-    [Params, Any, jax.Array, jax.Array | None, Targets],
+    [Params, Any, jax.Array, jax.Array | None, Targets, jax.Array],
     tuple[Params, Any, dict[str, jax.Array], jax.Array],
 ]
 
@@ -56,23 +57,31 @@ Step = Callable[
 def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels, targets -> the next ones.
 
-    Also the terms of the loss with the accuracies, and whether they and all gradients are finite: if not, parameters
-    and state stay as they were. The arrays of parameters and state are donated: the caller must not use them again.
+    Its last argument are the numbers of the samples (`sample_numbers`). It also returns the terms of the loss with the
+    accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. The arrays
+    of parameters and state are donated: the caller must not use them again.
     """
 
-    def loss(params: Params, images: jax.Array, labels: jax.Array | None, targets: Targets | None) -> Any:
-        return total_loss(graph, params, images, labels, targets)
+    def loss(
+        params: Params,
+        images: jax.Array,
+        labels: jax.Array | None,
+        targets: Targets | None,
+        samples: jax.Array,
+    ) -> Any:
+        return total_loss(graph, params, images, labels, targets, samples)
 
     def step(
         params: Params,
         state: Any,
         images: jax.Array,
         labels: jax.Array | None,
-        targets: Targets | None = None,
+        targets: Targets | None,
+        samples: jax.Array,
     ) -> Any:
         value = jax.value_and_grad(loss, has_aux=True)
         with made(choices):
-            (total, terms), gradients = value(params, images, labels, targets)
+            (total, terms), gradients = value(params, images, labels, targets, samples)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
         params, state = lax.cond(
@@ -168,6 +177,7 @@ class Trainer:
                 batch_last(jnp.asarray(batch.images)),
                 labels,
                 as_targets(batch.targets),
+                self._samples(),
             )
             if not finite:
                 self._fail(batch, {path: float(value) for path, value in terms.items()})
@@ -178,6 +188,11 @@ class Trainer:
             if self.step % training.checkpoint == 0:
                 self._checkpoint()
             self._check_owner()
+
+    def _samples(self) -> jax.Array:
+        """Return the numbers of the next step's samples."""
+        batch = self.run.plan.graph.training.batch
+        return jnp.asarray(sample_numbers(self.step * batch, batch))
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
@@ -249,7 +264,7 @@ class Trainer:
     def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
         """Save the last finite parameters and raise the error that locates the first value that is not finite."""
         self._checkpoint()
-        error = explain_failure(self.run.plan, self.params, batch, self.step + 1, terms)
+        error = explain_failure(self.run.plan, self.params, batch, self._samples(), self.step + 1, terms)
         self.log.add(Failed(self.step, str(error)))
         raise error
 

@@ -14,6 +14,7 @@ from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import learning_rate, update_rule
+from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.training.trainer import training_step
 
 TEXT = """
@@ -148,10 +149,12 @@ def test_a_step_that_is_not_finite_keeps_parameters_and_state(update, steps_befo
     state = rule.init(params)
     images = jax.random.normal(jax.random.key(0), (20, 20, 3, 3))
     for _ in range(steps_before):
-        params, state, _, finite = step(params, state, images, None)
+        params, state, _, finite = step(params, state, images, None, None, sample_numbers(0, 3))
         assert finite
     before = jax.tree.map(np.array, (params, state))
-    params, state, _, finite = step(params, state, images.at[2, 3, 0, 1].set(jnp.inf), None)
+    params, state, _, finite = step(
+        params, state, images.at[2, 3, 0, 1].set(jnp.inf), None, None, sample_numbers(0, 3)
+    )
     assert not finite
     jax.tree.map(np.testing.assert_array_equal, before, (params, state))
 
@@ -171,7 +174,8 @@ def test_a_step_holds_weights_state_gradients_and_thrice_the_activations_at_most
     rule = rule_of(update)
     params = {p.name: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in plan.graph.parameters}
     images = jax.ShapeDtypeStruct((50, 50, 3, 32), jnp.float32)
-    step = training_step(plan.graph, rule).lower(params, jax.eval_shape(rule.init, params), images, None)
+    state, samples = jax.eval_shape(rule.init, params), sample_numbers(0, 32)
+    step = training_step(plan.graph, rule).lower(params, state, images, None, None, samples)
     memory = step.compile().memory_analysis()
     arrays = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     sums = totals(plan.graph, plan.partition)

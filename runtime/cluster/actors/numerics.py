@@ -32,6 +32,7 @@ from lnet.runtime.engine.updates import (
     update_rule,
 )
 from lnet.runtime.kernels.initial import initial_values
+from lnet.runtime.kernels.mode import sample_numbers
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -226,8 +227,11 @@ class Replica:
         params = self.parts.joined(parts)
         self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
 
-    def step(self, images: jax.Array, labels: jax.Array | None, targets: Targets) -> Step:
-        return self.shard.step(self.params, images, labels, targets)
+    def step(self, images: jax.Array, labels: jax.Array | None, targets: Targets, batch: int) -> Step:
+        """Begin the step of a batch, by its number in the run."""
+        size = self.config.plan.graph.training.batch
+        samples = jnp.asarray(sample_numbers(batch * size, size))
+        return self.shard.step(self.params, images, labels, targets, samples)
 
     def add(self, gradients: Gradients, step: int, first: bool, onward: bool) -> None:
         """Add the gradients of the replica's `step` to the update's; step the own copy if the next step begins with it."""

@@ -133,7 +133,8 @@ class Tiles:
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, Warned(message)))
         labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
-        step = replica.step(batch_last(jnp.asarray(batch.images)), labels, as_targets(batch.targets))
+        targets = as_targets(batch.targets)
+        step = replica.step(batch_last(jnp.asarray(batch.images)), labels, targets, compute.batch)
         loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
         while True:
             try:

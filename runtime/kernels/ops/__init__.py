@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import jax
+
 from lnet.compiler import ops
 from lnet.compiler.core.layer import Op
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.runtime.kernels import custom
+from lnet.runtime.kernels.mode import Mode
 
 from . import line, totals
-from .base import LayerKernel
+from .base import LayerKernel, Roles, Values
 
 LAYER_KERNELS: dict[str, LayerKernel] = {
     kind: kernel for name in ops.FILES for kind, kernel in import_module(f"{__name__}.{name}").KERNELS.items()
@@ -25,3 +28,11 @@ def layer_kernel(op: Op) -> LayerKernel:
     if isinstance(op, Neighbourhood):
         return custom.neighbourhood
     return TILE_KERNELS[op.kind] if op.kind in TILE_KERNELS else LAYER_KERNELS[op.kind]
+
+
+def computed(op: Op, values: Values, params: Roles, precision: str, mode: Mode) -> jax.Array:
+    """Return the value of an op; raises `LnetError` where a plug-in's function fails."""
+    kernel = layer_kernel(op)
+    return (
+        kernel(op, values, params, precision, mode) if op.has_mode else kernel(op, values, params, precision)
+    )

@@ -39,7 +39,7 @@ def normalised(op: Normalised, values: Values, params: Roles, precision: str) ->
 
 
 def _in_maps(op: Grouped, x: jax.Array) -> jax.Array:
-    return x.reshape(1, 1, -1, x.shape[-1]) if op.in_line else x
+    return x.reshape(1, 1, -1, x.shape[-1]) if op.of_line else x
 
 
 def _means(op: Grouped, found: jax.Array) -> jax.Array:
