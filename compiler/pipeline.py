@@ -138,7 +138,15 @@ def compile_source(
     """Source -> Graph -> Partition -> Placement -> Plan; raises `LnetError`."""
     *_, (_, graph) = run_passes(build_graph(source, overrides, collector, before, freeze))
     cut, placement = lay_out(graph, layout)
-    return Plan(source.name, source.text, tuple(overrides.items()), graph, cut, placement, plugins_of(graph))
+    return _plan(source, overrides, graph, cut, placement)
+
+
+def _plan(
+    source: Source, overrides: Mapping[str, str], graph: Graph, cut: Partition, placement: Placement
+) -> Plan:
+    settings, plugins = tuple(overrides.items()), plugins_of(graph)
+    included = tuple((file.name, file.text) for file in source.included)
+    return Plan(source.name, source.text, settings, graph, cut, placement, plugins, included)
 
 
 def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:
@@ -197,9 +205,7 @@ def dump(source: Source, overrides: Mapping[str, str], layout: Layout, stage: st
         case "placement":
             return dump_placement(placement)
         case "plan":
-            plan = Plan(
-                source.name, source.text, tuple(overrides.items()), graph, cut, placement, plugins_of(graph)
-            )
+            plan = _plan(source, overrides, graph, cut, placement)
             return plan.to_json() + "\n"
     stages = ["ast", *names, "partition", "schedule", "placement", "plan"]
     raise refused("E609", f"there is no stage '{stage}'", f"the stages are {', '.join(stages)}")

@@ -11,9 +11,11 @@ from .augmentations import Augment, Augmentation, check_augment
 from .core.arguments import (
     Context,
     Count,
+    File,
     Flag,
     Natural,
     OptionalExtent,
+    OptionalFile,
     OptionalNatural,
     OptionalText,
     Refused,
@@ -90,14 +92,14 @@ InputSheet = Annotated[Sheet, Context("input")]
 
 
 def frames(
-    path: Text,
+    path: File,
     size: OptionalExtent = None,
     crop: Crop = "random",
     flip: Flag = True,
     normalize: Normalize = "image",
     labels: Labels = None,
-    exclude: OptionalText = None,
-    classes: OptionalText = None,
+    exclude: OptionalFile = None,
+    classes: OptionalFile = None,
     augment: Augment = (),
     *,
     input: InputSheet,
@@ -114,12 +116,12 @@ def frames(
 
 
 def arrays(
-    path: Text,
+    path: File,
     values: Text = "x",
     labels: OptionalText = None,
     targets: Names = (),
     normalize: ArrayNormalize = "none",
-    classes: OptionalText = None,
+    classes: OptionalFile = None,
 ) -> ArraySet:
     return ArraySet(path, values, labels, targets, normalize, classes)
 

@@ -83,6 +83,9 @@ class Builder(Transformer[Token, nodes.Module]):
         _, name, _, value, _ = children
         return nodes.Let(_span(children[:-1]), name, value)
 
+    def include(self, children: Children) -> nodes.Include:
+        return nodes.Include(_span(children[:-1]), self.string(children[1:2]))
+
     def stage(self, children: Children) -> nodes.Stage:
         return nodes.Stage(_span(children), children[1], _list_in(children), _unrolled(children[-2]))
 

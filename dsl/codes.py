@@ -34,6 +34,9 @@ CODES: dict[str, str] = {
     "E213": "misplaced input",
     "E214": "stage without a layer",
     "E215": "misplaced target",
+    "E216": "file that includes itself",
+    "E217": "network in an included file",
+    "E218": "text that includes a file",
     # arguments and values
     "E301": "unknown argument",
     "E302": "duplicate argument",

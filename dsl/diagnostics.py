@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .source import Source, Span
 
@@ -20,6 +20,11 @@ class Diagnostic:
     related: tuple[tuple[Span, str], ...] = ()
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+
+    def moved(self, by: int) -> Diagnostic:
+        """Return the diagnostic with its places as many characters further on."""
+        related = tuple((span.moved(by), text) for span, text in self.related)
+        return replace(self, span=None if self.span is None else self.span.moved(by), related=related)
 
     @property
     def is_warning(self) -> bool:
@@ -183,8 +188,13 @@ def render(diagnostic: Diagnostic, source: Source | None) -> str:
         ]
         width = max(len(str(source.position(span.start)[0])) for span, _, _ in excerpts)
         lines.append(f"{'':{width}} |")
+        shown = source.at(diagnostic.span.start)[0]
         for span, label, mark in excerpts:
-            lines.extend(_excerpt(source, span, label, mark, width))
+            file, start = source.at(span.start)
+            if file is not shown:
+                lines += [f"{'':{width}} : {_place(source, span).rstrip(': ')}", f"{'':{width}} |"]
+                shown = file
+            lines.extend(_excerpt(file, span.moved(start - span.start), label, mark, width))
     else:
         width = 0
     lines.extend(f"{'':{width}} = note: {note}" for note in diagnostic.notes)
@@ -198,7 +208,7 @@ def _place(source: Source | None, span: Span | None) -> str:
     if span is None:
         return f"{source.name}: "
     line, column = source.position(span.start)
-    return f"{source.name}:{line}:{column}: "
+    return f"{source.at(span.start)[0].name}:{line}:{column}: "
 
 
 _EXCERPT_COLUMNS = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lark import Token
@@ -14,6 +15,8 @@ from .source import Span
 
 CONSTANTS = {"true": True, "false": False, "none": None}
 MOST_DIGITS = 18
+_OPENING = frozenset(("LPAR", "LSQB", "LBRACE"))
+_CLOSING = frozenset(("RPAR", "RSQB", "RBRACE"))
 
 _TOKEN = re.compile(
     r"""
@@ -66,7 +69,20 @@ def tokenize(collector: Collector) -> Tokens:
     lexer = _Lexer(collector)
     for match in _TOKEN.finditer(collector.source.text):
         getattr(lexer, str(match.lastgroup))(match.group(), Span(*match.span()))
-    return Tokens(tuple(lexer.tokens), tuple(lexer.comments))
+    return Tokens(tuple(_including(lexer.tokens)), tuple(lexer.comments))
+
+
+def _including(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Turn the name `include` into a keyword where a declaration begins and a text follows."""
+    depth, before = 0, "NEWLINE"
+    for number, token in enumerate(tokens):
+        depth += (token.type in _OPENING) - (token.type in _CLOSING)
+        follows = tokens[number + 1].type if number + 1 < len(tokens) else ""
+        begins = depth == 0 and before in ("NEWLINE", "SEMICOLON", "RBRACE")
+        if token == "include" and token.type == "NAME" and begins and follows == "STRING":
+            token = Token.new_borrow_pos("INCLUDE", token, token)
+        yield token
+        before = token.type
 
 
 class _Lexer:

@@ -6,7 +6,9 @@ number does take part, because `lnetc fmt` keeps it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from .source import Span
 
@@ -206,7 +208,14 @@ class Train(Node):
     settings: tuple[Setting | Broken, ...]
 
 
-Declaration = Let | Stage | Network | Train | Broken
+@dataclass(frozen=True, slots=True)
+class Include(Node):
+    """`include "stages.lnet"`: the stages and constants of another file."""
+
+    path: String
+
+
+Declaration = Let | Stage | Network | Train | Include | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +224,21 @@ class Comment(Node):
 
     text: str
     trailing: bool
+
+
+T = TypeVar("T")
+
+
+def respanned(node: T, change: Callable[[Span], Span]) -> T:
+    """Return a syntax tree, or a tuple of them, with every span changed."""
+    if isinstance(node, tuple):
+        return tuple(respanned(item, change) for item in node)  # type: ignore[return-value]
+    if not isinstance(node, Node):
+        return node
+    changes: dict[str, Any] = {
+        f.name: respanned(getattr(node, f.name), change) for f in fields(node) if f.name != "span"
+    }
+    return replace(node, span=change(node.span), **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 from . import nodes
 from .builder import Builder
 from .diagnostics import Collector, Diagnostic, did_you_mean
+from .including import moved, report_unread, with_included
 from .layout import Layout
 from .lexer import Tokens, tokenize
 from .nodes import KEYWORDS
@@ -35,7 +36,7 @@ MOST_ERRORS = 50
 
 _DIGITS = re.compile(r"\d+")
 _NUMBERS = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){1,2}\)")
-_DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN"))
+_DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN", "INCLUDE"))
 
 
 def parse(text: str, name: str = "<text>") -> nodes.Module:
@@ -47,10 +48,29 @@ def parse(text: str, name: str = "<text>") -> nodes.Module:
 
 
 def parse_source(collector: Collector) -> nodes.Module:
-    """Return the module of the collector's source, with `Broken` nodes where errors were reported."""
+    """Return the module of the collector's source, with `Broken` nodes where errors were reported.
+
+    Declarations of included files stand behind its own.
+    """
+    source = collector.source
+    if not source.included:
+        module = parse_file(collector)
+        report_unread(module, collector)
+        return module
+    modules = []
+    for file, start in zip(source.files, source.starts, strict=True):
+        own = Collector(file)
+        modules.append(moved(parse_file(own), start))
+        for found in own.diagnostics:
+            collector.add(found.moved(start))
+    return with_included(modules, collector)
+
+
+def parse_file(collector: Collector) -> nodes.Module:
+    """Return the module of a file, without those that it includes."""
     tokens = tokenize(collector)
     if all(token.type == "NEWLINE" for token in tokens.tokens):
-        collector.add(Diagnostic("E004", "expected a network, found a file without declarations", Span(0, 0)))
+        collector.add(Diagnostic("E004", "expected declarations such as a network, found none", Span(0, 0)))
         return nodes.Module(None, (), tokens.comments)
     return _Parser(collector, tokens).module()
 
@@ -298,8 +318,10 @@ class _Parser:
         if kinds[-3:] == ["LPAR", "NUMBER", "COMMA"]:
             group = _NUMBERS.match(text, tokens[-3].start_pos or 0)
             return (f"a size is written {'x'.join(re.findall(_DIGITS, group.group()))}",) if group else ()
+        if token == "include":
+            return ('what is included is a text: include "stages.lnet"',)
         if token.type == "NAME":
-            return did_you_mean(str(token), KEYWORDS & {kind.lower() for kind in expected})
+            return did_you_mean(str(token), (KEYWORDS | {"include"}) & {kind.lower() for kind in expected})
         return ()
 
     def _line(self, token: Token) -> int:
@@ -352,6 +374,7 @@ _WORDS = {
     "STAGE": "'stage'",
     "NETWORK": "'network'",
     "TRAIN": "'train'",
+    "INCLUDE": "'include'",
 }
 _OPERATORS = frozenset(("PLUS", "MINUS", "STAR", "SLASH", "__ANON_0", "DOT"))
 

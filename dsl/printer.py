@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from . import nodes
 from .diagnostics import Collector
-from .parser import parse_source
+from .parser import parse_file
 from .source import Source, Span
 
 WIDTH = 100
@@ -20,9 +20,9 @@ INDENT = "    "
 
 
 def format_source(source: Source) -> str:
-    """Return a file in the standard layout; raises `LnetError`, with nothing changed, if it has syntax errors."""
+    """Return a file, without those it includes, in the standard layout; raises `LnetError` for syntax errors."""
     collector = Collector(source)
-    module = parse_source(collector)
+    module = parse_file(collector)
     collector.raise_errors()
     return _Printer(module, source).text()
 
@@ -83,8 +83,8 @@ class _Printer:
         return after and all(comment.span.start < declaration.span.start for declaration in first)
 
     def _stand_together(self, lines: list[str], block: list[str]) -> bool:
-        """Whether no blank line separates two declarations: both are constants."""
-        return lines[-1].startswith("let ") and block[0].startswith("let ")
+        """Whether no blank line separates two declarations: both are constants, or both include."""
+        return any(lines[-1].startswith(word) and block[0].startswith(word) for word in ("let ", "include "))
 
     def _blank_above(self, offset: int) -> bool:
         """Whether the line above a place is blank in the file."""
@@ -124,6 +124,8 @@ class _Printer:
             case nodes.Let():
                 value = self._spread_or_flat(f"let {node.name.text} = ", node.value, "")
                 return _with_trailing(value, self._trailing(node.span))
+            case nodes.Include():
+                return [f"include {expression_text(node.path)}{self._trailing(node.span)}"]
             case nodes.Stage():
                 parameters = ", ".join(map(_parameter, node.parameters))
                 return self._block(f"stage {node.name.text}({parameters})", node.items, node.span)

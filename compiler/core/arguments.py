@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,7 +23,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from .layer import Layer, Op
 from .shapes import Size, Slide, Window
-from .values import Extents, Value, Word
+from .values import Extents, Value, Word, Written
 
 
 class Mismatch(Exception):
@@ -175,6 +176,13 @@ def _target_extent(value: Value) -> Extents | None:
         return _extent3(value)
     length = _integer_from(1, _LARGEST)(value)
     return None if length is None else Extents((1, 1, length))
+
+
+def _path_of(value: Value) -> str | None:
+    """Accept a text as a path, which is relative to the file in which the text stands."""
+    if isinstance(value, Written):
+        return os.path.join(value.folder, value)
+    return value if isinstance(value, str) else None
 
 
 def _pad(value: Value) -> Padding | None:
@@ -342,9 +350,12 @@ Ratio = Annotated[float, ArgumentType("a number from 1", _number_from(1.0))]
 Turn = Annotated[float, ArgumentType("a number from 0 to 0.5", _number_from(0.0, 0.5))]
 Degrees = Annotated[float, ArgumentType("a number from 0 to 180", _number_from(0.0, 180.0))]
 Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstance(v, bool) else None)]
-_text = ArgumentType('a text such as "photos"', lambda v: v if isinstance(v, str) else None)
+_text = ArgumentType('a text such as "photos"', lambda v: str(v) if isinstance(v, str) else None)
 Text = Annotated[str, _text]
 OptionalText = Annotated[str | None, none_or(_text)]
+_file = ArgumentType(_text.wanted, _path_of)
+File = Annotated[str, _file]
+OptionalFile = Annotated[str | None, none_or(_file)]
 Pad = Annotated[
     Padding,
     ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"), _SIZE),

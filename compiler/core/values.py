@@ -21,6 +21,18 @@ class Extents:
         return "x".join(map(str, self.parts))
 
 
+class Written(str):
+    """A text of an included file that is in another folder, which paths are relative to."""
+
+    folder: str
+
+    def __new__(cls, text: str, folder: str) -> Written:
+        """Return a text that stands in a file of a folder, itself relative to that of the main file."""
+        written = super().__new__(cls, text)
+        written.folder = folder
+        return written
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A bare name that the language itself gives a meaning: `valid`, `relu`, `joint`."""

@@ -20,6 +20,7 @@ from .vocabulary import kind_hints
 
 RESERVED_ITEMS = ("height", "width", "maps", "input")
 DEEPEST = 64
+MOST_LAYERS = 100_000
 RESERVED_PARAMETERS = ("of", "input")
 
 
@@ -174,20 +175,34 @@ def order_stages(declarations: Declarations, evaluator: Evaluator) -> tuple[list
     return order, {name for circle in circles for name in circle}
 
 
-def check_depth(
+def check_layers(
     network: nodes.Network, order: list[str], declarations: Declarations, evaluator: Evaluator
 ) -> bool:
-    """Whether the stages of the network can be unrolled one inside the other; reports it if not."""
+    """Whether the network can be unrolled, as far as is known before any stage is; reports it if not.
+
+    The items of a family count here if their number is written as one; all are counted as they are made.
+    """
+    layers: dict[str, int] = {}
     depth: dict[str, int] = {}
     for name in [*order, ""]:
-        items = declarations.stages[name].items if name else network.items
-        kinds = [item.kind.text for item in items if isinstance(item, nodes.Item)]
+        entries = declarations.stages[name].items if name else network.items
+        items = [item for item in entries if isinstance(item, nodes.Item)]
+        kinds = [item.kind.text for item in items]
+        layers[name] = sum(layers.get(item.kind.text, 1) * _least(item) for item in items)
         depth[name] = 1 + max((depth.get(kind, 0) for kind in kinds), default=0)
-    if depth[""] <= DEEPEST:
+    if layers[""] > MOST_LAYERS:
+        message = f"the network has more than {MOST_LAYERS:,} layers and objectives"
+    elif depth[""] <= DEEPEST:
         return True
-    message = f"the network has stages inside stages, {depth['']:,} deep, more than {DEEPEST}"
+    else:
+        message = f"the network has stages inside stages, {depth['']:,} deep, more than {DEEPEST}"
     evaluator.report("E601", message, network.name.span)
     return False
+
+
+def _least(item: nodes.Item) -> int:
+    """Return how many items are made of one, at least."""
+    return int(item.count.value) if isinstance(item.count, nodes.Number) else 1
 
 
 def _report_recursion(circle: list[str], stages: Mapping[str, nodes.Stage], evaluator: Evaluator) -> None:

@@ -36,10 +36,11 @@ from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.source import Span
 
 from .declarations import (
+    MOST_LAYERS,
     RESERVED_PARAMETERS,
     Declarations,
-    check_depth,
     check_item_name,
+    check_layers,
     collect_declarations,
     evaluate_lets,
     order_stages,
@@ -49,11 +50,11 @@ from .declarations import (
     unknown_kind,
 )
 from .expressions import ANY, Evaluator
+from .places import line_of
 from .scope import Entry, Family, Instance, Place, Scope, layer_of
 from .untrained import warn_untrained
 
 MOST_PARAMETERS = 2**40
-MOST_LAYERS = 100_000
 SINGLE = {"input": "E213", "target": "E215"}
 """Kinds that no family can be of, and the error of one that is."""
 
@@ -74,7 +75,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     order, recursive = order_stages(declarations, evaluator)
     lets = evaluate_lets(declarations, evaluator)
     builder = _Builder(evaluator, declarations, lets, recursive)
-    if network is not None and check_depth(network, order, declarations, evaluator):
+    if network is not None and check_layers(network, order, declarations, evaluator):
         builder.network(network)
     builder.unused_stages()
     training = _training(train, evaluator, evaluate_lets(declarations, evaluator))  # the input is known now
@@ -130,9 +131,11 @@ class _Builder:
         try:
             self.block(network.items, scope, first_input=inputs[0] if inputs else None)
         except _TooMany:
-            message = f"the network has more than {MOST_LAYERS:,} layers and objectives"
-            self.evaluator.report("E601", message, network.name.span)
-            self.items = 0
+            self._report_too_many("network", network.name)
+
+    def _report_too_many(self, what: str, name: nodes.Name) -> None:
+        message = f"the {what} has more than {MOST_LAYERS:,} layers and objectives"
+        self.evaluator.report("E601", message, name.span)
 
     def block(
         self,
@@ -300,7 +303,7 @@ class _Builder:
         if isinstance(bound, Unknown) or stage.name.text in self.recursive:
             self._check_abstractly(stage)
             return UNKNOWN
-        calls = (self.evaluator.line(item.span), *scope.calls)
+        calls = (line_of(self.evaluator.collector.source, item.span), *scope.calls)
         inner = Scope(self._stage_values(stage, bound), path, calls)
         inner.above = inner.items["input"] = bound["of"]
         with self.evaluator.noting(place=inner.note(path)):
@@ -346,8 +349,12 @@ class _Builder:
         """Check the stages without an instance, and the parameters of all stages."""
         for stage in self.declarations.stages.values():
             self._check_parameters(stage)
-            if stage.name.text not in self.instantiated:
-                self._check_abstractly(stage)
+            self.items = 0
+            try:
+                if stage.name.text not in self.instantiated:
+                    self._check_abstractly(stage)
+            except _TooMany:
+                self._report_too_many("stage", stage.name)
 
     def _check_parameters(self, stage: nodes.Stage) -> None:
         seen: dict[str, nodes.Name] = {}

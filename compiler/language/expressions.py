@@ -35,6 +35,7 @@ from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
+from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
 from .scope import Entry, Family, Instance, Scope, find_default, layer_of, members
 from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
@@ -76,10 +77,6 @@ class Evaluator:
             for name, note in before.items():
                 setattr(self, name, note)
 
-    def line(self, span: Span) -> int:
-        """Return the line of the source at which something begins."""
-        return self.collector.source.position(span.start)[0]
-
     # --- expressions -------------------------------------------------------------------------------------
 
     def value(self, expr: nodes.Expr, scope: Scope, wanted: ArgumentType = ANY) -> Value:
@@ -89,7 +86,9 @@ class Evaluator:
                 return expr.value
             case nodes.SizeWord():
                 return Extents(expr.extents)
-            case nodes.String(value=value) | nodes.Constant(value=value):
+            case nodes.String():
+                return text_of(self.collector.source, expr)
+            case nodes.Constant(value=value):
                 return value
             case nodes.Group(inner=inner):
                 return self.value(inner, scope, wanted)
@@ -153,8 +152,9 @@ class Evaluator:
         """Return a hint on an `index` outside of a family, and where `//` was meant as a comment, as in other languages."""
         if path.bare == "index":
             return (no_index(),)
-        before = self.collector.source.text[: path.span.start].rstrip(" \t")
-        return ("'//' divides and rounds down: a comment begins with '#'",) if before.endswith("//") else ()
+        if behind_a_division(self.collector.source, path.span):
+            return ("'//' divides and rounds down: a comment begins with '#'",)
+        return ()
 
     def _attribute(self, path: nodes.Path, scope: Scope) -> Value:
         attribute = path.parts[-1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from lnet.compiler.words import TRAIN
 from lnet.dsl import nodes
@@ -125,14 +125,7 @@ def _with_setting(train: nodes.Train, key: str, value: nodes.Expr) -> nodes.Trai
 
 def _at(node: T, span: Span) -> T:
     """Return a syntax tree with every node at one place."""
-    if isinstance(node, tuple):
-        return tuple(_at(item, span) for item in node)  # type: ignore[return-value]
-    if not is_dataclass(node) or isinstance(node, type):
-        return node
-    changes: dict[str, Any] = {
-        f.name: _at(getattr(node, f.name), span) for f in fields(node) if f.name != "span"
-    }
-    return replace(node, span=span, **changes)
+    return nodes.respanned(node, lambda _: span)
 
 
 def _refused(message: str, note: str, hints: tuple[str, ...] = ()) -> LnetError:

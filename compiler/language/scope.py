@@ -53,7 +53,7 @@ class Scope:
 
     values: Mapping[str, Value]
     path: str = ""
-    calls: tuple[int, ...] = ()
+    calls: tuple[str, ...] = ()
     items: dict[str, Entry] = field(default_factory=dict)
     pending: dict[str, nodes.Name] = field(default_factory=dict)
     above: Layer | Unknown | None = None
@@ -66,7 +66,7 @@ class Scope:
     def note(self, path: str) -> str:
         """Return a note on the place in the network of an item of a stage or of a family; empty for others."""
         if self.calls:
-            return f"in '{path}', called in line {', from line '.join(map(str, self.calls))}"
+            return f"in '{path}', called in line {', from line '.join(self.calls)}"
         return f"in '{path}'" if isinstance(self.index, int) else ""
 
     @property

@@ -28,7 +28,7 @@ from lnet.compiler.plugins.load import require
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.settings import TRAINING_DATA, TrainingData
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.dsl.reader import read_source
+from lnet.dsl.reader import read_file
 from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
@@ -72,6 +72,7 @@ class Plan:
 
     `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
     tile, used by all replicas; the placement assigns tiles and servers to workers. `plugins`: those it needs to be read.
+    `included`: name and text of each file that the text includes.
     """
 
     source_name: str
@@ -81,16 +82,18 @@ class Plan:
     partition: Partition
     placement: Placement
     plugins: tuple[Plugin, ...] = ()
+    included: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def source(self) -> Source:
-        """The source text, with its file name."""
-        return Source(self.source_text, self.source_name)
+        """The source text, with its file name, and those that it includes."""
+        included = tuple(Source(text, name) for name, text in self.included)
+        return Source(self.source_text, self.source_name, included)
 
     @property
     def source_digest(self) -> str:
-        """SHA-256 of the text."""
-        return hashlib.sha256(self.source_text.encode()).hexdigest()
+        """SHA-256 of the text, and of those that it includes."""
+        return hashlib.sha256("\0".join(file.text for file in self.source.files).encode()).hexdigest()
 
     @cached_property
     def digest(self) -> str:
@@ -102,13 +105,18 @@ class Plan:
         return self.source.position(span.start)[0]
 
     def changed_source(self, folder: Path | None = None) -> Path | None:
-        """Return the plan's source file if it has changed since; `folder`: the folder it was in."""
-        path = Path(self.source_name)
-        path = path if folder is None else folder / path.name
-        try:
-            return None if read_source(path).text == self.source_text else path
-        except LnetError:
-            return path if path.is_file() else None
+        """Return the file of the plan's source, or one that it includes, that has changed since; `folder`: where it was."""
+        before = os.path.dirname(self.source_name)
+        for file in self.source.files:
+            inside = os.path.relpath(file.name, before or os.curdir)
+            path = Path(file.name) if folder is None else folder / inside
+            try:
+                changed = read_file(path).text != file.text
+            except LnetError:
+                changed = path.is_file()
+            if changed:
+                return path
+        return None
 
     def summary(self) -> str:
         """Return one line about the plan."""

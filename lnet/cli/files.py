@@ -12,7 +12,7 @@ import click
 from lnet.compiler.pipeline import compile_source
 from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
 from lnet.dsl.printer import format_source
-from lnet.dsl.reader import read_source
+from lnet.dsl.reader import read_file, read_source
 from lnet.dsl.source import Source
 
 from .options import Existing, json_option, write_file
@@ -51,11 +51,12 @@ def _check(path: Path) -> tuple[tuple[Diagnostic, ...], Source | None]:
 
 
 def _as_data(diagnostic: Diagnostic, source: Source | None, path: Path) -> dict[str, Any]:
-    line, column = (None, None)
+    file, line, column = str(path), None, None
     if source is not None and diagnostic.span is not None:
         line, column = source.position(diagnostic.span.start)
+        file = source.at(diagnostic.span.start)[0].name
     return {
-        "file": str(path),
+        "file": file,
         "line": line,
         "column": column,
         "code": diagnostic.code,
@@ -78,7 +79,7 @@ def fmt(files: tuple[Path, ...], check: bool, diff: bool) -> None:
     changed = failed = False
     for path in files:
         try:
-            source = read_source(path)
+            source = read_file(path)
             text = format_source(source)
         except LnetError as error:
             click.echo(str(error), err=True)

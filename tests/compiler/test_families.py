@@ -145,6 +145,15 @@ def test_two_families_of_one_name_are_an_error():
     assert [d.code for d in caught.value.diagnostics] == ["E204"]
 
 
+def test_items_are_counted_as_they_are_made(monkeypatch):
+    monkeypatch.setattr("lnet.compiler.language.elaborate.MOST_LAYERS", 50)
+    layers("f[k]: relu()", "let k = 47")
+    for items in ("f[k]: relu()", "f[k // 2]: s(); g: relu()", "f[49]: relu()"):
+        with pytest.raises(LnetError) as caught:
+            layers(items, "let k = 49; stage s() { g[2]: relu() }")
+        assert [d.code for d in caught.value.diagnostics] == ["E601"]
+
+
 def test_two_thousand_items_compile():
     text = "network n { image: input(4x4x1); f[1000]: local(3, 1, of = image); q[1000]: l2(of = f[index]) }"
     plan = compile_text(text)

@@ -24,12 +24,15 @@ def test_rendered_text(program, monkeypatch):
     first = result.output.splitlines()[0]
     if program.stem[1:4].isdecimal():
         assert program.stem.partition("-")[0] in result.output
-    assert re.match(rf"{re.escape(program.name)}:\d+:\d+: (error|warning) [EW]\d{{3}}: ", first)
+    assert re.match(
+        rf"({re.escape(program.name)}|included/\w+\.lnet):\d+:\d+: (error|warning) [EW]\d{{3}}: ", first
+    )
 
 
 OUTSIDE_FILES = {
     "E001": "tests/lnet/test_cli.py",
     "E002": "tests/lnet/test_cli.py",
+    "E218": "tests/dsl/test_including.py",
     "E511": "tests/compiler/test_overrides.py",
     "E514": "tests/runtime/test_start.py",
     "E516": "tests/runtime/test_export.py",

@@ -127,8 +127,7 @@ def _configuration(material: Material) -> dict[str, Any]:
         "settings": settings(run),
         "origin": origin(run),
         "warnings": material.history.messages(Warned),
-        "source_name": run.plan.source_name,
-        "source": run.plan.source_text,
+        "sources": run.plan.source.files,
     }
 
 

@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any
 
 from lnet.compiler.augmentations import Augmentation
-from lnet.compiler.core.arguments import OptionalText, Text
+from lnet.compiler.core.arguments import File, OptionalFile, OptionalText, Text
 from lnet.compiler.rules import Update
 from lnet.compiler.settings import TrainingData
 from lnet.compiler.words import vocabulary
@@ -69,6 +69,6 @@ def _called(name: str, value: Any) -> str:
     for parameter in signature(vocabulary().calls[name], eval_str=True).parameters.values():
         if hasattr(value, parameter.name):
             argument, found = parameter.name.removesuffix("_"), getattr(value, parameter.name)
-            is_text = parameter.annotation in (Text, OptionalText) and found is not None
+            is_text = parameter.annotation in (Text, OptionalText, File, OptionalFile) and found is not None
             arguments.append(f'{argument} = "{found}"' if is_text else f"{argument} = {written(found)}")
     return f"{name}({', '.join(arguments)})"
