@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import Fraction, Reads
+from lnet.compiler.core.arguments import since, Fraction, Reads
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet, line, whole
 
@@ -36,6 +36,7 @@ class Dropout(Op):
         return replace(self, reads_sheet=sheet, within=whole(sheet.size))
 
 
+@since(2)
 def dropout(rate: Fraction, *, of: Reads) -> Dropout:
     """In training losses 0 with probability `rate`, else `x / (1 - rate)`, by seed, path, sample and unit; elsewhere `x`
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Count, Positive, Reads, Refused, none_or, one_of
+from lnet.compiler.core.arguments import since, Count, Positive, Reads, Refused, none_or, one_of
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Region, Sheet, whole
 
@@ -74,6 +74,7 @@ Across = Annotated[str, one_of("all", "maps")]
 Each = Annotated[str | None, none_or(one_of("unit", "map"))]
 
 
+@since(2)
 def layernorm(
     across: Across = "all",
     groups: Count = 1,
