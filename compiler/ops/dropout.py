@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import since, Fraction, Reads
+from lnet.compiler.core.arguments import Fraction, Reads, since
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet, line, whole
 

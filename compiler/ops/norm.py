@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import since, Count, Positive, Reads, Refused, none_or, one_of
+from lnet.compiler.core.arguments import Count, Positive, Reads, Refused, none_or, one_of, since
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Region, Sheet, whole
 
