@@ -139,6 +139,7 @@ CODES: dict[str, str] = {
     "E780": "impossible search",
     "E781": "neuron that does not discriminate between images",
     "E782": "unsupported file type",
+    "E783": "images where a network reads arrays",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

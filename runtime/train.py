@@ -20,7 +20,7 @@ from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .data import Dataset, Kept, Readout, check_labels, order_classes
 from .data.dataset import CACHE_BYTES
-from .data.given_arrays import GivenArrays, kept_arrays
+from .data.given_arrays import FOLDER, GivenArrays, kept_arrays
 from .data.in_memory import IMAGES, Given, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
 from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
 from .data.listing import NEWEST
@@ -220,17 +220,15 @@ def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Repo
 
 
 def _kept_array(run: Run) -> Given:
-    kept, data = run.directory / IMAGES, run.plan.graph.arrays
-    arrays = None if data is None else kept_arrays(run.directory, data)
-    if arrays is not None:
-        return arrays
+    data = run.plan.graph.arrays
+    kept = run.directory / (IMAGES if data is None else FOLDER)
     if not kept.exists():
         raise refused(
             "E747",
             f"the run '{run.directory}' was trained on {trained_on(run.info['data'])}, and it is needed again",
             hint="give it in Python: lnet.resume(directory, data=images)",
         )
-    return kept_at(kept, is_prepared(run.info["data"]))
+    return kept_at(kept, is_prepared(run.info["data"])) if data is None else kept_arrays(kept, data)
 
 
 def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, ...]]:

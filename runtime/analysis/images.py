@@ -64,10 +64,24 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     """
     graph, place = run.plan.graph, path_of(place)
     if graph.arrays is not None:
-        return Images(open_data(graph.arrays.at(str(place)), graph, Path.cwd()))
+        found = open_data(graph.arrays.at(str(place)), graph, Path.cwd())
+        if labelled and found.classes is None:
+            hint = "the run's 'arrays(...)' names none either: train it with 'labels = \"NAME\"'"
+            raise refused("E707", f"the arrays in '{place}' are read without labels", hint=hint)
+        return Images(found)
     labels = "folder" if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
     return Images(open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed))
+
+
+def check_images(run: Run, command: str) -> None:
+    """Raise `LnetError` for a run on arrays, whose network no image can be shown."""
+    if run.plan.graph.arrays is not None:
+        raise refused(
+            "E783",
+            f"'{command}' shows images to a network, and '{run.directory}' was trained on arrays",
+            hint="in Python: values = run.network()(lnet.prepare(x, run.network()))",
+        )
 
 
 def own_images(run: Run, samples: int | None = None) -> Images:

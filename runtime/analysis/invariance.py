@@ -25,7 +25,7 @@ from lnet.runtime.store.run import Run
 
 from .distort import Distortion, distort
 from .gallery import Record, keep
-from .images import Images, Place, open_set
+from .images import Images, Place, check_images, open_set
 from .labels import sought_label
 from .neurons import Array, Neuron, find_neurons, respond
 from .plots import literal, to_png
@@ -79,6 +79,7 @@ def invariance(
     """
     if count < 1:
         raise refused("E780", f"the number of positives must be positive, found {count}")
+    check_images(run, "invariance")
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params, run.inputs)
     (found,) = find_neurons(network.graph, [neuron])

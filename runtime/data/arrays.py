@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lnet.dsl.diagnostics import LnetError, refused
 
 _OF_PIXELS = "with 1 or 3 channels, uint8 or float in 0..1"
+NO_IMAGES = "what is no image is read by data = arrays(...), in Python by lnet.Arrays(x, labels=labels)"
+"""The hint where data have channels or values that no image has."""
 
 
 def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
@@ -91,16 +93,18 @@ def check_image(image: NDArray[Any], what: str, shape: tuple[int, int, int] | No
 def _check(found: Any, axes: int, what: str, expected: str, name: str) -> None:
     if found.ndim != axes or found.shape[-1] not in (1, 3) or 0 in found.shape[axes - 3 :]:
         message = f"{what} has the shape {list(found.shape)}"
-        raise refused("E704", message, expected, hint=_reshaped(found, axes, name))
+        raise refused("E704", message, expected, hint=_reshaped(found, axes, name) or NO_IMAGES)
     if found.dtype.kind == "b" or found.dtype == np.uint8:
         return
     if found.dtype.kind != "f":
-        raise refused("E704", f"{what} holds {found.dtype}", expected, hint=_divided(found, name))
+        raise refused(
+            "E704", f"{what} holds {found.dtype}", expected, hint=(*_divided(found, name), NO_IMAGES)
+        )
     if len(found):
         low, high = float(found.min()), float(found.max())
         if not (low >= 0 and high <= 1):
             message = f"{what} has values from {low:g} to {high:g}"
-            raise refused("E704", message, expected, hint=_scaled(low, high, name))
+            raise refused("E704", message, expected, hint=(_scaled(low, high, name), NO_IMAGES))
 
 
 def _reshaped(found: Any, axes: int, name: str) -> str | tuple[str, ...]:
@@ -114,12 +118,11 @@ def _reshaped(found: Any, axes: int, name: str) -> str | tuple[str, ...]:
     return ()
 
 
-def _divided(found: Any, name: str) -> str | tuple[str, ...]:
+def _divided(found: Any, name: str) -> tuple[str, ...]:
     if found.dtype.kind not in "iu":
         return ()
-    return (
-        f"divide by the value that is white, such as 255, 4095 or 65535: ({name} / 65535).astype('float32')"
-    )
+    divided = f"({name} / 65535).astype('float32')"
+    return (f"divide by the value that is white, such as 255, 4095 or 65535: {divided}",)
 
 
 def _scaled(low: float, high: float, name: str) -> str:

@@ -23,6 +23,7 @@ from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .array_files import ARRAY_FILE
+from .arrays import NO_IMAGES
 from .augment import augmented, zoom_of, zoomed
 from .catalog import Catalog, Listed
 from .checksums import UNREADABLE, Checksums, sum_of
@@ -39,11 +40,6 @@ from .samples import ImageSource, Place
 from .sources import ARRAY_SET, plugins_of
 
 CACHE_BYTES = 2**30
-NO_IMAGES = (
-    'of what is no image, train on arrays: data = arrays("FILE.npz", values = "x", labels = "labels")',
-    "in Python: lnet.train(plan, data = lnet.Arrays(x, labels = labels))",
-)
-"""Hints where data have channels or values that no image has."""
 Classes = Callable[..., tuple[str, ...]]
 """From the labels of images, and their names, to the classes in the order of their numbers."""
 ENOUGH = 100

@@ -68,7 +68,8 @@ class GivenArrays:
         self, graph: Graph, base: Path, kept: Kept | None = None, classes: Classes = order_classes
     ) -> Dataset:
         """Return them as the data set of a run of `graph`; `kept`, `classes` as in `open_frames`. Raises `LnetError`."""
-        return data_set(self.columns, self.data, graph, base, 0, kept, classes, scan=self.object is None)
+        scan = self.object is None and kept is None
+        return data_set(self.columns, self.data, graph, base, 0, kept, classes, scan)
 
     def keep(self, folder: Path) -> Path:
         """Write them into a run's directory; return the path of their folder. Raises `LnetError`."""
@@ -114,10 +115,9 @@ def given_items(items: Any, graph: Graph) -> GivenArrays:
     return GivenArrays(columns, replace(settings, path=""), name)
 
 
-def kept_arrays(run: Path, data: ArraySet) -> GivenArrays | None:
-    """Return the arrays that a run on a cluster keeps in its directory, if there are any; raises `LnetError`."""
-    folder = run / FOLDER
-    return GivenArrays(open_columns(folder, str(folder)), data) if folder.exists() else None
+def kept_arrays(folder: Path, data: ArraySet) -> GivenArrays:
+    """Return the arrays that a run on a cluster keeps in a folder of its directory; raises `LnetError`."""
+    return GivenArrays(replace(open_columns(folder, str(folder)), changed=0), data)
 
 
 def _with_labels(columns: Columns, labels: NDArray[Any]) -> Columns:

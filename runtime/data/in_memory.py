@@ -170,7 +170,12 @@ def _has_samples(data: Any) -> TypeGuard[Samples]:
 
 def _has_mappings(data: Any) -> TypeGuard[Samples]:
     """Whether the items of an object are mappings, of arrays by name."""
-    return _has_samples(data) and len(data) > 0 and isinstance(data[0], Mapping)
+    if not _has_samples(data):
+        return False
+    try:
+        return len(data) > 0 and isinstance(data[0], Mapping)
+    except Exception:  # an object that breaks the protocol: whoever reads its images says so
+        return False
 
 
 def path_of(place: Any) -> str:

@@ -79,8 +79,12 @@ def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int32]:
     """Return the class number of each label, `UNKNOWN` for other labels.
 
-    Integers are one label however they are spelled: `7` and `007`.
+    Integers are one label however they are spelled: `7` and `007`. Where no class is named by an integer, integers are the
+    numbers of the classes.
     """
+    if are_integers(labels) and not any(_INTEGER.fullmatch(name) for name in classes):
+        known = range(len(classes))
+        return np.array([int(label) if int(label) in known else UNKNOWN for label in labels], np.int32)
     numbers = {name: number for number, name in enumerate(classes)}
     integers = {int(name): number for number, name in enumerate(classes)} if are_integers(classes) else {}
 

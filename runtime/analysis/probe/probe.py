@@ -10,6 +10,7 @@ import numpy as np
 
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.analysis.images import check_images
 from lnet.runtime.store.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
@@ -57,6 +58,8 @@ def probe(
     Raises `LnetError` if any of these is invalid.
     """
     run = _opened(run)
+    for each in (run, *map(_opened, (compare or {}).values())):
+        check_images(each, "probe")
     labelled = open_set(images, label, against, sources)
     trial = _trial(run, labelled, seed, client)
     weights = _weights(run, step)

@@ -13,6 +13,7 @@ from pathlib import Path
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.data import Batch, Dataset, skipped
+from lnet.runtime.data.given_arrays import kept_arrays
 from lnet.runtime.data.in_memory import kept_at
 from lnet.runtime.data.indexes import Indexing
 from lnet.runtime.data.open_data import open_data
@@ -46,7 +47,7 @@ def opened(config: RunConfig) -> Dataset:
 def _opened(config: RunConfig) -> Dataset:
     graph, base = config.plan.graph, Path(config.base)
     if config.array is not None and graph.arrays is not None:
-        return open_data(graph.arrays.at(config.array), graph, base, kept=config.kept)
+        return kept_arrays(Path(config.array), graph.arrays).open(graph, base, config.kept)
     if config.array is not None:
         return kept_at(Path(config.array), config.prepared).open(graph, base, config.kept)
     assert graph.training.data is not None, "launch: a run without images is refused"
