@@ -16,6 +16,8 @@ network n {
     one:   sheet(4x3)
     pool:  maxpool(2)
     norm:  lcn(3)
+    noisy: dropout(0.5)
+    even:  layernorm(across = maps)
     less:  crop(9x8)
     more:  add(of = [less, less])
     other: local(1, 3x4, of = more)
@@ -31,7 +33,10 @@ network n {
 }
 """
 PATCHES = {
-    **dict.fromkeys(("one.units", "one.active", "pool", "norm", "less", "more", "back", "like"), Size(4, 3)),
+    **dict.fromkeys(
+        ("one.units", "one.active", "pool", "norm", "noisy", "even", "less", "more", "back", "like"),
+        Size(4, 3),
+    ),
     **dict.fromkeys(("image", "mixed", "both", "plain", "flat"), None),
     "other": Size(3, 4),
     "units": Size(5, 7),
