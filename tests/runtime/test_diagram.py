@@ -65,12 +65,12 @@ def test_every_layer_stands_in_it_once():
 def test_of_stages_that_are_alike_the_first_is_drawn():
     _, picture = drawn("faces")
     names = texts(picture, "stage-name")
-    assert "V2.a" in names
-    assert not [name for name in names if name.startswith("V2.b")]
-    assert "11 more alike, to V2.l" in texts(picture, "objective")
+    assert "V2.area[0]" in names
+    assert not [name for name in names if name.startswith("V2.area[1")]
+    assert texts(picture, "objective")[-2:] == ["11 more alike, to", "V2.area[11]"]
     (last,) = texts(picture, "from")
     assert last.startswith("from 11 layers")
-    assert "V2.b.norm" in last
+    assert "V2.area[1].norm" in last
     assert texts(drawn("two alike")[1], "stage-name") == ["b"]
     assert texts(drawn("two that differ")[1], "stage-name") == ["b", "c"]
 
