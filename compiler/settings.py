@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
+from math import ceil, gcd
 from typing import Annotated, ClassVar
 
 from .augmentations import Augment, Augmentation, check_augment
 from .core.arguments import (
+    ArgumentType,
     Context,
     Count,
     File,
     Flag,
+    Mismatch,
     Natural,
     OptionalExtent,
     OptionalFile,
     OptionalNatural,
+    OptionalPositive,
     OptionalText,
+    Positive,
     Refused,
     Seed,
     Text,
@@ -27,6 +31,7 @@ from .core.arguments import (
     one_of,
 )
 from .core.shapes import Sheet, Size
+from .core.values import Value
 from .rules import USUAL, UpdateRule
 
 
@@ -136,13 +141,53 @@ Precision = Annotated[str, one_of("float32", "bfloat16")]
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """The greatest `norm` of the gradients of an update, of all parameters together or of `each` array of them.
+
+    Pascanu et al., On the difficulty of training recurrent neural networks, 2013.
+    """
+
+    norm: float
+    each: bool = False
+
+    def __str__(self) -> str:
+        return f"each({self.norm})" if self.each else str(self.norm)
+
+
+def each(norm: Positive) -> Clip:
+    return Clip(norm, each=True)
+
+
+def _clip(value: Value) -> Clip | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Clip):
+        return None
+    if not isinstance(value, Clip) and value <= 0:
+        raise Mismatch(f"found {value:g}")
+    return value if isinstance(value, Clip) else Clip(float(value))
+
+
+OptionalClip = Annotated[
+    Clip | None, none_or(ArgumentType("a number above 0, {calls}", _clip, calls={"each": each}))
+]
+STEPS = 1000
+"""The steps of a file that says nothing of its run's duration."""
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """All settings of `train`, with the defaults of the language."""
+    """All settings of `train`, with the defaults of the language.
+
+    A step is one update of a replica: the mean over `accumulate` batches. `steps` 0: not known yet, `epochs` say it once
+    the images are counted; a run's own plan has no `epochs`.
+    """
 
     data: Data = None
     batch: Count = 100
-    steps: Count = 1000
+    accumulate: Count = 1
+    steps: Count = 0
+    epochs: OptionalPositive = None
     update: UpdateRule = USUAL
+    clip: OptionalClip = None
     gradients: Gradients = "joint"
     precision: Precision = "float32"
     replicas: Count = 1
@@ -155,6 +200,30 @@ class Training:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if self.epochs is not None and self.steps:
+            raise Refused(
+                "E513",
+                "'steps' and 'epochs' both say how long the run lasts",
+                argument="epochs",
+                hints=("leave one of them out",),
+            )
+        if self.epochs is None and not self.steps:
+            object.__setattr__(self, "steps", STEPS)
+        self._check_staleness()
+
+    @property
+    def images(self) -> int:
+        """Images in a step of one replica."""
+        return self.batch * self.accumulate
+
+    def lasting(self, images: int, replicas: int) -> Training:
+        """Return the settings of a run on so many images, found or corrupt, by `replicas`: its epochs in steps."""
+        if self.epochs is None:
+            return self
+        steps = ceil(self.epochs * images / (self.images * replicas))
+        return replace(self, steps=max(1, steps), epochs=None)
+
+    def _check_staleness(self) -> None:
         if self.staleness is None:
             return
         # At a fetch, up to `push - gcd` steps of a replica are computed and not pushed yet; `fetch - 1` more follow.

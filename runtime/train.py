@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from lnet.compiler.plan.grace import warn_of_grace
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.settings import Training
 from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .data import Dataset, Kept, Readout, check_labels, order_classes
@@ -92,9 +93,11 @@ def train(
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
-    rule = update_rule(plan.graph)
+    epochs = plan.graph.training.epochs
     with removed_on_error(stem):
         samples = _open(plan, given, base, room, known=known or (), stem=stem)
+        plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
+        rule = update_rule(plan.graph)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
         begin = None if start is None else start_from(Path(start), plan, mapping)
@@ -115,6 +118,7 @@ def train(
             wire,
             None if begin is None else begin.source,
             None if made is None else made.path,
+            epochs,
         )
     if made is not None:
         made.path = run.directory / name_in_run(made.path)
@@ -264,6 +268,14 @@ def _train_on(
     """Train on a cluster; what is given as arrays is written where its workers can read it."""
     from .cluster.launch import train_on
 
+    training = run.plan.graph.training
+    if training.clip is not None and training.staleness == 0:
+        raise refused(
+            "E513",
+            "'clip' does not act on synchronous replicas: none of them has the mean gradient that is to be clipped",
+            hint="take 'staleness = none' or 1, one process, or leave 'clip' out",
+        )
+
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
     array = None if given is None else given.keep(run.directory)
     if not train_on(client, run, reporter, stop, samples, array, resumed, about):
@@ -289,7 +301,16 @@ def _with_steps(plan: Plan, steps: int | None) -> Plan:
         return plan
     if steps < 1:
         raise refused("E746", f"the number of steps must be positive, found {steps}")
-    return replace(plan, graph=replace(plan.graph, training=replace(plan.graph.training, steps=steps)))
+    return _trained(plan, replace(plan.graph.training, steps=steps, epochs=None))
+
+
+def _lasting(plan: Plan, images: int, replicas: int) -> Plan:
+    """Return the plan of a run on so many images: the steps that its epochs take are known now."""
+    return _trained(plan, plan.graph.training.lasting(images, replicas))
+
+
+def _trained(plan: Plan, training: Training) -> Plan:
+    return replace(plan, graph=replace(plan.graph, training=training))
 
 
 def _with_path(plan: Plan, data: Images) -> Plan:

@@ -15,6 +15,7 @@ from .messages import all_messages
 from .partition import BYTES, Partition, input_values, lower_bound, made
 from .schedule import message_counts, schedule
 from .shards import values_in_shards
+from .tree import sums_sent
 from .weights import owned_parameters, weight_messages
 
 PASSES = 2
@@ -85,7 +86,7 @@ def totals(graph: Graph, partition: Partition) -> Totals:
         state_bytes,
         activation_bytes,
         batch_bytes,
-        2 * parameter_bytes + state_bytes + batch_bytes + PROCESS,
+        2 * parameter_bytes + _sums(graph, parameter_bytes) + state_bytes + batch_bytes + PROCESS,
         halo,
         halo / bound if bound else 1.0,
     )
@@ -183,7 +184,7 @@ def tile_work(graph: Graph, partition: Partition) -> tuple[int, ...]:
 
 @dataclass
 class _TileBytes:
-    """What a tile exchanges with others in a step, in bytes."""
+    """What a tile exchanges with others in a step, in bytes; `weights`: those that it receives for a batch."""
 
     halo: int = 0
     dense: int = 0
@@ -192,7 +193,7 @@ class _TileBytes:
 
 
 def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
-    per_value, lines = BYTES * graph.training.batch, dealt(graph, partition.tiles).lines
+    per_value, lines = BYTES * graph.training.images, dealt(graph, partition.tiles).lines
     tiles = [_TileBytes() for _ in range(partition.count)]
     for message in all_messages(graph, partition):
         size = message.values * per_value
@@ -205,14 +206,15 @@ def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
         tiles[message.receiver].exchanged += size
     for weights in weight_messages(graph, partition):
         tiles[weights.receiver].weights += weights.values * BYTES
-        tiles[weights.sender].exchanged += 2 * weights.values * BYTES
-        tiles[weights.receiver].exchanged += 2 * weights.values * BYTES
+        both_ways = 2 * weights.values * BYTES * graph.training.accumulate
+        tiles[weights.sender].exchanged += both_ways
+        tiles[weights.receiver].exchanged += both_ways
     return tiles
 
 
 def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
     training = graph.training
-    per_batch = BYTES * training.batch
+    per_batch, per_step = BYTES * training.batch, BYTES * training.images
     values = owned_parameters(graph, partition, tile)
     owned = sum(values.values()) * BYTES
     moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * BYTES
@@ -225,19 +227,24 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
     return TileCost(
         tile=tile,
         parameters=owned + received,
-        gradients=owned + received,
+        gradients=owned + received + _sums(graph, owned),
         activations=activations * per_batch,
         shards=tuple(values * BYTES for values in values_in_shards(graph, partition, tile)),
         server=owned + moving * training.update.slots,
         halo=moved.halo,
-        halo_bound=lower_bound(graph, partition, tile) * per_batch,
-        input=input_values(graph, partition, tile) * per_batch,
+        halo_bound=lower_bound(graph, partition, tile) * per_step,
+        input=input_values(graph, partition, tile) * per_step,
         dense=moved.dense,
-        reduction=2 * received,
+        reduction=2 * received * training.accumulate,
         exchanged=moved.exchanged,
         traffic=owned / training.fetch + owned / training.push,
-        messages=messages,
+        messages=messages * training.accumulate + sums_sent(graph, tile, partition.count),
     )
+
+
+def _sums(graph: Graph, gradients: int) -> int:
+    """Return the bytes of the sum of gradients that stands beside those of a batch."""
+    return gradients if graph.training.accumulate > 1 else 0
 
 
 def encoding_weights(graph: Graph) -> int:

@@ -16,6 +16,8 @@ from .vocabulary import setting_hints
 
 T = TypeVar("T")
 NOWHERE = Span(0, 0)
+INSTEAD = {"steps": "epochs", "epochs": "steps"}
+"""Settings of which the file's one makes way where the other is given beside the file."""
 
 
 def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes.Module:
@@ -30,7 +32,8 @@ def apply_overrides(module: nodes.Module, overrides: Mapping[str, str]) -> nodes
         if kind == "let" and key:
             module = _replace_let(module, key, value)
         elif kind == "train" and key.isidentifier():
-            module = _replace_setting(module, key, value)
+            other = INSTEAD.get(key, "")
+            module = _replace_setting(module, key, value, "" if f"train.{other}" in overrides else other)
         else:
             raise _refused(
                 f"'{name}' cannot be set",
@@ -102,19 +105,21 @@ def _replace_let(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Mod
     )
 
 
-def _replace_setting(module: nodes.Module, key: str, value: nodes.Expr) -> nodes.Module:
+def _replace_setting(module: nodes.Module, key: str, value: nodes.Expr, instead: str) -> nodes.Module:
     if not any(isinstance(d, nodes.Train) for d in module.declarations):
         module = replace(module, declarations=(*module.declarations, nodes.Train(NOWHERE, ())))
     return replace(
         module,
         declarations=tuple(
-            _with_setting(d, key, value) if isinstance(d, nodes.Train) else d for d in module.declarations
+            _with_setting(d, key, value, instead) if isinstance(d, nodes.Train) else d
+            for d in module.declarations
         ),
     )
 
 
-def _with_setting(train: nodes.Train, key: str, value: nodes.Expr) -> nodes.Train:
-    settings = list(train.settings)
+def _with_setting(train: nodes.Train, key: str, value: nodes.Expr, instead: str) -> nodes.Train:
+    settings = [s for s in train.settings if not (isinstance(s, nodes.Setting) and s.name.text == instead)]
+    train = replace(train, settings=tuple(settings))
     for i, setting in enumerate(settings):
         if isinstance(setting, nodes.Setting) and setting.name.text == key:
             settings[i] = replace(setting, value=_at(value, setting.value.span))

@@ -248,9 +248,14 @@ SETTINGS = _named(
         "optimizer optimiser optim solver rule",
         "write 'update = adam(rate = 0.001)': the update rules are {rules}",
     ),
+    ("epoch numepochs nepochs maxepochs passes", "did you mean 'epochs'?"),
     (
-        "epochs epoch numepochs nepochs maxepochs passes",
-        "write 'steps = ...': a step is one batch, so N epochs are N * images / batch steps",
+        "gradientaccumulation gradientaccumulationsteps accumulationsteps accumulategradbatches itersize",
+        "did you mean 'accumulate'?",
+    ),
+    (
+        "clipvalue clipnorm clipgrad gradclip gradientclip gradientclipval gradientclipping maxgradnorm globalclipnorm",
+        "write 'clip = 1.0', the greatest norm of all gradients together, or 'clip = each(1.0)', of each array",
     ),
     ("batchsize minibatch bs", "did you mean 'batch'?"),
     ("iterations maxiter numsteps maxsteps trainsteps numiterations", "did you mean 'steps'?"),

@@ -165,7 +165,14 @@ def _sums(plan: Plan) -> list[str]:
         f"{size_text(sums.activation_bytes)} of activations in each replica; "
         f"{size_text(sums.training_bytes)} to train one in one process",
         plan.summary().partition("; ")[2] + _shards(plan) + (halos if sums.halo else ""),
+        *_duration(plan),
     ]
+
+
+def _duration(plan: Plan) -> list[str]:
+    """Return how long a run lasts where the file says it in epochs."""
+    epochs = plan.graph.training.epochs
+    return [] if epochs is None else [f"steps: known at run, those of {epochs:g} epochs"]
 
 
 def _shards(plan: Plan) -> str:
@@ -197,6 +204,9 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "source": plan.source_name,
         "digest": plan.digest,
         "batch": graph.training.batch,
+        "accumulate": graph.training.accumulate,
+        "steps": graph.training.steps or None,
+        "epochs": graph.training.epochs,
         "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
         "tiles": [
             _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio}

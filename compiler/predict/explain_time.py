@@ -32,7 +32,7 @@ class Prediction:
     @property
     def images_a_second(self) -> float:
         """Images that all replicas together train on in a second."""
-        return len(self.plan.placement.tiles) * self.plan.graph.training.batch / self.time.seconds
+        return len(self.plan.placement.tiles) * self.plan.graph.training.images / self.time.seconds
 
 
 def predict(plan: Plan, rates: Rates) -> Prediction:

@@ -92,12 +92,12 @@ class _Stages:
         yield TileStage("overhead", (self.rates.overhead,) * self.plan.partition.count)
 
     def _decoded(self) -> list[int]:
-        """Return how many images of a batch each tile decodes: its share, where a group of tiles does that together."""
+        """Return how many images of a step each tile decodes: its share, where a group of tiles does that together."""
         plan = self.plan
-        batch, tiles = plan.graph.training.batch, plan.partition.count
+        images, tiles = plan.graph.training.images, plan.partition.count
         if not decoding(plan.graph, plan.partition, processes_of(plan.placement)).shared:
-            return [batch] * tiles
-        return [-(-batch // len(group_of(tile, tiles))) for tile in range(tiles)]
+            return [images] * tiles
+        return [-(-images // len(group_of(tile, tiles))) for tile in range(tiles)]
 
     @cached_property
     def programmes(self) -> tuple[Programme, ...]:
@@ -110,7 +110,7 @@ class _Stages:
         The parts of a layer that is dealt out over the tiles have its name first, and its rate: `top sums`.
         """
         graph = self.plan.graph
-        return graph.training.batch * sum(
+        return graph.training.images * sum(
             share.op.multiply_adds() / self.rates.layer(graph.layer(share.layer.partition(" ")[0]).op.kind)
             for share in programme.phases[number].shares
             if share.layer != graph.input.path
@@ -123,13 +123,14 @@ class _Stages:
         """The bytes of shared weights, broadcast before a step, and of their gradients after it."""
         broadcast: dict[tuple[int, int], float] = defaultdict(float)
         for message in weight_messages(self.plan.graph, self.plan.partition):
-            broadcast[message.sender, message.receiver] += message.values * BYTES
+            size = message.values * BYTES * self.plan.graph.training.accumulate
+            broadcast[message.sender, message.receiver] += size
         return broadcast, {(to, by): size for (by, to), size in broadcast.items()}
 
     @cached_property
     def _halos(self) -> tuple[Bytes, ...]:
         """The bytes between tiles after each phase, forward and back."""
-        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.batch
+        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.images
         found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
         for message in all_messages(self.plan.graph, self.plan.partition):
             exchange = found.setdefault(

@@ -132,6 +132,11 @@ class RunConfig:
         return -(-self.spec.batches // self.spec.push)
 
     @property
+    def clips_pushes(self) -> bool:
+        """Whether replicas clip what they push; synchronous, shards clip the mean of what all have pushed."""
+        return self.plan.graph.training.clip is not None and not self.spec.synchronous
+
+    @property
     def layout(self) -> dict[str, int]:
         """How the run is cut: tables of updates and leases fit no other.
 

@@ -407,7 +407,7 @@ class _Following:
             return
         self.log.add(step)
         elapsed = max(time.monotonic() - self.began, 1e-9)
-        images = (step.step - self.config.begun_at) * self.run.plan.graph.training.batch
+        images = (step.step - self.config.begun_at) * self.run.plan.graph.training.images
         self.reporter.stepped(step.step, {**step.objectives, **step.accuracies}, images / elapsed)
 
     def _finished(self, event: RunFinished) -> None:

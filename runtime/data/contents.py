@@ -31,8 +31,8 @@ class Contents:
     def sentence(self, plan: Plan, replicas: int = 1) -> str:
         """Return what a plan trains on, and how often it passes over it."""
         training = plan.graph.training
-        each = f"{training.batch:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
-        passes = _passes(training.batch * training.steps * replicas / self.count)
+        each = f"{training.images:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
+        passes = _passes(training.images * training.steps * replicas / self.count)
         return f"{Path(plan.source_name).name}: {self}, {each}, {passes}"
 
     def __str__(self) -> str:

@@ -48,6 +48,7 @@ class Started(LogEvent):
     start: Mapping[str, Any] | None
     kernels: Mapping[str, Any]
     wire: str
+    epochs: float | None = None
     versions: Mapping[str, str]
     command: str | None = None
     machine: Mapping[str, Any]

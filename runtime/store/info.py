@@ -108,9 +108,13 @@ class MadeInfo(TypedDict):
 
 
 class RunInfo(MadeInfo):
-    """What `run.json` holds; `wire` is the type that a cluster's replicas send parameters and gradients as."""
+    """What `run.json` holds; `wire` is the type that a cluster's replicas send parameters and gradients as.
+
+    `epochs`: what the file says of the run's duration, where it does not say `steps`.
+    """
 
     data: DataInfo
     start: NotRequired[StartInfo | None]
     kernels: NotRequired[Mapping[str, ProductInfo]]
     wire: NotRequired[str]
+    epochs: NotRequired[float | None]

@@ -254,13 +254,21 @@ def create_run(
     wire: str = "float32",
     start: StartInfo | None = None,
     index: Path | None = None,
+    epochs: float | None = None,
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
     `begin`: what it begins with, if that does not follow from the plan, and `start`: which run or file that is from;
-    `index`: the index of its images, which is moved into the directory.
+    `index`: the index of its images, which is moved into the directory; `epochs`: those that its plan's steps are.
     """
-    info: RunInfo = {"data": data, "start": start, "kernels": kernels, "wire": wire, **machine()}
+    info: RunInfo = {
+        "data": data,
+        "epochs": epochs,
+        "start": start,
+        "kernels": kernels,
+        "wire": wire,
+        **machine(),
+    }
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -16,17 +16,28 @@ from lnet.runtime.data import Batch
 from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, layer_values, total_loss
 
 Params = Mapping[str, jax.Array]
+_Origin = tuple[str, Span | None, str]
+_NOWHERE: _Origin = "the sum of all gradients is not finite", None, "each gradient alone is finite"
 
 
 def explain_failure(
-    plan: Plan, params: Params, batch: Batch, samples: jax.Array, step: int, terms: Mapping[str, float]
+    plan: Plan,
+    params: Params,
+    batches: Iterable[tuple[Batch, jax.Array]],
+    step: int,
+    terms: Mapping[str, float],
 ) -> LnetError:
-    """Return the error for a step whose loss or gradient is not finite, located at the first such value."""
-    images = batch_last(jnp.asarray(batch.images))
-    labels = None if batch.labels is None else jnp.asarray(batch.labels)
+    """Return the error for a step whose loss or gradient is not finite, located at the first such value of its batches.
+
+    `batches` with the numbers of their samples; `terms`: of the loss, means over the batches.
+    """
     bad = [f"'{path}' is {value}" for path, value in terms.items() if not np.isfinite(value)]
-    targets = as_targets(batch.targets)
-    what, span, note = _origin(plan, dict(params), images, labels, targets, samples, terms)
+    found: _Origin | None = None
+    for batch, samples in batches:
+        images = batch_last(jnp.asarray(batch.images))
+        labels = None if batch.labels is None else jnp.asarray(batch.labels)
+        found = found or _origin(plan, dict(params), images, labels, as_targets(batch.targets), samples)
+    what, span, note = found or _NOWHERE
     kept = "the parameters before this step are kept as a checkpoint"
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
 
@@ -62,8 +73,8 @@ def _origin(
     labels: Any,
     targets: Targets,
     samples: jax.Array,
-    terms: Mapping[str, float],
-) -> tuple[str, Span | None, str]:
+) -> _Origin | None:
+    """Return where the first value of a batch that is not finite comes from, None if all are."""
     graph = plan.graph
     values = layer_values(graph, params, images, samples=samples)
     for layer in graph.visible:
@@ -73,8 +84,9 @@ def _origin(
                 layer.span,
                 "it is the first one in the network's order",
             )
+    _, terms = total_loss(graph, params, images, labels, targets, samples)
     for objective in graph.objectives:
-        if not np.isfinite(terms[objective.path]):
+        if not jnp.isfinite(terms[objective.path]):
             note = "all layers are finite"
             return f"the objective '{objective.part_of}' is not finite", objective.span, note
     gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets, samples)[0])(params)
@@ -83,4 +95,4 @@ def _origin(
             if not jnp.isfinite(gradients[parameter.name]).all():
                 note = "all layers and objectives are finite"
                 return f"the gradient of '{parameter.name}' is not finite", layer.span, note
-    return "the sum of all gradients is not finite", None, "each gradient alone is finite"
+    return None

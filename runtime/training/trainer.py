@@ -18,6 +18,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
+from lnet.runtime.engine.clipping import clipped_alone
 from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, total_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
@@ -48,28 +49,20 @@ from .unused import unused_settings
 Params = dict[str, jax.Array]
 
 
-Step = Callable[
-    [Params, Any, jax.Array, jax.Array | None, Targets, jax.Array],
-    tuple[Params, Any, dict[str, jax.Array], jax.Array],
-]
+Sums = tuple[Params, dict[str, jax.Array], jax.Array]
+"""Of some batches: the sums of gradients, of the terms of the loss and accuracies, and of the loss."""
+Step = Callable[..., tuple[Params, Any, dict[str, jax.Array], jax.Array]]
 
 
 def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels, targets -> the next ones.
 
-    Its last argument are the numbers of the samples (`sample_numbers`). It also returns the terms of the loss with the
-    accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. The arrays
-    of parameters and state are donated: the caller must not use them again.
+    Beside the targets come the numbers of the samples (`sample_numbers`), and with `accumulate`, of which the images are the
+    last batch of a step, the sums over the batches before. It also returns the terms of the loss with the accuracies, and
+    whether they and all gradients are finite: if not, parameters and state stay as they were. The arrays of parameters and
+    state are donated: the caller must not use them again.
     """
-
-    def loss(
-        params: Params,
-        images: jax.Array,
-        labels: jax.Array | None,
-        targets: Targets | None,
-        samples: jax.Array,
-    ) -> Any:
-        return total_loss(graph, params, images, labels, targets, samples)
+    sums, count = _sums(graph, choices), graph.training.accumulate
 
     def step(
         params: Params,
@@ -78,10 +71,11 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         labels: jax.Array | None,
         targets: Targets | None,
         samples: jax.Array,
+        before: Sums | None = None,
     ) -> Any:
-        value = jax.value_and_grad(loss, has_aux=True)
-        with made(choices):
-            (total, terms), gradients = value(params, images, labels, targets, samples)
+        found = sums(params, before, images, labels, targets, samples)
+        gradients, terms, total = found if count == 1 else jax.tree.map(lambda value: value / count, found)
+        gradients = clipped_alone(graph, gradients)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
         params, state = lax.cond(
@@ -90,6 +84,27 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         return params, state, terms, finite
 
     return jax.jit(step, donate_argnums=(0, 1))
+
+
+def batch_sums(graph: Graph, choices: Choices = MappingProxyType({})) -> Callable[..., Sums]:
+    """Return a jitted function of parameters, sums over the batches before (None: none) and a batch: the next sums.
+
+    The arrays of the sums are donated.
+    """
+    return jax.jit(_sums(graph, choices), donate_argnums=1)
+
+
+def _sums(graph: Graph, choices: Choices) -> Callable[..., Sums]:
+    def loss(params: Params, *batch: Any) -> Any:
+        return total_loss(graph, params, *batch)
+
+    def sums(params: Params, before: Sums | None, *batch: Any) -> Sums:
+        with made(choices):
+            (total, terms), gradients = jax.value_and_grad(loss, has_aux=True)(params, *batch)
+        found = gradients, terms, total
+        return found if before is None else jax.tree.map(jnp.add, before, found)
+
+    return sums
 
 
 def data_found(samples: Dataset, plan: Plan, replicas: int = 1) -> DataFound:
@@ -131,7 +146,8 @@ class Trainer:
         self.log = EventLog(self.run.directory / "events.jsonl", self.reporter.said, self.owner)
         try:
             self._begin(resumed, torn)
-            decoded = feed(self.samples, self.step, training.steps, training.batch, lambda: self.stop.asked)
+            first, last = self.step * training.accumulate, training.steps * training.accumulate
+            decoded = feed(self.samples, first, last, training.batch, lambda: self.stop.asked)
             with decoded as batches:
                 self._loop(batches)
                 self._finish()
@@ -161,26 +177,29 @@ class Trainer:
 
     def _loop(self, batches: Iterator[Batch]) -> None:
         graph = self.run.plan.graph
-        step = training_step(graph, self.rule, choices_from(graph, self.run.info.get("kernels", {})))
-        training = self.run.plan.graph.training
-        known_bad = 0
+        choices = choices_from(graph, self.run.info.get("kernels", {}))
+        step, sums = training_step(graph, self.rule, choices), batch_sums(graph, choices)
+        training, known_bad = graph.training, 0
         while not self.stop.asked:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                break
-            waited = time.perf_counter() - began
-            labels = None if batch.labels is None else jnp.asarray(batch.labels)
-            self.params, self.state, terms, finite = step(
-                self.params,
-                self.state,
-                batch_last(jnp.asarray(batch.images)),
-                labels,
-                as_targets(batch.targets),
-                self._samples(),
-            )
+            began, waited, before = time.perf_counter(), 0.0, None
+            for number in range(training.accumulate):
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                waited += time.perf_counter() - asked
+                labels = None if batch.labels is None else jnp.asarray(batch.labels)
+                taken = (
+                    batch_last(jnp.asarray(batch.images)),
+                    labels,
+                    as_targets(batch.targets),
+                    self._samples(number),
+                )
+                if number + 1 < training.accumulate:
+                    before = sums(self.params, before, *taken)
+            self.params, self.state, terms, finite = step(self.params, self.state, *taken, before)
             if not finite:
-                self._fail(batch, {path: float(value) for path, value in terms.items()})
+                self._fail({path: float(value) for path, value in terms.items()})
             self.step += 1
             self._record(terms, time.perf_counter() - began, waited)
             if len(self.samples.skipped) > known_bad:
@@ -189,18 +208,19 @@ class Trainer:
                 self._checkpoint()
             self._check_owner()
 
-    def _samples(self) -> jax.Array:
-        """Return the numbers of the next step's samples."""
-        batch = self.run.plan.graph.training.batch
-        return jnp.asarray(sample_numbers(self.step * batch, batch))
+    def _samples(self, number: int) -> jax.Array:
+        """Return the numbers of the samples of a batch of the next step."""
+        training = self.run.plan.graph.training
+        first = self.step * training.images + number * training.batch
+        return jnp.asarray(sample_numbers(first, training.batch))
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
-        batch = self.run.plan.graph.training.batch
+        images = self.run.plan.graph.training.images
         self.log.add(
             StepDone(
                 step=self.step,
-                images=self.step * batch,
+                images=self.step * images,
                 loss=found.loss,
                 terms=found.terms,
                 objectives=found.objectives,
@@ -209,7 +229,7 @@ class Trainer:
                 waited=round(waited, 6),
             )
         )
-        self.reporter.stepped(self.step, found.shown, batch / seconds)
+        self.reporter.stepped(self.step, found.shown, images / seconds)
 
     def _report_skipped(self, known: int) -> int:
         found = list(self.samples.skipped.items())
@@ -261,10 +281,16 @@ class Trainer:
             )
         self.slowest = max(self.slowest, seconds)
 
-    def _fail(self, batch: Batch, terms: Mapping[str, float]) -> None:
+    def _fail(self, terms: Mapping[str, float]) -> None:
         """Save the last finite parameters and raise the error that locates the first value that is not finite."""
         self._checkpoint()
-        error = explain_failure(self.run.plan, self.params, batch, self._samples(), self.step + 1, terms)
+        training = self.run.plan.graph.training
+        first = self.step * training.images
+        batches = (
+            (self.samples.batch(first + number * training.batch, training.batch), self._samples(number))
+            for number in range(training.accumulate)
+        )
+        error = explain_failure(self.run.plan, self.params, batches, self.step + 1, terms)
         self.log.add(Failed(self.step, str(error)))
         raise error
 

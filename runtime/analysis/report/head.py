@@ -72,7 +72,7 @@ def _tiles(run: Run, steps: Steps) -> list[_Tile]:
         _Tile(f"{sums.parameters:,}", "parameters"),
     ]
     if steps.newest is not None:
-        images = len(steps) * graph.training.batch
+        images = len(steps) * graph.training.images
         elapsed = steps.ended - steps.began if steps.on_cluster else steps.seconds
         waited = steps.waited / max(steps.seconds, 1e-9)
         awaited = "images and other tiles" if steps.on_cluster else "images"

@@ -107,8 +107,8 @@ def _figure(value: float) -> str:
 
 
 def _throughput(material: Material) -> dict[str, Any]:
-    steps, batch = material.history.steps, material.run.plan.graph.training.batch
-    return {"throughput": Markup(throughput_curve(steps, batch)) if len(steps) else None}
+    steps, images = material.history.steps, material.run.plan.graph.training.images
+    return {"throughput": Markup(throughput_curve(steps, images)) if len(steps) else None}
 
 
 def _probes(material: Material) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ Instances belong to one role, and are used by one thread at a time.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -21,8 +21,9 @@ from lnet.compiler.cut.shards import places_in_shards, shard_places
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.engine import clipping
 from lnet.runtime.engine.evaluate import Targets
-from lnet.runtime.engine.shard import Gradients, Shard, Step, Terms
+from lnet.runtime.engine.shard import Gradients, Receive, Send, Shard, Step, Terms
 from lnet.runtime.engine.updates import (
     Rule,
     at_step,
@@ -78,6 +79,11 @@ def _updated(
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
     """Return gradients in the precision of their parameters: they may have come rounded."""
     return {name: jnp.asarray(value, params[name].dtype) for name, value in gradients.items()}
+
+
+@jax.jit
+def _sum(total: Mapping[str, jax.Array], gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: value + gradients[name] for name, value in total.items()}
 
 
 def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
@@ -233,26 +239,52 @@ class Replica:
         samples = jnp.asarray(sample_numbers(batch * size, size))
         return self.shard.step(self.params, images, labels, targets, samples)
 
-    def add(self, gradients: Gradients, step: int, first: bool, onward: bool) -> None:
-        """Add the gradients of the replica's `step` to the update's; step the own copy if the next step begins with it."""
-        if first or self.total is None:
-            self.total = dict(gradients)
-        else:
-            self.total = jax.tree.map(jnp.add, self.total, dict(gradients))
+    def add(
+        self, gradients: Gradients, step: int, first: bool, last: bool, onward: bool
+    ) -> Generator[Send | Receive, Any, tuple[Mapping[str, Any], ...]]:
+        """Add the gradients of the replica's `step` to the update's; step the own copy if the next step begins with it.
+
+        Returns the update's gradients for each of the tile's shards after its last step, clipped with the other tiles.
+        Raises `Overflow`.
+        """
+        total = dict(gradients) if first or self.total is None else _sum(self.total, gradients)
+        self.total = None if last else total
+        own: Mapping[str, jax.Array] = gradients
+        if self.config.clips_pushes and (last or onward):
+            total, own = yield from self._clipped(total if last else {}, own if onward else {})
         if onward:
             if self.state is None:
                 self.state = self.rule.init(self.params)
             state = at_step(self.state, step)
-            self.params, self.state = _updated(self.rule, self.params, None, state, [gradients])
+            self.params, self.state = _updated(self.rule, self.params, None, state, [own])
+        return self.parts.divided(total) if last else ()
 
-    def take(self) -> tuple[Mapping[str, Any], ...]:
-        """Return the update's gradients, for each of the tile's shards."""
-        assert self.total is not None, "Compute: the last step of an update comes after its first"
-        gradients, self.total = self.total, None
-        return self.parts.divided(gradients)
+    def _clipped(
+        self, pushed: Mapping[str, jax.Array], own: Mapping[str, jax.Array]
+    ) -> Generator[Send | Receive, Any, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
+        """Clip what is pushed and what the own copy steps by, with the norms that all tiles have together."""
+        graph, programme = self.config.plan.graph, self.shard.programme
+        clip, names = graph.training.clip, clipping.parts(graph)
+        assert clip is not None
+        mine = jnp.stack([clipping.squares(clip, names, found) for found in (pushed, own)])
+        squares = yield from clipping.summed(programme.tile, self.config.spec.tiles, mine)
+        clipped = [
+            clipping.clipped(clip, names, found, each)
+            for found, each in zip((pushed, own), squares, strict=True)
+        ]
+        if not jnp.isfinite(squares).all():
+            raise Overflow(tuple(dict.fromkeys((*infinite(clipped[0]), *infinite(clipped[1])))))
+        return clipped[0], clipped[1]
 
     def cancel(self) -> None:
         self.total = None
+
+
+@dataclass(eq=False)
+class Overflow(Exception):
+    """Gradients whose norm is not finite, by name."""
+
+    gradients: tuple[str, ...]
 
 
 @dataclass(eq=False)

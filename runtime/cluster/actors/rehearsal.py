@@ -13,8 +13,9 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +26,10 @@ from lnet.compiler.cut.decoding import image_window
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.room import SHARE
+from lnet.runtime.engine import clipping
 from lnet.runtime.engine.evaluate import batch_last
-from lnet.runtime.engine.exchanges import exchanges
-from lnet.runtime.engine.shard import Send, Shard
+from lnet.runtime.engine.exchanges import Exchanges, exchanges
+from lnet.runtime.engine.shard import Receive, Send, Shard
 from lnet.runtime.process.cache import cache_folder
 from lnet.runtime.process.compilations import compilations
 from lnet.runtime.store.events import CompiledAhead, Event, Warned
@@ -36,6 +38,7 @@ from .numerics import Replica, Server, finite, shard_shapes
 from .threads import waiting
 from .tiles import Tiles
 
+T = TypeVar("T")
 ROLE = RoleId("rehearsal", 0, 0, 0)
 """Whose thread it runs in; the coordinator gives no such role."""
 
@@ -133,22 +136,44 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
         for path, region in programme.targets
     }
     step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None, targets, 0)
-    received = exchanges(graph, config.plan.partition, programme, batch)
-    answer = None
-    while going():
-        try:
-            want = step.send(answer)
-        except StopIteration as end:
-            gradients, terms = end.value
-            finite(gradients, terms)
-            for index in range(min(2, config.spec.push)):
-                replica.add(gradients, index, first=index == 0, onward=config.spec.fetch > 1)
-            replica.take()
-            return
-        if isinstance(want, Send):
-            answer = None
-        else:
-            answer = [_zeros(shape) for shape in received[want.sender, want.exchange]]
+    received = dict(exchanges(graph, config.plan.partition, programme, batch))
+    if config.clips_pushes:
+        received |= clipping.exchanged(graph, programme.tile, config.spec.tiles)
+    talk = _Alone(received, going)
+    found = talk.through(step)
+    if found is None:
+        return
+    gradients, terms = found
+    if graph.training.accumulate > 1:
+        found = jax.tree.map(jnp.add, found, found)
+        gradients, terms = jax.tree.map(lambda value: value / graph.training.accumulate, found)
+    finite(gradients, terms)
+    pushes, onward = config.spec.push, config.spec.fetch > 1
+    for index in range(min(2, pushes)):
+        last = index + 1 == min(2, pushes)
+        talk.through(replica.add(gradients, index, first=index == 0, last=last, onward=onward))
+
+
+@dataclass
+class _Alone:
+    """Answers messages between tiles with zeros, as long as it is `going`."""
+
+    received: Exchanges
+    going: Callable[[], bool]
+
+    def through(self, talk: Generator[Send | Receive, Any, T]) -> T | None:
+        """Return what a generator of messages returns, None if it was given up."""
+        answer = None
+        while self.going():
+            try:
+                want = talk.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(want, Send):
+                answer = None
+            else:
+                answer = [_zeros(shape) for shape in self.received[want.sender, want.exchange]]
+        return None
 
 
 def _updates(config: RunConfig, tile: int, going: Callable[[], bool]) -> None:

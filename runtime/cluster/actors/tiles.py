@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,16 +23,17 @@ from lnet.runtime.cluster.protocol.messages import TileFence
 from lnet.runtime.cluster.published import TileComputed
 from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
 from lnet.runtime.data import Batch
-from lnet.runtime.engine.evaluate import as_targets, batch_last
-from lnet.runtime.engine.shard import Receive, Shard
+from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last
+from lnet.runtime.engine.shard import Gradients, Receive, Shard, Terms
 from lnet.runtime.engine.shard import Send as SendTile
 from lnet.runtime.store.events import Event, Warned
 
 from .images import Images
-from .numerics import Diverged, Replica, finite, infinite
+from .numerics import Diverged, Overflow, Replica, finite, infinite
 from .threads import Threads, waiting
 from .windows import Windows, differs, group
 
+T = TypeVar("T")
 SendArrays = Callable[[RoleId, str, Address, list[Any]], None]
 """Sends arrays for a role to a process; called on the event loop."""
 
@@ -118,91 +120,77 @@ class Tiles:
         role, replica = compute.role, self._replica(compute.role)
         self.inbox.begin(role.slot, role.index, compute.generation)
         cancelled = self.cancelled.setdefault(role, threading.Event())
-        self.windows.expect(compute, dict.fromkeys((compute.batch, *self.ahead(role, compute.batch))))
+        self._expect(compute, 0)
         self.threads.submit(role, lambda: self._step(compute, replica, cancelled))
+
+    def _expect(self, compute: do.Compute, index: int, cancelled: threading.Event | None = None) -> None:
+        """Have the batches decoded that a tile needs next, from batch `index` of a step on, unless that was given up."""
+        if cancelled is not None and cancelled.is_set():
+            return
+        every = self.config.plan.graph.training.accumulate
+        later = dict.fromkeys((compute.batch, *self.ahead(compute.role, compute.batch)))
+        numbers = [number * every + i for number in later for i in range(every)]
+        self.windows.expect(compute, numbers[index:])
 
     def _step(self, compute: do.Compute, replica: Replica, cancelled: threading.Event) -> tuple[Any, ...]:
         """Compute one step, in the role's thread."""
         if self.rehearsing.locked():  # what is being compiled is what this step needs
             with waiting(), self.rehearsing:
                 pass
-        began = time.perf_counter()
-        with waiting():
-            batch = self.windows.take(compute, cancelled.is_set)
-        if compute.role.index in group(self.config, 0):  # other groups of the replica meet the same images
-            for message in self.images.newly_skipped():
-                self.soon(partial(self.log, Warned(message)))
-        labels, images = None if batch.labels is None else jnp.asarray(batch.labels), batch.sum
-        targets = as_targets(batch.targets)
-        step = replica.step(batch_last(jnp.asarray(batch.images)), labels, targets, compute.batch)
-        loaded, exchanged, sent, answer = time.perf_counter() - began, 0.0, 0, None
-        while True:
-            try:
-                want = step.send(answer)
-            except StopIteration as end:
-                gradients, terms = end.value
-                break
-            if isinstance(want, SendTile):
-                sent += self._send_arrays(compute, want, images)
-                answer = None
-            else:
-                before = time.perf_counter()
-                answer = self._receive_arrays(compute, want, batch, images, cancelled)
-                exchanged += time.perf_counter() - before
+        began, every = time.perf_counter(), self.config.plan.graph.training.accumulate
+        talk, loaded = _Talk(self, compute, cancelled), 0.0
+        sums: tuple[Gradients, Terms] | None = None
+        for index in range(every):
+            asked = time.perf_counter()
+            taken = self._take(compute, index, talk)
+            loaded += time.perf_counter() - asked
+            found = talk.through(replica.step(*taken))
+            sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
+        assert sums is not None, "a step has a batch"
+        gradients, terms = sums if every == 1 else jax.tree.map(lambda value: value / every, sums)
         number = compute.update.number * self.config.spec.push + compute.index
         if not finite(gradients, terms):
-            raise Diverged(
-                number + 1, compute.update.slot, compute.role.index, infinite(terms), infinite(gradients)
-            )
-        replica.add(gradients, number, compute.first, compute.onward)
+            raise self._diverged(compute, number, infinite(terms), infinite(gradients))
+        try:
+            pushed = talk.through(replica.add(gradients, number, compute.first, compute.last, compute.onward))
+        except Overflow as error:
+            raise self._diverged(compute, number, (), error.gradients) from error
         seconds = time.perf_counter() - began
-        self._report_step(compute, terms, seconds, loaded, exchanged, sent, images)
+        self._report_step(compute, terms, seconds, loaded, talk)
         return (
             events.Computed,
             compute.role,
             compute.update,
             compute.index,
-            replica.take() if compute.last else (),
-            seconds - loaded - exchanged,
+            pushed,
+            seconds - loaded - talk.exchanged,
         )
 
-    def _address(
-        self, compute: do.Compute, exchange: str, sender: int, receiver: int, images: int
-    ) -> Address:
-        slot, update = compute.role.slot, compute.update
-        return Address(
-            slot, compute.generation, update.number, compute.index, exchange, sender, receiver, images
-        )
+    def _take(
+        self, compute: do.Compute, index: int, talk: _Talk
+    ) -> tuple[jax.Array, jax.Array | None, Targets, int]:
+        """Return images (last axis), labels and targets of a batch of a step, and its number, in the role's thread."""
+        number = compute.batch * self.config.plan.graph.training.accumulate + index
+        with waiting():
+            batch = self.windows.take(compute, number, talk.cancelled.is_set)
+        if index + 1 < self.config.plan.graph.training.accumulate:
+            self.soon(self._expect, compute, index + 1, talk.cancelled)
+        talk.begin(index, number, batch)
+        if compute.role.index in group(self.config, 0):  # other groups of the replica meet the same images
+            for message in self.images.newly_skipped():
+                self.soon(partial(self.log, Warned(message)))
+        labels = None if batch.labels is None else jnp.asarray(batch.labels)
+        return batch_last(jnp.asarray(batch.images)), labels, as_targets(batch.targets), number
 
-    def _send_arrays(self, compute: do.Compute, send: SendTile, images: int) -> int:
-        arrays = [np.asarray(array) for array in send.arrays]
-        address = self._address(compute, send.exchange, compute.role.index, send.receiver, images)
-        to = compute.peers[send.receiver]
-        self.soon(self.outbox, compute.role, to, address, arrays)
-        return sum(array.nbytes for array in arrays)
-
-    def _receive_arrays(
-        self, compute: do.Compute, want: Receive, batch: Batch, images: int, cancelled: threading.Event
-    ) -> Any:
-        address = self._address(compute, want.exchange, want.sender, compute.role.index, images)
-        try:
-            with waiting():
-                arrays = self.inbox.take(address, cancelled.is_set)
-        except OtherImages as error:
-            raise differs(compute, want.sender, batch) from error
-        return [jnp.asarray(array) for array in arrays]
+    def _diverged(
+        self, compute: do.Compute, number: int, objectives: tuple[str, ...], gradients: tuple[str, ...]
+    ) -> Diverged:
+        return Diverged(number + 1, compute.update.slot, compute.role.index, objectives, gradients)
 
     def _report_step(
-        self,
-        compute: do.Compute,
-        terms: Any,
-        seconds: float,
-        loaded: float,
-        exchanged: float,
-        sent: int,
-        images: int,
+        self, compute: do.Compute, terms: Any, seconds: float, loaded: float, talk: _Talk
     ) -> None:
-        """Publish a step: its seconds, those waiting for images (`loaded`) and for other tiles (`exchanged`)."""
+        """Publish a step: its seconds, and those of them that it waited for images (`loaded`)."""
         role, update = compute.role, compute.update
         computed = TileComputed(
             replica=role.slot,
@@ -214,10 +202,10 @@ class Tiles:
             tile=role.index,
             terms={path: float(value) for path, value in terms.items()},
             seconds=round(seconds, 6),
-            waited=round(loaded + exchanged, 6),
-            exchanged=round(exchanged, 6),
-            bytes=sent,
-            images=f"{images:016x}",
+            waited=round(loaded + talk.exchanged, 6),
+            exchanged=round(talk.exchanged, 6),
+            bytes=talk.sent,
+            images=f"{talk.images:016x}",
             read=self.images.newly_read() if role.index in group(self.config, 0) else (),
         )
 
@@ -233,3 +221,74 @@ class Tiles:
             do.Compute: self._compute,
             do.Cancel: self._cancel,
         }
+
+
+@dataclass
+class _Talk:
+    """A tile's exchanges with other tiles in a step, in the role's thread: the batch that it is at, seconds, bytes.
+
+    `images`: of the digests of its batches, the sum.
+    """
+
+    tiles: Tiles
+    compute: do.Compute
+    cancelled: threading.Event
+    index: int = 0
+    number: int = 0
+    batch: Batch | None = None
+    images: int = 0
+    exchanged: float = 0.0
+    sent: int = 0
+
+    def begin(self, index: int, number: int, batch: Batch) -> None:
+        """Go on to a batch of the step."""
+        self.index, self.number, self.batch = index, number, batch
+        self.images = (self.images + batch.sum) % 2**64
+
+    def through(self, talk: Generator[SendTile | Receive, Any, T]) -> T:
+        """Return what a generator of messages returns, whose messages are moved meanwhile."""
+        answer = None
+        while True:
+            try:
+                want = talk.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(want, SendTile):
+                self._send(want)
+                answer = None
+            else:
+                before = time.perf_counter()
+                answer = self._receive(want)
+                self.exchanged += time.perf_counter() - before
+
+    def _address(self, exchange: str, sender: int, receiver: int) -> Address:
+        compute, every = self.compute, self.tiles.config.plan.graph.training.accumulate
+        place = compute.index * every + self.index
+        images = 0 if self.batch is None else self.batch.sum
+        return Address(
+            compute.role.slot,
+            compute.generation,
+            compute.update.number,
+            place,
+            exchange,
+            sender,
+            receiver,
+            images,
+        )
+
+    def _send(self, send: SendTile) -> None:
+        arrays = [np.asarray(array) for array in send.arrays]
+        address = self._address(send.exchange, self.compute.role.index, send.receiver)
+        to = self.compute.peers[send.receiver]
+        self.tiles.soon(self.tiles.outbox, self.compute.role, to, address, arrays)
+        self.sent += sum(array.nbytes for array in arrays)
+
+    def _receive(self, want: Receive) -> Any:
+        address = self._address(want.exchange, want.sender, self.compute.role.index)
+        try:
+            with waiting():
+                arrays = self.tiles.inbox.take(address, self.cancelled.is_set)
+        except OtherImages as error:
+            assert self.batch is not None, "tiles exchange nothing before they have images"
+            raise differs(self.compute, self.number, want.sender, self.batch) from error
+        return [jnp.asarray(array) for array in arrays]

@@ -33,6 +33,7 @@ from lnet.runtime.cluster.protocol.messages import (
 )
 from lnet.runtime.cluster.protocol.wire import Malformed
 from lnet.runtime.cluster.transport.inbox import Address
+from lnet.runtime.engine import clipping
 from lnet.runtime.engine.exchanges import Exchanges, exchanges
 from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.engine.updates import named_state
@@ -139,7 +140,10 @@ class PayloadValidator:
         if tile not in self.exchanges:
             plan = self.config.plan
             batch = plan.graph.training.batch
-            self.exchanges[tile] = exchanges(plan.graph, plan.partition, self.programme(tile), batch)
+            found = dict(exchanges(plan.graph, plan.partition, self.programme(tile), batch))
+            if self.config.clips_pushes:
+                found |= clipping.exchanged(plan.graph, tile, plan.partition.count)
+            self.exchanges[tile] = found
         return self.exchanges[tile]
 
 

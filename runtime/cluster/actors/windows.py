@@ -61,11 +61,11 @@ def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, 
     return (shape, np.dtype(np.float32)), ((count, 4), np.dtype(np.uint32))
 
 
-def differs(compute: Compute, other: int, batch: Batch) -> Differs:
-    """Return the error of a tile whose images, those of `batch`, are not those of another tile."""
+def differs(compute: Compute, number: int, other: int, batch: Batch) -> Differs:
+    """Return the error of a tile whose images, those of a batch, are not those of another tile."""
     checksums = [] if batch.checksums is None else batch.checksums.tolist()
     hexes = tuple(f"{found:016x}" for found in checksums)
-    return Differs(compute.role.slot, compute.batch, compute.role.index, other, tuple(batch.names), hexes)
+    return Differs(compute.role.slot, number, compute.role.index, other, tuple(batch.names), hexes)
 
 
 class Windows:
@@ -76,7 +76,7 @@ class Windows:
         self.ahead: dict[RoleId, set[tuple[int, int]]] = {}
 
     def expect(self, compute: Compute, numbers: Iterable[int]) -> None:
-        """Begin to decode, and to send, a tile's part of the batches that it needs: the first is the one of its step."""
+        """Begin to decode, and to send, a tile's part of the batches that it needs: the first is computed now."""
         role, mine = compute.role, part(self.config, compute.role.index)
         if not mine.of(self.config.plan.graph.training.batch):
             return
@@ -86,9 +86,7 @@ class Windows:
             for number, batch in decoding.items():
                 if (compute.generation, number) not in sent:
                     self.images.pool.submit(self._send, compute, number, batch)
-            self.ahead[role] = {
-                (compute.generation, number) for number in decoding if number != compute.batch
-            }
+            self.ahead[role] = {(compute.generation, number) for number in list(decoding)[1:]}
 
     def cancel(self, role: RoleId) -> None:
         """Send again what was sent ahead: it may have been thrown away."""
@@ -99,12 +97,12 @@ class Windows:
         self.cancel(role)
         self.images.forget(role)
 
-    def take(self, compute: Compute, cancelled: Callable[[], bool]) -> Batch:
-        """Return the window of a step's images, with its regions of the targets.
+    def take(self, compute: Compute, number: int, cancelled: Callable[[], bool]) -> Batch:
+        """Return the window of a batch of a step, with its regions of the targets.
 
         Raises `Cancelled`, `Differs`, and the error of reading them.
         """
-        batch, graph = self._images(compute, cancelled), self.config.plan.graph
+        batch, graph = self._images(compute, number, cancelled), self.config.plan.graph
         if not graph.targets:
             return batch
         assert batch.places is not None, "a data set knows where its images are"
@@ -112,10 +110,10 @@ class Windows:
         regions = {piece.layer: piece.held for piece in pieces}
         return replace(batch, targets=self.images.dataset.targets(batch.places.tolist(), regions))
 
-    def _images(self, compute: Compute, cancelled: Callable[[], bool]) -> Batch:
+    def _images(self, compute: Compute, number: int, cancelled: Callable[[], bool]) -> Batch:
         tile, tiles = compute.role.index, group(self.config, compute.role.index)
         if len(tiles) == 1:
-            whole = self.images.batch(compute.batch)
+            whole = self.images.batch(number)
             return replace(whole, images=self._cut(whole.images, tile))
         size, graph = self.config.plan.graph.training.batch, self.config.plan.graph
         window = image_window(graph, self.config.plan.partition, tile).size
@@ -124,18 +122,18 @@ class Windows:
         for other in tiles:
             of = part(self.config, other).of(size)
             if other == tile and of:
-                own = self.images.batch(compute.batch, part(self.config, tile))
+                own = self.images.batch(number, part(self.config, tile))
                 images[of.start :: of.step], records[of.start :: of.step] = (
                     self._cut(own.images, tile),
                     _record(own),
                 )
             elif of:
-                found = self.inbox.take(self._address(compute, compute.batch, other, tile), cancelled)
+                found = self.inbox.take(self._address(compute, number, other, tile), cancelled)
                 images[of.start :: of.step], records[of.start :: of.step] = found
         places, checksums = records.view(np.uint64).T
         batch = self.images.dataset.met(images, places.astype(np.int64), checksums)
-        for number in np.flatnonzero(batch.checksums != checksums).tolist():
-            raise differs(compute, tiles[number % len(tiles)], batch)
+        for image in np.flatnonzero(batch.checksums != checksums).tolist():
+            raise differs(compute, number, tiles[image % len(tiles)], batch)
         return batch
 
     def _send(self, compute: Compute, number: int, decoded: Future[Batch]) -> None:

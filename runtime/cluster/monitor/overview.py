@@ -21,7 +21,7 @@ class Overview:
         self.config = config
         self.steps = Steps(config, config.begun_at)
         self.view = ClusterView(config.begun_at, config.spec.batches, durability=config.durability)
-        self.batch = config.plan.graph.training.batch
+        self.batch = config.plan.graph.training.images
 
     def take(self, event: Event, at: float) -> None:
         """Take an event that was published, at a time."""

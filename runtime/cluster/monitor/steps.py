@@ -61,7 +61,7 @@ class Steps:
         found = losses(graph, terms)
         return ClusterStepDone(
             step=self.done,
-            images=self.done * graph.training.batch,
+            images=self.done * graph.training.images,
             loss=found.loss,
             terms=found.terms,
             objectives=found.objectives,

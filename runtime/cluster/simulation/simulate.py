@@ -105,7 +105,7 @@ def _calm(plan: Plan, rates: Rates, asked: Asked) -> Simulated:
     return Simulated(
         steps - first,
         seconds,
-        (steps - first) * run.replicas * training.batch / seconds,
+        (steps - first) * run.replicas * training.images / seconds,
         predict(plan, rates).images_a_second,
         None if training.staleness == 0 else record.ages,
         Waiting(record.busy / spent, record.parted / spent, record.served / spent),

@@ -22,6 +22,8 @@ train {
     update = adam(rate = 0.1)
     fetch = 4
     push = 2
+    clip = 1
+    accumulate = 2
     staleness = none
 }
 """
@@ -36,13 +38,15 @@ def config_of(text):
 @pytest.fixture
 def taken(monkeypatch):
     """Tiles, and the gradients that each rehearsal ended with."""
-    found = []
+    found, add = [], rehearsal.Replica.add
 
-    def take(replica):
-        found.append((replica.shard, replica.total))
-        return ()
+    def added(replica, gradients, step, last, **about):
+        parts = yield from add(replica, gradients, step, last=last, **about)
+        if last:
+            found.append((replica.shard, gradients))
+        return parts
 
-    monkeypatch.setattr(rehearsal.Replica, "take", take)
+    monkeypatch.setattr(rehearsal.Replica, "add", added)
     return found
 
 

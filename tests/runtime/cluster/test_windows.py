@@ -94,7 +94,10 @@ class Group:
         computes = [self.compute(tile, batch, generation) for tile in range(6)]
         for tile, compute in enumerate(computes):
             self.windows[tile].expect(compute, (batch, *ahead))
-        return [self.windows[tile].take(compute, lambda: False) for tile, compute in enumerate(computes)]
+        return [
+            self.windows[tile].take(compute, compute.batch, lambda: False)
+            for tile, compute in enumerate(computes)
+        ]
 
     def close(self):
         for images in self.images:
@@ -175,7 +178,7 @@ def test_a_tile_waits_for_its_group_until_it_is_cancelled(group):
     compute = group.compute(0, 0)
     group.windows[0].expect(compute, (0,))
     with pytest.raises(Cancelled):
-        group.windows[0].take(compute, lambda: True)
+        group.windows[0].take(compute, compute.batch, lambda: True)
 
 
 def test_corrupt_images_and_what_was_read_first_are_known_to_the_first_group(group):
@@ -207,7 +210,7 @@ def test_windows_of_an_image_that_is_another_one_here_are_not_used(group):
     sender, (_, record) = to_first[0][0].sender, to_first[0][1]
     group.images[0].dataset.checksums._known[record[0, 0]] += 1
     with pytest.raises(Differs) as caught:
-        group.windows[0].take(group.compute(0, 0), lambda: False)
+        group.windows[0].take(group.compute(0, 0), 0, lambda: False)
     found = caught.value
     assert (found.tile, found.other, found.batch) == (0, sender, 0)
     assert found.names[sender] == group.images[0].dataset.names[record[0, 0]]
@@ -251,7 +254,7 @@ def test_a_place_that_there_is_not_is_an_error(group):
             Address(0, 1, 0, 0, EXCHANGE, sender, 0), [window, record + np.array([99, 0, 0, 0], np.uint32)]
         )
     with pytest.raises(LnetError, match="another process has read image 100, and there are 25 here"):
-        group.windows[0].take(compute, lambda: False)
+        group.windows[0].take(compute, compute.batch, lambda: False)
 
 
 def test_more_tiles_than_images_in_a_batch(folder):

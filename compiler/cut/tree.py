@@ -1,0 +1,31 @@
+"""The tree of a replica's tiles in which they add up a few numbers: tile 0 is its root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lnet.compiler.graph.graph import Graph
+
+BRANCHES = 8
+
+
+def parent(tile: int) -> int:
+    """Return the tile that a tile other than 0 sends its sum to."""
+    return (tile - 1) // BRANCHES
+
+
+def children(tile: int, tiles: int) -> range:
+    """Return the tiles whose sums a tile adds to its own, in their order."""
+    first = BRANCHES * tile + 1
+    return range(min(first, tiles), min(first + BRANCHES, tiles))
+
+
+def sums(graph: Graph, tiles: int) -> Iterator[tuple[int, int]]:
+    """Yield the tiles that send each other sums for an update, each pair once: those of norms, if the file clips."""
+    if graph.training.clip is not None:
+        yield from ((tile, parent(tile)) for tile in range(1, tiles))
+
+
+def sums_sent(graph: Graph, tile: int, tiles: int) -> int:
+    """Return how many messages with such sums a tile sends."""
+    return 0 if graph.training.clip is None else len(children(tile, tiles)) + (tile > 0)
