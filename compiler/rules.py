@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from .core.arguments import Flag, Momentum, Natural, NonNegative, Positive, Refused, made_by, one_of
+from .core.arguments import Flag, Momentum, Natural, NonNegative, Positive, Refused, made_by, one_of, since
 from .schedules import Fraction, Schedule
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Adam(Update):
         return optax.adam(rate, b1=self.b1, b2=self.b2, eps=self.eps)
 
 
+@since(2)
 @dataclass(frozen=True, slots=True)
 class AdamW(Update):
     """That of `adam`; weights, not biases, also shrink by rate times `weight_decay` (Loshchilov and Hutter 2019)
@@ -163,6 +164,7 @@ class AdamW(Update):
         )
 
 
+@since(2)
 @dataclass(frozen=True, slots=True)
 class RMSProp(Update):
     """Rate times the gradient over the root of `eps` plus the mean squared gradient, which decays by `decay`; or a sum of
@@ -190,6 +192,7 @@ class RMSProp(Update):
         return optax.rmsprop(rate, decay=self.decay, eps=self.eps, momentum=self.momentum or None)
 
 
+@since(2)
 @dataclass(frozen=True, slots=True)
 class Lion(Update):
     """Rate times the sign of a mean of gradient and momentum, `b1` of it momentum, which decays by `b2`; weights, not

@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "E404": "even field",
     "E405": "maps that groups do not divide",
     "E408": "block that does not divide what it reads",
+    "E409": "padding wider than what it shows",
     # objectives and training
     "E501": "objective without its prerequisites",
     "E502": "decoder of a layer that is not local",
@@ -62,6 +63,7 @@ CODES: dict[str, str] = {
     "E504": "missing vector of classes",
     "E505": "weights that a layer does not have",
     "E508": "target read as a layer",
+    "E509": "probabilities instead of the values before them",
     "E510": "unknown setting",
     "E511": "value that --set cannot change",
     "E512": "size other than the input's",

@@ -7,11 +7,12 @@ from unittest.mock import patch
 from lnet.compiler import rules
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
+from lnet.compiler.ops.position import ACTS
 from lnet.compiler.plugins import load, registry
 from lnet.runtime.analysis.report.sections import SECTIONS
 from lnet.runtime.data.sources import SOURCES
 
-TABLES = (OPS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES)
+TABLES = (OPS, ACTS, LAYER_KINDS, TERMS, OBJECTIVE_KINDS, rules.RULES)
 
 
 @contextmanager

@@ -11,13 +11,12 @@ import reference
 from objectives import FORMULAS as TERM_FORMULAS
 from objectives import LINES as TERM_LINES
 from ops import FORMULAS, LINES
-from ops.pointwise import FUNCTIONS
 
 from docs import tables
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
-from lnet.compiler.ops import LAYER_KINDS, OPS, pointwise
+from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
@@ -25,7 +24,6 @@ from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.objectives import TERM_KERNELS
 from lnet.runtime.kernels.ops import LAYER_KERNELS
-from lnet.runtime.kernels.ops.pointwise import POINTWISE
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
@@ -40,7 +38,6 @@ def test_every_kind_is_entered_wherever_it_must_be():
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
     assert set(FORMULAS) | {"input"} == COMPUTED, "formulas"
     assert set(TERM_FORMULAS) == set(TERMS), "formulas"
-    assert set(POINTWISE) == set(FUNCTIONS) == set(pointwise.KINDS), "functions of a value alone"
     assert set(LINES) | {"input", "target"} == set(LAYER_KINDS), "lines of random networks"
     assert set(TERM_LINES) | LABELLED == set(OBJECTIVE_KINDS), "lines of random networks"
     for kinds in tables.TABLES.values():

@@ -15,7 +15,7 @@ from plugged import no_plugins
 from small_run import furnish
 
 import lnet
-from lnet import plugin
+from lnet import plugin, plugin_check
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan.plan import plan_from_json
 from lnet.compiler.plugins.registry import brought
@@ -25,7 +25,7 @@ from lnet.plugin_check import check_plugins
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin" / "divisive.py"
 MODEL = """
 network own {
-    image: input(12x12x1); filter: local(3, 4); norm: divisive(3, sigma = 0.2); rise: gelu()
+    image: input(12x12x1); filter: local(3, 4); norm: divisive(3, sigma = 0.2); rise: mish()
     learn: l2(of = rise); quiet: l1(weight = 0.1)
 }
 train { data = frames("images"); batch = 8; steps = 20; checkpoint = 5; update = adam(rate = 0.01) }
@@ -73,10 +73,8 @@ def test_the_example_has_the_values_of_its_formulas():
         window = x[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
         expected = x[:, row, column] ** 2 / (0.04 + np.mean(window**2, axis=(1, 2, 3))[:, None])
         np.testing.assert_allclose(found["norm"][:, row, column], expected, rtol=1e-4)
-    from scipy.stats import norm
-
     n = np.asarray(found["norm"], np.float64)
-    np.testing.assert_allclose(found["rise"], n * norm.cdf(n), rtol=1e-5)
+    np.testing.assert_allclose(found["rise"], n * np.tanh(np.logaddexp(0, n)), rtol=1e-5)
 
 
 def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
@@ -98,6 +96,79 @@ def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
     assert plan_from_json(plan.to_json()) == plan
     assert [p.name for p in plan.plugins] == ["all"]
     assert plan.plugins[0].version == "2.1"
+
+
+ENDS = """
+network n { image: input(7x8x2); f: local(3, 4, act = mish(sharpness = 2)); d: dense(5, act = mish); q: l2() }
+"""
+
+
+def test_a_function_of_a_position_can_end_another_layer():
+    lnet.load_plugin(EXAMPLE)
+    plan = compile_text(ENDS)
+    assert [each.name for each in plan.plugins] == ["divisive"]
+    assert plan_from_json(plan.to_json()) == plan
+    as_layers = compile_text(
+        ENDS.replace(", act = mish(sharpness = 2))", "); mf: mish(sharpness = 2)").replace(
+            ", act = mish)", "); md: mish()"
+        )
+    )
+    network, expected = lnet.Network(plan), lnet.Network(as_layers)
+    images = np.random.default_rng(0).normal(size=(3, 7, 8, 2)).astype(np.float32)
+    np.testing.assert_allclose(network(images)["f"], expected(images)["mf"], rtol=1e-6)
+    gradients = expected.gradients(images)
+    for name, gradient in network.gradients(images).items():
+        np.testing.assert_allclose(gradient, gradients[name], rtol=1e-5, atol=1e-6)
+    assert plugin_check._difference("mish", plan.graph) < 1e-5, "in tiles"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ("act = gain", "'gain' cannot be an 'act', because it has parameters of its own"),
+        ("act = halved", "'halved' cannot be an 'act', because it makes 5x6x2 of 5x6x4"),
+        ("act = blur(3)", "there is nothing named 'blur' that can be called in a value"),
+    ],
+)
+def test_what_cannot_end_another_layer(replaced, message, tmp_path):
+    halved = (
+        '@plugin.register\nclass Halved(plugin.PerPosition):\n    """Half\n\n    Example: halved()\n    """\n'
+    )
+    halved += '    kind = "halved"\n    maps = property(lambda self: self.reads_sheet.maps // 2)\n'
+    (tmp_path / "all.py").write_text(ALL + halved + "    def value(self, x):\n        return x[:, :, ::2]\n")
+    lnet.load_plugin(tmp_path / "all.py")
+    with pytest.raises(LnetError) as caught:
+        compile_text(f"network n {{ image: input(7x8x2); f: local(3, 4, {replaced}); q: l2() }}")
+    assert message in str(caught.value)
+
+
+OWN_GELU = '''
+from lnet import plugin
+
+@plugin.register
+class Gelu(plugin.PerPosition):
+    """Twice the value
+
+    Example: gelu()
+    """
+    kind = "gelu"
+    def value(self, x):
+        return 2 * x
+'''
+
+
+def test_a_kind_of_version_2_gives_way_to_one_of_a_plugin(tmp_path):
+    text = "network n { x: input(3x3x1); y: gelu(); f: local(1, 1, act = gelu); q: l2() }"
+    plan = compile_text(text)
+    (tmp_path / "own.py").write_text(OWN_GELU)
+    lnet.load_plugin(tmp_path / "own.py")
+    network = lnet.Network(compile_text(text))
+    network.params["f.weight"] = np.ones_like(network.params["f.weight"])
+    found = network(np.ones((1, 3, 3, 1), np.float32))
+    assert (found["y"] == 2).all()
+    assert (found["f"] == 4).all()
+    with pytest.raises(LnetError, match="was made without the plug-in 'own'"):
+        plan_from_json(plan.to_json())
 
 
 ALL = '''
@@ -371,7 +442,7 @@ def test_the_document_names_everything_that_a_plugin_is_written_with(folder):
     program = text.partition("```python\n")[2].partition("```")[0]
     Path("my_layers.py").write_text(program)
     lnet.load_plugin("my_layers.py")
-    assert [each.kind for each in brought()] == ["gelu"]
+    assert [each.kind for each in brought()] == ["mish"]
 
 
 # --- plans and runs --------------------------------------------------------------------------------------

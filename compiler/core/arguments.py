@@ -444,7 +444,7 @@ def since(version: int) -> Callable[[Kind], Kind]:
     """State the version of the language that a kind came with; one without a statement is of version 1."""
 
     def stated(kind: Kind) -> Kind:
-        kind.__dict__["since"] = version
+        kind.since = version  # type: ignore[attr-defined]
         return kind
 
     return stated
@@ -452,7 +452,7 @@ def since(version: int) -> Callable[[Kind], Kind]:
 
 def version_of(kind: Callable[..., Any]) -> int:
     """Return the version of the language that a kind came with."""
-    return getattr(kind, "since", 1)
+    return int(vars(kind).get("since", 1))
 
 
 # --- geometry that several kinds share -------------------------------------------------------------------

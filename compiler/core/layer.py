@@ -40,6 +40,7 @@ class Op:
     scatters through those that it reads. `differentiable`: gradients flow through it. `has_mode`: it computes otherwise in
     training than in evaluation.
     `is_target`: its values come with the images, as labels do, and only an objective's `target` reads them.
+    `follows`: its value is a region of its operand, and its positions belong to the tiles that own them there.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
     `keeps_patch`: its maps are those of its operands, one by one, so they lie in the same patch.
     """
@@ -52,6 +53,7 @@ class Op:
     differentiable: ClassVar[bool] = True
     is_target: ClassVar[bool] = False
     has_mode: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
     has_filters: ClassVar[bool] = False
     keeps_patch: ClassVar[bool] = False
 
@@ -74,9 +76,19 @@ class Op:
         """Multiply-adds of the forward pass for one image."""
         return self.sheet.values
 
+    @property
+    def applies(self) -> tuple[Op, ...]:
+        """The ops that it ends with: its `act`, which reads and makes a sheet of its own extents."""
+        return ()
+
     def nonnegative(self, operands: bool) -> bool:
         """Whether all values are at least zero; `operands`: whether those of all operands are known to be."""
-        return False
+        return any(op.nonnegative(False) for op in self.applies)
+
+    @property
+    def probabilities(self) -> str | None:
+        """The function that makes its values probabilities, `softmax` or `sigmoid`, if one does."""
+        return next((op.probabilities for op in self.applies), None)
 
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
         """Return the patch in which the value's maps lie at each position, from those of the operands; None without one."""
@@ -138,6 +150,10 @@ class Op:
     def needs_of(self, operand: int, region: Region) -> Region:
         """Return the region of one of several operands that a region of the value depends on."""
         return self.needs(region)
+
+    def in_tiles(self, layer: Layer) -> tuple[Layer, ...]:
+        """Return the layers that tiles compute in the place of one with this op; the last has its path."""
+        return (layer,)
 
     def part(self, region: Region) -> Op:
         """Return the op restricted to a region of the value; it reads only the region it needs of each operand."""

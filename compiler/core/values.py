@@ -69,4 +69,4 @@ def describe(value: Value) -> str:
         case tuple():
             return "a list"
         case _:
-            return f"'{type(value).__name__.lower()}(...)'"
+            return f"'{getattr(value, 'kind', type(value).__name__.lower())}(...)'"

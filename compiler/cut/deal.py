@@ -7,6 +7,8 @@ A *line* is a vector whose positions are dealt to the tiles by their numbers, an
     x ──> d sums ──> d ──> d peaks ──> d standings
                      └──────┴─> cross_entropy(d, d standings)
 
+    x ──> d = dense(10, act = softmax)     x ──> d sums ──> d scores ──> d scores vector ──> d
+
     d sums        every tile adds up the products of its own part of x, and keeps those rows of the weight
                   tile j gets its range of sums from all, and adds them up in the order of the tiles   (reduce-scatter)
     d             its range of units, with bias and activation; functions of a value alone go on in line
@@ -14,8 +16,10 @@ A *line* is a vector whose positions are dealt to the tiles by their numbers, an
     d standings   those of all tiles: the softmax, and the ranks of labels
 
 Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
-A layer that reads a line as one vector gets it whole (`d vector`). Tiles take sums for a normalisation over a whole sheet
-alike (compiler/ops/totals.py). What reads a decoder as its units gets it added up (`x added`).
+A layer that reads a line as one vector gets it whole (`d vector`); so does an activation that is no function of each value
+alone, as a layer behind the units (`d scores`), in the tile that owns the vector's one position and wherever it is read.
+Tiles take sums for a normalisation over a whole sheet alike (compiler/ops/totals.py). What reads a decoder as its units
+gets it added up (`x added`).
 
 An objective that reads sums over two whole values gets those of all tiles, `e: cosine_error(x, t)` as `e standings`:
 
@@ -97,7 +101,9 @@ class _Dealer:
             self._add(replace(layer, op=op, reads=tuple(reads)), in_line=True)
         else:
             found = (self._vector(path, layer) for path in layer.reads)
-            self._add(replace(layer, reads=tuple(map(self._added, found) if layer.op.scatters else found)))
+            whole_reads = tuple(map(self._added, found) if layer.op.scatters else found)
+            for made in layer.op.in_tiles(replace(layer, reads=whole_reads)):
+                self._add(made)
 
     def _dense(self, layer: Layer, op: Dense, reads: str) -> None:
         straight = reads in self.lines or self._even(reads)
@@ -106,9 +112,16 @@ class _Dealer:
         sums = Layer(
             f"{layer.path} sums", Sums(source.sheet, op.units), (source.path,), tuple(weight), layer.span
         )
-        units = Layer(layer.path, Units(op.units, op.bias, op.act), (sums.path,), tuple(bias), layer.span)
         self._add(sums, in_line=True)
-        self._add(units, in_line=True)
+        act = op.act and op.act.in_line()
+        if act is not None or op.act is None:
+            units = Units(op.units, op.bias, act)
+            self._add(Layer(layer.path, units, (sums.path,), tuple(bias), layer.span), in_line=True)
+            return
+        units = Units(op.units, op.bias, None)
+        scores = Layer(f"{layer.path} scores", units, (sums.path,), tuple(bias), layer.span)
+        self._add(scores, in_line=True)
+        self._add(replace(layer, op=op.act, reads=(self._as_vector(scores, layer.span),), parameters=()))
 
     def _norm(self, layer: Layer, op: LayerNorm, reads: str) -> None:
         source = self.layers[self._added(reads)]
@@ -154,10 +167,11 @@ class _Dealer:
     def _vector(self, path: str, reader: Layer | Objective) -> str:
         """Return the layer that has a line's values as one vector; other layers as they are."""
         layer = self.layers[self.given.layer(path).path]
-        if layer.path not in self.lines:
-            return layer.path
-        vector = Vector(layer.sheet.values)
-        return self._add(Layer(f"{layer.path} vector", vector, (layer.path,), (), reader.span))
+        return self._as_vector(layer, reader.span) if layer.path in self.lines else layer.path
+
+    def _as_vector(self, line: Layer, span: Span) -> str:
+        vector = Vector(line.sheet.values)
+        return self._add(Layer(f"{line.path} vector", vector, (line.path,), (), span))
 
     def _objective(self, objective: Objective) -> Objective:
         reads = [self.given.layer(path).path for path in objective.reads]

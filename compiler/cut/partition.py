@@ -31,7 +31,7 @@ from functools import cached_property
 from math import sqrt
 
 from lnet.compiler.core.layer import Layer, Op
-from lnet.compiler.core.shapes import Interval, Region, Size, part
+from lnet.compiler.core.shapes import Interval, Region, Size, part, whole
 from lnet.compiler.graph.graph import Graph
 
 from .deal import CutGraph, dealt
@@ -148,14 +148,14 @@ def _largest_tile(graph: Graph, cut: Partition) -> int:
 
 @dataclass(frozen=True)
 class Cuts:
-    """How sheets are cut: by the same relative lines, or dealt to the tiles by their numbers (`lines`)."""
+    """How sheets are cut: by the same relative lines, dealt to the tiles by their numbers (lines), or like their operand."""
 
+    graph: CutGraph
     tiles: Size
-    lines: frozenset[str]
 
     @staticmethod
     def of(graph: CutGraph, tiles: Size) -> Cuts:
-        return Cuts(tiles, graph.lines)
+        return Cuts(graph, tiles)
 
     @property
     def count(self) -> int:
@@ -163,19 +163,32 @@ class Cuts:
 
     def owned(self, tile: int, layer: Layer) -> Region:
         """Return a tile's own positions of a layer."""
+        if layer.op.follows:
+            operand, seen = self._followed(layer)
+            return self.owned(tile, operand).intersect(seen).within(seen)
         size, grid = layer.sheet.size, self._grid(layer)
         row, column = divmod(tile, grid.columns)
         return Region(part(size.rows, row, grid.rows), part(size.columns, column, grid.columns))
 
     def owners(self, region: Region, layer: Layer) -> Iterator[tuple[int, Region]]:
         """Yield the tiles that own part of a region of a layer, each with its part."""
+        if layer.op.follows:
+            operand, seen = self._followed(layer)
+            yield from (
+                (tile, part.within(seen)) for tile, part in self.owners(layer.op.needs(region), operand)
+            )
+            return
         size, grid = layer.sheet.size, self._grid(layer)
         for row, rows in _parts(region.rows, size.rows, grid.rows):
             for column, columns in _parts(region.columns, size.columns, grid.columns):
                 yield row * grid.columns + column, Region(rows, columns)
 
     def _grid(self, layer: Layer) -> Size:
-        return Size(self.count, 1) if layer.path in self.lines else self.tiles
+        return Size(self.count, 1) if layer.path in self.graph.lines else self.tiles
+
+    def _followed(self, layer: Layer) -> tuple[Layer, Region]:
+        """Return the operand of an op that follows it, and the region of it that is the value."""
+        return self.graph.layer(layer.reads[0]), layer.op.needs(whole(layer.sheet.size))
 
 
 def _parts(interval: Interval, extent: int, parts: int) -> Iterator[tuple[int, Interval]]:

@@ -140,9 +140,10 @@ def whole_share(layer: Layer) -> Share:
 
 def whole_term(graph: Graph, objective: Objective) -> TermShare:
     """Return all of an objective as a share."""
-    count, one = len(objective.reads), Cuts(Size(1, 1), frozenset())
+    count, one = len(objective.reads), Size(1, 1)
     layer = graph.layer(objective.reads[0])
-    beyond, pairs = border(objective.term, layer, one, 0), objective.term.pairs(layer.sheet)
+    beyond = border(objective.term, layer, Cuts.of(dealt(graph, one), one), 0)
+    pairs = objective.term.pairs(layer.sheet)
     return TermShare(objective.path, (None,) * count, (0,) * count, (), beyond, pairs)
 
 

@@ -111,7 +111,21 @@ def _named(*entries: tuple[str, str]) -> dict[str, str]:
     return {name: hint for names, hint in entries for name in names.split()}
 
 
-KINDS = _named(
+ACTS = _named(
+    ("leakyrelu lrelu leaky", "write 'leaky_relu(slope = 0.01)'"),
+    ("prelu rrelu", "write 'leaky_relu(slope = 0.25)': its slope is not trained"),
+    ("selu celu", "write 'elu(alpha = 1)': of the functions of the language it is nearest"),
+    ("swish", "write 'silu()', which is another name for it"),
+    ("mish hardswish hardsilu quickgelu", "write 'silu()': of the functions of the language it is nearest"),
+    ("newgelu gelutanh", "write 'gelu()'"),
+    ("relu6 thresholdedrelu", "write 'relu()': of the functions of the language it is nearest"),
+    ("hardtanh softsign", "write 'tanh()': of the functions of the language it is nearest"),
+    ("logistic logit expit hardsigmoid", "write 'sigmoid()'"),
+    ("absolute fabs modulus", "write 'abs()'"),
+)
+"""Hints for functions of other frameworks, as layers and as the `act` of others."""
+
+KINDS = ACTS | _named(
     (
         "conv convolution convolutional",
         "write 'local(field, maps, share = all)': a convolution is a local layer whose positions share their weights",
@@ -134,8 +148,7 @@ KINDS = _named(
         "write 'dropout(rate)': units are dropped one by one",
     ),
     (
-        "batchnorm batchnormalization bn rmsnorm lrn localresponsenorm localresponsenormalization normalization "
-        "normalize norm",
+        "batchnorm batchnormalization bn rmsnorm normalization normalize norm",
         "write 'lcn(field)' or 'layernorm()': these are the normalisations that the language has",
     ),
     ("layernormalization", "write 'layernorm()'"),
@@ -143,7 +156,8 @@ KINDS = _named(
         "groupnorm groupnormalization instancenorm instancenormalization",
         "write 'layernorm(groups = 32, scale = map, shift = map)', with as many groups as maps for an instance norm",
     ),
-    ("softmax logsoftmax", "leave it out: 'cross_entropy' reads the values before the softmax"),
+    ("localresponsenorm localresponsenormalization", "write 'lrn(size)'"),
+    ("logsoftmax", "leave it out: 'cross_entropy' reads the values before the softmax"),
     (
         "maxpool maxpooling",
         "write 'maxpool(field, stride = field)': the stride is 1 unless it is given",
@@ -161,11 +175,7 @@ KINDS = _named(
         "globalmaxpool globalmaxpooling adaptivemaxpool",
         "write 'maxpool(size(LAYER.height, LAYER.width))', with the extents of the layer that it reads",
     ),
-    (
-        "activation leakyrelu prelu elu selu celu gelu silu swish mish relu6 hardtanh hardswish",
-        "write 'relu()', 'tanh()', 'sigmoid()' or 'softplus()': these are the functions that the language has",
-    ),
-    ("logistic logit", "write 'sigmoid()'"),
+    ("activation act", "write the function itself, such as 'relu()' or 'leaky_relu(slope = 0.1)'"),
     (
         "mse mseloss meansquarederror l2loss squarederrorloss",
         "write 'squared_error(of, target = LAYER)', or 'l2()' for the squares of one layer",
@@ -188,7 +198,16 @@ KINDS = _named(
         "write 'depth_to_space(block)': a block's maps are the last to change, as TensorFlow orders them",
     ),
     ("pixelunshuffle", "write 'space_to_depth(block)'"),
-    ("zeropadding pad padding", "write 'pad = ...' in the layer that reads it"),
+    (
+        "zeropadding zeropad constantpad padding",
+        "write 'pad(top, bottom, left, right)', or 'pad = ...' in the layer that reads it",
+    ),
+    ("replicationpad replicatepad", "write 'pad(top, bottom, left, right, fill = edge)'"),
+    (
+        "reflectionpad reflectpad mirrorpad",
+        "write 'pad(top, bottom, left, right, fill = reflect)'",
+    ),
+    ("circularpad periodicpad wrappad roll", "write 'pad(top, bottom, left, right, fill = wrap)'"),
     (
         "sequential module block model",
         "write 'stage NAME(PARAMETERS) { ... }' beside the network, and its name here",
@@ -196,7 +215,7 @@ KINDS = _named(
 )
 """Hints for kinds of other frameworks."""
 
-FUNCTIONS = _named(
+FUNCTIONS = ACTS | _named(
     (
         "nadam radam lamb adadelta adamax adafactor lbfgs ftrl",
         "write 'adam(rate = 0.001)': of these rules it is nearest",
@@ -287,7 +306,17 @@ SETTINGS = _named(
 )
 """Hints for settings of other frameworks."""
 
-VALUES = _named(
+VALUES = ACTS | _named(
+    (
+        "circular periodic cyclic",
+        "write 'pad(top, bottom, left, right, fill = wrap)', a layer, before this one",
+    ),
+    ("replicate nearest", "write 'pad(top, bottom, left, right, fill = edge)', a layer, before this one"),
+    (
+        "mirror reflection",
+        "write 'pad(top, bottom, left, right, fill = reflect)', a layer, before this one",
+    ),
+    ("linear identity", "did you mean 'none'?"),
     ("null nil", "did you mean 'none'?"),
     ("yes on", "did you mean 'true'?"),
     ("no off", "did you mean 'false'?"),

@@ -68,3 +68,20 @@ def check_vector(of: Layer, kind: str) -> None:
             argument="of",
             hints=("a 'dense' layer with as many units as there are classes makes one",),
         )
+
+
+def check_scores(of: Layer, kind: str, *functions: str) -> None:
+    """Raise `Refused` for the values of one of some functions, where an objective reads what such a function reads."""
+    found = of.op.probabilities
+    if found not in functions:
+        return
+    if of.op.kind == found:
+        what, hint = "is one", f"read the layer before it, or leave it out: '{kind}' has a {found} of its own"
+    else:
+        what, hint = "ends with one", f"leave out 'act = {found}': '{kind}' has a {found} of its own"
+    raise Refused(
+        "E509",
+        f"'{kind}' reads the values before the {found}, and '{of.path}' {what}",
+        argument="of",
+        hints=(hint,),
+    )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lnet.compiler.core.arguments import Reads
 
-from .base import Term, check_vector
+from .base import Term, check_scores, check_vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,12 @@ class CrossEntropy(Term):
 
 
 def cross_entropy(of: Reads) -> CrossEntropy:
-    """Softmax loss of a vector against the image's label
+    """Softmax loss of a vector, the values before the softmax, against the image's label
 
     Example: cross_entropy(of = vector)
     """
     check_vector(of, "cross_entropy")
+    check_scores(of, "cross_entropy", "softmax")
     return CrossEntropy()
 
 

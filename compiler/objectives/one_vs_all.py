@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from lnet.compiler.core.arguments import Reads
 
-from .base import Term, check_vector
+from .base import Term, check_scores, check_vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,12 @@ class OneVsAll(Term):
 
 
 def one_vs_all(of: Reads) -> OneVsAll:
-    """Sum of independent logistic losses of a vector's values against the image's label
+    """Sum of independent logistic losses of a vector's values, those before the sigmoid, against the image's label
 
     Example: one_vs_all(of = vector)
     """
     check_vector(of, "one_vs_all")
+    check_scores(of, "one_vs_all", "softmax", "sigmoid")
     return OneVsAll()
 
 

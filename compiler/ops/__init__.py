@@ -11,7 +11,23 @@ from collections.abc import Callable
 
 from lnet.compiler.core.layer import Op
 
-from . import crop, dense, depth, dropout, image, lcn, local, norm, pointwise, pool, target, wiring
+from . import (
+    crop,
+    dense,
+    depth,
+    dropout,
+    image,
+    lcn,
+    local,
+    lrn,
+    norm,
+    pad,
+    pointwise,
+    pool,
+    softmax,
+    target,
+    wiring,
+)
 from . import decode as decoding
 from .crop import Crop
 from .decode import Decode, decoder_of
@@ -20,13 +36,31 @@ from .filters import Filters
 from .image import Input
 from .lcn import LCN
 from .local import Local
+from .lrn import LRN
 from .norm import LayerNorm
-from .pointwise import Pointwise
+from .pad import Pad
 from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .target import Target
 from .wiring import Add, Concat
 
-_FILES = (image, target, local, decoding, pool, lcn, norm, pointwise, dense, dropout, crop, depth, wiring)
+_FILES = (
+    image,
+    target,
+    local,
+    decoding,
+    pool,
+    lcn,
+    lrn,
+    norm,
+    pointwise,
+    softmax,
+    dense,
+    dropout,
+    crop,
+    pad,
+    depth,
+    wiring,
+)
 FILES = tuple(file.__name__.rpartition(".")[2] for file in _FILES)
 """Their names, which the files of kernels and of tests have, too."""
 LAYER_KINDS: dict[str, Callable[..., Op]] = {
@@ -38,6 +72,7 @@ __all__ = [
     "FILES",
     "LAYER_KINDS",
     "LCN",
+    "LRN",
     "OPS",
     "Add",
     "AvgPool",
@@ -51,7 +86,7 @@ __all__ = [
     "LayerNorm",
     "Local",
     "MaxPool",
-    "Pointwise",
+    "Pad",
     "Pool",
     "Target",
     "decoder_of",

@@ -15,17 +15,12 @@ from typing import Any, ClassVar
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet, Size, whole
 
+from .position import AtPosition
+
 
 @dataclass(frozen=True)
-class PerPosition(Op):
-    """A function of the maps at each position alone: `gelu`, a gain for each map, a softmax over maps."""
-
-    reads_sheet: Sheet
-
-    @classmethod
-    def over(cls, reads: Sheet, **arguments: Any) -> PerPosition:
-        """Return the op over a whole sheet."""
-        return cls(reads, **arguments)
+class PerPosition(AtPosition):
+    """A function of the maps at each position alone: `mish`, a gain for each map, a softmax over groups of maps."""
 
     @property
     def maps(self) -> int:
@@ -38,9 +33,6 @@ class PerPosition(Op):
 
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
         return operands[0] if self.maps == self.reads_sheet.maps else None
-
-    def part(self, region: Region) -> PerPosition:
-        return replace(self, reads_sheet=Sheet.over(region, self.reads_sheet.maps))
 
     def value(self, x: Any, **weights: Any) -> Any:
         """Return the value of `x`, both `[row, column, map, image]`, of any number of rows, columns and images.

@@ -12,7 +12,7 @@ from lnet.compiler.core.learned import NORMAL, USUAL, Learned
 from lnet.compiler.core.shapes import Region, Sheet, Size, whole
 
 from .learning import Initial, learned
-from .pointwise import NEVER_NEGATIVE, Activation
+from .position import Activation, AtPosition, over
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Dense(Op):
     reads_sheet: Sheet
     units: int
     bias: bool
-    act: str | None
+    act: AtPosition | None
     patch: Size | None = None
     learned: Learned = USUAL
 
@@ -43,8 +43,9 @@ class Dense(Op):
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
         return self.patch
 
-    def nonnegative(self, operands: bool) -> bool:
-        return self.act in NEVER_NEGATIVE
+    @property
+    def applies(self) -> tuple[Op, ...]:
+        return () if self.act is None else (self.act,)
 
     def needs(self, region: Region) -> Region:
         return whole(self.reads_sheet.size) if region.area else region
@@ -70,8 +71,8 @@ def dense(
 
     Example: dense(10, act = tanh)
     """
-    how = learned(init, speed, bias, bias_speed)
-    return Dense(of.sheet, units.count, bias, act, units.patch, how)
+    made, how = over(act, Sheet(1, 1, units.count)), learned(init, speed, bias, bias_speed)
+    return Dense(of.sheet, units.count, bias, made, units.patch, how)
 
 
 KINDS = {"dense": dense}

@@ -13,6 +13,8 @@ from typing import ClassVar
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, line, part, whole
 
+from .position import AtPosition
+
 BEST = 5
 """The highest scores of each tile that tiles tell each other."""
 
@@ -109,7 +111,7 @@ class Units(Op):
     value_weights: ClassVar[bool] = True
     units: int
     bias: bool
-    act: str | None
+    act: AtPosition | None
 
     @property
     def sheet(self) -> Sheet:
@@ -123,7 +125,12 @@ class Units(Op):
         return {"bias": Weights((self.units,), ("unit",), None)} if self.bias else {}
 
     def part(self, region: Region) -> Units:
-        return replace(self, units=region.rows.length)
+        act = self.act and self.act.part(region)
+        return replace(self, units=region.rows.length, act=act)
+
+    @property
+    def applies(self) -> tuple[Op, ...]:
+        return () if self.act is None else (self.act,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import (
@@ -21,13 +21,13 @@ from lnet.compiler.core.arguments import (
     Sharing,
     slide_over,
 )
-from lnet.compiler.core.layer import Weights
+from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.learned import NORMAL
 from lnet.compiler.core.shapes import Region, Sheet, Size
 
 from .filters import Filters, check_groups, shared
 from .learning import Constrain, Initial, learned
-from .pointwise import NEVER_NEGATIVE, Activation
+from .position import Activation, AtPosition, over
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Local(Filters):
     kind: ClassVar[str] = "local"
     has_filters: ClassVar[bool] = True
     bias: bool
-    act: str | None
+    act: AtPosition | None
     patch: Size | None = None
     patch_in: Size | None = None  # of the sheet that the window slides over
 
@@ -60,10 +60,11 @@ class Local(Filters):
         return self.window.reads(region)
 
     def part(self, region: Region) -> Local:
-        return self.at(region)
+        return replace(self.at(region), act=self.act and self.act.part(region))
 
-    def nonnegative(self, operands: bool) -> bool:
-        return self.act in NEVER_NEGATIVE
+    @property
+    def applies(self) -> tuple[Op, ...]:
+        return () if self.act is None else (self.act,)
 
 
 def local(
@@ -91,6 +92,7 @@ def local(
     check_groups(groups, of.sheet.maps, maps.count)
     window = slide_over(of.sheet.size, field, stride, pad, dilation)
     sets, layout = shared(share, window.outputs, groups)
+    sheet = Sheet(window.outputs.rows, window.outputs.columns, maps.count)
     how = learned(init, speed, bias, bias_speed, constrain)
     return Local(
         window,
@@ -98,7 +100,7 @@ def local(
         maps.count,
         sets,
         bias,
-        act,
+        over(act, sheet),
         maps.patch,
         of.patch,
         learned=how,

@@ -1,73 +1,136 @@
-"""Pointwise functions: layers of their own, and the `act` of others."""
+"""Functions of each value alone: layers of their own, and the `act` of others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import ClassVar, Self
 
-from lnet.compiler.core.arguments import Reads, none_or, one_of
-from lnet.compiler.core.layer import Op
-from lnet.compiler.core.shapes import Region, Sheet, line
+from lnet.compiler.core.arguments import NonNegative, Positive, since
+from lnet.compiler.core.kinds import kind_of
+from lnet.compiler.core.shapes import line
+
+from .position import AtPosition, enter_act
 
 
 @dataclass(frozen=True, slots=True)
-class Pointwise(Op):
+class Pointwise(AtPosition):
     """A function of each value alone, which is not below zero where the value is not."""
 
-    kind: ClassVar[str] = "pointwise"
-    keeps_patch: ClassVar[bool] = True
-    reads_sheet: Sheet
-    function: str  # a kind below
-
-    @property
-    def sheet(self) -> Sheet:
-        return self.reads_sheet
+    never_negative: ClassVar[bool] = False
 
     def nonnegative(self, operands: bool) -> bool:
-        return operands or self.function in NEVER_NEGATIVE
+        return operands or self.never_negative
 
-    def part(self, region: Region) -> Pointwise:
-        return replace(self, reads_sheet=Sheet.over(region, self.reads_sheet.maps))
-
-    def in_line(self) -> Pointwise:
+    def in_line(self) -> Self:
         return replace(self, reads_sheet=line(self.reads_sheet.values))
 
 
-def relu(*, of: Reads) -> Pointwise:
+@dataclass(frozen=True, slots=True)
+class ReLU(Pointwise):
     """`max(0, x)`
 
     Example: relu()
     """
-    return Pointwise(of.sheet, "relu")
+
+    kind: ClassVar[str] = "relu"
+    never_negative: ClassVar[bool] = True
 
 
-def tanh(*, of: Reads) -> Pointwise:
+@since(2)
+@dataclass(frozen=True, slots=True)
+class LeakyReLU(Pointwise):
+    """`x` where that is above 0, else `slope * x`
+
+    Example: leaky_relu(slope = 0.1)
+    """
+
+    kind: ClassVar[str] = "leaky_relu"
+    slope: NonNegative = 0.01
+
+
+@since(2)
+@dataclass(frozen=True, slots=True)
+class ELU(Pointwise):
+    """`x` where that is above 0, else `alpha * (exp(x) - 1)` (Clevert et al. 2016)
+
+    Example: elu(alpha = 0.5)
+    """
+
+    kind: ClassVar[str] = "elu"
+    alpha: Positive = 1.0
+
+
+@since(2)
+@dataclass(frozen=True, slots=True)
+class GELU(Pointwise):
+    """`x * (1 + erf(x / sqrt(2))) / 2` (Hendrycks and Gimpel 2016)
+
+    Example: gelu()
+    """
+
+    kind: ClassVar[str] = "gelu"
+
+
+@since(2)
+@dataclass(frozen=True, slots=True)
+class SiLU(Pointwise):
+    """`x / (1 + exp(-x))`, also known as swish
+
+    Example: silu()
+    """
+
+    kind: ClassVar[str] = "silu"
+
+
+@dataclass(frozen=True, slots=True)
+class Tanh(Pointwise):
     """The hyperbolic tangent
 
     Example: tanh()
     """
-    return Pointwise(of.sheet, "tanh")
+
+    kind: ClassVar[str] = "tanh"
 
 
-def sigmoid(*, of: Reads) -> Pointwise:
+@dataclass(frozen=True, slots=True)
+class Sigmoid(Pointwise):
     """`1 / (1 + exp(-x))`
 
     Example: sigmoid()
     """
-    return Pointwise(of.sheet, "sigmoid")
+
+    kind: ClassVar[str] = "sigmoid"
+    never_negative: ClassVar[bool] = True
+
+    @property
+    def probabilities(self) -> str:
+        return self.kind
 
 
-def softplus(*, of: Reads) -> Pointwise:
+@dataclass(frozen=True, slots=True)
+class Softplus(Pointwise):
     """`log(1 + exp(x))`
 
     Example: softplus()
     """
-    return Pointwise(of.sheet, "softplus")
+
+    kind: ClassVar[str] = "softplus"
+    never_negative: ClassVar[bool] = True
 
 
-KINDS = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
-OPS = (Pointwise,)
-NEVER_NEGATIVE = frozenset({"relu", "sigmoid", "softplus"})
-"""Functions whose values are never below zero."""
-Activation = Annotated[str | None, none_or(one_of(*KINDS))]
-"""The pointwise function at the end of another op: `act = relu`."""
+@since(2)
+@dataclass(frozen=True, slots=True)
+class Abs(Pointwise):
+    """The absolute value
+
+    Example: abs()
+    """
+
+    kind: ClassVar[str] = "abs"
+    never_negative: ClassVar[bool] = True
+
+
+OPS = (ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softplus, Abs)
+KINDS = {op.kind: kind_of(op) for op in OPS}
+for _op in OPS:
+    enter_act(_op)

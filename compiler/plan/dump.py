@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.kinds import FILLED_IN
+from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.learned import Learned
 from lnet.compiler.core.shapes import Place, Region, Rows, Size, Strip, Window, extents
 from lnet.compiler.cut.partition import Partition
@@ -75,7 +76,19 @@ def _argument(name: str, value: object) -> str:
     if isinstance(value, Layout):
         block = "" if value.block == Size(1, 1) else f" blocks={value.block}"
         return f"groups={value.groups}{block}"
-    return str(value) if isinstance(value, Learned) else f"{name}={value}"
+    if isinstance(value, Learned):
+        return str(value)
+    return f"{name}={_act(value) if isinstance(value, Op) else value}"
+
+
+def _act(op: Op) -> str:
+    """Return an op at the end of another as the language writes it."""
+    given = [
+        f"{field.name}={getattr(op, field.name)}"
+        for field in fields(op)  # type: ignore[arg-type]
+        if field.name not in FILLED_IN
+    ]
+    return f"{op.kind}({', '.join(given)})" if given else op.kind
 
 
 def _objective(objective: Objective) -> str:

@@ -23,8 +23,10 @@ from lnet.compiler.files import write_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import TERMS, Term
 from lnet.compiler.ops import OPS
+from lnet.compiler.ops.position import AtPosition
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
+from lnet.compiler.plugins.registry import plugins_of
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.settings import TRAINING_DATA, TrainingData
 from lnet.dsl.diagnostics import LnetError, refused
@@ -40,7 +42,16 @@ rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6
 shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before; to 8,
 all training data were images."""
 
-CODEC = Codec({Op: OPS, Term: TERMS, Update: RULES, TrainingData: TRAINING_DATA, Augmentation: AUGMENTATIONS})
+CODEC = Codec(
+    {
+        Op: OPS,
+        AtPosition: OPS,
+        Term: TERMS,
+        Update: RULES,
+        TrainingData: TRAINING_DATA,
+        Augmentation: AUGMENTATIONS,
+    }
+)
 
 
 class ReplicaTile(NamedTuple):
@@ -217,6 +228,13 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
             plan = replace(plan, partition=partition(plan.graph, plan.partition.tiles))
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
+    hidden = [p.name for p in plugins_of(plan.graph) if p not in plan.plugins]
+    if hidden:
+        raise refused(
+            "E606",
+            f"the plan '{name}' was made without the plug-in '{hidden[0]}', which has a kind of the same name as one of it",
+            hint="leave the plug-in out",
+        )
     if _digest(found) != data.get("digest"):
         raise _refused(name, "is damaged", "its digest does not match what it holds")
     return plan
@@ -239,9 +257,21 @@ def _converted(data: Any, version: int) -> Any:
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
     data |= {"kind": "frames"} if "crop" in data and "flip" in data else {}
+    data = _functions(data) if version <= 7 else data
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
     return _rule(data) if version <= 4 and "rule" in data else data
+
+
+def _functions(data: dict[str, Any]) -> dict[str, Any]:
+    """Return an op whose function, or that at its end, was a name; raises `Malformed`."""
+    kind, act = data.get("kind"), data.get("act")
+    if kind == "pointwise":
+        return {"kind": data.get("function"), "reads_sheet": data.get("reads_sheet")}
+    if not isinstance(act, str) or kind not in OPS:
+        return data
+    op: Op = CODEC.decode(Op, data | {"act": None}, kind)
+    return data | {"act": {"kind": act, "reads_sheet": CODEC.encode(op.sheet)}}
 
 
 def _rule(data: Mapping[str, Any]) -> dict[str, Any]:

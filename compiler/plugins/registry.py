@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from lnet.compiler.core.arguments import ArgumentType, Reads, listed
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.arguments import ArgumentType, listed, version_of
+from lnet.compiler.core.kinds import FILLED_IN, kind_of
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS, PerValue
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.ops.position import enter_act
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.words import vocabulary
 from lnet.dsl.diagnostics import LnetError, refused
@@ -57,11 +58,13 @@ class Sort:
 
 
 def _layer(made: Any) -> None:
-    OPS[made.kind], LAYER_KINDS[made.kind] = made, _call(made, of_first=False)
+    OPS[made.kind], LAYER_KINDS[made.kind] = made, kind_of(made)
+    if issubclass(made, PerPosition):
+        enter_act(made)
 
 
 def _objective(made: Any) -> None:
-    TERMS[made.kind], OBJECTIVE_KINDS[made.kind] = made, _call(made, of_first=True)
+    TERMS[made.kind], OBJECTIVE_KINDS[made.kind] = made, kind_of(made, of_first=True)
 
 
 def _rule(made: Any) -> None:
@@ -74,8 +77,6 @@ SORTS = (
     Sort(PerValue, OBJECTIVE, ("value",), _objective),
     Sort(Update, RULE, ("slots", "transformation"), _rule, ("rate", "schedule", "stale")),
 )
-FILLED_IN = ("reads_sheet", "within")
-"""Fields that no file gives: the compiler does."""
 
 
 def register(part: Part) -> Part:
@@ -97,24 +98,6 @@ def register(part: Part) -> Part:
     _claim(made, sort.what)
     sort.enter(made)
     return made  # type: ignore[no-any-return]
-
-
-def _call(made: Any, of_first: bool) -> Callable[..., Any]:
-    """Return the function that the language calls: its signature is the fields of a class, and the layer that it reads."""
-
-    def call(*, of: Layer, **arguments: Any) -> Any:
-        return made.over(of.sheet, **arguments)
-
-    hints = get_type_hints(made, include_extras=True)
-    own = [row for row in inspect.signature(made).parameters.values() if row.name not in FILLED_IN]
-    if of_first:
-        rows = [inspect.Parameter("of", inspect.Parameter.POSITIONAL_OR_KEYWORD), *own]
-    else:
-        rows = [*own, inspect.Parameter("of", inspect.Parameter.KEYWORD_ONLY)]
-    call.__signature__ = inspect.Signature(rows)  # type: ignore[attr-defined]
-    call.__annotations__ = {**{row.name: hints[row.name] for row in own}, "of": Reads}
-    call.__name__, call.__doc__ = made.kind, made.__doc__
-    return call
 
 
 # --- checks ----------------------------------------------------------------------------------------------
@@ -154,8 +137,9 @@ def _named(part: object) -> str:
 
 
 def _claim(made: Any, what: str) -> None:
-    """Note that a plug-in brings a kind; raises `LnetError` if the name is taken."""
-    taken = made.kind in LAYER_KINDS or made.kind in OBJECTIVE_KINDS or made.kind in vocabulary().calls
+    """Note that a plug-in brings a kind; raises `LnetError` if the name is taken, which those of version 2 are not."""
+    tables = (LAYER_KINDS, OBJECTIVE_KINDS, vocabulary().calls)
+    taken = any(version_of(table[made.kind]) == 1 for table in tables if made.kind in table)
     _own(made, what, made.kind, made.__doc__.rpartition("Example: ")[2].strip(), taken)
 
 
@@ -200,7 +184,7 @@ def is_loaded(file: Path) -> bool:
 
 def plugins_of(graph: Graph) -> tuple[Plugin, ...]:
     """Return the plug-ins that a graph is made with, by name."""
-    used = {(LAYER, layer.op.kind) for layer in graph.layers}
+    used = {(LAYER, op.kind) for layer in graph.layers for op in (layer.op, *layer.op.applies)}
     used |= {(OBJECTIVE, objective.term.kind) for objective in graph.objectives}
     used.add((RULE, graph.training.update.kind))
     return _bringing(used)

@@ -34,13 +34,14 @@ class Divisive(plugin.Neighbourhood):
 
 
 @plugin.register
-class Gelu(plugin.PerPosition):
-    """`x` times the share of a normal distribution below it (Hendrycks and Gimpel 2016)
+class Mish(plugin.PerPosition):
+    """`x * tanh(sharpness * log(1 + exp(x)))` (Misra 2019, with `sharpness = 1`)
 
-    Example: gelu()
+    Example: mish(sharpness = 2)
     """
 
-    kind = "gelu"
+    kind = "mish"
+    sharpness: plugin.Positive = 1.0
 
     def value(self, x):
-        return jax.nn.gelu(x, approximate=False)
+        return x * jnp.tanh(self.sharpness * jax.nn.softplus(x))

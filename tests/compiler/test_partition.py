@@ -5,6 +5,7 @@ import pytest
 from generated_networks import networks
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from ops.pad import seen
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cost import tile_costs
@@ -37,13 +38,43 @@ def touched(window, units):
     return inputs
 
 
-def read_by(layer, computed, operand):
+def shown_by(op, computed, operand):
+    """The positions of an operand that a mask of its padded sheet shows."""
+    reach = np.zeros((operand.height, operand.width), bool)
+    for i, j in np.argwhere(computed):
+        row = seen(i + op.rows.shown.start, operand.height, op.fill)
+        column = seen(j + op.columns.shown.start, operand.width, op.fill)
+        if row is not None and column is not None:
+            reach[row, column] = True
+    return reach
+
+
+def joined(op, number, computed):
+    """The positions of one of the sheets that a mask of them all, one after the other, is made of."""
+    before = sum(sheet.height if op.down else sheet.width for sheet in op.sheets[:number])
+    top, left = (before, 0) if op.down else (0, before)
+    return computed[top : top + op.sheets[number].height, left : left + op.sheets[number].width]
+
+
+def read_by(layer, number, computed, operand):
     """The positions of an operand that a mask of a layer's value is made of."""
+    if layer.op.kind == "pad":
+        return shown_by(layer.op, computed, operand)
+    if layer.op.kind == "side":
+        reach = mask(layer.op.region, operand)
+        reach[reach] = computed.ravel()
+        return reach
+    if layer.op.kind == "join":
+        return joined(layer.op, number, computed)
     if layer.op.kind in ("vector", "standings"):
         return np.full((operand.height, operand.width), computed.any())
-    if layer.op.kind == "peaks":  # position k has the units of one tile
-        lines = np.arange(len(computed) + 1) * operand.height // len(computed)
-        return np.repeat(computed, np.diff(lines), axis=0)
+    if layer.op.kind in ("peaks", "dots"):  # each position has the values of one tile
+        dots = layer.op.kind == "dots"
+        reach = computed.reshape(layer.op.grid.rows, layer.op.grid.columns) if dots else computed
+        for axis, extent in enumerate((operand.height, operand.width)):
+            lines = np.arange(reach.shape[axis] + 1) * extent // reach.shape[axis]
+            reach = np.repeat(reach, np.diff(lines), axis=axis)
+        return reach
     if hasattr(layer.op, "window"):
         return touched(layer.op.window, computed)
     if layer.op.kind == "lcn":
@@ -74,7 +105,7 @@ def test_every_tile_has_what_it_needs(text, grid):
         for piece in pieces:
             layer = graph.layer(piece.layer)
             computed = mask(piece.computed, layer.sheet)
-            for path in layer.reads:
+            for number, path in enumerate(layer.reads):
                 operand = graph.layer(path)
                 if layer.op.reduces:
                     continue
@@ -84,7 +115,9 @@ def test_every_tile_has_what_it_needs(text, grid):
                         touched(layer.op.window, mask(own_units, operand.sheet)) & ~held[layer.path]
                     ).any()
                 else:
-                    assert not (read_by(layer, computed, operand.sheet) & ~held[operand.path]).any(), (
+                    assert not (
+                        read_by(layer, number, computed, operand.sheet) & ~held[operand.path]
+                    ).any(), (
                         layer,
                         tile,
                     )
@@ -175,6 +208,23 @@ def test_gradients_return_the_way_that_values_came(text, grid):
     there = {(m.layer, m.sender, m.receiver, m.region) for m in messages if m.kind != "backward"}
     back = {(m.layer, m.receiver, m.sender, m.region) for m in messages if m.kind == "backward"}
     assert back == {message for message in there if message[0] in trained}
+
+
+@pytest.mark.parametrize("fill", ["zero", "edge", "reflect", "wrap"])
+def test_padding_costs_no_more_than_the_strips_that_it_shows(fill):
+    """A ring of 30 rows: what stands around it is all that tiles send each other, and its gradients."""
+    text = f"""network n {{
+        image: input(30x8x1); f: local(1, 3); p: pad(2, 1, fill = {fill}); g: local(1, 2); q: l2() }}"""
+    cut = partition(compile_text(text).graph, Size(3, 1))
+    away = {"zero": [], "edge": [], "reflect": [], "wrap": [("p above", 2, 0, 2), ("p below", 0, 2, 1)]}[fill]
+    far = [
+        (m.layer, m.sender, m.receiver, m.region.size.rows)
+        for m in cut.messages
+        if m.layer.startswith("p ") and m.kind == "forward"
+    ]
+    assert far == away
+    near = [m for m in cut.messages if m.layer == "f" and m.kind == "forward"]
+    assert sum(m.region.size.rows for m in near) <= 3, "the padded sheet is cut by other lines"
 
 
 GAPS_BETWEEN_FIELDS = """network n {

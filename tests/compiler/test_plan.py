@@ -118,6 +118,21 @@ def test_fields_that_an_older_plan_lacks_have_their_defaults():
     assert plan_from_json(json.dumps(older)) == plan_from_json(json.dumps(data))
 
 
+def test_functions_of_an_older_plan_were_names():
+    text = "network n { image: input(9x9x1); f: local(3, 2, stride = 2, act = relu); t: tanh(); d: dense(5, act = sigmoid); q: l2() }"
+    plan = compile_text(text)
+    data = json.loads(plan.to_json())
+    for layer in data["plan"]["graph"]["layers"]:
+        op = layer["op"]
+        if "act" in op:
+            op["act"] = op["act"]["kind"]
+        if op["kind"] == "tanh":
+            op.update(kind="pointwise", function="tanh")
+    text = json.dumps(data["plan"], sort_keys=True, separators=(",", ":"))
+    older = data | {"lnet plan": 7, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    assert plan_from_json(json.dumps(older)) == plan
+
+
 def test_the_dense_layers_of_an_older_plan_are_cut_anew():
     text = "network n { image: input(9x9x1); f: local(3, 2); d: dense(5); q: l2() }"
     plan = lnet.compile(lnet.parse(text), workers=4)

@@ -32,10 +32,11 @@ NEEDED = {"field": "3", "maps": "2", "units": "2", "path": '"photos"', "rate": "
 
 
 def takers(table):
-    """Every argument of a table that takes words, with each of them."""
+    """Every argument of a table that takes words, or functions that stand bare, with each of them."""
     for argument in table.given:
         if isinstance(argument.type, ArgumentType):
-            for word in argument.type.words:
+            bare = filter(argument.type.takes_bare, argument.type.calls)
+            for word in (*argument.type.words, *bare):
                 yield table, argument.name, word
 
 
@@ -91,8 +92,9 @@ def test_a_word_of_train_passes_through(table, name, word):
 
 
 def test_every_word_that_an_argument_takes_is_a_word_of_the_language():
-    assert {"scaled", "full", "folder", "relu", "same"} <= WORDS
-    assert {word for _, _, word in LAYER_WORDS + CALL_WORDS + TRAIN_WORDS} - {"none"} <= WORDS
+    assert {"scaled", "full", "folder", "same"} <= WORDS
+    assert {word for _, _, word in LAYER_WORDS + CALL_WORDS + TRAIN_WORDS} - {"none"} <= WORDS | {*CALLS}
+    assert {"relu", "leaky_relu", "softmax"} <= {*CALLS}
 
 
 def test_images_pass_through_a_constant():

@@ -2,12 +2,12 @@
 
 from hypothesis import strategies as st
 
-from .pointwise import ACTS, activate
+from .activation import ACTS, activate
 
 
 def formula(op, operands, roles):
     units = operands[0].reshape(len(operands[0]), -1) @ roles["weight"]
-    return activate(op.act, units + roles["bias"] if op.bias else units)[:, None, None, :]
+    return activate(op.act, (units + roles["bias"] if op.bias else units)[:, None, None, :])
 
 
 def line(draw, of, above, locals_above):

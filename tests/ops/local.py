@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lnet.compiler.core.shapes import Window
 from lnet.compiler.ops.filters import PLAIN, Layout
 
-from .pointwise import ACTS, activate
+from .activation import ACTS, activate
 from .windows import patches, windows
 
 

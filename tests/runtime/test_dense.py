@@ -63,6 +63,17 @@ network n {
 }
 train { gradients = stage }
 """
+SOFTMAX = """
+network n {
+    image: input(5x4x2)
+    f: local(2, 3, act = softmax)
+    d: dense(7, act = softmax)
+    e: dense(5, act = elu(alpha = 0.5))
+    v: softmax()
+    w: dense(6, bias = false, act = softmax, of = f)
+    s: squared_error(v, target = e); m: l2(d); n: l1(w)
+}
+"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "imagenet22k" / "model.lnet"
 SMALLER = {
     "200x200x3": "12x12x1",
@@ -86,6 +97,7 @@ NETWORKS = {
     "imagenet22k": (small_example(), Size(1, 2)),
     "uneven": (UNEVEN, Size(2, 2)),
     "below": (BELOW_OTHERS, Size(1, 4)),
+    "softmax": (SOFTMAX, Size(2, 2)),
 }
 
 
@@ -129,6 +141,8 @@ def test_what_is_uneven_is_dealt_and_what_is_even_stays():
     assert "c line" in names(UNEVEN, Size(2, 3))
     assert "r line" not in names(UNEVEN, Size(2, 3)), "a line is dealt already"
     assert "d vector" in names(BELOW_OTHERS, Size(1, 4))
+    softmax = names(SOFTMAX, Size(2, 2))
+    assert softmax[softmax.index("d sums") :][:4] == ["d sums", "d scores", "d scores vector", "d"]
 
 
 CONTROLS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from importlib import import_module
 
 import jax
@@ -12,13 +13,13 @@ from lnet.compiler.ops.custom import Neighbourhood, PerPosition
 from lnet.runtime.kernels import custom
 from lnet.runtime.kernels.mode import Mode
 
-from . import line, totals
+from . import line, side, totals
 from .base import LayerKernel, Roles, Values
 
 LAYER_KERNELS: dict[str, LayerKernel] = {
     kind: kernel for name in ops.FILES for kind, kernel in import_module(f"{__name__}.{name}").KERNELS.items()
 }
-TILE_KERNELS = line.KERNELS | totals.KERNELS
+_ALL = ChainMap(line.KERNELS, totals.KERNELS, side.KERNELS, LAYER_KERNELS)
 
 
 def layer_kernel(op: Op) -> LayerKernel:
@@ -27,7 +28,7 @@ def layer_kernel(op: Op) -> LayerKernel:
         return custom.per_position
     if isinstance(op, Neighbourhood):
         return custom.neighbourhood
-    return TILE_KERNELS[op.kind] if op.kind in TILE_KERNELS else LAYER_KERNELS[op.kind]
+    return _ALL[op.kind]
 
 
 def computed(op: Op, values: Values, params: Roles, precision: str, mode: Mode) -> jax.Array:

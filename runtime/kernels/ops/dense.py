@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from lnet.compiler.ops import Dense
 
+from .activation import activate
 from .base import LayerKernel, Roles, Values
-from .pointwise import activate
 
 
 def dense(op: Dense, values: Values, params: Roles, precision: str) -> jax.Array:

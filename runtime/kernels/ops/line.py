@@ -9,9 +9,9 @@ from lnet.compiler.ops.line import Flat
 from lnet.runtime.kernels.classes import peaks
 from lnet.runtime.kernels.errors import dots
 
+from .activation import activate
 from .base import LayerKernel
 from .dense import products
-from .pointwise import activate
 
 
 def flat(op: Flat, x: jax.Array) -> jax.Array:

@@ -22,8 +22,8 @@ from lnet.runtime.kernels.packed import calls as packed
 from lnet.runtime.kernels.packed import tiling
 from lnet.runtime.kernels.products import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Product
 
+from .activation import activate
 from .base import LayerKernel, Roles, Values
-from .pointwise import activate
 
 WAYS: Mapping[tuple[str, str], Callable[..., jax.Array]] = {
     (blocks.NATIVE, FORWARD): native.forward,

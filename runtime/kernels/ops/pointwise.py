@@ -7,14 +7,14 @@ import jax.numpy as jnp
 
 from .base import LayerKernel
 
-POINTWISE = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus}
-
-
-def activate(x: jax.Array, function: str | None) -> jax.Array:
-    """Apply a pointwise function by its name; None leaves the values as they are."""
-    return x if function is None else POINTWISE[function](x)
-
-
 KERNELS: dict[str, LayerKernel] = {
-    "pointwise": lambda op, values, params, precision: activate(values[0], op.function)
+    "relu": lambda op, values, params, precision: jax.nn.relu(values[0]),
+    "leaky_relu": lambda op, values, params, precision: jax.nn.leaky_relu(values[0], op.slope),
+    "elu": lambda op, values, params, precision: jax.nn.elu(values[0], op.alpha),
+    "gelu": lambda op, values, params, precision: jax.nn.gelu(values[0], approximate=False),
+    "silu": lambda op, values, params, precision: jax.nn.silu(values[0]),
+    "tanh": lambda op, values, params, precision: jnp.tanh(values[0]),
+    "sigmoid": lambda op, values, params, precision: jax.nn.sigmoid(values[0]),
+    "softplus": lambda op, values, params, precision: jax.nn.softplus(values[0]),
+    "abs": lambda op, values, params, precision: jnp.abs(values[0]),
 }

@@ -36,18 +36,18 @@ def maxpool(x: jax.Array, window: Window, zeros: bool = False) -> jax.Array:
 
 
 def _sum(x: jax.Array, window: Window) -> jax.Array:
-    return _total(_total(x, window.rows, 0), window.columns, 1)
+    return total(total(x, window.rows, 0), window.columns, 1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _total(x: jax.Array, slide: Slide, axis: int) -> jax.Array:
+def total(x: jax.Array, slide: Slide, axis: int) -> jax.Array:
     """Sum over a field that slides along one axis."""
     padded = _pad(x, axis, slide.before, slide.after)
     return _slide(padded, slide.field, slide.outputs, slide.stride, axis, jnp.add)
 
 
 def _total_forward(x: jax.Array, slide: Slide, axis: int) -> tuple[jax.Array, None]:
-    return _total(x, slide, axis), None
+    return total(x, slide, axis), None
 
 
 def _total_backward(slide: Slide, axis: int, _: None, gradients: jax.Array) -> tuple[jax.Array]:
@@ -57,7 +57,7 @@ def _total_backward(slide: Slide, axis: int, _: None, gradients: jax.Array) -> t
     return (_slide(padded, slide.field, slide.extent, 1, axis, jnp.add),)
 
 
-_total.defvjp(_total_forward, _total_backward)
+total.defvjp(_total_forward, _total_backward)
 
 
 def _largest(x: jax.Array, slide: Slide, axis: int, padding: float) -> jax.Array:

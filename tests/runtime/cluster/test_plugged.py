@@ -16,7 +16,7 @@ from lnet.dsl.diagnostics import LnetError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "plugin" / "divisive.py"
 MODEL = """
-network own { image: input(12x12x1); filter: local(3, 4); norm: divisive(3); rise: gelu(); learn: l2(of = rise) }
+network own { image: input(12x12x1); filter: local(3, 4, act = mish(sharpness = 2)); norm: divisive(3); learn: l2(of = norm) }
 train { data = frames("images"); batch = 4; steps = 100000; update = sgd(rate = 0.0001) }
 """
 
