@@ -18,6 +18,9 @@ network n {
     norm:  lcn(3)
     noisy: dropout(0.5)
     even:  layernorm(across = maps)
+    soft:  softmax()
+    near:  lrn()
+    wide:  pad(1, 0, 0, 2, fill = edge)
     less:  crop(9x8)
     more:  add(of = [less, less])
     other: local(1, 3x4, of = more)
@@ -34,7 +37,21 @@ network n {
 """
 PATCHES = {
     **dict.fromkeys(
-        ("one.units", "one.active", "pool", "norm", "noisy", "even", "less", "more", "back", "like"),
+        (
+            "one.units",
+            "one.active",
+            "pool",
+            "norm",
+            "noisy",
+            "even",
+            "soft",
+            "near",
+            "wide",
+            "less",
+            "more",
+            "back",
+            "like",
+        ),
         Size(4, 3),
     ),
     **dict.fromkeys(("image", "mixed", "both", "plain", "flat"), None),

@@ -123,6 +123,25 @@ def test_a_sheet_and_a_drawing_keep_their_pictures(run):
     )  # of filters (twice) and preferences
 
 
+def test_topographic_pools_of_neighbouring_units_on_a_torus():
+    text = """network tica {
+        image: input(7x5x2)
+        units: local(7x5, maps = 4x6)
+        sheet: depth_to_space(units.patch)
+        torus: pad(1, 1, 1, 1, fill = wrap)
+        pool:  l2pool(3)
+        learn: rica(encode = units, pool = pool)
+    }"""
+    network = lnet.Network(lnet.compile(lnet.parse(text)))
+    images = np.random.default_rng(0).normal(size=(3, 7, 5, 2)).astype(np.float32)
+    found, weight = network(images), network.params["units.weight"][0, 0].astype(float)
+    units = np.einsum("nijc,ijcm->nm", images.astype(float), weight).reshape(3, 4, 6)
+    np.testing.assert_allclose(network.unit_sheet("units", found["units"]), units, rtol=1e-5, atol=1e-6)
+    shifts = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    energy = sum(np.roll(units**2, shift, (1, 2)) for shift in shifts)
+    np.testing.assert_allclose(found["pool"][..., 0], np.sqrt(1e-3 + energy), rtol=1e-5)
+
+
 def test_the_neuron_is_framed_among_its_units():
     pixels = sheet_of_units(np.zeros((6, 9)), (3, 7))
     framed = (pixels == FRAME).all(-1)
