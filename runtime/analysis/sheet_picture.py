@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -54,6 +56,57 @@ def class_figure(
     colours = faded(spread[preferred], strength / full)
     ticks = {place + 0.5: literal(name) for place, name in enumerate(classes)}
     return _figure(colours, patch, title, spread, ticks, "class", "deviations", full)
+
+
+LABELS = 24
+"""Classes that a picture of d' shows, those with the largest values first."""
+
+
+def dprime_figure(
+    classes: Sequence[str], dprime: Array, patch: Size | None = None, title: str = ""
+) -> Figure:
+    """Return a figure of d' `[row, column, map, class]`: a sheet for each class, of the largest d' among the maps."""
+    sheets = np.stack([_largest(in_units(dprime[..., k], patch)) for k in range(len(classes))])
+    peak = np.nan_to_num(np.abs(sheets)).max((1, 2))
+    shown = np.argsort(-peak, kind="stable")[:LABELS]
+    full = float(peak.max()) or 1.0
+    columns = min(ACROSS - 2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(max(4.5, 1.6 * columns + 0.8), 1.8 * rows + 0.5), dpi=100, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    scale = ScalarMappable(Normalize(-full, full), "RdBu_r")
+    for axes, k in zip(grid.ravel(), shown, strict=False):
+        axes.imshow(sheets[k], scale.cmap, scale.norm, interpolation="nearest")
+        axes.set_title(literal(classes[k]), fontsize="small")
+    left = len(classes) - len(shown)
+    what = "d' against all other classes" + (f" ({left} more classes in the arrays)" if left else "")
+    figure.colorbar(scale, ax=list(grid.ravel()), label=what, shrink=0.8)
+    if title:
+        figure.suptitle(literal(title), fontsize="medium")
+    return figure
+
+
+def _largest(sheet: Array) -> Array:
+    """Return the value of the largest size at each place, over the maps of a layer without a patch."""
+    sheet = np.nan_to_num(sheet)
+    found: Array = np.take_along_axis(sheet, np.abs(sheet).argmax(-1)[..., None], -1)[..., 0]
+    return found
+
+
+def energy_figure(energy: Array, patch: Size | None = None, title: str = "") -> Figure:
+    """Return a figure of mean absolute responses `[row, column, map]`; without a patch, of their mean over maps."""
+    sheet = in_units(energy, patch).mean(-1)
+    width, height = _inches(sheet)
+    figure = Figure(figsize=(width + 1, height), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    image = axes.imshow(sheet, "viridis", vmin=0, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="mean absolute response", shrink=0.8)
+    if title:
+        figure.suptitle(literal(title), fontsize="medium")
+    return figure
 
 
 def _full(weight: Array) -> float:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from commands import lnetc
 
 import lnet
 from lnet.compiler.core.shapes import Size
@@ -14,6 +15,7 @@ from lnet.runtime.analysis.gratings import (
     preference_of_responses,
     tuning,
 )
+from lnet.runtime.analysis.moments import moments_of
 from lnet.runtime.analysis.neighbours import neighbour_similarity, resemblance
 from lnet.runtime.analysis.sheet import class_preference
 from lnet.runtime.data import Batch
@@ -152,6 +154,36 @@ def test_preferred_classes_against_the_whole_set(run):
     expected = (means.max(-1) - values.mean(0)) / values.std(0)
     np.testing.assert_allclose(found.strength, expected, rtol=1e-3, atol=1e-4)
     assert sum(found.shares.values()) == pytest.approx(1)
+    moments = found.moments
+    for c in range(3):
+        inside, rest = values[labels == c], values[labels != c]
+        spread = np.sqrt((inside.var(0) + rest.var(0)) / 2)
+        np.testing.assert_allclose(found.dprime[..., c], (inside.mean(0) - rest.mean(0)) / spread, rtol=1e-3)
+    assert found.selective == {name: (found.dprime[..., c] >= 0.85).mean() for c, name in enumerate("abc")}
+    np.testing.assert_allclose(moments.energy, np.abs(values).mean(0), rtol=1e-5)
+    eigenvalues = np.linalg.eigvalsh(np.cov(values.reshape(23, -1).T, bias=True))
+    assert moments.participation_ratio == pytest.approx(
+        eigenvalues.sum() ** 2 / (eigenvalues**2).sum(), rel=1e-4
+    )
+
+
+def test_moments_keep_their_digits_far_from_zero(run):
+    """Responses with a large level in common: variances are those of the differences."""
+    net = run.network()
+    images = 1e4 + np.random.default_rng(3).normal(size=(12, 24, 24, 3))
+    values = net.everything(images)["f"].astype(np.float64)
+    batches = [Batch(images[i : i + 5], None, ("",) * 5) for i in range(0, 12, 5)]
+    found = moments_of(net, "f", batches)
+    np.testing.assert_allclose(found.overall[1], values.var(0), rtol=1e-6)
+
+
+def test_classes_without_images_have_no_dprime(run):
+    images = np.random.default_rng(4).normal(size=(6, 24, 24, 3)).astype(np.float32)
+    batch = Batch(images, np.array([0, 2, 2, 0, 2, 2], np.int32), ("",) * 6)
+    found = class_preference(run.network(), "p", [batch], ("a", "b", "c"))
+    assert np.isnan(found.dprime[..., 1]).all()
+    assert np.isfinite(found.dprime[..., [0, 2]]).all()
+    assert found.selective["b"] == 0
 
 
 def test_what_is_kept(run):
@@ -164,8 +196,27 @@ def test_what_is_kept(run):
         assert file["classes"].tolist() == ["a", "b"]
     before = {name: path.read_bytes() for name, path in view.record.files.items()}
     again = lnet.sheet_view(run, "f", data)
-    pictures = ("orientation.png", "classes.png")
+    pictures = ("orientation.png", "classes.png", "dprime.png", "energy.png")
     assert [again.record.files[name].read_bytes() for name in pictures] == [before[name] for name in pictures]
     deeper = lnet.sheet_view(run, "d")
     assert (deeper.by, deeper.classes) == ("responses to gratings", None)
     assert deeper.resemblance.of == "cosine of weights"
+
+
+def test_untrained_networks_stand_beside(run):
+    view = lnet.sheet_view(run, "p", run.directory.parent / "set.npz", untrained=3)
+    assert {name: len(shares) for name, shares in view.untrained.items()} == {"a": 3, "b": 3}
+    assert view.record.figures["untrained"] == {name: list(shares) for name, shares in view.untrained.items()}
+    said = lnetc("sheet", run.directory, "p", run.directory.parent / "set.npz", "--untrained", 2).output
+    assert "class   preferred   selective" in said
+    assert "(participation ratio)" in said
+    assert (
+        "name one behind the layer" in lnetc("sheet", run.directory, "p", "--untrained", 2, status=2).output
+    )
+
+
+def test_the_arrangement_of_known_filters(run):
+    """Orientation is linear across the sheet: no pinwheels; every orientation is met within some units."""
+    found = lnet.sheet_view(run, "f").arrangement
+    assert (found.sheets, found.wrap, found.pinwheels) == (2, False, 0)
+    assert found.roughness < 0.9
