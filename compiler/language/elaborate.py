@@ -278,6 +278,7 @@ class _Builder:
             self.evaluator.input = op.sheet
         self.also_read.update(value.path for value in bound.values() if isinstance(value, Layer))
         self.layers.append(layer)
+        self.evaluator.made.add(layer)
         return layer
 
     def _objective(self, item: nodes.Item, path: str, scope: Scope) -> Objective | Unknown:

@@ -37,7 +37,7 @@ from lnet.dsl.source import Span
 from .arithmetic import Unfit, elementwise
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
-from .scope import Entry, Family, Instance, Scope, find_default, layer_of, members
+from .scope import Entry, Family, Instance, Made, Scope, find_default, layer_of, members
 from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
@@ -55,6 +55,7 @@ class Evaluator:
     wanted: str = ""  # what the argument under evaluation must be
     place: str = ""  # the item under elaboration in a stage instance, and the line that calls the stage
     known: Vocabulary = field(default_factory=vocabulary)
+    made: Made = field(default_factory=Made)
 
     def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
         return self.add(Diagnostic(code, message, span, **details))
@@ -455,7 +456,7 @@ class Evaluator:
         self, row: Argument, bound: Mapping[str, Any], span: Span, scope: Scope, owner: str
     ) -> Layer | Unknown:
         assert isinstance(row.type, LayerArgument)
-        layer = find_default(row.type.default, bound, scope)
+        layer = find_default(row.type.default, bound, scope, self.made)
         if layer is not None:
             return layer
         assert isinstance(row.type.default, Nearest), "there is always a layer above"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,33 @@ class Place:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The layers made so far, of all blocks: the number of each, and those that read it."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    readers: dict[str, list[Layer]] = field(default_factory=dict)
+
+    def add(self, layer: Layer) -> None:
+        self.numbers[layer.path] = len(self.numbers)
+        for path in dict.fromkeys(layer.reads):
+            self.readers.setdefault(path, []).append(layer)
+
+    def place(self, layer: Layer) -> int:
+        """Return how many layers were made before one."""
+        return self.numbers[layer.path]
+
+    def of(self, origin: Layer) -> Iterator[Layer]:
+        """Yield the layers that are computed from one, directly or not."""
+        seen, waiting = {origin.path}, [origin.path]
+        while waiting:
+            for layer in self.readers.get(waiting.pop(), ()):
+                if layer.path not in seen:
+                    seen.add(layer.path)
+                    waiting.append(layer.path)
+                    yield layer
+
+
 Entry = Layer | Objective | Instance | Family | Unknown
 """The meaning of an item of a block."""
 
@@ -59,6 +86,10 @@ class Scope:
     above: Layer | Unknown | None = None
     of_network: bool = False
     index: int | Unknown | None = None
+
+    def has(self, layer: Layer) -> bool:
+        """Whether a layer is an item of this block itself."""
+        return layer.path.rpartition(".")[0] == self.path
 
     def child_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
@@ -94,20 +125,24 @@ def layer_of(entry: Entry) -> Layer | Unknown | None:
 
 
 def find_default(
-    default: str | Nearest | None, bound: Mapping[str, Any], scope: Scope
+    default: str | Nearest | None, bound: Mapping[str, Any], scope: Scope, made: Made
 ) -> Layer | Unknown | None:
     """Return the default layer of an argument that names none; None if there is no such layer."""
     if default == "above":
         return scope.above
     if not isinstance(default, Nearest):
         return bound[default] if default else None
+    origin = bound.get(default.made_from)
+    if isinstance(origin, Unknown):
+        return UNKNOWN
+    if origin is not None:
+        found = [layer for layer in made.of(origin) if scope.has(layer) and isinstance(layer.op, default.op)]
+        if found:
+            return max(found, key=made.place)
     for entry in _from_the_last(scope.items):
         if isinstance(entry, Unknown):
             return UNKNOWN  # it might have been the one
-        if not isinstance(entry, Layer):
-            continue
-        origin = bound.get(default.made_from)
-        if isinstance(entry.op, default.op) and (origin is None or _made_from(entry, origin, scope)):
+        if origin is None and isinstance(entry, Layer) and isinstance(entry.op, default.op):
             return entry
     return None
 
@@ -116,25 +151,3 @@ def _from_the_last(items: dict[str, Entry]) -> Iterator[Entry]:
     """Yield the items of a block from the last to the first, those of families one by one."""
     for entry in reversed(items.values()):
         yield from reversed(entry.entries) if isinstance(entry, Family) else (entry,)
-
-
-def _made_from(layer: Layer, origin: Layer | Unknown, scope: Scope) -> bool:
-    """Whether a layer of a block is computed from another, directly or not."""
-    if isinstance(origin, Unknown):
-        return False
-    reached = {origin.path}
-    for candidate in _layers_in(scope.items.values()):  # in the order of the block, so one pass will do
-        if reached.intersection(candidate.reads):
-            reached.add(candidate.path)
-    return layer.path in reached
-
-
-def _layers_in(entries: Iterable[Entry]) -> Iterator[Layer]:
-    """Yield the layers among some items, those of stages and families too."""
-    for entry in entries:
-        if isinstance(entry, Layer):
-            yield entry
-        elif isinstance(entry, Family):
-            yield from _layers_in(entry.entries)
-        else:
-            yield from _layers_in(members(entry).values())

@@ -158,3 +158,12 @@ def test_two_thousand_items_compile():
     text = "network n { image: input(4x4x1); f[1000]: local(3, 1, of = image); q[1000]: l2(of = f[index]) }"
     plan = compile_text(text)
     assert plan.graph.objectives[-1].reads == ("f[999]",)
+
+
+def test_the_pool_that_is_meant_is_the_last_made_from_the_encoder():
+    items = "f[3]: local(3, 2, of = image); p[3]: l2pool(2, of = f[index]); again: l2pool(3, of = p[1])"
+    found = compile_text(
+        f"network n {{ image: input(12x12x2); {items}; q[3]: rica(f[index]); end: add(f) }}"
+    ).graph
+    pools = {o.part_of: o.reads[0] for o in found.objectives if o.term.kind == "total"}
+    assert pools == {"q[0]": "p[0]", "q[1]": "again", "q[2]": "p[2]"}
