@@ -21,7 +21,6 @@ from lnet.compiler.core.arguments import (
     Argument,
     LayerArgument,
     Signature,
-    listed,
     signature,
 )
 from lnet.compiler.core.layer import Layer, Op, Parameter, parameters_of, tied_parameters
@@ -29,7 +28,7 @@ from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, Objective
 from lnet.compiler.ops import LAYER_KINDS, Input, Target
-from lnet.compiler.settings import ArraySet, Training
+from lnet.compiler.settings import Training
 from lnet.compiler.words import objective_signature
 from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic
@@ -52,6 +51,7 @@ from .declarations import (
 from .expressions import ANY, Evaluator
 from .places import line_of
 from .scope import Entry, Family, Instance, Place, Scope, layer_of
+from .targets import check_targets
 from .untrained import warn_untrained
 
 MOST_PARAMETERS = 2**40
@@ -85,7 +85,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
         network.name.text, tuple(builder.layers), tuple(builder.objectives), training, tuple(builder.stages)
     )
     _check_size(graph, network, evaluator)
-    _check_targets(graph, train, evaluator)
+    check_targets(graph, train, evaluator)
     _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph
@@ -438,47 +438,6 @@ def _check_size(graph: Graph, network: nodes.Network, evaluator: Evaluator) -> N
         network.name.span,
         notes=(f"the largest is '{largest.name}' with {largest.size:,}",),
     )
-
-
-def _check_targets(graph: Graph, train: nodes.Train | None, evaluator: Evaluator) -> None:
-    """Report targets without an array, and arrays without a target."""
-    data, paths = graph.training.data, [layer.path for layer in graph.targets]
-    if data is None or train is None:
-        return
-    named = (
-        "nothing"
-        if not isinstance(data, ArraySet) or not data.targets
-        else listed(_quoted(data.targets), "and")
-    )
-    if isinstance(data, ArraySet):
-        fits = len(data.targets) == 1 if len(paths) == 1 else sorted(data.targets) == sorted(paths)
-    else:
-        fits = not paths
-    if fits:
-        return
-    settings = [s for s in train.settings if isinstance(s, nodes.Setting) and s.name.text == "data"]
-    several = len(paths) > 1
-    names = f"[{', '.join(map(_text, paths))}]" if several else _text(paths[0]) if paths else "none"
-    has = f"the target{'s' * several} {listed(_quoted(paths), 'and')}" if paths else "no target"
-    hint = f"write 'targets = {names}'"
-    if not isinstance(data, ArraySet):
-        hint = f'arrays have some: data = arrays("FILE.npz", values = "x", targets = {names})'
-    what = f"'targets' names {named}" if isinstance(data, ArraySet) else "images come without targets"
-    evaluator.report(
-        "E517",
-        f"the network has {has}, and {what}",
-        settings[0].value.span if settings else train.span,
-        notes=("with several targets the arrays have the names of the items",) if several else (),
-        hints=(hint,) if paths else ("leave 'targets' out, or add 'NAME: target(SIZE)' to the network",),
-    )
-
-
-def _quoted(names: Sequence[str]) -> list[str]:
-    return [f"'{name}'" for name in names]
-
-
-def _text(name: str) -> str:
-    return f'"{name}"'
 
 
 def _warn_unread(graph: Graph, builder: _Builder, collector: Collector) -> None:
