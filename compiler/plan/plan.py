@@ -257,7 +257,7 @@ def _converted(data: Any, version: int) -> Any:
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
     data |= {"kind": "frames"} if "crop" in data and "flip" in data else {}
-    data = _functions(data) if version <= 7 else data
+    data = _functions(data) if version <= 8 else data
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
     return _rule(data) if version <= 4 and "rule" in data else data
