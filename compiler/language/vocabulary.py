@@ -217,6 +217,10 @@ KINDS = ACTS | _named(
 
 FUNCTIONS = ACTS | _named(
     (
+        "before after",
+        "write 'pad(top, bottom, left, right)', a layer, before this one: each side has its own width",
+    ),
+    (
         "nadam radam lamb adadelta adamax adafactor lbfgs ftrl",
         "write 'adam(rate = 0.001)': of these rules it is nearest",
     ),
@@ -310,6 +314,10 @@ VALUES = ACTS | _named(
     (
         "circular periodic cyclic",
         "write 'pad(top, bottom, left, right, fill = wrap)', a layer, before this one",
+    ),
+    (
+        "causal",
+        "write 'pad(top, bottom, left, right)', a layer, before this one: each side has its own width",
     ),
     ("replicate nearest", "write 'pad(top, bottom, left, right, fill = edge)', a layer, before this one"),
     (
