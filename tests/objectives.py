@@ -1,7 +1,7 @@
 """What tests know of each objective: the formula of its term in numpy, and how a line of a random network is drawn.
 
-A formula gets the term, the operands, `[batch, row, column, map]` in float64, the parameters by role of the layer that it
-reads, and the labels.
+A formula gets the term, the operands, `[batch, row, column, map]` in float64, their parameters by role, each parameter
+once, and the labels.
 """
 
 import numpy as np
@@ -27,10 +27,10 @@ def sheets(roles, term):
     ]
 
 
-def smooth(term, operands, roles, labels):
+def smooth(term, operands, parameters, labels):
     offsets = ((0, 1), (1, 0)) if term.neighbours == 4 else ((0, 1), (1, 0), (1, 1), (1, -1))
     terms = []
-    for sheet in sheets(roles, term):
+    for sheet in sheets(parameters[0], term):
         rows, columns = len(sheet), len(sheet[0])
         for i in range(rows):
             for j in range(columns):
@@ -44,20 +44,20 @@ def smooth(term, operands, roles, labels):
     return float(np.mean(terms))
 
 
-def cross_entropy(term, operands, roles, labels):
+def cross_entropy(term, operands, parameters, labels):
     logits = operands[0].reshape(len(labels), -1)
     logs = logits - logits.max(1, keepdims=True)
     logs = logs - np.log(np.exp(logs).sum(1, keepdims=True))
     return -logs[np.arange(len(labels)), labels].mean()
 
 
-def one_vs_all(term, operands, roles, labels):
+def one_vs_all(term, operands, parameters, labels):
     logits = operands[0].reshape(len(labels), -1)
     target = np.eye(logits.shape[1])[labels]
     return (np.logaddexp(0, logits) - target * logits).sum() / len(labels)
 
 
-def cosine_error(term, operands, roles, labels):
+def cosine_error(term, operands, parameters, labels):
     terms = []
     for value, target in zip(*operands, strict=True):
         x, t = value.ravel(), target.ravel()
@@ -65,16 +65,24 @@ def cosine_error(term, operands, roles, labels):
     return np.mean(terms)
 
 
+def over_weights(function, parameters):
+    return sum(function(roles["weight"]).sum() for roles in parameters if "weight" in roles)
+
+
 FORMULAS = {
-    "squared_error": lambda term, operands, roles, labels: (
+    "squared_error": lambda term, operands, parameters, labels: (
         ((operands[0] - operands[1]) ** 2).sum() / len(operands[0])
     ),
-    "mean_squared_error": lambda term, operands, roles, labels: ((operands[0] - operands[1]) ** 2).mean(),
+    "mean_squared_error": lambda term, operands, parameters, labels: (
+        (operands[0] - operands[1]) ** 2
+    ).mean(),
     "cosine_error": cosine_error,
-    "l1": lambda term, operands, roles, labels: np.abs(operands[0]).sum() / len(operands[0]),
-    "l2": lambda term, operands, roles, labels: (operands[0] ** 2).sum() / len(operands[0]),
-    "total": lambda term, operands, roles, labels: operands[0].sum() / len(operands[0]),
+    "l1": lambda term, operands, parameters, labels: np.abs(operands[0]).sum() / len(operands[0]),
+    "l2": lambda term, operands, parameters, labels: (operands[0] ** 2).sum() / len(operands[0]),
+    "total": lambda term, operands, parameters, labels: operands[0].sum() / len(operands[0]),
     "smooth": smooth,
+    "weight_l2": lambda term, operands, parameters, labels: over_weights(np.square, parameters),
+    "weight_l1": lambda term, operands, parameters, labels: over_weights(np.abs, parameters),
     "cross_entropy": cross_entropy,
     "one_vs_all": one_vs_all,
 }
@@ -107,6 +115,16 @@ def _error(kind):
     )
 
 
+def _weight_norm(kind):
+    def line(draw, of, above, locals_above, weight):
+        if not locals_above:
+            return f"l2(of = {of}, weight = {weight})"
+        layers = draw(st.lists(st.sampled_from(locals_above), min_size=1))
+        return f"{kind}(of = [{', '.join(layers)}], weight = {weight})"
+
+    return line
+
+
 LINES = {
     "rica": _rica,
     "squared_error": _error("squared_error"),
@@ -115,5 +133,7 @@ LINES = {
     "l1": _read("l1"),
     "l2": _read("l2"),
     "smooth": _smooth,
+    "weight_l2": _weight_norm("weight_l2"),
+    "weight_l1": _weight_norm("weight_l1"),
 }
 """Objectives that need labels read a vector, and have tests of their own."""

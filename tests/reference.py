@@ -35,8 +35,12 @@ def loss(
     total = 0.0
     for objective in graph.objectives if objectives is None else objectives:
         layers = [graph.layer(path) for path in objective.reads]
-        roles = {p.role: np.asarray(params[p.name], float) for p in layers[0].parameters}
+        seen, parameters = set(), []
+        for layer in layers:
+            own = [p for p in layer.parameters if p.name not in seen]
+            parameters.append({p.role: np.asarray(params[p.name], float) for p in own})
+            seen.update(p.name for p in own)
         formula = terms.FORMULAS[objective.term.kind]
-        value = formula(objective.term, [found[layer.path] for layer in layers], roles, labels)
+        value = formula(objective.term, [found[layer.path] for layer in layers], parameters, labels)
         total += objective.weight * float(value)
     return total

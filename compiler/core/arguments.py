@@ -79,9 +79,12 @@ class LayerArgument:
     default: str | Nearest | None = None  # "above", an argument before it such as "of", None: required
     many: bool = False
     targets: bool = False
+    contents: bool = False  # one or many, and of a stage instance all layers with weights in it
 
     @property
     def expected(self) -> str:
+        if self.contents:
+            return "a layer, a stage instance or a list of these"
         return "a list of layers" if self.many else "a layer"
 
 
@@ -367,6 +370,7 @@ Share = Annotated[
 
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
+ContentsRead = Annotated[Sequence[Layer], LayerArgument("above", contents=True)]
 LayerNamed = Annotated[Layer, LayerArgument()]
 TargetNamed = Annotated[Layer, LayerArgument(targets=True)]
 

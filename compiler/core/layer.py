@@ -220,6 +220,11 @@ class Layer:
     def sheet(self) -> Sheet:
         return self.op.sheet
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it computes with weights, not biases alone."""
+        return any(parameter.role == "weight" for parameter in self.parameters)
+
 
 def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
     """Return the parameters of a layer that has its own."""

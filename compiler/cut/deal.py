@@ -174,15 +174,25 @@ class _Dealer:
         return self._add(Layer(f"{line.path} vector", vector, (line.path,), (), span))
 
     def _objective(self, objective: Objective) -> Objective:
+        if objective.term.reads_weights:
+            return replace(objective, reads=self._with_weights(objective))
         reads = [self.given.layer(path).path for path in objective.reads]
         in_line = self.lines.issuperset(reads)
-        if objective.term.reads_weights or not in_line:
+        if not in_line:
             reads = [self._vector(path, objective) for path in objective.reads]
         if objective.term.reads_sums and self._count > 1:
             reads.append(self._sums(objective, reads))
         elif objective.term.needs_labels and in_line:
             reads += [self._peaks(path) for path in reads]
         return replace(objective, reads=tuple(reads))
+
+    def _with_weights(self, objective: Objective) -> tuple[str, ...]:
+        """Return the layers that have the parameters that an objective reads."""
+        owners: dict[str, str] = {}
+        for layer in self.layers.values():
+            for parameter in layer.parameters:
+                owners.setdefault(parameter.name, layer.path)
+        return tuple(dict.fromkeys(owners[p.name] for p in self.given.weights_read(objective)))
 
     def _sums(self, objective: Objective, reads: list[str]) -> str:
         grid = Size(self._count, 1) if self.lines.issuperset(reads) else self.tiles

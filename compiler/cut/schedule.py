@@ -67,14 +67,16 @@ class TermShare:
 
     A decoder's units learn from the error wherever they write, so for their gradient more is `compared` than is
     counted: regions of both operands, by the number of the operand that learns. `first`: the first own row of each
-    operand, in the whole layer. Of a term that compares units with their neighbours, `border` are the tiles that own
-    those beyond this tile's, and `pairs` is the number of pairs in the whole layer.
+    operand, in the whole layer. Of a term that reads parameters, `weights` are the names of those of which the tile owns
+    any; of one that compares units with their neighbours, `border` are the tiles that own those beyond this tile's, and
+    `pairs` is the number of pairs in the whole layer.
     """
 
     objective: str
     owned: tuple[Region | None, ...]  # None: all
     first: tuple[int, ...]
     compared: tuple[tuple[int, tuple[Region, ...]], ...] = ()
+    weights: tuple[str, ...] = ()
     border: Border = NO_BORDER
     pairs: int = 0
 
@@ -143,8 +145,9 @@ def whole_term(graph: Graph, objective: Objective) -> TermShare:
     count, one = len(objective.reads), Size(1, 1)
     layer = graph.layer(objective.reads[0])
     beyond = border(objective.term, layer, Cuts.of(dealt(graph, one), one), 0)
+    weights = tuple(parameter.name for parameter in graph.weights_read(objective))
     pairs = objective.term.pairs(layer.sheet)
-    return TermShare(objective.path, (None,) * count, (0,) * count, (), beyond, pairs)
+    return TermShare(objective.path, (None,) * count, (0,) * count, (), weights, beyond, pairs)
 
 
 def _phase_numbers(graph: CutGraph, partition: Partition) -> dict[str, int]:
@@ -299,15 +302,24 @@ class _Scheduler:
         return tuple(term for o in self.graph.objectives for term in [self._term(o)] if term is not None)
 
     def _term(self, objective: Objective) -> TermShare | None:
+        if objective.term.reads_weights:
+            return self._weights_term(objective)
         pieces = [self._piece(path) for path in objective.reads]
         owned = tuple(piece.owned.within(piece.held) for piece in pieces)
         compared = tuple(self._compared(objective)) if objective.term.is_error else ()
         if not pieces[0].owned.area and not compared:
             return None
         first = tuple(piece.owned.rows.start for piece in pieces)
+        return TermShare(objective.path, owned, first, compared)
+
+    def _weights_term(self, objective: Objective) -> TermShare | None:
+        owned = owned_places(self.graph, self.partition, self.tile)
+        names = tuple(p.name for p in self.graph.weights_read(objective) if p.name in owned)
+        if not names:
+            return None
         layer, cuts = self.graph.layer(objective.reads[0]), Cuts.of(self.graph, self.partition.tiles)
         beyond, pairs = border(objective.term, layer, cuts, self.tile), objective.term.pairs(layer.sheet)
-        return TermShare(objective.path, owned, first, compared, beyond, pairs)
+        return TermShare(objective.path, (), (), weights=names, border=beyond, pairs=pairs)
 
     def _compared(self, objective: Objective) -> list[tuple[int, tuple[Region, ...]]]:
         pieces = [self._piece(path) for path in objective.reads]

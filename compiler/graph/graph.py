@@ -62,6 +62,12 @@ class Graph:
     def _instances(self) -> frozenset[str]:
         return frozenset(path for path, _ in self.stages)
 
+    def weights_read(self, objective: Objective) -> tuple[Parameter, ...]:
+        """Return the parameters that an objective reads instead of values, each once."""
+        roles = objective.term.roles
+        layers = (self.layer(path) for path in objective.reads)
+        return tuple({p.name: p for layer in layers for p in layer.parameters if p.role in roles}.values())
+
     def __contains__(self, path: str) -> bool:
         return path in self._by_path
 
@@ -151,7 +157,11 @@ class Graph:
     @cached_property
     def read_beyond_errors(self) -> frozenset[str]:
         """The layers that a term reads which is no error between two layers."""
-        terms = (objective for objective in self.objectives if not objective.term.is_error)
+        terms = (
+            objective
+            for objective in self.objectives
+            if not (objective.term.is_error or objective.term.reads_weights)
+        )
         return frozenset(self.layer(path).path for objective in terms for path in objective.reads)
 
     @cached_property

@@ -53,7 +53,7 @@ def views_of(graph: Graph, layer: Layer) -> tuple[str, ...]:
 def trained_views(graph: Graph) -> dict[str, tuple[str, ...]]:
     """Return the views in which gradients come back to the values of each layer."""
     found: dict[str, tuple[str, ...]] = dict.fromkeys((layer.path for layer in graph.layers), ())
-    for view, layer in _reached(graph, graph.objectives):
+    for view, layer in _reached(graph, [o for o in graph.objectives if not o.term.reads_weights]):
         found[layer.path] += (view,)
     return found
 
@@ -66,9 +66,8 @@ def trained_parameters(graph: Graph) -> frozenset[str]:
     for _, layer in _reached(graph, [objective for objective in weighty if objective not in compare]):
         trained.update(parameter.name for parameter in layer.parameters)
     for objective in compare:
-        layer = graph.layer(objective.reads[0])
-        if inside(graph.block(layer.path), view_of(graph, objective)):
-            trained.update(p.name for p in layer.parameters if p.role in objective.term.roles)
+        view, names = view_of(graph, objective), (p.name for p in graph.weights_read(objective))
+        trained.update(name for name in names if inside(graph.block(name), view))
     return frozenset(name for name in trained if not graph.is_frozen(name))
 
 

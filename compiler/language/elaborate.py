@@ -270,7 +270,7 @@ class _Builder:
         op = self.evaluator.apply(function, bound, given, item.kind.span)
         if isinstance(op, Unknown):
             return UNKNOWN
-        operands = _operands(bound.get("of"))
+        operands = _layers_of(bound.get("of"))
         patch = op.laid_out([layer.patch for layer in operands])
         reads = tuple(layer.path for layer in operands)
         layer = Layer(path, op, reads, _parameters(path, op, bound), item.span, patch)
@@ -291,7 +291,7 @@ class _Builder:
         term = self.evaluator.apply(function, bound, given, item.kind.span)
         if isinstance(term, Unknown):
             return UNKNOWN
-        reads = tuple(value.path for value in bound.values() if isinstance(value, Layer))
+        reads = tuple(layer.path for value in bound.values() for layer in _layers_of(value))
         objective = Objective(path, term, reads, weight, path, item.span)
         self.objectives.append(objective)
         return objective
@@ -390,10 +390,11 @@ def _is_target(entry: Layer | Unknown) -> bool:
     return isinstance(entry, Layer) and entry.op.is_target
 
 
-def _operands(of: Layer | list[Layer] | None) -> Sequence[Layer]:
-    if of is None:
-        return ()
-    return (of,) if isinstance(of, Layer) else of
+def _layers_of(value: Any) -> Sequence[Layer]:
+    """Return the layers that an argument names."""
+    if isinstance(value, Layer):
+        return (value,)
+    return value if isinstance(value, list) else ()
 
 
 def _parameters(path: str, op: Op, bound: Mapping[str, Any]) -> tuple[Parameter, ...]:
@@ -443,7 +444,7 @@ def _check_size(graph: Graph, network: nodes.Network, evaluator: Evaluator) -> N
 def _warn_unread(graph: Graph, builder: _Builder, collector: Collector) -> None:
     """Warn of layers that neither a layer, nor an objective, nor the output reads."""
     read = {path for layer in graph.layers for path in layer.reads} | builder.also_read | {graph.output.path}
-    read.update(path for objective in graph.objectives for path in objective.reads)
+    read.update(path for o in graph.objectives if not o.term.shrinks for path in o.reads)
     for layer in graph.layers:
         if layer.path not in read:
             note = builder.places[layer.path].note

@@ -37,7 +37,7 @@ from lnet.dsl.source import Span
 from .arithmetic import Unfit, elementwise
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
-from .scope import Entry, Family, Instance, Made, Scope, find_default, layer_of, members
+from .scope import Entry, Family, Instance, Made, Scope, find_default, layer_of, layers_in, members
 from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
@@ -209,16 +209,26 @@ class Evaluator:
             return self.add(no_single(name, entry, path.span))
         return self._as_layer(entry, name, path.span)
 
-    def _family(self, path: nodes.Path, scope: Scope) -> list[Layer | Unknown] | Unknown | None:
-        """Return the layers of a family that a path names; None if it names something else."""
+    def _several(
+        self, kind: LayerArgument, path: nodes.Path, scope: Scope
+    ) -> list[Layer | Unknown] | Unknown | None:
+        """Return the layers of a family that a path names, or of a stage instance if its contents are meant; else None."""
         entry, name = self._entry(path, scope)
+        if isinstance(entry, Unknown):
+            return UNKNOWN
         if not isinstance(entry, Family):
-            return UNKNOWN if isinstance(entry, Unknown) else None
+            inside = kind.contents and isinstance(entry, Instance)
+            return self._inside(kind, entry, name, path.span) if inside else None
         if len(entry.entries) < entry.count:
             return self.add(no_item(name, entry, len(entry.entries), path.span))
-        return [
-            self._as_layer(each, f"{name}[{number}]", path.span) for number, each in enumerate(entry.entries)
-        ]
+        named = ((each, f"{name}[{number}]") for number, each in enumerate(entry.entries))
+        return [layer for each, name in named for layer in self._inside(kind, each, name, path.span)]
+
+    def _inside(self, kind: LayerArgument, entry: Entry, name: str, span: Span) -> list[Layer | Unknown]:
+        """Return the layer that an item is, or those with weights in a stage instance if its contents are meant."""
+        if kind.contents and isinstance(entry, Instance):
+            return [layer for layer in layers_in(entry.items.values()) if layer.has_weights]
+        return [self._as_layer(entry, name, span)]
 
     def _as_layer(self, entry: Entry, name: str, span: Span) -> Layer | Unknown:
         layer = layer_of(entry)
@@ -423,23 +433,27 @@ class Evaluator:
         )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
-        if not kind.many:
+        if not (kind.many or kind.contents):
             if isinstance(expr, nodes.Path):
                 return self._readable(self.layer(expr, scope), kind, expr)
             return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
-        found = self._family(expr, scope) if isinstance(expr, nodes.Path) else None
+        found = self._several(kind, expr, scope) if isinstance(expr, nodes.Path) else None
         if isinstance(expr, nodes.List) and expr.items:
-            found = [layer for item in expr.items for layer in self._item_layers(item, scope, what)]
+            found = [layer for item in expr.items for layer in self._item_layers(kind, item, scope, what)]
+        elif found is None and kind.contents and isinstance(expr, nodes.Path):
+            found = [self.layer(expr, scope)]
         if found is None:
-            return self.report("E305", f"{what} must be a list of layers, such as '[left, right]'", expr.span)
+            return self.report("E305", f"{what} must be {kind.expected}, such as '[left, right]'", expr.span)
         return UNKNOWN if isinstance(found, Unknown) or any(map(_is_unknown, found)) else found
 
-    def _item_layers(self, item: nodes.Expr, scope: Scope, what: str) -> Sequence[Layer | Unknown]:
+    def _item_layers(
+        self, kind: LayerArgument, item: nodes.Expr, scope: Scope, what: str
+    ) -> Sequence[Layer | Unknown]:
         """Return the layers of an item of a list: one, or those of a family."""
-        family = self._family(item, scope) if isinstance(item, nodes.Path) else None
-        if family is None:
+        found = self._several(kind, item, scope) if isinstance(item, nodes.Path) else None
+        if found is None:
             return [self._layers(LayerArgument(), item, scope, what)]
-        return [family] if isinstance(family, Unknown) else family
+        return [found] if isinstance(found, Unknown) else found
 
     def _readable(self, layer: Layer | Unknown, kind: LayerArgument, expr: nodes.Path) -> Layer | Unknown:
         """Return a layer that an argument may name; report a target where none is read."""
@@ -454,11 +468,11 @@ class Evaluator:
 
     def _default_layer(
         self, row: Argument, bound: Mapping[str, Any], span: Span, scope: Scope, owner: str
-    ) -> Layer | Unknown:
+    ) -> Any:
         assert isinstance(row.type, LayerArgument)
         layer = find_default(row.type.default, bound, scope, self.made)
         if layer is not None:
-            return layer
+            return [layer] if row.type.contents and isinstance(layer, Layer) else layer
         assert isinstance(row.type.default, Nearest), "there is always a layer above"
         return self.report(
             "E501",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,3 +151,14 @@ def _from_the_last(items: dict[str, Entry]) -> Iterator[Entry]:
     """Yield the items of a block from the last to the first, those of families one by one."""
     for entry in reversed(items.values()):
         yield from reversed(entry.entries) if isinstance(entry, Family) else (entry,)
+
+
+def layers_in(entries: Iterable[Entry]) -> Iterator[Layer]:
+    """Yield the layers among some items, those of stages and families too."""
+    for entry in entries:
+        if isinstance(entry, Layer):
+            yield entry
+        elif isinstance(entry, Family):
+            yield from layers_in(entry.entries)
+        else:
+            yield from layers_in(members(entry).values())

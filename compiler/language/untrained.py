@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
@@ -31,7 +32,8 @@ def warn_untrained(
             )
         )
         return
-    trained = trained_parameters(graph)
+    learned = tuple(objective for objective in graph.objectives if not objective.term.shrinks)
+    trained = trained_parameters(replace(graph, objectives=learned))
     idle, busy = [], set[str]()
     for layer in filter(_owns_weights, graph.layers):
         if any(p.name in trained or graph.is_frozen(p.name) for p in layer.parameters):

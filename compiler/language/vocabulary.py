@@ -190,6 +190,10 @@ KINDS = ACTS | _named(
         "bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy sigmoidcrossentropy",
         "write 'one_vs_all()', which reads the values before the sigmoid",
     ),
+    (
+        "weightdecay l2regularization l2regularizer kernelregularizer regularizer",
+        "write 'weight_l2(LAYERS, weight = 0.0005)': the sum of squares of their weights",
+    ),
     ("concatenate cat merge stack", "write 'concat([left, right])'"),
     ("sum plus residual shortcut", "write 'add([left, right])'"),
     ("centercrop cropping slice", "write 'crop(size)': the central rows and columns"),
@@ -250,6 +254,13 @@ ARGUMENTS = {
     "activation": ("act",),
     "nonlinearity": ("act",),
     "epsilon": ("eps",),
+    "initializer": ("init",),
+    "kernelinitializer": ("init",),
+    "weightinit": ("init",),
+    "constraint": ("constrain",),
+    "kernelconstraint": ("constrain",),
+    "lrmult": ("speed",),
+    "trainable": ("speed",),
     "input": ("of",),
     "inputs": ("of",),
     "lr": ("rate",),
@@ -300,7 +311,8 @@ SETTINGS = _named(
     ),
     (
         "weightdecay l2 regularization regularizer",
-        "write it in the update rule: 'update = adamw(rate = 0.001, weight_decay = 0.01)'",
+        "write it in the update rule: 'update = adamw(rate = 0.001, weight_decay = 0.01)', or as an objective: "
+        "'weight_l2(LAYERS, weight = 0.0005)'",
     ),
     (
         "workers numworkers gpus gpu devices device numgpus machines threads",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import cross_entropy, error, l1, l2, one_vs_all, smooth, total
+from . import cross_entropy, error, l1, l2, one_vs_all, smooth, total, weight_norms
 from . import rica as reconstruction
 from .base import Objective, Term
 from .custom import PerValue
@@ -17,7 +17,7 @@ from .rica import Rica
 from .smooth import Smooth
 from .total import Total
 
-_FILES = (reconstruction, error, l1, l2, total, smooth, cross_entropy, one_vs_all)
+_FILES = (reconstruction, error, l1, l2, total, smooth, weight_norms, cross_entropy, one_vs_all)
 OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {
     name: kind for file in _FILES for name, kind in file.KINDS.items()
 }

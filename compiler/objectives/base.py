@@ -18,9 +18,10 @@ class Term:
     """A term of the loss, computed from the layers that it reads: a mean over the batch.
 
     `needs_labels`: it reads the images' labels. `is_error`: it is an error between two layers, position by position, so
-    the units of a decoder among them learn wherever they write. `reads_weights`: it reads a layer's parameters of some
-    roles instead of its values. `reads_sums`: of two layers it reads sums over all their values, so that tiles must tell
-    each other theirs.
+    the units of a decoder among them learn wherever they write. `reads_weights`: it reads parameters of some roles of its
+    layers instead of their values, so it is the same for all images. `shrinks`: it makes weights small, and is no reason
+    to learn them. `reads_sums`: of two layers it reads sums over all their values, so that tiles must tell each other
+    theirs.
     """
 
     __slots__ = ()
@@ -29,6 +30,7 @@ class Term:
     is_error: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
     reads_sums: ClassVar[bool] = False
+    shrinks: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:

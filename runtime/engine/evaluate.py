@@ -123,7 +123,7 @@ class Evaluation:
         view = view_of(self.graph, objective)
         kernel = partial(term_kernel(objective.term), objective.term, share)
         if objective.term.reads_weights:
-            return objective.weight * kernel([], self._weights(objective, share, view), labels)
+            return objective.weight * kernel([], self._weights(share, view), labels)
         operands = [self.held(path, view) for path in objective.reads]
         learning = [number for number, _ in share.compared]
         constant = [
@@ -184,10 +184,9 @@ class Evaluation:
             params[parameter.role] = value
         return params
 
-    def _weights(self, objective: Objective, share: TermShare, view: str) -> Weights:
+    def _weights(self, share: TermShare, view: str) -> Weights:
         """Return the parameters that a term reads, and the strips beyond them, by the names of a border's sides."""
-        layer, roles = self.graph.layer(objective.reads[0]), objective.term.roles
-        names = [parameter.name for parameter in layer.parameters if parameter.role in roles]
+        names = share.weights
         sides = {side: getattr(share.border, side) for side in ("right", "below", "corner")}
         return {"own": [self._trained(name, self.params[name], view) for name in names]} | {
             side: [self._trained(name, self.received[name, owner], view) for name in names]

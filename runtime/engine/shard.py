@@ -154,14 +154,9 @@ class _Links:
     @cached_property
     def weights(self) -> tuple[HeldWeights, ...]:
         """The parameters that the phase computes with."""
-        layers = [share.layer for share in self.phase.shares]
-        layers += [
-            o.reads[0]
-            for t in self.phase.terms
-            for o in self.graph.objectives
-            if o.path == t.objective and o.term.reads_weights
-        ]
-        names = {parameter.name for path in layers for parameter in self.graph.layer(path).parameters}
+        layers = [self.graph.layer(share.layer) for share in self.phase.shares]
+        names = {parameter.name for layer in layers for parameter in layer.parameters}
+        names.update(name for term in self.phase.terms for name in term.weights)
         return tuple(weights for weights in self.programme.weights if weights.name in names)
 
     def returned(self, path: str) -> bool:

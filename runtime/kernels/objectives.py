@@ -38,6 +38,12 @@ def total(value: jax.Array) -> jax.Array:
     return _per_image(value)
 
 
+def _over_weights(function: Callable[[jax.Array], jax.Array], weights: Weights) -> jax.Array:
+    """Sum of a function of each weight: once a step, not for each image."""
+    first, *others = (jnp.sum(function(weight)) for weight in weights["own"])
+    return sum(others, start=first)
+
+
 TERM_KERNELS: dict[str, TermKernel] = {
     "squared_error": lambda term, share, values, weights, labels: squared_error(*values),
     "mean_squared_error": lambda term, share, values, weights, labels: squared_error(*values) / term.values,
@@ -46,6 +52,8 @@ TERM_KERNELS: dict[str, TermKernel] = {
     "l2": lambda term, share, values, weights, labels: l2(values[0]),
     "total": lambda term, share, values, weights, labels: total(values[0]),
     "smooth": lambda term, share, values, weights, labels: smooth(term, share, weights),
+    "weight_l2": lambda term, share, values, weights, labels: _over_weights(jnp.square, weights),
+    "weight_l1": lambda term, share, values, weights, labels: _over_weights(jnp.abs, weights),
     "cross_entropy": lambda term, share, values, weights, labels: classes.cross_entropy(
         values[0], _needed(labels), share.first, *values[1:]
     ),
