@@ -17,8 +17,9 @@ import numpy as np
 from jax import lax
 from timing import Call, jitted, machine, medians
 
-from lnet.compiler.core.shapes import Slide, Window
-from lnet.runtime.kernels.ops.local import local
+from lnet.compiler.core.shapes import Size, Slide, Window
+from lnet.compiler.ops.filters import Layout
+from lnet.runtime.kernels.ops.local import local, local_transpose
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -31,7 +32,7 @@ except ImportError:
 
 @dataclass(frozen=True)
 class Case:
-    """A square layer."""
+    """A square layer; positions of a `block` share weights, a `transposed` one goes from its positions to the sheet."""
 
     name: str
     batch: int
@@ -41,17 +42,25 @@ class Case:
     maps: int
     stride: int = 1
     peers: bool = True
+    dilation: int = 1
+    groups: int = 1
+    block: int = 1
+    transposed: bool = False
 
     @property
     def window(self) -> Window:
-        slide = Slide(self.extent, self.field, self.stride)
+        slide = Slide(self.extent, self.field, self.stride, dilation=self.dilation)
         return Window(slide, slide)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.groups, Size(self.block, self.block))
 
     @property
     def flops(self) -> float:
         """Of the forward pass; both gradients take as much again, each."""
         positions = self.window.outputs.rows**2
-        return 2.0 * positions * self.field**2 * self.maps_in * self.maps * self.batch
+        return 2.0 * positions * self.field**2 * self.maps_in // self.groups * self.maps * self.batch
 
 
 CASES = (
@@ -61,6 +70,11 @@ CASES = (
     Case("field 18, stride 2", 64, 48, 3, 18, 8, stride=2),
     Case("field 5, 32 to 32 maps", 32, 32, 32, 5, 32),
     Case("field 18, 8 to 8 maps", 64, 40, 8, 18, 8, peers=False),
+    Case("field 5, dilation 3, 32 to 32 maps", 32, 40, 32, 5, 32, dilation=3),
+    Case("field 5, 4 groups of 8 maps", 32, 32, 32, 5, 32, peers=False, groups=4),
+    Case("field 5, 32 maps, each alone", 32, 32, 32, 5, 32, peers=False, groups=32),
+    Case("field 5, blocks of 2x2, 32 to 32 maps", 32, 32, 32, 5, 32, peers=False, block=2),
+    Case("transposed, field 5, stride 2, 32 to 16 maps", 32, 35, 16, 5, 32, 2, peers=False, transposed=True),
 )
 
 
@@ -103,20 +117,23 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def arrays_of(case: Case) -> Arrays:
     rng = np.random.default_rng(0)
     positions, field = case.window.outputs.rows, case.field
+    sets = -(-positions // case.block)
     images = rng.normal(size=(case.extent, case.extent, case.maps_in, case.batch)).astype(np.float32)
-    weights = rng.normal(size=(positions, positions, field, field, case.maps_in, case.maps)).astype(
-        np.float32
-    )
+    shape = (sets, sets, field, field, case.maps_in // case.groups, case.maps)
+    weights = rng.normal(size=shape).astype(np.float32)
     gradients = rng.normal(size=(positions, positions, case.maps, case.batch)).astype(np.float32)
     return images, weights, gradients
 
 
 def ours(case: Case, arrays: Arrays, passes: int) -> Call:
     images, weights, gradients = map(jnp.asarray, arrays)
-    window = case.window
+    if case.transposed:
+        images, gradients = gradients, images
+    kind = local_transpose if case.transposed else local
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
-        return local(x, w, window)
+        h: jax.Array = kind(x, w, case.window, "float32", case.layout)
+        return h
 
     def all_passes(x: jax.Array, w: jax.Array, dh: jax.Array) -> Any:
         h, back = jax.vjp(layer, x, w)
@@ -143,7 +160,13 @@ def lax_local(case: Case, arrays: Arrays, passes: int) -> Call:
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
         strides = (case.stride, case.stride)
         h: jax.Array = lax.conv_general_dilated_local(
-            x, w, strides, "VALID", (field, field), dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x,
+            w,
+            strides,
+            "VALID",
+            (field, field),
+            rhs_dilation=(case.dilation, case.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         return h
 
@@ -165,7 +188,7 @@ def torch_unfold(case: Case, arrays: Arrays, passes: int) -> Call:
     )
 
     def call() -> Any:
-        patches = torch.nn.functional.unfold(x, case.field, stride=case.stride)
+        patches = torch.nn.functional.unfold(x, case.field, case.dilation, stride=case.stride)
         h = torch.bmm(patches.permute(2, 0, 1), w)
         if passes > 1:
             x.grad = w.grad = None

@@ -14,6 +14,7 @@ from ops import FORMULAS, LINES
 
 from docs import tables
 from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
@@ -60,13 +61,15 @@ def program(kind):
 def test_the_facts_of_an_op_agree(kind):
     graph = compile_text(program(kind)).graph
     layer = graph.input if kind == "input" else graph.layer("x")
-    for weights in layer.op.weights().values():
-        assert len(weights.shape) == len(weights.axes) == len(set(weights.axes))
-        if layer.op.position_weights:
-            units = graph.layer(layer.reads[0]).sheet if layer.op.scatters else layer.sheet
-            assert weights.shape[:2] == (units.height, units.width)
     assert layer.op.renamed(lambda path: path) == layer.op
-    assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))
+    in_tiles = dealt(graph, Size(1, 1))
+    for layer in (each for each in in_tiles.layers if each.path in (layer.path, f"{layer.path} sums")):
+        for weights in layer.op.weights().values():
+            assert len(weights.shape) == len(weights.axes) == len(set(weights.axes))
+            if layer.op.position_weights:
+                units = in_tiles.layer(layer.reads[0]).sheet if layer.op.scatters else layer.sheet
+                assert weights.shape[:2] == (units.height, units.width)
+        assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))
 
 
 @pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])

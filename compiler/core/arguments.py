@@ -151,7 +151,9 @@ def _number_from(
     return convert
 
 
-def _size_from(low: int) -> Callable[[Value], Size | None]:
+def size_from(low: int) -> Callable[[Value], Size | None]:
+    """Return the conversion to a size whose numbers are at least `low`; an integer stands for both."""
+
     def convert(value: Value) -> Size | None:
         if isinstance(value, Extents):
             if len(value.parts) != 2:
@@ -191,7 +193,7 @@ def _path_of(value: Value) -> str | None:
 def _pad(value: Value) -> Padding | None:
     if isinstance(value, Word):
         return Padding(value.text) if value.text in ("valid", "same") else None
-    zeros = _size_from(0)(value)
+    zeros = size_from(0)(value)
     return None if zeros is None else Padding("valid", zeros)
 
 
@@ -204,7 +206,7 @@ class Maps:
 
 
 def _maps(value: Value) -> Maps | None:
-    size = _size_from(1)(value)
+    size = size_from(1)(value)
     if size is None:
         return None
     if not isinstance(value, Extents):
@@ -323,7 +325,7 @@ def _share(value: Value) -> Sharing | None:
 # --- the types -------------------------------------------------------------------------------------------
 
 _SIZE: Mapping[str, Callable[..., Any]] = {"size": size}
-_extent = ArgumentType("a positive integer or a size such as 18x18", _size_from(1), calls=_SIZE)
+_extent = ArgumentType("a positive integer or a size such as 18x18", size_from(1), calls=_SIZE)
 Extent = Annotated[Size, _extent]
 OptionalExtent = Annotated[Size | None, _extent]
 Extent3 = Annotated[Extents, ArgumentType("a size of three numbers such as 200x200x3", _extent3, calls=_SIZE)]

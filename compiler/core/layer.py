@@ -41,6 +41,7 @@ class Op:
     training than in evaluation.
     `is_target`: its values come with the images, as labels do, and only an objective's `target` reads them.
     `follows`: its value is a region of its operand, and its positions belong to the tiles that own them there.
+    `decodes`: it goes back through a layer of the network, and published counts of weights leave it out.
     `has_filters`: `weight` has a filter for each map, `[set row, set column, field row, field column, map in, map]`.
     `keeps_patch`: its maps are those of its operands, one by one, so they lie in the same patch.
     """
@@ -54,6 +55,7 @@ class Op:
     is_target: ClassVar[bool] = False
     has_mode: ClassVar[bool] = False
     follows: ClassVar[bool] = False
+    decodes: ClassVar[bool] = False
     has_filters: ClassVar[bool] = False
     keeps_patch: ClassVar[bool] = False
 

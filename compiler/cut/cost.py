@@ -249,4 +249,4 @@ def _sums(graph: Graph, gradients: int) -> int:
 
 def encoding_weights(graph: Graph) -> int:
     """Return the number of weights without decoders, as published papers count them."""
-    return sum(p.size for layer in graph.visible if not layer.op.scatters for p in layer.parameters)
+    return sum(p.size for layer in graph.visible if not layer.op.decodes for p in layer.parameters)

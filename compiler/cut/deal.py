@@ -15,6 +15,8 @@ A *line* is a vector whose positions are dealt to the tiles by their numbers, an
     d peaks       of its range, for each image: the sum of exponentials, and the highest scores        (sent to all)
     d standings   those of all tiles: the softmax, and the ranks of labels
 
+A transposed layer with bias or activation scatters its sums (`d sums`), and finishes them where they are added up (`d`).
+
 Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
 A layer that reads a line as one vector gets it whole (`d vector`); so does an activation that is no function of each value
 alone, as a layer behind the units (`d scores`), in the tile that owns the vector's one position and wherever it is read.
@@ -53,7 +55,7 @@ class CutGraph(Graph):
 
 @lru_cache(maxsize=16)
 def dealt(graph: Graph, tiles: Size) -> CutGraph:
-    """Return the graph that tiles compute; the same for one tile."""
+    """Return the graph that tiles compute; for one tile only sums that a layer scatters are a layer of their own."""
     if isinstance(graph, CutGraph):
         return graph
     return _Dealer(graph, tiles).graph()
@@ -68,7 +70,7 @@ class _Dealer:
     def graph(self) -> CutGraph:
         given = self.given
         for layer in given.layers:
-            self._deal(layer) if self._count > 1 else self._add(layer)
+            self._deal(layer) if self._count > 1 else self._whole(layer)
         objectives = tuple(map(self._objective, given.objectives))
         return CutGraph(
             given.name,
@@ -90,6 +92,10 @@ class _Dealer:
         if in_line:
             self.lines.add(layer.path)
         return layer.path
+
+    def _whole(self, layer: Layer) -> None:
+        for made in layer.op.in_tiles(layer) if layer.op.scatters else (layer,):
+            self._add(made)
 
     def _deal(self, layer: Layer) -> None:
         reads = [self.given.layer(path).path for path in layer.reads]

@@ -132,7 +132,7 @@ KINDS = ACTS | _named(
     ),
     (
         "convtranspose convtransposed transposedconv deconv deconvolution",
-        "write 'decode(like = LAYER)': the transpose of a local layer",
+        "write 'transposed(field, maps, stride)', or 'decode(like = LAYER)' for the transpose of a layer that there is",
     ),
     (
         "locallyconnected unsharedconv localconv lc",

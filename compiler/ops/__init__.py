@@ -26,6 +26,7 @@ from . import (
     pool,
     softmax,
     target,
+    transposed,
     wiring,
 )
 from . import decode as decoding
@@ -48,6 +49,7 @@ _FILES = (
     target,
     local,
     decoding,
+    transposed,
     pool,
     lcn,
     lrn,

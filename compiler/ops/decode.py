@@ -24,6 +24,7 @@ class Decode(Transpose):
     """
 
     kind: ClassVar[str] = "decode"
+    decodes: ClassVar[bool] = True
     like: str
     tied: bool
     patch: Size | None = None

@@ -1,4 +1,4 @@
-"""What tiles compute in the place of a dense layer, and what they tell each other (compiler/cut/deal.py).
+"""What tiles compute in the place of a dense layer, on a transposed one's sums, and what they tell (compiler/cut/deal.py).
 
 No file names these ops, and no plan holds them.
 
@@ -127,6 +127,40 @@ class Units(Op):
     def part(self, region: Region) -> Units:
         act = self.act and self.act.part(region)
         return replace(self, units=region.rows.length, act=act)
+
+    @property
+    def applies(self) -> tuple[Op, ...]:
+        return () if self.act is None else (self.act,)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Op):
+    """The sums that tiles have added up, with bias, `[rows, columns, maps]` or `[1, 1, maps]`, and activation."""
+
+    kind: ClassVar[str] = "finished"
+    values: Sheet
+    biases: Size | None
+    act: AtPosition | None
+    bias_speed: float = 1.0
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.values
+
+    @property
+    def position_weights(self) -> bool:
+        return self.biases == self.values.size
+
+    def weights(self) -> dict[str, Weights]:
+        if self.biases is None:
+            return {}
+        shape = (self.biases.rows, self.biases.columns, self.values.maps)
+        return {"bias": Weights(shape, ("row", "column", "map"), None, speed=self.bias_speed)}
+
+    def part(self, region: Region) -> Finished:
+        biases = region.size if self.position_weights else self.biases
+        act = self.act and self.act.part(region)
+        return replace(self, values=Sheet.over(region, self.values.maps), biases=biases, act=act)
 
     @property
     def applies(self) -> tuple[Op, ...]:

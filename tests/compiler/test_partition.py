@@ -12,7 +12,7 @@ from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.partition import best_tiles, partition
-from lnet.compiler.ops import Decode
+from lnet.compiler.ops.filters import Transpose
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.verify import graph_faults, partition_faults
 
@@ -109,7 +109,7 @@ def test_every_tile_has_what_it_needs(text, grid):
                 operand = graph.layer(path)
                 if layer.op.reduces:
                     continue
-                if isinstance(layer.op, Decode):
+                if isinstance(layer.op, Transpose):
                     own_units = next(p.owned for p in pieces if p.layer == operand.path)
                     assert not (
                         touched(layer.op.window, mask(own_units, operand.sheet)) & ~held[layer.path]
@@ -159,7 +159,7 @@ def test_messages_fill_exactly_what_is_held(text, grid):
         if layer.op.reduces:
             check_sums(graph, cut, layer, [m for m in messages if m.layer == layer.path and m.kind == "sum"])
             continue
-        units = graph.layer(layer.reads[0]) if isinstance(layer.op, Decode) else None
+        units = graph.layer(layer.reads[0]) if isinstance(layer.op, Transpose) else None
         for tile in range(cut.count):
             piece = by_tile[tile][layer.path]
             count = mask(piece.computed, layer.sheet).astype(int)
@@ -200,7 +200,7 @@ def test_gradients_return_the_way_that_values_came(text, grid):
     only_in_errors = {
         layer.path
         for layer in graph.layers
-        if isinstance(layer.op, Decode)
+        if isinstance(layer.op, Transpose)
         and not graph.readers[layer.path]
         and all(o.term.kind == "squared_error" for o in graph.objectives if layer.path in o.reads)
     }

@@ -1,5 +1,7 @@
 """Dilation, groups, blocks of positions that share weights, and transposed layers: formulas, gradients, tiles, plans."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.choose import portable
 
-LOCAL = "network n {{ image: input(13x11x4); f: local({given}); d: {decoder}; q: squared_error(d, target = image) }}"
+LOCAL = "network n {{ image: input(9x10x4); f: local({given}); d: {decoder}; q: squared_error(d, target = image) }}"
 LOCALS = {
     "dilated": "3x2, 3, dilation = 2x3, stride = 1x2, act = tanh",
     "dilated, strided, same": "3, 2, dilation = 2, stride = 2, pad = same, bias = true, share = all",
@@ -27,6 +29,14 @@ LOCALS = {
     "blocks of all": "3, 2, share = blocks(20x2), groups = 2, dilation = 2x1",
 }
 DECODERS = ("decode(like = f, tied = true)", "decode(like = f)")
+
+
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Compiling is what takes time here."""
+
+
+def compiled(function, *arrays):
+    return jax.jit(function).lower(*arrays).compile(QUICKLY)(*arrays)
 
 
 def checked(text, grid):
@@ -39,14 +49,27 @@ def checked(text, grid):
             for name, value in initial_params(graph, 0).items()
         }
         images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 2)))
+        shards = [Shard(graph, partition(graph, grid), tile) for tile in range(grid.rows * grid.columns)]
+
+        def whole(params, images):
+            def loss(params):
+                return total_loss(graph, params, images)[0]
+
+            return layer_values(graph, params, images, graph.layers), *jax.value_and_grad(loss)(params)
+
+        def in_tiles(params, images):
+            return run_tiles(shards, [shard.owned(params) for shard in shards], images, None)[0]
+
+        values, loss, gradients = compiled(whole, params, images)
+        with portable():
+            by_xla = compiled(lambda *arrays: whole(*arrays), params, images)
         seen = np.asarray(batch_first(images))
         expected = reference.values(graph, params, seen)
-        for portable_too in (False, True):
-            with portable() if portable_too else jax.enable_x64(True):
-                found = layer_values(graph, params, images, graph.layers)
-            for path, value in found.items():
-                np.testing.assert_allclose(batch_first(value), expected[path], rtol=1e-9, atol=1e-9)
-        loss, gradients = jax.value_and_grad(lambda params: total_loss(graph, params, images)[0])(params)
+        for path, value in values.items():
+            np.testing.assert_allclose(batch_first(value), expected[path], rtol=1e-9, atol=1e-9, err_msg=path)
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-9), by_xla, (values, loss, gradients)
+        )
         np.testing.assert_allclose(loss, reference.loss(graph, params, seen), rtol=1e-9)
         directions = {name: rng.normal(size=value.shape) for name, value in params.items()}
         up, down = (
@@ -56,10 +79,7 @@ def checked(text, grid):
         slope = (reference.loss(graph, up, seen) - reference.loss(graph, down, seen)) / 2e-5
         along = sum(float(np.vdot(gradients[name], directions[name])) for name in params)
         assert along == pytest.approx(slope, rel=1e-6, abs=1e-7)
-        parts = partition(graph, grid)
-        shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        tiles, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, None)
-        for shard, mine in zip(shards, tiles, strict=True):
+        for shard, mine in zip(shards, compiled(in_tiles, params, images), strict=True):
             for name, place in shard.programme.owned:
                 part = cut(gradients[name], place)
                 np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)
@@ -68,7 +88,46 @@ def checked(text, grid):
 @pytest.mark.parametrize(("number", "given"), list(enumerate(LOCALS)))
 def test_local_layers_and_their_decoders(number, given):
     """Tiles begin inside blocks, and between the inputs that a dilated field reads."""
-    checked(LOCAL.format(given=LOCALS[given], decoder=DECODERS[number % 2]), Size(2, 3))
+    checked(LOCAL.format(given=LOCALS[given], decoder=DECODERS[number % 2]), Size(2, 2))
+
+
+TRANSPOSED = {
+    "plain": "transposed(4x3, 2, stride = 2x3)",
+    "gaps": "transposed(1x2, 3, stride = 3, extra = 2x0, bias = true, act = tanh, share = all)",
+    "same": "transposed(3x4, 4, stride = 2x1, pad = same, bias = true, act = tanh, groups = 2)",
+    "dilated": "transposed(3, 2, stride = 2, pad = 1x0, dilation = 2x3, bias = true, share = blocks(2x3))",
+    "act": "transposed(3, 4, pad = 1, act = tanh, groups = 4, share = tile(2), extra = 0)",
+}
+
+
+@pytest.mark.parametrize(("number", "given"), list(enumerate(TRANSPOSED)))
+def test_transposed_layers(number, given):
+    """Bias and activation come after the partial sums of tiles; so does what reads them, and what compares them."""
+    after = ("m: squared_error(up, target = other)", "n: local(3, 2, act = tanh); q: l2()")[number % 2]
+    other = "" if number % 2 else f"other: {TRANSPOSED[given][:-1]}, of = image); of: tanh(of = image); "
+    text = f"network n {{ image: input(5x7x4); {other}up: {TRANSPOSED[given]}; {after} }}"
+    checked(text, Size(2, 2))
+    checked(text, Size(1, 1)) if given == "gaps" else None
+
+
+def test_the_sizes_of_transposed_layers():
+    graph = compile_text(
+        """network gen {
+            z: input(4x5x8)
+            up: transposed(4, 3, stride = 2, pad = 1, bias = true)
+            more: transposed(3x5, 4, stride = 3, pad = same, share = all, bias = true, of = z)
+            odd: transposed(3, 6, stride = 2x3, dilation = 2x1, groups = 2, extra = 1x2, of = z)
+            q: l2()
+        }"""
+    ).graph
+    up, more, odd = (graph.layer(path) for path in ("up", "more", "odd"))
+    assert [str(layer.sheet) for layer in (up, more, odd)] == ["8x10x3", "12x15x4", "12x17x6"]
+    assert [p.shape for p in up.parameters] == [(4, 5, 4, 4, 3, 8), (8, 10, 3)]
+    assert [p.shape for p in more.parameters] == [(1, 1, 3, 5, 4, 8), (1, 1, 4)]
+    assert odd.parameters[0].shape == (4, 5, 3, 3, 3, 8)
+    assert [layer.parameters[0].fan_in for layer in (up, more, odd)] == [2 * 2 * 8, 1 * 2 * 8, 2 * 1 * 4]
+    assert up.op.multiply_adds() == 4 * 5 * 4 * 4 * 3 * 8
+    assert str(receptive_field(graph, "up")) == "2x2"
 
 
 def test_the_sizes_of_dilated_and_grouped_layers():

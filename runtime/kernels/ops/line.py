@@ -1,4 +1,4 @@
-"""Kernels of what tiles compute in the place of a dense layer (compiler/ops/line.py)."""
+"""Kernels of what tiles compute in the place of a dense layer, and on a transposed one's sums (compiler/ops/line.py)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lnet.runtime.kernels.errors import dots
 from .activation import activate
 from .base import LayerKernel
 from .dense import products
+from .transposed import finished
 
 
 def flat(op: Flat, x: jax.Array) -> jax.Array:
@@ -33,6 +34,7 @@ KERNELS: dict[str, LayerKernel] = {
     "units": lambda op, values, params, precision: activate(
         values[0] + params["bias"][:, None, None, None] if op.bias else values[0], op.act
     ),
+    "finished": lambda op, values, params, precision: finished(op, values[0], params),
     "vector": lambda op, values, params, precision: values[0].reshape(1, 1, -1, values[0].shape[-1]),
     "peaks": lambda op, values, params, precision: peaks(values[0]),
     "dots": lambda op, values, params, precision: dots(*values)[None, None],
