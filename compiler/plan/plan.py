@@ -35,12 +35,12 @@ from lnet.dsl.source import Source, Span
 
 from .explain import explain_text
 
-FORMAT = 9
-OLDER = (3, 4, 5, 6, 7, 8)
+FORMAT = 10
+OLDER = (3, 4, 5, 6, 7, 8, 9)
 """In that of version 0.1, 3, max pools counted padding as zeros, and images had no list of classes; to 4, an update
 rule had the numbers of all rules; to 5, one tile had all of a dense layer; to 6, a tile's parameters were in one
 shard; to 7, version 2 of the language was unknown: what it adds to a type has a default, which means what was before; to 8,
-all training data were images."""
+all training data were images; to 9, the function at the end of an op was a name."""
 
 CODEC = Codec(
     {
@@ -257,7 +257,7 @@ def _converted(data: Any, version: int) -> Any:
         return data
     data = {key: _converted(value, version) for key, value in data.items()}
     data |= {"kind": "frames"} if "crop" in data and "flip" in data else {}
-    data = _functions(data) if version <= 8 else data
+    data = _functions(data) if version <= 9 else data
     if version == OLDER[0]:
         data |= {"zeros": True} if data.get("kind") == "maxpool" else {}
     return _rule(data) if version <= 4 and "rule" in data else data
