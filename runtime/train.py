@@ -268,14 +268,6 @@ def _train_on(
     """Train on a cluster; what is given as arrays is written where its workers can read it."""
     from .cluster.launch import train_on
 
-    training = run.plan.graph.training
-    if training.clip is not None and training.staleness == 0:
-        raise refused(
-            "E513",
-            "'clip' does not act on synchronous replicas: none of them has the mean gradient that is to be clipped",
-            hint="take 'staleness = none' or 1, one process, or leave 'clip' out",
-        )
-
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
     array = None if given is None else given.keep(run.directory)
     if not train_on(client, run, reporter, stop, samples, array, resumed, about):

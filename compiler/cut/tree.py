@@ -26,6 +26,12 @@ def sums(graph: Graph, tiles: int) -> Iterator[tuple[int, int]]:
         yield from ((tile, parent(tile)) for tile in range(1, tiles))
 
 
+def norms(graph: Graph) -> int:
+    """Return in how many squared norms gradients are measured: one, one for each parameter array, 0 without `clip`."""
+    clip = graph.training.clip
+    return 0 if clip is None else len(graph.parameters) if clip.each else 1
+
+
 def sums_sent(graph: Graph, tile: int, tiles: int) -> int:
     """Return how many messages with such sums a tile sends."""
     return 0 if graph.training.clip is None else len(children(tile, tiles)) + (tile > 0)

@@ -147,6 +147,8 @@ class _Stages:
         replicas = len(plan.placement.tiles)
         pushes = 1 / training.push
         updates = pushes if training.staleness == 0 else pushes * replicas
+        if training.staleness == 0 and training.clip is not None:
+            updates *= 2  # measuring a step goes over all gradients once more
         own_steps = 1 - 1 / training.fetch
         seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
         sizes = [size for cost in plan.costs for size in cost.shards]

@@ -17,6 +17,7 @@ from pathlib import Path
 from lnet.compiler.core.codec import Codec
 from lnet.compiler.cut.cost import tile_costs, tile_work
 from lnet.compiler.cut.partners import partners
+from lnet.compiler.cut.tree import norms
 from lnet.compiler.plan.plan import Plan, plan_from_json
 from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.data import Kept
@@ -117,6 +118,7 @@ class RunConfig:
             ),
             partners=partners(self.plan.graph, self.plan.partition, self.shared),
             times=self.times,
+            norms=norms(self.plan.graph) if training.staleness == 0 else 0,
         )
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.cut.tree import children, parent
+from lnet.compiler.cut.tree import children, norms, parent
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Clip
 
@@ -32,12 +32,6 @@ UP, DOWN = "norms", "norms of all"
 def parts(graph: Graph) -> tuple[str, ...]:
     """Return the names of the arrays whose norms count, in the order of the squares."""
     return tuple(parameter.name for parameter in graph.parameters)
-
-
-def width(graph: Graph) -> int:
-    """Return how many squares there are."""
-    clip = graph.training.clip
-    return 0 if clip is None else len(parts(graph)) if clip.each else 1
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -84,7 +78,7 @@ def summed(tile: int, tiles: int, own: jax.Array) -> Generator[Send | Receive, A
 
 def exchanged(graph: Graph, tile: int, tiles: int) -> Mapping[tuple[int, str], tuple[tuple[int, ...], ...]]:
     """Return the shapes that a tile receives for it, by sender and exchange."""
-    both: tuple[int, ...] = 2, width(graph)
+    both: tuple[int, ...] = 2, norms(graph)
     found = {(child, UP): (both,) for child in children(tile, tiles)}
     return {**found, **({(parent(tile), DOWN): (both,)} if tile else {})}
 

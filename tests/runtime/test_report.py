@@ -125,7 +125,9 @@ def test_when_and_how_it_was_made(run):
 
 def test_settings_are_in_the_words_of_the_language(run):
     rows = dict(settings(run))
-    assert rows["update"] == "adam(rate = 0.02, schedule = constant, stale = full)"
+    assert rows["update"] == (
+        "adam(rate = 0.02, schedule = constant, stale = full, b1 = 0.9, b2 = 0.999, eps = 1e-08, rise = 0)"
+    )
     assert rows["data"] == (
         'frames(path = "images <&>", size = 12x12, crop = random, flip = true, normalize = image, labels = none, '
         "exclude = none, classes = none)"

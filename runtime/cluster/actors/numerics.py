@@ -20,6 +20,7 @@ from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.shards import places_in_shards, shard_places
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.settings import Clip
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.engine import clipping
 from lnet.runtime.engine.evaluate import Targets
@@ -60,7 +61,11 @@ def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=(2, 3), keep_unused=True)
+Clipped = tuple[Clip, tuple[str, ...]]
+"""By which norm a synchronous step is clipped, and whose norms are in which order."""
+
+
+@partial(jax.jit, static_argnums=(0, 6), donate_argnums=(2, 3), keep_unused=True)
 def _updated(
     rule: Rule,
     params: Any,
@@ -68,12 +73,17 @@ def _updated(
     state: Any,
     gradients: list[Mapping[str, Any]],
     share: jax.Array | None = None,
+    clip: Clipped | None = None,
+    squares: jax.Array | None = None,
 ) -> Any:
-    """Apply one update: the mean of the replicas' gradients.
+    """Apply one update: the mean of the replicas' gradients, clipped by its `squares` if there are any.
 
     The new parameters and the new state take the memory of `spare`, if it is not None, and of the state that goes in.
     """
-    return rule.updated(params, state, _mean([_like(params, found) for found in gradients]), share)
+    mean = _mean([_like(params, found) for found in gradients])
+    if clip is not None and squares is not None:
+        mean = clipping.clipped(*clip, mean, squares)
+    return rule.updated(params, state, mean, share)
 
 
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -92,6 +102,11 @@ def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     for other in gradients[1:]:
         total = jax.tree.map(jnp.add, total, other)
     return {name: value / len(gradients) for name, value in total.items()}
+
+
+@jax.jit
+def _joint(params: Mapping[str, jax.Array], gradients: list[Mapping[str, Any]]) -> dict[str, jax.Array]:
+    return _mean([_like(params, found) for found in gradients])
 
 
 def _held_elsewhere(arrays: dict[str, jax.Array]) -> bool:
@@ -136,13 +151,34 @@ class Server:
         self.spare = None
         self.state = state_from_names(self.rule, self.params, state)
 
-    def apply(self, gradients: list[Mapping[str, Any]], age: int) -> None:
-        """Apply one update, `age` updates old: the mean of the gradients, of all parts of a synchronous step."""
+    def apply(self, gradients: list[Mapping[str, Any]], age: int, norms: tuple[float, ...] = ()) -> None:
+        """Apply one update, `age` updates old: the mean of the gradients, of all parts of a synchronous step.
+
+        `norms`: the squared ones by which a synchronous step is clipped.
+        """
         share = share_of(self.config.plan.graph.training.update, age)
         spare, self.spare = self.spare, self.params
         if spare is not None and _held_elsewhere(spare):
             spare = None
-        self.params, self.state = _updated(self.rule, self.params, spare, self.state, gradients, share)
+        clip, squares = (self._clip, jnp.asarray(norms, jnp.float32)) if norms else (None, None)
+        self.params, self.state = _updated(
+            self.rule, self.params, spare, self.state, gradients, share, clip, squares
+        )
+
+    def measure(self, gradients: list[Mapping[str, Any]], step: int) -> tuple[float, ...]:
+        """Return the squared norms of the mean of a synchronous step's gradients here; raises `Diverged`."""
+        mean = _joint(self.params, gradients)
+        squares = clipping.squares(*self._clip, mean)
+        if not jnp.isfinite(squares).all():
+            bad = infinite(clipping.clipped(*self._clip, mean, squares))
+            raise Diverged(step + 1, 0, self.config.spec.tile_of(self.shard), (), bad)
+        return tuple(map(float, squares))
+
+    @property
+    def _clip(self) -> Clipped:
+        graph = self.config.plan.graph
+        assert graph.training.clip is not None, "a shard measures only what is clipped"
+        return graph.training.clip, clipping.parts(graph)
 
     def read(self) -> Mapping[str, jax.Array]:
         return dict(self.params)  # one of its own, so that whoever keeps it holds the arrays

@@ -187,7 +187,8 @@ def _updates(config: RunConfig, tile: int, going: Callable[[], bool]) -> None:
         server.install(*server.snapshot())
         for _ in range(3):
             if going():
-                server.apply([zeros] * parts, 1)
+                norms = server.measure([zeros] * parts, 0) if config.spec.norms else ()
+                server.apply([zeros] * parts, 1, norms)
         server.snapshot()
 
 

@@ -89,13 +89,22 @@ class Servers:
         age = self._age(apply.parts)
 
         def work() -> tuple[Any, ...]:
-            server.apply(gradients, age)
+            server.apply(gradients, age, apply.norms)
             return events.Applied, apply.role, apply.position
 
         self.threads.submit(apply.role, work)
         for part in apply.parts if self.leads(apply.role) else ():
             update = part.update
             self.log(UpdateApplied(apply.role.index, update.slot, update.number, age))
+
+    def _measure(self, measure: do.Measure) -> None:
+        server = self._server(measure.role)
+        gradients: list[Any] = [part.payload for part in measure.parts]
+
+        def work() -> tuple[Any, ...]:
+            return events.Measured, measure.role, measure.step, server.measure(gradients, measure.step)
+
+        self.threads.submit(measure.role, work)
 
     def _age(self, parts: tuple[PushedUpdate, ...]) -> int:
         """Return how old an update is; the parts of a synchronous step are one."""
@@ -149,6 +158,7 @@ class Servers:
             do.LoadCheckpoint: self._load_checkpoint,
             do.LoadSnapshot: self._load_snapshot,
             do.Apply: self._apply,
+            do.Measure: self._measure,
             do.ReadParams: self._read_params,
             do.TakeSnapshot: self._take_snapshot,
             do.SaveShard: self._save_shard,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import follower as following
-from .instructions import Duplicate, Instruction, Send, Transition
+from .instructions import Duplicate, Instruction, Measure, Send, Transition
 from .ledger import Ledger
 from .messages import Push, PushAck, PushedUpdate
 from .primary import PendingAck, Primary
@@ -29,9 +29,11 @@ def push(state: Primary, now: float, sender: str, message: Push) -> Transition[P
     return replace(state, pending_acks=pending_acks), instructions
 
 
-def take(state: Primary, part: PushedUpdate | None, now: float) -> Transition[Primary]:
+def take(
+    state: Primary, part: PushedUpdate | None, now: float, norms: tuple[float, ...] = ()
+) -> Transition[Primary]:
     assert state.ledger is not None
-    ledger, entry, applies = state.ledger.take(part)
+    ledger, entry, applies = state.ledger.take(part, norms)
     state = replace(state, ledger=ledger)
     if state.follower is None:
         return state, applies
@@ -44,7 +46,27 @@ def commit(state: Primary, now: float) -> Transition[Primary]:
     assert state.ledger is not None
     if state.assignment.commit <= state.ledger.committed or len(state.ledger.staged) < state.spec.replicas:
         return state, ()
-    return take(state, None, now)
+    return take(state, None, now, state.assignment.norms)
+
+
+def measure(state: Primary, now: float) -> Transition[Primary]:
+    """Synchronous, where it is clipped: measure a step once all its parts are staged here."""
+    assert state.ledger is not None
+    ledger = state.ledger
+    if (
+        not state.spec.norms
+        or state.measuring == ledger.committed
+        or len(ledger.staged) < state.spec.replicas
+    ):
+        return state, ()
+    measured = Measure(state.role, ledger.committed, ledger.step)
+    return replace(state, measuring=ledger.committed), (measured,)
+
+
+def norms(state: Primary) -> tuple[float, ...]:
+    """Return the squared norms of the step to be committed next, none if they are not known yet."""
+    step, found = state.measured
+    return found if state.ledger is not None and step == state.ledger.committed else ()
 
 
 def release(state: Primary, now: float) -> Transition[Primary]:

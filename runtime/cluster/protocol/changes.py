@@ -120,6 +120,7 @@ def _primary_change(base: PrimaryAssignment | None, primary: PrimaryAssignment) 
         primary.commit,
         primary.checkpoint,
         primary.declares,
+        primary.norms,
     )
 
 
@@ -138,4 +139,5 @@ def _primary(change: PrimaryChange, rosters: dict[tuple[int, int], Roster]) -> P
         change.commit,
         change.checkpoint,
         change.declares,
+        change.norms,
     )

@@ -216,6 +216,8 @@ def _refusal(table: Table, heartbeat: Heartbeat) -> str:
     for status in heartbeat.primaries or ():
         if not 0 <= status.shard < table.spec.shards:
             return "of no such shard"
+        if len(status.norms) not in (0, table.spec.norms):
+            return "of other norms"
         saved = status.saved.updates if status.saved is not None else None
         for numbers in (saved, status.restored):
             if numbers is not None and (len(numbers) != table.spec.replicas or not all(numbers)):

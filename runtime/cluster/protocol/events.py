@@ -57,6 +57,16 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """The squared norms of a synchronous step at this shard."""
+
+    now: float
+    role: RoleId
+    step: int
+    norms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ParamsRead:
     """The parameters, for a replica."""
 
@@ -183,6 +193,7 @@ WorkerEvent = (
     | Tick
     | CheckpointLoaded
     | Applied
+    | Measured
     | ParamsRead
     | SnapshotTaken
     | ShardSaved

@@ -65,11 +65,21 @@ class LoadSnapshot:
 class Apply:
     """Fold updates into the parameters: one alone, or all parts of a synchronous step in this order.
 
-    Answered by `Applied`.
+    `norms`: squared ones of the step, over all shards, by which its mean is clipped. Answered by `Applied`.
     """
 
     role: RoleId
     position: int
+    parts: tuple[PushedUpdate, ...]
+    norms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Return the squared norms of the mean of a synchronous step's parts at this shard. Answered by `Measured`."""
+
+    role: RoleId
+    step: int
     parts: tuple[PushedUpdate, ...]
 
 
@@ -250,6 +260,7 @@ Instruction = (
     | LoadCheckpoint
     | LoadSnapshot
     | Apply
+    | Measure
     | Duplicate
     | ReadParams
     | TakeSnapshot

@@ -20,6 +20,7 @@ from . import follower as following
 from .events import (
     Applied,
     CheckpointLoaded,
+    Measured,
     ParamsRead,
     Received,
     RoleId,
@@ -120,6 +121,8 @@ def _react(state: Primary, event: WorkerEvent) -> Transition[Primary]:
             return _installed(state, metadata), ()
         case Applied(_, _, position) if state.ledger is not None:
             return replace(state, ledger=replace(state.ledger, applied=position)), ()
+        case Measured(_, _, step, norms):
+            return replace(state, measured=(step, norms)), ()
         case ParamsRead():
             return answering.answer(state, event)
         case SnapshotTaken():
@@ -139,6 +142,7 @@ def settle(state: Primary, now: float) -> Transition[Primary]:
     done: tuple[Instruction, ...] = ()
     actions: tuple[Callable[[Primary, float], Transition[Primary]], ...] = (
         acknowledging.commit,
+        acknowledging.measure,
         _save,
         _follow,
         acknowledging.release,
@@ -162,6 +166,7 @@ def status(state: Primary) -> PrimaryStatus:
         acknowledging.safely_staged(state),
         _asked_for(state),
         state.restored.numbers if state.assignment.declares and state.restored is not None else None,
+        acknowledging.norms(state),
     )
 
 

@@ -172,9 +172,20 @@ def _commit(table: Table) -> Transition[Table]:
     ends = table.stopping or table.hopeless_since is not None
     held = ends and (table.pending is None or table.committed == table.pending.at)
     complete = all(table.safe_everywhere(part) for part in range(len(table.slots)))
-    if held or not complete or table.committed >= table.spec.steps:
+    norms = _norms(table) if complete and table.spec.norms else ()
+    if held or not complete or norms is None or table.committed >= table.spec.steps:
         return table, ()
     pool = replace(table.pool, used=(table.committed + 1) * len(table.slots))
-    table = replace(table, pool=pool).with_committed(table.committed + 1)
+    table = replace(table, pool=pool).with_committed(table.committed + 1, norms)
     table = table.with_slots(replace(slot, leases=()) for slot in table.slots)
     return table, (Note(f"step {table.committed} of {table.spec.steps} is committed", routine=True),)
+
+
+def _norms(table: Table) -> tuple[float, ...] | None:
+    """Return the squared norms of the step to be committed next, those of all shards in their order; None if any lacks."""
+    found = [
+        status.norms
+        for status in table.index.statuses
+        if status is not None and status.committed == table.committed and status.norms
+    ]
+    return tuple(map(sum, zip(*found, strict=True))) if len(found) == len(table.shards) else None

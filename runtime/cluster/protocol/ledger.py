@@ -50,11 +50,13 @@ class Ledger:
             return update.number < self.committed or update in staged
         return update in self.updates
 
-    def take(self, part: PushedUpdate | None) -> tuple[Ledger, LogEntry, tuple[Instruction, ...]]:
+    def take(
+        self, part: PushedUpdate | None, norms: tuple[float, ...] = ()
+    ) -> tuple[Ledger, LogEntry, tuple[Instruction, ...]]:
         """Return the ledger with one more entry, the entry, and the updates that the host applies."""
-        entry = LogEntry(self.head + 1, part)
+        entry = LogEntry(self.head + 1, part, norms)
         if part is None:
-            return self._apply_staged(), entry, (Apply(self.role, entry.position, self._in_order()),)
+            return self._apply_staged(), entry, (Apply(self.role, entry.position, self.step, norms),)
         if self.synchronous:
             return replace(self, head=entry.position, staged=(*self.staged, part)), entry, ()
         updates = self.updates.raised(part.update.slot, part.low_water).add(part.update, part.generation)
@@ -67,5 +69,7 @@ class Ledger:
     def _apply_staged(self) -> Ledger:
         return replace(self, head=self.head + 1, committed=self.committed + 1, staged=())
 
-    def _in_order(self) -> tuple[PushedUpdate, ...]:
+    @property
+    def step(self) -> tuple[PushedUpdate, ...]:
+        """The staged parts of a step, in the order of their slots."""
         return tuple(sorted(self.staged, key=lambda part: part.update.slot))

@@ -54,10 +54,14 @@ class PushedUpdate:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An entry of a shard's log. `pushed` None: apply what is staged (synchronous only)."""
+    """An entry of a shard's log. `pushed` None: apply what is staged (synchronous only).
+
+    `norms`: the squared ones by which that is clipped.
+    """
 
     position: int
     pushed: PushedUpdate | None
+    norms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +230,8 @@ class PrimaryAssignment:
     """Be the primary of a shard, from `origin` on. `leased`: renews the lease.
 
     `standby`: its worker and its incarnation; `ready`: the coordinator would promote it, so that it makes updates durable.
-    `declares`: the coordinator waits for which updates the checkpoint had that it began with.
+    `declares`: the coordinator waits for which updates the checkpoint had that it began with. `norms`: the squared norms of
+    the step that `commit` is the last to commit, over all shards; none where nothing is clipped.
     """
 
     shard: int
@@ -239,6 +244,7 @@ class PrimaryAssignment:
     commit: int
     checkpoint: CheckpointRequest | None
     declares: bool = False
+    norms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,7 @@ class PrimaryChange:
     commit: int
     checkpoint: CheckpointRequest | None
     declares: bool
+    norms: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +382,7 @@ class PrimaryStatus:
     """`ready`: the incarnation of the standby that has all acknowledged updates.
 
     `saved`: for the checkpoint that is asked for; `restored`: the updates in the one that it began with, if asked for.
+    `norms`: squared norms of the mean of the step to be committed next, once all its parts are staged, if it is clipped.
     """
 
     shard: int
@@ -385,6 +393,7 @@ class PrimaryStatus:
     staged: tuple[int, ...]
     saved: SavedShard | None
     restored: UpdateNumbers | None
+    norms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

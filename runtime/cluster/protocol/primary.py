@@ -43,7 +43,8 @@ class Primary:
     """`ledger` None: the checkpoint is not loaded yet. `acknowledged`: the last entry acknowledged to a tile.
 
     `restored`: the updates in the checkpoint that it began with. `saving`: the newest checkpoint that the shard was saved
-    for, `saving_updates`: the updates in that one.
+    for, `saving_updates`: the updates in that one. `measuring`: the step whose norms were asked for,
+    `measured`: the last one with its norms.
     """
 
     spec: Spec
@@ -60,6 +61,8 @@ class Primary:
     acknowledged: int = 0
     saving: int = 0
     saving_updates: AppliedUpdates | None = None
+    measuring: int = -1
+    measured: tuple[int, tuple[float, ...]] = -1, ()
     saved: SavedShard | None = None
 
     def leased(self, now: float) -> bool:

@@ -164,6 +164,7 @@ def _primary(table: Table, index: int) -> PrimaryAssignment:
         table.committed,
         saving.request(table),
         shard.acknowledged is not None,
+        table.norms,
     )
 
 

@@ -110,6 +110,9 @@ class Spec:
     prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
     needs: tuple[Need, ...] = ()  # by tile; none: memory is not asked about
     partners: tuple[tuple[int, ...], ...] = ()  # by tile: those that it exchanges with; none: all others
+    norms: int = (
+        0  # squared norms in which a shard says how large a synchronous step is, 0: it is not clipped
+    )
     work: tuple[int, ...] = ()  # planned for each tile in a step, by any measure; none: all have the same
     times: Times = field(default_factory=Times)
 
@@ -121,6 +124,8 @@ class Spec:
             )
         if self.synchronous and (self.fetch, self.push) != (1, 1):
             raise ValueError("a synchronous run fetches and pushes in every step")
+        if self.norms and not self.synchronous:
+            raise ValueError("only the steps of a synchronous run are clipped by its shards")
         if self.synchronous and self.batches % self.replicas:
             raise ValueError("a synchronous run takes a whole number of steps of all replicas")
         if self.staleness is not None and self.staleness < self.least_staleness:

@@ -56,7 +56,7 @@ def _append(state: Standby, sender: str, append: AppendEntries) -> Transition[St
     ledger, done = state.ledger, list[Instruction]()
     early = {**state.early, **{entry.position: entry for entry in append.entries}}
     while ledger.head + 1 in early:
-        ledger, _, instructions = ledger.take(early[ledger.head + 1].pushed)
+        ledger, _, instructions = ledger.take(early[ledger.head + 1].pushed, early[ledger.head + 1].norms)
         done += instructions
     early = {position: entry for position, entry in early.items() if position > ledger.head}
     return replace(state, ledger=ledger, early=early), (*done, _ack(state, ledger, sender))

@@ -165,8 +165,8 @@ class Suspicion:
 @dataclass(frozen=True)
 class Table:
     """`gone`: workers that the host saw end; `lost`: workers that were lost, by their addresses, and `ended`: addresses at
-    which a process has ended, until the one confirms the other (exits.py); `committed`: synchronous steps; `marked`: `used`
-    at the last checkpoint.
+    which a process has ended, until the one confirms the other (exits.py); `committed`: synchronous steps, `norms`: squared
+    ones of the last of these, if it is clipped; `marked`: `used` at the last checkpoint.
 
     `index` follows from the rest: slots, shards and members are changed by the methods here alone, which keep it.
     `lease_ends`: of each shard's primary, by our clock.
@@ -193,6 +193,7 @@ class Table:
     ended: frozenset[str] = frozenset()
     roster: Roster = field(default_factory=lambda: Roster(0, ()))
     committed: int = 0
+    norms: tuple[float, ...] = ()
     pending: PendingCheckpoint | None = None
     manifest: Manifest | None = None
     checkpoints: int = 0
@@ -358,11 +359,13 @@ class Table:
         contacts = self.contacts.with_record(worker, contact)
         return self._with(contacts=contacts, version=max(self.version, sent))
 
-    def with_committed(self, steps: int) -> Table:
-        """Return the table where so many synchronous steps are committed."""
+    def with_committed(self, steps: int, norms: tuple[float, ...] = ()) -> Table:
+        """Return the table where so many synchronous steps are committed, the last one with these squared norms."""
         counts = safe(self.index.statuses, steps, len(self.slots))
         return self._with(
-            committed=steps, index=Index(self.index.roles, self.index.progress, self.index.statuses, counts)
+            committed=steps,
+            norms=norms,
+            index=Index(self.index.roles, self.index.progress, self.index.statuses, counts),
         )
 
     def with_lease_end(self, shard: int, until: float) -> Table:

@@ -225,6 +225,7 @@ class Machines:
             do.Cancel: self._cancel,
             do.Drop: self._cancel,
             do.Apply: self._apply,
+            do.Measure: self._measure,
             do.ReadParams: self._read_params,
             do.TakeSnapshot: self._take_snapshot,
             do.LoadCheckpoint: self._load_checkpoint,
@@ -279,6 +280,11 @@ class Machines:
         if isinstance(process.state.servers.get(apply.role.index), Primary):
             self.record.applied(apply)
         self._serve(process, self.costs.update(apply.role.index), on.Applied, apply.role, apply.position)
+
+    def _measure(self, process: Process, measure: do.Measure) -> None:
+        norms = (1.0,) * self.spec.norms
+        seconds = self.costs.update(measure.role.index)
+        self._serve(process, seconds, on.Measured, measure.role, measure.step, norms)
 
     def _read_params(self, process: Process, read: do.ReadParams) -> None:
         self._serve(process, 0.0, on.ParamsRead, read.role, read.ticket, None)

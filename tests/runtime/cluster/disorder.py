@@ -1,6 +1,6 @@
 """Faults by a seed: what goes wrong, when, and that it ceases."""
 
-from fake_numerics import INITIAL
+from fake_numerics import INITIAL, squares
 from properties import Watch
 from simulator import Cluster, Network, spec
 
@@ -145,6 +145,7 @@ def settings_of(seed):
     bits = [seed >> shift & 1 for shift in range(2, 10)]
     settings = {
         "staleness": (None, 0, 1, 4)[seed % 4],
+        "norms": 2 if seed % 8 == 5 else 0,
         "tiles": 1 + bits[0],
         "shards_per_tile": 1 + (seed % 3 == 1),
         "replicas": 2 + bits[1],
@@ -210,11 +211,18 @@ def among_a_hundred(seed, rules=None):
     return watch, watch.check_end()
 
 
-def undisturbed_steps(parts, steps):
+def undisturbed_steps(parts, steps, shards=1, norms=0):
     """Return the fold of a synchronous shard that nothing disturbed."""
     fold = INITIAL
     for step in range(steps):
-        before = fold
-        for slot in range(parts):
-            fold = hash((fold, slot, step, step * parts + slot, before))
+        payloads = [(slot, step, step * parts + slot, fold) for slot in range(parts)]
+        for payload in payloads:
+            fold = hash((fold, *payload))
+        if norms:
+            fold = hash((fold, tuple(shards * each for each in squares(payloads, norms))))
     return fold
+
+
+def undisturbed(spec):
+    """Return the fold of the shards of a synchronous run that nothing disturbed."""
+    return undisturbed_steps(spec.replicas, spec.steps, spec.shards, spec.norms)

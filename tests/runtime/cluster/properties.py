@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from fake_numerics import squares
+
 from lnet.runtime.cluster.protocol.messages import PullReply, PushAck
 from lnet.runtime.cluster.protocol.primary import Primary
 from lnet.runtime.cluster.protocol.standby import Standby
@@ -102,8 +104,16 @@ class Watch:
         if server is None or server.role != apply.role:
             return
         term = server.assignment.term if isinstance(server, Primary) else server.fence.term
+        if self.cluster.spec.norms:
+            self._check_norms(apply)
         key = (apply.role.index, term, apply.position)
         assert self.folds.setdefault(key, state.fold) == state.fold, f"two states of line {key}"
+
+    def _check_norms(self, apply):
+        """A step that is clipped is clipped by the norms of all shards together, which have the same parts."""
+        spec = self.cluster.spec
+        alone = squares([part.payload for part in apply.parts], spec.norms)
+        assert apply.norms == tuple(spec.shards * each for each in alone), f"{apply} has other norms"
 
     def computing(self, compute):
         """An update is always made of the same batches."""

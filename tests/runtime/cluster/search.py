@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 
 import coverage
-from disorder import among_a_hundred, disturbed, drained, slept, undisturbed_steps
+from disorder import among_a_hundred, disturbed, drained, slept, undisturbed
 from parted import parted
 
 from lnet.runtime.cluster import protocol
@@ -33,7 +33,7 @@ def synchronous_as_undisturbed(run):
     watch, states = run
     spec = watch.cluster.spec
     if spec.synchronous:
-        expected = undisturbed_steps(spec.replicas, spec.steps)
+        expected = undisturbed(spec)
         assert [state.fold for state in states] == [expected] * spec.shards
     return watch
 

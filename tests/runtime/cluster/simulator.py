@@ -8,7 +8,7 @@ import heapq
 import random
 from dataclasses import dataclass, field, replace
 
-from fake_numerics import ServerState, gradient
+from fake_numerics import ServerState, gradient, squares
 
 from lnet.runtime.cluster.protocol import coordinator, worker
 from lnet.runtime.cluster.protocol import events as on
@@ -347,6 +347,14 @@ class Cluster:
 
         self._in_order(process, load.role, work, 0.2)
 
+    def _Measure(self, process, measure):
+        found = squares([part.payload for part in measure.parts], self.spec.norms)
+        self._in_order(
+            process,
+            measure.role,
+            lambda: self.tell(process, on.Measured, measure.role, measure.step, found),
+        )
+
     def _LoadSnapshot(self, process, load):
         self._in_order(process, load.role, lambda: process.stores.update({load.role: load.payload}))
 
@@ -354,7 +362,7 @@ class Cluster:
         def work():
             if apply.role not in process.stores:
                 return
-            state = process.stores[apply.role].applied(apply.parts, self.spec.synchronous)
+            state = process.stores[apply.role].applied(apply.parts, self.spec.synchronous, apply.norms)
             process.stores[apply.role] = state
             self.watch.applied(process, apply, state)
             self.tell(process, on.Applied, apply.role, apply.position)
@@ -519,4 +527,6 @@ def partners(spec, assignment):
 
 
 def spec(**settings):
+    """A run of small numbers; only a synchronous one has norms."""
+    settings = settings if settings.get("staleness") == 0 else {**settings, "norms": 0}
     return Spec(**{"run": "run1", "replicas": 2, "tiles": 2, "batches": 12, "times": TIMES, **settings})

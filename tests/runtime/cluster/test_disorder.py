@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed_steps
+from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed, undisturbed_steps
 from properties import Watch
 from simulator import Cluster, Network, spec
 
@@ -17,7 +17,7 @@ def check(seed, rules=None, **settings):
     try:
         watch, states = disturbed(seed, rules, **settings)
         if watch.cluster.spec.synchronous:
-            expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
+            expected = undisturbed(watch.cluster.spec)
             assert [state.fold for state in states] == [expected] * watch.cluster.spec.shards
     except AssertionError as error:
         raise AssertionError(f"seed {seed}: {error}") from error
@@ -145,7 +145,7 @@ def asleep(seed, counts_sleep=True):
     try:
         watch, states = slept(seed, counts_sleep)
         if watch.cluster.spec.synchronous:
-            expected = undisturbed_steps(watch.cluster.spec.replicas, watch.cluster.spec.steps)
+            expected = undisturbed(watch.cluster.spec)
             assert [state.fold for state in states] == [expected] * watch.cluster.spec.shards
     except AssertionError as error:
         return f"seed {seed}: {error}"
