@@ -130,7 +130,7 @@ def test_settings_are_in_the_words_of_the_language(run):
     )
     assert rows["data"] == (
         'frames(path = "images <&>", size = 12x12, crop = random, flip = true, normalize = image, labels = none, '
-        "exclude = none, classes = none)"
+        "exclude = none, classes = none, augment = none)"
     )
     assert rows["staleness"] == "none"
     page = write_report(run).read_text()
