@@ -1,4 +1,4 @@
-"""Dense layers and objectives over classes, cut over the tiles, compute what they compute whole: in double precision.
+"""Dense layers, paddings and objectives over classes, cut over the tiles, compute what they compute whole: in double precision.
 
 A step of all tiles is compiled as one program, without most optimisations: compiling is what takes time here.
 """
@@ -74,6 +74,18 @@ network n {
     s: squared_error(v, target = e); m: l2(d); n: l1(w)
 }
 """
+PADDED = """
+network n {
+    image: input(7x6x2)
+    f: local(3, 3, act = gelu)
+    x: decode(f, like = f)
+    p: pad(7, 2, 0, 3, fill = wrap)
+    g: local(3, 2, stride = 2, act = silu)
+    r: pad(1, 0, 2, 1, fill = reflect); h: local(2, 2); e: pad(0, 3, fill = edge); q: l2(h); w: l2(e)
+    d: dense(6, of = g)
+    v: pad(1, 1, 1, 0, fill = wrap); k: local(2, 2); u: l2(k)
+}
+"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "imagenet22k" / "model.lnet"
 SMALLER = {
     "200x200x3": "12x12x1",
@@ -98,6 +110,7 @@ NETWORKS = {
     "uneven": (UNEVEN, Size(2, 2)),
     "below": (BELOW_OTHERS, Size(1, 4)),
     "softmax": (SOFTMAX, Size(2, 2)),
+    "padded": (PADDED, Size(2, 3)),
 }
 
 
