@@ -194,7 +194,7 @@ class Simulation:
 
 def gradients_of(replica: Replica, images: np.ndarray[Any, Any]) -> Any:
     """Compute a step of a replica of one tile."""
-    step = replica.step(batch_last(jnp.asarray(images)), None, {}, 0)
+    step = replica.step(batch_last(jnp.asarray(images)), None, {}, 0, 0)
     try:
         step.send(None)
     except StopIteration as end:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .core.arguments import WEIGHT, Argument, ArgumentType, Signature, signature, stands_bare
+from .core.arguments import Argument, ArgumentType, Signature, signature, stands_bare
 from .objectives import OBJECTIVE_KINDS
+from .objectives.weighing import WEIGHING
 from .ops import LAYER_KINDS
 from .settings import Training
 
 CONSTANTS = ("true", "false", "none")
 TRAIN = signature("train", Training)
-_WEIGHT = Argument("weight", WEIGHT, 1.0, keyword_only=True)
+_WEIGHT = Argument("weight", WEIGHING, 1.0, keyword_only=True)
 
 
 def objective_signature(kind: str) -> Signature:

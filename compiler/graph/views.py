@@ -60,7 +60,7 @@ def trained_views(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 def trained_parameters(graph: Graph) -> frozenset[str]:
     """Return the parameters that objectives train, without frozen ones; a term that reads weights trains them."""
-    weighty = [objective for objective in graph.objectives if objective.weight]
+    weighty = [objective for objective in graph.objectives if objective.counts]
     compare = [objective for objective in weighty if objective.term.reads_weights]
     trained: set[str] = set()
     for _, layer in _reached(graph, [objective for objective in weighty if objective not in compare]):

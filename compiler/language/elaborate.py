@@ -26,7 +26,7 @@ from lnet.compiler.core.arguments import (
 from lnet.compiler.core.layer import Layer, Op, Parameter, parameters_of, tied_parameters
 from lnet.compiler.core.values import UNKNOWN, Unknown, Value
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.objectives import OBJECTIVE_KINDS, Objective
+from lnet.compiler.objectives import OBJECTIVE_KINDS, Between, Objective
 from lnet.compiler.ops import LAYER_KINDS, Input, Target
 from lnet.compiler.settings import Training
 from lnet.compiler.words import objective_signature
@@ -288,11 +288,12 @@ class _Builder:
             return UNKNOWN
         bound, given = call
         weight = bound.pop("weight", 1.0)
+        weight, change = (1.0, weight) if isinstance(weight, Between) else (weight, None)
         term = self.evaluator.apply(function, bound, given, item.kind.span)
         if isinstance(term, Unknown):
             return UNKNOWN
         reads = tuple(layer.path for value in bound.values() for layer in _layers_of(value))
-        objective = Objective(path, term, reads, weight, path, item.span)
+        objective = Objective(path, term, reads, weight, path, item.span, change)
         self.objectives.append(objective)
         return objective
 

@@ -16,6 +16,7 @@ from .error import SquaredError
 from .rica import Rica
 from .smooth import Smooth
 from .total import Total
+from .weighing import Between
 
 _FILES = (reconstruction, error, l1, l2, total, smooth, weight_norms, cross_entropy, one_vs_all)
 OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {
@@ -28,6 +29,7 @@ TERMS: dict[str, type[Term]] = {term.kind: term for file in _FILES for term in f
 __all__ = [
     "OBJECTIVE_KINDS",
     "TERMS",
+    "Between",
     "Objective",
     "PerValue",
     "Rica",

@@ -10,6 +10,8 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Region, Sheet, Strip
 from lnet.dsl.source import Span
 
+from .weighing import Between
+
 Strips = tuple[Strip | None, Strip | None, Strip | None]
 """Units beyond a region: a column to the right, a row below, and the one at the corner between; None: no units."""
 
@@ -48,7 +50,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A weighted term of the loss: `weight` times `term`, over the layers it reads.
+    """A weighted term of the loss: `weight` times `change`, if it changes with the steps, times `term` of what it reads.
 
     `part_of` is the objective of the file that it belongs to: itself, unless a pass made it.
     """
@@ -59,6 +61,12 @@ class Objective:
     weight: float
     part_of: str
     span: Span = field(compare=False, repr=False)
+    change: Between | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has any weight at any step."""
+        return self.weight > 0 and (self.change is None or self.change.first + self.change.last > 0)
 
 
 def check_vector(of: Layer, kind: str) -> None:

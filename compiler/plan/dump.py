@@ -94,7 +94,7 @@ def _act(op: Op) -> str:
 def _objective(objective: Objective) -> str:
     return (
         f"{objective.path} = {objective.term.kind}({', '.join(objective.reads)}) "
-        f"weight={objective.weight:g} part of {objective.part_of}"
+        f"weight={objective.weight:g}{f' * {objective.change}' if objective.change else ''} part of {objective.part_of}"
     )
 
 

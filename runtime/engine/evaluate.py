@@ -35,6 +35,8 @@ Targets = Mapping[str, jax.Array]
 """The values of targets, `[row, column, map, batch]`, by path."""
 Key = tuple[str, str]
 """A layer's path and a view."""
+Done = int | jax.Array
+"""How many steps a replica has done."""
 TOPS = (1, 5)
 """The `k` of top-k accuracies."""
 
@@ -99,7 +101,7 @@ class Evaluation:
     """Values by layer and view, filled in the graph's order.
 
     `received`: parameters, or strips of them, that other tiles own, by name and tile. `samples`: the numbers of the samples
-    in a training step (`sample_numbers`), None in evaluation.
+    in a training step (`sample_numbers`), None in evaluation. `done`: the steps of the replica before.
     """
 
     graph: Graph
@@ -107,6 +109,7 @@ class Evaluation:
     received: Received = field(default_factory=dict)
     values: dict[Key, jax.Array] = field(default_factory=dict)
     samples: jax.Array | None = None
+    done: Done = 0
 
     def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
         """Compute one layer, or a share of it; `images` are the value of the input."""
@@ -123,7 +126,7 @@ class Evaluation:
         view = view_of(self.graph, objective)
         kernel = partial(term_kernel(objective.term), objective.term, share)
         if objective.term.reads_weights:
-            return objective.weight * kernel([], self._weights(share, view), labels)
+            return self._weight(objective) * kernel([], self._weights(share, view), labels)
         operands = [self.held(path, view) for path in objective.reads]
         learning = [number for number, _ in share.compared]
         constant = [
@@ -138,7 +141,7 @@ class Evaluation:
             ]
             error = kernel(seen, {}, labels)
             total = total + (error - jax.lax.stop_gradient(error))  # adds a gradient, but no value
-        return objective.weight * total
+        return self._weight(objective) * total
 
     def accuracies(
         self, objective: Objective, share: TermShare, labels: jax.Array | None
@@ -184,6 +187,14 @@ class Evaluation:
             params[parameter.role] = value
         return params
 
+    def _weight(self, objective: Objective) -> float | jax.Array:
+        """Return an objective's weight after the steps that are done."""
+        change = objective.change
+        if change is None:
+            return objective.weight
+        part = jnp.clip((self.done - change.start) / (change.stop - change.start), 0, 1)
+        return objective.weight * ((1 - part) * change.first + part * change.last)
+
     def _weights(self, share: TermShare, view: str) -> Weights:
         """Return the parameters that a term reads, and the strips beyond them, by the names of a border's sides."""
         names = share.weights
@@ -219,12 +230,15 @@ def total_loss(
     labels: jax.Array | None = None,
     targets: Targets | None = None,
     samples: jax.Array | None = None,
+    done: Done = 0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the loss, and its terms with the accuracies beside them.
 
-    `samples`: the numbers of a training step's samples (`sample_numbers`); None: in evaluation.
+    `samples`: the numbers of a training step's samples (`sample_numbers`); None: in evaluation. `done`: the steps of the
+    replica before, by which weights of objectives change.
     """
     evaluation = evaluated(graph, params, images, targets, samples)
+    evaluation.done = done
     terms = all_terms(evaluation, labels)
     found = dict(terms)
     for objective in graph.objectives:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import jax
 
-from .evaluate import Params, Targets
+from .evaluate import Done, Params, Targets
 from .shard import Arrays, Gradients, Receive, Send, Shard, Step, Terms, add_up
 
 
@@ -17,28 +17,29 @@ def run_tiles(
     labels: jax.Array | None = None,
     targets: Targets | None = None,
     samples: jax.Array | None = None,
+    done: Done = 0,
 ) -> tuple[list[Gradients], Terms]:
     """Compute a step of all tiles in this process; `images` and `targets` `[row, column, channel, batch]`.
 
-    `samples` are as in `Shard.step`. Returns each tile's gradients, and the terms of the loss.
+    `samples` and `done` are as in `Shard.step`. Returns each tile's gradients, and the terms of the loss.
     """
     steps = [
-        shard.step(mine, shard.images(images), labels, shard.targets(targets or {}), samples)
+        shard.step(mine, shard.images(images), labels, shard.targets(targets or {}), samples, done)
         for shard, mine in zip(shards, owned, strict=True)
     ]
     mail: dict[tuple[int, int, str], Arrays] = {}
     waiting: dict[int, Send | Receive | None] = dict.fromkeys(range(len(steps)))
-    done: dict[int, tuple[Gradients, Terms]] = {}
+    finished: dict[int, tuple[Gradients, Terms]] = {}
     while waiting:
         moved = False
         for tile in list(waiting):
-            moved |= _advance(tile, steps[tile], waiting, mail, done)
+            moved |= _advance(tile, steps[tile], waiting, mail, finished)
         assert moved, f"schedule: all tiles wait: {waiting}"
     assert not mail, f"schedule: nobody waits for {list(mail)}"
     terms: Terms = {}
     for tile in range(len(steps)):
-        add_up(terms, done[tile][1])
-    return [done[tile][0] for tile in range(len(steps))], terms
+        add_up(terms, finished[tile][1])
+    return [finished[tile][0] for tile in range(len(steps))], terms
 
 
 def _advance(

@@ -17,7 +17,7 @@ from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, ch
 from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 
-from .evaluate import Targets, batch_first, batch_last, layer_values, total_loss
+from .evaluate import Done, Targets, batch_first, batch_last, layer_values, total_loss
 from .units import in_units
 
 Array = NDArray[np.floating]
@@ -70,11 +70,12 @@ class Parameters(MutableMapping[str, Array]):
 def _total(
     graph: Graph,
     params: Mapping[str, jax.Array],
+    done: Done,
     images: jax.Array,
     labels: jax.Array | None,
     targets: Targets,
 ) -> jax.Array:
-    return total_loss(graph, params, images, labels, targets)[0]
+    return total_loss(graph, params, images, labels, targets, done=done)[0]
 
 
 # Compiled once per graph and shape of images, and shared by all networks of that graph.
@@ -128,21 +129,24 @@ class Network:
         images: ArrayLike,
         labels: ArrayLike | None = None,
         targets: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        step: int = 0,
     ) -> float:
         """Return the loss: the sum of all objectives, each a mean over the batch.
 
         `targets`: an array `[batch, row, column, map]` by the name of each target; of a single target the array alone.
+        `step`: the steps after which weights of objectives that change (`between`) are taken.
         """
-        return float(_loss(self.graph, self.params.arrays, *self._batch(images, labels, targets)))
+        return float(_loss(self.graph, self.params.arrays, step, *self._batch(images, labels, targets)))
 
     def gradients(
         self,
         images: ArrayLike,
         labels: ArrayLike | None = None,
         targets: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        step: int = 0,
     ) -> dict[str, Array]:
-        """Return the gradient of the loss by parameter name, as `train.gradients` says; `targets` as in `loss`."""
-        gradients = _gradients(self.graph, self.params.arrays, *self._batch(images, labels, targets))
+        """Return the gradient of the loss by parameter name, as `train.gradients` says; `targets`, `step` as in `loss`."""
+        gradients = _gradients(self.graph, self.params.arrays, step, *self._batch(images, labels, targets))
         return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:

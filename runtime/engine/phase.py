@@ -13,7 +13,7 @@ from lnet.compiler.core.shapes import Region
 from lnet.compiler.cut.schedule import Held, Phase, Programme
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Evaluation, Received, cut, values_in
+from .evaluate import Done, Evaluation, Received, cut, values_in
 
 Part = tuple[int, str, str]
 """A tile, a layer's path and a view: what that tile computed of the layer; no view ("") for a constant from elsewhere."""
@@ -61,9 +61,16 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
     """Return the last phase with its gradient: terms of the loss with accuracies, gradients of weights and trained parts."""
 
     def loss(
-        weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
+        weights: Weights,
+        trained: Values,
+        constant: Values,
+        images: jax.Array,
+        labels: Any,
+        samples: Any,
+        done: Done,
     ) -> Any:
         evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
+        evaluation.done = done
         objectives = {objective.path: objective for objective in graph.objectives}
         terms = {
             share.objective: evaluation.term(objectives[share.objective], share, labels)
@@ -76,10 +83,16 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
 
     @jax.jit
     def turn(
-        weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
+        weights: Weights,
+        trained: Values,
+        constant: Values,
+        images: jax.Array,
+        labels: Any,
+        samples: Any,
+        done: Done,
     ) -> Any:
         differentiate = jax.grad(loss, argnums=(0, 1), has_aux=True)
-        gradients, terms = differentiate(weights, trained, constant, images, labels, samples)
+        gradients, terms = differentiate(weights, trained, constant, images, labels, samples, done)
         return terms, gradients
 
     return turn

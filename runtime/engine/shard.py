@@ -26,7 +26,7 @@ from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 
-from .evaluate import Params, Received, Targets, cut, in_all_views, values_in
+from .evaluate import Done, Params, Received, Targets, cut, in_all_views, values_in
 from .phase import Part, Values, backward, phase_forward, phase_turn
 
 Arrays = tuple[jax.Array, ...]
@@ -88,13 +88,14 @@ class Shard:
         labels: jax.Array | None = None,
         targets: Targets | None = None,
         samples: jax.Array | None = None,
+        done: Done = 0,
     ) -> Step:
         """Compute a step: `owned` are the tile's parameters, `images` its region of `[row, column, channel, batch]`.
 
         `targets` are its regions of those that the network has, `samples` the numbers of the samples (`sample_numbers`;
         None: in evaluation). Returns the gradients of its parameters, and its shares of the terms of the loss.
         """
-        return _Step(self, owned, images, labels, targets or {}, samples).go()
+        return _Step(self, owned, images, labels, targets or {}, samples, done).go()
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class _Step:
     labels: jax.Array | None
     targets: Targets
     samples: jax.Array | None
+    done: Done
     received: Received = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     gradients: Values = field(default_factory=dict)
@@ -203,7 +205,7 @@ class _Step:
             kept.append(residuals)
             yield from self._send(link)
         yield from self._receive(last)
-        terms, gradients = self.shard.turn(*self._operands(last))
+        terms, gradients = self.shard.turn(*self._operands(last), jnp.asarray(self.done))
         self._add(gradients)
         yield from self._return(last)
         for link in reversed(links):

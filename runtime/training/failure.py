@@ -36,7 +36,9 @@ def explain_failure(
     for batch, samples in batches:
         images = batch_last(jnp.asarray(batch.images))
         labels = None if batch.labels is None else jnp.asarray(batch.labels)
-        found = found or _origin(plan, dict(params), images, labels, as_targets(batch.targets), samples)
+        found = found or _origin(
+            plan, dict(params), images, labels, as_targets(batch.targets), samples, step - 1
+        )
     what, span, note = found or _NOWHERE
     kept = "the parameters before this step are kept as a checkpoint"
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
@@ -73,6 +75,7 @@ def _origin(
     labels: Any,
     targets: Targets,
     samples: jax.Array,
+    done: int,
 ) -> _Origin | None:
     """Return where the first value of a batch that is not finite comes from, None if all are."""
     graph = plan.graph
@@ -84,12 +87,12 @@ def _origin(
                 layer.span,
                 "it is the first one in the network's order",
             )
-    _, terms = total_loss(graph, params, images, labels, targets, samples)
+    _, terms = total_loss(graph, params, images, labels, targets, samples, done)
     for objective in graph.objectives:
         if not jnp.isfinite(terms[objective.path]):
             note = "all layers are finite"
             return f"the objective '{objective.part_of}' is not finite", objective.span, note
-    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets, samples)[0])(params)
+    gradients = jax.grad(lambda p: total_loss(graph, p, images, labels, targets, samples, done)[0])(params)
     for layer in graph.layers:
         for parameter in layer.parameters:
             if not jnp.isfinite(gradients[parameter.name]).all():

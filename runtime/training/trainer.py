@@ -19,7 +19,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
 from lnet.runtime.engine.clipping import clipped_alone
-from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last, total_loss
+from lnet.runtime.engine.evaluate import Done, Targets, as_targets, batch_last, total_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.kernels.mode import sample_numbers
@@ -57,10 +57,10 @@ Step = Callable[..., tuple[Params, Any, dict[str, jax.Array], jax.Array]]
 def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels, targets -> the next ones.
 
-    Beside the targets come the numbers of the samples (`sample_numbers`), and with `accumulate`, of which the images are the
-    last batch of a step, the sums over the batches before. It also returns the terms of the loss with the accuracies, and
-    whether they and all gradients are finite: if not, parameters and state stay as they were. The arrays of parameters and
-    state are donated: the caller must not use them again.
+    Beside the targets come the numbers of the samples (`sample_numbers`) and of the steps done, and with `accumulate`, of
+    which the images are the last batch of a step, the sums over the batches before. It also returns the terms of the loss
+    with the accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. The
+    arrays of parameters and state are donated: the caller must not use them again.
     """
     sums, count = _sums(graph, choices), graph.training.accumulate
 
@@ -71,9 +71,10 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         labels: jax.Array | None,
         targets: Targets | None,
         samples: jax.Array,
+        done: Done = 0,
         before: Sums | None = None,
     ) -> Any:
-        found = sums(params, before, images, labels, targets, samples)
+        found = sums(params, before, images, labels, targets, samples, done)
         gradients, terms, total = found if count == 1 else jax.tree.map(lambda value: value / count, found)
         gradients = clipped_alone(graph, gradients)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
@@ -194,6 +195,7 @@ class Trainer:
                     labels,
                     as_targets(batch.targets),
                     self._samples(number),
+                    jnp.asarray(self.step),
                 )
                 if number + 1 < training.accumulate:
                     before = sums(self.params, before, *taken)

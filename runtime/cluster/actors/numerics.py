@@ -269,11 +269,13 @@ class Replica:
         params = self.parts.joined(parts)
         self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
 
-    def step(self, images: jax.Array, labels: jax.Array | None, targets: Targets, batch: int) -> Step:
-        """Begin the step of a batch, by its number in the run."""
+    def step(
+        self, images: jax.Array, labels: jax.Array | None, targets: Targets, batch: int, done: int
+    ) -> Step:
+        """Begin the step of a batch, by its number in the run; `done`: the replica's own steps before."""
         size = self.config.plan.graph.training.batch
         samples = jnp.asarray(sample_numbers(batch * size, size))
-        return self.shard.step(self.params, images, labels, targets, samples)
+        return self.shard.step(self.params, images, labels, targets, samples, done)
 
     def add(
         self, gradients: Gradients, step: int, first: bool, last: bool, onward: bool

@@ -135,7 +135,7 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
         path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, batch))
         for path, region in programme.targets
     }
-    step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None, targets, 0)
+    step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None, targets, 0, 0)
     received = dict(exchanges(graph, config.plan.partition, programme, batch))
     if config.clips_pushes:
         received |= clipping.exchanged(graph, programme.tile, config.spec.tiles)

@@ -140,15 +140,15 @@ class Tiles:
         began, every = time.perf_counter(), self.config.plan.graph.training.accumulate
         talk, loaded = _Talk(self, compute, cancelled), 0.0
         sums: tuple[Gradients, Terms] | None = None
+        number = compute.update.number * self.config.spec.push + compute.index
         for index in range(every):
             asked = time.perf_counter()
             taken = self._take(compute, index, talk)
             loaded += time.perf_counter() - asked
-            found = talk.through(replica.step(*taken))
+            found = talk.through(replica.step(*taken, number))
             sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
         assert sums is not None, "a step has a batch"
         gradients, terms = sums if every == 1 else jax.tree.map(lambda value: value / every, sums)
-        number = compute.update.number * self.config.spec.push + compute.index
         if not finite(gradients, terms):
             raise self._diverged(compute, number, infinite(terms), infinite(gradients))
         try:
