@@ -228,6 +228,15 @@ class Layer:
         return any(parameter.role == "weight" for parameter in self.parameters)
 
 
+def learning_text(parameter: Parameter) -> str:
+    """Return how a parameter begins and learns, as far as it is not the default."""
+    told = [f"begins {parameter.spread} ({parameter.init})"] if parameter.init != NORMAL else []
+    told += (
+        ["frozen" if parameter.speed == 0 else f"speed {parameter.speed:g}"] if parameter.speed != 1 else []
+    )
+    return ", ".join([*told, *(["vectors of length 1"] if parameter.unit else [])])
+
+
 def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
     """Return the parameters of a layer that has its own."""
     return tuple(parameter(role, f"{path}.{role}", weights) for role, weights in op.weights().items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lnet.compiler.core.layer import Parameter, learning_text
 from lnet.compiler.core.shapes import unit_sheet
 from lnet.compiler.cut.cost import TileCost, layer_cost, totals
 from lnet.compiler.cut.decoding import Decoding, decoding, processes_of
@@ -26,6 +27,7 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
             f"network {graph.name} from {plan.source_name}",
             "",
             _layers(plan),
+            *_learning(plan),
             f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'",
             *_patches(plan),
             "",
@@ -76,6 +78,12 @@ def _patches(plan: Plan) -> list[str]:
     return [
         f"({layer.patch}): the maps lie in a patch at each position; '{layer.path}' has a unit sheet of {units}"
     ]
+
+
+def _learning(plan: Plan) -> list[str]:
+    """Return the parameters that begin or learn otherwise than by default, one a line."""
+    told = ((parameter.name, learning_text(parameter)) for parameter in plan.graph.parameters)
+    return [f"{name}: {text}" for name, text in told if text]
 
 
 def _workers(plan: Plan) -> TextTable:
@@ -208,6 +216,7 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "steps": graph.training.steps or None,
         "epochs": graph.training.epochs,
         "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
+        "parameters": [_parameter(parameter) for parameter in graph.parameters],
         "tiles": [
             _plain(asdict(cost)) | {"memory": cost.memory, "halo_ratio": cost.halo_ratio}
             for cost in plan.costs
@@ -221,6 +230,20 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "shards_per_tile": partition.shards_per_tile,
         "decoding": _decoding_data(plan),
         "totals": asdict(totals(graph, partition)),
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    """Return a parameter's shape, its initial values (`init` as in the file; no `spread`: all `fill`), and how it learns."""
+    spread = parameter.spread
+    return {
+        "name": parameter.name,
+        "shape": list(parameter.shape),
+        "init": None if spread is None else str(parameter.init),
+        "spread": None if spread is None else spread._asdict(),
+        "fill": parameter.fill if spread is None else None,
+        "speed": parameter.speed,
+        "unit": parameter.unit,
     }
 
 

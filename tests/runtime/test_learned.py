@@ -8,6 +8,7 @@ import pytest
 import lnet
 from lnet.compiler.cut.shards import shard_places
 from lnet.compiler.pipeline import compile_text
+from lnet.compiler.plan.explain import explain_data
 from lnet.runtime.cluster.actors.numerics import Server, initial_shard
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.engine.evaluate import cut
@@ -286,3 +287,23 @@ def test_a_run_that_begins_with_anothers_filters_gives_them_the_length_1(tmp_pat
     expected = expected / lengths(expected)[:, :, None, None, None]
     np.testing.assert_allclose(begun.params["f.weight"], expected, atol=1e-6)
     np.testing.assert_array_equal(begun.params["g.weight"], other.network().params["g.weight"])
+
+
+def test_explain_says_what_is_not_the_default():
+    given = {
+        "f": "init = glorot_uniform, bias_speed = 2",
+        "g": "constrain = unit, speed = 0",
+        "d": "init = 0.1",
+    }
+    plan = compiled(text_of(**given))
+    lines = plan.explain().splitlines()
+    assert "f.weight: begins uniform up to 0.447 (glorot_uniform)" in lines  # sqrt(6 / (12 + 18))
+    assert "f.bias: speed 2" in lines
+    assert "g.weight: frozen, vectors of length 1" in lines
+    assert "d.weight: begins normal, deviation 0.1 (0.1)" in lines
+    assert not [line for line in lines if line.startswith("l.decode:")]
+    found = {row["name"]: row for row in explain_data(plan)["parameters"]}
+    assert found["f.weight"]["init"] == "glorot_uniform"
+    assert found["f.weight"]["spread"] == {"uniform": True, "scale": pytest.approx(0.2**0.5)}
+    assert (found["g.weight"]["unit"], found["g.weight"]["speed"]) == (True, 0)
+    assert found["f.bias"]["spread"] is None
