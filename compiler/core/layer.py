@@ -17,7 +17,7 @@ from .shapes import Region, Sheet, Size
 class Weights:
     """Shape of a parameter, the names of its axes, and the fan-in that scales its initial values (None: all `fill`).
 
-    `init`, `speed` and `unit` are as in `Parameter`.
+    `init`, `speed`, `unit` and `momentum` are as in `Parameter`.
     """
 
     shape: tuple[int, ...]
@@ -28,6 +28,7 @@ class Weights:
     speed: float = 1.0
     unit: bool = False
     fill: float = 0.0
+    momentum: float | None = None
 
 
 class Op:
@@ -180,7 +181,8 @@ class Parameter:
 
     A tied decoder carries its encoder's parameter: the same name is the same array. Its values begin as `init` and the
     fans say, all as `fill` without a fan-in. `speed`: a factor on the rate of its updates, of which 0 freezes it. `unit`:
-    each vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update.
+    each vector `[set row, set column, :, :, :, map]` has length 1, at the beginning and after every update. `momentum`: of a
+    running value, which no gradient moves but every batch of training does, `r = momentum * r + (1 - momentum) * s`.
     """
 
     role: str
@@ -192,6 +194,7 @@ class Parameter:
     speed: float = 1.0
     unit: bool = False
     fill: float = 0.0
+    momentum: float | None = None
 
     @property
     def size(self) -> int:
@@ -244,7 +247,9 @@ def parameters_of(path: str, op: Op) -> tuple[Parameter, ...]:
 
 def parameter(role: str, name: str, of: Weights) -> Parameter:
     """Return the parameter of a name that an op's weights are."""
-    return Parameter(role, name, of.shape, of.fan_in, of.fan_out, of.init, of.speed, of.unit, of.fill)
+    return Parameter(
+        role, name, of.shape, of.fan_in, of.fan_out, of.init, of.speed, of.unit, of.fill, of.momentum
+    )
 
 
 def tied_parameters(op: Op, to: Layer) -> tuple[Parameter, ...]:

@@ -37,8 +37,9 @@ from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Size, whole
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
-from lnet.compiler.ops import Dense, LayerNorm
+from lnet.compiler.ops import BatchNorm, Dense, LayerNorm
 from lnet.compiler.ops.line import Added, Dots, Flat, Peaks, Standings, Sums, Units, Vector
+from lnet.compiler.ops.norm import Affine
 from lnet.compiler.ops.totals import Centred, Normalised, Totals
 from lnet.dsl.source import Span
 
@@ -102,7 +103,9 @@ class _Dealer:
         if isinstance(layer.op, Dense):
             self._dense(layer, layer.op, reads[0])
         elif isinstance(layer.op, LayerNorm) and layer.op.everywhere:
-            self._norm(layer, layer.op, reads[0])
+            self._norm(layer, reads[0], layer.op.groups, layer.op.eps, layer.op.affine)
+        elif isinstance(layer.op, BatchNorm) and not (reads[0] in self.lines or self._is_held(layer)):
+            self._norm(layer, reads[0], layer.sheet.maps, layer.op.eps, layer.op.affine, layer.op)
         elif self.lines.issuperset(reads) and (op := layer.op.in_line()) is not None:
             self._add(replace(layer, op=op, reads=tuple(reads)), in_line=True)
         else:
@@ -129,22 +132,31 @@ class _Dealer:
         self._add(scores, in_line=True)
         self._add(replace(layer, op=op.act, reads=(self._as_vector(scores, layer.span),), parameters=()))
 
-    def _norm(self, layer: Layer, op: LayerNorm, reads: str) -> None:
-        source = self.layers[self._added(reads)]
-        in_line = reads in self.lines
-        sheet, everything = layer.sheet, whole(source.sheet.size)
+    def _is_held(self, layer: Layer) -> bool:
+        return any(self.given.is_held(parameter.name) for parameter in layer.parameters)
 
-        def total(of: str, name: str, squares: bool) -> str:
-            totals = Totals(sheet, in_line, everything, op.groups, squares)
-            return self._add(Layer(f"{layer.path} {name}", totals, (of,), (), layer.span), in_line=True)
+    def _norm(
+        self,
+        layer: Layer,
+        reads: str,
+        groups: int,
+        eps: float,
+        affine: Affine,
+        of_batch: BatchNorm | None = None,
+    ) -> None:
+        """Add the layers that normalise a sheet by sums; `of_batch`: those over a batch, which have running values."""
+        source, of_line = self.layers[self._added(reads)], reads in self.lines
+        every = (layer.sheet, of_line, whole(source.sheet.size), groups, of_batch)
 
-        sums = total(source.path, "sums", squares=False)
-        without = Centred(sheet, in_line, everything, op.groups)
-        centred = Layer(f"{layer.path} centred", without, (source.path, sums), (), layer.span)
-        self._add(centred, in_line)
-        squares = total(centred.path, "squares", squares=True)
-        over = Normalised(sheet, in_line, everything, op.groups, op.eps, op.affine)
-        self._add(replace(layer, op=over, reads=(centred.path, squares)), in_line)
+        def add(path: str, op: Op, *read: str) -> str:
+            mine = tuple(parameter for parameter in layer.parameters if parameter.role in op.weights())
+            found = replace(layer, path=path, op=op, reads=read, parameters=mine)
+            return self._add(found, in_line=of_line or op.scatters)
+
+        sums = add(f"{layer.path} sums", Totals(*every, squares=False), source.path)
+        centred = add(f"{layer.path} centred", Centred(*every), source.path, sums)
+        squares = add(f"{layer.path} squares", Totals(*every, squares=True), centred)
+        add(layer.path, Normalised(*every, eps, affine), centred, squares)
 
     def _even(self, path: str) -> bool:
         """Whether no tile has much more of a sheet than the mean."""

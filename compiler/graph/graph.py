@@ -50,9 +50,11 @@ class Graph:
 
     def is_frozen(self, parameter: str) -> bool:
         """Whether a parameter stays as it is: `--freeze` says so, or its own `speed` of 0."""
-        return parameter in self._still or any(
-            parameter.startswith((f"{path}.", f"{path}[")) for path in self.frozen
-        )
+        return parameter in self._still or self.is_held(parameter)
+
+    def is_held(self, parameter: str) -> bool:
+        """Whether `--freeze` says that a parameter stays as it is."""
+        return any(parameter.startswith((f"{path}.", f"{path}[")) for path in self.frozen)
 
     @cached_property
     def _still(self) -> frozenset[str]:

@@ -148,9 +148,10 @@ KINDS = ACTS | _named(
         "write 'dropout(rate)': units are dropped one by one",
     ),
     (
-        "batchnorm batchnormalization bn rmsnorm normalization normalize norm",
-        "write 'lcn(field)' or 'layernorm()': these are the normalisations that the language has",
+        "rmsnorm normalization normalize norm",
+        "write 'lcn(field)', 'layernorm()' or 'batchnorm()': these are the normalisations that the language has",
     ),
+    ("batchnormalization bn", "write 'batchnorm()'"),
     ("layernormalization", "write 'layernorm()'"),
     (
         "groupnorm groupnormalization instancenorm instancenormalization",

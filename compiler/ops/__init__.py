@@ -38,7 +38,7 @@ from .image import Input
 from .lcn import LCN
 from .local import Local
 from .lrn import LRN
-from .norm import LayerNorm
+from .norm import BatchNorm, LayerNorm
 from .pad import Pad
 from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .target import Target
@@ -78,6 +78,7 @@ __all__ = [
     "OPS",
     "Add",
     "AvgPool",
+    "BatchNorm",
     "Concat",
     "Crop",
     "Decode",

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Count, Positive, Reads, Refused, none_or, one_of, since
+from lnet.compiler.core.arguments import (
+    Count,
+    Flag,
+    Fraction,
+    Positive,
+    Reads,
+    Refused,
+    none_or,
+    one_of,
+    since,
+)
 from lnet.compiler.core.layer import Op, Weights
-from lnet.compiler.core.shapes import Region, Sheet, whole
+from lnet.compiler.core.shapes import Interval, Region, Sheet, line, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,51 @@ class LayerNorm(Op):
         return 3 * self.sheet.values
 
 
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Op):
+    """`(x - mean) / sqrt(variance + eps)` of each map over batch and positions; in evaluation with running values."""
+
+    kind: ClassVar[str] = "batchnorm"
+    keeps_patch: ClassVar[bool] = True
+    has_mode: ClassVar[bool] = True
+    reads_sheet: Sheet  # the whole sheet
+    within: Region  # the positions with values, or the maps of a vector in a line
+    of_line: bool
+    momentum: float
+    eps: float
+    affine: Affine
+
+    @property
+    def sheet(self) -> Sheet:
+        return (
+            line(self.within.rows.length) if self.of_line else Sheet.over(self.within, self.reads_sheet.maps)
+        )
+
+    @property
+    def maps(self) -> Interval:
+        """The maps of its values."""
+        return self.within.rows if self.of_line else Interval(0, self.reads_sheet.maps)
+
+    def weights(self) -> dict[str, Weights]:
+        return {**self.running("mean"), **self.affine.weights(self.reads_sheet), **self.running("variance")}
+
+    def running(self, role: str) -> dict[str, Weights]:
+        """Return one of the running values, which no gradient moves."""
+        fill = {"mean": 0.0, "variance": 1.0}[role]
+        shape = (self.reads_sheet.maps,)
+        return {role: Weights(shape, ("map",), None, speed=0.0, fill=fill, momentum=self.momentum)}
+
+    def part(self, region: Region) -> BatchNorm:
+        return replace(self, within=region)
+
+    def in_line(self) -> BatchNorm:
+        return replace(self, within=whole(line(self.reads_sheet.maps).size), of_line=True)
+
+    def multiply_adds(self) -> int:
+        """Those of the mean, of the variance, and of the values."""
+        return 3 * self.sheet.values
+
+
 Across = Annotated[str, one_of("all", "maps")]
 Each = Annotated[str | None, none_or(one_of("unit", "map"))]
 
@@ -105,5 +160,22 @@ def _nearest(number: int, of: int) -> int:
     return min((n for n in range(1, of + 1) if of % n == 0), key=lambda n: abs(n - number))
 
 
-KINDS = {"layernorm": layernorm}
-OPS = (LayerNorm,)
+@since(2)
+def batchnorm(
+    momentum: Fraction = 0.99,
+    eps: Positive = 1e-3,
+    scale: Flag = True,
+    shift: Flag = True,
+    *,
+    of: Reads,
+) -> BatchNorm:
+    """`scale * (x - mean) / sqrt(variance + eps) + shift` of each map: below
+
+    Example: batchnorm(momentum = 0.9)
+    """
+    affine = Affine("map" if scale else None, "map" if shift else None)
+    return BatchNorm(of.sheet, whole(of.sheet.size), False, momentum, eps, affine)
+
+
+KINDS = {"layernorm": layernorm, "batchnorm": batchnorm}
+OPS = (LayerNorm, BatchNorm)

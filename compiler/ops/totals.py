@@ -14,7 +14,7 @@ from typing import ClassVar
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, line, whole
 
-from .norm import Affine
+from .norm import Affine, BatchNorm
 
 ALONE = whole(Size(1, 1))
 """The position of a total."""
@@ -28,6 +28,7 @@ class Grouped(Op):
     of_line: bool
     within: Region  # of the sheet, or of the line
     groups: int
+    batch: BatchNorm | None  # over all images of a batch, as it says, or of each image alone
 
     @property
     def sheet(self) -> Sheet:
@@ -81,6 +82,10 @@ class Centred(Grouped):
     """Values without the mean of their group; its operands are values and sums."""
 
     kind: ClassVar[str] = "centred"
+    has_mode: ClassVar[bool] = True
+
+    def weights(self) -> dict[str, Weights]:
+        return self.batch.running("mean") if self.batch else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,14 @@ class Normalised(Grouped):
     """Centred values over the deviation of their group, then scale and shift; its operands are they and sums of squares."""
 
     kind: ClassVar[str] = "normalised"
+    has_mode: ClassVar[bool] = True
     eps: float
     affine: Affine
 
     def weights(self) -> dict[str, Weights]:
-        return self.affine.weights(self.whole)
+        variance = self.batch.running("variance") if self.batch else {}
+        return {**self.affine.weights(self.whole), **variance}
 
     @property
     def position_weights(self) -> bool:
-        return self.affine.of_positions and not self.of_line
+        return self.affine.of_positions and not self.of_line and not self.batch

@@ -6,7 +6,7 @@
 
         tile 0  <-- tiles 1 ... 8, each <-- its own eight: 9 ... 16 of tile 1, and so on
 
-Parameters without a gradient, frozen ones among them, add nothing.
+Parameters without a gradient, frozen ones among them, add nothing. Running values are no gradients, and stay as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UP, DOWN = "norms", "norms of all"
 
 def parts(graph: Graph) -> tuple[str, ...]:
     """Return the names of the arrays whose norms count, in the order of the squares."""
-    return tuple(parameter.name for parameter in graph.parameters)
+    return tuple(parameter.name for parameter in graph.parameters if parameter.momentum is None)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -53,7 +53,10 @@ def clipped(
     factors = jnp.where(norms > clip.norm, clip.norm / norms, jnp.ones_like(norms))
     factors = jnp.where(jnp.isfinite(norms), factors, jnp.full_like(norms, jnp.nan))
     places = {name: number if clip.each else 0 for number, name in enumerate(names)}
-    return {name: value * factors[places[name]].astype(value.dtype) for name, value in gradients.items()}
+    return {
+        name: value * factors[places[name]].astype(value.dtype) if name in places else value
+        for name, value in gradients.items()
+    }
 
 
 def clipped_alone(graph: Graph, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -25,7 +25,7 @@ from lnet.compiler.objectives import Objective
 from lnet.runtime.kernels.classes import class_ranks
 from lnet.runtime.kernels.mode import Mode
 from lnet.runtime.kernels.objectives import term_kernel
-from lnet.runtime.kernels.ops import computed
+from lnet.runtime.kernels.ops import computed, observed
 from lnet.runtime.kernels.smooth import Weights
 
 Params = Mapping[str, jax.Array]
@@ -101,7 +101,8 @@ class Evaluation:
     """Values by layer and view, filled in the graph's order.
 
     `received`: parameters, or strips of them, that other tiles own, by name and tile. `samples`: the numbers of the samples
-    in a training step (`sample_numbers`), None in evaluation. `done`: the steps of the replica before.
+    in a training step (`sample_numbers`), None in evaluation. `done`: the steps of the replica before. `observed`: what the
+    step adds to running values, by their names, or a tile's part of it.
     """
 
     graph: Graph
@@ -110,16 +111,22 @@ class Evaluation:
     values: dict[Key, jax.Array] = field(default_factory=dict)
     samples: jax.Array | None = None
     done: Done = 0
+    observed: dict[str, jax.Array] = field(default_factory=dict)
 
     def compute(self, share: Share, in_views: Iterable[str], images: jax.Array | None = None) -> None:
         """Compute one layer, or a share of it; `images` are the value of the input."""
         layer, training = self.graph.layer(share.layer), self.graph.training
-        mode = Mode(training.seed, layer.path, self.samples)
+        mode = Mode(training.seed, layer.path, self.samples, self.graph.is_held(f"{layer.path}."))
         for view in in_views:
             operands = [self._read(share, path, region, view) for path, region in share.reads]
             params = self._parameters(layer, share, view)
             values = operands if operands or images is None else [images]
             self.values[layer.path, view] = computed(share.op, values, params, training.precision, mode)
+        if mode.by_batch:
+            owner, value = layer.path.partition(" ")[0], self.values[layer.path, view]
+            self.observed |= {
+                f"{owner}.{role}": found for role, found in observed(share.op, values, value).items()
+            }
 
     def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
         """Return one term, or a tile's share of it."""
@@ -237,13 +244,27 @@ def total_loss(
     `samples`: the numbers of a training step's samples (`sample_numbers`); None: in evaluation. `done`: the steps of the
     replica before, by which weights of objectives change.
     """
+    loss, (found, _) = observed_loss(graph, params, images, labels, targets, samples, done)
+    return loss, found
+
+
+def observed_loss(
+    graph: Graph,
+    params: Params,
+    images: jax.Array,
+    labels: jax.Array | None,
+    targets: Targets | None,
+    samples: jax.Array | None,
+    done: Done = 0,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
+    """Return the loss, its terms with the accuracies, and what the step adds to running values, by their names."""
     evaluation = evaluated(graph, params, images, targets, samples)
     evaluation.done = done
     terms = all_terms(evaluation, labels)
     found = dict(terms)
     for objective in graph.objectives:
         found |= evaluation.accuracies(objective, whole_term(graph, objective), labels)
-    return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
+    return sum(terms.values(), start=jnp.zeros((), images.dtype)), (found, evaluation.observed)
 
 
 def batch_last(images: jax.Array) -> jax.Array:

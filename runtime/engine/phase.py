@@ -23,29 +23,33 @@ Weights = tuple[dict[str, jax.Array], Received]
 Leaves = dict[tuple[str, str], jax.Array]
 
 
-def phase_forward(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., tuple[Leaves, Any]]:
+def phase_forward(
+    graph: Graph, programme: Programme, phase: Phase
+) -> Callable[..., tuple[Leaves, Any, dict[str, jax.Array]]]:
     """Return a function of weights, trained parts, constant parts, images, labels and the numbers of the samples.
 
-    It returns the values that the phase leaves, by layer and view, and the residuals for `backward`.
+    It returns the values that the phase leaves, by layer and view, the residuals for `backward`, and the tile's part of what
+    the step adds to running values.
     """
 
     def leaves(
         weights: Weights, trained: Values, constant: Values, images: jax.Array, samples: Any
-    ) -> tuple[Leaves, Leaves]:
+    ) -> tuple[Leaves, tuple[Leaves, dict[str, jax.Array]]]:
         evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
         keys = [(path, view) for path in phase.leaves for view in values_in(graph, graph.layer(path))]
         found = {key: evaluation.values[key] for key in keys}
         through = {(path, view): v for (path, view), v in found.items() if view in graph.trained_views[path]}
-        return through, {key: value for key, value in found.items() if key not in through}
+        others = {key: value for key, value in found.items() if key not in through}
+        return through, (others, evaluation.observed)
 
     @jax.jit
     def forward(
         weights: Weights, trained: Values, constant: Values, images: jax.Array, labels: Any, samples: Any
     ) -> Any:
-        through, residuals, others = jax.vjp(
+        through, residuals, (others, observed) = jax.vjp(
             lambda w, t: leaves(w, t, constant, images, samples), weights, trained, has_aux=True
         )
-        return through | others, residuals
+        return through | others, residuals, observed
 
     return forward
 
@@ -79,7 +83,7 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         found = dict(terms)
         for share in phase.terms:
             found |= evaluation.accuracies(objectives[share.objective], share, labels)
-        return sum(terms.values(), start=jnp.zeros((), images.dtype)), found
+        return sum(terms.values(), start=jnp.zeros((), images.dtype)), (found, evaluation.observed)
 
     @jax.jit
     def turn(
@@ -92,8 +96,10 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         done: Done,
     ) -> Any:
         differentiate = jax.grad(loss, argnums=(0, 1), has_aux=True)
-        gradients, terms = differentiate(weights, trained, constant, images, labels, samples, done)
-        return terms, gradients
+        gradients, (terms, observed) = differentiate(
+            weights, trained, constant, images, labels, samples, done
+        )
+        return terms, gradients, observed
 
     return turn
 

@@ -25,9 +25,9 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
-    """Return arrays as they are sent; arrays that are already rounded stay so."""
+    """Return arrays as they are sent; arrays that are already rounded stay so, and numbers exact."""
     if wire == BFLOAT16:
-        arrays = {name: jnp.asarray(array, jnp.bfloat16) for name, array in arrays.items()}
+        arrays = {name: jnp.asarray(a, jnp.bfloat16) if np.ndim(a) else a for name, a in arrays.items()}
     found = {name: np.asarray(array) for name, array in arrays.items()}
     return {name: a.view(_BITS) if a.dtype == _ROUNDED else a for name, a in found.items()}
 

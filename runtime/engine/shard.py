@@ -200,12 +200,14 @@ class _Step:
         kept = []
         for link, forward in zip(links, self.shard.forward, strict=True):
             yield from self._receive(link)
-            leaves, residuals = forward(*self._operands(link))
+            leaves, residuals, observed = forward(*self._operands(link))
+            self._observe(observed)
             self.values.update({(self.tile, *key): value for key, value in leaves.items()})
             kept.append(residuals)
             yield from self._send(link)
         yield from self._receive(last)
-        terms, gradients = self.shard.turn(*self._operands(last), jnp.asarray(self.done))
+        terms, gradients, observed = self.shard.turn(*self._operands(last), jnp.asarray(self.done))
+        self._observe(observed)
         self._add(gradients)
         yield from self._return(last)
         for link in reversed(links):
@@ -282,6 +284,14 @@ class _Step:
         add_up(self.gradients, values)
 
     # --- weights ---
+
+    def _observe(self, observed: Mapping[str, jax.Array]) -> None:
+        """Add the tile's part of what the step adds to running values, where gradients of others are."""
+        owners = {weights.name: owner for weights in self.programme.weights for owner, _ in weights.received}
+        add_up(
+            self.weight_gradients,
+            {name if name in self.owned else (name, owners[name]): found for name, found in observed.items()},
+        )
 
     def _broadcast(self) -> Talk:
         for receiver, parts in self.programme.broadcasts:

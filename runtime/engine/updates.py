@@ -15,6 +15,8 @@ from lnet.compiler.rules import Rate, Update
 from lnet.compiler.schedules import Steps
 from lnet.runtime.kernels.unit import unit_vectors
 
+from . import running
+
 Params = dict[str, jax.Array]
 
 
@@ -22,14 +24,16 @@ Params = dict[str, jax.Array]
 class Rule:
     """The update rule of a network: optax's, with what parameters have of their own.
 
-    `speeds`: factors on the changes of parameters, where they are not 1; `frozen`: parameters that stay as they are and
-    have no state; `unit`: those whose vectors have length 1 after every update.
+    `speeds`: factors on the changes of parameters, where they are not 1; `frozen`: parameters that no gradient moves, and
+    that have no state; `unit`: those whose vectors have length 1 after every update. `running`: the momenta of running
+    values, which each batch moves (running.py).
     """
 
     transformation: optax.GradientTransformation
     speeds: tuple[tuple[str, float], ...] = ()
     frozen: frozenset[str] = frozenset()
     unit: frozenset[str] = frozenset()
+    running: running.Momenta = ()
 
     def init(self, params: Params) -> Any:
         """Return the state before the first update."""
@@ -46,10 +50,11 @@ class Rule:
             changes = jax.tree.map(lambda change: share * change, changes)
         moved: Params = optax.apply_updates(trained, changes)
         moved |= _of_length_1(moved, self.unit)
+        moved |= running.moved(self.running, params, gradients)
         return {name: moved.get(name, value) for name, value in params.items()}, state
 
     def _trained(self, arrays: Params) -> Params:
-        return {name: array for name, array in arrays.items() if name not in self.frozen}
+        return {n: array for n, array in arrays.items() if n not in self.frozen and n != running.BATCHES}
 
 
 def _of_length_1(params: Params, unit: frozenset[str]) -> Params:
@@ -70,6 +75,7 @@ def update_rule(graph: Graph, updates: int | None = None) -> Rule:
         tuple((p.name, p.speed) for p in graph.parameters if p.speed != 1),
         frozenset(p.name for p in graph.parameters if graph.is_frozen(p.name)),
         frozenset(p.name for p in graph.parameters if p.unit),
+        running.momenta(graph),
     )
 
 

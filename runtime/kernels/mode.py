@@ -20,12 +20,19 @@ from .initial import key_of
 class Mode:
     """Training or evaluation, for one layer.
 
-    `samples`: in training the numbers of the batch's samples in the run, `[2, batch]` (`sample_numbers`); else None.
+    `samples`: in training the numbers of the batch's samples in the run, `[2, batch]` (`sample_numbers`); else None. `held`:
+    the layer's parameters stay as they are (`--freeze`).
     """
 
     seed: int
     path: str
     samples: jax.Array | None
+    held: bool = False
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether a batch is normalised by its own mean and variance, and moves the running ones."""
+        return self.samples is not None and not self.held
 
 
 def sample_numbers(first: int, count: int) -> NDArray[np.uint32]:

@@ -18,8 +18,9 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
+from lnet.runtime.engine import running
 from lnet.runtime.engine.clipping import clipped_alone
-from lnet.runtime.engine.evaluate import Done, Targets, as_targets, batch_last, total_loss
+from lnet.runtime.engine.evaluate import Done, Targets, as_targets, batch_last, observed_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.kernels.mode import sample_numbers
@@ -62,7 +63,7 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
     with the accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. The
     arrays of parameters and state are donated: the caller must not use them again.
     """
-    sums, count = _sums(graph, choices), graph.training.accumulate
+    sums, count, moving = _sums(graph, choices), graph.training.accumulate, running.momenta(graph)
 
     def step(
         params: Params,
@@ -74,8 +75,10 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         done: Done = 0,
         before: Sums | None = None,
     ) -> Any:
-        found = sums(params, before, images, labels, targets, samples, done)
-        gradients, terms, total = found if count == 1 else jax.tree.map(lambda value: value / count, found)
+        gradients, terms, total = sums(params, before, images, labels, targets, samples, done)
+        if count > 1:
+            gradients = running.averaged(moving, gradients, count)
+            terms, total = jax.tree.map(lambda value: value / count, (terms, total))
         gradients = clipped_alone(graph, gradients)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
@@ -96,14 +99,19 @@ def batch_sums(graph: Graph, choices: Choices = MappingProxyType({})) -> Callabl
 
 
 def _sums(graph: Graph, choices: Choices) -> Callable[..., Sums]:
+    moving = running.momenta(graph)
+
     def loss(params: Params, *batch: Any) -> Any:
-        return total_loss(graph, params, *batch)
+        return observed_loss(graph, params, *batch)
 
     def sums(params: Params, before: Sums | None, *batch: Any) -> Sums:
         with made(choices):
-            (total, terms), gradients = jax.value_and_grad(loss, has_aux=True)(params, *batch)
-        found = gradients, terms, total
-        return found if before is None else jax.tree.map(jnp.add, before, found)
+            (total, (terms, observed)), gradients = jax.value_and_grad(loss, has_aux=True)(params, *batch)
+        update = running.of_batch(moving, gradients | observed)
+        if before is None:
+            return update, terms, total
+        terms, total = jax.tree.map(jnp.add, before[1:], (terms, total))
+        return running.added(moving, before[0], update), terms, total
 
     return sums
 

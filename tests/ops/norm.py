@@ -24,5 +24,21 @@ def line(draw, of, above, locals_above):
     return f"layernorm({across}, {groups}, eps = 0.1, scale = {scale}, shift = {shift}, of = {of})"
 
 
-FORMULAS = {"layernorm": layernorm}
-LINES = {"layernorm": line}
+def batchnorm(op, operands, roles):
+    """In evaluation, by the running values; in training `batchnorm_in_training`."""
+    y = (operands[0] - roles["mean"]) / np.sqrt(roles["variance"] + op.eps)
+    return y * roles.get("scale", 1) + roles.get("shift", 0)
+
+
+def batchnorm_in_training(op, operands, roles):
+    seen = operands[0].reshape(-1, operands[0].shape[3])
+    return batchnorm(op, operands, {**roles, "mean": seen.mean(0), "variance": seen.var(0)})
+
+
+def batch_line(draw, of, above, locals_above):
+    scale, shift = (draw(st.sampled_from(["true", "false"])) for _ in range(2))
+    return f"batchnorm(0.9, scale = {scale}, shift = {shift}, of = {of})"
+
+
+FORMULAS = {"layernorm": layernorm, "batchnorm": batchnorm}
+LINES = {"layernorm": line, "batchnorm": batch_line}

@@ -22,8 +22,9 @@ from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Clip
 from lnet.runtime.cluster.config import RunConfig
-from lnet.runtime.engine import clipping
+from lnet.runtime.engine import clipping, running
 from lnet.runtime.engine.evaluate import Targets
+from lnet.runtime.engine.running import BATCHES
 from lnet.runtime.engine.shard import Gradients, Receive, Send, Shard, Step, Terms
 from lnet.runtime.engine.updates import (
     Rule,
@@ -54,6 +55,12 @@ def initial_shard(graph: Graph, places: Mapping[str, Place]) -> dict[str, jax.Ar
         for p in graph.parameters
         if p.name in places
     }
+
+
+def pushed_shapes(config: RunConfig, shard: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what a shard's updates hold."""
+    shapes = shard_shapes(config, shard)
+    return shapes | ({BATCHES: ()} if running.moves(running.momenta(config.plan.graph), shapes) else {})
 
 
 def as_numpy(arrays: Mapping[str, jax.Array]) -> Arrays:
@@ -88,12 +95,10 @@ def _updated(
 
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
     """Return gradients in the precision of their parameters: they may have come rounded."""
-    return {name: jnp.asarray(value, params[name].dtype) for name, value in gradients.items()}
-
-
-@jax.jit
-def _sum(total: Mapping[str, jax.Array], gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    return {name: value + gradients[name] for name, value in total.items()}
+    return {
+        name: jnp.asarray(value, jnp.float32 if name == BATCHES else params[name].dtype)
+        for name, value in gradients.items()
+    }
 
 
 def _mean(gradients: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
@@ -223,8 +228,11 @@ class TileParts:
         whole, places = self._places
         if len(places) == 1:
             return (arrays,)
+        moving = running.momenta(self.graph)
         return tuple(
-            {name: self._part(name, arrays[name], whole[name], at[name]) for name in at} for at in places
+            {name: self._part(name, arrays[name], whole[name], at[name]) for name in at}
+            | ({BATCHES: arrays[BATCHES]} if running.moves(moving, at) else {})
+            for at in places
         )
 
     def _part(self, name: str, array: Any, whole: Place, at: Place) -> Any:
@@ -275,7 +283,23 @@ class Replica:
         """Begin the step of a batch, by its number in the run; `done`: the replica's own steps before."""
         size = self.config.plan.graph.training.batch
         samples = jnp.asarray(sample_numbers(batch * size, size))
-        return self.shard.step(self.params, images, labels, targets, samples, done)
+        gradients, terms = yield from self.shard.step(self.params, images, labels, targets, samples, done)
+        return running.of_batch(self.rule.running, gradients), terms
+
+    def summed(
+        self, before: tuple[Gradients, Terms], after: tuple[Gradients, Terms]
+    ) -> tuple[Gradients, Terms]:
+        """Return the sums over the batches of two, of which one comes after the other."""
+        gradients = running.added(self.rule.running, before[0], after[0])
+        return gradients, jax.tree.map(jnp.add, before[1], after[1])
+
+    def averaged(self, sums: tuple[Gradients, Terms]) -> tuple[Gradients, Terms]:
+        """Return a step's means of gradients and terms, from the sums over its batches."""
+        count = self.config.plan.graph.training.accumulate
+        if count == 1:
+            return sums
+        terms = {path: value / count for path, value in sums[1].items()}
+        return running.averaged(self.rule.running, sums[0], count), terms
 
     def add(
         self, gradients: Gradients, step: int, first: bool, last: bool, onward: bool
@@ -285,7 +309,8 @@ class Replica:
         Returns the update's gradients for each of the tile's shards after its last step, clipped with the other tiles.
         Raises `Overflow`.
         """
-        total = dict(gradients) if first or self.total is None else _sum(self.total, gradients)
+        begins = first or self.total is None
+        total = dict(gradients) if begins else running.added(self.rule.running, self.total, gradients)
         self.total = None if last else total
         own: Mapping[str, jax.Array] = gradients
         if self.config.clips_pushes and (last or onward):

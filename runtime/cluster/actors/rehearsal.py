@@ -34,7 +34,7 @@ from lnet.runtime.process.cache import cache_folder
 from lnet.runtime.process.compilations import compilations
 from lnet.runtime.store.events import CompiledAhead, Event, Warned
 
-from .numerics import Replica, Server, finite, shard_shapes
+from .numerics import Replica, Server, finite, pushed_shapes, shard_shapes
 from .threads import waiting
 from .tiles import Tiles
 
@@ -145,8 +145,7 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
         return
     gradients, terms = found
     if graph.training.accumulate > 1:
-        found = jax.tree.map(jnp.add, found, found)
-        gradients, terms = jax.tree.map(lambda value: value / graph.training.accumulate, found)
+        gradients, terms = replica.averaged(replica.summed(found, found))
     finite(gradients, terms)
     pushes, onward = config.spec.push, config.spec.fetch > 1
     for index in range(min(2, pushes)):
@@ -181,7 +180,8 @@ def _updates(config: RunConfig, tile: int, going: Callable[[], bool]) -> None:
     parts = config.spec.replicas if config.spec.synchronous else 1
     for shard in config.spec.shards_of(tile):
         server, shapes = Server(config, shard), shard_shapes(config, shard)
-        zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        pushed = pushed_shapes(config, shard).items()
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in pushed}
         server.params = {name: _zeros(shape) for name, shape in shapes.items()}
         server.state = server.rule.init(server.params)
         server.install(*server.snapshot())

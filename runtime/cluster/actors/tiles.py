@@ -146,9 +146,9 @@ class Tiles:
             taken = self._take(compute, index, talk)
             loaded += time.perf_counter() - asked
             found = talk.through(replica.step(*taken, number))
-            sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
+            sums = found if sums is None else replica.summed(sums, found)
         assert sums is not None, "a step has a batch"
-        gradients, terms = sums if every == 1 else jax.tree.map(lambda value: value / every, sums)
+        gradients, terms = replica.averaged(sums)
         if not finite(gradients, terms):
             raise self._diverged(compute, number, infinite(terms), infinite(gradients))
         try:

@@ -39,7 +39,7 @@ from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.engine.updates import named_state
 
 from . import windows
-from .numerics import Server, shard_shapes
+from .numerics import Server, pushed_shapes, shard_shapes
 from .servers import joined, parted
 
 ArraySpecs = Mapping[str, jax.ShapeDtypeStruct]
@@ -63,8 +63,11 @@ class PayloadValidator:
     def check(self, message: Message) -> None:
         """Check the payloads of a message; a kind of message that is not named here does not type-check."""
         match message:
-            case Push() | PullReply():
-                self._check_params(message.fence.shard, message.payload)
+            case Push():
+                self._check_pushed(message.fence.shard, message.payload)
+            case PullReply():
+                params, _ = parted(self._snapshot(message.fence.shard))
+                _check(message.payload, params, self._rounded)
             case AppendEntries():
                 self._check_parts(message.fence.shard, [entry.pushed for entry in message.entries])
             case InstallSnapshot():
@@ -110,13 +113,17 @@ class PayloadValidator:
     def _check_parts(self, shard: int, parts: Sequence[PushedUpdate | None]) -> None:
         for part in parts:
             if part is not None:
-                self._check_params(shard, part.payload)
+                self._check_pushed(shard, part.payload)
 
-    def _check_params(self, shard: int, payload: Any) -> None:
-        """Check parameters or gradients, which may be rounded if the run rounds them."""
-        params, _ = parted(self._snapshot(shard))
-        rounded = self.config.wire == BFLOAT16
-        _check(payload, params, np.dtype(jnp.bfloat16) if rounded else None)
+    def _check_pushed(self, shard: int, payload: Any) -> None:
+        shapes = pushed_shapes(self.config, shard)
+        expected = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+        _check(payload, expected, self._rounded)
+
+    @property
+    def _rounded(self) -> Any:
+        """The other type that parameters and gradients may have, if the run rounds them."""
+        return np.dtype(jnp.bfloat16) if self.config.wire == BFLOAT16 else None
 
     # --- what is expected ------------------------------------------------------------------------------------------
 

@@ -9,11 +9,13 @@ import jax
 
 from lnet.compiler import ops
 from lnet.compiler.core.layer import Op
+from lnet.compiler.ops import BatchNorm
 from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.ops.totals import Totals
 from lnet.runtime.kernels import custom
 from lnet.runtime.kernels.mode import Mode
 
-from . import line, side, totals
+from . import line, norm, side, totals
 from .base import LayerKernel, Roles, Values
 
 LAYER_KERNELS: dict[str, LayerKernel] = {
@@ -37,3 +39,10 @@ def computed(op: Op, values: Values, params: Roles, precision: str, mode: Mode) 
     return (
         kernel(op, values, params, precision, mode) if op.has_mode else kernel(op, values, params, precision)
     )
+
+
+def observed(op: Op, values: Values, value: jax.Array) -> dict[str, jax.Array]:
+    """Return what a training step adds to the running values of a layer by role, or a tile's part of it."""
+    if isinstance(op, BatchNorm):
+        return norm.observed(op, values[0])
+    return totals.observed(op, value) if isinstance(op, Totals) and op.batch else {}

@@ -10,14 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.ops.totals import Centred, Grouped, Normalised, Totals
+from lnet.runtime.kernels.mode import Mode
 
 from .base import LayerKernel, Roles, Values
-from .norm import scaled
+from .norm import op_maps, scaled
 
 
 def totals(op: Totals, values: Values, params: Roles, precision: str) -> jax.Array:
     """Sum values, or their squares, over all positions and the maps of each group."""
-    x = _in_maps(op, values[0])
+    x = op_maps(values[0], op.of_line)
     found = jnp.sum(jnp.square(x) if op.squares else x, (0, 1))
     first, size, groups = op.maps.start, _size(op), _groups(op)
     before, after = first - groups.start * size, groups.stop * size - op.maps.stop
@@ -25,29 +26,39 @@ def totals(op: Totals, values: Values, params: Roles, precision: str) -> jax.Arr
     return jnp.pad(of_groups, ((groups.start, op.groups - groups.stop), (0, 0)))[None, None]
 
 
-def centred(op: Centred, values: Values, params: Roles, precision: str) -> jax.Array:
+def observed(op: Totals, total: jax.Array) -> dict[str, jax.Array]:
+    """Return a tile's part of what a batch adds to the running values: its totals over the number of all values."""
+    assert op.batch is not None, "only a batch has running values"
+    return {"variance" if op.squares else "mean": _batch_mean(op, total)[0, 0, :, 0]}
+
+
+def centred(op: Centred, values: Values, params: Roles, precision: str, mode: Mode) -> jax.Array:
     """Subtract the mean of each group."""
     x, sums = values
-    return (_in_maps(op, x) - _means(op, sums)).reshape(x.shape)
+    return (op_maps(x, op.of_line) - _means(op, sums, params, "mean", mode)).reshape(x.shape)
 
 
-def normalised(op: Normalised, values: Values, params: Roles, precision: str) -> jax.Array:
+def normalised(op: Normalised, values: Values, params: Roles, precision: str, mode: Mode) -> jax.Array:
     """Divide by the deviation of each group, then scale and shift."""
     x, squares = values
-    y = _in_maps(op, x) / jnp.sqrt(_means(op, squares) + op.eps)
+    y = op_maps(x, op.of_line) / jnp.sqrt(_means(op, squares, params, "variance", mode) + op.eps)
     return scaled(y, params, op.affine, op.positions, op.maps).reshape(x.shape)
 
 
-def _in_maps(op: Grouped, x: jax.Array) -> jax.Array:
-    return x.reshape(1, 1, -1, x.shape[-1]) if op.of_line else x
-
-
-def _means(op: Grouped, found: jax.Array) -> jax.Array:
-    """Return totals over the number of their values, at each of the op's maps: `[maps, batch]`."""
+def _means(op: Grouped, totals: jax.Array, params: Roles, role: str, mode: Mode) -> jax.Array:
+    """Return totals over the number of their values, at each of the op's maps, `[maps, batch]`; or running values."""
+    if op.batch and not mode.by_batch:
+        return params[role][:, None]
     size, groups = _size(op), _groups(op)
-    means = found[0, 0, groups.start : groups.stop] * (op.groups / op.whole.values)
+    means = _batch_mean(op, totals)[0, 0, groups.start : groups.stop]
     first = op.maps.start - groups.start * size
     return jnp.repeat(means, size, axis=0)[first : first + op.maps.length]
+
+
+def _batch_mean(op: Grouped, totals: jax.Array) -> jax.Array:
+    """Return totals over the number of their values, `[1, 1, groups, batch]`; of a batch `[1, 1, groups, 1]`."""
+    means = totals * (op.groups / op.whole.values)
+    return jnp.mean(means, axis=3, keepdims=True) if op.batch else means
 
 
 def _size(op: Grouped) -> int:
