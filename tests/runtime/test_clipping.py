@@ -160,7 +160,7 @@ def test_a_step_of_several_batches_is_one_of_a_larger_batch(clip):
             params, sums, images[..., number : number + 1], None, None, sample_numbers(number, 1)
         )
     small = training_step(several, rule)(
-        params, rule.init(params), images[..., 2:], None, None, sample_numbers(2, 1), sums
+        params, rule.init(params), images[..., 2:], None, None, sample_numbers(2, 1), before=sums
     )
     for name, value in large[0].items():
         assert np.abs(value - before[name]).max() > 1e-6
@@ -178,7 +178,7 @@ def test_a_batch_that_is_not_finite_spoils_the_step_of_several():
         params, None, images[..., :1].at[0, 0, 0, 0].set(jnp.inf), None, None, sample_numbers(0, 1)
     )
     after, _, _, finite = training_step(graph, rule)(
-        params, rule.init(params), images[..., 1:2], None, None, sample_numbers(1, 1), sums
+        params, rule.init(params), images[..., 1:2], None, None, sample_numbers(1, 1), before=sums
     )
     assert not finite
     jax.tree.map(np.testing.assert_array_equal, after, before)
