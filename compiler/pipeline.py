@@ -13,8 +13,8 @@ from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, LnetWarning, refused, render
 from lnet.dsl.parser import parse_source
 from lnet.dsl.printer import format_module
-from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source, Span
+from lnet.dsl.sources import read_source
 
 from .core.shapes import Size
 from .cut.cluster_spec import ClusterSpec, read_cluster_spec

@@ -12,8 +12,9 @@ import click
 from lnet.compiler.pipeline import compile_source
 from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, render_all
 from lnet.dsl.printer import format_source
-from lnet.dsl.reader import read_file, read_source
+from lnet.dsl.reader import read_file
 from lnet.dsl.source import Source
+from lnet.dsl.sources import read_source
 
 from .options import Existing, json_option, write_file
 from .program import main

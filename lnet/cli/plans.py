@@ -16,8 +16,8 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan.plan import Plan, load_plan
 from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
-from lnet.dsl.reader import read_source
 from lnet.dsl.source import Source
+from lnet.dsl.sources import read_source
 
 from .options import (
     Existing,

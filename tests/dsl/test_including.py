@@ -12,8 +12,9 @@ from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plan.plan import load_plan
 from lnet.dsl.diagnostics import LnetError
 from lnet.dsl.printer import format_source
-from lnet.dsl.reader import read_file, read_source
+from lnet.dsl.reader import read_file
 from lnet.dsl.source import Source
+from lnet.dsl.sources import read_source
 
 MAIN = """include "parts/stages.lnet"
 network n { image: input(12x12x1); V1: sense(wide); learn: l2() }
