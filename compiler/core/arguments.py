@@ -16,13 +16,13 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from keyword import iskeyword
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from .layer import Layer, Op
-from .shapes import Size, Slide, Window
+from .shapes import Size
 from .values import Extents, Value, Word, Written
 
 
@@ -459,46 +459,3 @@ def since(version: int) -> Callable[[Kind], Kind]:
 def version_of(kind: Callable[..., Any]) -> int:
     """Return the version of the language that a kind came with."""
     return int(vars(kind).get("since", 1))
-
-
-# --- geometry that several kinds share -------------------------------------------------------------------
-
-
-def slide_over(size: Size, field: Size, stride: Size, pad: Padding, dilation: Size = ONE) -> Window:
-    """Return the window of a field over a sheet, or raise `Refused` where the field does not fit."""
-    window = Window(
-        _slide(size.rows, field.rows, stride.rows, pad.word, pad.zeros.rows, dilation.rows),
-        _slide(size.columns, field.columns, stride.columns, pad.word, pad.zeros.columns, dilation.columns),
-    )
-    for axis, slide in (("rows", window.rows), ("columns", window.columns)):
-        padded = slide.extent + slide.before + slide.after
-        if slide.span > padded:
-            extent = f"{slide.extent} {axis}" if padded == slide.extent else f"{padded} padded {axis}"
-            apart = f", {slide.dilation} apart," if slide.dilation > 1 else ""
-            raise Refused(
-                "E401",
-                f"a field of {slide.field} {axis}{apart} does not fit into the {extent} that it reads",
-                argument="field",
-                notes=(f"the layer that it reads is {size} ({_axes(size)})", *_spanned(slide, axis)),
-                hints=("make the field smaller, or give it a 'pad'",),
-            )
-    return window
-
-
-def _axes(size: Size) -> str:
-    return f"{size.rows} rows, {size.columns} columns"
-
-
-def _spanned(slide: Slide, axis: str) -> tuple[str, ...]:
-    if slide.dilation == 1:
-        return ()
-    return (f"it spans {slide.dilation} * ({slide.field} - 1) + 1 = {slide.span} {axis}",)
-
-
-def _slide(extent: int, field: int, stride: int, word: str, zeros: int, dilation: int) -> Slide:
-    slide = Slide(extent, field, stride, zeros, zeros, dilation)
-    if word == "same":
-        outputs = -(-extent // stride)
-        total = max((outputs - 1) * stride + slide.span - extent, 0)
-        return replace(slide, before=total // 2, after=total - total // 2)
-    return slide

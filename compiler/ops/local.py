@@ -19,11 +19,11 @@ from lnet.compiler.core.arguments import (
     Reads,
     Share,
     Sharing,
-    slide_over,
 )
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.learned import NORMAL
 from lnet.compiler.core.shapes import Region, Sheet, Size
+from lnet.compiler.core.sliding import slide_over
 
 from .filters import Filters, check_groups, shared
 from .learning import Constrain, Initial, learned

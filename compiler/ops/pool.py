@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import ONE, UNPADDED, Extent, Pad, Positive, Reads, Refused, slide_over
+from lnet.compiler.core.arguments import ONE, UNPADDED, Extent, Pad, Positive, Reads, Refused
 from lnet.compiler.core.layer import Op
 from lnet.compiler.core.shapes import Region, Sheet, Size, Window
+from lnet.compiler.core.sliding import slide_over
 
 
 @dataclass(frozen=True, slots=True)

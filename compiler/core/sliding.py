@@ -1,0 +1,48 @@
+"""Fields that slide over a sheet: the geometry that several kinds share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .arguments import ONE, Padding, Refused
+from .shapes import Size, Slide, Window
+
+
+def slide_over(size: Size, field: Size, stride: Size, pad: Padding, dilation: Size = ONE) -> Window:
+    """Return the window of a field over a sheet, or raise `Refused` where the field does not fit."""
+    window = Window(
+        _slide(size.rows, field.rows, stride.rows, pad.word, pad.zeros.rows, dilation.rows),
+        _slide(size.columns, field.columns, stride.columns, pad.word, pad.zeros.columns, dilation.columns),
+    )
+    for axis, slide in (("rows", window.rows), ("columns", window.columns)):
+        padded = slide.extent + slide.before + slide.after
+        if slide.span > padded:
+            extent = f"{slide.extent} {axis}" if padded == slide.extent else f"{padded} padded {axis}"
+            apart = f", {slide.dilation} apart," if slide.dilation > 1 else ""
+            raise Refused(
+                "E401",
+                f"a field of {slide.field} {axis}{apart} does not fit into the {extent} that it reads",
+                argument="field",
+                notes=(f"the layer that it reads is {size} ({_axes(size)})", *_spanned(slide, axis)),
+                hints=("make the field smaller, or give it a 'pad'",),
+            )
+    return window
+
+
+def _axes(size: Size) -> str:
+    return f"{size.rows} rows, {size.columns} columns"
+
+
+def _spanned(slide: Slide, axis: str) -> tuple[str, ...]:
+    if slide.dilation == 1:
+        return ()
+    return (f"it spans {slide.dilation} * ({slide.field} - 1) + 1 = {slide.span} {axis}",)
+
+
+def _slide(extent: int, field: int, stride: int, word: str, zeros: int, dilation: int) -> Slide:
+    slide = Slide(extent, field, stride, zeros, zeros, dilation)
+    if word == "same":
+        outputs = -(-extent // stride)
+        total = max((outputs - 1) * stride + slide.span - extent, 0)
+        return replace(slide, before=total // 2, after=total - total // 2)
+    return slide
