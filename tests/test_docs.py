@@ -158,6 +158,7 @@ PLACES = {
     "layers": "network n {{ image: input(20x20x3); {layers}; x: {example} }}",
     "objectives": "network n {{ image: input(20x20x3); {layers}; vector: dense(4); x: {example} }}",
     "update rules": "network n {{ image: input(20x20x3); {layers} }} train {{ update = {example} }}",
+    "augmentations": 'network n {{ image: input(20x20x3); {layers} }} train {{ data = frames("a", augment = [{example}]) }}',
 }
 LAYERS = "first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm); pool: l2pool(2)"
 
@@ -175,6 +176,8 @@ def test_the_example_of_a_kind_compiles(name, kind):
     graph = compile_text(text).graph
     if name == "update rules":
         assert graph.training.update.kind == kind
+    elif name == "augmentations":
+        assert [found.kind for found in graph.training.data.augment] == [kind]
     else:
         assert any(each.path.partition(".")[0] == "x" for each in (*graph.layers, *graph.objectives))
 
