@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lnet.compiler.core.arguments import ContentsRead, Refused
+from lnet.compiler.core.arguments import ContentsRead, Refused, since
 from lnet.compiler.core.layer import Layer
 
 from .base import Term
@@ -34,6 +34,7 @@ class WeightL1(WeightNorm):
     kind: ClassVar[str] = "weight_l1"
 
 
+@since(2)
 def weight_l2(of: ContentsRead) -> WeightL2:
     """Sum of squares of the weights, not biases, of a layer, of a list of layers or of all layers of a stage: once a step,
     each weight once
@@ -44,6 +45,7 @@ def weight_l2(of: ContentsRead) -> WeightL2:
     return WeightL2()
 
 
+@since(2)
 def weight_l1(of: ContentsRead) -> WeightL1:
     """Sum of absolute values of the weights, as `weight_l2`
 

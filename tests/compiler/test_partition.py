@@ -125,7 +125,7 @@ def test_every_tile_has_what_it_needs(text, grid):
 
 def places(layer, reads, position):
     """The places in line that one position of what a layer reads writes to."""
-    if layer.op.kind == "sums":
+    if layer.op.kind in ("sums", "totals"):
         return range(layer.sheet.height)
     first = (position[0] * reads.width + position[1]) * reads.maps
     return range(first, first + reads.maps)

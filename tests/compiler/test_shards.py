@@ -29,7 +29,7 @@ def cut_into(text, tiles, shards):
 
 
 @given(networks(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 7))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_every_value_of_a_tile_is_in_one_shard(text, rows, columns, shards):
     graph, cut = compile_text(text).graph, cut_into(text, Size(rows, columns), shards)
     for tile in range(cut.count):
@@ -49,7 +49,7 @@ def test_every_value_of_a_tile_is_in_one_shard(text, rows, columns, shards):
 
 
 @given(networks(), st.integers(1, 5), st.integers(0, 10))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_what_is_divided_between_shards_is_joined_again(text, shards, seed):
     graph, cut = compile_text(text).graph, cut_into(text, Size(1, 2), shards)
     rng = np.random.default_rng(seed)

@@ -152,7 +152,7 @@ def test_no_foreign_name_stands_for_something_that_the_language_has():
         ("train.lr", "0.1", "update = adam(rate = 0.001)"),
         ("train.update.rate", "0.1", "did you mean 'train.update'?"),
         ("BATCH", "5", "did you mean 'train.batch'?"),
-        ("epochs", "5", "steps = ..."),
+        ("epochs", "5", "did you mean 'train.epochs'?"),
     ],
 )
 def test_hints_for_settings_beside_the_file(name, text, hint):

@@ -224,14 +224,14 @@ class TileParts:
         return arrays
 
     def divided(self, arrays: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-        """Return what each shard has of a tile's arrays."""
+        """Return what each shard has of a tile's arrays; of an update also its number of batches, where that counts."""
         whole, places = self._places
         if len(places) == 1:
             return (arrays,)
         moving = running.momenta(self.graph)
         return tuple(
             {name: self._part(name, arrays[name], whole[name], at[name]) for name in at}
-            | ({BATCHES: arrays[BATCHES]} if running.moves(moving, at) else {})
+            | ({BATCHES: arrays[BATCHES]} if BATCHES in arrays and running.moves(moving, at) else {})
             for at in places
         )
 
