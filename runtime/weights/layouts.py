@@ -38,12 +38,14 @@ _LETTERS = {
     "unit": "u",
 }
 """The letter of each axis of lnet's."""
+_FILTERS = "R C r c i m"
 _PATTERNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "R C r c i m": {
+    _FILTERS: {
         KERAS: ("R C r c i m", "(R C) (r c i) m"),
         TORCH: ("R C m i r c", "m i R C (r c)", "(R C) m (i r c)", "(R C) (i r c) m"),
     },
     "R C m": {KERAS: ("R C m", "(R C) m"), TORCH: ("m R C", "R C m", "(R C) m")},
+    "R C r c m i": {KERAS: ("R C r c m i",), TORCH: ("R C i m r c",)},  # of transposed layers
     "(h w k) u": {KERAS: ("(h w k) u",), TORCH: ("u (k h w)",)},
 }
 """Layouts of other programs, by lnet's; the most usual first."""
@@ -53,7 +55,7 @@ _PATTERNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 class Target:
     """A parameter of a network, the layout that it has in lnet, and the extents of that layout's axes.
 
-    `window`: how its filters slide, if it has some of its own at every position.
+    `window`: how the filters of a local layer slide, if every position has its own.
     """
 
     parameter: Parameter
@@ -91,7 +93,7 @@ def targets_of(graph: Graph) -> list[Target]:
                 shape = (sheet.height, sheet.width, sheet.maps, *shape[1:])
             extents = dict(zip(_flat(own), shape, strict=True))
             filters = layer.op if isinstance(layer.op, Filters) and layer.op.position_weights else None
-            window = None if filters is None or parameter.role != "weight" else filters.window
+            window = None if filters is None or own != _FILTERS else filters.window
             found.setdefault(parameter.name, Target(parameter, layer.path, own, extents, window))
     return list(found.values())
 

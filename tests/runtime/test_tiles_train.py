@@ -5,9 +5,11 @@ compiling is what takes time here. That no row of a halo may be missing, and no 
 that numbers do not depend on where tiles are placed, in cluster/test_cluster.py.
 """
 
+import shutil
 from functools import cache, partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import jax
 import numpy as np
@@ -17,13 +19,26 @@ from test_shard import joined, whole
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
-from lnet.compiler.pipeline import compile_text
+from lnet.compiler.pipeline import compile_plan
 from lnet.runtime.engine.evaluate import total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.shard import Shard
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALLER = {
+    "all_tnn": {
+        "150x150x3": "13x13x3",
+        "area(7, 8x8": "area(3, 2x1",
+        "    V2:    area(3, 9x9, init = uniform(0.004344), smoothness = alpha / 10)\n": "",
+        "9x9": "1x3",
+        "    V4:    area(3, 16x16, init = uniform(0.009756), smoothness = alpha / 10)\n": "",
+        "    V5:    area(3, 16x16, init = uniform(0.008069), smoothness = alpha / 10)\n": "",
+        "    pool5: maxpool(2, stride = 2)\n": "",
+        "50x50": "2x3",
+        ", stride = 3": "",
+        ", stride = 2": "",
+        "565": "5",
+    },
     "catface": {
         "200x200x3": "22x22x1",
         "field = 18": "field = 2",
@@ -89,7 +104,10 @@ def graph_of(name):
     for before, after in SMALLER[name].items():
         assert before in text
         text = text.replace(before, after)
-    return compile_text(text).graph
+    with TemporaryDirectory() as folder:
+        path = Path(shutil.copytree(EXAMPLES / name, Path(folder) / name)) / "model.lnet"
+        path.write_text(text)
+        return compile_plan(path).graph
 
 
 @cache

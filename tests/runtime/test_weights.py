@@ -85,6 +85,49 @@ def test_pytorch_computes_the_same(folder, name, near):
     ]
 
 
+NORMS = """
+network n {
+    image: input(4x5x2)
+    up:    transposed(3, 4, stride = 2, bias = true, share = all)
+    batch: batchnorm()
+    layer: layernorm()
+    learn: l2()
+}
+train { data = frames("pics") }
+"""
+
+
+def test_arrays_of_norms_and_of_transposed_layers(folder):
+    """With PyTorch's names and layouts; values are compared with the formulas."""
+    Path("n.lnet").write_text(NORMS)
+    random = np.random.default_rng(2)
+    arrays = {
+        "up.weight": random.normal(size=(2, 4, 3, 3)),
+        "up.bias": random.normal(size=4),
+        "bn.weight": random.normal(size=4),
+        "bn.bias": random.normal(size=4),
+        "bn.running_mean": random.normal(size=4),
+        "bn.running_var": random.random(4) + 0.5,
+        "ln.weight": random.normal(size=(4, 9, 11)),
+        "ln.bias": random.normal(size=(4, 9, 11)),
+    }
+    np.savez("old.npz", **arrays)
+    net = lnet.import_weights("old.npz", lnet.compile("n.lnet"), "run").network()
+    images = random.normal(size=(2, 4, 5, 2))
+    up = np.zeros((2, 9, 11, 4))
+    for i, j, u, v in np.ndindex(4, 5, 3, 3):
+        up[:, 2 * i + u, 2 * j + v] += images[:, i, j] @ arrays["up.weight"][:, :, u, v]
+    up += arrays["up.bias"]
+    batch = (up - arrays["bn.running_mean"]) / np.sqrt(arrays["bn.running_var"] + 1e-3)
+    batch = batch * arrays["bn.weight"] + arrays["bn.bias"]
+    mean, variance = batch.mean((1, 2, 3), keepdims=True), batch.var((1, 2, 3), keepdims=True)
+    layer = (batch - mean) / np.sqrt(variance + 1e-5)
+    layer = layer * arrays["ln.weight"].transpose(1, 2, 0) + arrays["ln.bias"].transpose(1, 2, 0)
+    found = net(images)
+    for name, expected in (("up", up), ("batch", batch), ("layer", layer)):
+        assert np.abs(found[name] - expected).max() < 1e-4, name
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_what_was_exported_comes_back(folder, suffix):
     net = lnet.Network(network(seed="5"))
