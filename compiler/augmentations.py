@@ -22,6 +22,7 @@ from .core.arguments import (
     Turn,
     list_of,
     made_by,
+    since,
 )
 from .core.shapes import Sheet
 
@@ -172,7 +173,7 @@ class Cutout(Augmentation):
 
 
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
-    augmentation.kind: augmentation
+    augmentation.kind: since(2)(augmentation)
     for augmentation in (Zoom, Rotate, Shift, Brightness, Contrasts, Saturation, Hue, Grey, Blur, Cutout)
 }
 _one = made_by("an augmentation, such as shift(4)", Augmentation, AUGMENTATIONS)

@@ -127,7 +127,7 @@ def test_a_function_of_a_position_can_end_another_layer():
     [
         ("act = gain", "'gain' cannot be an 'act', because it has parameters of its own"),
         ("act = halved", "'halved' cannot be an 'act', because it makes 5x6x2 of 5x6x4"),
-        ("act = blur(3)", "there is nothing named 'blur' that can be called in a value"),
+        ("act = blur(3)", "'act' of 'local' must be 'relu', 'leaky_relu'"),
     ],
 )
 def test_what_cannot_end_another_layer(replaced, message, tmp_path):

@@ -498,7 +498,7 @@ def test_a_written_file_has_the_usual_permissions(folder):
         (["run", "--batch", "5"], "Write '--set train.batch=...'."),
         (["compile", "--lr=0.1"], "update = adam(rate = 0.001)"),
         (["run", "--batch-size", "5"], "did you mean 'batch'?"),
-        (["run", "--epochs", "5"], "write 'steps = ...'"),
+        (["run", "--epochs", "5"], "Write '--set train.epochs=...'."),
         (["run", "--stepz", "5"], "--steps"),
     ],
 )

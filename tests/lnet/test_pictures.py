@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -292,13 +293,16 @@ def test_invariance_says_what_is_wrong(folder, arguments, message):
 # --- sheet -----------------------------------------------------------------------------------------------
 
 
+PICTURES = ("orientation.png", "classes.png", "dprime.png", "energy.png", "npz")
+
+
 def test_sheet(folder):
     out = lnetc("sheet", "a", "filter", "set").stdout
     assert "filter: orientation of filters, mean selectivity " in out
     assert "cosine of weights" in out
-    assert " prefer 'bright'" in out
+    assert re.search(r"^bright +[\d.]+% +[\d.]+%$", out, re.MULTILINE)
     files = [line.strip() for line in out.splitlines() if line.startswith("  ")]
-    assert files == [f"a/pictures/sheet.filter.{what}" for what in ("orientation.png", "classes.png", "npz")]
+    assert files == [f"a/pictures/sheet.filter.{what}" for what in PICTURES]
     (figures,) = [json.loads(lnetc("sheet", "a", "pool", "--json").stdout)]
     assert figures["by"] == "responses to gratings"
     assert figures["classes"] is None

@@ -161,7 +161,7 @@ def test_settings_are_in_the_words_of_the_language(run):
 def test_the_caption_says_which_filters_are_shown(layer, said, shown):
     found = first_filters(*network_of(f"network n {{ a: input(12x12x3); f: {layer}; q: l1() }}"))
     assert said in found["caption"]
-    assert len(found["urls"]) == shown
+    assert len(found["pictures"]) == shown
 
 
 def test_of_many_positions_evenly_spaced_ones_are_shown():

@@ -51,8 +51,7 @@ SMALLER = {
         "64x64x3": "58x58x1",
         "maps = 16": "maps = 2",
         "maps = 30": "maps = 4",
-        "".join(f"    {area}:   area(maps, of = input)\n" for area in "cdefghijkl"): "",
-        "[a, b, c, d, e, f, g, h, i, j, k, l]": "[a, b]",
+        "area[12]": "area[2]",
         "sparsity = 10": "sparsity = 1",
     },
     "photographs": {
