@@ -52,6 +52,7 @@ class PayloadValidator:
         self.config, self.programme = config, programme
         self.exchanges: dict[int, Exchanges] = {}
         self.snapshots: dict[int, ArraySpecs] = {}
+        self.pushed: dict[int, ArraySpecs] = {}
 
     def weigh(self, payloads: Sequence[Any]) -> None:
         """Check that no payload is larger than the largest snapshot: before the message is unpacked."""
@@ -116,9 +117,10 @@ class PayloadValidator:
                 self._check_pushed(shard, part.payload)
 
     def _check_pushed(self, shard: int, payload: Any) -> None:
-        shapes = pushed_shapes(self.config, shard)
-        expected = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
-        _check(payload, expected, self._rounded)
+        self._check_shard(shard)
+        if shard not in self.pushed:
+            self.pushed[shard] = _floats(pushed_shapes(self.config, shard))
+        _check(payload, self.pushed[shard], self._rounded)
 
     @property
     def _rounded(self) -> Any:
@@ -137,11 +139,14 @@ class PayloadValidator:
 
     def _snapshot(self, shard: int) -> ArraySpecs:
         """Return parameters and optimiser state of a shard; a rule is traced for it, which takes milliseconds."""
-        if not 0 <= shard < self.config.spec.shards:
-            raise Malformed(f"no shard {shard}")
+        self._check_shard(shard)
         if shard not in self.snapshots:
             self.snapshots[shard] = _snapshot(self.config, shard)
         return self.snapshots[shard]
+
+    def _check_shard(self, shard: int) -> None:
+        if not 0 <= shard < self.config.spec.shards:
+            raise Malformed(f"no shard {shard}")
 
     def _exchanges(self, tile: int) -> Exchanges:
         if tile not in self.exchanges:
@@ -159,10 +164,13 @@ def _count(config: RunConfig, shard: int) -> int:
 
 
 def _snapshot(config: RunConfig, shard: int) -> ArraySpecs:
-    shapes = shard_shapes(config, shard)
-    params = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    params = _floats(shard_shapes(config, shard))
     state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
     return joined(params, state)
+
+
+def _floats(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
 
 
 def _values(payload: Any) -> Sequence[Any]:
