@@ -33,6 +33,7 @@ from lnet.runtime.kernels.products import (
 )
 
 relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+compiled = settings(relaxed, max_examples=10)  # each example is compiled anew, which takes seconds
 
 
 @st.composite
@@ -133,7 +134,7 @@ def test_native_products(data, window, maps_in, maps, batch, shapes):
     check(of, x, w, h, dict.fromkeys(GIVES, NATIVE), dict(zip(GIVES, shapes, strict=True)))
 
 
-@relaxed
+@compiled
 @given(
     windows,
     st.integers(1, 3),
@@ -152,7 +153,7 @@ def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, 
     check(of, x, w, h, forms, dict.fromkeys(GIVES, (tile_rows, tile_columns)))
 
 
-@relaxed
+@compiled
 @given(st.data(), windows, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 5]))
 def test_products_as_convolutions(data, window, maps_in, maps, batch):
     sets, layout = data.draw(layouts(window))
@@ -225,7 +226,7 @@ def test_runs_cover_an_axis_once(extent, vectors, lanes):
     assert covered == list(range(extent))
 
 
-@relaxed
+@compiled
 @given(windows, tiles, tiles)
 def test_unpack_is_the_transpose_of_pack(window, tile_rows, tile_columns):
     """`<pack(w), p> = <w, unpack(p)>` for any packed p."""
