@@ -7,7 +7,7 @@ happens with probability `chance`; amounts are uniform random numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from .core.arguments import (
@@ -27,10 +27,10 @@ from .core.arguments import (
 from .core.shapes import Sheet
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """A random change of a training image. `colours`: only images of three channels can be changed so."""
 
-    __slots__ = ()
     kind: ClassVar[str]
     colours: ClassVar[bool] = False
     chance: Probability = 1.0
@@ -48,7 +48,6 @@ class Zoom(Augmentation):
     from_: AreaShare
     to: AreaShare = 1.0
     aspect: Ratio = 1.0
-    chance: Probability = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.from_ > self.to:
@@ -69,7 +68,6 @@ class Rotate(Augmentation):
 
     kind: ClassVar[str] = "rotate"
     degrees: Degrees
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,6 @@ class Shift(Augmentation):
 
     kind: ClassVar[str] = "shift"
     pixels: Count
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,6 @@ class Brightness(Augmentation):
 
     kind: ClassVar[str] = "brightness"
     by: NonNegative
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,6 @@ class Contrasts(Augmentation):
 
     kind: ClassVar[str] = "contrasts"
     by: Probability
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,6 @@ class Saturation(Augmentation):
     kind: ClassVar[str] = "saturation"
     colours: ClassVar[bool] = True
     by: Probability
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +125,6 @@ class Hue(Augmentation):
     kind: ClassVar[str] = "hue"
     colours: ClassVar[bool] = True
     by: Turn
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +137,6 @@ class Grey(Augmentation):
     kind: ClassVar[str] = "grey"
     colours: ClassVar[bool] = True
     p: Probability
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +149,6 @@ class Blur(Augmentation):
     kind: ClassVar[str] = "blur"
     sigma: Positive
     p: Probability = 1.0
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +160,6 @@ class Cutout(Augmentation):
 
     kind: ClassVar[str] = "cutout"
     pixels: Count
-    chance: Probability = field(default=1.0, kw_only=True)
 
 
 AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
