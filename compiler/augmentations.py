@@ -53,7 +53,7 @@ class Zoom(Augmentation):
         if self.from_ > self.to:
             raise Refused(
                 "E518",
-                f"'zoom' takes from {self.from_:g} to {self.to:g} of the area, and the first is the larger",
+                f"'from' of 'zoom' must not be above 'to', found {self.from_:g} and {self.to:g}",
                 argument="from",
                 hints=("write the smaller share first",),
             )
@@ -129,7 +129,7 @@ class Hue(Augmentation):
 
 @dataclass(frozen=True, slots=True)
 class Grey(Augmentation):
-    """Makes the image grey with probability `p`
+    """Makes the image grey with probability `p * chance`
 
     Example: grey(0.2)
     """
@@ -141,7 +141,7 @@ class Grey(Augmentation):
 
 @dataclass(frozen=True, slots=True)
 class Blur(Augmentation):
-    """With probability `p` blurs with a Gaussian of a width from 0 to `sigma` pixels; the edge is repeated
+    """Blurs with probability `p * chance`, with a Gaussian of a width from 0 to `sigma` pixels; the edge is repeated
 
     Example: blur(2, 0.5)
     """
@@ -153,7 +153,7 @@ class Blur(Augmentation):
 
 @dataclass(frozen=True, slots=True)
 class Cutout(Augmentation):
-    """Gives one square of so many pixels across the image's mean (DeVries & Taylor 2017)
+    """Fills one square, `pixels` wide and high, with the image's mean (DeVries & Taylor 2017)
 
     Example: cutout(8)
     """

@@ -10,8 +10,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from .core.arguments import Flag, Momentum, Natural, NonNegative, Positive, Refused, made_by, one_of, since
-from .schedules import Fraction, Schedule
+from .core.arguments import (
+    Flag,
+    Fraction,
+    Momentum,
+    Natural,
+    NonNegative,
+    Positive,
+    Refused,
+    made_by,
+    one_of,
+    since,
+)
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from optax import GradientTransformation

@@ -11,14 +11,6 @@ from .core.values import Value, Word
 WORDS = ("constant", "cosine", "linear")
 
 
-def _fraction(value: Value) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not 0 <= value < 1:
-        raise Mismatch(f"found {value:g}")
-    return float(value)
-
-
 def _ascending(value: Value) -> tuple[int, ...] | None:
     """Return a list of steps; each is later than the one before it."""
     if not isinstance(value, tuple) or not value:
@@ -33,7 +25,6 @@ def _ascending(value: Value) -> tuple[int, ...] | None:
     return tuple(steps)
 
 
-Fraction = Annotated[float, ArgumentType("a number from 0 to below 1", _fraction)]
 Boundaries = Annotated[
     tuple[int, ...],
     ArgumentType(

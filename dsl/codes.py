@@ -54,7 +54,7 @@ CODES: dict[str, str] = {
     "E403": "decoder input of the wrong extent",
     "E404": "even field",
     "E405": "maps that groups do not divide",
-    "E406": "padding that cuts all of a sheet off",
+    "E406": "padding that leaves nothing of the sheet",
     "E408": "block that does not divide what it reads",
     "E409": "padding wider than what it shows",
     # objectives and training

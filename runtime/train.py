@@ -67,16 +67,16 @@ def train(
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
     `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
-    are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may hold
-    any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
-    (`lnet.runtime.data.Samples`). What is no image is `lnet.Arrays`, or an object whose items are mappings of arrays by the
-    names in the file's `arrays(...)`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: a run
-    with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
+    are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may
+    hold any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
+    (`lnet.runtime.data.Samples`). Data that are not images are `lnet.Arrays`, or an object whose items are mappings of
+    arrays by the names in the file's `arrays(...)`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
+    `start`: a run with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
     (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
-    that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine has
-    too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`).
-    SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for
-    an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
+    that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine
+    has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger
+    `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises
+    `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     if wire not in WIRES:
         raise refused(

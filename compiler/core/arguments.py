@@ -245,7 +245,7 @@ def names_or_none() -> ArgumentType:
 
     def convert(value: Value) -> tuple[str, ...] | None:
         texts = value if isinstance(value, tuple) else () if value is None else (value,)
-        return texts if all(isinstance(text, str) for text in texts) else None
+        return tuple(map(str, texts)) if all(isinstance(text, str) for text in texts) else None
 
     return ArgumentType("""a text such as "y", a list of texts or 'none'""", convert)
 
@@ -373,7 +373,6 @@ Share = Annotated[
 Reads = Annotated[Layer, LayerArgument("above")]
 ReadsMany = Annotated[Sequence[Layer], LayerArgument(many=True)]
 ContentsRead = Annotated[Sequence[Layer], LayerArgument("above", contents=True)]
-LayerNamed = Annotated[Layer, LayerArgument()]
 TargetNamed = Annotated[Layer, LayerArgument(targets=True)]
 
 

@@ -232,7 +232,9 @@ class Layer:
 
 
 def learning_text(parameter: Parameter) -> str:
-    """Return how a parameter begins and learns, as far as it is not the default."""
+    """Return how a parameter begins and learns, as far as it is not the default; nothing of running values."""
+    if parameter.momentum is not None:
+        return ""
     told = [f"begins {parameter.spread} ({parameter.init})"] if parameter.init != NORMAL else []
     told += (
         ["frozen" if parameter.speed == 0 else f"speed {parameter.speed:g}"] if parameter.speed != 1 else []

@@ -26,10 +26,15 @@ def sums(graph: Graph, tiles: int) -> Iterator[tuple[int, int]]:
         yield from ((tile, parent(tile)) for tile in range(1, tiles))
 
 
+def measured(graph: Graph) -> tuple[str, ...]:
+    """Return the names of the arrays whose norms count, in the order of the squares: no running values."""
+    return tuple(parameter.name for parameter in graph.parameters if parameter.momentum is None)
+
+
 def norms(graph: Graph) -> int:
-    """Return in how many squared norms gradients are measured: one, one for each parameter array, 0 without `clip`."""
+    """Return in how many squared norms gradients are measured: one, one for each array that counts, 0 without `clip`."""
     clip = graph.training.clip
-    return 0 if clip is None else len(graph.parameters) if clip.each else 1
+    return 0 if clip is None else len(measured(graph)) if clip.each else 1
 
 
 def sums_sent(graph: Graph, tile: int, tiles: int) -> int:

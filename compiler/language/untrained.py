@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from shlex import quote
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
@@ -36,7 +37,8 @@ def warn_untrained(
     trained = trained_parameters(replace(graph, objectives=learned))
     idle, busy = [], set[str]()
     for layer in filter(_owns_weights, graph.layers):
-        if any(p.name in trained or graph.is_frozen(p.name) for p in layer.parameters):
+        names = [p.name for p in layer.parameters]
+        if not trained.isdisjoint(names) or all(map(graph.is_frozen, names)):
             busy.update(_stages(layer.path))
         else:
             idle.append(layer)
@@ -73,5 +75,7 @@ def _untrained(graph: Graph, path: str, names: Sequence[str], place: Place) -> D
         f"no objective trains the weights of '{path}'",
         place.span,
         notes=tuple(notes),
-        hints=(f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {path}",),
+        hints=(
+            f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {quote(path)}",
+        ),
     )

@@ -178,7 +178,11 @@ KINDS = ACTS | _named(
     ),
     ("activation act", "write the function itself, such as 'relu()' or 'leaky_relu(slope = 0.1)'"),
     (
-        "mse mseloss meansquarederror l2loss squarederrorloss",
+        "mse mseloss meansquarederror",
+        "write 'mean_squared_error(of, target = LAYER)', or 'squared_error(of, target = LAYER)' for the sum",
+    ),
+    (
+        "l2loss squarederrorloss",
         "write 'squared_error(of, target = LAYER)', or 'l2()' for the squares of one layer",
     ),
     ("mae l1loss meanabsoluteerror", "write 'l1()': the sum of absolute values of a layer"),

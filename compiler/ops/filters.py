@@ -143,6 +143,10 @@ class Transpose(Filters):
     def sheet(self) -> Sheet:
         return Sheet(self.window.inputs.rows, self.window.inputs.columns, self.maps_in)
 
+    @property
+    def period(self) -> Size:
+        return Size(self.window.rows.stride, self.window.columns.stride)
+
     def needs(self, region: Region) -> Region:
         return self.window.readers(region)
 

@@ -1,7 +1,7 @@
 """What tiles compute in the place of a normalisation over a whole sheet (compiler/cut/deal.py); no file names these.
 
-    x ──> x sum ──> x centred ──> x squares ──> y
-    └─────────────────┘ └─────────────────────────┘
+    x ──> y sums ──> y centred ──> y squares ──> y
+    └──────────────────┘ └─────────────────────────┘
 
 A tile sums over its own values; tiles send each other these totals, and each adds up all, in the order of the tiles.
 """

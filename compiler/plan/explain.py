@@ -37,8 +37,8 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
                 if hidden > 0
                 else []
             ),
-            "messages and bytes in a step: halo, dense: sums of dense layers and normalisations, reduce of shared weights; "
-            "push and fetch of parameters between workers",
+            "messages and bytes in a step: halo; dense (sums of dense layers and normalisations); reduce (shared weights); "
+            "push and fetch (parameters between workers)",
             "x bound: halo over the fewest bytes that tiles of this area can do with",
             *([_worst_text(plan)] if len(plan.workers) > 1 else []),
             *_decoding(plan),
@@ -180,7 +180,7 @@ def _sums(plan: Plan) -> list[str]:
 def _duration(plan: Plan) -> list[str]:
     """Return how long a run lasts where the file says it in epochs."""
     epochs = plan.graph.training.epochs
-    return [] if epochs is None else [f"steps: known at run, those of {epochs:g} epochs"]
+    return [] if epochs is None else [f"steps: those of {epochs:g} epochs, known at run"]
 
 
 def _shards(plan: Plan) -> str:

@@ -51,8 +51,8 @@ Begin = Callable[[Any, Any], "lnet.Run"]
     "--from",
     "start",
     type=Existing,
-    metavar="RUN",
-    help="Start from the parameters of another run, or of a file of weights (docs/weights.md).",
+    metavar="RUN|FILE",
+    help="Start from another run's parameters, or from a file of weights (docs/weights.md).",
 )
 @mapping_option
 @click.option(

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.cut.tree import children, norms, parent
+from lnet.compiler.cut.tree import children, measured, norms, parent
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Clip
 
@@ -27,11 +27,6 @@ from .shard import Receive, Send
 Arrays = Mapping[str, jax.Array]
 UP, DOWN = "norms", "norms of all"
 """What exchanges between tiles call them."""
-
-
-def parts(graph: Graph) -> tuple[str, ...]:
-    """Return the names of the arrays whose norms count, in the order of the squares."""
-    return tuple(parameter.name for parameter in graph.parameters if parameter.momentum is None)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -61,7 +56,7 @@ def clipped(
 
 def clipped_alone(graph: Graph, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """Return the gradients of a process that has all of them, as the file's `clip` wants them."""
-    clip, names = graph.training.clip, parts(graph)
+    clip, names = graph.training.clip, measured(graph)
     return gradients if clip is None else clipped(clip, names, gradients, squares(clip, names, gradients))
 
 

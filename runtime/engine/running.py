@@ -37,13 +37,17 @@ def moves(running: Momenta, names: Iterable[str]) -> bool:
     return not {name for name, _ in running}.isdisjoint(names)
 
 
-@partial(jax.jit, static_argnums=0)
 def of_batch(running: Momenta, gradients: Arrays) -> dict[str, jax.Array]:
     """Return an update of one batch, from gradients and, by the names of running values, the batch's own."""
     if not moves(running, gradients):
         return dict(gradients)
-    added = {name: (1 - m) * gradients[name] for name, m in running if name in gradients}
-    return {**gradients, **added, BATCHES: jnp.ones((), jnp.float32)}
+    own = {name: gradients[name] for name, _ in running if name in gradients}
+    return {**gradients, **_weighed(running, own), BATCHES: jnp.ones((), jnp.float32)}
+
+
+@partial(jax.jit, static_argnums=0)  # of these alone: gradients that pass through a program are copied
+def _weighed(running: Momenta, own: Arrays) -> dict[str, jax.Array]:
+    return {name: (1 - m) * own[name] for name, m in running if name in own}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -59,6 +63,7 @@ def added(running: Momenta, before: Arrays, after: Arrays) -> dict[str, jax.Arra
     return {name: sum_of(name) for name in before}
 
 
+@partial(jax.jit, static_argnums=(0, 2))
 def averaged(running: Momenta, update: Arrays, count: int) -> dict[str, jax.Array]:
     """Return an update with the mean of gradients that were added up `count` times."""
     kept = {BATCHES, *(name for name, _ in running)}

@@ -287,6 +287,8 @@ class _Step:
 
     def _observe(self, observed: Mapping[str, jax.Array]) -> None:
         """Add the tile's part of what the step adds to running values, where gradients of others are."""
+        if not observed:
+            return
         owners = {weights.name: owner for weights in self.programme.weights for owner, _ in weights.received}
         add_up(
             self.weight_gradients,

@@ -36,9 +36,9 @@ def explain_failure(
     for batch, samples in batches:
         images = batch_last(jnp.asarray(batch.images))
         labels = None if batch.labels is None else jnp.asarray(batch.labels)
-        found = found or _origin(
-            plan, dict(params), images, labels, as_targets(batch.targets), samples, step - 1
-        )
+        found = _origin(plan, dict(params), images, labels, as_targets(batch.targets), samples, step - 1)
+        if found is not None:
+            break
     what, span, note = found or _NOWHERE
     kept = "the parameters before this step are kept as a checkpoint"
     return _error(plan, f"step {step:,}: {what}", span, note, *bad, kept)
@@ -59,7 +59,7 @@ def explain_divergence(
                 found.append((f"the gradient of '{parameter.name}' is not finite", layer.span))
     what, span = found[0] if found else ("the sum of all gradients is not finite", None)
     also = tuple(text for text, _ in found[1:])
-    kept = "the newest checkpoint is of before this step"
+    kept = "the newest checkpoint is from before this step"
     return _error(plan, f"{where}: {what}", span, *also, kept)
 
 

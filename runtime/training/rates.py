@@ -32,6 +32,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.settings import Training
 from lnet.runtime.data import Dataset
+from lnet.runtime.engine import running
 from lnet.runtime.engine.evaluate import batch_last
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
@@ -134,7 +135,7 @@ def _update_seconds(graph: Graph) -> float:
     rule = update_rule(graph)
     program = jax.jit(rule.updated, donate_argnums=(0, 1))
     params = initial_params(graph, graph.training.seed)
-    gradients = jax.tree.map(jnp.ones_like, params)
+    gradients = running.of_batch(rule.running, jax.tree.map(jnp.ones_like, params))
     held = params, rule.init(params)
 
     def update() -> Any:

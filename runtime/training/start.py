@@ -102,7 +102,9 @@ def start_from_file(source: Path, plan: Plan, mapping: StrPath | None = None) ->
         params[name] = jnp.asarray(value)
     first = f"{len(found.taken)} of {len(params)} parameters are from '{source}':"
     notes = (first, *(f"  {taken}" for taken in found.taken), *missing, *unused)
-    return Start(params, notes, {"file": str(source.resolve()), "digest": digest_of(source)})
+    return Start(
+        constrained(plan.graph, params), notes, {"file": str(source.resolve()), "digest": digest_of(source)}
+    )
 
 
 def _fits(found: Network, name: str, value: jax.Array) -> bool:

@@ -215,7 +215,7 @@ def test_symmetric_is_from_minus_one_to_one():
             "'zoom' takes the place of the random crop",
         ),
         ("[cutout(9)]", None, "'cutout' makes a square of 9 pixels, larger than the input of 8x8"),
-        ("[zoom(0.5, 0.4)]", None, "'zoom' takes from 0.5 to 0.4 of the area, and the first is the larger"),
+        ("[zoom(0.5, 0.4)]", None, "'from' of 'zoom' must not be above 'to', found 0.5 and 0.4"),
     ],
 )
 def test_impossible_augmentations_E518(folder, augments, change, message):

@@ -22,6 +22,7 @@ from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.engine.updates import named_state, update_rule
 from lnet.runtime.kernels.mode import sample_numbers
+from lnet.runtime.training import rates
 from lnet.runtime.training.trainer import training_step
 
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -176,3 +177,8 @@ def test_an_update_of_several_batches_moves_running_values_as_each_would(share):
                 value = m * value + (1 - m) * np.asarray(gradients[f"{path}.{role}"])
             np.testing.assert_allclose(at_once[f"{path}.{role}"], value, rtol=1e-5)
     np.testing.assert_allclose(total["f.weight"], sum(g["f.weight"] for g in batches), rtol=1e-6)
+
+
+def test_an_update_with_running_values_is_measured():
+    graph = compile_text("network n { image: input(6x6x1); a: local(3, 2); b: batchnorm(); q: l2() }").graph
+    assert rates._update_seconds(graph) > 0

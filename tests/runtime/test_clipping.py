@@ -13,7 +13,7 @@ import lnet
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.cut.partners import partners
-from lnet.compiler.cut.tree import children, parent
+from lnet.compiler.cut.tree import children, measured, norms, parent
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine import clipping
 from lnet.runtime.engine.evaluate import total_loss
@@ -63,7 +63,7 @@ def test_tiles_clip_as_one_process_does(grid):
     gradients, cut = gradients_of(graph, params, images), partition(graph, grid)
     shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
     found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images)
-    names = clipping.parts(graph)
+    names = measured(graph)
     for settings in CLIPS:
         clip = graph_of(settings).training.clip
         talks = [
@@ -182,3 +182,10 @@ def test_a_batch_that_is_not_finite_spoils_the_step_of_several():
     )
     assert not finite
     jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+def test_running_values_have_no_norm():
+    """Tiles, the coordinator and whoever measures count the same arrays."""
+    text = "network n { image: input(6x6x1); a: local(3, 2); b: batchnorm(); q: l2() } train { clip = each(0.1) }"
+    graph = compile_text(text).graph
+    assert len(measured(graph)) == norms(graph) == len(graph.parameters) - 2

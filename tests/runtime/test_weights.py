@@ -150,6 +150,20 @@ def test_a_run_trains_on_from_a_file(folder):
     assert len(info["digest"]) == 64
 
 
+def test_filters_of_length_1_begin_so(folder):
+    text = NETWORK.replace(
+        "local(FIELD, 2, stride = STRIDE,", "local(3x2, 2, stride = 2x1, constrain = unit,"
+    )
+    Path("unit.lnet").write_text(text)
+    weight = imported("own.h5", lnet.compile("unit.lnet"))[0].network().params["mine.weight"]
+    assert np.allclose(np.square(weight).sum((2, 3, 4)), 1, atol=1e-5)
+    assert not np.allclose(np.square(imported_again("own.h5")["mine.weight"]).sum((2, 3, 4)), 1, atol=0.01)
+
+
+def imported_again(name):
+    return lnet.import_weights(FILES / name, network(), "other").network().params
+
+
 def test_commands(folder):
     said = lnetc("import", FILES / "own.pt", "own.lnet", "-d", "run").output.replace(str(FILES), ".")
     assert said.splitlines()[0] == "4 of 6 parameters are from './own.pt':"

@@ -18,6 +18,7 @@ import numpy as np
 from lnet.compiler.core.shapes import Place, overlap, shape_at
 from lnet.compiler.cut.partition import Partition
 from lnet.compiler.cut.shards import places_in_shards, shard_places
+from lnet.compiler.cut.tree import measured
 from lnet.compiler.cut.weights import owned_places
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Clip
@@ -183,7 +184,7 @@ class Server:
     def _clip(self) -> Clipped:
         graph = self.config.plan.graph
         assert graph.training.clip is not None, "a shard measures only what is clipped"
-        return graph.training.clip, clipping.parts(graph)
+        return graph.training.clip, measured(graph)
 
     def read(self) -> Mapping[str, jax.Array]:
         return dict(self.params)  # one of its own, so that whoever keeps it holds the arrays
@@ -327,7 +328,7 @@ class Replica:
     ) -> Generator[Send | Receive, Any, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
         """Clip what is pushed and what the own copy steps by, with the norms that all tiles have together."""
         graph, programme = self.config.plan.graph, self.shard.programme
-        clip, names = graph.training.clip, clipping.parts(graph)
+        clip, names = graph.training.clip, measured(graph)
         assert clip is not None
         mine = jnp.stack([clipping.squares(clip, names, found) for found in (pushed, own)])
         squares = yield from clipping.summed(programme.tile, self.config.spec.tiles, mine)

@@ -36,6 +36,7 @@ from lnet.runtime.cluster.transport.inbox import Address
 from lnet.runtime.engine import clipping
 from lnet.runtime.engine.exchanges import Exchanges, exchanges
 from lnet.runtime.engine.rounding import BFLOAT16
+from lnet.runtime.engine.running import BATCHES
 from lnet.runtime.engine.updates import named_state
 
 from . import windows
@@ -55,7 +56,7 @@ class PayloadValidator:
         self.pushed: dict[int, ArraySpecs] = {}
 
     def weigh(self, payloads: Sequence[Any]) -> None:
-        """Check that no payload is larger than the largest snapshot: before the message is unpacked."""
+        """Check that no payload is larger than the largest may be: before the message is unpacked."""
         for payload in payloads:
             count = sum(getattr(array, "nbytes", 0) for array in _values(payload))
             if count > self.largest:
@@ -131,11 +132,12 @@ class PayloadValidator:
 
     @cached_property
     def largest(self) -> int:
-        """The bytes of the largest snapshot, that of the shard with most parameters."""
+        """The bytes of the largest snapshot, that of the shard with most parameters, and of a number of batches."""
         spec = self.config.spec
         last_of_tiles = range(spec.shards_per_tile - 1, spec.shards, spec.shards_per_tile)  # none is smaller
         most = max(last_of_tiles, key=lambda shard: _count(self.config, shard))
-        return sum(prod(like.shape) * like.dtype.itemsize for like in self._snapshot(most).values())
+        specs = [*self._snapshot(most).values(), *_floats({BATCHES: ()}).values()]
+        return sum(prod(like.shape) * like.dtype.itemsize for like in specs)
 
     def _snapshot(self, shard: int) -> ArraySpecs:
         """Return parameters and optimiser state of a shard; a rule is traced for it, which takes milliseconds."""

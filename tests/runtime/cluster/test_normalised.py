@@ -55,3 +55,16 @@ def test_replicas_push_what_several_batches_add(tmp_path, client):
     assert np.linalg.norm(params["a.variance"] - 1) > 0.1
     further = lnet.resume(run.directory, images(), steps=22, client=client)
     assert further.network().params["a.mean"].shape == (4,)
+
+
+def test_tiles_clip_and_add_up_batches_as_one_process_does(tmp_path, client):
+    """By a rule without state: an update's number of batches is then all that it has beside its gradients."""
+    program = NORMALISED.replace("adagrad(rate = 0.05)", "sgd(0.05); clip = each(0.1); accumulate = 2")
+    asked = {"program": program, "steps": 4}
+    alone = lnet.train(plan_of(workers=1, **asked), images(), directory=tmp_path / "alone")
+    plan = plan_of(workers=2, tiles=Size(2, 1), **asked)
+    spread = lnet.train(plan, images(), directory=tmp_path / "spread", client=client)
+    start, wanted, found = lnet.Network(plan).params, alone.network().params, spread.network().params
+    for name, value in wanted.items():
+        moved = np.linalg.norm(value - start[name])
+        assert np.linalg.norm(found[name] - value) < 1e-3 * moved, name
