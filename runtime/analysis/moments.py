@@ -21,7 +21,7 @@ class Moments:
     """Of each neuron `[row, column, map]`: means and variances by class, `[..., class]`, and energy.
 
     `counts`: images of each class (one class without labels). `energy`: the mean absolute response. `covariance`: of
-    `units` of them, evenly spaced.
+    at most `MOST_UNITS` of them, evenly spaced.
     """
 
     counts: Array

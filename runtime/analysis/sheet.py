@@ -134,7 +134,7 @@ def sheet_view(
         "classes": None if classes is None else classes.shares,
         "selective": None if classes is None else classes.selective,
         "untrained": {name: list(shares) for name, shares in random.items()},
-        "dimensions": None if classes is None else classes.moments.participation_ratio,
+        "dimensions": None if classes is None else _finite(classes.moments.participation_ratio),
         "energy": None if classes is None else float(classes.moments.energy.mean()),
     }
     files = _files(preference, classes, patch, f"{run.directory.name}: {path}")
@@ -146,6 +146,11 @@ def _untrained(run: Run, path: str, data: Place, classes: tuple[str, ...], seed:
     """Return the share of neurons that are selective for each class before training, with other initial weights."""
     network = Network(run.plan, initial_params(run.plan.graph, seed), run.inputs)
     return class_preference(network, path, open_set(run, data, labelled=True), classes).selective
+
+
+def _finite(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN."""
+    return value if np.isfinite(value) else None
 
 
 def _is_first(network: Network, path: str) -> bool:

@@ -54,8 +54,8 @@ def pinwheels(orientation: Array, wrap: bool = False) -> Pinwheels:
 
 
 def _shortest(angle: Array) -> Array:
-    """Return the same angles between -pi and pi."""
-    found: Array = (angle + np.pi) % (2 * np.pi) - np.pi
+    """Return the same angles from -pi to pi; half a turn stays the turn that it is, so that a pair's two ways cancel."""
+    found: Array = angle - 2 * np.pi * np.rint(angle / (2 * np.pi))
     return found
 
 
@@ -71,7 +71,7 @@ def orientation_bins(orientation: Array, count: int = BINS) -> NDArray[np.int64]
 def cluster_radius(bins: NDArray[np.integer[Any]], wrap: bool = True) -> Array:
     """Return the radius r at which the window of (2 r + 1)^2 units around each unit has every bin that the sheet has.
 
-    NaN if that window is larger than the sheet. A cluster is about 2 r + 1 units across (Lu et al. 2025).
+    With `wrap`, NaN if that window is larger than the sheet. A cluster is about 2 r + 1 units across (Lu et al. 2025).
     """
     found = np.unique(bins)
     present = np.stack([bins == each for each in found])

@@ -25,9 +25,9 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import ArraySet, Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .arrays import label_texts
+from .arrays import converted, label_texts
 from .checksums import checksum
-from .columns import Column, Columns, columns_of, open_columns, readable
+from .columns import Column, Columns, columns_of, readable
 from .dataset import CACHE_BYTES, Classes, Dataset, Kept, ordering
 from .inventory import Inventory, Stored
 from .labels import order_classes
@@ -67,7 +67,7 @@ class Rows:
 
     def check(self) -> None:
         """Raise `LnetError` for arrays of other types and shapes."""
-        shape, sheet = list(self.column.shape), self.sheet
+        shape, sheet = list(self.column.shape or ()), self.sheet
         if not _is_real(self.column.dtype):
             hint = (
                 "of complex numbers, real and imaginary parts can be two maps"
@@ -217,24 +217,6 @@ def _cut(values: NDArray[np.float32], region: Region | None) -> NDArray[np.float
     return values[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
 
 
-def open_array_set(
-    data: ArraySet,
-    graph: Graph,
-    base: Path,
-    cache_bytes: int = CACHE_BYTES,
-    kept: Kept | None = None,
-    classes: Classes = order_classes,
-    scan: bool = False,
-) -> Dataset:
-    """Open the arrays that a plan names, relative to `base`; raises `LnetError`. The rest as in `open_frames`.
-
-    `scan`: whether all values are looked at now; otherwise each is when it is read.
-    """
-    return data_set(
-        open_columns(base / data.path, data.path), data, graph, base, cache_bytes, kept, classes, scan
-    )
-
-
 def data_set(
     columns: Columns,
     data: ArraySet,
@@ -245,10 +227,20 @@ def data_set(
     classes: Classes = order_classes,
     scan: bool = False,
 ) -> Dataset:
-    """Return columns as the data set of a run of `graph`; raises `LnetError`."""
+    """Return columns as the data set of a run of `graph`; raises `LnetError`. The rest as in `open_frames`.
+
+    `scan`: whether all values are looked at now; otherwise each is when it is read.
+    """
     sheets = {layer.path: layer.sheet for layer in graph.targets}
     values = _rows(columns, data.values, graph.input.sheet, scan)
     wanted = data.of_targets(list(sheets)) if sheets else {}
+    others = [*wanted.values(), *([] if data.labels is None else [data.labels])]
+    if columns.whatever and others:
+        raise refused(
+            "E704",
+            f"{columns.where} is one array, and there is none for '{others[0]}'",
+            hint="name a folder of .npy files, or a .npz",
+        )
     targets = {path: _rows(columns, name, sheets[path], scan) for path, name in wanted.items()}
     count = values.column.shape[0]
     for rows in targets.values():
@@ -270,7 +262,9 @@ def data_set(
 
 def prepared_rows(values: Any, sheet: Sheet, how: str) -> NDArray[np.float32]:
     """Return values `[n, ...]` as a network takes them, `[n, row, column, map]`; raises `LnetError` for unfit ones."""
-    rows = _rows(columns_of({"values": np.asarray(values)}), "values", sheet, scan=True)
+    rows = _rows(
+        columns_of({"values": converted(values, "'images'", _expected(sheet))}), "values", sheet, scan=True
+    )
     count = rows.column.shape[0]
     if not count:
         raise refused("E716", "expected at least one sample, found none")

@@ -14,13 +14,23 @@ NO_IMAGES = "what is no image is read by data = arrays(...), in Python by lnet.A
 """The hint where data have channels or values that no image has."""
 
 
-def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
-    """Return a value as an array of numbers; raises `LnetError`."""
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is one of real numbers."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
+
+
+def converted(value: Any, name: str, expected: str) -> NDArray[Any]:
+    """Return a value as an array of whatever type; raises `LnetError`."""
     try:
-        found = np.asarray(value)
+        return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of other devices
         raise refused("E716", f"expected {expected} as {name}, found no array", str(error)) from error
-    if found.dtype.kind not in "biuf" and found.dtype.name != "bfloat16":
+
+
+def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
+    """Return a value as an array of numbers; raises `LnetError`."""
+    found = converted(value, name, expected)
+    if not is_real(found.dtype):
         what = "texts" if found.dtype.kind in "US" else f"{type(value).__name__} of {found.dtype}"
         raise refused("E716", f"expected {expected} as {name}, found {what}")
     return found

@@ -256,5 +256,7 @@ class _Items:
 
 def columns_of_items(items: Any, where: str) -> Columns:
     """Return an object whose items are mappings of arrays as columns, by the names in its first."""
-    first = {name: np.asarray(value) for name, value in items[0].items()} if len(items) else {}
+    with readable(where):
+        found = items[0].items() if len(items) else ()
+        first = {name: np.asarray(value) for name, value in found if isinstance(name, str)}
     return Columns(where, tuple(first), lambda name: _Items(items, name, first[name]))

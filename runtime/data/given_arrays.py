@@ -24,6 +24,7 @@ from lnet.compiler.settings import ArraySet
 from lnet.dsl.diagnostics import refused
 
 from .array_sets import data_set
+from .arrays import converted
 from .columns import Columns, columns_of, columns_of_items, open_columns
 from .dataset import Classes, Dataset, Kept
 from .labels import order_classes
@@ -95,7 +96,7 @@ def given_arrays(data: Arrays, graph: Graph) -> GivenArrays:
     arrays[values] = _array(data.values, "values")
     labels = None if data.labels is None else _free("labels", arrays)
     if labels is not None:
-        arrays[labels] = np.asarray(data.labels)
+        arrays[labels] = converted(data.labels, "labels", "[n]")
     settings = ArraySet(
         "", values, labels, tuple(paths), data.normalize or file.normalize, file.classes or _listed(graph)
     )
@@ -108,7 +109,7 @@ def given_items(items: Any, graph: Graph) -> GivenArrays:
     name, paths = type(items).__name__, tuple(layer.path for layer in graph.targets)
     columns = columns_of_items(items, f"'data' ({name} object)")
     if getattr(items, "labels", None) is not None:
-        columns = _with_labels(columns, np.asarray(items.labels))
+        columns = _with_labels(columns, converted(items.labels, "labels", "[n]"))
     settings = graph.arrays or ArraySet("", targets=paths, classes=_listed(graph))
     if settings.labels is None and "labels" in columns.names:
         settings = replace(settings, labels="labels")
@@ -156,7 +157,7 @@ def _by_path(targets: Any, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _array(value: Any, what: str) -> NDArray[Any]:
-    found = np.asarray(value)
+    found = converted(value, what, "an array of numbers")
     if found.dtype.kind == "O":
         raise refused("E716", f"expected an array of numbers as {what}, found objects")
     return found

@@ -23,7 +23,7 @@ from lnet.dsl.diagnostics import refused
 
 from . import Dataset, Kept, open_given, order_classes
 from .array_files import array_source
-from .arrays import as_array
+from .arrays import as_array, converted
 from .dataset import Classes, check_channels
 from .given_arrays import Arrays, GivenArrays, given_arrays, given_items
 from .open_data import check_targets
@@ -140,7 +140,7 @@ def in_memory(
         _check_object(data, beside is not None, cluster)
         return given_items(data, graph)
     if graph.arrays is not None and not _has_samples(data):
-        return given_arrays(Arrays(np.asarray(data), beside), graph)
+        return given_arrays(Arrays(converted(data, "data", "an array of numbers"), beside), graph)
     if _has_samples(data):
         _check_object(data, beside is not None, cluster)
         return InMemory(data, beside, prepared)

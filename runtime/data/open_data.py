@@ -9,7 +9,8 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import ArraySet, Frames, TrainingData
 from lnet.dsl.diagnostics import refused
 
-from .array_sets import open_array_set
+from .array_sets import data_set
+from .columns import open_columns
 from .dataset import CACHE_BYTES, Classes, Dataset, Kept, open_frames
 from .indexes import Indexing
 from .labels import order_classes
@@ -28,10 +29,11 @@ def open_data(
 ) -> Dataset:
     """Open what a network is trained on, relative to `base`; raises `LnetError`.
 
-    The arguments are those of `open_frames` and of `open_array_set`.
+    The arguments are those of `open_frames` and of `data_set`.
     """
     if isinstance(data, ArraySet):
-        return open_array_set(data, graph, base, cache_bytes, kept, classes, scan)
+        columns = open_columns(base / data.path, data.path)
+        return data_set(columns, data, graph, base, cache_bytes, kept, classes, scan)
     assert isinstance(data, Frames), "there are two kinds of training data"
     check_targets(graph)
     channels, seed = graph.input.sheet.maps, graph.training.seed

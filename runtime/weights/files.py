@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,10 @@ from .torch_files import open_torch
 
 _RESPONSES = ("activations/", "inputs/")
 """What `lnetc export` writes beside weights."""
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError)
+"""What reading a damaged zip file of arrays raises."""
 
 
 def open_weights(path: Path) -> Foreign:
@@ -68,7 +73,7 @@ def _open_npz(path: Path) -> Foreign:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
             shapes = {name[: -len(".npy")]: _npy_shape(archive, name) for name in members}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except _DAMAGED as error:
         raise unreadable(path, str(error)) from error
     named = {name for name in shapes if name.endswith(".axes")}
 
@@ -77,7 +82,7 @@ def _open_npz(path: Path) -> Foreign:
             with np.load(path, allow_pickle=False) as arrays:
                 found: Array = arrays[name]
                 return found
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, *_DAMAGED) as error:
             raise unreadable(path, str(error)) from error
 
     return _listed(path, {n: shape for n, shape in shapes.items() if n not in named}, read, bool(named))

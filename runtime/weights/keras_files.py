@@ -55,7 +55,7 @@ def _opened(path: Path, file: Open, order: tuple[tuple[str, str], ...]) -> Forei
             listed = _by_layer_names(root)
             names = listed or list(_numbered(root, order))
             shapes = {name: tuple(root[place].shape) for name, place in names}
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise unreadable(path, str(error)) from error
 
     def read(place: str) -> Array:
@@ -87,8 +87,8 @@ def _by_layer_names(root: Any) -> list[tuple[str, str]]:
     found = []
     for layer in map(_text, group.attrs.get("layer_names", ())):
         for place in map(_text, group[layer].attrs["weight_names"]):
-            role = place.rpartition("/")[2].partition(":")[0]
-            found.append((f"{layer}/{role}", f"{group.name}/{layer}/{place}"))
+            name = place.partition(":")[0].removeprefix(f"{layer}/")
+            found.append((f"{layer}/{name}", f"{group.name}/{layer}/{place}"))
     return found
 
 
@@ -111,16 +111,17 @@ def _numbered(root: Any, order: tuple[tuple[str, str], ...]) -> Iterator[tuple[s
 
 
 def _stored_names(layers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return layers with the names under which Keras stores them: of their class, counted, or their own."""
+    """Return layers with the names under which Keras stores them: of their class, counted, or their own if free."""
     counts: dict[str, int] = {}
-    found = []
+    found: list[tuple[str, str]] = []
     for name, kind in layers:
         words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
         stored = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
         number = counts.get(stored, 0)
         counts[stored] = number + 1
-        found += [(name, f"{stored}_{number}" if number else stored), (name, name)]
-    return tuple(found)
+        found.append((name, f"{stored}_{number}" if number else stored))
+    counted = {stored for _, stored in found}
+    return (*found, *((name, name) for name, _ in layers if name not in counted))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

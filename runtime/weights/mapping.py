@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
+from lnet.runtime.data.arrays import is_real
 
 from .foreign import LNET, UNKNOWN, Array, Foreign, ForeignArray
 from .layouts import Layout, Target, layouts_of, named_layout, targets_of
@@ -44,7 +45,10 @@ class Taken:
 
     def read(self) -> Array:
         """Return the array as lnet lays it out; raises `LnetError`."""
-        return self.layout.arranged(self.array.read())
+        found = self.array.read()
+        if not is_real(found.dtype):
+            raise refused("E756", f"'{self.array.name}' holds {found.dtype}", "expected real numbers")
+        return self.layout.arranged(found)
 
     def __str__(self) -> str:
         return f"{self.target.parameter.name} = {self.array.name} as {self.layout.name}"

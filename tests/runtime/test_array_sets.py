@@ -276,3 +276,23 @@ def test_commands_that_show_images_refuse_runs_on_arrays(tmp_path, plan):
         lambda: lnet.invariance(run, "d[0, 0, 0]", tmp_path / "set.npz")
     )
     assert "read without labels" in refusal(lambda: lnet.sheet_view(run, "d", tmp_path / "set.npz"))
+
+
+def test_one_array_stands_for_no_other(tmp_path):
+    """A lone `.npy` file has no name: it is what is read, and neither labels nor targets."""
+    np.save(tmp_path / "x.npy", X)
+    assert "E704: 'x.npy' is one array, and there is none for 'y'" in refusal(
+        lambda: lnet.train(plan_of(tmp_path, "x.npy"), directory=tmp_path / "run")
+    )
+
+
+def test_ragged_lists_are_no_arrays(tmp_path, plan):
+    ragged = [[1, 2], [1]]
+    for data in (
+        lnet.Arrays(ragged, targets={"y": Y, "z": Z}),
+        lnet.Arrays(X, targets={"y": ragged, "z": Z}),
+    ):
+        assert "found no array" in refusal(
+            lambda data=data: lnet.train(plan, data=data, directory=tmp_path / "run")
+        )
+    assert "found no array" in refusal(lambda: lnet.prepare(ragged, lnet.Network(plan)))

@@ -39,6 +39,13 @@ def test_a_third_of_the_squares_of_random_orientations_are_pinwheels():
     assert pinwheels(RANDOM.random((150, 150)) * 180).density == pytest.approx(1 / 3, abs=0.01)
 
 
+def test_orientations_at_right_angles_turn_neither_way():
+    assert pinwheels(np.array([[0.0, 90.0], [0.0, 0.0]])).count == 0
+    assert pinwheels(np.array([[0.0, 90.0], [90.0, 0.0]])).count == 0
+    coarse = pinwheels(RANDOM.integers(0, 12, (200, 200)) * 15.0)
+    assert abs(coarse.signs.sum()) < 0.05 * coarse.count
+
+
 def test_signs_cancel_on_a_torus():
     orientation = RANDOM.random((9, 12)) * 180
     signs = pinwheels(orientation, wrap=True).signs

@@ -5,16 +5,19 @@ of PyTorch's usual recipe (PyTorch 2.14).
 """
 
 import io
+import json
 import pickle
 import shutil
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from commands import lnetc
 
 import lnet
+from lnet.runtime.weights.files import open_weights
 
 FILES = Path(__file__).parent / "weights"
 NETWORK = """
@@ -326,6 +329,44 @@ def test_files_that_are_refused(folder, name, write, code, message):
     assert caught.value.diagnostics[0].code == code
     assert message in str(caught.value)
     assert not (folder / "run").exists()
+
+
+def test_layers_of_a_model_within_another_keep_their_arrays(folder):
+    """And a `.keras` file whose layers are named in another order than they are counted."""
+    with h5py.File("nested.h5", "w") as file:
+        file.attrs["layer_names"] = [b"inner"]
+        names = [f"c{k}/{role}:0" for k in (1, 2) for role in ("kernel", "bias")]
+        file.create_group("inner").attrs["weight_names"] = [name.encode() for name in names]
+        for number, name in enumerate(names):
+            file[f"inner/{name}"] = np.full(2, number)
+    found = open_weights(Path("nested.h5")).arrays
+    assert {name: array.read()[0] for name, array in found.items()} == {
+        "inner/c1/kernel": 0, "inner/c1/bias": 1, "inner/c2/kernel": 2, "inner/c2/bias": 3
+    }  # fmt: skip
+    layers = [{"class_name": "Conv2D", "config": {"name": name}} for name in ("conv2d_1", "conv2d")]
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["layers/conv2d/vars/0"], file["layers/conv2d_1/vars/0"] = np.zeros(2), np.ones(2)
+    with zipfile.ZipFile("named.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+    found = open_weights(Path("named.keras")).arrays
+    assert {name: array.read()[0] for name, array in found.items()} == {"conv2d_1/0": 0, "conv2d/0": 1}
+
+
+def write_complex(path):
+    np.savez(path, **{"out.bias": np.array([1j, 0, 0, 0])})
+
+
+def write_words(path):
+    np.savez(path, **{"out.bias": np.array(["a", "b", "c", "d"])})
+
+
+@pytest.mark.parametrize("write", [write_complex, write_words])
+def test_weights_are_real_numbers_E756(folder, write):
+    write("old.npz")
+    with pytest.raises(lnet.LnetError, match=r"'out.bias' holds .*\n.*expected real numbers"):
+        lnet.import_weights("old.npz", network(), "run")
 
 
 def test_a_mapping_is_for_files(folder):
