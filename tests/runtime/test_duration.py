@@ -87,7 +87,7 @@ def test_steps_beside_the_file_take_the_place_of_its_epochs(folder, tmp_path):
 
 def test_explain_says_that_the_steps_of_epochs_are_known_at_run(folder):
     said = lnetc("explain", folder / "small.lnet", "--set", "train.epochs=2.5").output
-    assert "steps: known at run, those of 2.5 epochs" in said
+    assert "steps: those of 2.5 epochs, known at run" in said
     data = json.loads(lnetc("explain", "--json", folder / "small.lnet", "--set", "train.epochs=2.5").output)
     assert (data["steps"], data["epochs"]) == (None, 2.5)
     assert "known at run" not in lnetc("explain", folder / "small.lnet").output
