@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+Complex = NDArray[np.complexfloating[Any]]
+AT_ONCE = 2**17
+"""Values of Fourier transforms that are in memory together."""
 
 
 def filter_image(filters: Array) -> Array:
@@ -57,24 +60,34 @@ def orientation(filters: Array) -> Array:
     return length
 
 
-def resultant(filters: Array) -> NDArray[np.complexfloating[Any]]:
+def resultant(filters: Array) -> Complex:
     """Return the resultant of the orientations of each filter's Fourier energy: `[n]`, complex, of length 0 to 1.
 
     Its angle is twice that of the wave, from right to down (doubled angles: Mardia & Jupp, *Directional Statistics*,
     2000, section 2.3). Of several channels the one with the most energy counts; the mean is removed first, because it
     has no orientation.
     """
+    few = max(1, AT_ONCE // _extent(filters) ** 2)
+    return np.concatenate([_resultant(filters[at : at + few]) for at in range(0, len(filters), few)])
+
+
+def _extent(filters: Array) -> int:
+    """Return the rows, and columns, of the filters' Fourier transforms."""
+    return 2 * int(max(filters.shape[1:3]))
+
+
+def _resultant(filters: Array) -> Complex:
     filters = filters - filters.mean((1, 2), keepdims=True)
     strongest = (filters**2).sum((1, 2)).argmax(-1)
     planes = filters[np.arange(len(filters)), :, :, strongest]
-    size = 2 * max(planes.shape[1:])
+    size = _extent(filters)
     energy = np.abs(np.fft.fft2(planes, (size, size))) ** 2
     frequency = np.fft.fftfreq(size)
     down, right = frequency[:, None], frequency[None, :]
     inside = (down**2 + right**2 <= 0.25) & ((down != 0) | (right != 0))  # a disc favours no orientation
     direction = np.exp(2j * np.arctan2(down, right)) * inside
     total = (energy * inside).sum((1, 2))
-    found: NDArray[np.complexfloating[Any]] = (energy * direction).sum((1, 2)) / np.where(total > 0, total, 1)
+    found: Complex = (energy * direction).sum((1, 2)) / np.where(total > 0, total, 1)
     return found
 
 

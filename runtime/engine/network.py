@@ -14,6 +14,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
 from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, checked_targets, prepared
+from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 
@@ -177,9 +178,13 @@ class Network:
         return in_units(array, found.patch, array.ndim - 3)[..., 0]
 
     def everything(self, images: ArrayLike) -> dict[str, Array]:
-        """Return the values of all layers, those that passes made too: decoders by the path of their objective."""
-        values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
-        return {path: np.asarray(batch_first(value)) for path, value in values.items()}
+        """Return the values of all layers, those that passes made too: decoders by the path of their objective.
+
+        XLA computes them alone: to load LLVM and to compile with it takes 80 MB, for what is computed once.
+        """
+        with portable():
+            values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
+        return {path: np.moveaxis(np.asarray(value), -1, 0) for path, value in values.items()}
 
     def _images(self, images: ArrayLike, callers: int = 1) -> jax.Array:
         found = checked(images, self.graph.input.sheet, self.inputs, callers + 1)

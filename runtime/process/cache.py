@@ -23,11 +23,11 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import llvmlite.binding as llvm
 from jax._src import compilation_cache
 
 from lnet.dsl.diagnostics import LnetWarning
 
+from .processor import processor
 from .versions import versions_of
 
 OFF = "off"
@@ -67,8 +67,7 @@ def own_folder(kind: str) -> Path | None:
 @cache
 def here() -> str:
     """Return the cache key of this machine: the processor, and the versions of the compilers."""
-    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    return repr((versions_of(("jax", "jaxlib", "llvmlite")), *processor))
+    return repr((versions_of(("jax", "jaxlib", "llvmlite")), *processor()))
 
 
 @dataclass

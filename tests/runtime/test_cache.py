@@ -7,11 +7,12 @@ import sys
 import threading
 import warnings
 
+import llvmlite.binding as llvm
 import pytest
 from small_run import furnish
 
 from lnet.dsl.diagnostics import LnetWarning
-from lnet.runtime.process import cache
+from lnet.runtime.process import cache, processor
 from lnet.runtime.process.cache import OBJECTS, Entries, cache_folder, own_folder
 
 TRAINED = """
@@ -169,8 +170,7 @@ def test_a_damaged_entry_is_none_until_it_is_written_anew(folder, place):
 
 def test_an_entry_of_another_processor_is_none_even_under_the_name_of_ours(folder, monkeypatch):
     own = cache.here()
-    monkeypatch.setattr(cache, "here", lambda: own.replace("+", "-"))
-    assert cache.here() != own
+    monkeypatch.setattr(cache, "here", lambda: f"{own}, but for one feature")
     OBJECTS.put("key", b"its code")
     assert OBJECTS.get("key") == b"its code"
     forged = the_only_file(folder)
@@ -178,6 +178,32 @@ def test_an_entry_of_another_processor_is_none_even_under_the_name_of_ours(folde
     assert OBJECTS.get("key") is None
     forged.rename(forged.with_name(OBJECTS._name("key")))
     assert OBJECTS.get("key") is None
+
+
+CPUINFO = """processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 207
+stepping\t: 2
+cpu MHz\t\t: 2300.000
+flags\t\t: fpu avx2 avx512f
+
+processor\t: 1
+flags\t\t: fpu
+"""
+
+
+def test_a_processor_is_its_model_and_its_features(tmp_path, monkeypatch):
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processor, "CPUINFO", file)
+    elsewhere = processor.processor()
+    assert elsewhere[0] == llvm.get_host_cpu_name()
+    file.write_text(CPUINFO)
+    assert processor.processor() == ("GenuineIntel", "6", "207", "2", "fpu avx2 avx512f")
+    file.write_text(CPUINFO.replace("2300", "800"))
+    assert processor.processor()[-1] == "fpu avx2 avx512f"
+    file.write_text("processor\t: 0\nisa\t: rv64imafdc\n")
+    assert processor.processor() == elsewhere
 
 
 def test_an_entry_under_the_name_of_another_is_none(folder):

@@ -1,8 +1,11 @@
 """The page about a run, in a real browser."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from html import escape
 
@@ -293,6 +296,28 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
     assert "There is no trained network to show: no checkpoint of" in page
     assert "There is no trained network to reconstruct with." in page
     assert "filters of map" not in page
+
+
+MEASURED = """
+import sys
+from memory import peak
+from lnet.cli import main
+main(["report", sys.argv[1]], standalone_mode=False)
+print(peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & sys.modules.keys()))
+"""
+
+
+def test_a_report_takes_less_than_300_megabytes(run):
+    """With what the first has compiled; most of it is JAX's library."""
+    write_report(run)
+    command = [sys.executable, "-c", MEASURED, str(run.directory)]
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    mebibytes, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
+    assert float(mebibytes) * 2**20 < 300e6
+    assert loaded == "[]"
 
 
 # --- a section of one's own ----------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_moments_keep_their_digits_far_from_zero(run):
     """Responses with a large level in common: variances are those of the differences."""
     net = run.network()
     images = 1e4 + np.random.default_rng(3).normal(size=(12, 24, 24, 3))
-    values = net.everything(images)["f"].astype(np.float64)
+    values = net(images)["f"].astype(np.float64)
     batches = [Batch(images[i : i + 5], None, ("",) * 5) for i in range(0, 12, 5)]
     found = moments_of(net, "f", batches)
     np.testing.assert_allclose(found.overall[1], values.var(0), rtol=1e-6)

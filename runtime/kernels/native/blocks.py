@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
-import llvmlite.binding as llvm
-
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 from .llvm_ir import Run
@@ -50,6 +48,8 @@ class Processor:
 @cache
 def processor() -> Processor:
     """Return this machine's processor."""
+    import llvmlite.binding as llvm  # takes 40 MB, which XLA's kernels do without
+
     features, cores = llvm.get_host_cpu_features(), os.cpu_count() or 1
     if features.get("avx512f"):
         return Processor(16, 32, cores)

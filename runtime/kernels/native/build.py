@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from threading import Lock
@@ -15,10 +14,8 @@ import llvmlite.binding as llvm
 from lnet.runtime.process.cache import OBJECTS
 from lnet.runtime.process.compilations import compiled_object
 
-from .llvm_ir import Function
-from .products import Block, Geometry
+from .products import Block, Geometry, Writer
 
-Writer = Callable[[Geometry, Block, str], tuple[Function, int]]
 ATTRIBUTES = 'nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512"'
 """Wide vectors stay whole on processors for which LLVM would rather split them."""
 

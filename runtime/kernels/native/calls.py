@@ -12,8 +12,7 @@ from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.runtime.kernels.products import Product
 
 from . import products
-from .build import Writer, target
-from .products import Block, Geometry
+from .products import Block, Geometry, Writer
 
 Shape = tuple[int, ...]
 
@@ -42,6 +41,8 @@ def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) 
 def _call(
     writer: Writer, product: Product, shape: Shape, operands: tuple[jax.Array, jax.Array], result: Shape
 ) -> jax.Array:
+    from .build import target  # loads LLVM
+
     dtype = jnp.result_type(*operands)
     rows, vectors, lanes = shape
     block = Block(rows, vectors, max(1, 4 * lanes // dtype.itemsize))

@@ -18,7 +18,7 @@ disjoint places, and each sum has one order, whichever thread computes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
@@ -87,6 +87,9 @@ class Block:
     vectors: int
     lanes: int
 
+
+Writer = Callable[[Geometry, Block, str], tuple[Function, int]]
+"""Makes the function of a product for a type of values, and the number of its tasks."""
 
 FEW = 16
 """With fewer rows than this, tasks are single positions, or lines of fields, to occupy many threads."""
