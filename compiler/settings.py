@@ -25,6 +25,7 @@ from .core.arguments import (
     Refused,
     Seed,
     Text,
+    Views,
     made_by,
     names_or_none,
     none_or,
@@ -67,6 +68,7 @@ class Frames(TrainingData):
     exclude: str | None = None
     classes: str | None = None
     augment: tuple[Augmentation, ...] = ()
+    views: int = 1  # | 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def frames(
     exclude: OptionalFile = None,
     classes: OptionalFile = None,
     augment: Augment = (),
+    views: Views = 1,
     *,
     input: InputSheet,
 ) -> Frames:
@@ -117,7 +120,7 @@ def frames(
             argument="size",
             hints=("leave 'size' out: it is the input's unless given",),
         )
-    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes, augment)
+    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes, augment, views)
 
 
 def arrays(
@@ -215,6 +218,26 @@ class Training:
     def images(self) -> int:
         """Images in a step of one replica."""
         return self.batch * self.accumulate
+
+    @property
+    def views(self) -> int:
+        """Views of an image in a batch, each cropped, mirrored and augmented by itself."""
+        return self.data.views if isinstance(self.data, Frames) else 1
+
+    @property
+    def batch_text(self) -> str:
+        """Say how many images a batch has, and in how many views."""
+        return f"{self.batch:,}" + f" in {self.views} views" * (self.views > 1)
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a batch in what a network computes: one for each view of each image."""
+        return self.batch * self.views
+
+    @property
+    def step_rows(self) -> int:
+        """Rows of all batches in a step of one replica."""
+        return self.batch_rows * self.accumulate
 
     def lasting(self, images: int, replicas: int) -> Training:
         """Return the settings of a run on so many images, found or corrupt, by `replicas`: its epochs in steps."""

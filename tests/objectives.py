@@ -65,6 +65,17 @@ def cosine_error(term, operands, parameters, labels):
     return np.mean(terms)
 
 
+def contrast(term, operands, parameters, labels):
+    rows = operands[0].reshape(len(operands[0]), -1)
+    z = [row / np.sqrt(row @ row + 1e-8) for row in rows]
+    losses = []
+    for i in range(len(z)):
+        mine = i + 1 if i % 2 == 0 else i - 1
+        others = sum(np.exp(z[i] @ z[j] / term.temperature) for j in range(len(z)) if j != i)
+        losses.append(-np.log(np.exp(z[i] @ z[mine] / term.temperature) / others))
+    return np.mean(losses)
+
+
 def over_weights(function, parameters):
     return sum(function(roles["weight"]).sum() for roles in parameters if "weight" in roles)
 
@@ -85,6 +96,7 @@ FORMULAS = {
     "weight_l1": lambda term, operands, parameters, labels: over_weights(np.abs, parameters),
     "cross_entropy": cross_entropy,
     "one_vs_all": one_vs_all,
+    "contrast": contrast,
 }
 
 # --- lines of random networks ----------------------------------------------------------------------------
@@ -136,4 +148,4 @@ LINES = {
     "weight_l2": _weight_norm("weight_l2"),
     "weight_l1": _weight_norm("weight_l1"),
 }
-"""Objectives that need labels read a vector, and have tests of their own."""
+"""Objectives that need labels or compare views read a vector, and have tests of their own."""

@@ -156,7 +156,8 @@ def test_a_public_name_without_a_docstring_has_no_place_on_the_page(monkeypatch)
 
 PLACES = {
     "layers": "network n {{ image: input(20x20x3); {layers}; x: {example} }}",
-    "objectives": "network n {{ image: input(20x20x3); {layers}; vector: dense(4); x: {example} }}",
+    "objectives": "network n {{ image: input(20x20x3); {layers}; vector: dense(4); x: {example} }} "
+    'train {{ data = frames("a", views = 2) }}',
     "update rules": "network n {{ image: input(20x20x3); {layers} }} train {{ update = {example} }}",
     "augmentations": 'network n {{ image: input(20x20x3); {layers} }} train {{ data = frames("a", augment = [{example}]) }}',
 }

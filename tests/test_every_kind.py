@@ -28,10 +28,13 @@ from lnet.runtime.kernels.ops import LAYER_KERNELS
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of = norm)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
-OBJECTIVE = "network n {{ {above}; pool: l2pool(2); vector: dense(3); x: {example} }}"
+OBJECTIVE = (
+    "network n {{ {above}; pool: l2pool(2); vector: dense(3); x: {example} }}; "
+    'train {{ data = frames("none", views = 2) }}'
+)
 TARGET = "network n {{ {above}; x: {example}; e: cosine_error(of = norm, target = x) }}"
 COMPUTED = {kind for kind, op in OPS.items() if not op.is_target}
-LABELLED = {kind for kind, term in TERMS.items() if term.needs_labels}
+OF_VECTORS = {kind for kind, term in TERMS.items() if term.needs_labels or term.compares_views}
 
 
 def test_every_kind_is_entered_wherever_it_must_be():
@@ -40,7 +43,7 @@ def test_every_kind_is_entered_wherever_it_must_be():
     assert set(FORMULAS) | {"input"} == COMPUTED, "formulas"
     assert set(TERM_FORMULAS) == set(TERMS), "formulas"
     assert set(LINES) | {"input", "target"} == set(LAYER_KINDS), "lines of random networks"
-    assert set(TERM_LINES) | LABELLED == set(OBJECTIVE_KINDS), "lines of random networks"
+    assert set(TERM_LINES) | OF_VECTORS == set(OBJECTIVE_KINDS), "lines of random networks"
     for kinds in tables.TABLES.values():
         for name, function in kinds.items():
             assert tables.value_of(function), f"'{name}' has no row in the reference"
@@ -82,11 +85,11 @@ def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
             for name, value in initial_params(graph, 0).items()
         }
         sheet = graph.input.sheet
-        images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 3)))
-        labels = np.array([0, 2, 1])
+        images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 4)))
+        labels = np.array([0, 2, 1, 2])
         sheets = {layer.path: layer.sheet for layer in graph.targets}
         targets = {
-            path: jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 3)))
+            path: jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, 4)))
             for path, sheet in sheets.items()
         }
         given = {path: np.asarray(batch_first(value)) for path, value in targets.items()}

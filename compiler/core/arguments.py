@@ -353,6 +353,7 @@ Probability = Annotated[float, ArgumentType("a number from 0 to 1", _number_from
 AreaShare = Annotated[float, ArgumentType("a number above 0, up to 1", _number_from(0.0, 1.0, above=True))]
 Ratio = Annotated[float, ArgumentType("a number from 1", _number_from(1.0))]
 Turn = Annotated[float, ArgumentType("a number from 0 to 0.5", _number_from(0.0, 0.5))]
+Views = Annotated[int, ArgumentType("1 or 2", _integer_from(1, 2))]
 Degrees = Annotated[float, ArgumentType("a number from 0 to 180", _number_from(0.0, 180.0))]
 Flag = Annotated[bool, ArgumentType("'true' or 'false'", lambda v: v if isinstance(v, bool) else None)]
 _text = ArgumentType('a text such as "photos"', lambda v: str(v) if isinstance(v, str) else None)

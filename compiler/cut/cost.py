@@ -106,7 +106,7 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         layer.op.multiply_adds(),
         weights * BYTES,
         _state_bytes(graph, layer.parameters),
-        layer.sheet.values * BYTES * graph.training.batch,
+        layer.sheet.values * BYTES * graph.training.batch_rows,
     )
 
 
@@ -193,7 +193,7 @@ class _TileBytes:
 
 
 def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
-    per_value, lines = BYTES * graph.training.images, dealt(graph, partition.tiles).lines
+    per_value, lines = BYTES * graph.training.step_rows, dealt(graph, partition.tiles).lines
     tiles = [_TileBytes() for _ in range(partition.count)]
     for message in all_messages(graph, partition):
         size = message.values * per_value
@@ -214,7 +214,7 @@ def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
 
 def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
     training = graph.training
-    per_batch, per_step = BYTES * training.batch, BYTES * training.images
+    per_batch, per_step = BYTES * training.batch_rows, BYTES * training.step_rows
     values = owned_parameters(graph, partition, tile)
     owned = sum(values.values()) * BYTES
     moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * BYTES

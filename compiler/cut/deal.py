@@ -19,7 +19,8 @@ A transposed layer with bias or activation scatters its sums (`d sums`), and fin
 
 Where the sheet x is cut unevenly, or has too few positions for all tiles, its values are put in line before (`x line`).
 A layer that reads a line as one vector gets it whole (`d vector`); so does an activation that is no function of each value
-alone, as a layer behind the units (`d scores`), in the tile that owns the vector's one position and wherever it is read.
+alone, as a layer behind the units (`d scores`), in the tile that owns the vector's one position and wherever it is read;
+and so does an objective that compares views, in that tile alone.
 Tiles take sums for a normalisation over a whole sheet alike (compiler/ops/totals.py). What reads a decoder as its units
 gets it added up (`x added`).
 
@@ -195,7 +196,7 @@ class _Dealer:
         if objective.term.reads_weights:
             return replace(objective, reads=self._with_weights(objective))
         reads = [self.given.layer(path).path for path in objective.reads]
-        in_line = self.lines.issuperset(reads)
+        in_line = self.lines.issuperset(reads) and not objective.term.compares_views
         if not in_line:
             reads = [self._vector(path, objective) for path in objective.reads]
         if objective.term.reads_sums and self._count > 1:

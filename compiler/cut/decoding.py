@@ -53,11 +53,11 @@ class Decoding:
 
 def decoding(graph: Graph, partition: Partition, processes: int) -> Decoding:
     """Return what images cost on a number of processes to a replica."""
-    batch, groups = graph.training.batch, groups_of(partition.count)
-    most = max(map(len, groups))
+    training, groups = graph.training, groups_of(partition.count)
+    batch, most = training.batch, max(map(len, groups))
     tiles = -(-partition.count // processes)
     largest = max(image_window(graph, partition, tile).area for tile in range(partition.count))
-    received = largest * graph.input.sheet.maps * BYTES * (batch - batch // most)
+    received = largest * graph.input.sheet.maps * BYTES * (batch - batch // most) * training.views
     image = IMAGE + VALUE * graph.input.sheet.values
     together = tiles * (-(-batch // most) * image + (most - 1) * MESSAGE + received * BYTE)
     return Decoding(processes, groups, received, batch * image, together)

@@ -34,6 +34,7 @@ from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.source import Span
 
+from .contrasted import check_contrasted
 from .declarations import (
     MOST_LAYERS,
     RESERVED_PARAMETERS,
@@ -86,6 +87,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     )
     _check_size(graph, network, evaluator)
     check_targets(graph, train, evaluator)
+    check_contrasted(graph, builder.places, evaluator)
     _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph

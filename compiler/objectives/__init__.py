@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import cross_entropy, error, l1, l2, one_vs_all, smooth, total, weight_norms
+from . import contrast, cross_entropy, error, l1, l2, one_vs_all, smooth, total, weight_norms
 from . import rica as reconstruction
 from .base import Objective, Term
 from .custom import PerValue
@@ -18,7 +18,7 @@ from .smooth import Smooth
 from .total import Total
 from .weighing import Between
 
-_FILES = (reconstruction, error, l1, l2, total, smooth, weight_norms, cross_entropy, one_vs_all)
+_FILES = (reconstruction, error, l1, l2, total, smooth, weight_norms, cross_entropy, one_vs_all, contrast)
 OBJECTIVE_KINDS: dict[str, Callable[..., Term]] = {
     name: kind for file in _FILES for name, kind in file.KINDS.items()
 }

@@ -23,7 +23,7 @@ class Term:
     the units of a decoder among them learn wherever they write. `reads_weights`: it reads parameters of some roles of its
     layers instead of their values, so it is the same for all images. `shrinks`: it makes weights small, and is no reason
     to learn them. `reads_sums`: of two layers it reads sums over all their values, so that tiles must tell each other
-    theirs.
+    theirs. `compares_views`: it is of a batch in two views, not of each image alone, and reads whole values.
     """
 
     __slots__ = ()
@@ -33,6 +33,7 @@ class Term:
     reads_weights: ClassVar[bool] = False
     reads_sums: ClassVar[bool] = False
     shrinks: ClassVar[bool] = False
+    compares_views: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -69,14 +70,15 @@ class Objective:
         return self.weight > 0 and (self.change is None or self.change.first + self.change.last > 0)
 
 
-def check_vector(of: Layer, kind: str) -> None:
-    """Raise `Refused` unless a layer is a vector, as an objective that reads one value per class asks."""
+def check_vector(of: Layer, kind: str, of_classes: bool = True) -> None:
+    """Raise `Refused` unless a layer is a vector, as an objective asks: one with a value per class, if `of_classes`."""
     if of.sheet.height != 1 or of.sheet.width != 1:
+        values, units = " with one value per class", " with as many units as there are classes"
         raise Refused(
             "E504",
-            f"'{kind}' reads a vector, a 1x1xN sheet with one value per class, and '{of.path}' is {of.sheet}",
+            f"'{kind}' reads a vector, a 1x1xN sheet{values * of_classes}, and '{of.path}' is {of.sheet}",
             argument="of",
-            hints=("a 'dense' layer with as many units as there are classes makes one",),
+            hints=(f"a 'dense' layer{units * of_classes} makes one",),
         )
 
 

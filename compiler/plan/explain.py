@@ -20,7 +20,7 @@ SHOWN_WORKERS = 24
 
 def explain_text(plan: Plan, width: int = WIDE) -> str:
     """Return tables of layers, workers and totals as text, folded to `width` columns."""
-    graph, batch = plan.graph, plan.graph.training.batch
+    graph, batch = plan.graph, plan.graph.training.batch_text
     hidden = len(plan.workers) - SHOWN_WORKERS
     return printed(
         (
@@ -28,7 +28,7 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
             "",
             _layers(plan),
             *_learning(plan),
-            f"bytes of activations at a batch of {batch:,}; receptive field in pixels of '{graph.input.path}'",
+            f"bytes of activations at a batch of {batch}; receptive field in pixels of '{graph.input.path}'",
             *_patches(plan),
             "",
             _workers(plan),
@@ -162,13 +162,13 @@ def _groups(cost: Decoding) -> str:
 
 
 def _sums(plan: Plan) -> list[str]:
-    sums = totals(plan.graph, plan.partition)
+    sums, views = totals(plan.graph, plan.partition), plan.graph.training.views
     halos = (
         f"; {size_text(sums.halo)} of halos in a step of one replica, {sums.halo_ratio:.2f} x the lower bound"
     )
     return [
         f"{sums.encoding_weights:,} encoding weights; {sums.parameters:,} parameters with decoders and biases",
-        f"{sums.multiply_adds:,} multiply-adds forward for one image",
+        f"{sums.multiply_adds:,} multiply-adds forward for one {'view of an ' * (views > 1)}image",
         f"{size_text(sums.parameter_bytes)} of parameters, {size_text(sums.state_bytes)} of optimiser state, "
         f"{size_text(sums.activation_bytes)} of activations in each replica; "
         f"{size_text(sums.training_bytes)} to train one in one process",
@@ -212,6 +212,7 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "source": plan.source_name,
         "digest": plan.digest,
         "batch": graph.training.batch,
+        "views": graph.training.views,
         "accumulate": graph.training.accumulate,
         "steps": graph.training.steps or None,
         "epochs": graph.training.epochs,

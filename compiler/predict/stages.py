@@ -110,7 +110,7 @@ class _Stages:
         The parts of a layer that is dealt out over the tiles have its name first, and its rate: `top sums`.
         """
         graph = self.plan.graph
-        return graph.training.images * sum(
+        return graph.training.step_rows * sum(
             share.op.multiply_adds() / self.rates.layer(graph.layer(share.layer.partition(" ")[0]).op.kind)
             for share in programme.phases[number].shares
             if share.layer != graph.input.path
@@ -130,7 +130,7 @@ class _Stages:
     @cached_property
     def _halos(self) -> tuple[Bytes, ...]:
         """The bytes between tiles after each phase, forward and back."""
-        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.images
+        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.step_rows
         found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
         for message in all_messages(self.plan.graph, self.plan.partition):
             exchange = found.setdefault(

@@ -45,7 +45,7 @@ class Images:
 
     def _samples(self, count: int) -> Iterator[Batch]:
         for first in range(0, count, BATCH):
-            yield self.dataset.batch(first, min(BATCH, count - first))
+            yield self.dataset.batch(first, min(BATCH, count - first), views=1)
 
     def _each_once(self) -> Iterator[Batch]:
         found = False

@@ -1,6 +1,6 @@
 """What augmentations do to an image `[rows, columns, channels]` in 0..1, a function for each (compiler/augmentations.py).
 
-Random numbers are a function of seed, sample and the place in the list alone, so any process makes the same image.
+Random numbers are a function of seed, sample, view and the place in the list alone, so any process makes the same image.
 """
 
 from __future__ import annotations
@@ -36,28 +36,30 @@ _STREAM = 2  # of random numbers: windows and permutations have those before it
 _GREY = np.asarray([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
-def zoom_of(augment: Sequence[Augmentation], seed: int, sample: int) -> tuple[Zoom, Generator] | None:
-    """Return the zoom that a sample has in place of its random crop, with the random numbers left for it; None if none."""
+def zoom_of(
+    augment: Sequence[Augmentation], seed: int, sample: int, view: int
+) -> tuple[Zoom, Generator] | None:
+    """Return the zoom that a view has in place of its random crop, with the random numbers left for it; None if none."""
     if not augment or not isinstance(augment[0], Zoom):
         return None
-    random = _drawn(augment[0], seed, sample, 0)
+    random = _drawn(augment[0], seed, sample, view, 0)
     return None if random is None else (augment[0], random)
 
 
-def augmented(image: Pixels, augment: Sequence[Augmentation], seed: int, sample: int) -> Pixels:
-    """Return a sample's window after all augmentations but the zoom, clipped to 0..1."""
+def augmented(image: Pixels, augment: Sequence[Augmentation], seed: int, sample: int, view: int) -> Pixels:
+    """Return the window of a view of a sample after all augmentations but the zoom, clipped to 0..1."""
     if not augment:
         return image
     for place, found in enumerate(augment):
-        random = None if isinstance(found, Zoom) else _drawn(found, seed, sample, place)
+        random = None if isinstance(found, Zoom) else _drawn(found, seed, sample, view, place)
         if random is not None:
             image = AUGMENTED[type(found)](found, image, random).astype(np.float32, copy=False)
     return np.clip(image, 0, 1)
 
 
-def _drawn(augmentation: Augmentation, seed: int, sample: int, place: int) -> Generator | None:
+def _drawn(augmentation: Augmentation, seed: int, sample: int, view: int, place: int) -> Generator | None:
     """Return the random numbers of an augmentation; None if it does not happen."""
-    random = random_numbers(seed, sample, _STREAM + place)
+    random = random_numbers(seed, sample, _STREAM + place, view)
     return random if random.random() < augmentation.chance else None
 
 

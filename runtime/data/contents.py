@@ -32,6 +32,7 @@ class Contents:
         """Return what a plan trains on, and how often it passes over it."""
         training = plan.graph.training
         each = f"{training.images:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
+        each += f" in {training.views} views" if training.views > 1 else ""
         passes = _passes(training.images * training.steps * replicas / self.count)
         return f"{Path(plan.source_name).name}: {self}, {each}, {passes}"
 

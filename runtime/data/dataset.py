@@ -1,7 +1,7 @@
-"""The order of a run's images: which image is sample k, and how it is cropped and mirrored.
+"""The order of a run's images: which image is sample k, and how each view of it is cropped, mirrored and augmented.
 
-Both are functions of seed and k alone, so that a resumed run, another batch size or another number of threads sees
-the same images. The order is a fresh permutation in each pass over the data.
+All are functions of seed, k and the view alone, so that a resumed run, another batch size or another number of threads
+sees the same images. The order is a fresh permutation in each pass over the data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ _CROPS = 0  # the stream of random numbers for windows; those of permutations ar
 class Batch:
     """Images `[n, rows, columns, channels]`, normalised, and labels `[n]` (class numbers) if there are any.
 
-    `targets`: `[n, rows, columns, maps]`, by their paths in the network.
+    `targets`: `[n, rows, columns, maps]`, by their paths in the network. The views of an image lie one after the other; its
+    name, label, ... stand there for each of them.
     """
 
     images: NDArray[np.float32]
@@ -170,10 +171,14 @@ class Dataset:
             self._corrupt[place] = error
             return None
 
-    def batch(self, first: int, count: int, every: int = 1) -> Batch:
-        """Return `count` samples of the run, from `first` on, each `every` after the one before."""
+    def batch(self, first: int, count: int, every: int = 1, views: int | None = None) -> Batch:
+        """Return `count` samples of the run, from `first` on, each `every` after the one before.
+
+        In all views that the run has of them, or in the first `views`.
+        """
+        views = self.frames.views if views is None else views
         numbers = range(first, first + count * every, every)
-        return self._assemble([self._sample(number) for number in numbers])
+        return self._assemble([seen for number in numbers for seen in self._sample(number, views)])
 
     def met(
         self, images: NDArray[np.float32], places: NDArray[np.int64], checksums: NDArray[np.uint64]
@@ -220,19 +225,23 @@ class Dataset:
             raise refused("E706", f"the image '{name}' {self._where} cannot be decoded", reason)
         return window(pixels, self.frames.size, None, mirrored=False)
 
-    def _sample(self, number: int) -> tuple[int, Pixels]:
-        down, right, mirror = random_numbers(self.seed, number, _CROPS).random(3)
+    def _sample(self, number: int, views: int) -> list[tuple[int, Pixels]]:
         place, pixels = self._usable(number)
+        return [(place, self._view(pixels, number, view)) for view in range(views)]
+
+    def _view(self, pixels: Pixels, number: int, view: int) -> Pixels:
+        """Return a view of a sample, whose image is `pixels`."""
+        down, right, mirror = random_numbers(self.seed, number, _CROPS, view).random(3)
         frames, mirrored = self.frames, self.frames.flip and mirror < 0.5
-        zoom = zoom_of(frames.augment, self.seed, number)
+        zoom = zoom_of(frames.augment, self.seed, number, view)
         if zoom is not None:
             whole = pixels[:, ::-1] if mirrored else pixels
             seen: Pixels = zoomed(zoom[0], unit_range(whole), frames.size, zoom[1])
         else:
             seen = window(pixels, frames.size, (down, right) if frames.crop == "random" else None, mirrored)
-        if frames.augment:
-            seen = augmented(unit_range(seen), frames.augment, self.seed, number)
-        return place, seen
+        return (
+            augmented(unit_range(seen), frames.augment, self.seed, number, view) if frames.augment else seen
+        )
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first decodable one in the pass's order, from its own place on."""

@@ -88,6 +88,7 @@ class GivenArrays:
 
 def given_arrays(data: Arrays, graph: Graph) -> GivenArrays:
     """Return arrays as the data of a network; raises `LnetError` for targets other than the network's."""
+    _check_views(graph)
     paths = [layer.path for layer in graph.targets]
     file = graph.arrays or ArraySet("")
     targets = _by_path(data.targets, paths)
@@ -106,6 +107,7 @@ def given_arrays(data: Arrays, graph: Graph) -> GivenArrays:
 def given_items(items: Any, graph: Graph) -> GivenArrays:
     """Return an object whose items are mappings of arrays as the data of a network: by the names that the file gives, else
     `x`, `labels`, and the names of the targets."""
+    _check_views(graph)
     name, paths = type(items).__name__, tuple(layer.path for layer in graph.targets)
     columns = columns_of_items(items, f"'data' ({name} object)")
     if getattr(items, "labels", None) is not None:
@@ -114,6 +116,16 @@ def given_items(items: Any, graph: Graph) -> GivenArrays:
     if settings.labels is None and "labels" in columns.names:
         settings = replace(settings, labels="labels")
     return GivenArrays(columns, replace(settings, path=""), name)
+
+
+def _check_views(graph: Graph) -> None:
+    """Raise `LnetError` for a network that is trained on two views of each image."""
+    if graph.training.views > 1:
+        raise refused(
+            "E716",
+            "'frames(...)' in the file has two views of each image, and there are none of arrays",
+            hint="give images, or leave 'views = 2' out: nothing in arrays is cropped, mirrored or augmented",
+        )
 
 
 def kept_arrays(folder: Path, data: ArraySet) -> GivenArrays:

@@ -75,7 +75,7 @@ def _mix(value: int, key: int) -> int:
     return value ^ value >> 31
 
 
-def random_numbers(seed: int, number: int, stream: int) -> np.random.Generator:
-    """Return random numbers that depend on seed, number and stream alone (Salmon et al. 2011)."""
-    counter = np.array([0, 0, 0, stream], np.uint64)
+def random_numbers(seed: int, number: int, stream: int, view: int = 0) -> np.random.Generator:
+    """Return random numbers that depend on seed, number, stream and view alone (Salmon et al. 2011)."""
+    counter = np.array([0, 0, view, stream], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64), counter=counter))

@@ -20,14 +20,14 @@ Exchanges = Mapping[tuple[int, str], tuple[Shape, ...]]
 """Shapes by the tile that sends them and the name of the exchange."""
 
 
-def exchanges(graph: Graph, partition: Partition, programme: Programme, batch: int) -> Exchanges:
-    """Return the arrays that a programme's tile receives in a step of `batch` images."""
-    return dict(_Expected(graph, partition, programme, batch).all())
+def exchanges(graph: Graph, partition: Partition, programme: Programme, rows: int) -> Exchanges:
+    """Return the arrays that a programme's tile receives for a batch of so many rows."""
+    return dict(_Expected(graph, partition, programme, rows).all())
 
 
 class _Expected:
-    def __init__(self, graph: Graph, partition: Partition, programme: Programme, batch: int) -> None:
-        self.graph, self.programme, self.batch = dealt(graph, partition.tiles), programme, batch
+    def __init__(self, graph: Graph, partition: Partition, programme: Programme, rows: int) -> None:
+        self.graph, self.programme, self.rows = dealt(graph, partition.tiles), programme, rows
         self.shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
         self.regions = {
             (message.sender, message.layer): message.region
@@ -59,7 +59,7 @@ class _Expected:
         return shape_at(self.shapes[name], strip)
 
     def _values(self, path: str, region: Region) -> Shape:
-        return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.batch
+        return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.rows
 
     def _gradients(self, path: str, region: Region) -> tuple[Shape, ...]:
         """Return the shapes of the gradients of a part of a layer: one in each view that trains it."""

@@ -134,6 +134,7 @@ class Network:
     ) -> float:
         """Return the loss: the sum of all objectives, each a mean over the batch.
 
+        An objective that compares views takes images 2k and 2k + 1 as those of one.
         `targets`: an array `[batch, row, column, map]` by the name of each target; of a single target the array alone.
         `step`: the steps after which weights of objectives that change (`between`) are taken.
         """
@@ -198,6 +199,7 @@ class Network:
     ) -> tuple[jax.Array, jax.Array | None, Targets]:
         """Return images, labels and targets as the loss takes them."""
         taken = self._images(images, 2)
+        _check_pairs(self.graph, taken.shape[-1])
         given = {
             path: batch_last(jnp.asarray(value, dtype=float))
             for path, value in checked_targets(targets, taken.shape[-1], self.graph).items()
@@ -214,6 +216,18 @@ class Network:
                 "E716", f"the objective '{next(iter(units))}' needs labels: net.loss(images, labels)"
             )
         return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units)), given
+
+
+def _check_pairs(graph: Graph, rows: int) -> None:
+    """Raise `LnetError` where an objective compares views and images do not come in pairs of them."""
+    for objective in graph.objectives:
+        if objective.term.compares_views and (rows % 2 or rows < 4):
+            raise refused(
+                "E716",
+                f"'{objective.path}' compares views: expected the two views of each image one after the other, of two "
+                f"images or more, found {rows:,} image{'s' * (rows != 1)}",
+                hint="run.samples(8).images has those of 8 images",
+            )
 
 
 def prepare(images: Images, network: Network) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
                 ("input gradient", FORWARD if op.scatters else INPUT_GRADIENT),
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
-                shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch, training.precision)
+                shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch_rows, training.precision)
                 yield layer.path, gives, Product(product, *shapes, layout=op.layout)
 
 
@@ -62,7 +62,7 @@ def kernels_text(graph: Graph, measured: Choices, width: int = WIDE) -> str:
     )
     total = sum(choice.milliseconds for _, _, choice in chosen)
     table = TextTable(("layer", "gives", "product", "shape"), ("ms", "known"), rows, left=("known",))
-    said = f"{total:,.0f} ms in all at a batch of {graph.training.batch:,}; {_source(chosen)}"
+    said = f"{total:,.0f} ms in all at a batch of {graph.training.batch_text}; {_source(chosen)}"
     return printed((table, said), width)
 
 

@@ -12,6 +12,7 @@ from lnet.compiler.cut.schedule import TermShare
 from lnet.compiler.objectives import PerValue, Term
 
 from . import classes, custom
+from .contrast import contrast
 from .errors import cosine_error, squared_error
 from .smooth import Weights, smooth
 
@@ -60,6 +61,7 @@ TERM_KERNELS: dict[str, TermKernel] = {
     "one_vs_all": lambda term, share, values, weights, labels: classes.one_vs_all(
         values[0], _needed(labels), share.first
     ),
+    "contrast": lambda term, share, values, weights, labels: contrast(values[0], term.temperature),
 }
 
 

@@ -177,6 +177,7 @@ class Run:
     def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
         """Return the first samples of the run's order, as it prepares them: images, labels, names.
 
+        Where it has two views of each, they stand one after the other.
         From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
         """
         return self.images(data).batch(0, count)

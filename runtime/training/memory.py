@@ -48,14 +48,14 @@ def _there() -> Memory:
 
 
 def _too_much(plan: Plan, there: Memory, resumed: bool) -> LnetError:
-    sums, batch = totals(plan.graph, plan.partition), plan.graph.training.batch
+    sums, batch = totals(plan.graph, plan.partition), plan.graph.training.batch_text
     hints = [] if resumed else [_smaller(plan.graph, sums, there.free)]
     return refused(
         "E753",
         f"to train '{plan.graph.name}' in one process takes {size_text(sums.training_bytes)} of memory, "
         f"and {size_text(there.free)} are free",
         f"{size_text(sums.parameter_bytes)} of parameters and as much of gradients, {size_text(sums.state_bytes)} of "
-        f"optimiser state, {size_text(sums.batch_bytes)} of activations and images at a batch of {batch:,}",
+        f"optimiser state, {size_text(sums.batch_bytes)} of activations and images at a batch of {batch}",
         there.about,
         hint=(
             *hints,

@@ -75,7 +75,7 @@ def measured_rates(plan: Plan, choices: Choices, dataset: Dataset | None = None)
         kernels, alone = kernel_seconds(plan), _alone(graph)
     work: dict[str, float] = defaultdict(float)
     for layer in _computed(graph):
-        work[layer.op.kind] += layer.op.multiply_adds() * graph.training.batch
+        work[layer.op.kind] += layer.op.multiply_adds() * graph.training.batch_rows
     share = kernels / sum(alone.values())
     layers = {kind: work[kind] / (alone[kind] * share) for kind in work}
     parameters = sum(parameter.size for parameter in graph.parameters)
@@ -95,14 +95,14 @@ def kernel_seconds(plan: Plan) -> float:
     graph = plan.graph
     shard = Shard(graph, partition(graph, Size(1, 1)), 0)
     owned = shard.owned(initial_params(graph, graph.training.seed))
-    sheet, batch = graph.input.sheet, graph.training.batch
-    images = jax.random.normal(jax.random.key(0), (sheet.height, sheet.width, sheet.maps, batch))
-    labels = jnp.zeros(batch, jnp.int32) if any(o.term.needs_labels for o in graph.objectives) else None
+    sheet, rows = graph.input.sheet, graph.training.batch_rows
+    images = jax.random.normal(jax.random.key(0), (sheet.height, sheet.width, sheet.maps, rows))
+    labels = jnp.zeros(rows, jnp.int32) if any(o.term.needs_labels for o in graph.objectives) else None
     targets = {
-        layer.path: jnp.zeros((layer.sheet.height, layer.sheet.width, layer.sheet.maps, batch))
+        layer.path: jnp.zeros((layer.sheet.height, layer.sheet.width, layer.sheet.maps, rows))
         for layer in graph.targets
     }
-    samples = jnp.asarray(sample_numbers(0, batch))
+    samples = jnp.asarray(sample_numbers(0, rows))
     return _median(lambda: run_tiles([shard], [owned], images, labels, targets, samples))
 
 
@@ -111,7 +111,7 @@ def _alone(graph: Graph) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for layer in _computed(graph):
         sheets = [graph.layer(path).sheet for path in layer.reads]
-        shapes = [(sheet.height, sheet.width, sheet.maps, graph.training.batch) for sheet in sheets]
+        shapes = [(sheet.height, sheet.width, sheet.maps, graph.training.batch_rows) for sheet in sheets]
         values = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
         params = {p.role: jax.random.normal(jax.random.key(9), p.shape) for p in layer.parameters}
         program = jax.jit(partial(_both_passes, layer, graph.training))
@@ -122,7 +122,7 @@ def _alone(graph: Graph) -> dict[str, float]:
 def _both_passes(
     layer: Layer, training: Training, values: list[jax.Array], params: dict[str, jax.Array]
 ) -> Any:
-    mode = Mode(training.seed, layer.path, jnp.asarray(sample_numbers(0, training.batch)))
+    mode = Mode(training.seed, layer.path, jnp.asarray(sample_numbers(0, training.batch_rows)))
 
     def run(values: list[jax.Array], params: dict[str, jax.Array]) -> jax.Array:
         return computed(layer.op, values, params, training.precision, mode)

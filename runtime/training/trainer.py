@@ -221,8 +221,8 @@ class Trainer:
     def _samples(self, number: int) -> jax.Array:
         """Return the numbers of the samples of a batch of the next step."""
         training = self.run.plan.graph.training
-        first = self.step * training.images + number * training.batch
-        return jnp.asarray(sample_numbers(first, training.batch))
+        first = self.step * training.step_rows + number * training.batch_rows
+        return jnp.asarray(sample_numbers(first, training.batch_rows))
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})

@@ -127,7 +127,7 @@ def template_rows(
     graph = run.plan.graph
     try:
         patches = run.images(data, normalize="none")
-        drawn = patches.batch(0, count)
+        drawn = patches.batch(0, count, views=1)
     except LnetError as error:
         if data is not None:
             raise
@@ -139,7 +139,8 @@ def template_rows(
     views: dict[str, Subject] = {RAW: Pixels(graph.input.sheet), NORMAL: normal}
     for name, view in views.items():
         yield from _templates(trial, name, view, _seen_through(view, drawn.images, batch), drawn.names)
-    seen = (_seen_through(normal, patches.batch(n * count, count).images, batch) for n in range(EACH))
+    parts = (patches.batch(n * count, count, views=1).images for n in range(EACH))
+    seen = (_seen_through(normal, part, batch) for part in parts)
     try:
         centroids = centroids_of(seen, count, trial.seed)
     except ImportError:

@@ -25,7 +25,7 @@ def reconstructed(material: Material) -> dict[str, Any]:
     if network is None:
         return empty | {"no_reconstructions": "There is no trained network to reconstruct with."}
     try:
-        images = run.samples(SAMPLES, data).images
+        images = run.images(data).batch(0, SAMPLES, views=1).images
     except LnetError as error:
         if data is not None:
             raise

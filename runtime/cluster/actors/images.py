@@ -33,6 +33,10 @@ class Part:
         """Return the numbers of the images in a batch of so many."""
         return range(self.first, batch, self.every)
 
+    def rows(self, batch: int, views: int) -> list[int]:
+        """Return the rows of the images in a batch of so many, each in so many views."""
+        return [image * views + view for image in self.of(batch) for view in range(views)]
+
 
 WHOLE = Part()
 

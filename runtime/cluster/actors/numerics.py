@@ -282,8 +282,8 @@ class Replica:
         self, images: jax.Array, labels: jax.Array | None, targets: Targets, batch: int, done: int
     ) -> Step:
         """Begin the step of a batch, by its number in the run; `done`: the replica's own steps before."""
-        size = self.config.plan.graph.training.batch
-        samples = jnp.asarray(sample_numbers(batch * size, size))
+        rows = self.config.plan.graph.training.batch_rows
+        samples = jnp.asarray(sample_numbers(batch * rows, rows))
         gradients, terms = yield from self.shard.step(self.params, images, labels, targets, samples, done)
         return running.of_batch(self.rule.running, gradients), terms
 

@@ -128,15 +128,15 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
     shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
     zeros = {name: np.zeros(shape_at(shapes[name], place), np.float32) for name, place in programme.owned}
     replica.install(replica.parts.divided(zeros))
-    batch, window = graph.training.batch, image_window(graph, config.plan.partition, programme.tile).size
-    images = _zeros((batch, window.rows, window.columns, graph.input.sheet.maps))
+    rows, window = graph.training.batch_rows, image_window(graph, config.plan.partition, programme.tile).size
+    images = _zeros((rows, window.rows, window.columns, graph.input.sheet.maps))
     labelled = any(objective.term.needs_labels for objective in graph.objectives)
     targets = {
-        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, batch))
+        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, rows))
         for path, region in programme.targets
     }
-    step = replica.step(batch_last(images), _zeros((batch,), np.int32) if labelled else None, targets, 0, 0)
-    received = dict(exchanges(graph, config.plan.partition, programme, batch))
+    step = replica.step(batch_last(images), _zeros((rows,), np.int32) if labelled else None, targets, 0, 0)
+    received = dict(exchanges(graph, config.plan.partition, programme, rows))
     if config.clips_pushes:
         received |= clipping.exchanged(graph, programme.tile, config.spec.tiles)
     talk = _Alone(received, going)

@@ -153,8 +153,8 @@ class PayloadValidator:
     def _exchanges(self, tile: int) -> Exchanges:
         if tile not in self.exchanges:
             plan = self.config.plan
-            batch = plan.graph.training.batch
-            found = dict(exchanges(plan.graph, plan.partition, self.programme(tile), batch))
+            rows = plan.graph.training.batch_rows
+            found = dict(exchanges(plan.graph, plan.partition, self.programme(tile), rows))
             if self.config.clips_pushes:
                 found |= clipping.exchanged(plan.graph, tile, plan.partition.count)
             self.exchanges[tile] = found

@@ -48,12 +48,13 @@ def part(config: RunConfig, tile: int) -> Part:
 def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, ...] | None:
     """Return shapes and types of the arrays of windows that one tile sends another, None if it sends none.
 
-    Windows `[image, row, column, channel]`; a record `[image, 4]`: halves of the place in the data set and of the checksum.
+    Windows `[n, row, column, channel]` of all views of its images; a record `[n, 4]` of each: halves of the place in the
+    data set and of the checksum.
     """
-    graph = config.plan.graph
+    graph, training = config.plan.graph, config.plan.graph.training
     if sender == receiver or sender not in group(config, receiver):
         return None
-    count = len(part(config, sender).of(graph.training.batch))
+    count = len(part(config, sender).rows(training.batch, training.views))
     if not count:
         return None
     window = image_window(graph, config.plan.partition, receiver).size
@@ -115,25 +116,22 @@ class Windows:
         if len(tiles) == 1:
             whole = self.images.batch(number)
             return replace(whole, images=self._cut(whole.images, tile))
-        size, graph = self.config.plan.graph.training.batch, self.config.plan.graph
+        graph, training = self.config.plan.graph, self.config.plan.graph.training
         window = image_window(graph, self.config.plan.partition, tile).size
-        images = np.empty((size, window.rows, window.columns, graph.input.sheet.maps), np.float32)
-        records = np.empty((size, 4), np.uint32)
+        shape = (training.batch_rows, window.rows, window.columns, graph.input.sheet.maps)
+        images, records = np.empty(shape, np.float32), np.empty((training.batch_rows, 4), np.uint32)
         for other in tiles:
-            of = part(self.config, other).of(size)
-            if other == tile and of:
+            rows = part(self.config, other).rows(training.batch, training.views)
+            if other == tile and rows:
                 own = self.images.batch(number, part(self.config, tile))
-                images[of.start :: of.step], records[of.start :: of.step] = (
-                    self._cut(own.images, tile),
-                    _record(own),
-                )
-            elif of:
+                images[rows], records[rows] = self._cut(own.images, tile), _record(own)
+            elif rows:
                 found = self.inbox.take(self._address(compute, number, other, tile), cancelled)
-                images[of.start :: of.step], records[of.start :: of.step] = found
+                images[rows], records[rows] = found
         places, checksums = records.view(np.uint64).T
         batch = self.images.dataset.met(images, places.astype(np.int64), checksums)
-        for image in np.flatnonzero(batch.checksums != checksums).tolist():
-            raise differs(compute, number, tiles[image % len(tiles)], batch)
+        for row in np.flatnonzero(batch.checksums != checksums).tolist():
+            raise differs(compute, number, tiles[row // training.views % len(tiles)], batch)
         return batch
 
     def _send(self, compute: Compute, number: int, decoded: Future[Batch]) -> None:

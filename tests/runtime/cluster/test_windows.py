@@ -76,9 +76,9 @@ class Group:
         for tile, images in enumerate(self.images):
             images.dataset._sample = partial(self.count, tile, images.dataset._sample)
 
-    def count(self, tile, sample, number):
+    def count(self, tile, sample, number, views):
         self.decoded[number] += 1
-        return sample(number)
+        return sample(number, views)
 
     def send(self, role, to, address, arrays):
         self.sent.append((address, arrays))
@@ -139,6 +139,25 @@ def test_without_groups_every_tile_decodes_every_image(folder):
         assert_windows(found.step(batch), batch, found.config)
     assert found.decoded == dict.fromkeys(range(20), 6)
     assert not found.sent
+    found.close()
+
+
+def test_both_views_come_from_the_tile_that_decodes_an_image(folder, groups_of_three):
+    found = Group(config_of(folder, program=PROGRAM.replace("flip = true", "flip = true, views = 2")))
+    for batch in range(2):
+        assert_windows(found.step(batch), batch, found.config)
+    assert found.decoded == dict.fromkeys(range(20), 2)
+    validator = PayloadValidator(found.config, None)
+    for address, arrays in found.sent:
+        validator.check_exchange(address, arrays)
+    sent = [(address, arrays) for address, arrays in found.sent if address.receiver == 0][-2:]
+    address, (window, record) = sent[1]
+    found.images[0].dataset.checksums._known[record[-1, 0]] += 1
+    for each in sent:
+        found.inboxes[0].put(*each)
+    with pytest.raises(Differs) as caught:
+        found.windows[0].take(found.compute(0, address.number), address.number, lambda: False)
+    assert caught.value.other == address.sender
     found.close()
 
 
