@@ -13,7 +13,7 @@ from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, LnetWarning, refused, render
 from lnet.dsl.parser import parse_source
 from lnet.dsl.printer import format_module
-from lnet.dsl.source import Source, Span
+from lnet.dsl.source import Source
 from lnet.dsl.sources import read_source
 
 from .core.shapes import Size
@@ -53,17 +53,10 @@ def build_graph(
         graph = keep_pooling(graph, before)
     if graph is not None and module.version is not None and module.version.value == 1:
         warn_changed(graph, collector)
-    _note_overrides(collector, overridden(module, overrides))
+    collector.note(overridden(module, overrides))
     collector.raise_errors()
     assert graph is not None, "elaborate: no graph and no error"
     return graph
-
-
-def _note_overrides(collector: Collector, places: Mapping[Span, str]) -> None:
-    collector.diagnostics = [
-        replace(d, notes=(*d.notes, places[d.span])) if d.span is not None and d.span in places else d
-        for d in collector.diagnostics
-    ]
 
 
 def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:

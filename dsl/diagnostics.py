@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .source import Source, Span
@@ -11,7 +11,10 @@ from .source import Source, Span
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake: a code, a sentence, a place; a note is a fact, a hint is an action."""
+    """One mistake: a code, a sentence, a place; a note is a fact, a hint is an action.
+
+    `item`: the path of the item of a stage's instance, or of a family, in which it was found.
+    """
 
     code: str
     message: str
@@ -20,6 +23,7 @@ class Diagnostic:
     related: tuple[tuple[Span, str], ...] = ()
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    item: str = ""
 
     def moved(self, by: int) -> Diagnostic:
         """Return the diagnostic with its places as many characters further on."""
@@ -117,27 +121,47 @@ MISSPELT = frozenset(("E106", "E107"))
 """Codes of malformed numbers and sizes: further diagnostics about their substitute values are dropped."""
 
 
+NAMED = 3
+"""Most further items that a diagnostic names."""
+
+
 class Collector:
     """Gathers the diagnostics of one run over a source, so that all are reported at once."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.diagnostics: list[Diagnostic] = []
-        self._seen: set[object] = set()
+        self._found: dict[object, Diagnostic] = {}
+        self._others: dict[object, dict[str, None]] = {}
         self._misspelt: set[Span | None] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Add a diagnostic, unless it is a duplicate or its place was already reported as misspelt."""
+        """Add a diagnostic, unless its place was already reported as misspelt.
+
+        Of a mistake that several instances of a stage, or items of a family, have in common, the first is told, with the
+        names of the others.
+        """
         key = (diagnostic.code, diagnostic.span, diagnostic.span is None and diagnostic.message)
-        if key not in self._seen and diagnostic.span not in self._misspelt:
+        if key in self._found:
+            if diagnostic.item not in ("", self._found[key].item):
+                self._others.setdefault(key, {})[diagnostic.item] = None
+        elif diagnostic.span not in self._misspelt:
             if diagnostic.code in MISSPELT:
                 self._misspelt.add(diagnostic.span)
-            self._seen.add(key)
-            self.diagnostics.append(diagnostic)
+            self._found[key] = diagnostic
+
+    def note(self, notes: Mapping[Span, str]) -> None:
+        """Add a note to the diagnostics at some places."""
+        for key, found in self._found.items():
+            if found.span is not None and found.span in notes:
+                self._found[key] = replace(found, notes=(*found.notes, notes[found.span]))
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        return [_with_others(found, list(self._others.get(key, ()))) for key, found in self._found.items()]
 
     @property
     def failed(self) -> bool:
-        return any(not d.is_warning for d in self.diagnostics)
+        return any(not found.is_warning for found in self._found.values())
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -147,6 +171,16 @@ class Collector:
         """Raise `LnetError` with all diagnostics, in source order, if any is an error."""
         if self.failed:
             raise error_of(sorted(self.diagnostics, key=_source_order), self.source)
+
+
+def _with_others(found: Diagnostic, items: Sequence[str]) -> Diagnostic:
+    """Return a diagnostic with a note on further items with the same mistake."""
+    if not items:
+        return found
+    named = [f"'{item}'" for item in items[: NAMED if len(items) > NAMED + 1 else len(items)]]
+    last = f"{len(items) - NAMED} more" if len(named) < len(items) else named.pop()
+    listed = f"{', '.join(named)} and {last}" if named else last
+    return replace(found, notes=(*found.notes, f"likewise {listed}"))
 
 
 def _source_order(diagnostic: Diagnostic) -> int:

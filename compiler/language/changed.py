@@ -38,6 +38,7 @@ def warn_changed(graph: Graph, collector: Collector) -> None:
                     "it as zeros",
                     layer.span,
                     hints=("leave out the first line, 'lnet 1', if the file means what it says today",),
+                    item=layer.path,
                 )
             )
 

@@ -231,8 +231,8 @@ class _Builder:
 
     def item(self, item: nodes.Item, name: str, scope: Scope, first_input: nodes.Item | None) -> Entry:
         path = scope.child_path(name)
-        place = self.places[path] = Place(item.span, scope.note(path))
-        with self.evaluator.noting(place=place.note):
+        place = self.places[path] = scope.place(item.span, path)
+        with self.evaluator.noting(place=place):
             entry = self._item(item, path, scope, first_input)
         self.items += not isinstance(entry, Instance)
         if self.items > MOST_LAYERS:
@@ -310,7 +310,7 @@ class _Builder:
         calls = (line_of(self.evaluator.collector.source, item.span), *scope.calls)
         inner = Scope(self._stage_values(stage, bound), path, calls)
         inner.above = inner.items["input"] = bound["of"]
-        with self.evaluator.noting(place=inner.note(path)):
+        with self.evaluator.noting(place=inner.place(item.span, path)):
             return self._unroll(stage, inner)
 
     def _unroll(self, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
@@ -450,6 +450,7 @@ def _warn_unread(graph: Graph, builder: _Builder, collector: Collector) -> None:
     read.update(path for o in graph.objectives if not o.term.shrinks for path in o.reads)
     for layer in graph.layers:
         if layer.path not in read:
-            note = builder.places[layer.path].note
+            place = builder.places[layer.path]
             message = f"nothing reads the layer '{layer.path}'"
-            collector.add(Diagnostic("W201", message, layer.span, notes=(note,) if note else ()))
+            notes = (place.note,) if place.note else ()
+            collector.add(Diagnostic("W201", message, layer.span, notes=notes, item=layer.path))

@@ -37,7 +37,7 @@ from lnet.dsl.source import Span
 from .arithmetic import Unfit, elementwise
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
-from .scope import Entry, Family, Instance, Made, Scope, find_default, layer_of, layers_in, members
+from .scope import Entry, Family, Instance, Made, Place, Scope, find_default, layer_of, layers_in, members
 from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
@@ -53,7 +53,7 @@ class Evaluator:
     collector: Collector
     input: Sheet | Unknown = UNKNOWN
     wanted: str = ""  # what the argument under evaluation must be
-    place: str = ""  # the item under elaboration in a stage instance, and the line that calls the stage
+    place: Place | None = None  # of the item under elaboration
     known: Vocabulary = field(default_factory=vocabulary)
     made: Made = field(default_factory=Made)
 
@@ -62,12 +62,13 @@ class Evaluator:
 
     def add(self, found: Diagnostic) -> Unknown:
         """Report a mistake, with notes on where it was made."""
-        context = tuple(note for note in (self.wanted, self.place) if note)
-        self.collector.add(replace(found, notes=(*found.notes, *context)))
+        item, place = (self.place.item, self.place.note) if self.place else ("", "")
+        context = tuple(note for note in (self.wanted, place) if note)
+        self.collector.add(replace(found, notes=(*found.notes, *context), item=item))
         return UNKNOWN
 
     @contextmanager
-    def noting(self, **context: str) -> Iterator[None]:
+    def noting(self, **context: Any) -> Iterator[None]:
         """Add the `wanted` type, or the `place`, to diagnostics reported inside."""
         before = {name: getattr(self, name) for name in context}
         for name, note in context.items():

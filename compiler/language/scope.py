@@ -32,10 +32,16 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of an item in the file, with a note on the instance of its stage."""
+    """The place of an item in the file, with its path, and a note on the instance of its stage."""
 
     span: Span
+    path: str
     note: str
+
+    @property
+    def item(self) -> str:
+        """The path, if further items may have the same place."""
+        return self.path if self.note else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,11 @@ class Scope:
     def child_path(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    def note(self, path: str) -> str:
-        """Return a note on the place in the network of an item of a stage or of a family; empty for others."""
+    def place(self, span: Span, path: str) -> Place:
+        """Return the place of an item; its note is empty unless it is one of a stage or of a family."""
         if self.calls:
-            return f"in '{path}', called in line {', from line '.join(self.calls)}"
-        return f"in '{path}'" if isinstance(self.index, int) else ""
+            return Place(span, path, f"in '{path}', called in line {', from line '.join(self.calls)}")
+        return Place(span, path, f"in '{path}'" if isinstance(self.index, int) else "")
 
     @property
     def names(self) -> list[str]:

@@ -39,7 +39,7 @@ def warn_untrained(
     for layer in filter(_owns_weights, graph.layers):
         names = [p.name for p in layer.parameters]
         if not trained.isdisjoint(names) or all(map(graph.is_frozen, names)):
-            busy.update(_stages(layer.path))
+            busy.update((layer.path, *_stages(layer.path)))
         else:
             idle.append(layer)
     groups: dict[str, list[str]] = {}
@@ -47,7 +47,11 @@ def warn_untrained(
         outermost = next((stage for stage in _stages(layer.path) if stage not in busy), layer.path)
         groups.setdefault(outermost, []).append(layer.path)
     for path, names in groups.items():
-        collector.add(_untrained(graph, path, names, places[path]))
+        family, bracket, _ = path.rpartition("[")
+        whole = (
+            bool(bracket) and path.endswith("]") and not any(name.startswith(f"{family}[") for name in busy)
+        )
+        collector.add(_untrained(graph, path, family if whole else path, names, places[path]))
 
 
 def _owns_weights(layer: Layer) -> bool:
@@ -61,7 +65,7 @@ def _stages(path: str) -> Iterator[str]:
     yield from (".".join(parts[:depth]) for depth in range(1, len(parts)))
 
 
-def _untrained(graph: Graph, path: str, names: Sequence[str], place: Place) -> Diagnostic:
+def _untrained(graph: Graph, path: str, frozen: str, names: Sequence[str], place: Place) -> Diagnostic:
     notes = [place.note] if place.note else []
     if [path] != names:
         more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
@@ -76,6 +80,7 @@ def _untrained(graph: Graph, path: str, names: Sequence[str], place: Place) -> D
         place.span,
         notes=tuple(notes),
         hints=(
-            f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {quote(path)}",
+            f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {quote(frozen)}",
         ),
+        item=path,
     )
