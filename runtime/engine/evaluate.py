@@ -129,7 +129,9 @@ class Evaluation:
             }
 
     def term(self, objective: Objective, share: TermShare, labels: jax.Array | None) -> jax.Array:
-        """Return one term, or a tile's share of it."""
+        """Return one term, or a tile's share of it; nothing is computed of one that weighs nothing."""
+        if not objective.counts:
+            return jnp.zeros(())
         view = view_of(self.graph, objective)
         kernel = partial(term_kernel(objective.term), objective.term, share)
         if objective.term.reads_weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,22 +18,59 @@ Weights = Mapping[str, Sequence[jax.Array]]
 the `corner` that other tiles own."""
 
 
+Extent = tuple[int, int]
+Pairs = tuple[Extent, Extent, Extent]
+"""So many rows and columns of pairs of neighbours; the row and column of the first unit, and that of its neighbour."""
+
+
 def smooth(term: Smooth, share: TermShare, weights: Weights) -> jax.Array:
     """Mean over pairs of neighbours of `1 - w.w' / sqrt((w.w + 1e-8)(w'.w' + 1e-8))`: the part of a tile's own pairs."""
     own = _units(weights["own"], term.patch)
     near = _with_neighbours(own, term.patch, share.border, weights)
     (rows, columns), (down, right) = own.shape[:2], near.shape[:2]
     down, right = min(rows, down - 1), min(columns, right - 1)
-    norm = jnp.sum(jnp.square(near), axis=2) + 1e-8
-
-    def differences(size: tuple[int, int], one: tuple[int, int], other: tuple[int, int]) -> jax.Array:
-        a, b = (tuple(slice(o, o + n) for o, n in zip(place, size, strict=True)) for place in (one, other))
-        return jnp.sum(1 - jnp.sum(near[a] * near[b], axis=2) / jnp.sqrt(norm[a] * norm[b]))
-
-    total = differences((rows, right), (0, 0), (0, 1)) + differences((down, columns), (0, 0), (1, 0))
+    pairs: tuple[Pairs, ...] = (((rows, right), (0, 0), (0, 1)), ((down, columns), (0, 0), (1, 0)))
     if term.neighbours == 8:
-        total += differences((down, right), (0, 0), (1, 1)) + differences((down, right), (0, 1), (1, 0))
-    return total / share.pairs
+        pairs += (((down, right), (0, 0), (1, 1)), ((down, right), (0, 1), (1, 0)))
+    return _unlike(near, pairs) / share.pairs
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _unlike(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
+    """Sum over pairs of one minus their cosine.
+
+    With `u` a unit's vector at length 1 and `s` the sum of its neighbours', the gradient is `(u (u.s) - s) / |w|`. `s` gives
+    the sum as well, so both take one pass over the neighbours.
+    """
+    return _unlike_forward(units, pairs)[0]
+
+
+def _unlike_forward(units: jax.Array, pairs: tuple[Pairs, ...]) -> tuple[jax.Array, jax.Array]:
+    scale = jax.lax.rsqrt(jnp.sum(jnp.square(units), axis=2, keepdims=True) + 1e-8)
+    unit = units * scale
+    near = _sum_of_neighbours(unit, pairs)
+    count = _sum_of_neighbours(jnp.ones_like(unit, shape=(*unit.shape[:2], 1, 1)), pairs)
+    like = jnp.sum(unit * near, axis=2, keepdims=True)
+    return jnp.sum(count - like) / 2, (unit * like - near) * scale
+
+
+def _unlike_backward(pairs: tuple[Pairs, ...], slope: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (slope * gradient,)
+
+
+_unlike.defvjp(_unlike_forward, _unlike_backward)
+
+
+def _sum_of_neighbours(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
+    total = jnp.zeros_like(units)
+    for size, one, other in pairs:
+        for to, source in ((one, other), (other, one)):
+            part = units[tuple(slice(start, start + n) for start, n in zip(source, size, strict=True))]
+            around = [
+                (start, all_ - start - n) for start, n, all_ in zip(to, size, units.shape, strict=False)
+            ]
+            total += jnp.pad(part, [*around, (0, 0), (0, 0)])
+    return total
 
 
 def _with_neighbours(own: jax.Array, patch: Size | None, border: Border, weights: Weights) -> jax.Array:
