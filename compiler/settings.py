@@ -35,6 +35,24 @@ from .core.shapes import Sheet, Size
 from .core.values import Value
 from .rules import USUAL, UpdateRule
 
+DATASET = "dataset"
+"""The normalisation by figures of the whole data set, before they are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFigures:
+    """`normalize = dataset` of a run: mean and standard deviation of each map of its training data."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return DATASET
+
+
+Normalization = str | DatasetFigures
+"""`image`, `none`, `symmetric` or `dataset`; in the plan of a run figures in place of `dataset`."""
+
 
 class TrainingData:
     """What a run trains on, at a path, which is empty for what is given in Python."""
@@ -42,14 +60,14 @@ class TrainingData:
     __slots__ = ()
     kind: ClassVar[str]
     path: str
-    normalize: str
+    normalize: Normalization
     labels: str | None
 
     def at(self, path: str) -> TrainingData:
         """Return the same of what is at another path."""
         return replace(self, path=path)  # type: ignore[type-var]
 
-    def normalized(self, how: str) -> TrainingData:
+    def normalized(self, how: Normalization) -> TrainingData:
         """Return the same, normalised otherwise."""
         return replace(self, normalize=how)  # type: ignore[type-var]
 
@@ -63,7 +81,7 @@ class Frames(TrainingData):
     size: Size
     crop: str = "random"  # random | center | resize
     flip: bool = True
-    normalize: str = "image"  # image | none | symmetric
+    normalize: Normalization = "image"
     labels: str | None = None  # None | "folder"
     exclude: str | None = None
     classes: str | None = None
@@ -80,7 +98,7 @@ class ArraySet(TrainingData):
     values: str = "x"
     labels: str | None = None
     targets: tuple[str, ...] = ()
-    normalize: str = "none"  # image | none
+    normalize: Normalization = "none"
     classes: str | None = None
 
     def of_targets(self, paths: Sequence[str]) -> dict[str, str]:
@@ -91,8 +109,8 @@ class ArraySet(TrainingData):
 
 
 Crop = Annotated[str, one_of("random", "center", "resize")]
-Normalize = Annotated[str, one_of("image", "none", "symmetric")]
-ArrayNormalize = Annotated[str, one_of("image", "none")]
+Normalize = Annotated[str, one_of("image", "none", "symmetric", DATASET)]
+ArrayNormalize = Annotated[str, one_of("image", "none", DATASET)]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
 Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]

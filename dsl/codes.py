@@ -106,6 +106,7 @@ CODES: dict[str, str] = {
     "E716": "array unsuitable for the network",
     "E717": "samples that break the protocol",
     "E718": "many images without an index",
+    "E719": "normalisation by a data set that was not measured",
     # running
     "E720": "unknown part of the network",
     "E730": "loss or gradient that is not finite",

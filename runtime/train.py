@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 
 from lnet.compiler.plan.grace import warn_of_grace
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.settings import Training
+from lnet.compiler.settings import DATASET, DatasetFigures, Training
 from lnet.dsl.diagnostics import LnetWarning, refused
 
 from .data import Dataset, Kept, Readout, check_labels, order_classes
 from .data.dataset import CACHE_BYTES
+from .data.figures import measure
 from .data.given_arrays import FOLDER, GivenArrays, kept_arrays
 from .data.in_memory import IMAGES, Given, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
 from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
@@ -39,8 +40,8 @@ from .store.run import MOVED, Run, create_run, locked, next_directory, open_run,
 from .training.logged import Logged
 from .training.memory import memory_left
 from .training.progress import Reporter, Silent
-from .training.provenance import accept, compared, keep_inventory, remembered
-from .training.start import check_learns, classes_of, frozen, start_from
+from .training.provenance import accept, compared, keep_inventory, map_figures, remembered
+from .training.start import check_learns, classes_of, figures_of, frozen, normalized_by, start_from
 from .training.trainer import Params, Trainer, data_found
 from .training.tune import choices_data, kept
 
@@ -90,13 +91,15 @@ def train(
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else classes_of(Path(start))
+    begun = None if start is None else figures_of(Path(start), plan.graph)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
     epochs = plan.graph.training.epochs
     with removed_on_error(stem):
-        samples = _open(plan, given, base, room, known=known or (), stem=stem)
+        samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=begun)
         plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
+        plan = normalized_by(plan, samples.figures)
         rule = update_rule(plan.graph)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
@@ -111,6 +114,7 @@ def train(
                 "object": None if given is None else given.object,
                 "prepared": prepared,
                 "classes": samples.classes,
+                "normalize": map_figures(samples.figures),
                 **remembered(samples, stem),
             },
             choices_data(plan.graph, kept(plan.graph)),
@@ -125,6 +129,8 @@ def train(
     keep_inventory(run, samples)
     for note in () if begin is None else begin.notes:
         reporter.said(note)
+    if samples.figures is not None and samples.figures == begun:
+        reporter.said(f"images are normalised by the mean and deviation that '{start}' has")
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
         reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
@@ -320,10 +326,12 @@ def _open(
     kept: Kept | None = None,
     known: tuple[str, ...] = (),
     stem: Path | None = None,
+    begun: DatasetFigures | None = None,
 ) -> Dataset:
     """Open the training images of a plan: with a resumed run's `kept` record, else with classes in the order `known`.
 
-    Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`.
+    Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`. The
+    figures of `normalize = dataset` are those `begun` with, else measured; a resumed run's plan has them.
     """
     training = plan.graph.training
     readouts = [
@@ -355,6 +363,8 @@ def _open(
             scan=True,
         )
     check_labels(samples, readouts)
+    if kept is None and str(samples.frames.normalize) == DATASET:
+        samples.normalize_by(begun or measure(samples, plan.graph))
     samples.batch(0, 1)  # fails before the run exists if no image can be decoded
     return samples
 

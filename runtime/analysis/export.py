@@ -6,6 +6,8 @@
                             activations/names         names of the images
                             inputs/mean               of the prepared training images, if known
                             inputs/deviation
+                            normalize/mean            of each map of the data set, with `normalize = dataset`
+                            normalize/deviation
     weights.safetensors     the same arrays; axes, names and numbers are JSON in the file's metadata
 
 Activations of many images may exceed the memory: they are spooled to files, which are then copied into the output.
@@ -27,6 +29,7 @@ from jax import export as jax_export
 from numpy.typing import ArrayLike, NDArray
 
 from lnet.compiler.files import write_aside, written_aside
+from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.evaluate import batch_first, batch_last, layer_values
@@ -87,9 +90,13 @@ def export(
 
 def _facts(network: Network) -> dict[str, Any]:
     """Return the metadata of a network."""
-    if network.inputs is None:
-        return {}
-    return {"inputs/mean": network.inputs.mean, "inputs/deviation": network.inputs.deviation}
+    facts: dict[str, Any] = {}
+    if network.inputs is not None:
+        facts |= {"inputs/mean": network.inputs.mean, "inputs/deviation": network.inputs.deviation}
+    how = network.graph.data.normalize
+    if isinstance(how, DatasetFigures):
+        facts |= {"normalize/mean": how.mean, "normalize/deviation": how.deviation}
+    return facts
 
 
 def parameters(network: Network) -> dict[str, Named]:

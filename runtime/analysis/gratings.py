@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Size
+from lnet.compiler.settings import Normalization
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.engine.network import Network
 
@@ -55,7 +56,7 @@ def gratings(size: Size, maps: int, orientation: float, period: float) -> NDArra
     return np.repeat(waves[..., None], maps, axis=-1).astype(np.float32)
 
 
-def tuning(network: Network, path: str, how: str) -> Array:
+def tuning(network: Network, path: str, how: Normalization) -> Array:
     """Return the responses of a layer to gratings, normalised as `how` says: `[orientation, period, row, column, map]`."""
     sheet, value = network.graph.input.sheet, network.graph.layer(path).sheet
     lengths = periods(sheet.size)

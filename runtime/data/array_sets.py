@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Region, Sheet
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.settings import ArraySet, Frames
+from lnet.compiler.settings import ArraySet, Frames, Normalization
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .arrays import converted, label_texts
@@ -260,7 +260,7 @@ def data_set(
     return Dataset(frames, catalog, graph.training.seed, cache_bytes, order, kept.order)
 
 
-def prepared_rows(values: Any, sheet: Sheet, how: str) -> NDArray[np.float32]:
+def prepared_rows(values: Any, sheet: Sheet, how: Normalization) -> NDArray[np.float32]:
     """Return values `[n, ...]` as a network takes them, `[n, row, column, map]`; raises `LnetError` for unfit ones."""
     rows = _rows(
         columns_of({"values": converted(values, "'images'", _expected(sheet))}), "values", sheet, scan=True

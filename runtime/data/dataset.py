@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Region
 from lnet.compiler.plugins.identity import Plugin
-from lnet.compiler.settings import Frames
+from lnet.compiler.settings import DatasetFigures, Frames
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .array_files import ARRAY_FILE
@@ -206,6 +206,16 @@ class Dataset:
         """Return the targets of images at places, `[n, rows, columns, maps]` by path: all of each, or a region."""
         return self.catalog.targets(places, at)
 
+    @property
+    def figures(self) -> DatasetFigures | None:
+        """The figures of a data set by which images are normalised, if they are."""
+        how = self.frames.normalize
+        return how if isinstance(how, DatasetFigures) else None
+
+    def normalize_by(self, figures: DatasetFigures) -> None:
+        """Normalise images by the figures of a data set from now on."""
+        self.frames = replace(self.frames, normalize=figures)
+
     def decodable(self, place: int) -> bool:
         """Whether the image at a place in the order of the files can be decoded."""
         return self._pixels(place) is not None
@@ -217,13 +227,18 @@ class Dataset:
         """
         return self._assemble([(place, self._central(place)) for place in places])
 
-    def _central(self, place: int) -> Pixels:
+    def central(self, place: int) -> Pixels | None:
+        """Return the central window of an image, neither mirrored nor normalised; None if it cannot be decoded."""
         pixels = self._pixels(place)
-        if pixels is None:
+        return None if pixels is None else window(pixels, self.frames.size, None, mirrored=False)
+
+    def _central(self, place: int) -> Pixels:
+        found = self.central(place)
+        if found is None:
             name = self.names[place]
             reason = str(self._corrupt[place])
             raise refused("E706", f"the image '{name}' {self._where} cannot be decoded", reason)
-        return window(pixels, self.frames.size, None, mirrored=False)
+        return found
 
     def _sample(self, number: int, views: int) -> list[tuple[int, Pixels]]:
         place, pixels = self._usable(number)

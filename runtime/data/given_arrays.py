@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from lnet.compiler.files import written_aside
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.settings import ArraySet
+from lnet.compiler.settings import DATASET, ArraySet
 from lnet.dsl.diagnostics import refused
 
 from .array_sets import data_set
@@ -37,8 +37,8 @@ class Arrays:
     """Training data that are no images, for `lnet.train`: any real numbers, a row of each array for each sample.
 
     `values` `[n, rows, columns, maps]`, or fewer axes with as many values in that order; `labels` `[n]`, integers or texts;
-    `targets` by the names of the network's targets, or the array alone where it has one; `normalize`: "none" or "image",
-    by default as the file says.
+    `targets` by the names of the network's targets, or the array alone where it has one; `normalize`: "none", "image" or
+    "dataset", by default as the file says.
     """
 
     values: ArrayLike
@@ -47,8 +47,9 @@ class Arrays:
     normalize: str | None = None
 
     def __post_init__(self) -> None:
-        if self.normalize not in (None, "none", "image"):
-            raise refused("E716", f"'normalize' must be 'none' or 'image', found {self.normalize!r}")
+        if self.normalize not in (None, "none", "image", DATASET):
+            message = f"'normalize' must be 'none', 'image' or 'dataset', found {self.normalize!r}"
+            raise refused("E716", message)
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,8 @@ def given_arrays(data: Arrays, graph: Graph) -> GivenArrays:
     labels = None if data.labels is None else _free("labels", arrays)
     if labels is not None:
         arrays[labels] = converted(data.labels, "labels", "[n]")
-    settings = ArraySet(
-        "", values, labels, tuple(paths), data.normalize or file.normalize, file.classes or _listed(graph)
-    )
+    normalize = file.normalize if data.normalize in (None, str(file.normalize)) else data.normalize
+    settings = ArraySet("", values, labels, tuple(paths), normalize, file.classes or _listed(graph))
     return GivenArrays(columns_of(arrays), settings)
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lnet.compiler.core.shapes import Size
-from lnet.compiler.settings import Frames
+from lnet.compiler.settings import DATASET, DatasetFigures, Frames, Normalization
+from lnet.dsl.diagnostics import refused
 
 from .checksums import UNREADABLE, checksum
 from .depth import SampleFormat, Unclear
@@ -158,8 +159,22 @@ def stacked(images: Sequence[Pixels]) -> NDArray[np.float32]:
     return np.stack([unit_range(pixels) for pixels in images])
 
 
-def normalize(images: NDArray[np.float32], how: str) -> NDArray[np.float32]:
-    """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `symmetric`: -1..1; `none`: 0..1."""
+def normalize(images: NDArray[np.float32], how: Normalization) -> NDArray[np.float32]:
+    """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `symmetric`: -1..1; `none`: 0..1.
+
+    By figures of a data set: subtract each map's mean, divide by its deviation. Raises `LnetError` for figures that are not
+    known yet.
+    """
+    if isinstance(how, DatasetFigures):
+        scaled: NDArray[np.float32] = images - np.asarray(how.mean, np.float32)
+        scaled /= np.asarray(how.deviation, np.float32)
+        return scaled
+    if how == DATASET:
+        raise refused(
+            "E719",
+            "'normalize = dataset' has no mean and deviation: the network was not trained on a data set",
+            hint="a run measures them when it begins; an export of its network has them, too",
+        )
     if how == "none":
         return images
     if how == "symmetric":

@@ -16,6 +16,13 @@ class InputFigures(TypedDict):
     deviation: float
 
 
+class MapFigures(TypedDict):
+    """Mean and standard deviation of each map of a data set, by which images are normalised."""
+
+    mean: Sequence[float]
+    deviation: Sequence[float]
+
+
 class PluginInfo(TypedDict):
     """The name, version and SHA-256 of a plug-in."""
 
@@ -55,7 +62,7 @@ class DataInfo(ImagesInfo):
     """A run's images: the folder that their path starts from, the names of the labels, and how they were given.
 
     `listing` is the version of the order of files, `prepared` says that an array was taken as it was, `object` is the class
-    of an object that gave them.
+    of an object that gave them; `normalize`: the figures of `normalize = dataset`.
     """
 
     base: str
@@ -64,6 +71,7 @@ class DataInfo(ImagesInfo):
     prepared: NotRequired[bool]
     object: NotRequired[str | None]
     listing: NotRequired[int]
+    normalize: NotRequired[MapFigures | None]
 
 
 class StartInfo(TypedDict):

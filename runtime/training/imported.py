@@ -12,7 +12,7 @@ from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.run import Run, create_run, next_directory
 
 from .progress import Reporter, Silent
-from .start import start_from_file
+from .start import figures_of, normalized_by, start_from_file
 
 
 def import_weights(
@@ -30,6 +30,7 @@ def import_weights(
     """
     reporter = Silent() if reporter is None else reporter
     begin = start_from_file(Path(weights), plan, mapping)
+    plan = normalized_by(plan, figures_of(Path(weights), plan.graph))
     state = update_rule(plan.graph).init(begin.params)
     run = create_run(
         Path(directory) if directory is not None else next_directory(plan.graph.name),

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from lnet.compiler.files import write_aside
+from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
 from lnet.runtime.data.index_file import SUFFIX
 from lnet.runtime.data.indexes import IN_RUN, lies_at, name_in_run
 from lnet.runtime.data.listing import FIRST
-from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, RunInfo
+from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, MapFigures, RunInfo
 from lnet.runtime.store.run import Run, keep_plugins
 
 INPUTS = 32
@@ -70,6 +71,11 @@ def remembered(samples: Dataset, stem: Path) -> ImagesInfo:
         "index": _index_of(samples, stem),
         "plugins": [{"name": p.name, "version": p.version, "digest": p.digest} for p in samples.plugins],
     }
+
+
+def map_figures(figures: DatasetFigures | None) -> MapFigures | None:
+    """Return run.json's record of the figures of a data set."""
+    return None if figures is None else {"mean": figures.mean, "deviation": figures.deviation}
 
 
 def _index_of(samples: Dataset, stem: Path) -> str | None:

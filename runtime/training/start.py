@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.settings import DATASET, DatasetFigures, Normalization
 from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.updates import constrained
@@ -75,6 +77,26 @@ def start_from(source: Path, plan: Plan, mapping: StrPath | None = None) -> Star
 def classes_of(source: Path) -> tuple[str, ...] | None:
     """Return the classes of the run that another begins with; None for a file of weights."""
     return None if _is_file(source) else open_run(source).classes
+
+
+def figures_of(source: Path, graph: Graph) -> DatasetFigures | None:
+    """Return the figures of the data set by which what a run begins with is normalised; None if there are none that fit."""
+    if _is_file(source):
+        found: Normalization | None = open_weights(source).figures
+    else:
+        found = open_run(source).plan.graph.data.normalize
+    if isinstance(found, DatasetFigures) and len(found.mean) == graph.input.sheet.maps:
+        return found
+    return None
+
+
+def normalized_by(plan: Plan, figures: DatasetFigures | None) -> Plan:
+    """Return a plan whose `normalize = dataset` has the figures of a data set."""
+    training = plan.graph.training
+    if figures is None or training.data is None or str(training.data.normalize) != DATASET:
+        return plan
+    training = replace(training, data=training.data.normalized(figures))
+    return replace(plan, graph=replace(plan.graph, training=training))
 
 
 def _is_file(source: Path) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.store.safetensors import Damaged, open_arrays
 
@@ -18,8 +22,9 @@ from .foreign import LNET, UNKNOWN, Array, Foreign, ForeignArray, foreign, unrea
 from .keras_files import open_hdf5, open_keras
 from .torch_files import open_torch
 
-_RESPONSES = ("activations/", "inputs/")
+_BESIDE = ("activations/", "inputs/", "normalize/")
 """What `lnetc export` writes beside weights."""
+_FIGURES = ("normalize/mean", "normalize/deviation")
 
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError)
@@ -55,6 +60,7 @@ def _open_safetensors(path: Path) -> Foreign:
         with open_arrays(path) as file:
             named = any(key.endswith(".axes") for key in file.metadata)
             shapes = {name: shape for name, (_, shape, _) in file.places.items()}
+            told = [file.metadata.get(name) for name in _FIGURES]
     except Damaged as error:
         raise unreadable(path, str(error)) from error
 
@@ -65,7 +71,7 @@ def _open_safetensors(path: Path) -> Foreign:
         except (OSError, Damaged) as error:
             raise unreadable(path, str(error)) from error
 
-    return _listed(path, shapes, read, named)
+    return _listed(path, shapes, read, named, lambda: [json.loads(text) for text in told if text])
 
 
 def _open_npz(path: Path) -> Foreign:
@@ -85,7 +91,8 @@ def _open_npz(path: Path) -> Foreign:
         except (OSError, *_DAMAGED) as error:
             raise unreadable(path, str(error)) from error
 
-    return _listed(path, {n: shape for n, shape in shapes.items() if n not in named}, read, bool(named))
+    arrays = {name: shape for name, shape in shapes.items() if name not in named}
+    return _listed(path, arrays, read, bool(named), lambda: [read(n) for n in _FIGURES if n in shapes])
 
 
 def _npy_shape(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
@@ -99,14 +106,38 @@ def _npy_shape(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
 
 
 def _listed(
-    path: Path, shapes: dict[str, tuple[int, ...]], read: Callable[[str], Array], named: bool
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    read: Callable[[str], Array],
+    named: bool,
+    told: Callable[[], list[Any]],
 ) -> Foreign:
+    """Return the arrays of a file; `told`: what it says of the data set, as lists of numbers."""
     arrays = [
         ForeignArray(name, shape, partial(read, name))
         for name, shape in shapes.items()
-        if not name.startswith(_RESPONSES)
+        if not name.startswith(_BESIDE)
     ]
-    return foreign(path, LNET if named else UNKNOWN, arrays)
+    found = foreign(path, LNET if named else UNKNOWN, arrays)
+    return replace(found, figures=_figures(path, told)) if named else found
+
+
+def _figures(path: Path, told: Callable[[], list[Any]]) -> DatasetFigures | None:
+    """Return the figures of a data set, None if the file has none; raises `LnetError` for what cannot be such figures."""
+    try:
+        found = [np.asarray(numbers, np.float64) for numbers in told()]
+    except (ValueError, TypeError) as error:
+        raise unreadable(path, f"what it says of the data set is damaged: {error}") from error
+    if len(found) < len(_FIGURES):
+        return None
+    mean, deviation = found
+    if (
+        mean.shape != (mean.size,)
+        or deviation.shape != mean.shape
+        or not (np.isfinite(found).all() and (deviation > 0).all())
+    ):
+        raise unreadable(path, "its mean and deviation of each map of the data set are none")
+    return DatasetFigures(tuple(mean.tolist()), tuple(deviation.tolist()))
 
 
 READERS: dict[str, Callable[[Path], Foreign]] = {

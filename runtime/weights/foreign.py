@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import LnetError, refused
 
 Array = np.ndarray[Any, Any]
@@ -37,12 +38,16 @@ class ForeignArray:
 
 @dataclass(frozen=True)
 class Foreign:
-    """The arrays of a file by name; `ordered`: in the order of the layers, otherwise sorted by name and number."""
+    """The arrays of a file by name; `ordered`: in the order of the layers, otherwise sorted by name and number.
+
+    `figures`: those of the data set by which images are normalised, in an export of a network that has them.
+    """
 
     path: Path
     program: str
     arrays: Mapping[str, ForeignArray]
     ordered: bool = True
+    figures: DatasetFigures | None = None
 
     @cached_property
     def layers(self) -> dict[str, list[ForeignArray]]:

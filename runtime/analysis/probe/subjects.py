@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.settings import Normalization
 from lnet.runtime.analysis.neurons import find_layer, leading_to
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.engine.evaluate import batch_last, layer_values
@@ -104,7 +105,7 @@ def _layer_responses(graph: Graph, layers: tuple[str, ...], params: Any, images:
     return {path: values[path].reshape(-1, images.shape[-1]) for path in layers}
 
 
-def normalization(graph: Graph) -> str:
+def normalization(graph: Graph) -> Normalization:
     """Return the normalisation of a network's images; the default `image` for one trained on an array."""
     data = graph.training.data
     return "image" if data is None else data.normalize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from inspect import signature
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from lnet.compiler.augmentations import Augmentation
 from lnet.compiler.core.arguments import File, OptionalFile, OptionalText, Text
 from lnet.compiler.rules import Update
-from lnet.compiler.settings import TrainingData
+from lnet.compiler.settings import DatasetFigures, TrainingData
 from lnet.compiler.words import vocabulary
 from lnet.runtime.store.info import origin_of
 from lnet.runtime.store.run import Run
+
+SHOWN = 8
+"""Maps whose mean and deviation are shown."""
 
 
 def settings(run: Run) -> list[tuple[str, str]]:
@@ -21,12 +25,20 @@ def settings(run: Run) -> list[tuple[str, str]]:
     rows = [(field.name, written(getattr(training, field.name))) for field in fields(training)]
     rows += [(f"--set {name}", value) for name, value in run.plan.overrides]
     rows.append(("images", f"{info['data']['images']:,}"))
+    how = run.plan.graph.data.normalize
+    if isinstance(how, DatasetFigures):
+        rows += [("mean of each map", _numbers(how.mean)), ("deviation of each map", _numbers(how.deviation))]
     if start := info.get("start"):
         step = f"step {start['step']:,} of " if "step" in start else ""
         rows.append(("begins with", f"{step}{origin_of(start)}"))
     if run.plan.graph.frozen:
         rows.append(("frozen", ", ".join(run.plan.graph.frozen)))
     return rows
+
+
+def _numbers(numbers: Sequence[float]) -> str:
+    rest = ["..."] if len(numbers) > SHOWN else []
+    return ", ".join([*(f"{number:.4g}" for number in numbers[:SHOWN]), *rest])
 
 
 def origin(run: Run) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 N = 20
 RNG = np.random.default_rng(5)
-X, Z = RNG.normal(size=(N, 7, 6, 2)), RNG.normal(size=(N, 5, 4, 3))
+X, Z = 3 * RNG.normal(size=(N, 7, 6, 2)) + 5, RNG.normal(size=(N, 5, 4, 3))
 K = np.arange(N) % 4
 FILE = """
 network n {
@@ -23,7 +23,7 @@ network n {
 }
 
 train {
-    data = arrays("set.npz", labels = "k", targets = "there"); batch = 5; steps = 6
+    data = arrays("set.npz", labels = "k", targets = "there", normalize = dataset); batch = 5; steps = 6
     update = sgd(rate = 0.1); staleness = 0; checkpoint = 3
 }
 """
