@@ -67,9 +67,10 @@ def test_the_facts_of_an_op_agree(kind):
     assert layer.op.renamed(lambda path: path) == layer.op
     in_tiles = dealt(graph, Size(1, 1))
     for layer in (each for each in in_tiles.layers if each.path in (layer.path, f"{layer.path} sums")):
-        for weights in layer.op.weights().values():
+        assert layer.op.position_roles <= {"weight", "bias", *layer.op.weights()}
+        for role, weights in layer.op.weights().items():
             assert len(weights.shape) == len(weights.axes) == len(set(weights.axes))
-            if layer.op.position_weights:
+            if role in layer.op.position_roles:
                 units = in_tiles.layer(layer.reads[0]).sheet if layer.op.scatters else layer.sheet
                 assert weights.shape[:2] == (units.height, units.width)
         assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))

@@ -109,9 +109,12 @@ class Op:
         return {}
 
     @property
-    def position_weights(self) -> bool:
-        """Whether every position has weights of its own: all parameters begin with the value's rows and columns."""
-        return False
+    def position_roles(self) -> frozenset[str]:
+        """The roles of parameters of which every position has its own: they begin with its row and its column.
+
+        Positions are the value's, of an op that scatters those that it reads.
+        """
+        return frozenset()
 
     @property
     def tied_to(self) -> str | None:
@@ -201,6 +204,11 @@ class Parameter:
         return prod(self.shape)
 
     @property
+    def is_weight(self) -> bool:
+        """Whether it is a weight, which begins at random; no bias, factor, summand or running value."""
+        return self.fan_in is not None
+
+    @property
     def spread(self) -> Spread | None:
         """The distribution of the initial values; None: all are `fill`."""
         return None if self.fan_in is None else self.init.spread(Fans(self.fan_in, self.fan_out))
@@ -228,7 +236,7 @@ class Layer:
     @property
     def has_weights(self) -> bool:
         """Whether it computes with weights, not biases alone."""
-        return any(parameter.role == "weight" for parameter in self.parameters)
+        return any(parameter.is_weight for parameter in self.parameters)
 
 
 def learning_text(parameter: Parameter) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from lnet.compiler.core.layer import Layer, Parameter
+from lnet.compiler.core.layer import Layer, Op, Parameter
 from lnet.compiler.core.shapes import Place, Region, Rows, Size, Strip, shape_at
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Term
@@ -74,15 +74,16 @@ def _cut_places(graph: Graph, tiles: Size, tile: int) -> Iterator[tuple[str, Reg
     graph = dealt(graph, tiles)
     cuts = Cuts.of(graph, tiles)
     for layer in graph.layers:
-        if _is_cut(layer):
+        cut = [parameter for parameter in layer.parameters if _is_cut(parameter, layer.op)]
+        if cut:
             units = graph.layer(layer.reads[0]) if layer.op.scatters else layer
             region = cuts.owned(tile, units)
             place = Rows.over(region, units.sheet) if layer.op.value_weights else region
-            yield from ((parameter.name, place) for parameter in layer.parameters if region.area)
+            yield from ((parameter.name, place) for parameter in cut if region.area)
 
 
-def _is_cut(layer: Layer) -> bool:
-    return layer.op.position_weights or layer.op.value_weights
+def _is_cut(parameter: Parameter, op: Op) -> bool:
+    return op.value_weights or parameter.role in op.position_roles
 
 
 @lru_cache(maxsize=16)
@@ -96,9 +97,9 @@ def _shared_owners(graph: Graph, tiles: Size) -> Mapping[str, int]:
     layers: dict[str, tuple[Parameter, ...]] = {}
     seen: set[str] = set()
     for layer in dealt(graph, tiles).layers:
-        if not _is_cut(layer):
-            layers[layer.path] = tuple(p for p in layer.parameters if p.name not in seen)
-            seen.update(parameter.name for parameter in layer.parameters)
+        shared = [p for p in layer.parameters if p.name not in seen and not _is_cut(p, layer.op)]
+        layers[layer.path] = tuple(shared)
+        seen.update(parameter.name for parameter in shared)
     owners: dict[str, int] = {}
     for parameters in sorted(layers.values(), key=lambda found: -sum(p.size for p in found)):
         least = owned.index(min(owned))
@@ -138,7 +139,7 @@ def _neighbours(graph: CutGraph, partition: Partition) -> Iterator[WeightMessage
     cuts, seen = Cuts.of(graph, partition.tiles), set()
     for objective in graph.objectives:
         layer = graph.layer(objective.reads[0])
-        read = [parameter for parameter in layer.parameters if parameter.role in objective.term.roles]
+        read = [parameter for parameter in layer.parameters if objective.term.reads_parameter(parameter)]
         for tile in range(partition.count):
             for owner, strip in _beyond(objective.term, layer, cuts, tile):
                 for parameter in read:

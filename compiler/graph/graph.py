@@ -66,9 +66,9 @@ class Graph:
 
     def weights_read(self, objective: Objective) -> tuple[Parameter, ...]:
         """Return the parameters that an objective reads instead of values, each once."""
-        roles = objective.term.roles
-        layers = (self.layer(path) for path in objective.reads)
-        return tuple({p.name: p for layer in layers for p in layer.parameters if p.role in roles}.values())
+        term, layers = objective.term, (self.layer(path) for path in objective.reads)
+        found = (p for layer in layers for p in layer.parameters if term.reads_parameter(p))
+        return tuple({parameter.name: parameter for parameter in found}.values())
 
     def __contains__(self, path: str) -> bool:
         return path in self._by_path

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import Refused
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Region, Sheet, Strip
 from lnet.dsl.source import Span
 
@@ -20,8 +20,8 @@ class Term:
     """A term of the loss, computed from the layers that it reads: a mean over the batch.
 
     `needs_labels`: it reads the images' labels. `is_error`: it is an error between two layers, position by position, so
-    the units of a decoder among them learn wherever they write. `reads_weights`: it reads parameters of some roles of its
-    layers instead of their values, so it is the same for all images. `shrinks`: it makes weights small, and is no reason
+    the units of a decoder among them learn wherever they write. `reads_weights`: it reads parameters of its layers
+    instead of their values, so it is the same for all images. `shrinks`: it makes weights small, and is no reason
     to learn them. `reads_sums`: of two layers it reads sums over all their values, so that tiles must tell each other
     theirs. `compares_views`: it is of a batch in two views, not of each image alone, and reads whole values.
     """
@@ -35,10 +35,9 @@ class Term:
     shrinks: ClassVar[bool] = False
     compares_views: ClassVar[bool] = False
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles of the parameters that it reads."""
-        return ("weight",) if self.reads_weights else ()
+    def reads_parameter(self, parameter: Parameter) -> bool:
+        """Whether it reads a parameter of its layers."""
+        return self.reads_weights and parameter.is_weight
 
     def pairs(self, sheet: Sheet) -> int:
         """Return how many pairs of neighbouring units of a layer it compares."""

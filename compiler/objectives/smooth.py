@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from lnet.compiler.core.arguments import ArgumentType, Flag, Mismatch, Reads, Refused
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, Strip, unit_sheet
 from lnet.compiler.core.values import Value
 
@@ -33,9 +33,8 @@ class Smooth(Term):
     bias: bool = False
     patch: Size | None = None
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return ("weight", "bias") if self.bias else ("weight",)
+    def reads_parameter(self, parameter: Parameter) -> bool:
+        return parameter.is_weight or self.bias
 
     def pairs(self, sheet: Sheet) -> int:
         """Pairs side by side, one above the other, and with 8 neighbours across both diagonals."""
@@ -100,7 +99,7 @@ def smooth(of: Reads, neighbours: Neighbours = 4, wrap: Flag = False, bias: Flag
 
 
 def _check(of: Layer) -> None:
-    if not (of.op.has_filters and of.op.position_weights):
+    if not (of.op.has_filters and "weight" in of.op.position_roles):
         vector = of.sheet.size == Size(1, 1) and "weight" in of.op.weights()
         local = "in its place a 'local' whose field is all that it reads has the same units, in one position"
         raise Refused(

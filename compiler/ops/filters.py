@@ -44,6 +44,7 @@ class Layout:
 
 
 PLAIN = Layout()
+_ROLES = frozenset(("weight", "bias"))
 
 
 def shared(share: Sharing, positions: Size, groups: int) -> tuple[Size, Layout]:
@@ -97,7 +98,12 @@ class Filters(Op):
         return self.window.field.rows * self.window.field.columns * self.maps
 
     @property
+    def position_roles(self) -> frozenset[str]:
+        return _ROLES if self.position_weights else frozenset()
+
+    @property
     def position_weights(self) -> bool:
+        """Whether every position has a set of its own."""
         return self.sets == self.window.outputs and self.layout.block == ONE
 
     @property

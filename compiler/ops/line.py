@@ -148,8 +148,8 @@ class Finished(Op):
         return self.values
 
     @property
-    def position_weights(self) -> bool:
-        return self.biases == self.values.size
+    def position_roles(self) -> frozenset[str]:
+        return frozenset({"bias"} if self.biases == self.values.size else ())
 
     def weights(self) -> dict[str, Weights]:
         if self.biases is None:
@@ -158,7 +158,7 @@ class Finished(Op):
         return {"bias": Weights(shape, ("row", "column", "map"), None, speed=self.bias_speed)}
 
     def part(self, region: Region) -> Finished:
-        biases = region.size if self.position_weights else self.biases
+        biases = region.size if self.position_roles else self.biases
         act = self.act and self.act.part(region)
         return replace(self, values=Sheet.over(region, self.values.maps), biases=biases, act=act)
 

@@ -34,9 +34,9 @@ class Affine:
         return {role: of for role, of in found.items() if of is not None}
 
     @property
-    def of_positions(self) -> bool:
-        """Whether every position has its own."""
-        return set(self.roles.values()) == {"unit"}
+    def position_roles(self) -> frozenset[str]:
+        """The arrays of which every position has its own."""
+        return frozenset(role for role, of in self.roles.items() if of == "unit")
 
     def weights(self, sheet: Sheet) -> dict[str, Weights]:
         shapes = {"unit": (sheet.height, sheet.width, sheet.maps), "map": (sheet.maps,)}
@@ -66,8 +66,8 @@ class LayerNorm(Op):
         return self.affine.weights(self.reads_sheet)
 
     @property
-    def position_weights(self) -> bool:
-        return self.affine.of_positions
+    def position_roles(self) -> frozenset[str]:
+        return self.affine.position_roles
 
     def needs(self, region: Region) -> Region:
         return whole(self.reads_sheet.size) if self.everywhere and region.area else region

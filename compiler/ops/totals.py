@@ -39,11 +39,6 @@ class Grouped(Op):
         """The maps of its values."""
         return self.within.rows if self.of_line else Interval(0, self.whole.maps)
 
-    @property
-    def positions(self) -> Region:
-        """The positions of its values."""
-        return ALONE if self.of_line else self.within
-
     def needs_of(self, operand: int, region: Region) -> Region:
         return region if operand == 0 or not region.area else ALONE
 
@@ -102,5 +97,5 @@ class Normalised(Grouped):
         return {**self.affine.weights(self.whole), **variance}
 
     @property
-    def position_weights(self) -> bool:
-        return self.affine.of_positions and not self.of_line and not self.batch
+    def position_roles(self) -> frozenset[str]:
+        return frozenset() if self.of_line else self.affine.position_roles

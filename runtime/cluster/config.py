@@ -145,7 +145,7 @@ class RunConfig:
         Before `weights` was 2, all weights that are not a position's own were in shard 0.
         """
         cut, layers = self.plan.partition, self.plan.graph.layers
-        spread = any(layer.parameters and not layer.op.position_weights for layer in layers)
+        spread = any(p.role not in layer.op.position_roles for layer in layers for p in layer.parameters)
         layout = {"rows": cut.tiles.rows, "columns": cut.tiles.columns, "replicas": self.spec.replicas}
         layout |= {"shards": cut.shards_per_tile} if cut.shards_per_tile > 1 else {}
         return layout | ({"weights": 2} if spread else {})

@@ -81,7 +81,7 @@ def update_rule(graph: Graph, updates: int | None = None) -> Rule:
 
 def decaying(graph: Graph) -> frozenset[str]:
     """Return the parameters that a rule's decay of weights acts on: weights, decoders among them, that are trained."""
-    weights = {p.name for layer in graph.layers for p in layer.parameters if p.role == "weight"}
+    weights = {p.name for layer in graph.layers for p in layer.parameters if p.is_weight}
     return trained_parameters(graph) & weights
 
 

@@ -65,7 +65,7 @@ def _middle(extent: int, most: int) -> slice:
 def _positions(layer: Layer, shape: tuple[int, ...]) -> str:
     """Describe which positions share filters, for weights `[kr, kc, ...]`."""
     rows, columns = layer.sheet.height, layer.sheet.width
-    if layer.op.position_weights:
+    if "weight" in layer.op.position_roles:
         return f"{rows}x{columns} positions, each with filters of its own, drawn where they stand."
     if shape[:2] == (1, 1):
         return f"{rows}x{columns} positions, which share their filters."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.shapes import Interval, Region
-from lnet.compiler.ops.norm import Affine, BatchNorm, LayerNorm
+from lnet.compiler.core.shapes import Interval
+from lnet.compiler.ops.norm import BatchNorm, LayerNorm
 from lnet.runtime.kernels.mode import Mode
 
 from .base import LayerKernel, Roles, Values
@@ -20,7 +20,7 @@ def layernorm(op: LayerNorm, values: Values, params: Roles, precision: str) -> j
     centred = grouped - jnp.mean(grouped, axes, keepdims=True)
     variance = jnp.mean(jnp.square(centred), axes, keepdims=True)
     y = (centred / jnp.sqrt(variance + op.eps)).reshape(x.shape)
-    return scaled(y, params, op.affine, op.within, Interval(0, op.reads_sheet.maps))
+    return scaled(y, params, Interval(0, op.reads_sheet.maps))
 
 
 def batchnorm(op: BatchNorm, values: Values, params: Roles, precision: str, mode: Mode) -> jax.Array:
@@ -31,7 +31,7 @@ def batchnorm(op: BatchNorm, values: Values, params: Roles, precision: str, mode
     else:
         mean, variance = (params[role][_slice(op.maps)] for role in ("mean", "variance"))
     y = (x - mean[:, None]) / jnp.sqrt(variance[:, None] + op.eps)
-    return scaled(y, params, op.affine, op.within, op.maps).reshape(values[0].shape)
+    return scaled(y, params, op.maps).reshape(values[0].shape)
 
 
 def batch_statistics(op: BatchNorm, x: jax.Array) -> dict[str, jax.Array]:
@@ -52,19 +52,10 @@ def observed(op: BatchNorm, x: jax.Array) -> dict[str, jax.Array]:
     return {role: jnp.pad(found, around) for role, found in batch_statistics(op, x).items()}
 
 
-def scaled(y: jax.Array, params: Roles, affine: Affine, within: Region, maps: Interval) -> jax.Array:
-    """Apply factors and summands to some maps at the positions `within` a sheet."""
-
-    def part(role: str) -> jax.Array:
-        array = params[role]
-        if (
-            array.ndim > 1 and not affine.of_positions
-        ):  # positions have their own, but the other array is shared
-            array = array[_slice(within.rows), _slice(within.columns)]
-        return array[..., _slice(maps), None]
-
-    y = y * part("scale") if affine.scale else y
-    return y + part("shift") if affine.shift else y
+def scaled(y: jax.Array, params: Roles, maps: Interval) -> jax.Array:
+    """Apply the factors and summands of some maps, if there are."""
+    y = y * params["scale"][..., _slice(maps), None] if "scale" in params else y
+    return y + params["shift"][..., _slice(maps), None] if "shift" in params else y
 
 
 def _slice(interval: Interval) -> slice:

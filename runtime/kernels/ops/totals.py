@@ -42,7 +42,7 @@ def normalised(op: Normalised, values: Values, params: Roles, precision: str, mo
     """Divide by the deviation of each group, then scale and shift."""
     x, squares = values
     y = op_maps(x, op.of_line) / jnp.sqrt(_means(op, squares, params, "variance", mode) + op.eps)
-    return scaled(y, params, op.affine, op.positions, op.maps).reshape(x.shape)
+    return scaled(y, params, op.maps).reshape(x.shape)
 
 
 def _means(op: Grouped, totals: jax.Array, params: Roles, role: str, mode: Mode) -> jax.Array:
