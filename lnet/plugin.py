@@ -18,6 +18,8 @@ from lnet.compiler.core.arguments import (
     OptionalExtent,
     OptionalNatural,
     OptionalPositive,
+    Pad,
+    Padding,
     Positive,
     Refused,
     one_of,
@@ -25,7 +27,7 @@ from lnet.compiler.core.arguments import (
 from lnet.compiler.core.layer import Weights
 from lnet.compiler.core.shapes import Sheet, Size
 from lnet.compiler.objectives import PerValue
-from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.ops.custom import PerPosition, ProjectiveField, ReceptiveField
 from lnet.compiler.plugins import registry
 from lnet.compiler.plugins.guard import guarded
 from lnet.compiler.plugins.load import load_plugin
@@ -54,15 +56,18 @@ __all__ = [
     "Flag",
     "Material",
     "Natural",
-    "Neighbourhood",
     "NonNegative",
     "OptionalExtent",
     "OptionalNatural",
     "OptionalPositive",
+    "Pad",
+    "Padding",
     "PerPosition",
     "PerValue",
     "Place",
     "Positive",
+    "ProjectiveField",
+    "ReceptiveField",
     "Refused",
     "Schedule",
     "Section",
@@ -84,9 +89,10 @@ Part = TypeVar("Part")
 def register(part: Part) -> Part:
     """Register a part of a plug-in beside the built-in ones, and return it.
 
-    A subclass of `PerPosition`, `Neighbourhood`, `PerValue` or `Update` is registered under its `kind`, and becomes a frozen
-    dataclass, unless it is one, whose fields are its arguments; a `Source` of images is registered under its name, a
-    `Section` of the report under its anchor. Raises `LnetError` for an incomplete part, and for a name that is taken.
+    A subclass of `PerPosition`, `ReceptiveField`, `ProjectiveField`, `PerValue` or `Update` is registered under its `kind`,
+    and becomes a frozen dataclass, unless it is one, whose fields are its arguments; a `Source` of images is registered
+    under its name, a `Section` of the report under its anchor. Raises `LnetError` for an incomplete part, and for a name
+    that is taken.
     """
     if isinstance(part, type):
         return registry.register(part)

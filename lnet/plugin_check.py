@@ -1,8 +1,8 @@
-"""The check of plug-ins: the example of each kind is computed whole and in tiles, and the gradients are compared."""
+"""The check of plug-ins: the example of each kind is computed whole and in tiles; losses and gradients are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
@@ -14,9 +14,9 @@ from lnet.compiler.cut.partition import partition
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import compile_text
 from lnet.compiler.plugins.registry import Brought, brought
-from lnet.dsl.diagnostics import refused
+from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.engine.evaluate import Params, total_loss
 from lnet.runtime.engine.evaluate import cut as cut_out
-from lnet.runtime.engine.evaluate import total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
@@ -31,12 +31,16 @@ PROGRAMS = {
 TILES = Size(2, 3)
 IMAGES = 3
 CLOSE = 1e-4
-"""Tolerance of gradients in tiles, relative to the largest gradient: float32 rounding."""
+"""Tolerance of losses and gradients in tiles, relative to the loss and to the largest gradient: float32 rounding."""
+WHAT_TILES_NEED = (
+    "in a tile, a value must follow from its field and its weights alone, not from the place in the sheet or its extent",
+    "weights of positions have the axes 'row' and 'column' first: a tile has those of its positions, and all others whole",
+)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A part of a plug-in, and the relative difference of its gradients in tiles; None: not a kind."""
+    """A part of a plug-in, and the relative difference of losses and gradients in tiles; None: not a kind."""
 
     brought: Brought
     difference: float | None
@@ -69,28 +73,36 @@ def _difference(kind: str, graph: Graph) -> float:
     (loss, _), gradients = jax.value_and_grad(lambda p: total_loss(graph, p, images), has_aux=True)(params)
     if not all(bool(jnp.isfinite(a).all()) for a in (loss, *gradients.values())):
         raise refused("E610", f"the example of '{kind}' has values or gradients that are not finite")
-    largest = max(float(abs(gradient).max()) for gradient in gradients.values()) or 1.0
-    difference = max(_apart(graph, params, images, gradients)) / largest
-    if difference > CLOSE:
-        raise refused(
-            "E610",
-            f"the example of '{kind}' learns otherwise in {TILES} tiles: its gradients differ by {difference:.1%}",
-            "a value must depend on nothing but the neighbourhood that 'reach' says, and on no position of its own",
-        )
-    return difference
+    try:
+        of_tiles, apart = _in_tiles(graph, params, images, gradients)
+    except (LnetError, TypeError, ValueError) as error:
+        said = error.diagnostics[0] if isinstance(error, LnetError) else None
+        notes = (said.message, *said.notes) if said else (str(error),)
+        message = f"the example of '{kind}' can be computed whole, but not in {TILES} tiles"
+        raise refused("E610", message, *notes, hint=WHAT_TILES_NEED) from error
+    largest = max(float(abs(gradient).max()) for gradient in gradients.values())
+    found = {
+        "has another loss": float(abs(of_tiles - loss) / (abs(loss) or 1)),
+        "learns otherwise": apart / (largest or 1),
+    }
+    for what, difference in found.items():
+        if difference > CLOSE:
+            message = f"the example of '{kind}' {what} in {TILES} tiles than whole, by {difference:.1%}"
+            raise refused("E610", message, hint=WHAT_TILES_NEED)
+    return max(found.values())
 
 
-def _apart(
-    graph: Graph, params: Mapping[str, jax.Array], images: jax.Array, gradients: Mapping[str, jax.Array]
-) -> Iterator[float]:
-    """Yield the largest absolute difference of each tile's gradients from the whole network's, by parameter."""
+def _in_tiles(graph: Graph, params: Params, images: jax.Array, gradients: Params) -> tuple[jax.Array, float]:
+    """Return the loss of tiles, and the largest absolute difference of their gradients from the whole network's."""
     cut = partition(graph, TILES)
     shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
-    found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images, None)
-    for shard, mine in zip(shards, found, strict=True):
-        for name, region in shard.programme.owned:
-            expected = cut_out(gradients[name], region)
-            yield float(jnp.max(jnp.abs(mine[name] - expected), initial=0.0))
+    found, terms = run_tiles(shards, [shard.owned(params) for shard in shards], images, None)
+    apart = (
+        float(jnp.max(jnp.abs(mine[name] - cut_out(gradients[name], place)), initial=0.0))
+        for shard, mine in zip(shards, found, strict=True)
+        for name, place in shard.programme.owned
+    )
+    return sum(terms.values(), start=jnp.zeros(())), max(apart)
 
 
 def _check_slots(kind: str, graph: Graph) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +21,29 @@ from lnet.compiler.plan.plan import plan_from_json
 from lnet.compiler.plugins.registry import brought
 from lnet.dsl.diagnostics import LnetError
 from lnet.plugin_check import check_plugins
+from lnet.runtime.engine.evaluate import batch_last, total_loss
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin" / "divisive.py"
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+MISH, GATED = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+MEDIAN = '''
+@plugin.register
+class Median(plugin.ReceptiveField):
+    """The median of the field, each map alone
+
+    Example: median(3, stride = 2)
+    """
+    kind = "median"
+    field: plugin.Extent
+    stride: plugin.Extent = plugin.Size(1, 1)
+    def value(self, x, inside):
+        return jnp.median(self.fields(x), axis=(2, 3))
+'''
 MODEL = """
 network own {
     image: input(12x12x1); filter: local(3, 4); norm: divisive(3, sigma = 0.2); rise: mish()
-    learn: l2(of = rise); quiet: l1(weight = 0.1)
+    gates: gated(3, 2, stride = 2, pad = 1); middle: median(2, stride = 2)
+    learn: l2(of = middle); small: weight_l2(of = gates); quiet: l1(of = rise, weight = 0.1)
 }
 train { data = frames("images"); batch = 8; steps = 20; checkpoint = 5; update = adam(rate = 0.01) }
 """
@@ -42,7 +59,7 @@ def fresh():
 def folder(tmp_path, monkeypatch):
     furnish(tmp_path)
     (tmp_path / "own.lnet").write_text(MODEL)
-    shutil.copy(EXAMPLE, tmp_path / "divisive.py")
+    (tmp_path / "divisive.py").write_text(EXAMPLE.read_text() + GATED + MEDIAN)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -63,9 +80,10 @@ def command(*arguments, status=0, **variables):
 # --- values ----------------------------------------------------------------------------------------------
 
 
-def test_the_example_has_the_values_of_its_formulas():
-    lnet.load_plugin(EXAMPLE)
+def test_all_have_the_values_of_their_formulas(folder):
+    lnet.load_plugin("divisive.py")
     network = lnet.Network(compile_text(MODEL))
+    network.params["gates.bias"] = np.linspace(-1, 1, 50, dtype=np.float32).reshape(5, 5, 2)
     images = np.random.default_rng(0).normal(size=(2, 12, 12, 1)).astype(np.float32)
     found = network(images)
     x = np.asarray(found["filter"], np.float64)
@@ -75,6 +93,20 @@ def test_the_example_has_the_values_of_its_formulas():
         np.testing.assert_allclose(found["norm"][:, row, column], expected, rtol=1e-4)
     n = np.asarray(found["norm"], np.float64)
     np.testing.assert_allclose(found["rise"], n * np.tanh(np.logaddexp(0, n)), rtol=1e-5)
+    rise = np.pad(np.asarray(found["rise"], np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    gates = np.asarray(found["gates"], np.float64)
+    weight, gate, bias = (np.asarray(network.params[f"gates.{w}"]) for w in ("weight", "gate", "bias"))
+    for i, j in np.ndindex(5, 5):
+        seen = rise[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].reshape(2, -1)
+        drive, opened = (seen @ w[i, j].reshape(36, 2) for w in (weight, gate))
+        np.testing.assert_allclose(gates[:, i, j], drive / (1 + np.exp(-opened - bias[i, j])), rtol=1e-4)
+    for i, j in np.ndindex(2, 2):
+        middle = np.median(gates[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2], axis=(1, 2))
+        np.testing.assert_allclose(found["middle"][:, i, j], middle, rtol=1e-4)
+    norms = sum(float((network.params[f"gates.{w}"] ** 2).sum()) for w in ("weight", "gate"))
+    terms = total_loss(network.graph, network.params.arrays, batch_last(images))[1]
+    assert terms["small"] == pytest.approx(norms, rel=1e-5)
+    assert plugin_check._difference("own", network.graph) < 1e-5, "in tiles"
 
 
 def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
@@ -83,16 +115,25 @@ def test_everything_that_can_be_brought_is_checked_in_tiles(tmp_path):
     found = list(check_plugins())
     assert [(c.brought.kind, c.brought.what) for c in found] == [
         ("gain", "layer"),
-        ("blur", "layer"),
+        ("median", "layer"),
+        ("spread", "layer"),
         ("entropy", "objective"),
         ("rms", "update rule"),
     ]
     assert max(c.difference for c in found) < 1e-5
     plan = compile_text(
-        "network n { image: input(9x9x2); g: gain(); b: blur(5); e: entropy(b, floor = 0.1) } "
+        "network n { image: input(9x9x2); g: gain(); m: median(5); e: entropy(m, floor = 0.1) } "
         "train { update = rms(0.1, decay = 0.8) }"
     )
     assert plan.graph.training.update.decay == 0.8
+    network = lnet.Network(
+        compile_text("network n { image: input(3x2x2); s: spread(4x3, stride = 2); q: l2() }")
+    )
+    image = np.random.default_rng(1).normal(size=(1, 3, 2, 2)).astype(np.float32)
+    written, weight = np.zeros((1, 8, 5, 2)), np.asarray(network.params["s.weight"], np.float64)
+    for i, j, u, v in np.ndindex(weight.shape):
+        written[:, 2 * i + u, 2 * j + v] += weight[i, j, u, v] * image[:, i, j]
+    np.testing.assert_allclose(network(image)["s"], written[:, 1:-1, 1:-1], rtol=1e-4, atol=1e-6)
     assert plan_from_json(plan.to_json()) == plan
     assert [p.name for p in plan.plugins] == ["all"]
     assert plan.plugins[0].version == "2.1"
@@ -127,7 +168,7 @@ def test_a_function_of_a_position_can_end_another_layer():
     [
         ("act = gain", "'gain' cannot be an 'act', because it has parameters of its own"),
         ("act = halved", "'halved' cannot be an 'act', because it makes 5x6x2 of 5x6x4"),
-        ("act = blur(3)", "'act' of 'local' must be 'relu', 'leaky_relu'"),
+        ("act = median(3)", "'act' of 'local' must be 'relu', 'leaky_relu'"),
     ],
 )
 def test_what_cannot_end_another_layer(replaced, message, tmp_path):
@@ -171,7 +212,8 @@ def test_a_kind_of_version_2_gives_way_to_one_of_a_plugin(tmp_path):
         plan_from_json(plan.to_json())
 
 
-ALL = '''
+ALL = (
+    '''
 import jax, jax.numpy as jnp
 from dataclasses import dataclass
 from lnet import plugin
@@ -190,22 +232,25 @@ class Gain(plugin.PerPosition):
     def value(self, x, gain):
         return x * (1 + gain)[:, None]
 
+'''
+    + MEDIAN
+    + '''
 @plugin.register
-class Blur(plugin.Neighbourhood):
-    """The mean of a neighbourhood
+class Spread(plugin.ProjectiveField):
+    """Each position writes its own multiples of its values into its field
 
-    Example: blur(3)
+    Example: spread(4x3, stride = 2)
     """
-    kind = "blur"
+    kind = "spread"
     field: plugin.Extent
-    @property
-    def reach(self):
-        return plugin.Size(self.field.rows // 2, self.field.columns // 2)
-    def value(self, x, inside):
-        window = (2 * self.reach.rows + 1, 2 * self.reach.columns + 1, 1, 1)
-        def total(a):
-            return jax.lax.reduce_window(a, 0.0, jax.lax.add, window, (1, 1, 1, 1), "VALID")
-        return total(x) / total(inside)
+    stride: plugin.Extent = plugin.Size(1, 1)
+    pad = plugin.Padding(zeros=plugin.Size(1, 1))
+    def weights(self):
+        shape = (self.positions.rows, self.positions.columns, self.field.rows, self.field.columns)
+        weight = plugin.Weights(shape, ("row", "column", "field row", "field column"), 1)
+        return {"weight": weight, "gain": plugin.Weights((self.reads_sheet.maps,), ("map",), None, fill=1.0)}
+    def value(self, x, weight, gain):
+        return (gain[:, None] * x)[:, :, None, None] * weight[..., None, None]
 
 @plugin.register
 class Entropy(plugin.PerValue):
@@ -237,6 +282,7 @@ class RMSprop(plugin.Update):
         import optax
         return optax.rmsprop(rate, decay=self.decay)
 '''
+)
 
 
 # --- wrong ones ------------------------------------------------------------------------------------------
@@ -246,17 +292,21 @@ import jax.numpy as jnp
 from lnet import plugin
 
 @plugin.register
-class Blur(plugin.Neighbourhood):
-    """The mean of three rows
+class Blur(plugin.ReceptiveField):
+    """The mean of three rows, with a factor of its own at every position
 
     Example: blur()
     """
     kind = "blur"
     @property
-    def reach(self):
-        return plugin.Size(1, 0)
-    def value(self, x, inside):
-        return (x[:-2] + x[1:-1] + x[2:]) / 3
+    def field(self):
+        return plugin.Size(3, 1)
+    pad = plugin.Padding("same")
+    def weights(self):
+        shape = (self.positions.rows, self.positions.columns)
+        return {"gain": plugin.Weights(shape, ("row", "column"), None, fill=1.0)}
+    def value(self, x, inside, gain):
+        return (x[:-2] + x[1:-1] + x[2:]) / 3 * gain[..., None, None]
 '''
 
 
@@ -266,27 +316,35 @@ class Blur(plugin.Neighbourhood):
         ('kind = "blur"', "", "the plug-in's class 'Blur' has no kind"),
         ('kind = "blur"', 'kind = "local"', "there is a layer 'local' already, of lnet"),
         ("def value(", "def values(", "has no value"),
-        ("def reach(", "def reaches(", "has no reach"),
+        ("def field(", "def fields(", "has no field 'field'"),
         ("Example: blur()", "", "has no example"),
         ("Example: blur()", "Example: blur(3)", "'blur' takes"),
         ('kind = "blur"', 'kind = "blur"; rows: int = 3', "has no type of the language for 'rows'"),
-        ("plugin.Neighbourhood", "dict", "'Blur' cannot be registered"),
-        ("/ 3", "/ 3 + nothing", "blur.py, line 16: NameError: name 'nothing' is not defined"),
-        ("/ 3", "@ x", "blur.py, line 16: ValueError"),
-        ("Size(1, 0)", "Size(self.rows, 0)", "'reach' of the plug-in's class 'Blur' failed"),
+        ("plugin.ReceptiveField", "dict", "'Blur' cannot be registered"),
+        ("/ 3", "/ 3 + nothing", "blur.py, line 20: NameError: name 'nothing' is not defined"),
+        ("/ 3", "@ x", "blur.py, line 20: ValueError"),
+        ("Size(3, 1)", "Size(self.rows, 1)", "'field' of the plug-in's class 'Blur' failed"),
         ("import jax.numpy", "import no_such_module", "blur.py, line 2: ModuleNotFoundError"),
         ("@plugin.register", "@plugin.register(", "SyntaxError"),
         (
-            "x[2:]) / 3",
-            "x[2:])[1:] / 3",
+            "x[2:]) / 3 * gain",
+            "x[2:])[1:] / 3 * gain[1:]",
             "'value' of the plug-in 'blur' returned 11x11x2x3, expected 12x11x2x3",
         ),
         ("return (x", "return jnp.log(-1.0) * (x", "not finite"),
         (
             "return (x",
             "return jnp.arange(len(x) - 2.0)[:, None, None, None] * (x",
-            "learns otherwise in 2x3 tiles",
+            "has another loss in 2x3 tiles than whole",
         ),
+        (
+            "= (self.positions.rows, ",
+            "= (3, ",
+            "'gain' of the plug-in 'blur' do not fit: the layer has 12x11 positions",
+        ),
+        ('("row", "column")', '("row", "row")', "each extent needs an axis with a name of its own"),
+        ('("row", "column")', '("column", "row")', "those of positions begin with 'row' and 'column'"),
+        ('("row", "column")', '("y", "x")', "can be computed whole, but not in 2x3 tiles"),
     ],
 )
 def test_a_plugin_that_lacks_something_is_refused(part, wrong, message, tmp_path):
@@ -436,13 +494,12 @@ def test_a_source_does_not_take_the_name_of_another(folder):
 
 
 def test_the_document_names_everything_that_a_plugin_is_written_with(folder):
-    text = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
     for name in set(plugin.__all__) - {"register", "load_plugin"}:
-        assert f"`{name}" in text or f"plugin.{name}" in text, name
-    program = text.partition("```python\n")[2].partition("```")[0]
-    Path("my_layers.py").write_text(program)
-    lnet.load_plugin("my_layers.py")
-    assert [each.kind for each in brought()] == ["mish"]
+        assert f"`{name}" in DOCUMENT or f"plugin.{name}" in DOCUMENT, name
+    for number, program in enumerate((MISH, GATED)):
+        Path(f"my_layers{number}.py").write_text(program)
+        lnet.load_plugin(f"my_layers{number}.py")
+    assert [each.kind for each in brought()] == ["mish", "gated"]
 
 
 # --- plans and runs --------------------------------------------------------------------------------------
@@ -503,7 +560,7 @@ def test_gradients_go_through_a_plugin_of_a_module(folder, monkeypatch):
     (package / "smooth.py").write_text(ALL)
     monkeypatch.syspath_prepend(folder)
     lnet.load_plugin("own_layers.smooth")
-    plan = compile_text("network n { image: input(9x9x2); f: local(3, 2); b: blur(5); e: l2() }")
+    plan = compile_text("network n { image: input(9x9x2); f: local(3, 2); m: median(5); e: l2() }")
     assert [(p.name, p.version) for p in plan.plugins] == [("own_layers", "")]
     network = lnet.Network(plan)
     images = np.random.default_rng(1).normal(size=(2, 9, 9, 2)).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .arguments import ONE, Padding, Refused
+from .arguments import NO_ZEROS, ONE, Padding, Refused
 from .shapes import Size, Slide, Window
 
 
@@ -27,6 +27,52 @@ def slide_over(size: Size, field: Size, stride: Size, pad: Padding, dilation: Si
                 hints=("make the field smaller, or give it a 'pad'",),
             )
     return window
+
+
+def slide_out(
+    size: Size, field: Size, stride: Size, pad: Padding, dilation: Size = ONE, extra: Size = NO_ZEROS
+) -> Window:
+    """Return the window that has so many positions, over the sheet that its fields cover; raise `Refused` if it is empty.
+
+    Of what `pad` cuts off, `extra` rows and columns at the end are kept.
+    """
+    rows = Slide(size.rows, field.rows, stride.rows, dilation=dilation.rows)
+    columns = Slide(size.columns, field.columns, stride.columns, dilation=dilation.columns)
+    window = Window(
+        _over(rows, pad, pad.zeros.rows, extra.rows), _over(columns, pad, pad.zeros.columns, extra.columns)
+    )
+    _check_extents(window, size)
+    return window
+
+
+def _over(slide: Slide, pad: Padding, zeros: int, extra: int) -> Slide:
+    """Return the slide whose outputs are the positions given: so far the extent of `slide`."""
+    positions = slide.extent
+    if pad.word == "same":
+        total = max(slide.span - slide.stride, 0)
+        extent, before = positions * slide.stride, total // 2
+        return replace(slide, extent=extent, before=before, after=total - before)
+    extent = (positions - 1) * slide.stride + slide.span - 2 * zeros + extra
+    return replace(slide, extent=extent, before=zeros, after=zeros)
+
+
+def _check_extents(window: Window, positions: Size) -> None:
+    for axis, slide, count in (
+        ("rows", window.rows, positions.rows),
+        ("columns", window.columns, positions.columns),
+    ):
+        if slide.extent < 1:
+            reach = (count - 1) * slide.stride + slide.span
+            raise Refused(
+                "E406",
+                f"'pad' cuts {2 * slide.before} {axis} off, and there are {reach}",
+                argument="pad",
+                notes=(
+                    f"the layer that it reads is {positions}: "
+                    f"({count} - 1) * {slide.stride} + {slide.span} = {reach} {axis} are written",
+                ),
+                hints=("make 'pad' smaller",),
+            )
 
 
 def _axes(size: Size) -> str:

@@ -28,7 +28,8 @@ from lnet.compiler.core.arguments import (
 )
 from lnet.compiler.core.layer import Layer, Op, Weights
 from lnet.compiler.core.learned import NORMAL
-from lnet.compiler.core.shapes import Sheet, Size, Slide, Window
+from lnet.compiler.core.shapes import Sheet, Size
+from lnet.compiler.core.sliding import slide_out
 
 from .filters import Filters, Transpose, check_groups, shared
 from .learning import Constrain, Initial, learned
@@ -115,35 +116,13 @@ def transposed(
     check_groups(groups, of.sheet.maps, maps.count)
     _check_extra(extra, stride, pad)
     read = of.sheet.size
-    window = Window(
-        _slide(
-            Slide(read.rows, field.rows, stride.rows, dilation=dilation.rows), pad, pad.zeros.rows, extra.rows
-        ),
-        _slide(
-            Slide(read.columns, field.columns, stride.columns, dilation=dilation.columns),
-            pad,
-            pad.zeros.columns,
-            extra.columns,
-        ),
-    )
-    _check_extents(window, read)
+    window = slide_out(read, field, stride, pad, dilation, extra)
     sets, layout = shared(share, read, groups)
     biases = (window.inputs if share == Sharing() else ONE) if bias else None
     how = learned(init, speed, bias, bias_speed, constrain)
     shapes = (window, maps.count, of.sheet.maps, sets)
     value = Sheet(window.inputs.rows, window.inputs.columns, maps.count)
     return Transposed(*shapes, biases, over(act, value), maps.patch, learned=how, layout=layout)
-
-
-def _slide(slide: Slide, pad: Padding, zeros: int, extra: int) -> Slide:
-    """Return the slide over the value whose outputs are the positions read: so far the extent of `slide`."""
-    positions = slide.extent
-    if pad.word == "same":
-        total = max(slide.span - slide.stride, 0)
-        extent, before = positions * slide.stride, total // 2
-        return replace(slide, extent=extent, before=before, after=total - before)
-    extent = (positions - 1) * slide.stride + slide.span - 2 * zeros + extra
-    return replace(slide, extent=extent, before=zeros, after=zeros)
 
 
 def _check_extra(extra: Size, stride: Size, pad: Padding) -> None:
@@ -159,25 +138,6 @@ def _check_extra(extra: Size, stride: Size, pad: Padding) -> None:
                 "E306",
                 f"'extra' must be below the stride, which is {step} in {axis}, found {more}",
                 argument="extra",
-            )
-
-
-def _check_extents(window: Window, read: Size) -> None:
-    for axis, slide, positions in (
-        ("rows", window.rows, read.rows),
-        ("columns", window.columns, read.columns),
-    ):
-        if slide.extent < 1:
-            reach = (positions - 1) * slide.stride + slide.span
-            raise Refused(
-                "E406",
-                f"'pad' cuts {2 * slide.before} {axis} off, and there are {reach}",
-                argument="pad",
-                notes=(
-                    f"the layer that it reads is {read}: "
-                    f"({positions} - 1) * {slide.stride} + {slide.span} = {reach} {axis} are written",
-                ),
-                hints=("make 'pad' smaller",),
             )
 
 

@@ -13,7 +13,7 @@ from lnet.compiler.core.kinds import FILLED_IN, kind_of
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS, PerValue
 from lnet.compiler.ops import LAYER_KINDS, OPS
-from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.ops.custom import PerPosition, ProjectiveField, ReceptiveField
 from lnet.compiler.ops.position import enter_act
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.words import vocabulary
@@ -73,14 +73,15 @@ def _rule(made: Any) -> None:
 
 SORTS = (
     Sort(PerPosition, LAYER, ("value",), _layer),
-    Sort(Neighbourhood, LAYER, ("value", "reach"), _layer),
+    Sort(ReceptiveField, LAYER, ("value",), _layer, ("field",)),
+    Sort(ProjectiveField, LAYER, ("value",), _layer, ("field",)),
     Sort(PerValue, OBJECTIVE, ("value",), _objective),
     Sort(Update, RULE, ("slots", "transformation"), _rule, ("rate", "schedule", "stale")),
 )
 
 
 def register(part: Part) -> Part:
-    """Enter a class that derives from `PerPosition`, `Neighbourhood`, `PerValue` or `Update` under its `kind`.
+    """Enter a class that derives from the base of one of `SORTS` under its `kind`.
 
     A decorator; a class that is no dataclass yet becomes a frozen one, whose fields are the arguments of the kind. Raises
     `LnetError` for a class that lacks a part, and for a kind that there is already.
@@ -113,7 +114,7 @@ def _check(made: Any, sort: Sort) -> None:
             raise _lacks(made, method, f"expected what 'plugin.{sort.base.__name__}.{method}' describes")
     if "Example: " not in (vars(made).get("__doc__") or ""):
         raise _lacks(made, "example", f"expected a docstring that ends with a line 'Example: {kind}(...)'")
-    for name in set(sort.fields) - {row.name for row in fields(made)}:
+    for name in (n for n in sort.fields if n not in made.__dataclass_fields__ and not hasattr(made, n)):
         raise _lacks(
             made,
             f"field '{name}'",

@@ -10,7 +10,7 @@ import jax
 from lnet.compiler import ops
 from lnet.compiler.core.layer import Op
 from lnet.compiler.ops import BatchNorm
-from lnet.compiler.ops.custom import Neighbourhood, PerPosition
+from lnet.compiler.ops.custom import PerPosition, ProjectiveField, ReceptiveField
 from lnet.compiler.ops.totals import Totals
 from lnet.runtime.kernels import custom
 from lnet.runtime.kernels.mode import Mode
@@ -28,8 +28,10 @@ def layer_kernel(op: Op) -> LayerKernel:
     """Return the function that computes an op, built-in or a plug-in's."""
     if isinstance(op, PerPosition):
         return custom.per_position
-    if isinstance(op, Neighbourhood):
-        return custom.neighbourhood
+    if isinstance(op, ReceptiveField):
+        return custom.receptive_field
+    if isinstance(op, ProjectiveField):
+        return custom.projective_field
     return _ALL[op.kind]
 
 
