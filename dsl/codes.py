@@ -145,6 +145,7 @@ CODES: dict[str, str] = {
     "E781": "neuron that does not discriminate between images",
     "E782": "unsupported file type",
     "E783": "images where a network reads arrays",
+    "E784": "runs that cannot be compared",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.export import export, export_program
     from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
+    from lnet.runtime.analysis.seeds import sheet_over_seeds
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.data.given_arrays import Arrays
@@ -72,6 +73,7 @@ _PLACES = {
     "probe": "lnet.runtime.analysis.probe:probe",
     "register": "lnet.plugin:register",
     "resume": "lnet.runtime.train:resume",
+    "sheet_over_seeds": "lnet.runtime.analysis.seeds:sheet_over_seeds",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",
     "tune": "lnet.runtime.training.tune:tune",
@@ -107,6 +109,7 @@ __all__ = [
     "probe",
     "register",
     "resume",
+    "sheet_over_seeds",
     "sheet_view",
     "train",
     "tune",

@@ -84,6 +84,11 @@ class Op:
         """The ops that it ends with: its `act`, which reads and makes a sheet of its own extents."""
         return ()
 
+    @property
+    def linear(self) -> Op | None:
+        """The op that sums what it reads times `weight`, without bias and activation; None for an op without such sums."""
+        return None
+
     def nonnegative(self, operands: bool) -> bool:
         """Whether all values are at least zero; `operands`: whether those of all operands are known to be."""
         return any(op.nonnegative(False) for op in self.applies)

@@ -36,6 +36,10 @@ class Decode(Transpose):
     def laid_out(self, operands: Sequence[Size | None]) -> Size | None:
         return self.patch
 
+    @property
+    def linear(self) -> Decode:
+        return self
+
     def renamed(self, name: Callable[[str], str]) -> Decode:
         return replace(self, like=name(self.like))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lnet.compiler.core.arguments import Flag, MapCount, NonNegative, OptionalNonNegative, Reads
@@ -46,6 +46,10 @@ class Dense(Op):
     @property
     def applies(self) -> tuple[Op, ...]:
         return () if self.act is None else (self.act,)
+
+    @property
+    def linear(self) -> Dense:
+        return replace(self, bias=False, act=None)
 
     def needs(self, region: Region) -> Region:
         return whole(self.reads_sheet.size) if region.area else region

@@ -66,6 +66,10 @@ class Local(Filters):
     def applies(self) -> tuple[Op, ...]:
         return () if self.act is None else (self.act,)
 
+    @property
+    def linear(self) -> Local:
+        return replace(self, bias=False, act=None)
+
 
 def local(
     field: Extent,

@@ -73,6 +73,10 @@ class Transposed(Transpose):
         return () if self.act is None else (self.act,)
 
     @property
+    def linear(self) -> Transposed:
+        return replace(self, biases=None, act=None)
+
+    @property
     def _finished(self) -> Finished:
         return Finished(self.sheet, self.biases, self.act, self.learned.bias_speed)
 
@@ -81,8 +85,7 @@ class Transposed(Transpose):
         if self.biases is None and self.act is None:
             return (layer,)
         weight, bias = (tuple(p for p in layer.parameters if p.role == role) for role in ("weight", "bias"))
-        scattered = replace(self, biases=None, act=None)
-        sums = Layer(f"{layer.path} sums", scattered, layer.reads, weight, layer.span)
+        sums = Layer(f"{layer.path} sums", self.linear, layer.reads, weight, layer.span)
         return sums, replace(layer, op=self._finished, reads=(sums.path,), parameters=bias)
 
 

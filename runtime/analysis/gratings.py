@@ -23,6 +23,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Normalization
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.engine.network import Network
+from lnet.runtime.process.counted import counted
 
 from .filters import resultant
 from .neurons import Array, values_of
@@ -62,10 +63,10 @@ def tuning(network: Network, path: str, how: Normalization) -> Array:
     lengths = periods(sheet.size)
     shape = (len(ORIENTATIONS), len(lengths), value.height, value.width, value.maps)
     found = np.zeros(shape, np.float32)
-    for i, orientation in enumerate(ORIENTATIONS):
-        for j, period in enumerate(lengths):
-            images = normalize(gratings(sheet.size, sheet.maps, orientation, period), how)
-            found[i, j] = np.maximum(values_of(network, path, images), 0).mean(0)
+    shown = [(i, j) for i in range(len(ORIENTATIONS)) for j in range(len(lengths))]
+    for i, j in counted("gratings", shown, len(shown)):
+        images = normalize(gratings(sheet.size, sheet.maps, ORIENTATIONS[i], lengths[j]), how)
+        found[i, j] = np.maximum(values_of(network, path, images), 0).mean(0)
     return found
 
 

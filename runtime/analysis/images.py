@@ -16,6 +16,8 @@ from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import MOVED, Run
 
 BATCH = 50
+CACHE_BYTES = 2**26
+"""Most analyses read each image once; a few stay in memory for videos, which decode some on the way to others."""
 SAMPLES = 1000
 """The least number of random windows drawn, so that a few large photographs give many."""
 
@@ -71,7 +73,8 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
         return Images(found)
     labels = "folder" if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
-    return Images(open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed))
+    opened = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed, CACHE_BYTES)
+    return Images(opened)
 
 
 def check_images(run: Run, command: str) -> None:

@@ -1,4 +1,7 @@
-"""Means, spreads and covariances of a layer's responses to many images, in one pass and in bounded memory."""
+"""Means, spreads, covariances and costs of a layer's responses to many images, in one pass and in bounded memory.
+
+Memory grows with neurons times classes, not with images: 16 bytes for each pair while the pass lasts.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,66 @@ import numpy as np
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network
 
-from .neurons import Array, values_of
+from .neurons import Array, cost_of
 
 MOST_UNITS = 2048
 """Covariances are taken over at most so many units, evenly spaced."""
+ACTIVATION, TRANSMISSION = 1 / 3, 2 / 3
+"""The shares of the two costs in the energy (Lu et al. 2025)."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """The costs of each neuron `[row, column, map]`, means over images (Lu et al. 2025).
+
+    `activation`: the absolute response, `|y|`. `transmission`: the sum over its inputs of `|w x|`, without bias; None for
+    a layer without weights. (github.com/KietzmannLab/All-TNN, energy_efficiency.py, which sums over images.)
+    """
+
+    activation: Array
+    transmission: Array | None
+
+    @property
+    def total(self) -> Array | None:
+        """A third of activation and two thirds of transmission, as the code cited weights them."""
+        if self.transmission is None:
+            return None
+        return ACTIVATION * self.activation + TRANSMISSION * self.transmission
+
+    @property
+    def maps(self) -> dict[str, Array]:
+        """The costs that there are, by name."""
+        named = {"activation": self.activation, "transmission": self.transmission, "energy": self.total}
+        return {name: each for name, each in named.items() if each is not None}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean cost of a neuron, by name."""
+        return {name: float(costs.mean()) for name, costs in self.maps.items()}
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of each neuron `[row, column, map]`: means and variances by class, `[..., class]`, and energy.
+    """Of each neuron: `means` and `variances` by class, `[class, row, column, map]`, and its energy.
 
-    `counts`: images of each class (one class without labels). `energy`: the mean absolute response. `covariance`: of
-    at most `MOST_UNITS` of them, evenly spaced.
+    `counts`: images of each class (one class without labels). `covariance`: of at most `MOST_UNITS` neurons, evenly
+    spaced.
     """
 
     counts: Array
     means: Array
     variances: Array
-    energy: Array
+    energy: Energy
     covariance: Array
 
     @property
     def overall(self) -> tuple[Array, Array]:
         """Mean and variance over all images."""
-        share = self.counts / self.counts.sum()
-        mean = self.means @ share
-        variance = self.variances @ share + np.square(self.means - mean[..., None]) @ share
+        shares = self.counts / self.counts.sum()
+        mean = np.einsum("c...,c->...", self.means, shares)
+        variance = np.zeros_like(mean)
+        for share, own, within in zip(shares, self.means, self.variances, strict=True):
+            variance += share * (within + np.square(own - mean))
         return mean, variance
 
     @property
@@ -45,16 +82,21 @@ class Moments:
         0 for a neuron that never varies, and NaN for a class that has no images, or all of them.
         """
         mean, variance = self.overall
-        total, own = self.counts.sum(), self.counts
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rest = (mean[..., None] * total - self.means * own) / (total - own)
-            squares = ((variance + mean**2)[..., None] * total - (self.variances + self.means**2) * own) / (
-                total - own
-            )
-            spread = np.sqrt((self.variances + np.maximum(squares - rest**2, 0)) / 2)
-            found = np.where(spread > 0, (self.means - rest) / spread, 0)
-        found[..., (own == 0) | (own == total)] = np.nan
+        total = self.counts.sum()
+        found = np.full((*mean.shape, len(self.counts)), np.nan, np.float32)
+        for number, own in enumerate(self.counts):
+            if 0 < own < total:
+                found[..., number] = self._dprime(number, mean * total, (variance + mean**2) * total)
         return found
+
+    def _dprime(self, number: int, sums: Array, squares: Array) -> Array:
+        own, others = self.counts[number], self.counts.sum() - self.counts[number]
+        mean, variance = self.means[number], self.variances[number]
+        rest = (sums - own * mean) / others
+        beside = np.maximum((squares - own * (variance + mean**2)) / others - rest**2, 0)
+        spread = np.sqrt((variance + beside) / 2)
+        apart: Array = np.divide(mean - rest, spread, out=np.zeros_like(mean), where=spread > 0)
+        return apart
 
     @property
     def participation_ratio(self) -> float:
@@ -71,30 +113,39 @@ def moments_of(network: Network, path: str, batches: Iterable[Batch], classes: i
     sheet = network.graph.layer(path).sheet
     shape = (sheet.height, sheet.width, sheet.maps)
     units = np.unique(np.linspace(0, sheet.values - 1, min(sheet.values, MOST_UNITS)).astype(int))
-    counts, energy = np.zeros(classes), np.zeros(shape)
-    sums, squares = np.zeros((*shape, classes)), np.zeros((*shape, classes))
+    counts, activation, transmission = np.zeros(classes), np.zeros(shape), np.zeros(shape)
+    sums, squares = np.zeros((classes, *shape)), np.zeros((classes, *shape))
     totals, products = np.zeros(len(units)), np.zeros((len(units), len(units)))
-    first: Array | None = (
-        None  # responses are taken relative to the first image's, so that squares lose no digits
-    )
+    # Responses are taken relative to the first image's, so that squares lose no digits.
+    first: Array | None = None
+    weighs = network.graph.layer(path).op.linear is not None
     for batch in batches:
-        values = values_of(network, path, batch.images).astype(np.float64)
+        cost = cost_of(network, path, batch.images)
+        values = cost.values.astype(np.float64)
         labels = np.zeros(len(values), int) if classes == 1 or batch.labels is None else batch.labels
         if first is None:
             first = values[0].copy()
-        energy += np.abs(values).sum(0)
+        activation += np.abs(values).sum(0)
+        if cost.transmission is not None:
+            transmission += cost.transmission.sum(0, dtype=np.float64)
         values -= first
-        belongs = np.eye(classes)[labels]
-        counts += belongs.sum(0)
-        sums += np.einsum("nijm,nc->ijmc", values, belongs, optimize=True)
-        squares += np.einsum("nijm,nc->ijmc", np.square(values), belongs, optimize=True)
+        for label in np.unique(labels):
+            own = values[labels == label]
+            counts[label] += len(own)
+            sums[label] += own.sum(0)
+            squares[label] += np.square(own).sum(0)
         some = values.reshape(len(values), -1)[:, units]
         totals += some.sum(0)
         products += some.T @ some
     total = max(counts.sum(), 1)
-    means = sums / np.maximum(counts, 1)
-    variances = np.maximum(squares / np.maximum(counts, 1) - means**2, 0)
     covariance = products / total - np.outer(totals, totals) / total**2
-    if first is not None:
-        means = np.where(counts > 0, means + first[..., None], 0)
-    return Moments(counts, means, variances, energy / total, covariance)
+    energy = Energy(activation / total, transmission / total if weighs else None)
+    for count, mean, square in zip(counts, sums, squares, strict=True):  # in place: the arrays may be large
+        if count:
+            assert first is not None, "moments_of: a class has images, and there was no batch"
+            mean /= count
+            square /= count
+            square -= mean**2
+            np.maximum(square, 0, out=square)
+            mean += first
+    return Moments(counts, sums, squares, energy, covariance)

@@ -20,6 +20,7 @@ from lnet.compiler.graph.receptive_field import receptive_region
 from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.engine.evaluate import batch_first, batch_last, layer_values
 from lnet.runtime.engine.network import Network, parse_neuron
+from lnet.runtime.kernels.ops import layer_kernel
 
 Array = NDArray[np.floating[Any]]
 
@@ -80,15 +81,58 @@ def values_of(network: Network, path: str, images: Array) -> Array:
 
     Raises `LnetError` for those that are not finite.
     """
-    values = np.asarray(_values(network.graph, path, network.params.arrays, jnp.asarray(images)))
-    check_finite(path, values)
+    return layers_of(network, (path,), images)[path]
+
+
+def layers_of(network: Network, paths: tuple[str, ...], images: Array) -> dict[str, Array]:
+    """Return the values of several layers, as `values_of` does of one."""
+    found = _values(network.graph, paths, network.params.arrays, jnp.asarray(images))
+    values = {path: np.asarray(found[path]) for path in paths}
+    for path, value in values.items():
+        check_finite(path, value)
     return values
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _values(graph: Graph, path: str, params: Mapping[str, jax.Array], images: jax.Array) -> jax.Array:
-    layers = leading_to(graph, [path])
-    return batch_first(layer_values(graph, params, batch_last(images), layers)[path])
+def _values(
+    graph: Graph, paths: tuple[str, ...], params: Mapping[str, jax.Array], images: jax.Array
+) -> dict[str, jax.Array]:
+    found = layer_values(graph, params, batch_last(images), leading_to(graph, paths))
+    return {path: batch_first(found[path]) for path in paths}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The values `[image, row, column, map]` of a layer, and their transmission cost, or None of one without weights."""
+
+    values: Array
+    transmission: Array | None
+
+
+def cost_of(network: Network, path: str, images: Array) -> Cost:
+    """Return the values of one layer and the cost of what it reads: for each neuron the sum of |weight x input|.
+
+    Biases and activation do not count (Lu et al. 2025: |weights| applied to |inputs|). Raises `LnetError` for values that
+    are not finite.
+    """
+    values, transmission = _cost(network.graph, path, network.params.arrays, jnp.asarray(images))
+    check_finite(path, np.asarray(values))
+    return Cost(np.asarray(values), None if transmission is None else np.asarray(transmission))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _cost(
+    graph: Graph, path: str, params: Mapping[str, jax.Array], images: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
+    layer = graph.layer(path)
+    values = layer_values(graph, params, batch_last(images), leading_to(graph, [path]))
+    linear = layer.op.linear
+    if linear is None:
+        return batch_first(values[path]), None
+    weights = {p.role: jnp.abs(params[p.name]) for p in layer.parameters if p.role == "weight"}
+    inputs = [jnp.abs(values[graph.layer(read).path]) for read in layer.reads]
+    sums = layer_kernel(linear)(linear, inputs, weights, graph.training.precision)
+    return batch_first(values[path]), batch_first(sums)
 
 
 def find_layer(graph: Graph, name: str) -> str:

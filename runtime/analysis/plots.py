@@ -1,11 +1,15 @@
-"""matplotlib figures as PNG files and as SVG in a page."""
+"""matplotlib figures as PNG files and as SVG in a page, and arrays as files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO, StringIO
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from lnet.compiler.files import readable
 
@@ -32,3 +36,11 @@ def to_svg(figure: Figure, salt: str) -> str:
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace("#000000", "currentColor")
+
+
+def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as an `.npz` file, float64 as float32."""
+    file = BytesIO()
+    members = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    np.savez(file, allow_pickle=False, **members)
+    return file.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.store.run import Run
 
-from .arrangement import Arrangement, arrangement, wraps
+from .arrangement import Arrangement, Topography, topography, wraps
 from .gallery import Record, keep
 from .gratings import (
     Preference,
@@ -29,8 +28,14 @@ from .images import Place, open_set
 from .moments import Moments, moments_of
 from .neighbours import Resemblance, resemblance
 from .neurons import Array, find_layer
-from .plots import to_png
-from .sheet_picture import class_figure, dprime_figure, energy_figure, orientation_figure
+from .plots import to_npz, to_png
+from .sheet_picture import (
+    arrangement_figure,
+    class_figure,
+    dprime_figure,
+    energy_figure,
+    orientation_figure,
+)
 
 KIND = "sheet"
 
@@ -56,7 +61,8 @@ class ClassPreference:
 
     @property
     def means(self) -> Array:
-        return self.moments.means
+        """The mean responses, `[row, column, map, class]`."""
+        return np.moveaxis(self.moments.means, 0, -1)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -82,9 +88,14 @@ class SheetView:
     preference: Preference
     classes: ClassPreference | None
     resemblance: Resemblance | None
-    arrangement: Arrangement | None
+    topography: Topography | None
     untrained: Mapping[str, tuple[float, ...]]
     record: Record
+
+    @property
+    def arrangement(self) -> Arrangement | None:
+        """Measures of the map of orientations."""
+        return None if self.topography is None else self.topography.arrangement
 
     @property
     def summary(self) -> str:
@@ -99,10 +110,34 @@ def sheet_view(
     """Return the preferences of a layer's neurons by position, and keep them in the run as arrays and pictures.
 
     The pictures show the unit sheet of a layer with a patch, otherwise each map. Orientation, of the first local layer from
-    its filters, of other layers from responses to gratings, with its arrangement; class and d', if `data` names a labelled
-    set, also in so many `untrained` networks; and the similarity of neighbours compared with random pairs drawn with `seed`.
-    Raises `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2025.)
+    its filters, of other layers from responses to gratings, with its arrangement; class, d' and energy, if `data` names a
+    labelled set, d' also in so many `untrained` networks; and the similarity of neighbours compared with random pairs drawn
+    with `seed`. Raises `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2025.)
     """
+    random = untrained_shares(run, layer, data, range(seed, seed + untrained))
+    return view_beside(random, run, layer, data, seed)
+
+
+def untrained_shares(
+    run: Run, layer: str, data: Place | None, seeds: Iterable[int]
+) -> dict[str, tuple[float, ...]]:
+    """Return the share of neurons that are selective for each class before training, in a network of each seed."""
+    path, graph = find_layer(run.plan.graph, layer), run.plan.graph
+    found: dict[str, tuple[float, ...]] = {}
+    if data is None:
+        return found
+    for seed in seeds:
+        images = open_set(run, data, labelled=True)
+        network = Network(run.plan, initial_params(graph, seed), run.inputs)
+        shares = class_preference(network, path, images, images.dataset.classes or ()).selective
+        found = {name: (*found.get(name, ()), share) for name, share in shares.items()}
+    return found
+
+
+def view_beside(
+    untrained: Mapping[str, tuple[float, ...]], run: Run, layer: str, data: Place | None, seed: int
+) -> SheetView:
+    """Return what `sheet_view` does, beside the shares of selective neurons in `untrained` networks."""
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params, run.inputs)
     path = find_layer(network.graph, layer)
@@ -116,11 +151,9 @@ def sheet_view(
     images = None if data is None else open_set(run, data, labelled=True)
     names = () if images is None else images.dataset.classes or ()
     classes = None if images is None else class_preference(network, path, images, names)
-    others = [] if data is None else [_untrained(run, path, data, names, seed + k) for k in range(untrained)]
     patch = network.graph.layer(path).patch
     alike = resemblance(weights, tuned, seed, patch)
-    arranged = arrangement(preference, patch, wraps(network.graph, path))
-    random = {name: tuple(other[name] for other in others) for name in names} if others else {}
+    lying = topography(preference, patch, wraps(network.graph, path))
     figures = {
         "layer": path,
         "step": checkpoint.step,
@@ -128,24 +161,18 @@ def sheet_view(
         "patch": None if patch is None else [patch.rows, patch.columns],
         "selectivity": float(preference.selectivity.mean()),
         "resemblance": None if alike is None else asdict(alike),
-        "arrangement": None if arranged is None else asdict(arranged),
+        "arrangement": None if lying is None else asdict(lying.arrangement),
         "data": None if data is None else str(data),
         "skipped": {} if images is None else images.skipped,
         "classes": None if classes is None else classes.shares,
         "selective": None if classes is None else classes.selective,
-        "untrained": {name: list(shares) for name, shares in random.items()},
+        "untrained": {name: list(shares) for name, shares in untrained.items()},
         "dimensions": None if classes is None else _finite(classes.moments.participation_ratio),
-        "energy": None if classes is None else float(classes.moments.energy.mean()),
+        "costs": None if classes is None else classes.moments.energy.means,
     }
-    files = _files(preference, classes, patch, f"{run.directory.name}: {path}")
+    files = _files(preference, lying, classes, patch, f"{run.directory.name}: {path}")
     record = keep(run, KIND, plain(path), figures, files)
-    return SheetView(path, by, preference, classes, alike, arranged, random, record)
-
-
-def _untrained(run: Run, path: str, data: Place, classes: tuple[str, ...], seed: int) -> dict[str, float]:
-    """Return the share of neurons that are selective for each class before training, with other initial weights."""
-    network = Network(run.plan, initial_params(run.plan.graph, seed), run.inputs)
-    return class_preference(network, path, open_set(run, data, labelled=True), classes).selective
+    return SheetView(path, by, preference, classes, alike, lying, untrained, record)
 
 
 def _finite(value: float) -> float | None:
@@ -167,45 +194,47 @@ def class_preference(
     """Return the class preferences of a layer's neurons, in one pass over labelled images."""
     moments = moments_of(network, path, batches, len(classes))
     overall, variance = moments.overall
+    highest, preferred = np.full(overall.shape, -np.inf), np.zeros(overall.shape, np.int64)
+    for number, (count, mean) in enumerate(zip(moments.counts, moments.means, strict=True)):
+        if count:  # no neuron prefers a class without decodable images
+            preferred[mean > highest] = number
+            np.maximum(highest, mean, out=highest)
     deviation = np.sqrt(variance)
-    seen = np.where(
-        moments.counts > 0, moments.means, -np.inf
-    )  # no neuron prefers a class without decodable images
-    above = seen.max(-1) - overall
-    strength = np.where(deviation > 0, above / np.where(deviation > 0, deviation, 1), 0)
-    return ClassPreference(classes, moments, seen.argmax(-1), strength, moments.dprime)
+    strength = np.divide(highest - overall, deviation, out=np.zeros_like(overall), where=deviation > 0)
+    return ClassPreference(classes, moments, preferred, strength, moments.dprime)
 
 
 # --- files -----------------------------------------------------------------------------------------------
 
 
 def _files(
-    preference: Preference, classes: ClassPreference | None, patch: Size | None, title: str
+    preference: Preference,
+    lying: Topography | None,
+    classes: ClassPreference | None,
+    patch: Size | None,
+    title: str,
 ) -> dict[str, bytes]:
     arrays: dict[str, Any] = {
-        "orientation": preference.orientation.astype(np.float32),
-        "selectivity": preference.selectivity.astype(np.float32),
+        "orientation": preference.orientation,
+        "selectivity": preference.selectivity,
     }
     files = {"orientation.png": to_png(orientation_figure(preference, patch, title))}
     if patch is not None:
         arrays["patch"] = np.array([patch.rows, patch.columns])
+    if lying is not None:
+        arrays |= lying.arrays
+        files["arrangement.png"] = to_png(arrangement_figure(lying, title))
     if classes is not None:
         arrays |= {
             "classes": np.array(classes.classes),
-            "class_means": classes.means.astype(np.float32),
+            "class_means": classes.means,
             "preferred": classes.preferred,
-            "strength": classes.strength.astype(np.float32),
-            "dprime": classes.dprime.astype(np.float32),
-            "energy": classes.moments.energy.astype(np.float32),
+            "strength": classes.strength,
+            "dprime": classes.dprime,
         }
+        arrays |= classes.moments.energy.maps
         figure = class_figure(classes.classes, classes.preferred, classes.strength, patch, title)
         files["classes.png"] = to_png(figure)
         files["dprime.png"] = to_png(dprime_figure(classes.classes, classes.dprime, patch, title))
         files["energy.png"] = to_png(energy_figure(classes.moments.energy, patch, title))
-    return files | {"npz": _npz(arrays)}
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    file = BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
+    return files | {"npz": to_npz(arrays)}

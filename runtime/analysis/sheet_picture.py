@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from lnet.compiler.core.shapes import Size
 from lnet.runtime.engine.units import in_units
 
+from .arrangement import Topography
 from .colours import class_colours, faded, orientation_colours
 from .gratings import Preference
+from .moments import Energy
 from .neurons import Array
 from .plots import literal
+from .topography import BINS
 
 MAPS = 16
 """Maps that a picture shows; the arrays beside it hold all."""
@@ -26,6 +29,7 @@ SHADES = 24
 """Steps of the key from no preference to a full one."""
 
 
+FAINT = "#c8ccd2"
 UNIT = 0.06
 """Inches of a unit in a sheet of units, whose side is at least LEAST and at most MOST."""
 LEAST, MOST = 4.0, 10.0
@@ -95,15 +99,48 @@ def _largest(sheet: Array) -> Array:
     return found
 
 
-def energy_figure(energy: Array, patch: Size | None = None, title: str = "") -> Figure:
-    """Return a figure of mean absolute responses `[row, column, map]`; without a patch, of their mean over maps."""
-    sheet = in_units(energy, patch).mean(-1)
-    width, height = _inches(sheet)
-    figure = Figure(figsize=(width + 1, height), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    axes.set_axis_off()
-    image = axes.imshow(sheet, "viridis", vmin=0, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="mean absolute response", shrink=0.8)
+COSTS = {
+    "activation": "mean |response|",
+    "transmission": "mean sum of |weight x input|",
+    "energy": "1/3 activation + 2/3 transmission",
+}
+
+
+def energy_figure(energy: Energy, patch: Size | None = None, title: str = "") -> Figure:
+    """Return a figure of the costs of neurons, a panel each; without a patch, of their mean over maps."""
+    sheets = {name: in_units(costs, patch).mean(-1) for name, costs in energy.maps.items()}
+    width, height = _inches(sheets["activation"])
+    figure = Figure(figsize=((width + 1) * len(sheets), height), dpi=100, layout="constrained")
+    for axes, (name, sheet) in zip(
+        figure.subplots(1, len(sheets), squeeze=False)[0], sheets.items(), strict=True
+    ):
+        axes.set_axis_off()
+        axes.set_title(name, fontsize="small")
+        image = axes.imshow(sheet, "viridis", vmin=0, interpolation="nearest")
+        figure.colorbar(image, ax=axes, label=COSTS[name], shrink=0.8)
+    if title:
+        figure.suptitle(literal(title), fontsize="medium")
+    return figure
+
+
+def arrangement_figure(lying: Topography, title: str = "") -> Figure:
+    """Return a figure of a map's spectrum, its entropy by eccentricity, and its cluster radii, means over sheets."""
+    figure = Figure(figsize=(9.6, 2.8), dpi=100, layout="constrained")
+    spectrum, windows, clusters = figure.subplots(1, 3)
+    spectrum.plot(lying.frequency, lying.power, color=FAINT, linewidth=0.6)
+    spectrum.plot(lying.frequency, lying.power.mean(1), linewidth=1.6)
+    spectrum.set(xlabel="frequency, cycles per unit", ylabel="power", yscale="log")
+    if lying.eccentricity is not None and lying.entropy is not None:
+        windows.scatter(lying.eccentricity, lying.entropy.mean(1), s=8)
+        windows.set_ylim(0, np.log2(BINS) * 1.05)
+    windows.set(xlabel="units from the middle", ylabel="entropy of orientations, bits")
+    radii = lying.cluster_radius[np.isfinite(lying.cluster_radius)]
+    if radii.size:
+        edges = np.arange(radii.min(), radii.max() + 2) - 0.5
+        clusters.stairs(100 * np.histogram(radii, edges)[0] / radii.size, edges, fill=True)
+    clusters.set(xlabel="units until all orientations are met", ylabel="% of units")
+    for axes in (spectrum, windows, clusters):
+        axes.spines[["top", "right"]].set_visible(False)
     if title:
         figure.suptitle(literal(title), fontsize="medium")
     return figure

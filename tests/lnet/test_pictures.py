@@ -293,7 +293,7 @@ def test_invariance_says_what_is_wrong(folder, arguments, message):
 # --- sheet -----------------------------------------------------------------------------------------------
 
 
-PICTURES = ("orientation.png", "classes.png", "dprime.png", "energy.png", "npz")
+PICTURES = ("orientation.png", "arrangement.png", "classes.png", "dprime.png", "energy.png", "npz")
 
 
 def test_sheet(folder):

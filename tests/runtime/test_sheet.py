@@ -1,5 +1,7 @@
 """Sheets whose preferences are known: filters that are gratings, classes that differ in one half."""
 
+import shutil
+
 import numpy as np
 import pytest
 from commands import lnetc
@@ -15,9 +17,11 @@ from lnet.runtime.analysis.gratings import (
     preference_of_responses,
     tuning,
 )
+from lnet.runtime.analysis.intervals import intervals
 from lnet.runtime.analysis.moments import moments_of
 from lnet.runtime.analysis.neighbours import neighbour_similarity, resemblance
 from lnet.runtime.analysis.sheet import class_preference
+from lnet.runtime.analysis.topography import orientation_field, spectrum
 from lnet.runtime.data import Batch
 from lnet.runtime.store.checkpoint import Checkpoint
 
@@ -160,7 +164,8 @@ def test_preferred_classes_against_the_whole_set(run):
         spread = np.sqrt((inside.var(0) + rest.var(0)) / 2)
         np.testing.assert_allclose(found.dprime[..., c], (inside.mean(0) - rest.mean(0)) / spread, rtol=1e-3)
     assert found.selective == {name: (found.dprime[..., c] >= 0.85).mean() for c, name in enumerate("abc")}
-    np.testing.assert_allclose(moments.energy, np.abs(values).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(moments.energy.activation, np.abs(values).mean(0), rtol=1e-5)
+    assert moments.energy.transmission is None
     eigenvalues = np.linalg.eigvalsh(np.cov(values.reshape(23, -1).T, bias=True))
     assert moments.participation_ratio == pytest.approx(
         eigenvalues.sum() ** 2 / (eigenvalues**2).sum(), rel=1e-4
@@ -196,7 +201,7 @@ def test_what_is_kept(run):
         assert file["classes"].tolist() == ["a", "b"]
     before = {name: path.read_bytes() for name, path in view.record.files.items()}
     again = lnet.sheet_view(run, "f", data)
-    pictures = ("orientation.png", "classes.png", "dprime.png", "energy.png")
+    pictures = ("orientation.png", "arrangement.png", "classes.png", "dprime.png", "energy.png")
     assert [again.record.files[name].read_bytes() for name in pictures] == [before[name] for name in pictures]
     deeper = lnet.sheet_view(run, "d")
     assert (deeper.by, deeper.classes) == ("responses to gratings", None)
@@ -215,8 +220,65 @@ def test_untrained_networks_stand_beside(run):
     )
 
 
+def test_over_seeds_every_figure_has_an_interval(run):
+    """Three runs whose first filters are noise, and only noise: the interval is Student's."""
+    folder, data = run.directory.parent, run.directory.parent / "set.npz"
+    for number in range(3):
+        shutil.copytree(run.directory, folder / f"seed-{number}")
+        noise = np.random.default_rng(number).normal(size=(4, 4, 9, 9, 3, 2)).astype(np.float32)
+        other = lnet.open_run(folder / f"seed-{number}")
+        params = dict(other.network().params) | {"f.weight": noise}
+        other.checkpoints.save(Checkpoint(3, params, {}))
+    places = [folder / f"seed-{number}" for number in range(3)]
+    found = lnet.sheet_over_seeds([lnet.open_run(place) for place in places], "f", data, untrained=2)
+    alone = [lnet.sheet_view(lnet.open_run(place), "f", data).record.figures for place in places]
+    for name, figure in (
+        ("selectivity", lambda f: f["selectivity"]),
+        ("selective.a", lambda f: f["selective"]["a"]),
+        ("costs.transmission", lambda f: f["costs"]["transmission"]),
+        ("arrangement.roughness", lambda f: f["arrangement"]["roughness"]),
+    ):
+        values = np.array([figure(each) for each in alone])
+        interval = found.figures[name]
+        assert interval.values == pytest.approx(values)
+        half = 4.302653 * values.std(ddof=1) / 3**0.5
+        assert (interval.low, interval.high) == pytest.approx((values.mean() - half, values.mean() + half))
+    assert found.untrained["a"].values == pytest.approx(
+        lnet.sheet_view(lnet.open_run(places[2]), "f", data, untrained=2).untrained["a"]
+    )
+    assert "wrap" not in found.figures
+    said = lnetc("sheet", *places, "f", data, "--untrained", 2)
+    assert "f: 3 runs; intervals over their seeds" in said.output
+    assert set(found.record.files) == {"selective.png", "npz"}
+    assert "E784" in lnetc("sheet", places[0], places[0], "f", status=1).stderr
+    assert "'fi' is no run" in lnetc("sheet", places[0], "fi", "f", data, status=2).stderr
+    assert "there is no layer behind" in lnetc("sheet", *places, status=2).stderr
+
+
+def test_a_single_run_has_no_interval():
+    lone = intervals([{"one": 2.0, "flag": True, "none": None, "deep": {"x": 1}}])
+    assert {name: (each.mean, each.low) for name, each in lone.items()} == {
+        "one": (2.0, None),
+        "deep.x": (1.0, None),
+    }
+
+
 def test_the_arrangement_of_known_filters(run):
     """Orientation is linear across the sheet: no pinwheels; every orientation is met within some units."""
     found = lnet.sheet_view(run, "f").arrangement
     assert (found.sheets, found.wrap, found.pinwheels) == (2, False, 0)
     assert found.roughness < 0.9
+
+
+def test_the_arrays_of_an_arrangement_are_kept(run):
+    view = lnet.sheet_view(run, "f")
+    with np.load(view.record.files["npz"], allow_pickle=False) as file:
+        assert not file["pinwheels"].any()
+        assert file["pinwheels"].shape == (3, 3, 2)
+        assert file["entropy"].shape == (1, 2)
+        level = spectrum(
+            orientation_field(view.preference.orientation[..., 1], view.preference.selectivity[..., 1])
+        )
+        np.testing.assert_allclose(file["spectrum_power"][:, 1], level.power, rtol=1e-5)
+        np.testing.assert_allclose(file["spectrum_frequency"], level.frequency, rtol=1e-6)
+        assert np.nanmean(file["cluster_radius"]) == pytest.approx(view.arrangement.cluster_radius)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import unreadable
+from lnet.runtime.analysis.arrangement import Arrangement
 from lnet.runtime.analysis.gallery import Record, kept
 from lnet.runtime.analysis.gratings import Preference
 from lnet.runtime.analysis.invariance import curve_from, invariance_figure
@@ -26,6 +27,8 @@ from .pictures import png_url
 Figures = Any
 Pictures = tuple[str | Markup, ...]
 """URLs of pictures, or pictures as SVG."""
+BY_CLASS = ("classes.", "selective.")
+"""Figures over seeds that a picture shows."""
 MOST = 32
 """Records that a section shows; the gallery has them all."""
 
@@ -75,10 +78,26 @@ def _sheet(figures: Figures) -> tuple[str, tuple[str, ...]]:
     ]
     if figures["resemblance"]:
         lines.append(Resemblance(**figures["resemblance"]).summary)
+    if figures.get("arrangement"):
+        lines.append(Arrangement(**figures["arrangement"]).summary)
     if figures["classes"]:
         shares = (f"{share:.0%} prefer '{name}'" for name, share in figures["classes"].items())
         lines.append(", ".join(shares) + f", of the classes of '{figures['data']}'")
+    if figures.get("costs"):
+        lines.append(
+            ", ".join(f"{name} {cost:.3g}" for name, cost in figures["costs"].items()) + " of a neuron"
+        )
     return figures["layer"], tuple(lines)
+
+
+def _seeds(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    shown = {name: each for name, each in figures["figures"].items() if not name.startswith(BY_CLASS)}
+    lines = [f"{name} {each['mean']:.3g}{_ends(each)}" for name, each in shown.items()]
+    return f"{figures['layer']}, {len(figures['runs'])} runs", tuple(lines)
+
+
+def _ends(interval: Figures) -> str:
+    return "" if interval["low"] is None else f" ({interval['low']:.3g} to {interval['high']:.3g})"
 
 
 def _files(record: Record) -> Pictures:
@@ -99,7 +118,11 @@ def _maps(record: Record) -> Pictures:
         if "classes" in arrays:
             names = arrays["classes"].tolist()
             figures["classes"] = class_figure(names, arrays["preferred"], arrays["strength"], patch)
-    return tuple(Markup(to_svg(figure, f"{name} {record.name}")) for name, figure in figures.items())
+    svgs = tuple(Markup(to_svg(figure, f"{name} {record.name}")) for name, figure in figures.items())
+    more = [
+        record.files[name] for name in ("arrangement.png", "dprime.png", "energy.png") if name in record.files
+    ]
+    return svgs + tuple(png_url(_content(path)) for path in more)
 
 
 KINDS = (
@@ -124,9 +147,17 @@ KINDS = (
         "sheet",
         "Sheets",
         "What neurons prefer where they stand: the orientation of bars, the class that excites them most. The weaker a "
-        "preference, the greyer. Colour-blind readers can tell the colours apart.",
+        "preference, the greyer. Colour-blind readers can tell the colours apart. Then how orientations are arranged, d' of "
+        "each class, and what neurons cost.",
         _sheet,
         _maps,
+    ),
+    Kind(
+        "seeds",
+        "Sheets over seeds",
+        "Means over runs that differ by their seed, with 95 % intervals (Student's t).",
+        _seeds,
+        _files,
     ),
 )
 
