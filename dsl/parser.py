@@ -11,7 +11,6 @@ the skipped ones:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,19 +22,18 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from . import nodes
 from .builder import Builder
-from .diagnostics import Collector, Diagnostic, did_you_mean
+from .diagnostics import Collector, Diagnostic
 from .including import moved, report_unread, with_included
 from .layout import Layout
 from .lexer import Tokens, tokenize
 from .nodes import KEYWORDS
 from .source import Source, Span
+from .syntax_hints import COMMENT, CONSTANTS, syntax_hints
 
 VERSIONS = (1, 2)
 DEEPEST = 64
 MOST_ERRORS = 50
 
-_DIGITS = re.compile(r"\d+")
-_NUMBERS = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){1,2}\)")
 _DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN", "INCLUDE"))
 
 
@@ -294,7 +292,10 @@ class _Parser:
             )
         if "NAME" in expected and "NUMBER" not in expected and str(token) in KEYWORDS:
             return Diagnostic(
-                "E109", f"expected {_wanted(expected)}, found '{token}', which is a keyword", _span(token)
+                "E109",
+                f"expected {_wanted(expected)}, found '{token}', which is a keyword",
+                _span(token),
+                hints=(CONSTANTS,) if token == "let" else (),
             )
         return Diagnostic(
             "E101",
@@ -304,25 +305,11 @@ class _Parser:
         )
 
     def _hints(self, token: Token, expected: set[str]) -> tuple[str, ...]:
-        """Return hints on syntax of other languages."""
-        tokens = [*self.fed, token]
-        kinds = [t.type for t in tokens]
-        line, text = self._line(token), self.collector.source.text
-        on_line = [str(t) for t in tokens if self._line(t) == line]
-        if "//" in on_line or text.startswith("/*", token.start_pos or 0):
-            return ("a comment begins with '#'",)
-        if kinds == ["NAME", "LPAR"]:
-            return (f"an item has a name: 'NAME: {tokens[0]}(...)'",)
-        if kinds == ["NAME", "COLON", "NAME", "DOT"]:
-            return ("a kind is one name, without dots",)
-        if kinds[-3:] == ["LPAR", "NUMBER", "COMMA"]:
-            group = _NUMBERS.match(text, tokens[-3].start_pos or 0)
-            return (f"a size is written {'x'.join(re.findall(_DIGITS, group.group()))}",) if group else ()
-        if token == "include":
-            return ('what is included is a text: include "stages.lnet"',)
-        if token.type == "NAME":
-            return did_you_mean(str(token), (KEYWORDS | {"include"}) & {kind.lower() for kind in expected})
-        return ()
+        text, start = self.collector.source.text, token.start_pos or 0
+        on_line = [str(t) for t in (*self.fed, token) if self._line(t) == self._line(token)]
+        if "//" in on_line or text.startswith(("/*", "--", "%"), start):
+            return (COMMENT,)
+        return syntax_hints((*self.fed, token), expected, text)
 
     def _line(self, token: Token) -> int:
         return self.collector.source.position(token.start_pos or 0)[0]

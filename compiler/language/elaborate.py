@@ -302,7 +302,7 @@ class _Builder:
     def _instance(self, item: nodes.Item, path: str, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
         self.instantiated.add(stage.name.text)
         table = _stage_signature(stage)
-        given = self.evaluator.match(table, item.arguments, item.kind.span)
+        given = self.evaluator.match(table, item.arguments)
         bound = self.evaluator.bind(table, given, item.kind.span, scope)
         if isinstance(bound, Unknown) or stage.name.text in self.recursive:
             self._check_abstractly(stage)
@@ -331,7 +331,7 @@ class _Builder:
     def _bind(
         self, table: Signature, item: nodes.Item, scope: Scope
     ) -> tuple[dict[str, Any], dict[str, nodes.Argument]] | None:
-        given = self.evaluator.match(table, item.arguments, item.kind.span)
+        given = self.evaluator.match(table, item.arguments)
         bound = self.evaluator.bind(table, given, item.kind.span, scope)
         return None if isinstance(bound, Unknown) else (bound, given)
 

@@ -30,15 +30,16 @@ from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.core.values import UNKNOWN, Extents, Unknown, Value, Word, describe
 from lnet.compiler.words import CONSTANTS, Vocabulary, vocabulary
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Collector, Diagnostic, did_you_mean
+from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
+from .matching import match
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
 from .scope import Entry, Family, Instance, Made, Place, Scope, find_default, layer_of, layers_in, members
-from .vocabulary import argument_hints, call_hints, mismatch_hints, setting_hints, value_hints
+from .vocabulary import attribute_hints, call_hints, mismatch_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
 
@@ -166,7 +167,7 @@ class Evaluator:
                 f"expected a value, found '{expression_text(path)}'",
                 path.span,
                 notes=("of a layer, 'height', 'width', 'maps' and 'patch' can be read",),
-                hints=did_you_mean(attribute.name, ATTRIBUTES),
+                hints=attribute_hints(attribute.name, ATTRIBUTES),
             )
         layer = self.layer(nodes.Path(path.span, path.parts[:-1]), scope)
         if isinstance(layer, Unknown):
@@ -295,7 +296,7 @@ class Evaluator:
     ) -> Any:
         """Call a Python callable with the arguments of a call in the file."""
         with self.noting(wanted=""):
-            given = self.match(table, arguments, span)
+            given = self.match(table, arguments)
             bound = self.bind(table, given, span, scope)
             if isinstance(bound, Unknown):
                 return UNKNOWN
@@ -321,67 +322,9 @@ class Evaluator:
                 hints=refused.hints,
             )
 
-    def match(
-        self, table: Signature, arguments: tuple[nodes.Argument, ...], span: Span
-    ) -> dict[str, nodes.Argument]:
+    def match(self, table: Signature, arguments: tuple[nodes.Argument, ...]) -> dict[str, nodes.Argument]:
         """Bind the arguments of a call to names; report those that fit nowhere."""
-        given: dict[str, nodes.Argument] = {}
-        names = [row.name for row in table.given]
-        rows = iter(table.positional)
-        for argument in arguments:
-            if argument.name is None:
-                name = self._positional(table, rows, argument, given)
-            else:
-                name = argument.name.text
-                if name not in names:
-                    self._unknown_argument(table, argument.name, names)
-                    continue
-            if name is None:
-                continue
-            if name in given:
-                self.report(
-                    "E302",
-                    f"'{name}' is given twice to '{table.name}'",
-                    argument.span,
-                    related=((given[name].span, "given here first"),),
-                )
-            else:
-                given[name] = argument
-        return given
-
-    def _positional(
-        self, table: Signature, rows: Any, argument: nodes.Argument, given: dict[str, nodes.Argument]
-    ) -> str | None:
-        if any(a.name is not None for a in given.values()):
-            self.report(
-                "E311",
-                "an argument without a name stands behind one with a name",
-                argument.span,
-                hints=("positional arguments come first: give this one its name",),
-            )
-            return None
-        row = next(rows, None)
-        if row is None:
-            count = len(table.positional)
-            self.report(
-                "E304",
-                f"'{table.name}' takes {_count(count, 'positional argument')}, found one more",
-                argument.span,
-                notes=(f"its arguments are {table}",),
-            )
-            return None
-        return str(row.name)
-
-    def _unknown_argument(self, table: Signature, name: nodes.Name, names: list[str]) -> None:
-        of_train = table.name == "train"
-        code, what = ("E510", "setting") if of_train else ("E301", "argument")
-        self.report(
-            code,
-            f"'{table.name}' has no {what} '{name.text}'",
-            name.span,
-            notes=(f"its {what}s are {', '.join(names)}" if names else f"it takes no {what}s",),
-            hints=setting_hints(name.text) if of_train else argument_hints(name.text, names),
-        )
+        return match(table, arguments, self.report)
 
     def bind(
         self, table: Signature, given: Mapping[str, nodes.Argument], span: Span, scope: Scope
@@ -465,6 +408,7 @@ class Evaluator:
             f"'{layer.path}' is a target, which only an objective's 'target' reads",
             expr.span,
             notes=("the values of a target come with the images: a network has none of its own",),
+            hints=(f"compare a layer with it: 'squared_error(LAYER, target = {layer.path})'",),
         )
 
     def _default_layer(
@@ -491,10 +435,6 @@ def _is_unknown(value: Any) -> bool:
     if isinstance(value, tuple):
         return any(_is_unknown(item) for item in value)
     return isinstance(value, Unknown)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 __all__ = ["ANY", "ATTRIBUTES", "Evaluator", "Instance"]

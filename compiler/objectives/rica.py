@@ -54,7 +54,7 @@ def rica(
             argument="encode",
             notes=(f"'{encode.path}' is made by '{encode.op.kind}'",),
         )
-    check_own(init, speed, tied)
+    check_own(init, speed, tied, encode.path)
     return Rica(sparsity, tied, init, speed)
 
 

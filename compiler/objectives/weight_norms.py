@@ -34,6 +34,12 @@ class WeightL1(WeightNorm):
     kind: ClassVar[str] = "weight_l1"
 
 
+NAME_OTHERS = (
+    "name layers with weights, 'of = [V1.filter, V2.filter]', a family of them, or a stage instance, of which those "
+    "without do not count"
+)
+
+
 @since(2)
 def weight_l2(of: ContentsRead) -> WeightL2:
     """Sum of squares of the weights, not biases, of a layer, of a list of layers or of all layers of a stage: once a step,
@@ -57,9 +63,7 @@ def weight_l1(of: ContentsRead) -> WeightL1:
 
 def _check(of: Sequence[Layer]) -> None:
     if not of:
-        raise Refused(
-            "E505", "no layer there has weights", argument="of", hints=("name layers with weights with 'of'",)
-        )
+        raise Refused("E505", "no layer there has weights", argument="of", hints=(NAME_OTHERS,))
     for layer in of:
         if not layer.has_weights:
             raise Refused(
@@ -67,9 +71,7 @@ def _check(of: Sequence[Layer]) -> None:
                 f"'{layer.path}' has no weights",
                 argument="of",
                 notes=(f"'{layer.path}' is made by '{layer.op.kind}'",),
-                hints=(
-                    "name layers with weights with 'of', or a stage instance, of which those without do not count",
-                ),
+                hints=(NAME_OTHERS,),
             )
 
 

@@ -76,7 +76,7 @@ def decode(
             argument="of",
             notes=("a decoder reads a sheet with the extent of the local layer's output",),
         )
-    check_own(init, speed, tied)
+    check_own(init, speed, tied, like.path)
     return decoder_of(like, tied, learned(init, speed))
 
 

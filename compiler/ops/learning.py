@@ -51,14 +51,16 @@ def learned(
     return Learned(init, speed, speed if bias_speed is None else bias_speed, constrain == "unit")
 
 
-def check_own(init: Init, speed: float, tied: bool) -> None:
-    """Raise `Refused` if a decoder that uses the weights of another layer is told how its own begin or learn."""
+def check_own(init: Init, speed: float, tied: bool, of: str) -> None:
+    """Raise `Refused` if a decoder that uses the weights of the layer `of` is told how its own begin or learn."""
     for name, given in (("init", init != NORMAL), ("speed", speed != 1)):
         if tied and given:
             raise Refused(
                 "E505",
                 f"'{name}' is given to a decoder without weights of its own",
                 argument=name,
-                notes=("with 'tied = true' it uses those of its local layer",),
-                hints=(f"give '{name}' to that layer",),
+                notes=(f"with 'tied = true' it uses those of '{of}'",),
+                hints=(
+                    f"give '{name}' to '{of}', or leave 'tied' out: then the decoder has weights of its own",
+                ),
             )
