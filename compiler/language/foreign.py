@@ -198,7 +198,7 @@ FUNCTIONS = ACTS | _named(
     ("gaussianblur", "write 'blur(2)'"),
     ("randomerasing randomcutout erase", "write 'cutout(8)'"),
     ("normalize normalise", "write 'frames(..., normalize = image)'"),
-    ("min max len abs round int", "write the number itself: '+ - * / //' compute with numbers and sizes"),
+    ("min max len round int", "write the number itself: '+ - * / //' compute with numbers and sizes"),
 )
 """Hints for functions of other frameworks."""
 

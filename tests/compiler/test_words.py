@@ -15,8 +15,8 @@ from lnet.compiler.core.arguments import (
     version_of,
 )
 from lnet.compiler.core.values import Word
-from lnet.compiler.language import vocabulary
-from lnet.compiler.language.expressions import Evaluator
+from lnet.compiler.language import foreign, vocabulary
+from lnet.compiler.language.expressions import ATTRIBUTES, Evaluator
 from lnet.compiler.language.scope import Scope
 from lnet.compiler.objectives import OBJECTIVE_KINDS
 from lnet.compiler.ops import LAYER_KINDS
@@ -135,12 +135,23 @@ def test_case_does_not_count_in_near_misses():
 
 
 def test_no_foreign_name_stands_for_something_that_the_language_has():
-    assert not {*vocabulary.FUNCTIONS} & {*CALLS}
-    assert not {*vocabulary.SETTINGS} & {row.name for row in TRAIN.given}
-    same = {*vocabulary.KINDS} & {*LAYER_KINDS}
+    assert not {*foreign.FUNCTIONS} & {*CALLS}
+    assert not {*foreign.SETTINGS} & {row.name for row in TRAIN.given}
+    same = {*foreign.KINDS} & {*LAYER_KINDS}
     assert same == {"maxpool", "avgpool"}  # found as MaxPool2d, not as Maxpool
-    for table in (vocabulary.KINDS, vocabulary.FUNCTIONS, vocabulary.SETTINGS, vocabulary.ARGUMENTS):
-        assert all(vocabulary._key(name) == name for name in table), "a key that no name leads to"
+    tables = [table for name, table in vars(foreign).items() if name.isupper()]
+    for name in {name for table in tables for name in table}:
+        assert vocabulary._key(name) == name, "a key that no name leads to"
+
+
+def test_what_foreign_names_lead_to_is_in_the_language():
+    tables = [signature(kind, LAYER_KINDS[kind]) for kind in LAYER_KINDS]
+    tables += [signature(name, CALLS[name]) for name in CALLS] + [objective_signature("rica")]
+    arguments = {row.name for table in tables for row in table.given}
+    assert {own for meant in foreign.ARGUMENTS.values() for own in meant} <= arguments
+    assert {own for meant in foreign.ATTRIBUTES.values() for own in meant} <= {*ATTRIBUTES}
+    found = {own for meant in foreign.WORDS.values() for own in meant}
+    assert found - {"true", "false", "none", "float16"} <= WORDS | {*CALLS}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_both_views_come_from_the_tile_that_decodes_an_image(folder, groups_of_t
     for address, arrays in found.sent:
         validator.check_exchange(address, arrays)
     sent = [(address, arrays) for address, arrays in found.sent if address.receiver == 0][-2:]
-    address, (window, record) = sent[1]
+    address, (_window, record) = sent[1]
     found.images[0].dataset.checksums._known[record[-1, 0]] += 1
     for each in sent:
         found.inboxes[0].put(*each)
