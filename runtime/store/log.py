@@ -23,6 +23,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import msgspec
+
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.files import Unreadable, listed, sync_folder, unreadable, written_aside
 from lnet.dsl.diagnostics import LnetWarning, refused
@@ -46,6 +48,8 @@ CODEC = Codec(tolerant=True)
 KINDS: dict[str, type[LogEvent]] = {kind.name: kind for kind in LOGGED if kind is not ClusterStepDone}
 STEPS = (b'{"event": "step",', b'{"event": "steps",')
 """How the lines of steps begin."""
+_STEP_DECODERS = [msgspec.json.Decoder(kind).decode for kind in (StepDone, ClusterStepDone)]
+"""Decoders of the usual lines of steps, which are most of a log, in one process and on a cluster."""
 LONG = 32 << 20
 """Bytes from which on a log is thinned; the newest half of so many stays as it is."""
 RESUMABLE = 16
@@ -261,6 +265,11 @@ def _thinned(path: Path, end: int) -> Iterator[bytes]:
 
 def _event(path: Path, line: bytes) -> LogEvent | None:
     """Return the event of a line, None for one that a crash cut off or that a newer version wrote."""
+    if line.startswith(STEPS[0]) and line.isascii():
+        try:
+            return _STEP_DECODERS[b'"replica"' in line](line)
+        except msgspec.MsgspecError:
+            pass  # not as such lines usually are: of a loss that is no number, for one
     try:
         data = json.loads(line)
     except ValueError:

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from random import Random
 
+import msgspec
 import pytest
 from made_events import event, step
 
 from lnet.compiler.core.codec import Malformed
 from lnet.dsl.diagnostics import LnetWarning
 from lnet.runtime.cluster import published
+from lnet.runtime.store import log
 from lnet.runtime.store.events import (
     LOGGED,
     ClusterStepDone,
@@ -20,7 +23,7 @@ from lnet.runtime.store.events import (
     Warned,
     WorkerLost,
 )
-from lnet.runtime.store.log import KINDS, EventLog, decode, encode, read_events
+from lnet.runtime.store.log import KINDS, EventLog, decode, encode, line_of, read_events
 
 
 def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):
@@ -133,6 +136,43 @@ def test_a_line_of_the_wrong_type_is_said_and_passed_over(tmp_path):
     with pytest.warns(LnetWarning, match="done.step: expected int, found str"):
         (done,) = read_events(path)
     assert done.step == 3
+
+
+DAMAGE = b'0159.eE+-"{}[],: aNIy\\u\0\xff\xc3\t'
+STEPS = (
+    step(41, terms={"a": 0.25, "replica": 3.0}, loss=1e-3, objectives={"a": 2.0}),
+    step(42, replica=1, slowest=Slowest(1, 0.5, 0.25, 0.125), traffic=7, terms={"é": 1.5}),
+    step(43, terms={"a": float("nan")}, loss=float("-inf"), accuracies={"a top-1": 0.5}),
+)
+
+
+def damaged(line, draw):
+    """A line with some bytes changed, inserted or gone, or cut off."""
+    for _ in range(draw.choice((0, 1, 1, 2))):
+        at, byte = draw.randrange(len(line) - 1), bytes([draw.choice(DAMAGE)])
+        after = draw.choice((line[at:], line[at + 1 :], line[at + draw.randrange(40) :], b"\n"))
+        line = line[:at] + draw.choice((byte, b"")) + after
+    return line
+
+
+def refusing(line):
+    raise msgspec.DecodeError
+
+
+def test_usual_lines_of_steps_are_read_as_all_others(tmp_path, monkeypatch):
+    """They have decoders of their own, which take no line that the others refuse, and find the same in it."""
+    draw = Random(0)
+    lines = [damaged(line_of(draw.choice(STEPS)), draw) for _ in range(3000)]
+    lines += [line_of(STEPS[0]).replace(b'"step": 41', wrong) for wrong in (b'"step": 41.0', b'"step": "41"')]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(lines))
+    with pytest.warns(LnetWarning, match="expected"):
+        found = read_events(path)
+    monkeypatch.setattr(log, "_STEP_DECODERS", [refusing, refusing])
+    with pytest.warns(LnetWarning, match="expected"):
+        slowly = read_events(path)
+    assert repr(found) == repr(slowly)
+    assert 1000 < len(found) < 2500, "some lines are damaged, and others not"
 
 
 def test_a_wrong_field_says_where_it_is():

@@ -14,6 +14,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,9 @@ POINTS = 600
 """A curve of more steps is averaged into at most this many points, so that a long run's page stays small."""
 RECENT = 50
 """Number of steps at the end over which the last losses are averaged."""
-COLUMNS, CLOCK = ("replica", *(column.name for column in fields(ReplicaSteps))), ("began", "ended")
-"""Columns of steps on a cluster, and those of them that are in seconds of the run; the others are as in the log."""
+NUMBERS, CLOCK = tuple(column.name for column in fields(ReplicaSteps)), ("began", "ended")
+"""Columns of steps on a cluster beside `replica`, and those that are in seconds of the run; the others are as in the log."""
+_numbers_of = attrgetter(*NUMBERS)
 
 
 class Means:
@@ -101,7 +103,9 @@ class Steps:
     numbers: Means = field(default_factory=Means)
     first: dict[str, float] = field(default_factory=dict)
     recent: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
-    columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    columns: dict[str, array[float]] = field(
+        default_factory=lambda: {name: array("d") for name in ("replica", *NUMBERS)}
+    )
     last_ends: dict[int, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -149,25 +153,16 @@ class Steps:
             self.first.setdefault(name, value)
         self.recent.extend([means] * min(count, RECENT))
         for replica, part in by_replica(event, self.last_ends).items():
-            for column, number in zip(
-                self.columns.values(), _row(replica, part, at - event.time), strict=True
-            ):
-                column.append(number)
+            shift = at - event.time  # from the clock to the seconds of the run
+            self.columns["replica"].append(replica)
+            for name, number in zip(NUMBERS, _numbers_of(part), strict=True):
+                self.columns[name].append(number + shift if name in CLOCK else number)
 
 
 def _numbers(steps: StepsDone) -> Figures:
     """Return the numbers of steps, which follow each other."""
     first = steps.step - steps.count + 1
     return Figures(steps.count, steps.count * (first + steps.step) / 2, first, steps.step)
-
-
-def _row(replica: int, steps: ReplicaSteps, shift: float) -> tuple[float, ...]:
-    """Return a number for each of COLUMNS; `shift`: from the clock to the seconds of the run."""
-    own = (getattr(steps, name) for name in COLUMNS[1:])
-    shifted = (
-        value + shift if name in CLOCK else value for name, value in zip(COLUMNS[1:], own, strict=True)
-    )
-    return replica, *shifted
 
 
 @dataclass(frozen=True)
