@@ -1,4 +1,4 @@
-"""Layers that normalise by sums over tiles, or drop units, on worker processes: the same numbers as in one process."""
+"""What takes a batch as a whole, or draws for each sample, on worker processes: the same numbers as in one process."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from processes import cluster, images, plan_of
 
 import lnet
 from lnet.compiler.core.shapes import Size
+from lnet.compiler.cut.decoding import decoding
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +69,49 @@ def test_tiles_clip_and_add_up_batches_as_one_process_does(tmp_path, client):
     for name, value in wanted.items():
         moved = np.linalg.norm(value - start[name])
         assert np.linalg.norm(found[name] - value) < 1e-3 * moved, name
+
+
+CONTRASTED = """
+network small {
+    image: input(16x16x1)
+    f: local(5, maps = 3, stride = 2, act = relu)
+    drop: dropout(0.25)
+    d: dense(6, act = tanh)
+    apart: contrast(temperature = 0.5)
+    y: dense(3); q: cross_entropy()
+}
+train {
+    data = frames("none", labels = folder, views = 2, augment = [brightness(0.3)])
+    batch = %d; steps = %d; replicas = %d; staleness = %s; update = sgd(rate = 0.1, momentum = 0.9); seed = 3
+}
+"""
+
+
+def test_tiles_contrast_whole_batches_and_replicas_their_own(tmp_path, client):
+    """Two synchronous replicas do in a step what one process does that accumulates two batches."""
+    asked, labels = {"batch": 40, "steps": 3}, np.arange(60) % 3
+    accumulated = CONTRASTED.replace("seed = 3", "seed = 3; accumulate = 2")
+    plans = {
+        "alone": plan_of(workers=1, program=accumulated, **asked),
+        "tiles": plan_of(workers=2, tiles=Size(2, 1), program=accumulated, **asked),
+        "replicas": plan_of(workers=2, replicas=2, staleness=0, program=CONTRASTED, **asked),
+    }
+    assert decoding(plans["tiles"].graph, plans["tiles"].partition, 2).shared, "tiles send each other windows"
+    runs = {
+        name: lnet.train(
+            plan,
+            images(size=18),
+            labels=labels,
+            directory=tmp_path / name,
+            client=None if name == "alone" else client,
+        )
+        for name, plan in plans.items()
+    }
+    losses = {name: [e.loss for e in run.events() if e.name == "step"] for name, run in runs.items()}
+    np.testing.assert_allclose(losses["tiles"], losses["alone"], rtol=1e-4)
+    start, wanted = lnet.Network(plans["alone"]).params, runs["alone"].network().params
+    for name in ("tiles", "replicas"):
+        found = runs[name].network().params
+        for path, value in wanted.items():
+            moved = np.linalg.norm(value - start[path])
+            assert np.linalg.norm(found[path] - value) < 1e-3 * moved, (name, path)
