@@ -117,6 +117,16 @@ def test_the_demo_learns(place):
     assert '<h2 id="filters">' in report.read_text()
 
 
+@pytest.mark.slow
+def test_contrast_tells_textures_apart(place):
+    """Without a label the network learns what ten labels of each texture then suffice for."""
+    out = output_of("python examples/contrast/demo.py", place)
+    pixels, untrained, trained = map(
+        int, re.search(r"pixels (\d+)%, untrained (\d+)%, trained (\d+)%", out).groups()
+    )
+    assert trained > max(pixels, untrained) + 15
+
+
 def test_programs_in_documents_compile(tmp_path):
     for document in (ROOT / "README.md", ROOT / "docs/guide.md", ROOT / "docs/language.md"):
         for number, block in enumerate(re.findall(r"```lnet\n(.*?)```", document.read_text(), re.DOTALL)):
