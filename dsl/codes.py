@@ -146,6 +146,10 @@ CODES: dict[str, str] = {
     "E782": "unsupported file type",
     "E783": "images where a network reads arrays",
     "E784": "runs that cannot be compared",
+    "E785": "matrix that does not fit",
+    "E786": "network that names no label",
+    "E787": "missing package",
+    "E788": "conditions without dissimilarities",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.export import export, export_program
     from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
+    from lnet.runtime.analysis.probe.places import places
+    from lnet.runtime.analysis.rsa.rsa import rsa
     from lnet.runtime.analysis.seeds import sheet_over_seeds
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
@@ -69,10 +71,12 @@ _PLACES = {
     "open_run": "lnet.runtime.store.run:open_run",
     "optimal_stimulus": "lnet.runtime.analysis.stimulus:optimal_stimulus",
     "parse": "lnet.dsl.parser:parse",
+    "places": "lnet.runtime.analysis.probe.places:places",
     "prepare": "lnet.runtime.engine.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
     "register": "lnet.plugin:register",
     "resume": "lnet.runtime.train:resume",
+    "rsa": "lnet.runtime.analysis.rsa.rsa:rsa",
     "sheet_over_seeds": "lnet.runtime.analysis.seeds:sheet_over_seeds",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "train": "lnet.runtime.train:train",
@@ -105,10 +109,12 @@ __all__ = [
     "open_run",
     "optimal_stimulus",
     "parse",
+    "places",
     "prepare",
     "probe",
     "register",
     "resume",
+    "rsa",
     "sheet_over_seeds",
     "sheet_view",
     "train",

@@ -144,6 +144,8 @@ def test_the_runtime_runs_without_the_parser():
         "lark",
         "networkx",
         "dask",
+        "pandas",
+        "rsatoolbox",
     }
 
 

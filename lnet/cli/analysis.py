@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 import lnet
 
 from .bar import bar
 from .options import Existing, json_option
+from .places import places_text
 from .program import main
 from .runs import client_of
 
@@ -81,8 +84,34 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     metavar="[ADDRESS]",
     help="Distribute the images over a Dask cluster, as in 'lnetc run'; the results are the same.",
 )
+@click.option(
+    "--places",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Instead: how often the network names images of labels that it learned at N x N places of its field.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="With --places: the share of the field that an image fills (default: 1/N).",
+)
+@click.option(
+    "--background",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="With --places: the field around it, from 0 (black) to 1 (white).",
+)
+@click.option(
+    "--maps",
+    multiple=True,
+    metavar="FILE",
+    help="With --places: accuracies of others (.npy, .npz, .csv) to correlate with; may be repeated.",
+)
 @json_option
+@click.pass_context
 def probe(
+    context: click.Context,
     directory: Path,
     images: str,
     label: str | None,
@@ -96,13 +125,37 @@ def probe(
     templates: int | None,
     data: str | None,
     cluster: str | None,
+    places: int | None,
+    scale: float | None,
+    background: float,
+    maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Test how well single neurons detect a label.
 
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
-    sources and tested on the other.
+    sources and tested on the other. With --places the network itself, which learned labels, names the images.
     """
+    _check_asked(context, OF_PLACES if places is None else OF_NEURONS, places is None)
+    if places is not None:
+        run = lnet.open_run(directory)
+        with client_of(cluster, run.plan) as client, bar():
+            found_at = lnet.places(
+                run,
+                images,
+                places,
+                scale=scale,
+                background=background,
+                step=step,
+                compare=_named(compare),
+                maps=maps,
+                client=client,
+            )
+        if as_json:
+            click.echo(json.dumps(found_at.record.figures, indent=2))
+        else:
+            click.echo(places_text(found_at))
+        return
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
     from lnet.runtime.analysis.probe.result import CODEC
@@ -131,6 +184,23 @@ def probe(
     kept = save_probe(run, found, free_name(run, found))
     if not as_json:
         click.echo(str(kept))
+
+
+OF_NEURONS = ("label", "against", "sources", "layers", "seed", "no_baselines", "templates", "data")
+OF_PLACES = ("scale", "background", "maps")
+"""The options of one kind of probe that the other has no use for."""
+
+
+def _check_asked(context: click.Context, useless: Sequence[str], neurons: bool) -> None:
+    """Raise a usage error for an option of the other kind of probe."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in useless and source is ParameterSource.COMMANDLINE:
+            written = option.opts[0]
+            message = (
+                f"'{written}' is for '--places'" if neurons else f"'{written}' has no use with '--places'"
+            )
+            raise click.UsageError(message)
 
 
 def _named(runs: tuple[str, ...]) -> dict[str, str]:

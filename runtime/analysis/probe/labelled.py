@@ -60,6 +60,10 @@ class LabelledSet:
             kept = np.array(list(pool.map(dataset.decodable, self.places.tolist())))
         if not kept.any():
             raise dataset.undecodable(self.count)
+        return self.those(kept)
+
+    def those(self, kept: NDArray[np.bool_]) -> LabelledSet:
+        """Return the set with some of its images."""
         of_images = ("places", "positive", "sources", "labels")
         return replace(self, **{name: getattr(self, name)[kept] for name in of_images})
 
@@ -102,6 +106,19 @@ def open_set(
         sources=numbers.astype(np.int64),
         classes=images.classes,
         labels=images.labels[places].astype(np.int64),
+    )
+
+
+def open_all(path: str | os.PathLike[str]) -> LabelledSet:
+    """Open images with labels of which none is sought, each a source of its own; raises `LnetError`."""
+    base = Path().resolve()
+    images = _labelled(path_of(path), base)
+    assert images.classes is not None, "images without labels are refused"
+    assert images.labels is not None
+    places = np.arange(images.count)
+    none = np.zeros(images.count, bool)
+    return LabelledSet(
+        str(path), base, "", "", places, none, places, images.classes, images.labels.astype(np.int64)
     )
 
 

@@ -96,6 +96,33 @@ def _seeds(figures: Figures) -> tuple[str, tuple[str, ...]]:
     return f"{figures['layer']}, {len(figures['runs'])} runs", tuple(lines)
 
 
+def _places(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    size, field = ("x".join(map(str, figures[name])) for name in ("object", "field"))
+    lines = [f"images of {size} pixels in fields of {field}, on {figures['background']:g}"]
+    for name, rows in figures["maps"].items():
+        shares = [share for row in rows for share in row]
+        ends = f"{min(shares):.1%} to {max(shares):.1%} by place"
+        lines.append(f"{name}: top-1 {sum(shares) / len(shares):.1%}, {ends}")
+    for each in figures["agreements"]:
+        kinds = {"together": each["together"], "by label": each["by_label"]}
+        found = ", ".join(f"{r:.2f} {kind}" for kind, r in kinds.items() if r is not None) or "none"
+        low_high = each["ceilings"]
+        ceiling = "" if low_high is None else f"; noise ceiling {low_high[0]:.2f} to {low_high[1]:.2f}"
+        lines.append(f"correlation of {each['one']} and {each['other']}: {found}{ceiling}")
+    return f"{figures['data']} at {figures['places']}x{figures['places']} places", tuple(lines)
+
+
+def _rsa(figures: Figures) -> tuple[str, tuple[str, ...]]:
+    lines = [f"{figures['conditions']:,} {figures['by']}, {figures['rdm']}, compared by {figures['compare']}"]
+    lines += figures["sentences"]
+    for of in figures["against"]:
+        found = ", ".join(f"{layer} {value:.2f}" for layer, value in of["likeness"].items())
+        low_high = of["ceiling"]
+        ceiling = "" if low_high is None else f"; noise ceiling {low_high[0]:.2f} to {low_high[1]:.2f}"
+        lines.append(f"{of['file']}: {found}{ceiling}")
+    return f"{', '.join(figures['layers'])} on '{figures['data']}'", tuple(lines)
+
+
 def _ends(interval: Figures) -> str:
     return "" if interval["low"] is None else f" ({interval['low']:.3g} to {interval['high']:.3g})"
 
@@ -157,6 +184,21 @@ KINDS = (
         "Sheets over seeds",
         "Means over runs that differ by their seed, with 95 % intervals (Student's t).",
         _seeds,
+        _files,
+    ),
+    Kind(
+        "places",
+        "Places",
+        "How often the network names images rightly at places of its field, means over labels; then by label.",
+        _places,
+        _files,
+    ),
+    Kind(
+        "rsa",
+        "Representational similarity",
+        "How unlike the responses of layers to conditions are, and how alike these dissimilarities are between layers and "
+        "to matrices that were brought; grey: the noise ceiling.",
+        _rsa,
         _files,
     ),
 )

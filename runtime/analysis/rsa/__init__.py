@@ -1,0 +1,1 @@
+"""Representational similarity analysis: dissimilarities of conditions in layers, and in matrices that a user brings."""
