@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from math import ceil, gcd
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from .augmentations import Augment, Augmentation, check_augment
 from .core.arguments import (
+    FLAG,
+    TEXT,
     ArgumentType,
     Context,
     Count,
     File,
-    Flag,
     Mismatch,
     Natural,
+    OptionalCount,
     OptionalExtent,
     OptionalFile,
     OptionalNatural,
@@ -24,7 +26,6 @@ from .core.arguments import (
     Positive,
     Refused,
     Seed,
-    Text,
     Views,
     made_by,
     names_or_none,
@@ -108,9 +109,95 @@ class ArraySet(TrainingData):
         )
 
 
-Crop = Annotated[str, one_of("random", "center", "resize")]
-Normalize = Annotated[str, one_of("image", "none", "symmetric", DATASET)]
-ArrayNormalize = Annotated[str, one_of("image", "none", DATASET)]
+class Validation:
+    """What a network is tested on while it is trained. What it leaves out (None) is as in `data`."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    path: str
+
+    def at(self, path: str) -> Validation:
+        """Return the same of what is at another path."""
+        return replace(self, path=path)  # type: ignore[type-var]
+
+    def like(self, data: TrainingData, size: Size) -> TrainingData:
+        """Return what is read for a network with an input of this size that is trained on `data`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationFrames(Validation):
+    """Images, as evaluation sees them unless it says otherwise: the same windows at each validation."""
+
+    kind: ClassVar[str] = "frames"
+    path: str
+    crop: str = "center"
+    flip: bool = False
+    labels: str | None = None
+    exclude: str | None = None
+
+    def like(self, data: TrainingData, size: Size) -> TrainingData:
+        labels = data.labels if self.labels is None and isinstance(data, Frames) else self.labels
+        return Frames(self.path, size, self.crop, self.flip, data.normalize, labels, self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationArrays(Validation):
+    """Arrays by name."""
+
+    kind: ClassVar[str] = "arrays"
+    path: str
+    values: str | None = None
+    labels: str | None = None
+    targets: tuple[str, ...] = ()
+
+    def like(self, data: TrainingData, size: Size) -> TrainingData:
+        named = data if isinstance(data, ArraySet) else ArraySet("")
+        values, labels = self.values or named.values, self.labels or named.labels
+        return ArraySet(self.path, values, labels, self.targets or named.targets, data.normalize)
+
+
+VALIDATIONS: dict[str, type[ValidationFrames | ValidationArrays]] = {
+    each.kind: each for each in (ValidationFrames, ValidationArrays)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenData:
+    """`frames(...)` or `arrays(...)` as it stands in a file, where `data` and `validation` differ in what is left out."""
+
+    kind: str
+    said: Mapping[str, Any]
+
+    def training(self) -> TrainingData:
+        """Return the value of `data`."""
+        return TRAINING_DATA[self.kind](**self.said)
+
+    def validation(self, data: TrainingData | None) -> Validation:
+        """Return the value of `validation`; raises `Refused` for what `data` alone can say."""
+        kind, trained = VALIDATIONS[self.kind], data or self.training()
+        own = {field.name for field in fields(kind)}
+        for name in self.said.keys() - own - {"size"}:
+            shared = name in ("normalize", "classes")
+            if not shared or str(self.said[name]) != str(getattr(trained, name)):
+                raise Refused(
+                    "E520",
+                    "what is validated is normalised and numbered as 'data', and seen as it is",
+                    argument="validation",
+                    hints=(f"leave '{name}' out" + ": what 'data' says of it holds" * shared,),
+                )
+        return kind(**{name: value for name, value in self.said.items() if name in own})
+
+
+def _written(kind: str, **said: Any) -> WrittenData:
+    return WrittenData(kind, {name: value for name, value in said.items() if value not in (None, ())})
+
+
+Crop = Annotated[str | None, one_of("random", "center", "resize")]
+Mirrored = Annotated[bool | None, FLAG]
+Normalize = Annotated[str | None, one_of("image", "none", "symmetric", DATASET)]
+ArrayNormalize = Annotated[str | None, one_of("image", "none", DATASET)]
+ArrayName = Annotated[str | None, TEXT]
 Labels = Annotated[str | None, none_or(one_of("folder"))]
 Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]
@@ -119,9 +206,9 @@ InputSheet = Annotated[Sheet, Context("input")]
 def frames(
     path: File,
     size: OptionalExtent = None,
-    crop: Crop = "random",
-    flip: Flag = True,
-    normalize: Normalize = "image",
+    crop: Crop = None,
+    flip: Mirrored = None,
+    normalize: Normalize = None,
     labels: Labels = None,
     exclude: OptionalFile = None,
     classes: OptionalFile = None,
@@ -129,8 +216,8 @@ def frames(
     views: Views = 1,
     *,
     input: InputSheet,
-) -> Frames:
-    check_augment(augment, crop, input)
+) -> WrittenData:
+    check_augment(augment, crop or "random", input)
     if size is not None and size != input.size:
         raise Refused(
             "E512",
@@ -138,25 +225,55 @@ def frames(
             argument="size",
             hints=("leave 'size' out: it is the input's unless given",),
         )
-    return Frames(path, input.size, crop, flip, normalize, labels, exclude, classes, augment, views)
+    return _written(
+        "frames",
+        path=path,
+        size=input.size,
+        crop=crop,
+        flip=flip,
+        normalize=normalize,
+        labels=labels,
+        exclude=exclude,
+        classes=classes,
+        augment=augment,
+        views=views if views > 1 else None,
+    )
 
 
 def arrays(
     path: File,
-    values: Text = "x",
+    values: ArrayName = None,
     labels: OptionalText = None,
     targets: Names = (),
-    normalize: ArrayNormalize = "none",
+    normalize: ArrayNormalize = None,
     classes: OptionalFile = None,
-) -> ArraySet:
-    return ArraySet(path, values, labels, targets, normalize, classes)
+) -> WrittenData:
+    return _written(
+        "arrays",
+        path=path,
+        values=values,
+        labels=labels,
+        targets=targets,
+        normalize=normalize,
+        classes=classes,
+    )
 
 
 TRAINING_DATA: dict[str, type[TrainingData]] = {each.kind: each for each in (Frames, ArraySet)}
+DATA_WORDS = {"frames": frames, "arrays": arrays}
 Data = Annotated[
     TrainingData | None,
-    made_by('images or arrays, such as frames("photos")', TrainingData, {"frames": frames, "arrays": arrays}),
+    ArgumentType(
+        'images or arrays, such as frames("photos")',
+        lambda value: value.training() if isinstance(value, WrittenData) else None,
+        calls=DATA_WORDS,
+    ),
 ]
+ValidationData = Annotated[
+    Validation | None,
+    none_or(made_by('images or arrays, such as frames("unseen")', WrittenData, DATA_WORDS)),
+]
+KeepBest = Annotated[str | None, none_or(one_of("loss", "accuracy"))]
 Gradients = Annotated[str, one_of("joint", "stage")]
 Precision = Annotated[str, one_of("float32", "bfloat16")]
 
@@ -203,6 +320,9 @@ class Training:
     """
 
     data: Data = None
+    validation: ValidationData = None
+    validate_every: OptionalCount = None
+    keep_best: KeepBest = None
     batch: Count = 100
     accumulate: Count = 1
     steps: Count = 0
@@ -230,6 +350,9 @@ class Training:
             )
         if self.epochs is None and not self.steps:
             object.__setattr__(self, "steps", STEPS)
+        written: object = self.validation
+        if isinstance(written, WrittenData):
+            object.__setattr__(self, "validation", written.validation(self.data))
         self._check_staleness()
 
     @property
@@ -258,11 +381,20 @@ class Training:
         return self.batch_rows * self.accumulate
 
     def lasting(self, images: int, replicas: int) -> Training:
-        """Return the settings of a run on so many images, found or corrupt, by `replicas`: its epochs in steps."""
-        if self.epochs is None:
-            return self
-        steps = ceil(self.epochs * images / (self.images * replicas))
-        return replace(self, steps=max(1, steps), epochs=None)
+        """Return the settings of a run on so many images, found or corrupt, by `replicas`: epochs and passes in steps."""
+        found = self
+        if self.epochs is not None:
+            steps = ceil(self.epochs * images / (self.images * replicas))
+            found = replace(found, steps=max(1, steps), epochs=None)
+        if self.validation is not None and self.validate_every is None:
+            found = replace(found, validate_every=ceil(images / (self.images * replicas)))
+        return found
+
+    def validates_at(self, step: int) -> bool:
+        """Whether a run validates the parameters after a step; known once its images are counted."""
+        if self.validation is None or self.validate_every is None or not step:
+            return False
+        return step % self.validate_every == 0 or step == self.steps
 
     def _check_staleness(self) -> None:
         if self.staleness is None:

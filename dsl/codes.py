@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "E516": "layers to export without images",
     "E517": "targets that the data lack, or the network",
     "E518": "impossible augmentation",
+    "E520": "impossible validation",
     # limits and plans
     "E601": "too many layers",
     "E602": "too many parameters",

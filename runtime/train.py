@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,13 @@ from lnet.compiler.plan.plan import Plan
 from lnet.compiler.settings import DATASET, DatasetFigures, Training
 from lnet.dsl.diagnostics import LnetWarning, refused
 
-from .data import Dataset, Kept, Readout, check_labels, order_classes
+from .data import Dataset, Kept, check_labels, order_classes
 from .data.dataset import CACHE_BYTES
 from .data.figures import measure
 from .data.given_arrays import FOLDER, GivenArrays, kept_arrays
 from .data.in_memory import IMAGES, Given, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
 from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
+from .data.labels import readouts
 from .data.listing import NEWEST
 from .data.open_data import open_data
 from .engine.network import initial_params
@@ -40,13 +42,27 @@ from .store.run import MOVED, Run, create_run, locked, next_directory, open_run,
 from .training.logged import Logged
 from .training.memory import memory_left
 from .training.progress import Reporter, Silent
-from .training.provenance import accept, compared, keep_inventory, map_figures, remembered
+from .training.provenance import (
+    accept,
+    compared,
+    compared_validation,
+    keep_inventory,
+    map_figures,
+    remembered,
+    validated_on,
+)
 from .training.start import check_learns, classes_of, figures_of, frozen, normalized_by, start_from
 from .training.trainer import Params, Trainer, data_found
 from .training.tune import choices_data, kept
+from .training.validation import VALIDATION, open_validation
+from .training.validation import planned as validated_by
 
 if TYPE_CHECKING:
     from distributed import Client
+
+MOVED_VALIDATION = (
+    "if the images were moved, say where they are: --validation PATH (in Python: validation=...)"
+)
 
 
 def train(
@@ -64,6 +80,8 @@ def train(
     prepared: bool = False,
     grace: float = GRACE,
     mapping: str | os.PathLike[str] | None = None,
+    validation: Images = None,
+    validation_labels: ArrayLike | None = None,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
@@ -71,7 +89,8 @@ def train(
     are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may
     hold any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
     (`lnet.runtime.data.Samples`). Data that are not images are `lnet.Arrays`, or an object whose items are mappings of
-    arrays by the names in the file's `arrays(...)`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
+    arrays by the names in the file's `arrays(...)`. `validation`: likewise what it is validated on, in place of the file's,
+    with `validation_labels`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
     `start`: a run with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
     (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
     that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine
@@ -87,7 +106,9 @@ def train(
     reporter = _told(reporter, client, force)
     given = in_memory(data, labels, prepared, client is not None, plan.graph)
     plan = given.planned(plan) if isinstance(given, GivenArrays) else plan
+    unseen = in_memory(validation, validation_labels, prepared, client is not None, plan.graph)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
+    plan = validated_by(plan, validation, unseen)
     check_learns(plan)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else classes_of(Path(start))
@@ -100,6 +121,7 @@ def train(
         samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=begun)
         plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
         plan = normalized_by(plan, samples.figures)
+        tested = _validation(plan, unseen, base, room, Kept(classes=samples.classes), client is not None)
         rule = update_rule(plan.graph)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
@@ -123,6 +145,7 @@ def train(
             None if begin is None else begin.source,
             None if made is None else made.path,
             epochs,
+            None if tested is None else validated_on(tested, unseen),
         )
     if made is not None:
         made.path = run.directory / name_in_run(made.path)
@@ -139,7 +162,7 @@ def train(
             return run
         owner = own(run.directory, new_token())
         step, params, state, _ = _restore(run, rule, reporter)
-        Trainer(run, owner, samples, reporter, rule, step, params, state, stop).go(resumed=False)
+        Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop).go(resumed=False)
     return run
 
 
@@ -153,17 +176,19 @@ def resume(
     labels: ArrayLike | None = None,
     other_images: bool = False,
     grace: float = GRACE,
+    validation: Images = None,
+    validation_labels: ArrayLike | None = None,
 ) -> Run:
     """Resume a run from its newest whole checkpoint, with the same resulting weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
-    a run on an array or an object, or if the images have moved; `force` as in `train`. Added, removed or changed images are
-    refused, unless `other_images` accepts them, which run.json then records. Warns if the `.lnet` file has changed: the run
-    keeps its network. Is stopped, and raises, like `train`.
+    a run on an array or an object, or if the images have moved, and so is `validation`; `force` as in `train`. Added,
+    removed or changed images are refused, unless `other_images` accepts them, which run.json then records. Warns if the
+    `.lnet` file has changed: the run keeps its network. Is stopped, and raises, like `train`.
     """
     keep_programs()
     reporter = _told(reporter, client, force)
-    run = _up_to(open_run(directory), steps)
+    run = _up_to(_resumable(open_run(directory)), steps)
     changed = run.plan.changed_source(Path(run.info["data"]["base"]))
     if changed is not None:
         message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
@@ -173,14 +198,22 @@ def resume(
         given = replace(given, prepared=is_prepared(run.info["data"]))
     elif data is None and run.info["data"]["in_memory"]:
         given = _kept_array(run)
+    unseen = _kept_validation(run, validation, validation_labels, client is not None)
     plan = _with_path(run.plan, data)
+    if validation is not None:
+        plan = validated_by(plan, validation, unseen)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
     base = Path(run.info["data"]["base"])
     if given is None and not other_images:
         require_readers(run)
     samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
+    tested = _validation(
+        plan, unseen, base, room, replace(run.kept, index=None), client is not None, MOVED_VALIDATION
+    )
     with locked(run):
         run, notes = _compared(run, samples, other_images)
+        if tested is not None:
+            run = compared_validation(run, tested, unseen, other_images)
         _log(run, reporter, notes)
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
@@ -188,11 +221,13 @@ def resume(
             return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
+        run.best_parameters.clean()
         rule = update_rule(plan.graph)
         step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
-        Trainer(run, owner, samples, reporter, rule, step, params, state, stop).go(resumed=True, torn=torn)
+        trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
+        trainer.go(resumed=True, torn=torn)
     return run
 
 
@@ -239,6 +274,57 @@ def _kept_array(run: Run) -> Given:
             hint="give it in Python: lnet.resume(directory, data=images)",
         )
     return kept_at(kept, is_prepared(run.info["data"])) if data is None else kept_arrays(kept, data)
+
+
+def _kept_validation(run: Run, images: Images, labels: ArrayLike | None, cluster: bool) -> Given | None:
+    """Return what a run is validated on if it is given in Python, now or when the run began; raises `LnetError`."""
+    about = run.info.get("validation")
+    given = in_memory(images, labels, False, cluster, run.plan.graph)
+    if about is None and images is not None:
+        raise refused("E520", f"the run '{run.directory}' was begun without a validation")
+    if about is None or not about["in_memory"]:
+        return given
+    if isinstance(given, InMemory):
+        return replace(given, prepared=about["prepared"])
+    if given is not None or images is not None:
+        return given
+    graph, folder = run.plan.graph.validated, run.directory / VALIDATION
+    assert graph is not None, "a run is validated on what its plan says"
+    data = graph.arrays
+    kept = folder / (IMAGES if data is None else FOLDER)
+    if not kept.exists():
+        raise refused(
+            "E747",
+            f"the run '{run.directory}' was validated on {trained_on(about)}, and it is needed again",
+            hint="give it in Python: lnet.resume(directory, validation=images)",
+        )
+    return kept_at(kept, about["prepared"]) if data is None else kept_arrays(kept, data)
+
+
+def _resumable(run: Run) -> Run:
+    """Return a run; raises `LnetError` for its best parameters, which have no optimiser state."""
+    if run.best:
+        raise refused(
+            "E742",
+            f"'{run.path}' has parameters alone, and no optimiser state to go on with",
+            hint=(
+                f"go on with the run: lnetc resume {shlex.quote(str(run.directory))}",
+                f"or begin one with these parameters: lnetc run --from {shlex.quote(str(run.path))}",
+            ),
+        )
+    return run
+
+
+def _validation(
+    plan: Plan, given: Given | None, base: Path, room: int, kept: Kept, cluster: bool, hint: str | None = None
+) -> Dataset | None:
+    """Open what a plan is validated on, if anything; decoded images are cached in a quarter of `room`."""
+    if plan.graph.validated is None:
+        return None
+    if cluster:
+        raise refused("E520", "runs on a cluster are not validated yet", hint="--set train.validation=none")
+    cache = min(CACHE_BYTES, max(0, room // 4))
+    return open_validation(plan.graph.validated, given, base, cache, kept, hint)
 
 
 def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, ...]]:
@@ -333,13 +419,8 @@ def _open(
     Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`. The
     figures of `normalize = dataset` are those `begun` with, else measured; a resumed run's plan has them.
     """
-    training = plan.graph.training
-    readouts = [
-        Readout(objective.path, plan.graph.layer(objective.reads[0]).sheet.maps)
-        for objective in plan.graph.objectives
-        if objective.term.needs_labels
-    ]
-    classes = partial(order_classes, readouts=readouts, known=known)
+    training, learned = plan.graph.training, readouts(plan.graph)
+    classes = partial(order_classes, readouts=learned, known=known)
     if given is not None:
         samples = given.open(plan.graph, base, kept, classes)
     elif training.data is None:
@@ -362,7 +443,7 @@ def _open(
             indexing=partial(Indexing, stem=stem),
             scan=True,
         )
-    check_labels(samples, readouts)
+    check_labels(samples, learned)
     if kept is None and str(samples.frames.normalize) == DATASET:
         samples.normalize_by(begun or measure(samples, plan.graph))
     samples.batch(0, 1)  # fails before the run exists if no image can be decoded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lcm
 
@@ -120,6 +120,15 @@ class Graph:
         """The arrays that the network is trained on, if it is not on images."""
         data = self.training.data
         return data if isinstance(data, ArraySet) else None
+
+    @cached_property
+    def validated(self) -> Graph | None:
+        """What a validation computes: the objectives that read images, of the data that it is validated on; None without."""
+        if self.training.validation is None:
+            return None
+        data = self.training.validation.like(self.data, self.input.sheet.size)
+        objectives = tuple(o for o in self.objectives if o.term.of_images)
+        return replace(self, objectives=objectives, training=replace(self.training, data=data))
 
     @property
     def output(self) -> Layer:

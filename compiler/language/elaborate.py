@@ -54,6 +54,7 @@ from .places import line_of
 from .scope import Entry, Family, Instance, Place, Scope, layer_of
 from .targets import check_targets
 from .untrained import warn_untrained
+from .validated import check_validated
 
 MOST_PARAMETERS = 2**40
 SINGLE = {"input": "E213", "target": "E215"}
@@ -88,6 +89,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     _check_size(graph, network, evaluator)
     check_targets(graph, train, evaluator)
     check_contrasted(graph, builder.places, evaluator)
+    check_validated(graph, train, evaluator)
     _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph

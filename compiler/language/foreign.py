@@ -285,6 +285,22 @@ SETTINGS = _named(
     ("batchsize minibatch bs", "did you mean 'batch'?"),
     ("iterations maxiter numsteps maxsteps trainsteps numiterations", "did you mean 'steps'?"),
     ("dataset images folder files trainset", "write 'data = frames(\"PATH\")'"),
+    (
+        "validationdata valdata val valset validset validationset evaldata evaldataset testdata testset holdout",
+        "write 'validation = frames(\"PATH\")'",
+    ),
+    (
+        "validationsplit valsplit",
+        "put the images of the validation elsewhere, and write 'validation = frames(\"PATH\")'",
+    ),
+    (
+        "validationfreq validationsteps evalevery evalsteps evalinterval valcheckinterval checkvaleverynepoch",
+        "did you mean 'validate_every'?",
+    ),
+    (
+        "savebestonly savebest loadbestmodelatend monitor metricforbestmodel earlystopping patience",
+        "write 'keep_best = loss' or 'keep_best = accuracy': the best parameters are kept beside the newest",
+    ),
     ("randomseed randomstate manualseed", "did you mean 'seed'?"),
     ("dtype amp mixedprecision fp16 bf16 halfprecision", "did you mean 'precision'?"),
     ("saveevery checkpointevery saveinterval", "did you mean 'checkpoint'?"),

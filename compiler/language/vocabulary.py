@@ -56,7 +56,7 @@ def setting_hints(name: str) -> tuple[str, ...]:
     ]
     key = _key(name)
     if owners and key not in SETTINGS:
-        places = ", ".join(f"'{owner}'" for _, owner in owners)
+        places = ", ".join(dict.fromkeys(f"'{owner}'" for _, owner in owners))
         setting, first = owners[0]
         return (f"'{name}' is an argument of {places}: write it there, in '{setting} = {first}(...)'",)
     return _suggested(name, (row.name for row in TRAIN.given), SETTINGS)

@@ -35,6 +35,11 @@ class Term:
     shrinks: ClassVar[bool] = False
     compares_views: ClassVar[bool] = False
 
+    @property
+    def of_images(self) -> bool:
+        """Whether it is of each image by itself, so that any images have it."""
+        return not (self.reads_weights or self.compares_views)
+
     def reads_parameter(self, parameter: Parameter) -> bool:
         """Whether it reads a parameter of its layers."""
         return self.reads_weights and parameter.is_weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from lnet.compiler.core.layer import Parameter, learning_text
@@ -174,6 +175,7 @@ def _sums(plan: Plan) -> list[str]:
         f"{size_text(sums.training_bytes)} to train one in one process",
         plan.summary().partition("; ")[2] + _shards(plan) + (halos if sums.halo else ""),
         *_duration(plan),
+        *_validation(plan),
     ]
 
 
@@ -181,6 +183,28 @@ def _duration(plan: Plan) -> list[str]:
     """Return how long a run lasts where the file says it in epochs."""
     epochs = plan.graph.training.epochs
     return [] if epochs is None else [f"steps: those of {epochs:g} epochs, known at run"]
+
+
+def _validation(plan: Plan) -> list[str]:
+    """Return what a run is validated on, and when; it computes as much of a step's memory as training does, or less."""
+    training, count = plan.graph.training, ""
+    if training.validation is None:
+        return []
+    every, path = training.validate_every, training.validation.path
+    if every is not None and training.steps:
+        times = ceil(training.steps / every)
+        count = f", {times:,} time{'s' * (times > 1)}"
+    when = (
+        "every pass over the images"
+        if every is None
+        else f"every {every:,} steps"
+        if every > 1
+        else "every step"
+    )
+    best = "" if training.keep_best is None else f"; the parameters of the best {training.keep_best} are kept"
+    return [
+        f"validation: '{path}' after {when} and the last step{count}, in no more memory than training{best}"
+    ]
 
 
 def _shards(plan: Plan) -> str:
@@ -216,6 +240,7 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "accumulate": graph.training.accumulate,
         "steps": graph.training.steps or None,
         "epochs": graph.training.epochs,
+        "validation": _validation_data(plan),
         "layers": [_plain(asdict(layer_cost(graph, layer))) for layer in graph.layers],
         "parameters": [_parameter(parameter) for parameter in graph.parameters],
         "tiles": [
@@ -232,6 +257,15 @@ def explain_data(plan: Plan) -> dict[str, Any]:
         "decoding": _decoding_data(plan),
         "totals": asdict(totals(graph, partition)),
     }
+
+
+def _validation_data(plan: Plan) -> dict[str, Any] | None:
+    """Return what a run is validated on, and after how many steps each; None: known at run."""
+    training = plan.graph.training
+    if training.validation is None:
+        return None
+    every, path = training.validate_every, training.validation.path
+    return {"path": path, "every": every, "keep_best": training.keep_best}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

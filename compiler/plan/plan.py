@@ -28,7 +28,7 @@ from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import plugins_of
 from lnet.compiler.rules import RULES, Update
-from lnet.compiler.settings import TRAINING_DATA, TrainingData
+from lnet.compiler.settings import TRAINING_DATA, VALIDATIONS, TrainingData, Validation
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_file
 from lnet.dsl.source import Source, Span
@@ -49,6 +49,7 @@ CODEC = Codec(
         Term: TERMS,
         Update: RULES,
         TrainingData: TRAINING_DATA,
+        Validation: VALIDATIONS,
         Augmentation: AUGMENTATIONS,
     }
 )

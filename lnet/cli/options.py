@@ -27,6 +27,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 data_option = click.option(
     "--data", metavar="PATH", help="Training images, instead of those that the file names."
 )
+validation_option = click.option(
+    "--validation", metavar="PATH", help="Validation images, instead of those that the file names."
+)
 steps_option = click.option("--steps", type=click.IntRange(1), help="Number of steps, instead of the file's.")
 cluster_option = click.option(
     "--cluster",

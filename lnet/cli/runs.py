@@ -28,6 +28,7 @@ from .options import (
     mapping_option,
     set_option,
     steps_option,
+    validation_option,
     wait_option,
     wire_option,
 )
@@ -44,6 +45,7 @@ Begin = Callable[[Any, Any], "lnet.Run"]
     "-d", "--directory", type=Existing, help="Directory of the run (default: runs/NETWORK-1, -2, ...)."
 )
 @data_option
+@validation_option
 @steps_option
 @cluster_option
 @wait_option
@@ -66,6 +68,7 @@ def run(
     file: Path | None,
     directory: Path | None,
     data: str | None,
+    validation: str | None,
     steps: int | None,
     cluster: str | None,
     wait: float | None,
@@ -107,6 +110,7 @@ def run(
             force,
             grace=grace,
             mapping=mapping,
+            validation=validation,
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
@@ -142,6 +146,7 @@ def import_(
 @main.command()
 @click.argument("directory", type=Existing)
 @data_option
+@validation_option
 @steps_option
 @cluster_option
 @wait_option
@@ -155,6 +160,7 @@ def import_(
 def resume(
     directory: Path,
     data: str | None,
+    validation: str | None,
     steps: int | None,
     cluster: str | None,
     wait: float | None,
@@ -170,7 +176,15 @@ def resume(
 
     def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:
         return lnet.resume(
-            directory, data, steps, reporter, client, force, other_images=other_images, grace=grace
+            directory,
+            data,
+            steps,
+            reporter,
+            client,
+            force,
+            other_images=other_images,
+            grace=grace,
+            validation=validation,
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:

@@ -200,6 +200,16 @@ class Dataset:
         while some := list(islice(places, batch)):
             yield self.at(some)
 
+    def in_order(self, first: int, count: int) -> Batch | None:
+        """Return those of so many images that can be decoded, in the order of the files; None if none can.
+
+        Cropped and mirrored as the data set says, with the same random numbers at each call.
+        """
+        places = range(first, min(first + count, self.count))
+        found = [(place, self._pixels(place)) for place in places]
+        samples = [(place, self._view(pixels, place, 0)) for place, pixels in found if pixels is not None]
+        return self._assemble(samples) if samples else None
+
     def targets(
         self, places: Sequence[int], at: Mapping[str, Region] | None = None
     ) -> dict[str, NDArray[np.float32]]:
@@ -425,8 +435,8 @@ class Labelled(Protocol):
         """The names of the classes, in the order of their numbers."""
 
 
-def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
-    """Raise `LnetError` where an objective needs labels and the images have none."""
+def check_labels(images: Labelled, readouts: Sequence[Readout], which: str = "") -> None:
+    """Raise `LnetError` where an objective needs labels and the images have none; `which` they are, for the message."""
     if images.classes is not None or not readouts:
         return
     if images.contents.path is None:
@@ -439,5 +449,5 @@ def check_labels(images: Labelled, readouts: Sequence[Readout]) -> None:
         hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
     else:
         hint = "give 'frames' the argument 'labels = folder'"
-    message = f"the objective '{readouts[0].objective}' needs labels, and the images have none"
+    message = f"the objective '{readouts[0].objective}' needs labels, and the images{which} have none"
     raise refused("E707", message, hint=hint)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .pixels import Corrupt
@@ -32,6 +33,15 @@ class Readout:
 
     objective: str
     units: int
+
+
+def readouts(graph: Graph) -> list[Readout]:
+    """Return the objectives of a network that read labels."""
+    return [
+        Readout(objective.path, graph.layer(objective.reads[0]).sheet.maps)
+        for objective in graph.objectives
+        if objective.term.needs_labels
+    ]
 
 
 def are_integers(labels: Iterable[str]) -> bool:

@@ -62,7 +62,7 @@ class PassedOver:
             return f"passed over {self}"
         renamed = self.path.with_name(self.path.name + DAMAGED)
         try:
-            _remove(renamed)
+            remove(renamed)
             os.replace(self.path, renamed)
         except OSError as error:
             raise refused("E744", f"'{self.path}' cannot be renamed", str(error)) from error
@@ -129,16 +129,19 @@ class CheckpointFolder:
         except OSError as error:
             raise unreadable(path, error) from error
 
-    def save(self, checkpoint: Checkpoint, owner: Owner | None = None) -> Path:
+    def save(
+        self, checkpoint: Checkpoint, owner: Owner | None = None, also: Mapping[str, Any] | None = None
+    ) -> Path:
         """Write a checkpoint as one shard that holds all; raises OSError and leaves the others alone.
 
-        `owner`: who trains the run, if it is under way; raises `TakenOver` if that is another one by now.
+        `owner`: who trains the run, if it is under way; raises `TakenOver` if that is another one by now. `also`: what the
+        manifest says besides.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         number, params = 1 + max(map(number_of, self._listed()), default=0), checkpoint.params
         try:
             digest = save_shard(self.path, owner, number, 0, dict.fromkeys(params), params, checkpoint.update)
-            content = {"digests": [digest], "torn": checkpoint.torn}
+            content = {"digests": [digest], "torn": checkpoint.torn, **(also or {})}
             return self.commit(owner, number, checkpoint.step, content)
         except (OSError, TakenOver):
             shutil.rmtree(aside(self.path, owner, number), ignore_errors=True)
@@ -164,7 +167,7 @@ class CheckpointFolder:
         """Keep the last ones up to a step: a later one that is incomplete may become whole again."""
         with suppress(OSError):
             for path in [path for path in self._listed() if step_of(path) <= step][: -self.keep]:
-                _remove(path)
+                remove(path)
 
     def newest(self, passed_over: Told = _nobody) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; those that are not are passed over, which is told.
@@ -214,7 +217,7 @@ class CheckpointFolder:
         Folders lose their names first, so that a coordinator that wakes up has none that it could give another name.
         """
         for path in self.path.glob(f"*{ASIDE}"):
-            _remove(path)
+            remove(path)
 
 
 def _passed_over(path: Path, error: Damaged | FileNotFoundError) -> PassedOver:
@@ -236,7 +239,7 @@ def _check(owner: Owner | None) -> None:
         owner.check()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a checkpoint; what cannot be removed stays."""
     if path.is_dir():
         drop(path)

@@ -45,6 +45,7 @@ class Started(LogEvent):
     steps: int
     images: int
     data: Mapping[str, Any]
+    validation: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None
     kernels: Mapping[str, Any]
     wire: str
@@ -83,6 +84,20 @@ class StepDone(LogEvent):
     accuracies: Mapping[str, float] = field(default_factory=dict)
     seconds: float
     waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated(LogEvent):
+    """The parameters after a `step` of each replica were validated, on so many `images`; the rest as in `StepDone`."""
+
+    name: ClassVar[str] = "validation"
+    step: int
+    images: int
+    loss: float
+    terms: Mapping[str, float]
+    objectives: Mapping[str, float]
+    accuracies: Mapping[str, float]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,10 +490,10 @@ class Noted(LogEvent):
 
 
 LOGGED: tuple[type[LogEvent], ...] = (
-    *(Started, DataFound, StepDone, CheckpointWritten, Warned, Resumed, RunInterrupted, Failed, Completed),
-    *(ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved, StandbyPromoted, WorkerLost),
-    *(Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed, UpdateTorn, AgesCounted),
-    *(MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow, CompiledAhead, ProcessReady),
-    *(ProcessLeft, Noted),
+    *(Started, DataFound, StepDone, Validated, CheckpointWritten, Warned, Resumed, RunInterrupted),
+    *(Failed, Completed, ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved),
+    *(StandbyPromoted, WorkerLost, Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed),
+    *(UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow),
+    *(CompiledAhead, ProcessReady, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

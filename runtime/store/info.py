@@ -74,6 +74,17 @@ class DataInfo(ImagesInfo):
     normalize: NotRequired[MapFigures | None]
 
 
+class ValidationInfo(TypedDict):
+    """What a run is validated on: number of images and digest of their list, and how they were given, as in `DataInfo`."""
+
+    images: int
+    digest: str
+    in_memory: bool
+    prepared: bool
+    object: str | None
+    plugins: Sequence[PluginInfo]
+
+
 class StartInfo(TypedDict):
     """What a run begins with: a run's directory, the step of its checkpoint and its plan's digest; or a file of weights and
     its SHA-256."""
@@ -122,6 +133,7 @@ class RunInfo(MadeInfo):
     """
 
     data: DataInfo
+    validation: NotRequired[ValidationInfo | None]
     start: NotRequired[StartInfo | None]
     kernels: NotRequired[Mapping[str, ProductInfo]]
     wire: NotRequired[str]

@@ -40,6 +40,7 @@ from .events import (
     Resumed,
     StepDone,
     StepsDone,
+    Validated,
 )
 from .owner import Owner
 from .thin import length_of, steps_in, thinned
@@ -207,7 +208,7 @@ def _is_void(event: Event, replicas: int, step: int) -> bool:
     match event:
         case StepDone() | StepsDone():
             return event.step > step * replicas
-        case CheckpointWritten() | Completed():
+        case Validated() | CheckpointWritten() | Completed():
             return event.step > step
     return False
 

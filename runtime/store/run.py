@@ -7,6 +7,7 @@ run.json         data, the run that it began from, how products are done and par
 events.jsonl     the log (events.py, log.py, thin.py)
 plugins/         files of the plug-ins that the plan needs or that read the images, as they were when it began to use them
 checkpoints/     the newest states (checkpoints.py)
+best/            the best parameters so far, if the file keeps them (best.py)
 pictures/        what `lnetc draw` and its kind have drawn (analysis/gallery.py)
 report.html      what `lnetc report` wrote
 """
@@ -46,30 +47,45 @@ from lnet.runtime.engine.network import Network
 from lnet.runtime.process import cgroups
 from lnet.runtime.process.versions import versions_of
 
+from .best import FOLDER as BEST
+from .best import BestFolder
 from .checkpoint import Checkpoint, Found
 from .checkpoints import CheckpointFolder, PassedOver, Told
 from .events import CheckpointWritten, LogEvent
-from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo, origin_of
+from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo, ValidationInfo, origin_of
 from .log import read_events, stream_events
 from .safetensors import Damaged
 
 MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
+KEEPING = "a run keeps them where its file has 'validation = frames(...)' and 'keep_best = loss'"
 NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
 """What `run.json` cannot do without."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk."""
+    """A run on disk; `best`: its parameters are the best by its validation, not the newest."""
 
     directory: Path
     plan: Plan
     info: RunInfo
+    best: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The path that `open_run` opens as this."""
+        return self.directory / BEST if self.best else self.directory
 
     @property
     def checkpoints(self) -> CheckpointFolder:
-        """The folder of its checkpoints."""
-        return CheckpointFolder.of(self.directory, self.plan.graph, self.order)
+        """The folder of its checkpoints, or of its best parameters."""
+        kind = BestFolder if self.best else CheckpointFolder
+        return kind.of(self.directory, self.plan.graph, self.order)
+
+    @property
+    def best_parameters(self) -> BestFolder:
+        """The folder of its best parameters."""
+        return BestFolder.of(self.directory, self.plan.graph, self.order)
 
     @property
     def order(self) -> int:
@@ -90,7 +106,7 @@ class Run:
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """The plug-ins that it needs: those of its plan, and those that read its images."""
-        return (*self.plan.plugins, *(p for p in _readers(self.info["data"]) if p not in self.plan.plugins))
+        return (*self.plan.plugins, *(p for p in _readers(self.info) if p not in self.plan.plugins))
 
     @property
     def index(self) -> str | None:
@@ -133,7 +149,9 @@ class Run:
         if found is None and passed:
             raise refused("E742", f"no checkpoint of '{self.directory}' is whole", *map(str, passed))
         if found is None:
-            raise refused("E741", f"the run '{self.directory}' has no checkpoint yet")
+            lacks = "no best parameters" if self.best else "no checkpoint yet"
+            hint = KEEPING if self.best else ()
+            raise refused("E741", f"the run '{self.directory}' has {lacks}", hint=hint)
         for each in passed:
             warnings.warn(f"passed over {each}", LnetWarning, stacklevel=2)
         return found
@@ -222,8 +240,10 @@ class Run:
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:
-    """Open a run directory; raises `LnetError` if it is none."""
+    """Open a run directory, or `RUN/best`, a run with its best parameters; raises `LnetError` if it is none."""
     path = Path(directory)
+    if path.name == BEST and not (path / "run.json").exists() and (path.parent / "run.json").exists():
+        return replace(open_run(path.parent), best=True)
     try:
         info = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -256,14 +276,17 @@ def create_run(
     start: StartInfo | None = None,
     index: Path | None = None,
     epochs: float | None = None,
+    validation: ValidationInfo | None = None,
 ) -> Run:
     """Make a run directory, whole or not at all; raises `LnetError` if there is something in it already.
 
     `begin`: what it begins with, if that does not follow from the plan, and `start`: which run or file that is from;
-    `index`: the index of its images, which is moved into the directory; `epochs`: those that its plan's steps are.
+    `index`: the index of its images, which is moved into the directory; `epochs`: those that its plan's steps are;
+    `validation`: what it is validated on.
     """
     info: RunInfo = {
         "data": data,
+        "validation": validation,
         "epochs": epochs,
         "start": start,
         "kernels": kernels,
@@ -294,13 +317,15 @@ def create_run(
     return Run(directory, plan, info)
 
 
-def _readers(data: DataInfo) -> list[Plugin]:
-    return [Plugin(**plugin) for plugin in data.get("plugins", ())]
+def _readers(info: RunInfo) -> list[Plugin]:
+    validation = info.get("validation") or {"plugins": ()}
+    found = (*info["data"].get("plugins", ()), *validation["plugins"])
+    return list(dict.fromkeys(Plugin(**plugin) for plugin in found))
 
 
 def require_readers(run: Run) -> None:
     """Raise `LnetError` if this process lacks plug-ins that read a run's images, or has others."""
-    require(_readers(run.info["data"]), f"the run '{run.directory}'", run.directory / "plugins")
+    require(_readers(run.info), f"the run '{run.directory}'", run.directory / "plugins")
 
 
 def keep_plugins(run: Run) -> None:

@@ -50,7 +50,8 @@ class StoredCheckpoint:
     """A checkpoint on the disk: its shards, in their order.
 
     `torn` as in `Checkpoint`; `cluster` is what a cluster's coordinator keeps in it and `layout` how that run was cut,
-    None for one process; `order`: the number of the order of images that it was trained in.
+    None for one process; `order`: the number of the order of images that it was trained in; `best`: of the best parameters
+    so far, by which figure they are.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class StoredCheckpoint:
     layout: Any = None
     cluster: Any = None
     order: int = STORED
+    best: Any = None
 
     @property
     def step(self) -> int:
@@ -121,7 +123,8 @@ def opened(path: Path) -> StoredCheckpoint:
         files = tuple(path / _file_name(i, str(digest)) for i, digest in enumerate(manifest["digests"]))
         layout, cluster = manifest.get("layout"), manifest.get("manifest")
         order = int(manifest.get("order", STORED))
-        return StoredCheckpoint(path, files, int(manifest["torn"]), layout, cluster, order)
+        torn, best = int(manifest["torn"]), manifest.get("best")
+        return StoredCheckpoint(path, files, torn, layout, cluster, order, best)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"'{MANIFEST}' cannot be read: {error!r}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from lnet.runtime.store.events import Event
+from lnet.runtime.store.events import Event, Validated
 
 
 class Reporter(Protocol):
@@ -21,7 +21,7 @@ class Reporter(Protocol):
         """A message for the user."""
 
     def happened(self, event: Event) -> None:
-        """An event of the log of a run on a cluster (lnet.runtime.store.events has the types), or an update."""
+        """A validation; on a cluster any event of the log (lnet.runtime.store.events has the types), or an update."""
 
     def finished(self) -> None:
         """The run ended, with or without success."""
@@ -60,3 +60,9 @@ def losses_within(objectives: Mapping[str, float], width: int | None = None) -> 
 def progress(step: int, steps: int, images_per_second: float, objectives: Mapping[str, float]) -> str:
     """Return a line about a step."""
     return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {losses_within(objectives)}"
+
+
+def validation(event: Validated, best: bool) -> str:
+    """Return a line about a validation, and whether it is the best so far."""
+    shown = {"loss": event.loss, **event.accuracies}
+    return f"validation at step {event.step:,}: {losses_within(shown)}{', the best so far' * best}"

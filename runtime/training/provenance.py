@@ -18,10 +18,21 @@ from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
+from lnet.runtime.data.in_memory import Given
 from lnet.runtime.data.index_file import SUFFIX
 from lnet.runtime.data.indexes import IN_RUN, lies_at, name_in_run
+from lnet.runtime.data.inventory import other_images
 from lnet.runtime.data.listing import FIRST
-from lnet.runtime.store.info import DataInfo, ImagesChange, ImagesInfo, InputFigures, MapFigures, RunInfo
+from lnet.runtime.store.info import (
+    DataInfo,
+    ImagesChange,
+    ImagesInfo,
+    InputFigures,
+    MapFigures,
+    PluginInfo,
+    RunInfo,
+    ValidationInfo,
+)
 from lnet.runtime.store.run import Run, keep_plugins
 
 INPUTS = 32
@@ -69,13 +80,42 @@ def remembered(samples: Dataset, stem: Path) -> ImagesInfo:
         "inputs": inputs,
         "order": samples.order,
         "index": _index_of(samples, stem),
-        "plugins": [{"name": p.name, "version": p.version, "digest": p.digest} for p in samples.plugins],
+        "plugins": _plugins(samples),
     }
 
 
 def map_figures(figures: DatasetFigures | None) -> MapFigures | None:
     """Return run.json's record of the figures of a data set."""
     return None if figures is None else {"mean": figures.mean, "deviation": figures.deviation}
+
+
+def validated_on(samples: Dataset, given: Given | None) -> ValidationInfo:
+    """Return run.json's record of what a run is validated on."""
+    return {
+        "images": samples.count,
+        "digest": samples.inventory.digest,
+        "in_memory": given is not None,
+        "prepared": given is not None and given.prepared,
+        "object": None if given is None else given.object,
+        "plugins": _plugins(samples),
+    }
+
+
+def compared_validation(run: Run, samples: Dataset, given: Given | None, other: bool) -> Run:
+    """Compare what a run is validated on with what it was; return the run. Raises `LnetError` unless `other` is accepted."""
+    was, now = run.info.get("validation"), validated_on(samples, given)
+    if was is None or (was["images"], was["digest"]) == (now["images"], now["digest"]):
+        return run
+    if not other:
+        raise other_images(
+            f"the run was validated on {was['images']:,} images, and now there are "
+            + (f"{now['images']:,}" if was["images"] != now["images"] else "others")
+        )
+    return _with_run_info(run, {**run.info, "validation": now})
+
+
+def _plugins(samples: Dataset) -> list[PluginInfo]:
+    return [{"name": p.name, "version": p.version, "digest": p.digest} for p in samples.plugins]
 
 
 def _index_of(samples: Dataset, stem: Path) -> str | None:
@@ -122,13 +162,17 @@ def _with_data(run: Run, samples: Dataset, data: DataInfo) -> Run:
 
 
 def _with_info(run: Run, data: DataInfo) -> Run:
-    """Write the record of images in run.json; an index in its directory that it no longer names is removed."""
-    info: RunInfo = {**run.info, "data": data}
+    """Write the record of images in run.json."""
+    return _with_run_info(run, {**run.info, "data": data})
+
+
+def _with_run_info(run: Run, info: RunInfo) -> Run:
+    """Write run.json; an index in its directory that it no longer names is removed."""
     try:
         keep_plugins(replace(run, info=info))
         write_aside(run.directory / "run.json", json.dumps(info, indent=2))
         for path in run.directory.glob(f"{IN_RUN}.*{SUFFIX}"):
-            if path.name != data.get("index"):
+            if path.name != info["data"].get("index"):
                 path.unlink()
     except OSError as error:
         raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error

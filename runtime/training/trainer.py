@@ -35,6 +35,7 @@ from lnet.runtime.store.events import (
     RunInterrupted,
     Started,
     StepDone,
+    Validated,
     Warned,
 )
 from lnet.runtime.store.log import EventLog
@@ -43,9 +44,10 @@ from lnet.runtime.store.run import Run
 
 from .failure import explain_failure
 from .losses import losses
-from .progress import Reporter
+from .progress import Reporter, validation
 from .tune import choices_from
 from .unused import unused_settings
+from .validation import Validation, Validator, validation_text
 
 Params = dict[str, jax.Array]
 
@@ -126,11 +128,12 @@ def data_found(samples: Dataset, plan: Plan, replicas: int = 1) -> DataFound:
 
 @dataclass
 class Trainer:
-    """A run under way; `stop` is the request to end early."""
+    """A run under way, with what it is validated on; `stop` is the request to end early."""
 
     run: Run
     owner: Owner
     samples: Dataset
+    validation: Dataset | None
     reporter: Reporter
     rule: Rule
     step: int
@@ -143,6 +146,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.saved = self.step
         self.stop.awaits = self._awaited
+        self.unvalidated = False
 
     def _awaited(self) -> str | None:
         """Return the description of the checkpoint that a stop waits for; None without a new step to save."""
@@ -178,8 +182,11 @@ class Trainer:
         self.reporter.said(data.message)
         for note in unused_settings(self.run):
             self._warn(note)
-        for name in self.samples.unmatched:
-            self._warn(f"'{name}' is to be excluded, but there is no such image")
+        if self.validation is not None:
+            self.reporter.said(validation_text(self.validation, training))
+        for images in filter(None, (self.samples, self.validation)):
+            for name in images.unmatched:
+                self._warn(f"'{name}' is to be excluded, but there is no such image")
         if self.step >= training.steps:
             self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")
         self.reporter.started(self.step, training.steps)
@@ -189,6 +196,8 @@ class Trainer:
         choices = choices_from(graph, self.run.info.get("kernels", {}))
         step, sums = training_step(graph, self.rule, choices), batch_sums(graph, choices)
         training, known_bad = graph.training, 0
+        validating = self._validation(choices)
+        self._validate(validating, again=False)
         while not self.stop.asked:
             began, waited, before = time.perf_counter(), 0.0, None
             for number in range(training.accumulate):
@@ -214,9 +223,31 @@ class Trainer:
             self._record(terms, time.perf_counter() - began, waited)
             if len(self.samples.skipped) > known_bad:
                 known_bad = self._report_skipped(known_bad)
+            # Before a checkpoint, so that a run goes on from none that lacks its validation.
+            self._validate(validating)
             if self.step % training.checkpoint == 0:
                 self._checkpoint()
             self._check_owner()
+
+    def _validation(self, choices: Choices) -> Validation | None:
+        graph = self.run.plan.graph.validated
+        if graph is None or self.validation is None:
+            return None
+        validator = Validator(graph, self.validation, choices, lambda: self.stop.asked)
+        return Validation(self.run, self.owner, validator, self._warn, self._validated)
+
+    def _validate(self, validating: Validation | None, again: bool = True) -> None:
+        """Validate the parameters if it is time; not `again` what the log has of this step."""
+        training = self.run.plan.graph.training
+        if validating is None or not training.validates_at(self.step):
+            return
+        if again or self.step not in validating.steps():
+            self.unvalidated = not validating.validate(self.step, self.params)
+
+    def _validated(self, event: Validated, best: bool) -> None:
+        self.log.add(event)
+        self.reporter.happened(event)
+        self.reporter.said(validation(event, best))
 
     def _samples(self, number: int) -> jax.Array:
         """Return the numbers of the samples of a batch of the next step."""
@@ -254,7 +285,7 @@ class Trainer:
             raise refused(
                 "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
             )
-        if self.step < self.run.plan.graph.training.steps:
+        if self.step < self.run.plan.graph.training.steps or self.unvalidated:
             self.log.add(RunInterrupted(self.step))
             raise Interrupted(self.run.directory, self.run.checkpoints.files(), saved=True)
         self.log.add(Completed(self.step))

@@ -79,7 +79,7 @@ def probe(
     usable = trial.images
     return Probe(
         network=run.plan.graph.name,
-        run=str(run.directory),
+        run=str(run.path),
         step=weights.step,
         images=usable.path,
         label=usable.label,
@@ -100,7 +100,7 @@ def _opened(run: Run | Place) -> Run:
 
 def _weights(run: Run, step: int | None = None) -> Weights:
     """Return the weights of a whole checkpoint, pinned to its step: a run still in training must not change them later."""
-    return Weights(run.directory, run.checkpoint(step).step)
+    return Weights(run.path, run.checkpoint(step).step)
 
 
 def _trial(run: Run, images: LabelledSet, seed: int, client: Workers | None) -> Trial:

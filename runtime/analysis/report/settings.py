@@ -10,13 +10,14 @@ from typing import Any
 from lnet.compiler.augmentations import Augmentation
 from lnet.compiler.core.arguments import File, OptionalFile, OptionalText, Text
 from lnet.compiler.rules import Update
-from lnet.compiler.settings import DatasetFigures, TrainingData
+from lnet.compiler.settings import ArrayName, DatasetFigures, TrainingData, Validation
 from lnet.compiler.words import vocabulary
 from lnet.runtime.store.info import origin_of
 from lnet.runtime.store.run import Run
 
 SHOWN = 8
 """Maps whose mean and deviation are shown."""
+TEXTS = (Text, OptionalText, File, OptionalFile, ArrayName)
 
 
 def settings(run: Run) -> list[tuple[str, str]]:
@@ -59,7 +60,7 @@ def written(value: object) -> str:
             return "none"
         case bool():
             return "true" if value else "false"
-        case TrainingData():
+        case TrainingData() | Validation():
             return _called(value.kind, value)
         case tuple() if isinstance(value[0], Augmentation):
             return f"[{', '.join(map(written, value))}]"
@@ -81,6 +82,6 @@ def _called(name: str, value: Any) -> str:
     for parameter in signature(vocabulary().calls[name], eval_str=True).parameters.values():
         if hasattr(value, parameter.name):
             argument, found = parameter.name.removesuffix("_"), getattr(value, parameter.name)
-            is_text = parameter.annotation in (Text, OptionalText, File, OptionalFile) and found is not None
+            is_text = parameter.annotation in TEXTS and found is not None
             arguments.append(f'{argument} = "{found}"' if is_text else f"{argument} = {written(found)}")
     return f"{name}({', '.join(arguments)})"
