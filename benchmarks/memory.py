@@ -61,7 +61,7 @@ def peak_bytes(graph: Graph) -> int:
     rule = update_rule(graph)
     params = {p.name: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in graph.parameters}
     images = jax.ShapeDtypeStruct(shape_of_images(graph), jnp.float32)
-    state, samples = jax.eval_shape(rule.init, params), sample_numbers(0, graph.training.batch)
+    state, samples = jax.eval_shape(rule.init, params), sample_numbers(0, graph.training.batch_rows)
     step = training_step(graph, rule).lower(params, state, images, None, None, samples)
     memory = step.compile().memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
@@ -74,7 +74,7 @@ def grown_by_steps(graph: Graph) -> int:
     rule = update_rule(graph)
     step, params = training_step(graph, rule), initial_params(graph, 0)
     state, images = rule.init(params), jnp.ones(shape_of_images(graph))
-    samples = sample_numbers(0, graph.training.batch)
+    samples = sample_numbers(0, graph.training.batch_rows)
     for _ in range(3):
         params, state, _, _ = jax.block_until_ready(step(params, state, images, None, None, samples))
     return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -82,7 +82,7 @@ def grown_by_steps(graph: Graph) -> int:
 
 def shape_of_images(graph: Graph) -> tuple[int, ...]:
     sheet = graph.input.sheet
-    return (sheet.height, sheet.width, sheet.maps, graph.training.batch)
+    return (sheet.height, sheet.width, sheet.maps, graph.training.batch_rows)
 
 
 if __name__ == "__main__":

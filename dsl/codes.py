@@ -155,6 +155,7 @@ CODES: dict[str, str] = {
     "W201": "unread layer",
     "W501": "network without an objective",
     "W502": "weights that no objective trains",
+    "W503": "views that do not differ",
     "W606": "plan older than its file",
     "W607": "grace too short for a checkpoint",
     "W608": "value changed since version 0.1",

@@ -9,6 +9,7 @@ from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Sheet, Size, extents
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_field
+from lnet.compiler.objectives import Objective
 
 from .deal import dealt
 from .messages import all_messages
@@ -77,7 +78,8 @@ def totals(graph: Graph, partition: Partition) -> Totals:
     parameter_bytes, state_bytes = parameters * BYTES, _state_bytes(graph, graph.parameters)
     activation_bytes = sum(layer.activation_bytes for layer in layers)
     images = layer_cost(graph, graph.input).activation_bytes
-    batch_bytes = PASSES * activation_bytes + BATCHES * images
+    compared = sum(_compared_bytes(graph, objective) for objective in graph.objectives)
+    batch_bytes = PASSES * (activation_bytes + compared) + BATCHES * images
     return Totals(
         encoding_weights(graph),
         parameters,
@@ -108,6 +110,11 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         _state_bytes(graph, layer.parameters),
         layer.sheet.values * BYTES * graph.training.batch_rows,
     )
+
+
+def _compared_bytes(graph: Graph, objective: Objective) -> int:
+    """Return the bytes of what an objective makes of a batch, where these are many."""
+    return objective.term.intermediate(graph.training.batch_rows) * BYTES
 
 
 def _state_bytes(graph: Graph, parameters: Iterable[Parameter]) -> int:
@@ -224,11 +231,16 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         * layer.sheet.maps
         for layer in cut_graph.layers
     )
+    compared = sum(
+        _compared_bytes(graph, objective)
+        for objective in cut_graph.objectives
+        if partition.piece(tile, cut_graph.layer(objective.reads[0]).path).owned.area
+    )
     return TileCost(
         tile=tile,
         parameters=owned + received,
         gradients=owned + received + _sums(graph, owned),
-        activations=activations * per_batch,
+        activations=activations * per_batch + compared,
         shards=tuple(values * BYTES for values in values_in_shards(graph, partition, tile)),
         server=owned + moving * training.update.slots,
         halo=moved.halo,

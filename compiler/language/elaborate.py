@@ -34,7 +34,6 @@ from lnet.dsl import nodes
 from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.source import Span
 
-from .contrasted import check_contrasted
 from .declarations import (
     MOST_LAYERS,
     RESERVED_PARAMETERS,
@@ -53,6 +52,7 @@ from .expressions import ANY, Evaluator
 from .places import line_of
 from .scope import Entry, Family, Instance, Place, Scope, layer_of
 from .targets import check_targets
+from .two_views import check_contrasted, warn_equal_views
 from .untrained import warn_untrained
 from .validated import check_validated
 
@@ -90,6 +90,7 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     check_targets(graph, train, evaluator)
     check_contrasted(graph, builder.places, evaluator)
     check_validated(graph, train, evaluator)
+    warn_equal_views(graph, train, evaluator)
     _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
     return None if collector.failed else graph

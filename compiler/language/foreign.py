@@ -135,6 +135,10 @@ KINDS = ACTS | _named(
         "write 'cross_entropy()', which reads the values before the softmax",
     ),
     (
+        "simclr ntxent ntxentloss infonce contrastive contrastiveloss supcon byol moco",
+        "write 'contrast()', of a vector in two views of each image: 'data = frames(PATH, views = 2)'",
+    ),
+    (
         "bce bceloss bcewithlogits bcewithlogitsloss binarycrossentropy sigmoidcrossentropy",
         "write 'one_vs_all()', which reads the values before the sigmoid",
     ),
@@ -222,6 +226,7 @@ ARGUMENTS = _meant(
     ("beta2", "b2"),
     ("betas", "b1"),
     ("rho", "decay"),
+    ("tau temp", "temperature"),
     ("lambda lam", "sparsity"),
     ("y", "targets"),
     ("folder directory root file", "path"),

@@ -48,6 +48,10 @@ class Term:
         """Return how many pairs of neighbouring units of a layer it compares."""
         return 0
 
+    def intermediate(self, rows: int) -> int:
+        """Return how many values it makes of a batch of so many rows that grow faster than the batch."""
+        return 0
+
     def strips(self, owned: Region, sheet: Sheet) -> Strips:
         """Return the units beyond a region of a layer that it compares with those inside."""
         return None, None, None

@@ -21,6 +21,10 @@ class Contrast(Term):
     compares_views: ClassVar[bool] = True
     temperature: float
 
+    def intermediate(self, rows: int) -> int:
+        """The similarities of all rows."""
+        return rows * rows
+
 
 @since(2)
 def contrast(of: Reads, temperature: Positive = 0.1) -> Contrast:

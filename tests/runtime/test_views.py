@@ -1,6 +1,7 @@
 """Two views of each image, and the objective that compares them: rows, draws, numbers whole and in tiles, resumed runs."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import lnet
 from lnet.compiler.augmentations import Blur, Brightness, Shift, Zoom
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.cost import tile_costs, totals
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives.contrast import Contrast
@@ -219,9 +221,24 @@ def test_a_batch_in_two_views_costs_what_twice_the_batch_does(tmp_path):
             assert twice.seconds == tuple(each / 2 for each in once.seconds)
         else:
             assert twice == once
+    training = replace(plans[0].graph.training, steps=0, epochs=2.0)
+    assert training.lasting(20, 1).steps == 5, "an epoch is of images, not of views"
     text = plans[0].explain()
     assert "bytes of activations at a batch of 4 in 2 views" in text
     assert "multiply-adds forward for one view of an image" in text
+
+
+def test_similarities_of_large_batches_count_as_memory():
+    contrasted = PLAIN.replace("q: l2()", "q: contrast()")
+    one, two = (compile_text(text % (", views = 2", 50)) for text in (PLAIN, contrasted))
+    more = 100 * 100 * 4
+    assert (
+        totals(two.graph, two.partition).batch_bytes - totals(one.graph, one.partition).batch_bytes
+        == 2 * more
+    )
+    one, two = (tile_costs(plan.graph, partition(plan.graph, Size(1, 3))) for plan in (one, two))
+    assert [b.activations - a.activations for a, b in zip(one, two, strict=True)][:2] == [0, 0]
+    assert two[2].activations - one[2].activations >= more
 
 
 # --- runs ------------------------------------------------------------------------------------------------
