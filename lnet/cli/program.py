@@ -38,6 +38,17 @@ COMMANDS = {
     "plot": "draw",
     "save": "export",
     "list": "index",
+    "predict": "export",
+    "infer": "export",
+    "inference": "export",
+    "compare": "probe",
+    "visualize": "draw",
+    "visualise": "draw",
+    "show": "report",
+    "describe": "explain",
+    "info": "explain",
+    "load": "import",
+    "convert": "import",
 }
 """lnet's names for commands of other programs."""
 
