@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lcm
+from typing import NamedTuple
 
 from lnet.compiler.core.layer import Layer, Parameter
-from lnet.compiler.core.shapes import Size
+from lnet.compiler.core.shapes import Region, Size
 from lnet.compiler.objectives import Objective
 from lnet.compiler.settings import ArraySet, Frames, Training, TrainingData
 
 from .views import trained_views
+
+
+class Seen(NamedTuple):
+    """A region of a layer, by its path."""
+
+    layer: str
+    region: Region
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Graph:
         """Return a layer by its path; a stage instance stands for its last layer."""
         return self._by_path[path]
 
-    @property
+    @cached_property
     def visible(self) -> tuple[Layer, ...]:
         """The layers that the file names and that images have values of: no targets."""
         return tuple(layer for layer in self.computed if layer.path not in self.derived)
@@ -148,6 +156,11 @@ class Graph:
             for path in dict.fromkeys(layer.reads):
                 readers[path].append(layer)
         return {path: tuple(found) for path, found in readers.items()}
+
+    @cached_property
+    def regions_seen(self) -> dict[str, dict[Seen, Region]]:
+        """The regions of a layer that regions of others depend on, as far as they were asked for (receptive_field.py)."""
+        return {}
 
     def period(self, path: str) -> Size:
         """Return the rows and columns of a layer after which positions stand to the image as before, strides apart."""

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import zip_longest
 
 from lnet.compiler.core.shapes import Region, Size, whole
 
-from .graph import Graph
+from .graph import Graph, Seen
+
+EMPTY = whole(Size(0, 0))
 
 
 def receptive_region(graph: Graph, path: str, region: Region, source: str | None = None) -> Region:
     """Return the region of `source` (the input unless given) that `region` of a layer depends on.
 
-    Exact for the rectangles that windows, pools and normalisations see, clipped to the sheet. Where a layer is
-    reached on several ways the smallest rectangle around all of them is meant.
+    Exact for the rectangles that windows, pools and normalisations see, clipped to the sheet. Where `source` is
+    reached on several ways the smallest rectangle around all of them is meant. What was found is kept with the graph:
+    deep networks ask for the same regions of a layer from many others.
     """
     target = graph.layer(source).path if source else graph.input.path
-    seen = {graph.layer(path).path: region}
-    for layer in reversed(graph.layers):
-        here = seen.get(layer.path)
-        if here is None or layer.path == target:
+    known = graph.regions_seen.setdefault(target, {})
+    asked = Seen(graph.layer(path).path, region)
+    waiting = [asked]
+    while waiting:
+        here = waiting[-1]
+        needed = [] if here in known or here.layer == target else _operands(graph, here)
+        missing = [each for each in needed if each not in known]
+        if missing:
+            waiting += missing
             continue
-        for number, read in enumerate(layer.reads):
-            operand = graph.layer(read)
-            needed = layer.op.needs_of(number, here).clip(operand.sheet.size)
-            seen[read] = seen[read].hull(needed) if read in seen else needed
-    empty = whole(Size(0, 0))
-    return seen.get(target, empty)
+        waiting.pop()
+        if here not in known:
+            found = [known[each] for each in needed] or [here.region if here.layer == target else EMPTY]
+            known[here] = reduce(Region.hull, found)
+    return known[asked]
+
+
+def _operands(graph: Graph, here: Seen) -> list[Seen]:
+    """Return what a region of a layer reads."""
+    layer, found = graph.layer(here.layer), []
+    for number, path in enumerate(layer.reads):
+        operand = graph.layer(path)
+        found.append(Seen(operand.path, layer.op.needs_of(number, here.region).clip(operand.sheet.size)))
+    return found
 
 
 def receptive_field(graph: Graph, path: str) -> Size:

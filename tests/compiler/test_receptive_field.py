@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 import lnet
 from lnet.compiler.core.shapes import Interval, Region
 from lnet.compiler.graph.receptive_field import receptive_field, receptive_region
+from lnet.compiler.ops.lcn import LCN
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.evaluate import batch_last, layer_values
 from lnet.runtime.engine.network import initial_params
@@ -20,6 +21,23 @@ def test_the_fields_of_the_published_network():
     graph = lnet.compile(CATFACE).graph
     seen = {layer.path: receptive_field(graph, layer.path).rows for layer in graph.visible}
     assert (seen["V1.filter"], seen["V1.pool"], seen["V1.norm"], seen["V3.norm"]) == (18, 22, 30, 88)
+
+
+def test_the_fields_of_a_deep_network_take_steps_for_each_layer_alone(monkeypatch):
+    """Twice as deep takes twice the steps, not four times; a neuron of a deep layer sees everything."""
+    text = "network n {{ image: input(9x9x1); deep[{}]: lcn(3); end: add([deep[0], deep[{}]]); q: l2() }}"
+    steps = []
+    needs_of = LCN.needs_of
+    monkeypatch.setattr(LCN, "needs_of", lambda *args: steps.append(1) or needs_of(*args))
+    counts = []
+    for depth in (100, 200, 400):
+        graph = compile_text(text.format(depth, depth - 1)).graph
+        steps.clear()
+        seen = [str(receptive_field(graph, layer.path)) for layer in graph.visible]
+        assert seen[:4] == ["1x1", "5x5", "9x9", "9x9"]
+        assert seen[-1] == "9x9"
+        counts.append(len(steps))
+    assert counts[2] - counts[1] == 2 * (counts[1] - counts[0])
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ NETWORKS = {
     "one layer": "network n { a: input(8x8x1); q: l1(of = a) }",
     "two alike": "stage s() { f: local(3, 2); q: l1(); r: l2(weight = 0.5) }\nnetwork n { a: input(8x8x1); "
     "b: s(of = a); c: s(of = a); d: add(of = [b, c]) }",
+    "families": "stage s() { f: local(1, 1); q: l1() }\nnetwork n { a: input(8x8x1); b[300]: s(); "
+    "c[40]: local(3, 2, of = a); d: concat(c); e[3]: l2(of = d); g[2]: local(index + 1, 1, of = a) }",
     "two that differ": "stage s(k) { f: local(3, 2); q: l1(weight = k) }\nnetwork n { a: input(8x8x1); "
     "b: s(1, of = a); c: s(2, of = a); d: add(of = [b, c]) }",
 }
@@ -73,6 +75,16 @@ def test_of_stages_that_are_alike_the_first_is_drawn():
     assert "V2.area[1].norm" in last
     assert texts(drawn("two alike")[1], "stage-name") == ["b"]
     assert texts(drawn("two that differ")[1], "stage-name") == ["b", "c"]
+
+
+def test_of_families_the_items_that_differ_are_drawn():
+    """Of a chain the first reads something else than the others do."""
+    _, picture = drawn("families")
+    assert texts(picture, "stage-name") == ["b[0]", "b[1]"]
+    assert texts(picture, "name") == ["a", "f", "f", "c[0]", "d", "g[0]", "g[1]"]
+    assert " ".join(texts(picture, "objective")) == (
+        "q: l1 q: l1 298 more alike, to b[299] e[0] to e[2]: l2 c[0]: 39 more alike, to c[39]"
+    )
 
 
 def test_objectives_fit_below_their_stage():

@@ -21,6 +21,9 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import extents
 from lnet.compiler.cut.cost import layer_cost
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.objectives import Objective
+
+from .alike import alike, around, family_of
 
 STEP = 98
 """Pixels from one layer to the next."""
@@ -65,9 +68,9 @@ class Place:
 
 def diagram(graph: Graph) -> str:
     """Return the picture as SVG."""
-    repeated = _repeated(graph)
+    repeated = alike(graph)
     left_out = {path for others in repeated.values() for path in others}
-    drawn = [layer for layer in graph.visible if not any(_within(layer.path, path) for path in left_out)]
+    drawn = [layer for layer in graph.visible if left_out.isdisjoint(around(layer.path))]
     lines = list(_lines(_frames(graph, drawn, repeated)))
     tops = [0]
     for line in lines:
@@ -78,10 +81,12 @@ def diagram(graph: Graph) -> str:
         for line, top, bottom in zip(lines, tops, tops[1:], strict=False)
         for part in _grounds(line, top, bottom)
     ]
+    ends = {place.line: place for place in places.values()}
     for layer in drawn:
-        body += _edges(graph, layer, places)
+        body += _edges(graph, layer, places, ends)
+    largest = max(max(layer.sheet.height, layer.sheet.width) for layer in graph.visible)
     for layer in drawn:
-        body += _sheet(graph, layer, places[layer.path])
+        body += _sheet(graph, layer, places[layer.path], LARGEST / largest)
     width = WIDTH if len(lines) > 1 else 20 + STEP * sum(len(frame.layers) for frame in lines[0])
     return "\n".join(
         [
@@ -96,45 +101,16 @@ def diagram(graph: Graph) -> str:
 # --- the layout ----------------------------------------------------------------------------------------------------
 
 
-def _repeated(graph: Graph) -> dict[str, list[str]]:
-    """Return the repeated stage instances, by the first of each series."""
-    found: dict[str, list[str]] = {}
-    siblings: dict[str, list[str]] = {}
-    for path, _ in graph.stages:
-        siblings.setdefault(path.rpartition(".")[0], []).append(path)
-    for paths in siblings.values():
-        for _, alike in groupby(paths, lambda path: _form(graph, path)):
-            first, *others = alike
-            if others:
-                found[first] = others
-    return found
-
-
-def _form(graph: Graph, stage: str) -> tuple[object, ...]:
-    """Return the structure of a stage instance: equal for two that differ in name alone."""
-
-    def own(path: str) -> str:
-        return path.removeprefix(stage) if _within(path, stage) else f" {path}"
-
-    layers = [layer for layer in graph.visible if _within(layer.path, stage)]
-    return (
-        tuple(
-            (own(la.path), la.op.renamed(own), tuple(own(graph.layer(path).path) for path in la.reads))
-            for la in layers
-        ),
-        tuple((own(o.path), o.term, o.weight) for o in graph.objectives if _within(o.path, stage)),
-    )
-
-
-def _within(path: str, stage: str) -> bool:
-    return path.startswith(f"{stage}.")
-
-
 def _frames(graph: Graph, drawn: Sequence[Layer], repeated: dict[str, list[str]]) -> Iterator[Frame]:
     """Yield a frame for each run of layers of one stage instance; objectives are below the last run of their instance."""
     notes = _objectives(graph)
+    instances = {path for path, _ in graph.stages}
     for first, others in repeated.items():
-        notes.setdefault(first, []).append(f"{len(others)} more alike, to {others[-1]}")
+        more = f"{len(others):,} more alike, to {others[-1]}"
+        if first in instances:
+            notes.setdefault(first, []).append(more)
+        else:
+            notes.setdefault(graph.block(first), []).append(f"{_name(graph, first)}: {more}")
     runs: list[tuple[str, list[Layer]]] = []
     for layer in drawn:
         block = graph.block(layer.path)
@@ -169,14 +145,27 @@ def _places(lines: Sequence[Sequence[Frame]], tops: Sequence[int]) -> dict[str, 
 
 
 def _objectives(graph: Graph) -> dict[str, list[str]]:
-    """Return the objectives by block, as written in the file."""
+    """Return the objectives by block, as written in the file; those of a family that are of one kind together."""
+    parts: dict[str, list[Objective]] = {}
+    for objective in graph.objectives:
+        parts.setdefault(objective.part_of, []).append(objective)
+    texts = {path: _terms(path, terms) for path, terms in parts.items()}
     found: dict[str, list[str]] = {}
-    for path in dict.fromkeys(objective.part_of for objective in graph.objectives):
-        terms = [o for o in graph.objectives if o.part_of == path]
-        inside = ", ".join(o.path.removeprefix(f"{path}.") for o in terms if o.path != path)
-        name = path.rpartition(".")[2]
-        found.setdefault(graph.block(path), []).append(f"{name}: {inside or terms[0].term.kind}")
+    for _, series in groupby(parts, lambda path: (family_of(path) or path, texts[path])):
+        first, *others = series
+        name = _name(graph, first) + (f" to {_name(graph, others[-1])}" if others else "")
+        found.setdefault(graph.block(first), []).append(f"{name}: {texts[first]}")
     return found
+
+
+def _terms(path: str, terms: Sequence[Objective]) -> str:
+    """Return the parts of an objective, or its kind if it has none."""
+    return ", ".join(o.path.removeprefix(f"{path}.") for o in terms if o.path != path) or terms[0].term.kind
+
+
+def _name(graph: Graph, path: str) -> str:
+    """Return the name of an item in its block."""
+    return path.removeprefix(f"{graph.block(path)}.")
 
 
 # --- what is drawn -------------------------------------------------------------------------------------------------
@@ -195,8 +184,11 @@ def _grounds(line: Sequence[Frame], top: int, bottom: int) -> Iterator[str]:
         start += len(frame.layers)
 
 
-def _edges(graph: Graph, layer: Layer, places: dict[str, Place]) -> Iterator[str]:
-    """Draw the edges to a layer: lines from layers of its own line and the end of the one above, names of others."""
+def _edges(graph: Graph, layer: Layer, places: dict[str, Place], ends: dict[int, Place]) -> Iterator[str]:
+    """Draw the edges to a layer: lines from layers of its own line and the end of the one above, names of others.
+
+    `ends`: the last place of each line.
+    """
     to, further = places[layer.path], []
     for path in layer.reads:
         source = places.get(graph.layer(path).path)
@@ -209,7 +201,7 @@ def _edges(graph: Graph, layer: Layer, places: dict[str, Place]) -> Iterator[str
         elif source.line == to.line:
             y = to.y - 58 - 6 * apart
             yield f'<path class="edge" d="M{source.x} {source.y} C{source.x} {y} {to.x} {y} {to.x} {to.y}"/>'
-        elif _follows(source, to, places):
+        elif source is ends[source.line] and to.line == source.line + 1 and to.x < STEP:
             yield f'<path class="edge" d="M{source.x} {source.y} H{WIDTH - 4}"/>'
             yield f'<path class="edge" d="M4 {to.y} H{to.x}"/>'
         else:
@@ -223,22 +215,15 @@ def _edges(graph: Graph, layer: Layer, places: dict[str, Place]) -> Iterator[str
         )
 
 
-def _follows(source: Place, to: Place, places: dict[str, Place]) -> bool:
-    """Whether a layer is the first of its line and another the last of the one above."""
-    last = max(place.x for place in places.values() if place.line == source.line)
-    return to.line == source.line + 1 and source.x == last and to.x < STEP
-
-
 def _short(name: str) -> str:
     most = int(STEP / LETTER) - 5
     return name if len(name) <= most else "…" + name[-most + 1 :]
 
 
-def _sheet(graph: Graph, layer: Layer, place: Place) -> Iterator[str]:
-    """Draw a sheet in proportion to its extents, with maps behind one another."""
-    largest = max(max(la.sheet.height, la.sheet.width) for la in graph.visible)
-    width = max(SMALLEST, LARGEST * layer.sheet.width / largest)
-    height = max(SMALLEST, LARGEST * layer.sheet.height / largest)
+def _sheet(graph: Graph, layer: Layer, place: Place, scale: float) -> Iterator[str]:
+    """Draw a sheet in proportion to its extents, with maps behind one another; `scale` is in pixels a position."""
+    width = max(SMALLEST, scale * layer.sheet.width)
+    height = max(SMALLEST, scale * layer.sheet.height)
     x, y = place.x, place.y
     colour = COLOURS.get(layer.op.kind, PLAIN)
     cost = layer_cost(graph, layer)
@@ -249,8 +234,7 @@ def _sheet(graph: Graph, layer: Layer, place: Place) -> Iterator[str]:
             f'<rect class="sheet" x="{x - width / 2 + shift:.1f}" y="{y - height / 2 - shift:.1f}" '
             f'width="{width:.1f}" height="{height:.1f}" fill="{colour}" rx="2"/>'
         )
-    name = layer.path.removeprefix(f"{graph.block(layer.path)}.")
-    yield f'<text class="name" x="{x}" y="{y + 56}">{escape(name)}</text>'
+    yield f'<text class="name" x="{x}" y="{y + 56}">{escape(_name(graph, layer.path))}</text>'
     field = f" {cost.field}" if cost.field is not None else ""
     yield f'<text class="kind" x="{x}" y="{y + 71}">{layer.op.kind}{field}</text>'
     yield f'<text class="kind" x="{x}" y="{y + 86}">{extents(layer.sheet, layer.patch)}</text></g>'
