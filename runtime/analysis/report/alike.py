@@ -10,7 +10,6 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Objective
 
-
 LONG = 10
 """Chains of more items are drawn in part."""
 
