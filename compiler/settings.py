@@ -83,7 +83,7 @@ class Frames(TrainingData):
     crop: str = "random"  # random | center | resize
     flip: bool = True
     normalize: Normalization = "image"
-    labels: str | None = None  # None | "folder"
+    labels: str | None = None  # None | "folder" | "file"
     exclude: str | None = None
     classes: str | None = None
     augment: tuple[Augmentation, ...] = ()
@@ -198,7 +198,7 @@ Mirrored = Annotated[bool | None, FLAG]
 Normalize = Annotated[str | None, one_of("image", "none", "symmetric", DATASET)]
 ArrayNormalize = Annotated[str | None, one_of("image", "none", DATASET)]
 ArrayName = Annotated[str | None, TEXT]
-Labels = Annotated[str | None, none_or(one_of("folder"))]
+Labels = Annotated[str | None, none_or(one_of("folder", "file"))]
 Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]
 

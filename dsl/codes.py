@@ -103,6 +103,7 @@ CODES: dict[str, str] = {
     "E711": "compressed images",
     "E712": "archives instead of images",
     "E713": "unreadable list of classes",
+    "E714": "unreadable list of images",
     "E715": "tiles that read different images",
     "E716": "array unsuitable for the network",
     "E717": "samples that break the protocol",

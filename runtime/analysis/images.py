@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
@@ -61,8 +62,8 @@ class Images:
 def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
     """Open a set of images prepared for the run's network: scaled whole, normalised as in training.
 
-    With `labelled` they have labels: their own, else the names of their folders. Arrays are read as those that the run was
-    trained on. Raises `LnetError`.
+    With `labelled` they have labels: beside them, else the names of their folders, as the run takes them. Arrays are read
+    as those that the run was trained on. Raises `LnetError`.
     """
     graph, place = run.plan.graph, path_of(place)
     if graph.arrays is not None:
@@ -71,10 +72,15 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
             hint = "the run's 'arrays(...)' names none either: train it with 'labels = \"NAME\"'"
             raise refused("E707", f"the arrays in '{place}' are read without labels", hint=hint)
         return Images(found)
-    labels = "folder" if labelled else None
+    labels = set_labels(graph) if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
     opened = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed, CACHE_BYTES)
     return Images(opened)
+
+
+def set_labels(graph: Graph) -> str:
+    """Return where a labelled set has its labels: where the images of the run have theirs, or as `labels = folder` says."""
+    return graph.frames.labels or "folder"
 
 
 def check_images(run: Run, command: str) -> None:

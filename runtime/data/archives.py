@@ -17,7 +17,7 @@ import numpy as np
 from lnet.dsl.diagnostics import LnetError, refused
 
 from . import zip_members
-from .labels import LABEL, labels_beside
+from .beside import labels_beside
 from .listing import Listing, cannot_be_read, stat_of, suffix_of
 from .members import Member, Members
 from .pixels import Corrupt, Loaded, load_image
@@ -36,6 +36,10 @@ class Reader(Protocol):
 
     def read(self, member: Member) -> bytes:
         """Return the bytes of a file in the archive; raises `Corrupt`, and `LnetError` if the archive cannot be read."""
+
+
+LARGEST = 2**30
+"""No image has more bytes than this, packed or unpacked: an archive may say that a member has any number of them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ class Archive:
         return load_image(self.reader.read(self.members[index]), self.channels)
 
 
+def check_size(*sizes: int) -> None:
+    """Raise `Corrupt` for a member that says it has more bytes than an image has."""
+    if max(sizes) > LARGEST:
+        raise Corrupt(f"it would have {max(sizes):,} bytes, and at most {LARGEST:,} are read")
+
+
 def open_archive(place: Place) -> Archive:
     """Open an archive of images by its suffix; raises `LnetError`."""
     path, rules = place.path, place.rules
@@ -89,12 +99,13 @@ def open_archive(place: Place) -> Archive:
         elif rules.shows(name):
             others[name] = number
     images.sort(key=members.names.__getitem__)
-    ignored, labels = Counter(map(suffix_of, others)), None
-    found = members.some(images)
-    if place.labelled:
-        labels = labels_beside(found.names, others, lambda name: reader.read(members[others[name]]), path)
-    if labels is not None:
-        ignored.pop(LABEL)
+    ignored, found = Counter(map(suffix_of, others)), members.some(images)
+    beside = labels_beside(
+        found.names, others.__contains__, lambda name: reader.read(members[others[name]]), place.labels, path
+    )
+    if beside is not None:
+        ignored -= Counter({beside.suffix: beside.files})
+    labels = None if beside is None else beside.labels
     return Archive(reader, found, place.channels, size, changed, labels, ignored)
 
 
@@ -111,6 +122,7 @@ class Tar:
     def read(self, member: Member) -> bytes:
         if member.size < 0:
             raise Corrupt("it is a link to a file that is not in the archive")
+        check_size(member.size, *(size for _, _, size in member.pieces))
         if not member.pieces:
             return self._piece(member.offset, member.size)
         found = bytearray(member.size)
@@ -241,9 +253,11 @@ class Zip:
 
     def read(self, member: Member) -> bytes:
         try:
-            return zip_members.read_member(self.reads, self.path, member.offset, self.shift)
+            return zip_members.read_member(self.reads, self.path, member.offset, self.shift, check_size)
         except OSError as error:
             raise cannot_be_read(self.path, error) from error
+        except Corrupt:
+            raise
         except Exception as error:  # a damaged archive makes its reader raise almost anything
             raise Corrupt(str(error) or type(error).__name__) from error
 

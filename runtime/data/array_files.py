@@ -1,36 +1,42 @@
-"""Images in one array, `[n, rows, columns, channels]`: a `.npy` or `.npz` file, or an array in memory."""
+"""Images in one array, `[n, rows, columns, channels]`: in a file of arrays (columns.py), or in memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import basename, dirname, join
 from typing import Any
 
 import numpy as np
 
-from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.diagnostics import refused
 
 from .arrays import check_images
-from .listing import stat_of
+from .columns import Column, Columns, open_columns
+from .listing import Listing, suffix_of
 from .samples import ImageSource, Place, opened
 
 ARRAY_FILE = "array file"
+SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".zarr")
+IMAGES, LABELS = "images", "labels"
 
 
 @dataclass(frozen=True)
 class Arrays:
     """Images, with labels `[n]` if there are any; `changed`: modification time of their file."""
 
-    images: Any
+    images: Column
     labels: Any
     changed: int = 0
 
     @property
     def stats(self) -> list[tuple[int, int]]:
-        return [(self.images[:1].nbytes, self.changed)] * len(self.images)
+        count, *_ = self.images.shape
+        size = int(np.prod(self.images.shape[1:])) * np.dtype(self.images.dtype).itemsize
+        return [(size, self.changed)] * count
 
     def __len__(self) -> int:
-        return len(self.images)
+        return self.images.shape[0]
 
     def __getitem__(self, index: int) -> Any:
         return self.images[index]
@@ -44,34 +50,31 @@ def array_source(
     return opened(Arrays(images, labels), ARRAY_FILE, where, channels, shape=shape)
 
 
+def holds_arrays(path: Path, rules: Listing) -> bool:
+    """Whether a path is that of arrays, by its name."""
+    return path.name.endswith(".zarr.zip") or suffix_of(path.name) in SUFFIXES
+
+
 def open_arrays(place: Place) -> Arrays:
-    """Open a `.npy` or `.npz` file; raises `LnetError`."""
-    images, labels = _read_arrays(place.path)
-    check_images(images, f"'{place.path}'")
-    return Arrays(images, labels, stat_of(place.path)[1])
+    """Open the images of a file of arrays, and the labels beside them; raises `LnetError`."""
+    columns = open_columns(place.path, str(place.path))
+    name = _named(columns, place)
+    images = columns[name]
+    check_images(images, columns.where)
+    labels = join(dirname(name), LABELS)
+    beside = labels in columns.names and not columns.whatever
+    return Arrays(images, columns.whole(labels) if beside else None, columns.changed)
 
 
-def _read_arrays(path: Path) -> tuple[Any, Any]:
-    """Return the images of a file and the labels beside them, if there are any."""
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not hasattr(loaded, "files"):
-            return loaded, None
-        names = [name for name in loaded.files if name != "labels"]
-        if "images" in names:
-            names = ["images"]
-        if len(names) != 1:
-            found = ", ".join(f"'{name}'" for name in names) or "none"
-            raise refused(
-                "E704",
-                f"'{path}' needs one array, or one named 'images'; found {found}",
-                hint=f"np.savez('{path.name}', images=..., labels=...)",
-            )
-        return loaded[names[0]], loaded["labels"] if "labels" in loaded.files else None
-    except LnetError:
-        raise
-    except Exception as error:  # a damaged file makes its reader raise almost anything
-        hint: str | tuple[str, ...] = ()
-        if "allow_pickle" in str(error):
-            hint = "it holds Python objects, which are never read: np.stack makes one array of images of one size"
-        raise refused("E703", f"'{path}' is no readable array file", str(error), hint=hint) from error
+def _named(columns: Columns, place: Place) -> str:
+    """Return the path of the array of images: the one that is named, else the only one of that name, or at all."""
+    if place.array is not None:
+        return place.array.strip("/")
+    names = [name for name in columns.names if basename(name) != LABELS]
+    for some in ([name for name in names if basename(name) == IMAGES], names):
+        if len(some) == 1:
+            return some[0]
+    found = ", ".join(f"'{name}'" for name in names) or "none"
+    hint = f"name one: '{place.path.name}:{names[0]}'" if names else ()
+    message = f"'{place.path}' needs one array, or one named '{IMAGES}'; found {found}"
+    raise refused("E704", message, hint=hint)

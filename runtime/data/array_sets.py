@@ -25,7 +25,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import ArraySet, Frames, Normalization
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .arrays import converted, label_texts
+from .arrays import SCANNED, blocks_of, converted, label_texts
 from .checksums import checksum
 from .columns import Column, Columns, columns_of, readable
 from .dataset import CACHE_BYTES, Classes, Dataset, Kept, ordering
@@ -33,10 +33,6 @@ from .inventory import Inventory, Stored
 from .labels import order_classes
 from .pixels import Loaded, normalize
 from .sources import ARRAY_SET
-
-SCANNED = 2**30
-"""Bytes of an array up to which all values are checked before a run begins; those of larger ones when they are read."""
-_BLOCK = 2**26
 
 
 @dataclass(frozen=True)
@@ -91,11 +87,9 @@ class Rows:
         if not count or _kind(self.column) in "biu" or count * size > SCANNED:
             return
         bad: list[NDArray[np.int64]] = []
-        step = max(1, _BLOCK // size)
         with readable(self.what):
-            for begin in range(0, count, step):
-                block = _as_float32(np.asarray(self.column[begin : min(begin + step, count)]))
-                bad.append(np.flatnonzero(~np.isfinite(block)) + begin * self.sheet.values)
+            for begin, block in blocks_of(self.column, size):
+                bad.append(np.flatnonzero(~np.isfinite(_as_float32(block))) + begin * self.sheet.values)
         places = np.concatenate(bad)
         if len(places):
             many = f"{len(places):,} value{'s' * (len(places) > 1)}"
@@ -195,6 +189,9 @@ class Arrays:
         for number, name in enumerate(self.names):
             yield Stored(name, size, None if self._texts is None else self._texts[number], self._changed)
 
+    def shown(self, place: int) -> str:
+        return self.names[place]
+
     def load(self, place: int) -> Loaded:
         """Return the values of a sample; the checksum is that of its targets, too."""
         row = self._values.stored(place)
@@ -250,9 +247,7 @@ def data_set(
             )
     labels = None
     if data.labels is not None:
-        with readable(columns.where):
-            found = columns[data.labels][:]
-        labels = label_texts(_plain(found), count, columns.where)
+        labels = label_texts(columns.whole(data.labels), count, columns.where)
     frames = Frames(data.path, graph.input.sheet.size, "center", False, data.normalize, classes=data.classes)
     kept = kept or Kept()
     catalog = Arrays(values, labels, targets, columns.changed)
@@ -277,9 +272,3 @@ def _rows(columns: Columns, name: str, sheet: Sheet, scan: bool) -> Rows:
     if scan:
         rows.scan()
     return rows
-
-
-def _plain(labels: Any) -> Any:
-    """Return labels as numpy has them: texts of other packages are objects, or of a type of their own."""
-    found = np.asarray(labels)
-    return found.astype(str) if found.dtype.kind in "OT" else found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,9 @@ from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import LnetError, refused
 
+SCANNED = 2**30
+"""Bytes of an array up to which all values are checked before a run begins; those of larger ones when they are read."""
+_BLOCK = 2**26
 _OF_PIXELS = "with 1 or 3 channels, uint8 or float in 0..1"
 NO_IMAGES = "what is no image is read by data = arrays(...), in Python by lnet.Arrays(x, labels=labels)"
 """The hint where data have channels or values that no image has."""
@@ -17,6 +22,13 @@ NO_IMAGES = "what is no image is read by data = arrays(...), in Python by lnet.A
 def is_real(dtype: np.dtype[Any]) -> bool:
     """Whether a type is one of real numbers."""
     return dtype.kind in "biuf" or dtype.name == "bfloat16"
+
+
+def blocks_of(rows: Any, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the rows of an array, each of `size` bytes, some at a time, with the number of the first."""
+    step = max(1, _BLOCK // max(size, 1))
+    for begin in range(0, rows.shape[0], step):
+        yield begin, np.asarray(rows[begin : min(begin + step, rows.shape[0])])
 
 
 def converted(value: Any, name: str, expected: str) -> NDArray[Any]:
@@ -101,29 +113,37 @@ def check_image(image: NDArray[Any], what: str, shape: tuple[int, int, int] | No
 
 
 def _check(found: Any, axes: int, what: str, expected: str, name: str) -> None:
-    if found.ndim != axes or found.shape[-1] not in (1, 3) or 0 in found.shape[axes - 3 :]:
-        message = f"{what} has the shape {list(found.shape)}"
-        raise refused("E704", message, expected, hint=_reshaped(found, axes, name) or NO_IMAGES)
+    shape = tuple(found.shape or ())
+    if len(shape) != axes or shape[-1] not in (1, 3) or 0 in shape[axes - 3 :]:
+        message = f"{what} has the shape {list(shape)}"
+        raise refused("E704", message, expected, hint=_reshaped(shape, axes, name) or NO_IMAGES)
     if found.dtype.kind == "b" or found.dtype == np.uint8:
         return
     if found.dtype.kind != "f":
         raise refused(
             "E704", f"{what} holds {found.dtype}", expected, hint=(*_divided(found, name), NO_IMAGES)
         )
-    if len(found):
-        low, high = float(found.min()), float(found.max())
+    if shape[0] and (isinstance(found, np.ndarray) or prod(shape) * found.dtype.itemsize <= SCANNED):
+        low, high = _range(found)
         if not (low >= 0 and high <= 1):
             message = f"{what} has values from {low:g} to {high:g}"
             raise refused("E704", message, expected, hint=(_scaled(low, high, name), NO_IMAGES))
 
 
-def _reshaped(found: Any, axes: int, name: str) -> str | tuple[str, ...]:
-    if found.ndim == axes and found.shape[-3] in (1, 3):
+def _range(found: Any) -> tuple[float, float]:
+    """Return the lowest and the highest value of an array, NaN if it has one."""
+    size = found.dtype.itemsize * prod(found.shape[1:])
+    ranges = [(block.min(), block.max()) for _, block in blocks_of(found, size)]
+    return float(np.min(ranges)), float(np.max(ranges))
+
+
+def _reshaped(shape: tuple[int, ...], axes: int, name: str) -> str | tuple[str, ...]:
+    if len(shape) == axes and shape[-3] in (1, 3):
         order = "0, 2, 3, 1" if axes == 4 else "1, 2, 0"
         return f"put the channels last: {name}.transpose({order})"
-    if found.ndim == axes - 1:
+    if len(shape) == axes - 1:
         return f"add the axis of the channel: {name}[..., None]"
-    if found.ndim == axes and found.shape[-1] == 4:
+    if len(shape) == axes and shape[-1] == 4:
         return f"leave out transparency: {name}[..., :3]"
     return ()
 

@@ -19,13 +19,13 @@ from lnet.compiler.core.shapes import Region
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 
-from .archives import Reader, Tar, Zip
+from .archives import Archive, Reader, Tar, Zip
 from .array_files import ARRAY_FILE
+from .beside import SUFFIXES, folder_of
 from .exclusion import Exclusion
 from .files import read_file
 from .index_file import Index, Names
 from .inventory import Inventory, Stored, other_images
-from .labels import LABEL
 from .pixels import Loaded, load_image
 from .samples import ImageSource
 
@@ -62,6 +62,9 @@ class Catalog(Protocol):
     def labelled(self, places: Sequence[int] | None = None) -> NDArray[np.int32]:
         """Return the numbers of the labels of images, of all by default, in the order of `labels`."""
 
+    def shown(self, place: int) -> str:
+        """Return the name of an image in messages: in an archive, after the path of that."""
+
     def load(self, place: int) -> Loaded:
         """Return an image; `passed` by place. Raises `Corrupt` and `LnetError`."""
 
@@ -85,34 +88,50 @@ def chosen(
 ) -> tuple[Sequence[int], Sequence[str | None]]:
     """Return the numbers of the images of a source that are not excluded, and their labels.
 
-    Raises `LnetError` for one without a folder to be labelled by.
+    Raises `LnetError` for one without the label that is asked for.
     """
     names, own = source.names, source.labels
     numbers: Sequence[int] = range(len(names))
     if excluded.entries:
         numbers = [number for number in numbers if not excluded.covers(names[number])]
     labels = [None] * len(numbers) if own is None else [own[number] for number in numbers]
-    if frames.labels == "folder":
+    if frames.labels is not None:
         labels = [
-            label or _folder_of(source, names[number], frames)
+            label or _other_label(source, names[number], frames)
             for number, label in zip(numbers, labels, strict=True)
         ]
     return numbers, labels
 
 
-def _folder_of(source: ImageSource, name: str, frames: Frames) -> str:
-    if folder := name.rpartition("/")[0].rpartition("/")[2]:
+def _other_label(source: ImageSource, name: str, frames: Frames) -> str:
+    """Return the label of an image that has none of its own: the name of its folder, if `frames` takes that."""
+    if frames.labels == "folder" and (folder := folder_of(name)):
         return folder
     if source.kind == ARRAY_FILE:
         file = name.rpartition("[")[0]
         hint = f"add an array 'labels': np.savez('{Path(file).stem}.npz', images=images, labels=labels)"
         raise refused("E707", f"the array in '{file}' has no labels beside it", hint=hint)
+    files = " or ".join(f"'{suffix}'" for suffix in SUFFIXES)
+    if frames.labels == "file":
+        raise refused(
+            "E707",
+            f"there is no label beside '{name}' in '{frames.path}'",
+            f"no {files} file of its name",
+            hint="'labels = folder' takes the names of folders",
+        )
     raise refused(
         "E707",
         f"labels are the names of folders, and '{name}' in '{frames.path}' is in none",
-        f"no '{LABEL}' file stands beside it either",
+        f"no {files} file stands beside it either",
         hint="put the images of each class into a folder with its name",
     )
+
+
+def shown(source: ImageSource, name: str) -> str:
+    """Return the name of an image in messages: in an archive, after the path of that."""
+    if source.place is None or not isinstance(source.samples, Archive):
+        return name
+    return f"{source.place.names[0]}/{name}"
 
 
 class Untargeted:
@@ -151,7 +170,7 @@ class Listed(Untargeted):
         for entry in self._entries:
             if entry.label is None:
                 return None
-            firsts.setdefault(entry.label, entry.name)
+            firsts.setdefault(entry.label, shown(entry.source, entry.name))
         return list(firsts.items())
 
     @cached_property
@@ -178,6 +197,9 @@ class Listed(Untargeted):
     @cached_property
     def _places(self) -> dict[tuple[int, int], int]:
         return {(id(entry.source), entry.number): place for place, entry in enumerate(self._entries)}
+
+    def shown(self, place: int) -> str:
+        return shown(self._entries[place].source, self._entries[place].name)
 
     def load(self, place: int) -> Loaded:
         entry = self._entries[place]
@@ -209,6 +231,11 @@ class Indexed(Untargeted):
         if places is None:
             return self.index.labels()
         return np.array([self.index[place].label for place in places], np.int32)
+
+    def shown(self, place: int) -> str:
+        record = self.index[place]
+        source = self.index.contents.sources[record.source]
+        return record.name if source.kind == "files" else f"{source.path}/{record.name}"
 
     def load(self, place: int) -> Loaded:
         record = self.index[place]

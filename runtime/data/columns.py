@@ -73,6 +73,13 @@ class Columns:
         with readable(self.where):
             return self.column(name)
 
+    def whole(self, name: str) -> Array:
+        """Return all of an array, texts as numpy has them; raises `LnetError`."""
+        column = self[name]
+        with readable(self.where):
+            found = np.asarray(column[:] if column.shape else column[()])
+        return found.astype(str) if found.dtype.kind in "OT" else found
+
 
 @contextmanager
 def readable(where: str) -> Iterator[None]:
@@ -147,11 +154,19 @@ def _npz(path: Path, where: str) -> Columns:
         if info.compress_type == zipfile.ZIP_STORED:
             local = reads.part(path, info.header_offset, _LOCAL)
             lengths = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+            _check_sum(path, info)
             return _stored(reads, path, info.header_offset + _LOCAL + lengths)
         with np.load(path, allow_pickle=False) as archive:
             return archive[name]  # type: ignore[no-any-return]
 
     return Columns(where, tuple(members), column, stat_of(path)[1])
+
+
+def _check_sum(path: Path, info: zipfile.ZipInfo) -> None:
+    """Read through a member of an archive; raises `zipfile.BadZipFile` if it has another checksum than is written there."""
+    with zipfile.ZipFile(path) as archive, archive.open(info) as member:
+        while member.read(2**20):
+            pass
 
 
 def _folder(path: Path, where: str) -> Columns:
@@ -169,6 +184,8 @@ def _stored(reads: Reads, path: Path, offset: int) -> Column:
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded")
     start = offset + header.tell()
+    if not shape:
+        return np.frombuffer(reads.part(path, start, dtype.itemsize), dtype).reshape(())
     if by_columns and len(shape) > 1:
         return np.memmap(path, dtype, "r", start, shape, "F")
     if start + prod(shape) * dtype.itemsize > path.stat().st_size:
@@ -198,9 +215,17 @@ def _zarr(path: Path, where: str) -> Columns:
     files = [path] if path.is_file() else path.rglob("*")
     changed = max(stat_of(file)[1] for file in files)
     if not hasattr(found, "members"):
-        return Columns(where, ("x",), lambda name: found, changed, whatever=True)
+        return Columns(where, ("x",), lambda name: _unpickled(found), changed, whatever=True)
     arrays = {name: member for name, member in found.members(max_depth=None) if hasattr(member, "dtype")}
-    return Columns(where, tuple(sorted(arrays)), arrays.__getitem__, changed)
+    return Columns(where, tuple(sorted(arrays)), lambda name: _unpickled(arrays[name]), changed)
+
+
+def _unpickled(array: Any) -> Column:
+    """Return a zarr array; raises ValueError for one that is read by unpickling: older versions of numcodecs do that."""
+    steps = [*(getattr(array.metadata, "filters", None) or ()), getattr(array.metadata, "compressor", None)]
+    if any(getattr(step, "codec_id", None) == "pickle" for step in steps):
+        raise ValueError("Object arrays cannot be loaded")
+    return array  # type: ignore[no-any-return]
 
 
 def _imported(package: str, extra: str, where: str) -> Any:

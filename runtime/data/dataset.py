@@ -147,7 +147,7 @@ class Dataset:
         """Why images were skipped, by name; of several with one name the later ones are numbered."""
         found: dict[str, str] = {}
         for place, reason in list(self._corrupt.items()):
-            name = self.names[place]
+            name = self.catalog.shown(place)
             found[name if name not in found else f"{name} (image {place + 1:,})"] = str(reason)
         return found
 
@@ -245,9 +245,8 @@ class Dataset:
     def _central(self, place: int) -> Pixels:
         found = self.central(place)
         if found is None:
-            name = self.names[place]
             reason = str(self._corrupt[place])
-            raise refused("E706", f"the image '{name}' {self._where} cannot be decoded", reason)
+            raise refused("E706", f"{self._called(place)} cannot be decoded", reason)
         return found
 
     def _sample(self, number: int, views: int) -> list[tuple[int, Pixels]]:
@@ -290,7 +289,7 @@ class Dataset:
         return refused(
             "E704" if reason.unclear else "E706",
             f"{which} images {self._where} can be decoded",
-            f"'{self.names[place]}': {reason}",
+            f"'{self.catalog.shown(place)}': {reason}",
         )
 
     def _pixels(self, place: int) -> Pixels | None:
@@ -325,10 +324,14 @@ class Dataset:
     def _where(self) -> str:
         return f"in '{self.frames.path}'" if self.frames.path else "in memory"
 
+    def _called(self, place: int) -> str:
+        name = self.catalog.shown(place)
+        return f"the image '{name}' {self._where}" if name == self.names[place] else f"the image '{name}'"
+
     def _check(self, place: int, found: int, *notes: str) -> None:
         if self.checksums.agrees(place, found):
             return
-        name = f"the image '{self.names[place]}' {self._where}"
+        name = self._called(place)
         if self.checksums[place] == UNREADABLE:
             raise other_images(f"{name} could not be read when the run met it first, and now it can", *notes)
         if found == UNREADABLE:
@@ -386,7 +389,7 @@ def requested(
     check_channels(channels)
     excluded = read_exclusion(None if frames.exclude is None else base / frames.exclude)
     location = located(frames.path, base, hint)
-    place = Place(location.root, (), channels, listing(rules), frames.labels == "folder")
+    place = Place(location.root, (), channels, listing(rules), frames.labels, location.array)
     return Request(location, frames, place, excluded)
 
 
@@ -448,6 +451,6 @@ def check_labels(images: Labelled, readouts: Sequence[Readout], which: str = "")
     elif images.contents.sources.keys() <= {ARRAY_FILE}:
         hint = "keep them beside the images: np.savez('images.npz', images=images, labels=labels)"
     else:
-        hint = "give 'frames' the argument 'labels = folder'"
+        hint = "give 'frames' the argument 'labels = folder', or 'labels = file' for labels that stand beside images"
     message = f"the objective '{readouts[0].objective}' needs labels, and the images{which} have none"
     raise refused("E707", message, hint=hint)

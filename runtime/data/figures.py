@@ -17,7 +17,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import DatasetFigures
 from lnet.runtime.process.counted import counted
 
-from .array_sets import SCANNED
+from .arrays import SCANNED
 from .dataset import Dataset
 from .feed import feed
 from .order import image_at

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lnet.runtime.process.counted import reported
 
-from .labels import LABEL, label_files, labels_beside
-from .listing import Listing, cannot_be_read, stat_of, suffix_of
+from .beside import labels_beside
+from .listing import ARCHIVES, Listing, cannot_be_read, stat_of, suffix_of
 from .members import Members
 from .pixels import Corrupt, Loaded, load_image
 from .reads import again
@@ -29,7 +29,8 @@ EACH = 1000
 class Files:
     """Image files; names are relative to a folder.
 
-    `searched`: the folders that they were found in, relative to it, with their modification times before the search.
+    `searched`: the folders, or the list, that they were found in, relative to it, with their modification times before the
+    search; `archives`: those in a folder without images.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Files:
     labels: Sequence[str] | None = None
     ignored: Mapping[str, int] = field(default_factory=dict)
     searched: Mapping[str, int] = field(default_factory=dict)
+    archives: Sequence[str] = ()
 
     @cached_property
     def stats(self) -> Sequence[tuple[int, int]]:
@@ -65,14 +67,16 @@ def open_folder(place: Place) -> Files:
     walked = _walk(root / inside, "" if inside in ("", ".") else f"{inside}/", listing, frozenset(), searched)
     found = sorted(_reporting(walked))
     names = [name for name in found if listing.is_image(name)]
-    others = [name for name in found if not listing.is_image(name)]
-    ignored = Counter(suffix_of(name) for name in others)
-    labels = (
-        labels_beside(names, others, lambda name: read_file(root / name), root) if place.labelled else None
+    others = {name for name in found if not listing.is_image(name)}
+    archives = [] if names else sorted(name for name in others if suffix_of(name) in ARCHIVES)
+    ignored = Counter(suffix_of(name) for name in others) - Counter(map(suffix_of, archives))
+    beside = labels_beside(
+        names, others.__contains__, lambda name: read_file(root / name), place.labels, root
     )
-    if labels is not None:
-        ignored.pop(LABEL)
-    return Files(root, names, place.channels, labels, ignored, searched)
+    if beside is not None:
+        ignored -= Counter({beside.suffix: beside.files})
+    labels = None if beside is None else beside.labels
+    return Files(root, names, place.channels, labels, ignored, searched, archives)
 
 
 def _reporting(names: Iterator[str]) -> Iterator[str]:
@@ -86,11 +90,15 @@ def _reporting(names: Iterator[str]) -> Iterator[str]:
 
 def open_files(place: Place) -> Files:
     """Open image files that are named one by one."""
-    root, labels = place.root, None
-    if place.labelled:
-        beside = {label for name in place.names for label in label_files(name) if (root / label).is_file()}
-        labels = labels_beside(place.names, beside, lambda name: read_file(root / name), root)
-    return Files(root, place.names, place.channels, labels)
+    root = place.root
+    beside = labels_beside(
+        place.names,
+        lambda name: (root / name).is_file(),
+        lambda name: read_file(root / name),
+        place.labels,
+        root,
+    )
+    return Files(root, place.names, place.channels, None if beside is None else beside.labels)
 
 
 def _walk(

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, groupby, takewhile
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from lnet.dsl.diagnostics import LnetError, refused
 
 from .compressed import COMPRESSED, check_compression
 from .contents import by_suffix
+from .files import Files
 from .listing import suffix_of
 from .samples import ImageSource, Place
-from .sources import SOURCES, source_of, suffixes
+from .sources import SOURCES, Source, source_of, suffixes
+
+_RANGE = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}")
+_ARRAY = re.compile(r"(.+?\.(?:npz|h5|hdf5|zarr|zarr\.zip)):(.+)")
 
 
 @dataclass(frozen=True)
 class Location:
-    """A folder (`inside`: `.`), a file in `root` (its name), or a pattern of paths in it.
+    """A folder (`inside`: `.`), a file in `root` (its name), or a pattern of paths in it, which may have ranges.
 
-    `path` is what `frames(...)` names, relative to `base`; `hint`: the hint of the error if nothing is there.
+    `path` is what `frames(...)` names, relative to `base`; `hint`: the hint of the error if nothing is there; `array`: the
+    array that is named in the files, `train/data` of `file.h5:train/data`.
     """
 
     path: str
@@ -32,17 +39,23 @@ class Location:
     inside: str
     pattern: bool = False
     hint: str | None = None
+    array: str | None = None
 
     def names(self) -> list[str]:
         """Return the paths in `root` that are meant, sorted, each once; raises `LnetError` if a pattern matches none."""
         if not self.pattern:
             return [self.inside]
-        found = {PurePosixPath(match) for match in glob.glob(self.inside, root_dir=self.root, recursive=True)}
-        names = [str(name) for name in found if not found.intersection(name.parents)]
-        if not names:
+        patterns = list(spelled_out(self.inside))
+        matches = {pattern: self._matching(pattern) for pattern in patterns}
+        missing = [pattern for pattern in patterns if not matches[pattern]]
+        if missing:
             message = f"nothing matches the pattern '{self.path}'"
+            if len(patterns) > 1:
+                message = f"of the {len(patterns):,} paths of '{self.path}' {len(missing):,} lead nowhere"
+                message += f", the first is '{missing[0]}'"
             raise refused("E701", message, f"looked for in '{self.base}'", hint=self.hint or ())
-        return sorted(names)
+        found = {PurePosixPath(match) for some in matches.values() for match in some}
+        return sorted(str(name) for name in found if not found.intersection(name.parents))
 
     def searched(self) -> dict[str, int]:
         """Return the folders that a pattern looks into, with their modification times."""
@@ -50,11 +63,24 @@ class Location:
             return {}
         *parents, _ = accumulate(PurePosixPath(self.inside).parts, lambda above, part: f"{above}/{part}")
         found = {"."}
-        for parent in parents:
-            found.update(
-                match.rstrip("/") for match in glob.glob(f"{parent}/", root_dir=self.root, recursive=True)
-            )
+        for path in {path for parent in parents for path in spelled_out(parent)}:
+            found.update(match.rstrip("/") for match in self._matching(f"{path}/"))
         return {name: (self.root / name).stat().st_mtime_ns for name in sorted(found)}
+
+    def _matching(self, pattern: str) -> list[str]:
+        return glob.glob(pattern, root_dir=self.root, recursive=True)
+
+
+def spelled_out(pattern: str) -> Iterator[str]:
+    """Yield the paths that one with ranges stands for: `a-08.tar` to `a-11.tar` for `a-{08..11}.tar`, as in a shell."""
+    found = _RANGE.search(pattern)
+    if found is None:
+        yield pattern
+        return
+    first, last = sorted(found.groups(), key=int)
+    width = max(len(first), len(last)) if re.match("0[0-9]", first) or re.match("0[0-9]", last) else 0
+    for number in range(int(first), int(last) + 1):
+        yield from spelled_out(f"{pattern[: found.start()]}{number:0{width}}{pattern[found.end() :]}")
 
 
 def located(path: str, base: Path, hint: str | None = None) -> Location:
@@ -64,8 +90,10 @@ def located(path: str, base: Path, hint: str | None = None) -> Location:
         return Location(path, base, place, ".")
     if place.exists():
         return Location(path, base, place.parent, place.name)
+    if named := _ARRAY.fullmatch(path):
+        return replace(located(named[1], base, hint), path=path, array=named[2])
     parts = Path(path).parts
-    fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
+    fixed = list(takewhile(lambda part: not glob.has_magic(part) and not _RANGE.search(part), parts))
     if len(fixed) == len(parts):
         raise refused(
             "E701",
@@ -119,7 +147,17 @@ class Search:
             elif source.together:
                 yield source.images(replace(self.place, names=tuple(some)))
             else:
-                yield from (source.images(replace(self.place, names=(name,))) for name in some)
+                for name in some:
+                    yield from self._of(source, name)
+
+    def _of(self, source: Source, name: str) -> Iterator[ImageSource]:
+        """Open a path, and the archives in a folder that has no images."""
+        found = source.images(replace(self.place, names=(name,)))
+        yield found
+        for inner in found.samples.archives if isinstance(found.samples, Files) else ():
+            archive = source_of(self.place.root / inner, self.place.rules)
+            assert archive is not None, "it has the suffix of one"
+            yield from self._of(archive, inner)
 
     def _nothing(self) -> LnetError:
         """Return the error for a path without images; it lists what is there instead."""
@@ -132,8 +170,8 @@ class Search:
         repacked = None if inside is None else inside.repacked
         for suffix, count in self.ignored.most_common():
             if suffix in COMPRESSED and repacked is None:
-                where = _pattern(path, base, suffix)
-                hint = f"unpack them once: {COMPRESSED[suffix]} --keep {where}"
+                where = path if self.location.pattern else quote(path)
+                hint = f"unpack them once: find {where} -name '*{suffix}' -exec {COMPRESSED[suffix]} --keep {{}} +"
                 return refused("E711", f"{message}, but compressed files: {count:,} {suffix}", hint=hint)
             if suffix in suffixes() | COMPRESSED.keys():
                 holding = f"{message}, but files that may hold some: {count:,} {suffix}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -106,8 +106,15 @@ class Writer:
         self._at = self.count = 0
         self._put(MAGIC)
 
-    def add(self, members: Members, labels: Sequence[str | None], times: Sequence[int], source: int) -> None:
-        """Add images of a source, by its number, as a block."""
+    def add(
+        self,
+        members: Members,
+        labels: Sequence[str | None],
+        times: Sequence[int],
+        source: int,
+        shown: Callable[[str], str],
+    ) -> None:
+        """Add images of a source, by its number, as a block; `shown`: from their names to those in messages."""
         images = list(zip(members.names, members.sizes, labels, times, strict=True))
         if not images:
             return
@@ -117,18 +124,20 @@ class Writer:
         rows["name"] = np.cumsum([len(name) for name in names])
         rows["source"], rows["time"] = source, times
         rows["offset"], rows["size"] = members.offsets, members.sizes
-        rows["label"] = [self._number(label, name) for name, _, label, _ in images]
+        rows["label"] = [self._number(label, name, shown) for name, _, label, _ in images]
         self._pieces |= {self.count + at: pieces for at, pieces in members.pieces.items()}
         self._blocks.append((self.count, self._at))
         self._put(rows.tobytes())
         self._put(b"".join(names))
         self.count += len(images)
 
-    def _number(self, label: str | None, name: str) -> int:
+    def _number(self, label: str | None, name: str, shown: Callable[[str], str]) -> int:
         if label is None:
             self._unlabelled = True
             return -1
-        return self._labels.setdefault(label, (len(self._labels), name))[0]
+        if label not in self._labels:
+            self._labels[label] = len(self._labels), shown(name)
+        return self._labels[label][0]
 
     def finish(self, **rest: Any) -> str:
         """Write what is known of all images and return the digest of the file; `rest`: fields of `Contents`."""

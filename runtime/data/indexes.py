@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from lnet.runtime.process.counted import reported
 
 from . import order
 from .archives import Archive, Zip
-from .catalog import Catalog, Indexed, Listed, chosen
+from .catalog import Catalog, Indexed, Listed, chosen, shown
 from .exclusion import Exclusion
 from .files import Files
 from .find import Location, Search
@@ -352,10 +353,11 @@ def _fill(writer: Writer, request: Request, sources: Iterable[ImageSource], sear
     for source in sources:
         samples = source.samples
         assert isinstance(samples, Archive | Files), "the sources' entries say that they are stored"
-        kinds[source.kind] += len(samples) > 0
+        if len(samples):
+            kinds[source.kind] += 1
         total += len(samples)
         for members, labels, times in _blocks(source, request):
-            writer.add(members, labels, times, len(found))
+            writer.add(members, labels, times, len(found), partial(shown, source))
             reported("images indexed", writer.count, 0)
         assert source.place is not None, "find.py gives each its place"
         if isinstance(samples, Files):

@@ -1,4 +1,4 @@
-"""Labels: where an image's label is found, and the number of each class.
+"""Labels: the number of each class.
 
 Integers keep their value, as in Keras and PyTorch: unit k of the vector that learns them is label k. All others are
 numbered in the order of the text. A run keeps its order: one that lnet 0.1 began has integers in the order of the text.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,6 @@ from numpy.typing import NDArray
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .pixels import Corrupt
-
-LABEL = ".cls"
-"""The suffix of a file that holds the label of the image beside it, as WebDataset has it."""
 UNKNOWN = -1
 """The number of a label outside of the classes."""
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -129,49 +125,6 @@ def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
         f"the classes are {', '.join(classes[:20])}{more}",
         hint="leave such images out with 'exclude', or train on a list of classes that has theirs",
     )
-
-
-def label_files(name: str) -> tuple[str, str]:
-    """Return the files that may hold the label of an image: `a.left.cls` and `a.cls` for `a.left.jpg`."""
-    path = PurePosixPath(name)
-    folder = name[: len(name) - len(path.name)]
-    return folder + path.stem + LABEL, folder + path.name.split(".")[0] + LABEL
-
-
-def labels_beside(
-    names: Sequence[str], others: Iterable[str], read: Callable[[str], bytes], place: Path
-) -> list[str] | None:
-    """Return the labels in files beside images; None if there are no such files.
-
-    Raises `LnetError` for images that have none.
-    """
-    found = {name for name in others if name.endswith(LABEL)}
-    if not found:
-        return None
-    labels: dict[str, str] = {}
-
-    def label(name: str) -> str:
-        file = next((file for file in label_files(name) if file in found), None)
-        if file is None:
-            message = f"other images in '{place}' have a '{LABEL}' file beside them, '{name}' has none"
-            hint = f"add '{label_files(name)[0]}', or remove all '{LABEL}' files to take the names of folders"
-            raise refused("E707", message, hint=hint)
-        if file not in labels:
-            labels[file] = _text(read, file, place)
-        return labels[file]
-
-    return [label(name) for name in names]
-
-
-def _text(read: Callable[[str], bytes], name: str, place: Path) -> str:
-    try:
-        text = read(name).decode().strip()
-    except (Corrupt, UnicodeDecodeError) as error:
-        raise refused("E707", f"the label '{name}' in '{place}' is no text", str(error)) from error
-    if not text or "\n" in text:
-        found = "it is empty" if not text else "it has several lines"
-        raise refused("E707", f"'{name}' in '{place}' holds no label", found, hint="write one label into it")
-    return text
 
 
 def _other_number(readout: Readout, classes: tuple[str, ...]) -> LnetError:

@@ -11,6 +11,8 @@ from PIL import Image
 from lnet.dsl.diagnostics import LnetError, refused
 
 _ALWAYS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"))
+ARCHIVES = (".tar", ".zip")
+"""Suffixes of archives of images."""
 _WHERE_PILLOW_READS_THEM = frozenset((".jfif", ".avif", ".heic", ".heif"))
 
 

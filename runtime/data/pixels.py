@@ -70,6 +70,8 @@ def decode_image(data: bytes, channels: int) -> Pixels:
     """
     try:
         with Image.open(BytesIO(data)) as image:
+            if image.format == "EPS":
+                raise Corrupt("it is PostScript, a program, which is not run")
             samples = SampleFormat.of(image)
             samples.check()
             image.load()

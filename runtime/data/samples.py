@@ -43,15 +43,17 @@ class Samples(Protocol):
 class Place:
     """The paths that a source opens, relative to `root`: one, or several if the source opens files `together`.
 
-    `channels`: 1 or 3, those of the network's input; `rules` say which files count as images; with `labelled` the labels
-    that stand beside images are read; `reads`: open files of this data set.
+    `channels`: 1 or 3, those of the network's input; `rules` say which files count as images; `labels`: None, "folder" or
+    "file", as in `frames(...)`; `array`: the path of an array in a file of several, if one is named; `reads`: open files of
+    this data set.
     """
 
     root: Path
     names: tuple[str, ...]
     channels: int
     rules: Listing
-    labelled: bool
+    labels: str | None = None
+    array: str | None = None
     reads: Reads = field(default_factory=Reads, compare=False, repr=False)
 
     @property
@@ -61,7 +63,14 @@ class Place:
     @property
     def prefix(self) -> str:
         """The prefix of the names of samples that have none of their own."""
+        if self.array is not None:
+            return f"{self.names[0]}:{self.array}"
         return "" if self.names[0] == "." else self.names[0]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels are asked for."""
+        return self.labels is not None
 
     def stat(self) -> tuple[int, int]:
         """Return the size of the files in bytes, and the latest modification time in nanoseconds."""

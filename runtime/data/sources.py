@@ -10,13 +10,14 @@ from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.registry import readers
 from lnet.dsl.diagnostics import LnetError, refused
 
+from . import array_files, video
 from .archives import open_archive, unpacking
-from .array_files import ARRAY_FILE, open_arrays
+from .array_files import ARRAY_FILE, holds_arrays, open_arrays
 from .compressed import check_compression
 from .files import open_files, open_folder
-from .listing import Listing, suffix_of
+from .listing import ARCHIVES, Listing, suffix_of
+from .lists import open_list
 from .samples import ImageSource, Place, Samples, opened
-from .video import SUFFIXES, open_video
 
 Opener = Callable[[Place], Samples]
 Takes = Callable[[Path, Listing], bool]
@@ -26,8 +27,8 @@ Takes = Callable[[Path, Listing], bool]
 class Source:
     """A kind of image source; raises ValueError for one that could open nothing.
 
-    It opens files with one of its `suffixes`, in small letters, or whatever a test `takes`. A folder is searched for images
-    alone: other files in it are read where a pattern names them.
+    It opens files with one of its `suffixes`, in small letters, or whatever a test `takes`. A folder is searched for images,
+    and for archives where it has none: other files in it are read where a pattern names them.
 
         name      "neither a folder nor an image, archive, array, video or NAME file"
         kind      what a run's first sentence counts: "2 raw files"
@@ -85,7 +86,8 @@ def _plain(open: Opener) -> Opener:
     """Refuse compressed files before opening them, whatever their suffix."""
 
     def checked(place: Place) -> Samples:
-        check_compression(place.path)
+        if not place.path.is_dir():
+            check_compression(place.path)
         return open(place)
 
     return checked
@@ -94,9 +96,10 @@ def _plain(open: Opener) -> Opener:
 SOURCES: list[Source] = [
     Source("folder", "folder", open_folder, takes=_is_folder, stored=True),
     Source("image", "file", open_files, takes=_is_image, together=True, stored=True),
-    Source("archive", "archive", _plain(open_archive), (".tar", ".zip"), stored=True, repacked=unpacking),
-    Source("array", ARRAY_FILE, _plain(open_arrays), (".npy", ".npz")),
-    Source("video", "video", _plain(open_video), SUFFIXES, sample="frame"),
+    Source("archive", "archive", _plain(open_archive), ARCHIVES, stored=True, repacked=unpacking),
+    Source("list", "list", _plain(open_list), (".csv",), stored=True),
+    Source("array", ARRAY_FILE, _plain(open_arrays), array_files.SUFFIXES, takes=holds_arrays),
+    Source("video", "video", _plain(video.open_video), video.SUFFIXES, sample="frame"),
 ]
 """All sources; of several that can open a path, the last one opens it."""
 

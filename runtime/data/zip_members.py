@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -62,14 +62,15 @@ def _wide(extra: bytes) -> tuple[int, ...]:
     return ()
 
 
-def read_member(reads: Reads, path: Path, at: int, shift: int) -> bytes:
-    """Return the bytes of the member whose entry is at `at`.
+def read_member(reads: Reads, path: Path, at: int, shift: int, check_size: Callable[..., None]) -> bytes:
+    """Return the bytes of the member whose entry is at `at`; `check_size` is called with what it says of its size.
 
     Raises OSError, and whatever `zipfile` raises for a damaged one.
     """
     head = reads.part(path, at, _ENTRY.size)
     fields = _ENTRY.unpack(head)
     entry = _Entry(head + reads.part(path, at + _ENTRY.size, fields[12] + fields[13]))
+    check_size(entry.size, entry.packed)
     local = reads.part(path, entry.local + shift, _LOCAL.size)
     if local[:4] != b"PK\3\4":
         raise zipfile.BadZipFile("Bad magic number for file header")

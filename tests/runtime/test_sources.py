@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import stat
+import subprocess
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -226,8 +227,8 @@ def test_links_in_an_archive_are_what_they_lead_to(tmp_path):
     dataset = opened(tmp_path, "a.tar")
     good = [name for place, name in enumerate(dataset.names) if dataset.decodable(place)]
     assert good == ["./a/0.png", "b/hard.png", "b/soft.png", "b/softer.png"]
-    assert set(dataset.skipped) == {"b/loop.png", "b/none.png"}
-    assert "link" in dataset.skipped["b/none.png"]
+    assert set(dataset.skipped) == {"a.tar/b/loop.png", "a.tar/b/none.png"}
+    assert "link" in dataset.skipped["a.tar/b/none.png"]
     good = [dataset.names.index(name) for name in good]
     np.testing.assert_allclose(dataset.at(good).images, 10 / 255, atol=1e-6)
 
@@ -286,6 +287,7 @@ def archive_of(path, count=3):
         ("a.tar.gz", gzip.compress, "gunzip --keep 'PLACE/a.tar.gz'; then name 'a.tar'"),
         ("a.tgz", gzip.compress, "gunzip --keep 'PLACE/a.tgz'; then name 'a.tar'"),
         ("a.tar.bz2", bz2.compress, "bunzip2 --keep 'PLACE/a.tar.bz2'; then name 'a.tar'"),
+        ("a.tar.zst", lambda data: b"\x28\xb5\x2f\xfd", "unzstd --keep 'PLACE/a.tar.zst'; then name 'a.tar'"),
         ("lying.tar", gzip.compress, "mv 'PLACE/lying.tar' 'PLACE/lying.tar.gz' && gunzip"),
         ("a.npy.gz", gzip.compress, "gunzip --keep 'PLACE/a.npy.gz'; then name 'a.npy'"),
     ],
@@ -342,22 +344,46 @@ def test_a_zip_archive_that_is_cut_off_or_encrypted(tmp_path):
     assert "hint: unpack it" in error
 
 
-def test_a_folder_of_archives_says_what_to_write(tmp_path):
+def test_a_folder_without_images_is_that_of_the_archives_in_it(tmp_path):
     (tmp_path / "shards" / "deep").mkdir(parents=True)
-    archive_of(tmp_path / "shards" / "a.tar")
-    error = refusal(tmp_path, "shards")
-    assert "E712: there are no images in 'shards', but files that may hold some: 1 .tar" in error
-    assert "hint: name them with a pattern: 'shards/*.tar'" in error
-    assert opened(tmp_path, "shards/*.tar").count == 3
-    (tmp_path / "shards" / "a.tar").rename(tmp_path / "shards" / "deep" / "a.tar")
-    assert "'shards/**/*.tar'" in refusal(tmp_path, "shards")
-    assert opened(tmp_path, "shards/**/*.tar").count == 3
-    packed = tmp_path / "shards" / "deep" / "a.tar.gz"
-    packed.write_bytes(gzip.compress((tmp_path / "shards" / "deep" / "a.tar").read_bytes()))
-    (tmp_path / "shards" / "deep" / "a.tar").unlink()
-    error = refusal(tmp_path, "shards")
-    assert "E711" in error
-    assert "gunzip --keep shards/**/*.gz" in error
+    archive_of(tmp_path / "shards" / "b.tar")
+    archive_of(tmp_path / "shards" / "deep" / "c.tar", 2)
+    with zipfile.ZipFile(tmp_path / "shards" / "a.zip", "w") as archive:
+        archive.writestr("9.png", png(9))
+    write(tmp_path, "shards/.hidden.tar", "shards/note.txt")
+    dataset = opened(tmp_path, "shards")
+    assert dataset.names == ("9.png", "0.png", "1.png", "2.png", "0.png", "1.png")
+    assert str(dataset.contents) == "6 images in 'shards' (3 archives; 1 file ignored: 1 .txt)"
+    assert opened(tmp_path, "shards/**/*.tar").count == 5
+    write(tmp_path, "shards/deep/0.png")
+    assert str(opened(tmp_path, "shards").contents) == (
+        "1 image in 'shards' (4 files ignored: 2 .tar, 1 .txt, 1 .zip)"
+    )
+
+
+def test_files_that_a_folder_does_not_stand_for_are_named_with_a_pattern(tmp_path):
+    (tmp_path / "sets" / "deep").mkdir(parents=True)
+    np.save(tmp_path / "sets" / "a.npy", np.zeros((3, 4, 4, 1), np.uint8))
+    error = refusal(tmp_path, "sets")
+    assert "E712: there are no images in 'sets', but files that may hold some: 1 .npy" in error
+    assert "hint: name them with a pattern: 'sets/*.npy'" in error
+    (tmp_path / "sets" / "a.npy").rename(tmp_path / "sets" / "deep" / "a.npy")
+    assert "'sets/**/*.npy'" in refusal(tmp_path, "sets")
+    assert opened(tmp_path, "sets/**/*.npy").count == 3
+
+
+def test_the_command_that_unpacks_a_folder_does(tmp_path):
+    (tmp_path / "my shards" / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        packed = gzip.compress(archive_of(tmp_path / "a.tar"))
+        (tmp_path / "my shards" / f"{name}.tar.gz").write_bytes(packed)
+    error = refusal(tmp_path, "my shards")
+    assert "E711: there are no images in 'my shards', but compressed files: 2 .gz" in error
+    command = error.partition("unpack them once: ")[2]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    assert str(opened(tmp_path, "my shards").contents) == (
+        "6 images in 'my shards' (2 archives; 2 files ignored: 2 .gz)"
+    )
 
 
 def test_an_archive_of_archives_is_unpacked_once(tmp_path):

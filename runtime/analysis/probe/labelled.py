@@ -1,6 +1,6 @@
 """A labelled set: positive and negative images, and the source of each.
 
-Labels are the names of folders, in a folder or in an archive, or the array `labels` of a `.npz`. Images of one source
+Labels are the names of folders, or stand beside the images: in files, a list or an array. Images of one source
 (a person, a photo, a video) are not independent, so halves and resamples are made of sources. An image's source follows
 from its name, from a table, or from both, one after the other:
 
@@ -73,6 +73,7 @@ def open_set(
     label: str | None = None,
     against: str | None = None,
     sources: Sequence[str] = (),
+    labels: str = "folder",
 ) -> LabelledSet:
     """Open images with labels; raises `LnetError`.
 
@@ -81,9 +82,10 @@ def open_set(
     against   the label that it is told from; all others unless it is given.
     sources   how an image's name becomes its source: tables `FILE.csv[:COLUMN]` and regular expressions (their first
               group, or the whole match), each applied to what the one before made. Without, each image is its own.
+    labels    where labels are, `folder` or `file`, as in `frames(...)`.
     """
     base = Path().resolve()
-    images = _labelled(path_of(path), base)
+    images = _labelled(path_of(path), base, labels)
     assert images.classes is not None, "images without labels are refused"
     assert images.labels is not None
     sought = sought_label(images, label, against)
@@ -109,10 +111,13 @@ def open_set(
     )
 
 
-def open_all(path: str | os.PathLike[str]) -> LabelledSet:
-    """Open images with labels of which none is sought, each a source of its own; raises `LnetError`."""
+def open_all(path: str | os.PathLike[str], labels: str = "folder") -> LabelledSet:
+    """Open images with labels of which none is sought, each a source of its own; raises `LnetError`.
+
+    `labels` as in `open_set`.
+    """
     base = Path().resolve()
-    images = _labelled(path_of(path), base)
+    images = _labelled(path_of(path), base, labels)
     assert images.classes is not None, "images without labels are refused"
     assert images.labels is not None
     places = np.arange(images.count)
@@ -122,11 +127,11 @@ def open_all(path: str | os.PathLike[str]) -> LabelledSet:
     )
 
 
-def _labelled(path: str, base: Path) -> Dataset:
+def _labelled(path: str, base: Path, labels: str) -> Dataset:
     any_sheet = Sheet(1, 1, 3)
     try:
         images = _opened(path, base, any_sheet, None)
-        return images if images.classes is not None else _opened(path, base, any_sheet, "folder")
+        return images if images.classes is not None else _opened(path, base, any_sheet, labels)
     except LnetError as error:  # its hints concern the language
         raise error_of([replace(found, hints=()) for found in error.diagnostics]) from error
 

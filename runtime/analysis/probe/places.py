@@ -22,7 +22,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import plain
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.analysis.gallery import Record, keep
-from lnet.runtime.analysis.images import check_images
+from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.analysis.matrices import Given, misfit, read_given
 from lnet.runtime.analysis.plots import to_npz, to_png
 from lnet.runtime.data.labels import UNKNOWN, number_labels
@@ -111,7 +111,7 @@ def places(
     given = [read_given(place) for place in maps]
     for each in runs.values():
         check_images(each, "probe")
-    shown = _learned(open_all(images), runs)
+    shown = _learned(open_all(images, set_labels(runs["trained"].plan.graph)), runs)
     gallery = Gallery(shown).decodable(runs["trained"].plan.graph.input.sheet)
     usable = gallery.images
     labels, numbers = np.unique(usable.labels, return_inverse=True)

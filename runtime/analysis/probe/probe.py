@@ -10,7 +10,7 @@ import numpy as np
 
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.analysis.images import check_images
+from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.store.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
@@ -60,7 +60,7 @@ def probe(
     run = _opened(run)
     for each in (run, *map(_opened, (compare or {}).values())):
         check_images(each, "probe")
-    labelled = open_set(images, label, against, sources)
+    labelled = open_set(images, label, against, sources, set_labels(run.plan.graph))
     trial = _trial(run, labelled, seed, client)
     weights = _weights(run, step)
     chosen = probed_layers(run.plan.graph, layers)
