@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from .core.arguments import Argument, ArgumentType, Signature, signature, stands_bare
@@ -19,7 +20,12 @@ _WEIGHT = Argument("weight", WEIGHING, 1.0, keyword_only=True)
 
 def objective_signature(kind: str) -> Signature:
     """Return the argument table of an objective: that of its function, and `weight`."""
-    table = signature(kind, OBJECTIVE_KINDS[kind])
+    return _weighed(kind, OBJECTIVE_KINDS[kind])
+
+
+@cache
+def _weighed(kind: str, function: Callable[..., Any]) -> Signature:
+    table = signature(kind, function)
     return Signature(table.name, (*table.arguments, _WEIGHT))
 
 

@@ -68,8 +68,10 @@ def tokenize(collector: Collector) -> Tokens:
     """Return the tokens of the collector's source; invalid text is reported."""
     lexer = _Lexer(collector)
     for match in _TOKEN.finditer(collector.source.text):
-        getattr(lexer, str(match.lastgroup))(match.group(), Span(*match.span()))
-    return Tokens(tuple(_including(lexer.tokens)), tuple(lexer.comments))
+        if match.lastgroup != "blank":
+            getattr(lexer, str(match.lastgroup))(match.group(), Span(*match.span()))
+    includes = "include" in collector.source.text
+    return Tokens(tuple(_including(lexer.tokens) if includes else lexer.tokens), tuple(lexer.comments))
 
 
 def _including(tokens: Sequence[Token]) -> Iterator[Token]:
@@ -100,9 +102,6 @@ class _Lexer:
 
     def _report(self, code: str, message: str, span: Span, *hints: str) -> None:
         self.collector.add(Diagnostic(code, message, span, hints=hints))
-
-    def blank(self, text: str, span: Span) -> None:
-        pass
 
     def newline(self, text: str, span: Span) -> None:
         self._add("NEWLINE", text, span)

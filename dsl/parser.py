@@ -34,6 +34,9 @@ VERSIONS = (1, 2)
 DEEPEST = 64
 MOST_ERRORS = 50
 
+Stacks = tuple[list[Any], list[Any]]
+"""States and values of the automaton."""
+
 _DECLARATIONS = frozenset(("LET", "STAGE", "NETWORK", "TRAIN", "INCLUDE"))
 
 
@@ -105,7 +108,7 @@ class _Parser:
         self.comments = tokens.comments
         self.layout = Layout(tokens.tokens, len(collector.source.text))
         self.automaton: InteractiveParser = _automaton().parse_interactive("")
-        self.kept = self.automaton
+        self.kept: Stacks = ([], [])
         self.fed: list[Token] = []
         self.item_start = 0
         self.open_brace: Token | None = None
@@ -155,10 +158,17 @@ class _Parser:
 
     def _keep(self) -> None:
         """Save the state, to be restored after an error in the tokens that follow."""
-        self.kept = self.automaton.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
+        state = self.automaton.parser_state
+        self.kept = (list(state.state_stack), list(state.value_stack))
         self.fed = []
         self.item_start = self.layout.index
         self.nesting, self.minuses = [], 0
+
+    def _restored(self) -> InteractiveParser:
+        """Return an automaton in the saved state; values are immutable, so that stacks of them can be copied."""
+        found: InteractiveParser = self.automaton.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
+        found.parser_state.state_stack, found.parser_state.value_stack = map(list, self.kept)
+        return found
 
     def _too_deep(self, token: Token) -> bool:
         """Count open brackets and the minus signs in front of their contents."""
@@ -178,7 +188,7 @@ class _Parser:
 
     def _recover(self, token: Token) -> None:
         """Restore the automaton to the item's start and continue at the next possible one."""
-        self.automaton = self.kept
+        self.automaton = self._restored()
         resume = self._next_start(token)
         name = self._broken_name()
         self.layout.go_on_at(resume)
@@ -266,7 +276,7 @@ class _Parser:
 
         The automaton may have reduced too far on the wrong token, so the item is parsed again up to that point.
         """
-        again = self.kept.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
+        again = self._restored()
         for token in self.fed:
             again.feed_token(token)
         return _accepted_by(again)

@@ -17,7 +17,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from keyword import iskeyword
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
@@ -401,19 +401,19 @@ class Argument:
         return self.default is REQUIRED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signature:
     """The argument table of something the language calls."""
 
     name: str
     arguments: tuple[Argument, ...]
 
-    @property
+    @cached_property
     def given(self) -> tuple[Argument, ...]:
         """The arguments that a file can give."""
         return tuple(a for a in self.arguments if not isinstance(a.type, Context))
 
-    @property
+    @cached_property
     def positional(self) -> tuple[Argument, ...]:
         return tuple(a for a in self.given if not a.keyword_only)
 

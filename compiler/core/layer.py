@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -219,7 +220,7 @@ class Parameter:
         return None if self.fan_in is None else self.init.spread(Fans(self.fan_in, self.fan_out))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """A node of the graph: an op, its operands, and its place in the file.
 
@@ -234,7 +235,7 @@ class Layer:
     span: Span = field(compare=False, repr=False)
     patch: Size | None = None
 
-    @property
+    @cached_property
     def sheet(self) -> Sheet:
         return self.op.sheet
 

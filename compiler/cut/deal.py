@@ -54,6 +54,8 @@ class CutGraph(Graph):
 
     lines: frozenset[str] = frozenset()
 
+    __hash__ = Graph.__hash__
+
 
 @lru_cache(maxsize=16)
 def dealt(graph: Graph, tiles: Size) -> CutGraph:

@@ -328,10 +328,10 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     units of other tiles write to. Lines do not count.
     """
     graph = dealt(graph, partition.tiles)
-    cuts, total = Cuts.of(graph, partition.tiles), 0.0
+    cuts, exchanged, total = Cuts.of(graph, partition.tiles), frozenset(partition.exchanged), 0.0
     for piece in partition.pieces[tile]:
         layer = graph.layer(piece.layer)
-        if layer.path not in partition.exchanged or layer.path in graph.lines:
+        if layer.path not in exchanged or layer.path in graph.lines:
             continue
         if layer.op.scatters:
             units = graph.layer(layer.reads[0])

@@ -39,6 +39,16 @@ class Graph:
     derived: frozenset[str] = frozenset()
     frozen: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        """Return a hash that is computed once: many functions of a graph keep what they return."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(
+            (self.name, self.layers, self.objectives, self.training, self.stages, self.derived, self.frozen)
+        )
+
     @cached_property
     def _by_path(self) -> dict[str, Layer]:
         layers = {layer.path: layer for layer in self.layers}

@@ -53,7 +53,7 @@ class Evaluator:
 
     collector: Collector
     input: Sheet | Unknown = UNKNOWN
-    wanted: str = ""  # what the argument under evaluation must be
+    wanted: tuple[str, ArgumentType] | None = None  # the argument under evaluation, and its type
     place: Place | None = None  # of the item under elaboration
     known: Vocabulary = field(default_factory=vocabulary)
     made: Made = field(default_factory=Made)
@@ -64,7 +64,8 @@ class Evaluator:
     def add(self, found: Diagnostic) -> Unknown:
         """Report a mistake, with notes on where it was made."""
         item, place = (self.place.item, self.place.note) if self.place else ("", "")
-        context = tuple(note for note in (self.wanted, place) if note)
+        wanted = _must_be(*self.wanted) if self.wanted else ""
+        context = tuple(note for note in (wanted, place) if note)
         self.collector.add(replace(found, notes=(*found.notes, *context), item=item))
         return UNKNOWN
 
@@ -295,7 +296,7 @@ class Evaluator:
         scope: Scope,
     ) -> Any:
         """Call a Python callable with the arguments of a call in the file."""
-        with self.noting(wanted=""):
+        with self.noting(wanted=None):
             given = self.match(table, arguments)
             bound = self.bind(table, given, span, scope)
             if isinstance(bound, Unknown):
@@ -356,9 +357,11 @@ class Evaluator:
 
     def converted(self, wanted: ArgumentType, expr: nodes.Expr, scope: Scope, what: str) -> Any:
         """Return an expression as a value of a type; `what` it is that must be one, in messages."""
-        must_be = f"{what} must be {wanted.expected}"
-        with self.noting(wanted="" if wanted is ANY else must_be):
-            value = self.value(expr, scope, wanted)
+        if isinstance(expr, nodes.Number):
+            value: Value = expr.value
+        else:
+            with self.noting(wanted=None if wanted is ANY else (what, wanted)):
+                value = self.value(expr, scope, wanted)
         if _is_unknown(value):
             return UNKNOWN
         try:
@@ -371,7 +374,7 @@ class Evaluator:
             code, found = "E305", f"found {_found(expr, value)}"
         return self.report(
             code,
-            f"{must_be}, {found}",
+            f"{_must_be(what, wanted)}, {found}",
             expr.span,
             hints=mismatch_hints(value, wanted, self._words_of(wanted)),
         )
@@ -429,6 +432,10 @@ class Evaluator:
 
 def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
+
+
+def _must_be(what: str, wanted: ArgumentType) -> str:
+    return f"{what} must be {wanted.expected}"
 
 
 def _is_unknown(value: Any) -> bool:
