@@ -85,6 +85,8 @@ class LayerArgument:
     def expected(self) -> str:
         if self.contents:
             return "a layer, a stage instance or a list of these"
+        if self.targets:
+            return "a layer, or values of the data: an item 'NAME: target(SIZE)'"
         return "a list of layers" if self.many else "a layer"
 
 

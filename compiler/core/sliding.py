@@ -17,11 +17,11 @@ def slide_over(size: Size, field: Size, stride: Size, pad: Padding, dilation: Si
     for axis, slide in (("rows", window.rows), ("columns", window.columns)):
         padded = slide.extent + slide.before + slide.after
         if slide.span > padded:
-            extent = f"{slide.extent} {axis}" if padded == slide.extent else f"{padded} padded {axis}"
+            extent = _so_many(padded, axis if padded == slide.extent else f"padded {axis}")
             apart = f", {slide.dilation} apart," if slide.dilation > 1 else ""
             raise Refused(
                 "E401",
-                f"a field of {slide.field} {axis}{apart} does not fit into the {extent} that it reads",
+                f"a field of {_so_many(slide.field, axis)}{apart} does not fit into the {extent} that it reads",
                 argument="field",
                 notes=(f"the layer that it reads is {size} ({_axes(size)})", *_spanned(slide, axis)),
                 hints=("make the field smaller, or give it a 'pad'",),
@@ -76,7 +76,11 @@ def _check_extents(window: Window, positions: Size) -> None:
 
 
 def _axes(size: Size) -> str:
-    return f"{size.rows} rows, {size.columns} columns"
+    return f"{_so_many(size.rows, 'rows')}, {_so_many(size.columns, 'columns')}"
+
+
+def _so_many(number: int, axis: str) -> str:
+    return f"{number} {axis.removesuffix('s') if number == 1 else axis}"
 
 
 def _spanned(slide: Slide, axis: str) -> tuple[str, ...]:

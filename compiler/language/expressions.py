@@ -53,7 +53,9 @@ class Evaluator:
 
     collector: Collector
     input: Sheet | Unknown = UNKNOWN
-    wanted: tuple[str, ArgumentType] | None = None  # the argument under evaluation, and its type
+    wanted: tuple[str, ArgumentType | LayerArgument] | None = (
+        None  # the argument under evaluation, and its type
+    )
     place: Place | None = None  # of the item under elaboration
     known: Vocabulary = field(default_factory=vocabulary)
     made: Made = field(default_factory=Made)
@@ -382,7 +384,8 @@ class Evaluator:
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
         if not (kind.many or kind.contents):
             if isinstance(expr, nodes.Path):
-                return self._readable(self.layer(expr, scope), kind, expr)
+                with self.noting(wanted=(what, kind) if kind.targets else None):
+                    return self._readable(self.layer(expr, scope), kind, expr)
             return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
         found = self._several(kind, expr, scope) if isinstance(expr, nodes.Path) else None
         if isinstance(expr, nodes.List) and expr.items:
@@ -434,7 +437,7 @@ def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
 
 
-def _must_be(what: str, wanted: ArgumentType) -> str:
+def _must_be(what: str, wanted: ArgumentType | LayerArgument) -> str:
     return f"{what} must be {wanted.expected}"
 
 

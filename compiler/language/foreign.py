@@ -265,6 +265,11 @@ ARGUMENT_TEXTS = _named(
     ("grayscale greyscale gray grey colormode", "leave it out: images are grey for an input of one map"),
     ("resize scale", "write 'crop = resize', which scales the short side first"),
     ("batchsize", "it is a setting of its own: 'train { batch = 100 }'"),
+    (
+        "across",
+        "leave it out: with 'maps = 10x10' and 'depth_to_space(LAYER.patch)' below it, pools reach over neighbouring units",
+    ),
+    ("axis dim", "leave it out: 'concat' joins the maps of layers of one extent"),
     ("split fraction validationsplit", "leave it out: other images are in another folder, archive or array"),
 )
 """Hints for arguments of other frameworks that have no name here."""

@@ -86,8 +86,14 @@ def _whole(labels: Any, place: str) -> Any:
     return labels.astype(np.int64)
 
 
+LABELS = (
+    "labels are integers, which count classes from 0, or texts",
+    "real numbers are targets: 'y: target(1)' in the network, and data = arrays(PATH, targets = NAME)",
+)
+
+
 def _no_labels(message: str, *notes: str) -> LnetError:
-    return refused("E704", message, *notes, hint="labels are integers, which count classes from 0, or texts")
+    return refused("E704", message, *notes, hint=LABELS)
 
 
 # --- images --------------------------------------------------------------------------------------------------------
