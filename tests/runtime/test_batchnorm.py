@@ -10,6 +10,7 @@ import ops
 import pytest
 import reference
 from ops.norm import batchnorm_in_training
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cost import totals
@@ -25,7 +26,6 @@ from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.training import rates
 from lnet.runtime.training.trainer import training_step
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 TEXT = """
 network n {
     image: input(7x5x3)
@@ -54,7 +54,7 @@ def made(seed=0):
 
 
 def gradients_of(graph, params, images, labels):
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @quickly
     def gradients(params):
         loss = partial(
             observed_loss, graph, images=images, labels=labels, targets=None, samples=sample_numbers(0, 4)
@@ -94,7 +94,7 @@ def test_gradients_are_those_of_the_formula_whole_and_in_tiles(monkeypatch):
             assert not np.any(gradients[f"{path}.mean"]), "no gradient moves it"
         parts = partition(graph, Size(2, 2))
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+        step = quickly(partial(run_tiles, shards))
         owned = [shard.owned(params) for shard in shards]
         found, of_tiles = step(owned, images, labels, None, sample_numbers(0, 4))
         for path, term in terms.items():
@@ -146,7 +146,7 @@ def test_frozen_ones_normalise_by_running_values_in_tiles_too():
         assert not observed
         parts = partition(graph, Size(2, 2))
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+        step = quickly(partial(run_tiles, shards))
         found, of_tiles = step([shard.owned(params) for shard in shards], images, labels, None, samples)
         for path, term in terms.items():
             np.testing.assert_allclose(of_tiles[path], term, rtol=1e-10, err_msg=path)

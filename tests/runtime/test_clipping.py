@@ -1,12 +1,14 @@
 """Clipping and accumulating: against formulas in double precision, in tiles of any number, and in a run."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quickly import quickly
 from test_shard import joined, whole
 
 import lnet
@@ -45,7 +47,7 @@ def graph_of(settings, batch=6):
 
 
 def gradients_of(graph, params, images):
-    return jax.grad(lambda p: total_loss(graph, p, images)[0])(params)
+    return quickly(jax.grad(lambda p: total_loss(graph, p, images)[0]))(params)
 
 
 def expected(clip, gradients):
@@ -62,7 +64,7 @@ def test_tiles_clip_as_one_process_does(grid):
     params, images, _ = whole(graph)
     gradients, cut = gradients_of(graph, params, images), partition(graph, grid)
     shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
-    found, _ = run_tiles(shards, [shard.owned(params) for shard in shards], images)
+    found, _ = quickly(partial(run_tiles, shards))([shard.owned(params) for shard in shards], images)
     names = measured(graph)
     for settings in CLIPS:
         clip = graph_of(settings).training.clip

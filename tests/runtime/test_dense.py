@@ -4,14 +4,13 @@ A step of all tiles is compiled as one program, without most optimisations: comp
 """
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_shard import joined, listening, whole
+from test_shard import check, listening, whole
 
 from lnet.compiler.core.shapes import Interval, Region, Rows, Sheet, Size
 from lnet.compiler.cut.deal import dealt
@@ -21,10 +20,9 @@ from lnet.compiler.cut.schedule import message_counts
 from lnet.compiler.cut.weights import owned_parameters, owned_places, weight_messages
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.cluster.actors.numerics import initial_shard
-from lnet.runtime.engine.evaluate import cut, total_loss
+from lnet.runtime.engine.evaluate import cut
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
-from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels import classes
 from lnet.runtime.kernels.ops import line
 from lnet.runtime.store.checkpoint import Checkpoint
@@ -32,7 +30,6 @@ from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.safetensors import Damaged
 from lnet.runtime.store.shards import StoredCheckpoint, opened, save_shard
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 EVEN = """
 network n {
     image: input(7x9x1)
@@ -118,26 +115,6 @@ NETWORKS = {
 def double_precision():
     with jax.enable_x64(True):
         yield
-
-
-def check(text, grid):
-    graph = compile_text(text).graph
-    params, images, labels = whole(graph)
-    parts = partition(graph, grid)
-
-    def loss(params):
-        return total_loss(graph, params, images, labels)
-
-    whole_step = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICKLY)
-    (_, terms), expected = whole_step(params)
-    shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-    step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
-    gradients, found = step([shard.owned(params) for shard in shards], images, labels)
-    assert found.keys() == terms.keys()
-    for path, value in terms.items():
-        np.testing.assert_allclose(found[path], value, rtol=1e-10, atol=1e-13, err_msg=path)
-    for name, gradient in joined(shards, gradients, params).items():
-        np.testing.assert_allclose(gradient, expected[name], rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

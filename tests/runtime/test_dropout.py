@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Interval, Region, Sheet, Size, whole
 from lnet.compiler.cut.deal import dealt
@@ -18,7 +19,6 @@ from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.initial import key_of
 from lnet.runtime.kernels.mode import Mode, random_words, sample_numbers
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 SHEET = Sheet(3, 5, 7)
 NETWORK = """
 network n {
@@ -104,7 +104,7 @@ def test_tiles_drop_the_same_units():
         images, labels = jnp.asarray(rng.normal(size=(7, 9, 2, 3))), jnp.asarray([0, 2, 1])
         samples = jnp.asarray(sample_numbers(2**33 + 5, 3))
 
-        @partial(jax.jit, compiler_options=QUICKLY)
+        @quickly
         def whole_step(params):
             return jax.grad(lambda p: total_loss(graph, p, images, labels, None, samples), has_aux=True)(
                 params
@@ -116,7 +116,7 @@ def test_tiles_drop_the_same_units():
             "units of a dense layer are dropped where they are"
         )
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+        step = quickly(partial(run_tiles, shards))
         found, of_tiles = step([shard.owned(params) for shard in shards], images, labels, None, samples)
         for path, term in terms.items():
             np.testing.assert_allclose(of_tiles[path], term, rtol=1e-10, err_msg=path)

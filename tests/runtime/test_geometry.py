@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
@@ -31,14 +32,6 @@ LOCALS = {
 DECODERS = ("decode(like = f, tied = true)", "decode(like = f)")
 
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Compiling is what takes time here."""
-
-
-def compiled(function, *arrays):
-    return jax.jit(function).lower(*arrays).compile(QUICKLY)(*arrays)
-
-
 def checked(text, grid):
     """Compare values, loss and gradients of a network with the formulas, and those in tiles with those of the whole."""
     with jax.enable_x64(True):
@@ -60,9 +53,9 @@ def checked(text, grid):
         def in_tiles(params, images):
             return run_tiles(shards, [shard.owned(params) for shard in shards], images, None)[0]
 
-        values, loss, gradients = compiled(whole, params, images)
+        values, loss, gradients = quickly(whole)(params, images)
         with portable():
-            by_xla = compiled(lambda *arrays: whole(*arrays), params, images)
+            by_xla = quickly(lambda *arrays: whole(*arrays))(params, images)
         seen = np.asarray(batch_first(images))
         expected = reference.values(graph, params, seen)
         for path, value in values.items():
@@ -79,7 +72,7 @@ def checked(text, grid):
         slope = (reference.loss(graph, up, seen) - reference.loss(graph, down, seen)) / 2e-5
         along = sum(float(np.vdot(gradients[name], directions[name])) for name in params)
         assert along == pytest.approx(slope, rel=1e-6, abs=1e-7)
-        for shard, mine in zip(shards, compiled(in_tiles, params, images), strict=True):
+        for shard, mine in zip(shards, quickly(in_tiles)(params, images), strict=True):
             for name, place in shard.programme.owned:
                 part = cut(gradients[name], place)
                 np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)

@@ -13,6 +13,7 @@ from ops import windows as formula_windows
 from ops.decode import decode as formula_of_decode
 from ops.local import local as formula_of_local
 from ops.local import set_of
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.compiler.ops.filters import PLAIN, Layout
@@ -92,16 +93,22 @@ def close(found, expected, bound=1e-4):
     np.testing.assert_allclose(found, expected, rtol=0, atol=bound * scale)
 
 
+def operands_of(x, w, h):
+    return {FORWARD: (x, w), INPUT_GRADIENT: (h, w), WEIGHT_GRADIENT: (x, h)}
+
+
 def check(of, x, w, h, forms, shapes, bound=1e-4):
     """Compare the three products, done in given forms and shapes, with the formulas."""
-    way = {gives: local.WAYS[forms[gives], gives] for gives in GIVES}
+
+    @quickly
+    def products(given):
+        return {gives: local.WAYS[forms[gives], gives](*given[gives], of, shapes[gives]) for gives in GIVES}
+
+    found = products(operands_of(x, w, h))
     wide = np.asarray(w, float)
-    value = way[FORWARD](x, w, of, shapes[FORWARD])
-    close(first(value), formula_of_local(first(x), wide, of.window, of.layout), bound)
-    gradients = way[INPUT_GRADIENT](h, w, of, shapes[INPUT_GRADIENT])
-    close(first(gradients), formula_of_decode(first(h), wide, of.window, of.layout), bound)
-    gradient = way[WEIGHT_GRADIENT](x, h, of, shapes[WEIGHT_GRADIENT])
-    close(np.asarray(gradient), weight_gradient(first(x), first(h), of), bound)
+    close(first(found[FORWARD]), formula_of_local(first(x), wide, of.window, of.layout), bound)
+    close(first(found[INPUT_GRADIENT]), formula_of_decode(first(h), wide, of.window, of.layout), bound)
+    close(np.asarray(found[WEIGHT_GRADIENT]), weight_gradient(first(x), first(h), of), bound)
 
 
 def weight_gradient(x, h, of):
@@ -169,10 +176,15 @@ def test_blocks_change_no_bits(data, window, maps, batch, one, other):
     sets, layout = data.draw(layouts(window))
     of = product(window, 2, maps, batch, sets, layout)
     x, w, h = arrays(window, 2, maps, batch, sets, layout=layout)
-    left = {FORWARD: (x, w), INPUT_GRADIENT: (h, w), WEIGHT_GRADIENT: (x, h)}
-    for gives, operands in left.items():
-        found = [local.WAYS[NATIVE, gives](*operands, of, shape) for shape in (one, other)]
-        np.testing.assert_array_equal(*found)
+
+    @quickly
+    def products(given):
+        return [
+            {gives: local.WAYS[NATIVE, gives](*given[gives], of, shape) for gives in GIVES}
+            for shape in (one, other)
+        ]
+
+    jax.tree.map(np.testing.assert_array_equal, *products(operands_of(x, w, h)))
 
 
 def test_native_products_in_double_precision():
@@ -234,11 +246,15 @@ def test_unpack_is_the_transpose_of_pack(window, tile_rows, tile_columns):
     rng = np.random.default_rng(1)
     shape = (tiling.rows.tile, window.outputs.columns, window.field.rows, window.field.columns, 2, 3)
     w = jnp.asarray(rng.normal(size=shape), jnp.float32)
-    packed = pack(w, tiling)
+    packed = jax.eval_shape(lambda w: pack(w, tiling), w)
     p = jnp.asarray(rng.normal(size=packed.shape), jnp.float32)
-    assert float(jnp.vdot(packed, p)) == pytest.approx(
-        float(jnp.vdot(w, unpack(p, tiling, 2))), rel=1e-3, abs=1e-3
-    )
+
+    @quickly
+    def both(w, p):
+        return jnp.vdot(pack(w, tiling), p), jnp.vdot(w, unpack(p, tiling, 2))
+
+    one, other = both(w, p)
+    assert float(one) == pytest.approx(float(other), rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("layer", [local.local, local.local_transpose])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.deal import dealt
@@ -18,7 +19,6 @@ from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 SHEETS = """
 network n {
     image: input(7x5x4)
@@ -74,7 +74,7 @@ def test_gradients_are_those_of_the_formula_whole_and_in_tiles(text, tiles):
     with jax.enable_x64(True):
         graph, params, images, labels = made(text)
 
-        @partial(jax.jit, compiler_options=QUICKLY)
+        @quickly
         def whole(params):
             return jax.grad(lambda p: total_loss(graph, p, images, labels), has_aux=True)(params)
 
@@ -82,7 +82,7 @@ def test_gradients_are_those_of_the_formula_whole_and_in_tiles(text, tiles):
         assert_slopes(graph, params, images, labels, gradients)
         parts = partition(graph, tiles)
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+        step = quickly(partial(run_tiles, shards))
         found, of_tiles = step([shard.owned(params) for shard in shards], images, labels)
         for path, term in terms.items():
             np.testing.assert_allclose(of_tiles[path], term, rtol=1e-10, err_msg=path)

@@ -1,6 +1,7 @@
 """A network cut into tiles computes what it computes whole, whatever the cut: in double precision, so to rounding."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from generated_networks import networks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from quickly import quickly
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.partition import partition
@@ -92,7 +94,8 @@ def whole(graph, seed=0):
 def in_tiles(graph, grid, params, images, labels):
     parts = partition(graph, grid)
     shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-    gradients, terms = run_tiles(shards, [shard.owned(params) for shard in shards], images, labels)
+    step = quickly(partial(run_tiles, shards))
+    gradients, terms = step([shard.owned(params) for shard in shards], images, labels)
     return joined(shards, gradients, params), terms
 
 
@@ -114,8 +117,9 @@ def check(text, grid):
     def loss(params):
         return total_loss(graph, params, images, labels)
 
-    (_, terms), expected = jax.value_and_grad(loss, has_aux=True)(params)
+    (_, terms), expected = quickly(jax.value_and_grad(loss, has_aux=True))(params)
     gradients, found = in_tiles(graph, grid, params, images, labels)
+    assert found.keys() == terms.keys()
     for path, value in terms.items():
         np.testing.assert_allclose(found[path], value, rtol=1e-10, atol=1e-13, err_msg=path)
     for name, gradient in expected.items():
@@ -128,7 +132,7 @@ def test_random_networks(text, grid, gradients):
     check(f"{text}train {{ gradients = {gradients} }}", grid)
 
 
-CUTS = [(1, 1, "joint"), (1, 2, "joint"), (2, 2, "joint"), (2, 2, "stage"), (1, 5, "joint")]
+CUTS = [(1, 1, "joint"), (2, 2, "stage"), (1, 5, "joint")]
 
 
 @pytest.mark.parametrize(("rows", "columns", "gradients"), CUTS)
@@ -141,9 +145,8 @@ def test_stages(rows, columns, gradients):
     [EVERYTHING_SHARED, READ_DECODER, LABELLED, PADDED_POOLS],
     ids=["shared", "decoder", "labels", "pools"],
 )
-@pytest.mark.parametrize("grid", [Size(2, 1), Size(2, 3)], ids=str)
-def test_every_way_of_exchange(text, grid):
-    check(text, grid)
+def test_every_way_of_exchange(text):
+    check(text, Size(2, 3))
 
 
 def listening(change):
@@ -231,7 +234,7 @@ def test_messages_are_those_that_the_plan_counts(monkeypatch):
         return send
 
     shards = [listening(note)(graph, cut, tile) for tile in range(4)]
-    run_tiles(shards, [shard.owned(params) for shard in shards], images)
+    jax.eval_shape(partial(run_tiles, shards), [shard.owned(params) for shard in shards], images)
     moved = sum(array.size for _, send in sent for array in send.arrays)
     assert moved == cut.halo_values * 3 + 2 * sum(m.values for m in weight_messages(graph, cut))
     senders = [tile for tile, _ in sent]

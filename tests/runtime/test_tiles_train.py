@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from quickly import quickly
 from test_shard import joined, whole
 
 from lnet.compiler.core.shapes import Size
@@ -70,7 +71,6 @@ CUTS = {
     for count in (2, 3, 4, 6)
 }
 CASES = [(name, Random(f"{name} {count} 4").choice(cuts)) for name in SMALLER for count, cuts in CUTS.items()]
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 RULE = optax.adagrad(0.01, initial_accumulator_value=0.1)
 
 
@@ -139,13 +139,13 @@ def in_one(name):
     def loss(params, images, labels):
         return total_loss(graph_of(name), params, images, labels)[0]
 
-    return train(name, jax.jit(jax.grad(loss), compiler_options=QUICKLY))
+    return train(name, quickly(jax.grad(loss)))
 
 
 def in_tiles(name, grid):
     cut = partition(graph_of(name), grid)
     shards = [Shard(graph_of(name), cut, tile) for tile in range(cut.count)]
-    step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+    step = quickly(partial(run_tiles, shards))
 
     def gradients(params, images, labels):
         found, _ = step([shard.owned(params) for shard in shards], images, labels)

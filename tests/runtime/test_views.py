@@ -12,6 +12,7 @@ import objectives
 import pytest
 import reference
 from PIL import Image
+from quickly import quickly
 
 import lnet
 from lnet.compiler.augmentations import Blur, Brightness, Shift, Zoom
@@ -34,7 +35,6 @@ from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.contrast import contrast
 from lnet.runtime.kernels.mode import sample_numbers
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 TEXT = """
 stage head(units) { told: dense(units, act = tanh); apart: contrast(temperature = 0.3) }
 network n {
@@ -159,7 +159,7 @@ def test_tiles_compute_what_the_whole_network_does():
         graph = compile_text(TEXT).graph
         params, images, labels, samples = double_precision(graph)
 
-        @partial(jax.jit, compiler_options=QUICKLY)
+        @quickly
         def whole_step(params):
             def loss(params):
                 return observed_loss(graph, params, images, labels, None, samples)
@@ -171,7 +171,7 @@ def test_tiles_compute_what_the_whole_network_does():
         assert "near.told" in cut_graph.lines
         assert cut_graph.objectives[0].reads == ("near.told vector",)
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
-        step = jax.jit(partial(run_tiles, shards), compiler_options=QUICKLY)
+        step = quickly(partial(run_tiles, shards))
         found, of_tiles = step([shard.owned(params) for shard in shards], images, labels, None, samples)
         for path, term in terms.items():
             np.testing.assert_allclose(of_tiles[path], term, rtol=1e-10, err_msg=path)

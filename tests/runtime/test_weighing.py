@@ -1,9 +1,12 @@
 """Weights of objectives that change with a replica's steps."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quickly import quickly
 from test_shard import joined, whole
 
 import lnet
@@ -41,6 +44,11 @@ for written in ("w)", "between(from = 0, to = 1, start = 0, stop = 3)", "between
     PLAIN = PLAIN.replace(f"weight = {written}", "weight = 1" + ")" * written.endswith("w)"))
 
 
+@partial(quickly, static_argnums=0)
+def terms_of(graph, params, images, done=0):
+    return total_loss(graph, params, images, done=done)[1]
+
+
 def expected_of(terms, step):
     return {path: SHARES[path.partition(".")[0]](step) * float(value) for path, value in terms.items()}
 
@@ -50,8 +58,7 @@ def test_terms_and_gradients_are_those_of_the_weights_at_a_step_whole_and_in_til
     with jax.enable_x64(True):
         graph, plain = compile_text(TEXT).graph, compile_text(PLAIN).graph
         params, images, _ = whole(graph)
-        terms = {o.path: total_loss(plain, params, images)[1][o.path] for o in plain.objectives}
-        found = total_loss(graph, params, images, done=step)[1]
+        terms, found = terms_of(plain, params, images), terms_of(graph, params, images, step)
         wanted = expected_of(terms, step)
         assert found.keys() == wanted.keys()
         for path, value in wanted.items():
@@ -63,11 +70,11 @@ def test_terms_and_gradients_are_those_of_the_weights_at_a_step_whole_and_in_til
             every = total_loss(plain, params, images)[1]
             return sum(SHARES[path.partition(".")[0]](step) * value for path, value in every.items())
 
-        gradients = jax.grad(loss)(params)
+        gradients = quickly(jax.grad(loss))(params)
         cut = partition(graph, Size(1, 2))
         shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
         owned = [shard.owned(params) for shard in shards]
-        mine, of_tiles = run_tiles(shards, owned, images, done=step)
+        mine, of_tiles = quickly(partial(run_tiles, shards))(owned, images, done=step)
         for path, value in wanted.items():
             np.testing.assert_allclose(of_tiles[path], value, rtol=1e-10, err_msg=path)
         for name, value in joined(shards, mine, params).items():
@@ -103,7 +110,7 @@ def test_a_tile_of_a_cluster_takes_the_weights_of_its_replicas_step():
         with pytest.raises(StopIteration) as end:
             next(talk)
         _, terms = end.value.value
-        expected = total_loss(plan.graph, replica.params, images, done=step)[1]
+        expected = terms_of(plan.graph, replica.params, images, step)
         for path, value in expected.items():
             np.testing.assert_allclose(terms[path], value, rtol=1e-5)
 

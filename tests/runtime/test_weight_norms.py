@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from quickly import quickly
 from test_shard import check, whole
 
 import lnet
@@ -69,7 +70,8 @@ def test_norms_are_their_formula_and_so_are_their_gradients():
         graph, plain = (compile_text(text_of(norms=norms)).graph for norms in (NORMS, ()))
         params, images, _ = whole(graph)
         with_norms, without = (
-            jax.grad(lambda p, g=g: total_loss(g, p, images[..., :1])[0])(params) for g in (graph, plain)
+            quickly(jax.grad(lambda p, g=g: total_loss(g, p, images[..., :1])[0]))(params)
+            for g in (graph, plain)
         )
         slopes = {name: np.zeros(value.shape) for name, value in params.items()}
         for number, norm in enumerate(NORMS):
@@ -103,7 +105,9 @@ def test_outside_of_their_stage_weights_count_and_stay():
         graph, plain = (compile_text(text_of("stage", norms)).graph for norms in ((norm,), ()))
         params, images, _ = whole(graph)
         np.testing.assert_allclose(total_loss(graph, params, images)[1]["n0"], expected(norm, params)[0])
-        gradients = [jax.grad(lambda p, g=g: total_loss(g, p, images)[0])(params) for g in (graph, plain)]
+        gradients = [
+            quickly(jax.grad(lambda p, g=g: total_loss(g, p, images)[0]))(params) for g in (graph, plain)
+        ]
         jax.tree.map(np.testing.assert_array_equal, *gradients)
 
 
