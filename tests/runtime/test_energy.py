@@ -17,7 +17,6 @@ TEXT = """network n {
     back:   decode(like = filter, of = filter)
     pool:   l2pool(2)
     few:    l2(pool)
-    small:  weight_l2(of = [bent, units, wider, back])
 }"""
 
 

@@ -20,8 +20,7 @@ from lnet.runtime.analysis.rsa.dissimilarity import pairs, squares
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.run import create_run
 
-TEXT = """network n { image: input(6x6x1); a: local(3, 5); b: dense(4, of = image); dead: local(3, 2, of = image)
-    c: l2(a); d: weight_l2(of = [b, dead]) }
+TEXT = """network n { image: input(6x6x1); a: local(3, 5); b: dense(4, of = image); dead: local(3, 2, of = image); c: l2(a) }
 train { data = frames("set", normalize = none); batch = 4; steps = 1 }
 """
 SHOWN = {"ape": 4, "bee": 2, "cat": 5, "dog": 3}

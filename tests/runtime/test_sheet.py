@@ -1,6 +1,7 @@
 """Sheets whose preferences are known: filters that are gratings, classes that differ in one half."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -180,6 +181,27 @@ def test_moments_keep_their_digits_far_from_zero(run):
     batches = [Batch(images[i : i + 5], None, ("",) * 5) for i in range(0, 12, 5)]
     found = moments_of(net, "f", batches)
     np.testing.assert_allclose(found.overall[1], values.var(0), rtol=1e-6)
+
+
+def test_memory_does_not_grow_with_images(run):
+    """What is held of 100 batches is what is held of 10."""
+    net, rng = run.network(), np.random.default_rng(0)
+
+    def held(count):
+        def batches():
+            for _ in range(count):
+                yield Batch(
+                    rng.random((8, 24, 24, 3), np.float32), np.arange(8, dtype=np.int32) % 3, ("",) * 8
+                )
+
+        tracemalloc.start()
+        moments_of(net, "f", batches(), 3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    held(2)
+    assert held(100) < 1.1 * held(10)
 
 
 def test_classes_without_images_have_no_dprime(run):
