@@ -12,6 +12,8 @@ def runs_first(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
     The first one counts as a run even if it is none, so that the message says so.
     """
+    from lnet.runtime.store.run import is_run
+
     first, *others = arguments
-    more = list(takewhile(lambda other: (Path(other) / "run.json").is_file(), others))
+    more = list(takewhile(lambda other: is_run(Path(other)), others))
     return [Path(first), *map(Path, more)], others[len(more) :]

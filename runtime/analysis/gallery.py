@@ -10,16 +10,19 @@ A new record replaces the one of the same kind and name, and files that only the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from lnet.compiler.files import listed, unreadable, write_aside
+from lnet.compiler.files import listed, unreadable, write_aside, written_aside
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.store.run import Run
 
 from .contact import Pixels, png
+
+Content = Pixels | bytes | Callable[[BinaryIO], None]
+"""Of a file: a picture, bytes, or what writes it."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,16 @@ class Record:
     files: Mapping[str, Path]
 
 
-def keep(
-    run: Run, kind: str, name: str, figures: Mapping[str, Any], files: Mapping[str, Pixels | bytes]
-) -> Record:
-    """Keep a record in a run; `files`, by the end of their names, are pixels or file contents. Raises `LnetError`."""
+def keep(run: Run, kind: str, name: str, figures: Mapping[str, Any], files: Mapping[str, Content]) -> Record:
+    """Keep a record in a run; `files` are by the end of their names. Raises `LnetError`."""
     folder = run.directory / "pictures"
     record = Record(kind, name, figures, {suffix: folder / f"{kind}.{name}.{suffix}" for suffix in files})
     try:
         folder.mkdir(exist_ok=True)
         old = {path for before in kept(run, kind) if before.name == name for path in before.files.values()}
         for suffix, path in record.files.items():
-            content = files[suffix]
-            write_aside(path, content if isinstance(content, bytes) else png(content))
+            with written_aside(path) as file:
+                _write(files[suffix], file)
         text = json.dumps({"kind": kind, "name": name, "files": list(files), "figures": figures}, indent=2)
         write_aside(folder / f"{kind}.{name}.json", text)
         for path in old - set(record.files.values()):
@@ -51,6 +52,13 @@ def keep(
     except OSError as error:
         raise refused("E744", f"'{folder}' cannot be written", str(error)) from error
     return record
+
+
+def _write(content: Content, file: BinaryIO) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content if isinstance(content, bytes) else png(content))
 
 
 def kept(run: Run, kind: str) -> Iterator[Record]:

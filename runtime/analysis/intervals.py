@@ -66,9 +66,7 @@ def _numbers(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def check_apart(runs: Sequence[Run]) -> None:
     """Raise `LnetError` if a run is there twice: an interval would be too narrow."""
-    places = [run.directory.resolve() for run in runs]
+    places = [run.path.resolve() for run in runs]
     for number, place in enumerate(places):
         if place in places[:number]:
-            raise refused(
-                "E784", f"the run '{runs[number].directory}' is there twice", hint="name each run once"
-            )
+            raise refused("E784", f"the run '{runs[number].path}' is there twice", hint="name each run once")

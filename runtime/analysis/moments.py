@@ -1,6 +1,6 @@
 """Means, spreads, covariances and costs of a layer's responses to many images, in one pass and in bounded memory.
 
-Memory grows with neurons times classes, not with images: 16 bytes for each pair while the pass lasts.
+Memory grows with neurons times classes, not with images: 20 bytes for each pair at most.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network
@@ -53,50 +54,21 @@ class Energy:
 
 @dataclass(frozen=True)
 class Moments:
-    """Of each neuron: `means` and `variances` by class, `[class, row, column, map]`, and its energy.
+    """Of each neuron `[row, column, map]`: `mean` and `variance` over all images, and its energy.
 
-    `counts`: images of each class (one class without labels). `covariance`: of at most `MOST_UNITS` neurons, evenly
-    spaced.
+    `counts`: images of each class (one class without labels). `means` `[class, row, column, map]`; 0 for a class without
+    images. `dprime` `[row, column, map, class]`: how far each class lies above all others, in the root of their mean
+    variance; 0 for a neuron that never varies, and NaN for a class that has no images, or all of them. `covariance`: of at
+    most `MOST_UNITS` neurons, evenly spaced.
     """
 
     counts: Array
     means: Array
-    variances: Array
+    mean: Array
+    variance: Array
+    dprime: NDArray[np.float32]
     energy: Energy
     covariance: Array
-
-    @property
-    def overall(self) -> tuple[Array, Array]:
-        """Mean and variance over all images."""
-        shares = self.counts / self.counts.sum()
-        mean = np.einsum("c...,c->...", self.means, shares)
-        variance = np.zeros_like(mean)
-        for share, own, within in zip(shares, self.means, self.variances, strict=True):
-            variance += share * (within + np.square(own - mean))
-        return mean, variance
-
-    @property
-    def dprime(self) -> Array:
-        """How far each class lies above all others, in the root of their mean variance: `[row, column, map, class]`.
-
-        0 for a neuron that never varies, and NaN for a class that has no images, or all of them.
-        """
-        mean, variance = self.overall
-        total = self.counts.sum()
-        found = np.full((*mean.shape, len(self.counts)), np.nan, np.float32)
-        for number, own in enumerate(self.counts):
-            if 0 < own < total:
-                found[..., number] = self._dprime(number, mean * total, (variance + mean**2) * total)
-        return found
-
-    def _dprime(self, number: int, sums: Array, squares: Array) -> Array:
-        own, others = self.counts[number], self.counts.sum() - self.counts[number]
-        mean, variance = self.means[number], self.variances[number]
-        rest = (sums - own * mean) / others
-        beside = np.maximum((squares - own * (variance + mean**2)) / others - rest**2, 0)
-        spread = np.sqrt((variance + beside) / 2)
-        apart: Array = np.divide(mean - rest, spread, out=np.zeros_like(mean), where=spread > 0)
-        return apart
 
     @property
     def participation_ratio(self) -> float:
@@ -140,12 +112,27 @@ def moments_of(network: Network, path: str, batches: Iterable[Batch], classes: i
     total = max(counts.sum(), 1)
     covariance = products / total - np.outer(totals, totals) / total**2
     energy = Energy(activation / total, transmission / total if weighs else None)
-    for count, mean, square in zip(counts, sums, squares, strict=True):  # in place: the arrays may be large
-        if count:
-            assert first is not None, "moments_of: a class has images, and there was no batch"
-            mean /= count
-            square /= count
-            square -= mean**2
-            np.maximum(square, 0, out=square)
-            mean += first
-    return Moments(counts, sums, squares, energy, covariance)
+    mean, square = sums.sum(0) / total, squares.sum(0) / total
+    variance = np.maximum(square - mean**2, 0)
+    dprime = _dprime(counts, sums, squares)
+    if first is not None:
+        mean += first
+        for number in np.flatnonzero(counts):  # in place: the array may be large
+            sums[number] /= counts[number]
+            sums[number] += first
+    return Moments(counts, sums, mean, variance, dprime, energy, covariance)
+
+
+def _dprime(counts: Array, sums: Array, squares: Array) -> NDArray[np.float32]:
+    """Return d' from sums of values and of squares, `[class, row, column, map]`."""
+    total, all_sums, all_squares = counts.sum(), sums.sum(0), squares.sum(0)
+    found = np.full((*sums.shape[1:], len(counts)), np.nan, np.float32)
+    for number, own in enumerate(counts):
+        if not 0 < own < total:
+            continue
+        mean, rest = sums[number] / own, (all_sums - sums[number]) / (total - own)
+        within = np.maximum(squares[number] / own - mean**2, 0)
+        beside = np.maximum((all_squares - squares[number]) / (total - own) - rest**2, 0)
+        spread = np.sqrt((within + beside) / 2)
+        found[..., number] = np.divide(mean - rest, spread, out=np.zeros_like(mean), where=spread > 0)
+    return found

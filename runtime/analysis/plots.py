@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO, StringIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -38,9 +38,11 @@ def to_svg(figure: Figure, salt: str) -> str:
     return svg[svg.index("<svg") :].replace("#000000", "currentColor")
 
 
-def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return arrays as an `.npz` file, float64 as float32."""
-    file = BytesIO()
-    members = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
-    np.savez(file, allow_pickle=False, **members)
-    return file.getvalue()
+def npz(arrays: Mapping[str, NDArray[Any]]) -> Callable[[BinaryIO], None]:
+    """Return what writes arrays as an `.npz` file, float64 as float32, without a copy of the file in memory."""
+
+    def write(file: BinaryIO) -> None:
+        members = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+        np.savez(file, allow_pickle=False, **members)
+
+    return write

@@ -12,11 +12,11 @@ from lnet.compiler.files import plain
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.store.run import Run
 
-from .gallery import Record, keep
+from .gallery import Content, Record, keep
 from .images import Place
 from .intervals import Interval, check_apart, intervals
 from .neurons import find_layer
-from .plots import literal, to_npz, to_png
+from .plots import literal, npz, to_png
 from .sheet import untrained_shares, view_beside
 from .sheet_picture import LABELS
 
@@ -58,7 +58,7 @@ def sheet_over_seeds(
     controls = {name: Interval(shares) for name, shares in random.items()}
     figures = {
         "layer": path,
-        "runs": [str(run.directory) for run in runs],
+        "runs": [str(run.path) for run in runs],
         "data": None if data is None else str(data),
         "skipped": sheets[0].figures["skipped"],
         "figures": {name: each.figures for name, each in found.items()},
@@ -76,7 +76,7 @@ def _same_layer(runs: Sequence[Run], layer: str) -> str:
             raise refused(
                 "E784",
                 f"'{first.path}' is not the same in all runs",
-                f"it is {first.sheet} in '{runs[0].directory}', and {other.sheet} in '{run.directory}'",
+                f"it is {first.sheet} in '{runs[0].path}', and {other.sheet} in '{run.path}'",
                 hint="name runs that differ by their seed alone",
             )
     return first.path
@@ -84,9 +84,9 @@ def _same_layer(runs: Sequence[Run], layer: str) -> str:
 
 def _files(
     runs: Sequence[Run], found: Mapping[str, Interval], controls: Mapping[str, Interval], path: str
-) -> dict[str, bytes]:
+) -> dict[str, Content]:
     arrays = {
-        "runs": np.array([str(run.directory) for run in runs]),
+        "runs": np.array([str(run.path) for run in runs]),
         "figures": np.array(list(found)),
         "mean": np.array([each.mean for each in found.values()]),
         "low": np.array([np.nan if each.low is None else each.low for each in found.values()]),
@@ -95,8 +95,10 @@ def _files(
         "untrained": np.array([each.values for each in controls.values()]),
     }
     shares = {name.partition(".")[2]: each for name, each in found.items() if name.startswith("selective.")}
-    pictures = {"selective.png": to_png(_selective_figure(shares, controls, path))} if shares else {}
-    return {**pictures, "npz": to_npz(arrays)}
+    pictures: dict[str, Content] = (
+        {"selective.png": to_png(_selective_figure(shares, controls, path))} if shares else {}
+    )
+    return {**pictures, "npz": npz(arrays)}
 
 
 def _selective_figure(shares: Mapping[str, Interval], controls: Mapping[str, Interval], path: str) -> Figure:

@@ -16,7 +16,7 @@ from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.store.run import Run
 
 from .arrangement import Arrangement, Topography, topography, wraps
-from .gallery import Record, keep
+from .gallery import Content, Record, keep
 from .gratings import (
     Preference,
     position_weights,
@@ -28,7 +28,7 @@ from .images import Place, open_set
 from .moments import Moments, moments_of
 from .neighbours import Resemblance, resemblance
 from .neurons import Array, find_layer
-from .plots import to_npz, to_png
+from .plots import npz, to_png
 from .sheet_picture import (
     arrangement_figure,
     class_figure,
@@ -48,16 +48,19 @@ SELECTIVE = 0.85
 class ClassPreference:
     """The preference of each neuron `[row, column, map]` among the classes of a set.
 
-    `moments` has mean responses and variances by class; `preferred` is the number of the class with the highest mean, and
-    `strength` how far it lies above the mean of all images, in their standard deviations. `dprime` `[row, column, map,
-    class]` compares each class with all others.
+    `moments` has mean responses by class, and d'; `preferred` is the number of the class with the highest mean, and
+    `strength` how far it lies above the mean of all images, in their standard deviations.
     """
 
     classes: tuple[str, ...]
     moments: Moments
     preferred: NDArray[np.int64]
     strength: Array
-    dprime: Array
+
+    @property
+    def dprime(self) -> NDArray[np.float32]:
+        """How far each class lies above all others, `[row, column, map, class]`."""
+        return self.moments.dprime
 
     @property
     def means(self) -> Array:
@@ -193,15 +196,15 @@ def class_preference(
 ) -> ClassPreference:
     """Return the class preferences of a layer's neurons, in one pass over labelled images."""
     moments = moments_of(network, path, batches, len(classes))
-    overall, variance = moments.overall
-    highest, preferred = np.full(overall.shape, -np.inf), np.zeros(overall.shape, np.int64)
+    highest, preferred = np.full(moments.mean.shape, -np.inf), np.zeros(moments.mean.shape, np.int64)
     for number, (count, mean) in enumerate(zip(moments.counts, moments.means, strict=True)):
         if count:  # no neuron prefers a class without decodable images
             preferred[mean > highest] = number
             np.maximum(highest, mean, out=highest)
-    deviation = np.sqrt(variance)
-    strength = np.divide(highest - overall, deviation, out=np.zeros_like(overall), where=deviation > 0)
-    return ClassPreference(classes, moments, preferred, strength, moments.dprime)
+    deviation = np.sqrt(moments.variance)
+    above = highest - moments.mean
+    strength = np.divide(above, deviation, out=np.zeros_like(above), where=deviation > 0)
+    return ClassPreference(classes, moments, preferred, strength)
 
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -213,12 +216,12 @@ def _files(
     classes: ClassPreference | None,
     patch: Size | None,
     title: str,
-) -> dict[str, bytes]:
+) -> dict[str, Content]:
     arrays: dict[str, Any] = {
         "orientation": preference.orientation,
         "selectivity": preference.selectivity,
     }
-    files = {"orientation.png": to_png(orientation_figure(preference, patch, title))}
+    files: dict[str, Content] = {"orientation.png": to_png(orientation_figure(preference, patch, title))}
     if patch is not None:
         arrays["patch"] = np.array([patch.rows, patch.columns])
     if lying is not None:
@@ -237,4 +240,4 @@ def _files(
         files["classes.png"] = to_png(figure)
         files["dprime.png"] = to_png(dprime_figure(classes.classes, classes.dprime, patch, title))
         files["energy.png"] = to_png(energy_figure(classes.moments.energy, patch, title))
-    return files | {"npz": to_npz(arrays)}
+    return files | {"npz": npz(arrays)}

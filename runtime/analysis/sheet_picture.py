@@ -70,8 +70,7 @@ def dprime_figure(
     classes: Sequence[str], dprime: Array, patch: Size | None = None, title: str = ""
 ) -> Figure:
     """Return a figure of d' `[row, column, map, class]`: a sheet for each class, of the largest d' among the maps."""
-    sheets = np.stack([_largest(in_units(dprime[..., k], patch)) for k in range(len(classes))])
-    peak = np.nan_to_num(np.abs(sheets)).max((1, 2))
+    peak = np.array([np.nan_to_num(np.abs(dprime[..., k])).max() for k in range(len(classes))])
     shown = np.argsort(-peak, kind="stable")[:LABELS]
     full = float(peak.max()) or 1.0
     columns = min(ACROSS - 2, len(shown))
@@ -82,7 +81,9 @@ def dprime_figure(
         axes.set_axis_off()
     scale = ScalarMappable(Normalize(-full, full), "RdBu_r")
     for axes, k in zip(grid.ravel(), shown, strict=False):
-        axes.imshow(sheets[k], scale.cmap, scale.norm, interpolation="nearest")
+        axes.imshow(
+            _largest(in_units(dprime[..., k], patch)), scale.cmap, scale.norm, interpolation="nearest"
+        )
         axes.set_title(literal(classes[k]), fontsize="small")
     left = len(classes) - len(shown)
     what = "d' against all other classes" + (f" ({left} more classes in the arrays)" if left else "")

@@ -242,7 +242,7 @@ class Run:
 def open_run(directory: str | os.PathLike[str]) -> Run:
     """Open a run directory, or `RUN/best`, a run with its best parameters; raises `LnetError` if it is none."""
     path = Path(directory)
-    if path.name == BEST and not (path / "run.json").exists() and (path.parent / "run.json").exists():
+    if _is_best(path):
         return replace(open_run(path.parent), best=True)
     try:
         info = json.loads((path / "run.json").read_text(encoding="utf-8"))
@@ -256,6 +256,15 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
         if not _has(info, name.split(".")):
             raise refused("E740", f"'{path / 'run.json'}' is damaged", f"it has no '{name}'")
     return Run(path, load_plan(path / "plan.json"), info)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is that of a run, or of one with its best parameters."""
+    return (path / "run.json").exists() or _is_best(path)
+
+
+def _is_best(path: Path) -> bool:
+    return path.name == BEST and not (path / "run.json").exists() and (path.parent / "run.json").exists()
 
 
 def _has(value: Any, names: list[str]) -> bool:

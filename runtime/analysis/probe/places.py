@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import plain
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.analysis.gallery import Record, keep
+from lnet.runtime.analysis.gallery import Content, Record, keep
 from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.analysis.matrices import Given, misfit, read_given
-from lnet.runtime.analysis.plots import to_npz, to_png
+from lnet.runtime.analysis.plots import npz, to_png
 from lnet.runtime.data.labels import UNKNOWN, number_labels
 from lnet.runtime.store.run import Run, open_run
 
@@ -126,7 +126,7 @@ def places(
         )
         at = step if name == "trained" else None
         found += _maps(
-            evaluator, name, each, Weights(each.directory, each.checkpoint(at).step), grids[name], numbers
+            evaluator, name, each, Weights(each.path, each.checkpoint(at).step), grids[name], numbers
         )
     counts = dict(zip(names, np.bincount(numbers).tolist(), strict=True))
     agreements = (
@@ -163,7 +163,7 @@ def _learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
         if not _readouts(run):
             raise refused(
                 "E786",
-                f"no objective of '{run.directory}' learns labels, so it cannot name what it sees",
+                f"no objective of '{run.path}' learns labels, so it cannot name what it sees",
                 hint="train it with 'cross_entropy' or 'one_vs_all'",
             )
         known &= number_labels(images.classes, run.classes or ()) != UNKNOWN
@@ -306,9 +306,9 @@ def _keep(
     title = f"{run.directory.name}: {Path(images).name}"
     shown = {found.name: found.accuracy for found in maps}
     shown |= {str(place): found.mean((0, 1)) for place, found in given.items()}
-    files = {
+    files: dict[str, Content] = {
         "maps.png": to_png(maps_figure(shown, title)),
         "labels.png": to_png(labels_figure(list(labels), maps[0].by_label, title)),
-        "npz": to_npz(arrays),
+        "npz": npz(arrays),
     }
     return keep(run, KIND, plain(Path(images).stem) or "images", figures, files)

@@ -91,8 +91,11 @@ def _by_label(
         if not counts[:, label].all():
             message = f"crossnobis compares halves of the images of each label, and '{classes[label]}' has one image"
             raise unlike(message, hint="take another kind: --rdm euclidean")
-    means = {path: total[:, shown] / counts[:, shown, None] for path, total in sums.items()}
-    return Patterns(tuple(classes[k] for k in shown), tuple(counts[:, shown].sum(0).tolist()), means)
+    for path in sums if len(shown) < len(classes) else ():
+        sums[path] = sums[path][:, shown]
+    for total in sums.values():
+        total /= counts[:, shown, None]
+    return Patterns(tuple(classes[k] for k in shown), tuple(counts[:, shown].sum(0).tolist()), sums)
 
 
 def unlike(message: str, *notes: str, hint: str | tuple[str, ...] = ()) -> LnetError:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from lnet.compiler.files import plain
 from lnet.dsl.diagnostics import did_you_mean, refused
-from lnet.runtime.analysis.gallery import Record, keep
+from lnet.runtime.analysis.gallery import Content, Record, keep
 from lnet.runtime.analysis.images import Images, open_set
 from lnet.runtime.analysis.intervals import check_apart
 from lnet.runtime.analysis.neurons import find_layer
-from lnet.runtime.analysis.plots import to_npz, to_png
+from lnet.runtime.analysis.plots import npz, to_png
 from lnet.runtime.store.run import Run, open_run
 
 from .comparison import METHODS, Against, between, compared, in_order, read_subjects, require_rsatoolbox
@@ -108,10 +108,10 @@ def rsa(
         **{f"against/{number}": each.likeness for number, each in enumerate(beside)},
     }
     title = f"{by} of {Path(data).name}, {rdm}"
-    files = {
+    files: dict[str, Content] = {
         "rdms.png": to_png(rdms_figure(rdms, names, title)),
         "likeness.png": to_png(likeness_figure(list(rdms), likeness, beside, compare)),
-        "npz": to_npz(arrays),
+        "npz": npz(arrays),
     }
     record = keep(opened[0], KIND, f"{plain(Path(data).stem) or 'images'}.{by}", figures, files)
     return Rsa(names, rdms, likeness, beside, sentences, record)
@@ -141,8 +141,8 @@ def _called(runs: Sequence[Run]) -> list[str]:
     """Return what stands before the layers of each run: nothing of a single one."""
     if len(runs) == 1:
         return [""]
-    short = [run.directory.name for run in runs]
-    whole = [str(run.directory) for run in runs]
+    short = [str(run.path.relative_to(run.directory.parent)) for run in runs]
+    whole = [str(run.path) for run in runs]
     return [f"{name}: " for name in (short if len(set(short)) == len(runs) else whole)]
 
 
