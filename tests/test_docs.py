@@ -17,6 +17,7 @@ import pytest
 
 import lnet
 from docs import api, tables
+from lnet.cli import main
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.store.events import LOGGED
 
@@ -152,6 +153,11 @@ def test_the_tables_of_the_reference_are_those_of_the_language():
     text = tables.REFERENCE.read_text(encoding="utf-8")
     assert {found[1] for found in tables.BLOCK.findall(text)} == set(tables.TABLES)
     assert tables.written(text) == text
+
+
+def test_the_readme_lists_every_command():
+    listed = re.findall(r"^\| `lnetc ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
 
 
 def test_the_page_of_the_api_is_that_of_the_public_names():
