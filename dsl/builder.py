@@ -8,7 +8,7 @@ from typing import Any
 from lark import Token, Transformer
 
 from . import nodes
-from .lexer import CONSTANTS, unescape
+from .lexer import CONSTANTS, span_of, unescape
 from .source import Span
 
 Children = list[Any]
@@ -20,9 +20,7 @@ def _span(children: Sequence[Any]) -> Span:
 
 
 def _place(child: Any) -> Span:
-    if isinstance(child, Token):
-        return Span(child.start_pos or 0, child.end_pos or 0)
-    return child.span  # type: ignore[no-any-return]
+    return span_of(child) if isinstance(child, Token) else child.span
 
 
 def _without_tokens(children: Children) -> Children:

@@ -13,7 +13,7 @@ from lark import Token
 _OPEN = frozenset(("LPAR", "LSQB"))
 _CLOSE = frozenset(("RPAR", "RSQB"))
 _CONTINUES = frozenset(
-    ("PLUS", "MINUS", "STAR", "SLASH", "__ANON_0", "EQUAL", "COLON", "COMMA", "DOT", "LPAR", "LSQB")
+    ("PLUS", "MINUS", "STAR", "SLASH", "DOUBLE_SLASH", "EQUAL", "COLON", "COMMA", "DOT", "LPAR", "LSQB")
 )
 _ENDS_NOTHING = frozenset(("", "END", "BROKEN", "LBRACE", "RBRACE"))
 

@@ -52,7 +52,7 @@ SYMBOLS = {
     "-": "MINUS",
     "*": "STAR",
     "/": "SLASH",
-    "//": "__ANON_0",
+    "//": "DOUBLE_SLASH",
 }
 
 
@@ -114,7 +114,7 @@ class _Lexer:
         parts = text.split("x")
         if len(parts) > 3:
             self._report(
-                "E107", f"a size has two or three numbers, found {len(parts)} in '{_short(text)}'", span
+                "E107", f"a size has two or three numbers, found {len(parts)} in '{shortened(text)}'", span
             )
         elif any(len(part) > MOST_DIGITS for part in parts):
             self._report("E107", f"a number in a size has at most {MOST_DIGITS} digits", span)
@@ -123,7 +123,9 @@ class _Lexer:
     def badsize(self, text: str, span: Span) -> None:
         """A size with blanks in it, a large X or a multiplication sign."""
         meant = "x".join(re.findall(r"\d+", text))
-        self._report("E107", f"a size is one word, found '{_short(text)}'", span, f"write {_short(meant)}")
+        self._report(
+            "E107", f"a size is one word, found '{shortened(text)}'", span, f"write {shortened(meant)}"
+        )
         self._add("SIZE", meant if meant.count("x") < 3 and len(meant) < 60 else "1x1", span)
 
     def number(self, text: str, span: Span) -> None:
@@ -132,14 +134,14 @@ class _Lexer:
                 self._report("E106", f"an integer has at most {MOST_DIGITS} digits, found {len(text)}", span)
                 text = "1"
         elif not math.isfinite(float(text)):
-            self._report("E106", f"the number '{_short(text)}' is too large", span)
+            self._report("E106", f"the number '{shortened(text)}' is too large", span)
             text = "1"
         self._add("NUMBER", text, span)
 
     def badnumber(self, text: str, span: Span) -> None:
         self._report(
             "E106",
-            f"'{_short(text)}' is neither a number nor a size",
+            f"'{shortened(text)}' is neither a number nor a size",
             span,
             "numbers are written 18, 0.01 or 1e-3, sizes 18x18 or 200x200x3; names begin with a letter",
         )
@@ -170,10 +172,16 @@ class _Lexer:
     def junk(self, text: str, span: Span) -> None:
         shown = text if text.isprintable() else ascii(text).strip("'")
         hints = ('a text stands between double quotes: "photos"',) if text[0] in "'`‘’“”" else ()
-        self._report("E005", f"the language has no character '{_short(shown)}'", span, *hints)
+        self._report("E005", f"the language has no character '{shortened(shown)}'", span, *hints)
 
 
-def _short(text: str) -> str:
+def span_of(token: Token) -> Span:
+    """Return the place of a token."""
+    return Span(token.start_pos or 0, token.end_pos or 0)
+
+
+def shortened(text: str) -> str:
+    """Return a text as messages quote it: only the beginning of a long one."""
     return text if len(text) <= 40 else text[:37] + "..."
 
 

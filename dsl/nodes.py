@@ -226,6 +226,15 @@ class Comment(Node):
     trailing: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A whole file."""
+
+    version: Number | None
+    declarations: tuple[Declaration, ...]
+    comments: tuple[Comment, ...] = field(default=(), compare=False)
+
+
 T = TypeVar("T")
 
 
@@ -239,12 +248,3 @@ def respanned(node: T, change: Callable[[Span], Span]) -> T:
         f.name: respanned(getattr(node, f.name), change) for f in fields(node) if f.name != "span"
     }
     return replace(node, span=change(node.span), **changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """A whole file."""
-
-    version: Number | None
-    declarations: tuple[Declaration, ...]
-    comments: tuple[Comment, ...] = field(default=(), compare=False)

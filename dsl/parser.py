@@ -25,10 +25,11 @@ from .builder import Builder
 from .diagnostics import Collector, Diagnostic
 from .including import moved, report_unread, with_included
 from .layout import Layout
-from .lexer import Tokens, tokenize
+from .lexer import Tokens, span_of, tokenize
 from .nodes import KEYWORDS
 from .source import Source, Span
 from .syntax_hints import COMMENT, CONSTANTS, syntax_hints
+from .token_words import expected_words, in_words
 
 VERSIONS = (1, 2)
 DEEPEST = 64
@@ -137,7 +138,7 @@ class _Parser:
 
     def _feed(self, token: Token) -> bool:
         if self._too_deep(token):
-            self._report(Diagnostic("E103", f"nested more than {DEEPEST} levels deep", _span(token)))
+            self._report(Diagnostic("E103", f"nested more than {DEEPEST} levels deep", span_of(token)))
             self._recover(token)
             return False
         try:
@@ -269,7 +270,7 @@ class _Parser:
     def _span_here(self) -> Span:
         end = len(self.collector.source.text)
         index = self.layout.index
-        return _span(self.layout.tokens[index]) if index < len(self.layout.tokens) else Span(end, end)
+        return span_of(self.layout.tokens[index]) if index < len(self.layout.tokens) else Span(end, end)
 
     def _acceptable(self) -> set[str]:
         """Return the kinds of token that could have stood where an error was found.
@@ -296,21 +297,21 @@ class _Parser:
         if self.open_brace is not None and self._block_left_open(token):
             return Diagnostic(
                 "E102",
-                f"expected '}}' before {_found(token)}",
-                _span(token),
-                related=((_span(self.open_brace), "opened here"),),
+                f"expected '}}' before {in_words(token)}",
+                span_of(token),
+                related=((span_of(self.open_brace), "opened here"),),
             )
         if "NAME" in expected and "NUMBER" not in expected and str(token) in KEYWORDS:
             return Diagnostic(
                 "E109",
-                f"expected {_wanted(expected)}, found '{token}', which is a keyword",
-                _span(token),
+                f"expected {expected_words(expected)}, found '{token}', which is a keyword",
+                span_of(token),
                 hints=(CONSTANTS,) if token == "let" else (),
             )
         return Diagnostic(
             "E101",
-            f"expected {_wanted(expected)}, found {_found(token)}",
-            _span(token),
+            f"expected {expected_words(expected)}, found {in_words(token)}",
+            span_of(token),
             hints=self._hints(token, expected),
         )
 
@@ -339,49 +340,3 @@ class _Parser:
 def _accepted_by(automaton: InteractiveParser) -> set[str]:
     accepted: set[str] = automaton.accepts()  # type: ignore[no-untyped-call]
     return accepted
-
-
-def _span(token: Token) -> Span:
-    return Span(token.start_pos or 0, token.end_pos or 0)
-
-
-def _found(token: Token) -> str:
-    if token.type == "$END":
-        return "the end of the file"
-    if token.type == "END":
-        return "';'" if str(token) == ";" else "'}'" if str(token) == "}" else "the end of the line"
-    return f"'{token if len(token) <= 40 else token[:37] + '...'}'"
-
-
-_WORDS = {
-    "NAME": "a name",
-    "NUMBER": "a number",
-    "END": "the end of the line",
-    "$END": "the end of the file",
-    "RBRACE": "'}'",
-    "LBRACE": "'{'",
-    "RPAR": "')'",
-    "LPAR": "'('",
-    "RSQB": "']'",
-    "COMMA": "','",
-    "COLON": "':'",
-    "EQUAL": "'='",
-    "LNET": "'lnet'",
-    "LET": "'let'",
-    "STAGE": "'stage'",
-    "NETWORK": "'network'",
-    "TRAIN": "'train'",
-    "INCLUDE": "'include'",
-}
-_OPERATORS = frozenset(("PLUS", "MINUS", "STAR", "SLASH", "__ANON_0", "DOT"))
-
-
-def _wanted(accepts: set[str]) -> str:
-    """Return the expected tokens, in the user's words."""
-    if "NUMBER" in accepts and "STRING" in accepts:
-        words = ["a value"] + [_WORDS[kind] for kind in ("RPAR", "RSQB") if kind in accepts]
-    else:
-        words = [word for kind, word in _WORDS.items() if kind in accepts - _OPERATORS]
-    if len(words) <= 1:
-        return words[0] if words else "nothing more"
-    return ", ".join(words[:-1]) + " or " + words[-1]

@@ -9,7 +9,7 @@ from itertools import dropwhile, pairwise
 
 from .diagnostics import Collector, Diagnostic, LnetError, error_of
 from .including import name_of_included
-from .lexer import tokenize, unescape
+from .lexer import span_of, tokenize, unescape
 from .reader import NOWHERE, read_file
 from .source import Source, Span
 
@@ -64,7 +64,7 @@ def _includes(file: Source) -> list[tuple[Span, str]]:
     """Return where a file includes others, and their paths as written."""
     tokens = tokenize(Collector(file)).tokens
     return [
-        (Span(keyword.start_pos or 0, text.end_pos or 0), unescape(text))
+        (span_of(keyword).to(span_of(text)), unescape(text))
         for keyword, text in pairwise(tokens)
         if keyword.type == "INCLUDE"
     ]
