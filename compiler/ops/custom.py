@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from lnet.compiler.core.arguments import ONE, UNPADDED, Padding, Refused
 from lnet.compiler.core.layer import Op, Weights
 from lnet.compiler.core.shapes import Region, Sheet, Size, Slide, Window
 from lnet.compiler.core.sliding import slide_out, slide_over
 
+from .filters import Projection
 from .position import AtPosition
 
 T = TypeVar("T")
@@ -173,10 +174,8 @@ def _seen(slide: Slide, number: int) -> slice:
 
 
 @dataclass(frozen=True)
-class ProjectiveField(_Sliding):
+class ProjectiveField(_Sliding, Projection):
     """A field that each position writes into a sheet of its own extents: an upsampling, a decoder with gates."""
-
-    scatters: ClassVar[bool] = True
 
     def _over_all(self, size: Size, stride: Size, pad: Padding, dilation: Size) -> Window:
         return slide_out(self.reads_sheet.size, size, stride, pad, dilation)
@@ -184,16 +183,6 @@ class ProjectiveField(_Sliding):
     @property
     def sheet(self) -> Sheet:
         return Sheet(self.window.inputs.rows, self.window.inputs.columns, self._maps)
-
-    @property
-    def period(self) -> Size:
-        return Size(self.window.rows.stride, self.window.columns.stride)
-
-    def needs(self, region: Region) -> Region:
-        return self.window.readers(region)
-
-    def writes(self, units: Region) -> Region:
-        return self.window.reads(units)
 
     def of_units(self, units: Region) -> Self:
         return replace(self, within=units)

@@ -139,15 +139,15 @@ class Filters(Op):
         return outputs.rows * outputs.columns * self.maps * self.taps
 
 
-@dataclass(frozen=True, slots=True)
-class Transpose(Filters):
-    """The transpose of a local layer: the sheet of the window's positions is read, the one that it slides over is made."""
+class Projection(Op):
+    """An op of which each position that it reads writes a field of the sheet that it makes."""
 
+    __slots__ = ()
     scatters: ClassVar[bool] = True
 
     @property
-    def sheet(self) -> Sheet:
-        return Sheet(self.window.inputs.rows, self.window.inputs.columns, self.maps_in)
+    def window(self) -> Window:
+        raise AssertionError(f"{type(self).__name__} has no window")
 
     @property
     def period(self) -> Size:
@@ -158,6 +158,15 @@ class Transpose(Filters):
 
     def writes(self, units: Region) -> Region:
         return self.window.reads(units)
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Filters, Projection):
+    """The transpose of a local layer: of the window's positions, each with the maps that the local layer makes."""
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(self.window.inputs.rows, self.window.inputs.columns, self.maps_in)
 
     def of_units(self, units: Region) -> Self:
         return self.at(units)
