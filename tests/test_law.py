@@ -161,9 +161,13 @@ def test_the_protocol_knows_no_sockets_clocks_threads_or_arrays():
         "statistics",
     }
     allowed = calculations | {"types", "typing", "__future__"}
-    for path in (ROOT / "runtime/cluster/protocol").glob("*.py"):
+    below = ("codec", "shapes")  # of the compiler's core: how messages are written
+    paths = [*(ROOT / "runtime/cluster/protocol").glob("*.py")]
+    for path in (*paths, *(ROOT / f"compiler/core/{name}.py" for name in below)):
         for name in imports(path):
-            own = name.startswith("lnet.runtime.cluster.protocol")
+            own = name.startswith(
+                ("lnet.runtime.cluster.protocol", *(f"lnet.compiler.core.{n}" for n in below))
+            )
             assert own or name.partition(".")[0] in allowed, f"{path.name} imports {name}"
 
 

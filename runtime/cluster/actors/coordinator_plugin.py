@@ -16,7 +16,6 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin
 from distributed.comm.core import CommClosedError
 
-from lnet.compiler.core.codec import Malformed as NoEvent
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.monitor.metrics import scheduler_samples
@@ -334,7 +333,7 @@ class CoordinatorPlugin(SchedulerPlugin):
             return
         try:
             found = published(msg)
-        except NoEvent as error:
+        except Malformed as error:
             self._refuse(do.Refused(f"malformed: {error}", msg))
             return
         if found is not None:

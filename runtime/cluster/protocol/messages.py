@@ -19,6 +19,7 @@ Replies go to the worker that a message came from. `Payload` is opaque: only the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .deaths import Cause
 from .updates import AppliedUpdates, Update, UpdateNumbers
@@ -68,6 +69,7 @@ class LogEntry:
 class ShardMetadata:
     """What goes with a shard's parameters wherever they go: log entries taken, steps committed, updates applied."""
 
+    kind: ClassVar[str] = "Books"  # the name that checkpoints have for it since version 0.1
     head: int
     committed: int
     updates: AppliedUpdates
@@ -217,6 +219,10 @@ class Reinstated:
     term: int
 
 
+Origin = Restored | Promoted | Reinstated
+"""What a new primary begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointRequest:
     """Save the shard as checkpoint `id`; synchronous: when exactly `at` steps are committed."""
@@ -236,7 +242,7 @@ class PrimaryAssignment:
 
     shard: int
     term: int
-    origin: Restored | Promoted | Reinstated
+    origin: Origin
     leased: bool
     standby: tuple[str, int] | None
     ready: bool
@@ -304,7 +310,7 @@ class PrimaryChange:
 
     shard: int
     term: int
-    origin: Restored | Promoted | Reinstated
+    origin: Origin
     leased: bool
     standby: tuple[str, int] | None
     ready: bool

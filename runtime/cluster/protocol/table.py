@@ -25,9 +25,8 @@ from .manifest import Manifest
 from .messages import (
     DesiredState,
     LiveReplica,
+    Origin,
     PrimaryStatus,
-    Promoted,
-    Reinstated,
     Restored,
     Roster,
     SavedShard,
@@ -127,7 +126,7 @@ class ServerPair:
     missing: str | None = None
     standby: str | None = None
     ready: bool = False
-    origin: Restored | Promoted | Reinstated = field(default_factory=lambda: Restored(None))
+    origin: Origin = field(default_factory=lambda: Restored(None))
     retiring: bool = False
     reserve: tuple[str, int] | None = None
     blank: bool = True
