@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from lnet.compiler.core.arguments import Refused
 from lnet.compiler.core.layer import Layer, Parameter
@@ -34,6 +34,11 @@ class Term:
     reads_sums: ClassVar[bool] = False
     shrinks: ClassVar[bool] = False
     compares_views: ClassVar[bool] = False
+
+    @classmethod
+    def over(cls, reads: Sheet, **arguments: Any) -> Self:
+        """Return the term of a layer of some extents."""
+        return cls(**arguments)
 
     @property
     def of_images(self) -> bool:

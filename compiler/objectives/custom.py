@@ -8,19 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lnet.compiler.core.shapes import Sheet
-
 from .base import Term
 
 
 @dataclass(frozen=True)
 class PerValue(Term):
     """The sum of a function of every value of a layer."""
-
-    @classmethod
-    def over(cls, reads: Sheet, **arguments: Any) -> PerValue:
-        """Return the objective of a layer of some extents."""
-        return cls(**arguments)
 
     def value(self, x: Any) -> Any:
         """Return an array of the shape of `x`, `[row, column, map, image]`: it is summed, a mean over images."""

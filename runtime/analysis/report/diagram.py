@@ -35,17 +35,8 @@ MIDDLE, TEXT, LINE = 118, 226, 15
 """Down from the top of a line: the middle of sheets, the first objective, from one objective to the next."""
 LETTER = 6.3
 """Pixels of a letter, about."""
-COLOURS = {
-    "input": "#8a8f98",
-    "local": "#d9822b",
-    "dense": "#d9822b",
-    "decode": "#c05c7e",
-    "lcn": "#4a90a4",
-    "l2pool": "#6a9e58",
-    "maxpool": "#6a9e58",
-    "avgpool": "#6a9e58",
-}
-PLAIN = "#7d7aa8"
+INPUT, WEIGHTS, WRITES, FIELD, PLAIN = "#8a8f98", "#d9822b", "#c05c7e", "#6a9e58", "#7d7aa8"
+"""Colours of the input, of layers that write fields, of others with weights, of others with fields, and of the rest."""
 
 
 @dataclass(frozen=True)
@@ -220,12 +211,22 @@ def _short(name: str) -> str:
     return name if len(name) <= most else "…" + name[-most + 1 :]
 
 
+def _colour(layer: Layer) -> str:
+    if not layer.reads:
+        return INPUT
+    if layer.op.scatters:
+        return WRITES
+    if layer.has_weights:
+        return WEIGHTS
+    return PLAIN if layer.op.field_size is None else FIELD
+
+
 def _sheet(graph: Graph, layer: Layer, place: Place, scale: float) -> Iterator[str]:
     """Draw a sheet in proportion to its extents, with maps behind one another; `scale` is in pixels a position."""
     width = max(SMALLEST, scale * layer.sheet.width)
     height = max(SMALLEST, scale * layer.sheet.height)
     x, y = place.x, place.y
-    colour = COLOURS.get(layer.op.kind, PLAIN)
+    colour = _colour(layer)
     cost = layer_cost(graph, layer)
     yield f"<g><title>{escape(layer.path)}: one neuron sees {cost.receptive_field} pixels</title>"
     for behind in range(min(layer.sheet.maps, 4) - 1, -1, -1):
