@@ -25,9 +25,9 @@ from .cut.placement import Placement
 from .cut.shards import best_shards
 from .graph.graph import Graph
 from .graph.passes import PASSES
-from .language.changed import keep_pooling, warn_changed
 from .language.elaborate import elaborate
 from .language.overrides import apply_overrides, as_text, overridden
+from .language.version_0_1 import keep_pooling, warn_changed
 from .plan.dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
 from .plan.plan import Plan
 from .plugins.load import load_plugins

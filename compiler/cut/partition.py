@@ -153,10 +153,6 @@ class Cuts:
     graph: CutGraph
     tiles: Size
 
-    @staticmethod
-    def of(graph: CutGraph, tiles: Size) -> Cuts:
-        return Cuts(graph, tiles)
-
     @property
     def count(self) -> int:
         return self.tiles.rows * self.tiles.columns
@@ -214,7 +210,7 @@ def made(graph: Graph, partition: Partition, layer: Layer, tile: int) -> Region:
 
 
 def _cut(graph: CutGraph, tiles: Size, exchanged: frozenset[str]) -> Partition:
-    cuts = Cuts.of(graph, tiles)
+    cuts = Cuts(graph, tiles)
     pieces = tuple(tuple(_pieces(graph, cuts, tile, exchanged)) for tile in range(cuts.count))
     held = [{piece.layer: piece for piece in of_tile} for of_tile in pieces]
     messages = [
@@ -328,7 +324,7 @@ def lower_bound(graph: Graph, partition: Partition, tile: int) -> float:
     units of other tiles write to. Lines do not count.
     """
     graph = dealt(graph, partition.tiles)
-    cuts, exchanged, total = Cuts.of(graph, partition.tiles), frozenset(partition.exchanged), 0.0
+    cuts, exchanged, total = Cuts(graph, partition.tiles), frozenset(partition.exchanged), 0.0
     for piece in partition.pieces[tile]:
         layer = graph.layer(piece.layer)
         if layer.path not in exchanged or layer.path in graph.lines:

@@ -144,7 +144,7 @@ def whole_term(graph: Graph, objective: Objective) -> TermShare:
     """Return all of an objective as a share."""
     count, one = len(objective.reads), Size(1, 1)
     layer = graph.layer(objective.reads[0])
-    beyond = border(objective.term, layer, Cuts.of(dealt(graph, one), one), 0)
+    beyond = border(objective.term, layer, Cuts(dealt(graph, one), one), 0)
     weights = tuple(parameter.name for parameter in graph.weights_read(objective))
     pairs = objective.term.pairs(layer.sheet)
     return TermShare(objective.path, (None,) * count, (0,) * count, (), weights, beyond, pairs)
@@ -317,7 +317,7 @@ class _Scheduler:
         names = tuple(p.name for p in self.graph.weights_read(objective) if p.name in owned)
         if not names:
             return None
-        layer, cuts = self.graph.layer(objective.reads[0]), Cuts.of(self.graph, self.partition.tiles)
+        layer, cuts = self.graph.layer(objective.reads[0]), Cuts(self.graph, self.partition.tiles)
         beyond, pairs = border(objective.term, layer, cuts, self.tile), objective.term.pairs(layer.sheet)
         return TermShare(objective.path, (), (), weights=names, border=beyond, pairs=pairs)
 

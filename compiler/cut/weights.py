@@ -72,7 +72,7 @@ def owned_places(graph: Graph, partition: Partition, tile: int) -> Mapping[str, 
 def _cut_places(graph: Graph, tiles: Size, tile: int) -> Iterator[tuple[str, Region | Rows]]:
     """Yield the weights of positions and values that a tile owns, with their places."""
     graph = dealt(graph, tiles)
-    cuts = Cuts.of(graph, tiles)
+    cuts = Cuts(graph, tiles)
     for layer in graph.layers:
         cut = [parameter for parameter in layer.parameters if _is_cut(parameter, layer.op)]
         if cut:
@@ -136,7 +136,7 @@ def _shared(graph: CutGraph, partition: Partition, owners: Mapping[str, int]) ->
 
 def _neighbours(graph: CutGraph, partition: Partition) -> Iterator[WeightMessage]:
     """Yield the strips of parameters that terms compare with a tile's own, each once."""
-    cuts, seen = Cuts.of(graph, partition.tiles), set()
+    cuts, seen = Cuts(graph, partition.tiles), set()
     for objective in graph.objectives:
         layer = graph.layer(objective.reads[0])
         read = [parameter for parameter in layer.parameters if objective.term.reads_parameter(parameter)]

@@ -15,8 +15,8 @@ from lnet.dsl.diagnostics import Diagnostic
 from lnet.dsl.source import Span
 
 from .expressions import Evaluator
+from .hints import kind_hints
 from .scope import Scope
-from .vocabulary import kind_hints
 
 RESERVED_ITEMS = ("height", "width", "maps", "input")
 DEEPEST = 64

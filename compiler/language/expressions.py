@@ -35,11 +35,11 @@ from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
 from .arithmetic import Unfit, elementwise
+from .hints import attribute_hints, call_hints, mismatch_hints, value_hints
 from .matching import match
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
 from .scope import Entry, Family, Instance, Made, Place, Scope, find_default, layer_of, layers_in, members
-from .vocabulary import attribute_hints, call_hints, mismatch_hints, value_hints
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
 

@@ -8,7 +8,7 @@ from typing import Any
 from lnet.compiler.core.arguments import Context, Signature, listed
 from lnet.dsl import nodes
 
-from .vocabulary import argument_hints, setting_hints
+from .hints import argument_hints, setting_hints
 
 Report = Callable[..., Any]
 """Reports a diagnostic: code, message, place, and notes, hints, ..."""

@@ -12,7 +12,7 @@ from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
 from lnet.dsl.parser import parse
 from lnet.dsl.source import Span
 
-from .vocabulary import setting_hints
+from .hints import setting_hints
 
 T = TypeVar("T")
 NOWHERE = Span(0, 0)

@@ -92,7 +92,7 @@ class Program(click.Group):
 
 def _with_setting(error: click.NoSuchOption) -> click.NoSuchOption:
     """Return the error for an unknown option, with a hint if it is a setting of the file."""
-    from lnet.compiler.language.vocabulary import option_hint
+    from lnet.compiler.language.hints import option_hint
 
     takes_settings = error.ctx is not None and any(p.name == "settings" for p in error.ctx.command.params)
     hint = option_hint(error.option_name) if takes_settings else None
