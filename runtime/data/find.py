@@ -156,8 +156,10 @@ class Search:
         yield found
         for inner in found.samples.archives if isinstance(found.samples, Files) else ():
             archive = source_of(self.place.root / inner, self.place.rules)
-            assert archive is not None, "it has the suffix of one"
-            yield from self._of(archive, inner)
+            if archive is not None and archive.stored:
+                yield from self._of(archive, inner)
+            else:
+                self.ignored[suffix_of(inner)] += 1
 
     def _nothing(self) -> LnetError:
         """Return the error for a path without images; it lists what is there instead."""

@@ -98,7 +98,7 @@ def hdf5(base, images, labels):
 
 
 def written_zarr(base):
-    group = zarr.create_group(str(base / "a.zarr"))
+    group = zarr.create_group(str(base / "a.zarr"), zarr_format=2)
     for name, data in (("images", IMAGES), ("labels", np.array(LABELS))):
         group.create_array(name, shape=data.shape, dtype=data.dtype, chunks=(3, *data.shape[1:]))[:] = data
 

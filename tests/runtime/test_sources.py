@@ -370,6 +370,8 @@ def test_files_that_a_folder_does_not_stand_for_are_named_with_a_pattern(tmp_pat
     (tmp_path / "sets" / "a.npy").rename(tmp_path / "sets" / "deep" / "a.npy")
     assert "'sets/**/*.npy'" in refusal(tmp_path, "sets")
     assert opened(tmp_path, "sets/**/*.npy").count == 3
+    write(tmp_path, "stores/a.zarr.zip", data=b"")
+    assert "files that may hold some: 1 .zip" in refusal(tmp_path, "stores")
 
 
 def test_the_command_that_unpacks_a_folder_does(tmp_path):
