@@ -49,6 +49,7 @@ SMALLER = {
         "lcn(5,": "lcn(3,",
     },
     "conv_vs_local": {"32x32x3": "16x16x1", "maps = 8": "maps = 3", "sharing = none": "sharing = tile(2)"},
+    "contrast": {"48x48x1": "30x30x1", "maps = 8": "maps = 2", "dense(16)": "dense(5)"},
     "faces": {
         "64x64x3": "58x58x1",
         "maps = 16": "maps = 2",
@@ -126,7 +127,10 @@ def example(name):
     """Parameters, images and labels."""
     graph = graph_of(name)
     params, images, labels = whole(graph)
-    return params, np.asarray(images), labels if any(o.term.needs_labels for o in graph.objectives) else None
+    images = np.asarray(images)
+    if any(o.term.compares_views for o in graph.objectives):
+        images = np.stack([images, np.roll(images, 1, axis=0)], axis=-1).reshape(*images.shape[:3], -1)
+    return params, images, labels if any(o.term.needs_labels for o in graph.objectives) else None
 
 
 def train(name, gradients, steps=20):
