@@ -106,7 +106,8 @@ def train(
     reporter = _told(reporter, client, force)
     given = in_memory(data, labels, prepared, client is not None, plan.graph)
     plan = given.planned(plan) if isinstance(given, GivenArrays) else plan
-    unseen = in_memory(validation, validation_labels, prepared, client is not None, plan.graph)
+    as_given = prepared and not isinstance(validation, str | os.PathLike | None)
+    unseen = in_memory(validation, validation_labels, as_given, client is not None, plan.graph)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     plan = validated_by(plan, validation, unseen)
     check_learns(plan)

@@ -533,9 +533,9 @@ def count_decoded(dask_worker):
 
     dask_worker.decoded, dask_worker.sample = 0, Dataset._sample
 
-    def sample(self, number):
+    def sample(self, number, views):
         dask_worker.decoded += 1
-        return dask_worker.sample(self, number)
+        return dask_worker.sample(self, number, views)
 
     Dataset._sample = sample
 
