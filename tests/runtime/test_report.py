@@ -133,7 +133,7 @@ def test_settings_are_in_the_words_of_the_language(run):
     )
     assert rows["data"] == (
         'frames(path = "images <&>", size = 12x12, crop = random, flip = true, normalize = image, labels = none, '
-        "exclude = none, classes = none, augment = none)"
+        "exclude = none, classes = none, augment = none, views = 1)"
     )
     assert rows["staleness"] == "none"
     page = write_report(run).read_text()
@@ -308,13 +308,11 @@ print(peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & 
 
 
 def test_a_report_takes_less_than_300_megabytes(run):
-    """With what the first has compiled; most of it is JAX's library."""
-    write_report(run)
+    """The second, with what the first process has compiled; most of it is JAX's library."""
     command = [sys.executable, "-c", MEASURED, str(run.directory)]
-    path = os.pathsep.join(sys.path)
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
-    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for _ in range(2):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     mebibytes, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
     assert float(mebibytes) * 2**20 < 300e6
     assert loaded == "[]"
