@@ -15,7 +15,7 @@ from lnet.compiler.core.arguments import (
     version_of,
 )
 from lnet.compiler.core.values import Word
-from lnet.compiler.language import foreign, vocabulary
+from lnet.compiler.language import foreign, hints
 from lnet.compiler.language.expressions import ATTRIBUTES, Evaluator
 from lnet.compiler.language.scope import Scope
 from lnet.compiler.objectives import OBJECTIVE_KINDS
@@ -141,7 +141,7 @@ def test_no_foreign_name_stands_for_something_that_the_language_has():
     assert same == {"maxpool", "avgpool"}  # found as MaxPool2d, not as Maxpool
     tables = [table for name, table in vars(foreign).items() if name.isupper()]
     for name in {name for table in tables for name in table}:
-        assert vocabulary._key(name) == name, "a key that no name leads to"
+        assert hints._key(name) == name, "a key that no name leads to"
 
 
 def test_what_foreign_names_lead_to_is_in_the_language():
