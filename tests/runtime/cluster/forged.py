@@ -31,14 +31,14 @@ REASONS = (
     "of another run",
     "of another term",
     "malformed: Push: expected the fields",
-    "malformed: message: expected one of",
+    "malformed: message: no such kind",
     "malformed: expected an address",
     "malformed: no such tile",
     "malformed: no such exchange",
     "malformed: 'values 0' of tile 1 must be float32",
     "of a generation that is over",
 )
-"""Why they are refused, all of them together."""
+"""Why they are refused, all of them together; what is sent last is refused for the last of them."""
 STEP = 2000
 """One that the run does not come to while they are sent."""
 

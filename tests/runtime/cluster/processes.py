@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 
 import dask
@@ -171,12 +172,13 @@ def control(client, what, worker=""):
 class Watching(Silent):
     """Calls `at[step]` when a step is done, `on[words]` when they are first said, and keeps what was said and logged.
 
-    Once `until()` holds after a step, it stops the run as Ctrl-C does: how long a run takes is no matter of luck.
+    Once `until()` holds after a step, it stops the run as Ctrl-C does: how long a run takes is no matter of luck. It asks
+    after every step, so events are kept by their kinds: among all of them, those of so many steps, it would fall behind.
     """
 
     def __init__(self, at=None, on=None, until=None):
         self.at, self.on, self.until = dict(at or {}), dict(on or {}), until
-        self.messages, self.events, self.steps = [], [], 0
+        self.messages, self.events, self.steps = [], defaultdict(list), 0
 
     def stepped(self, step, objectives, images_per_second):
         self.steps = step
@@ -192,7 +194,7 @@ class Watching(Silent):
             self.on.pop(words)()
 
     def happened(self, event):
-        self.events.append(event)
+        self.events[event.name].append(event)
 
     def enough(self):
         return self.until()
@@ -203,7 +205,7 @@ class Watching(Silent):
 
     def logged(self, kind):
         """The events of a kind."""
-        return [event for event in self.events if event.name == kind]
+        return self.events[kind]
 
 
 class Striking(Watching):
