@@ -51,12 +51,12 @@ def choose(product: Product) -> Choice:
 
 def predicted(product: Product) -> Choice:
     """Return the choice that the cost model predicts to be fastest."""
-    return _fastest(product, _native())
+    return _fastest(product, native())
 
 
 def choices(product: Product) -> tuple[Choice, ...]:
     """Return the choices with predicted times; none where there is one kernel only."""
-    return _choices(product, _native())
+    return _choices(product, native())
 
 
 @cache
@@ -71,5 +71,6 @@ def _choices(product: Product, native: bool) -> tuple[Choice, ...]:
     return tuple(tiling.choices(product)) if product.untied else ()
 
 
-def _native() -> bool:
+def native() -> bool:
+    """Whether code for this processor may be called where a program is traced."""
     return not _portable.get() and jax.default_backend() == "cpu"

@@ -13,26 +13,98 @@ from lnet.compiler.cut.schedule import TermShare
 from lnet.compiler.cut.weights import OWN, Border
 from lnet.compiler.objectives import Smooth
 
+from .choose import native
+from .native.calls import cosines
+
 Weights = Mapping[str, Sequence[jax.Array]]
 """Parameters of a layer that a term reads: a tile's `own`, and of units beyond them those to the `right`, `below` and at
 the `corner` that other tiles own."""
 
-
+Own = tuple[jax.Array, ...]
+Joined = tuple[bool, bool]
+"""Whether the last row of units is compared with the first, and the last column."""
 Extent = tuple[int, int]
 Pairs = tuple[Extent, Extent, Extent]
 """So many rows and columns of pairs of neighbours; the row and column of the first unit, and that of its neighbour."""
+TO_THE_RIGHT: tuple[Extent, Extent] = ((0, 0), (0, 1))
+BELOW: tuple[Extent, Extent] = ((0, 0), (1, 0))
+ACROSS: tuple[tuple[Extent, Extent], ...] = (((0, 0), (1, 1)), ((0, 1), (1, 0)))
 
 
 def smooth(term: Smooth, share: TermShare, weights: Weights) -> jax.Array:
     """Mean over pairs of neighbours of `1 - w.w' / sqrt((w.w + 1e-8)(w'.w' + 1e-8))`: the part of a tile's own pairs."""
-    own = _units(weights["own"], term.patch)
-    near = _with_neighbours(own, term.patch, share.border, weights)
-    (rows, columns), (down, right) = own.shape[:2], near.shape[:2]
-    down, right = min(rows, down - 1), min(columns, right - 1)
-    pairs: tuple[Pairs, ...] = (((rows, right), (0, 0), (0, 1)), ((down, columns), (0, 0), (1, 0)))
-    if term.neighbours == 8:
-        pairs += (((down, right), (0, 0), (1, 1)), ((down, right), (0, 1), (1, 0)))
-    return _unlike(near, pairs) / share.pairs
+    border = share.border
+    within = _unlike_native if native() else _unlike_within
+    joined = (border.below == OWN, border.right == OWN)
+    total = within(tuple(weights["own"]), term.patch, term.neighbours, joined)
+    if border.right not in (None, OWN):
+        total += _unlike(*_across_the_right(term, border, weights))
+    if border.below not in (None, OWN):
+        total += _unlike(*_across_the_bottom(term, border, weights))
+    return total / share.pairs
+
+
+def _unlike_within(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> jax.Array:
+    """Sum over the pairs of a tile's own units of one minus their cosine."""
+    below, right = (OWN if wraps else None for wraps in joined)
+    units = _units(own, patch)
+    near = _with_neighbours(units, patch, Border(right, below), {"own": own})
+    return _unlike(near, _pairs(units.shape, neighbours, joined))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _unlike_native(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> jax.Array:
+    """The same by code for this processor, which reads weights where they lie."""
+    return _unlike_native_forward(own, patch, neighbours, joined)[0]
+
+
+def _unlike_native_forward(
+    own: Own, patch: Size | None, neighbours: int, joined: Joined
+) -> tuple[jax.Array, list[jax.Array]]:
+    rows, columns, maps = *own[0].shape[:2], own[0].shape[-1]
+    if patch:
+        rows, columns, maps = rows * patch.rows, columns * patch.columns, 1
+    count = maps * sum(down * right for (down, right), _, _ in _pairs((rows, columns), neighbours, joined))
+    twice, gradients = cosines(own, patch, neighbours, joined)
+    return count - twice / 2, gradients
+
+
+def _unlike_native_backward(
+    patch: Size | None, neighbours: int, joined: Joined, gradients: list[jax.Array], slope: jax.Array
+) -> tuple[Own]:
+    return (tuple(-slope * gradient for gradient in gradients),)
+
+
+_unlike_native.defvjp(_unlike_native_forward, _unlike_native_backward)
+
+
+def _pairs(shape: tuple[int, ...], neighbours: int, joined: Joined) -> tuple[Pairs, ...]:
+    """Pairs of a tile's own units; in its last row and column only where it is joined to the first."""
+    rows, columns = shape[:2]
+    down, right = rows - (not joined[0]), columns - (not joined[1])
+    beside: tuple[Pairs, ...] = (((rows, right), *TO_THE_RIGHT), ((down, columns), *BELOW))
+    return beside + tuple(((down, right), *way) for way in ACROSS if neighbours == 8)
+
+
+def _across_the_right(term: Smooth, border: Border, weights: Weights) -> tuple[jax.Array, tuple[Pairs, ...]]:
+    """Units on both sides of a tile's right border, the corner too, and their pairs."""
+    last = {side: [array[:, -1:] for array in arrays] for side, arrays in weights.items()}
+    own = _units(last["own"], term.patch)
+    near = _with_neighbours(own, term.patch, border, last)[:, -2:]
+    rows, down = own.shape[0], min(own.shape[0], near.shape[0] - 1)
+    across = tuple(((down, 1), *way) for way in ACROSS if term.neighbours == 8)
+    return near, (((rows, 1), *TO_THE_RIGHT), *across)
+
+
+def _across_the_bottom(term: Smooth, border: Border, weights: Weights) -> tuple[jax.Array, tuple[Pairs, ...]]:
+    """Units on both sides of a tile's lower border, and their pairs; those of its corner are across the right border."""
+    last = {side: [array[-1:] for array in arrays] for side, arrays in weights.items()}
+    own = _units(last["own"], term.patch)
+    near = _with_neighbours(own, term.patch, border, last)[-2:]
+    columns = own.shape[1]
+    right = columns - (border.right != OWN)
+    across = tuple(((1, right), *way) for way in ACROSS if term.neighbours == 8)
+    return near, (((1, columns), *BELOW), *across)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -1,5 +1,6 @@
 """`smooth` over unit sheets and over the sheets of single maps: value, gradient, tiles, and what tiles send each other."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -16,6 +17,7 @@ from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.evaluate import cut, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.shard import Shard
+from lnet.runtime.kernels.choose import portable
 
 
 def network(rows, columns, maps, smooth, bias="true"):
@@ -77,6 +79,30 @@ def test_values_and_gradients_whole_and_in_tiles(seed):
         for shard, mine in zip(shards, found, strict=True):
             for name, place in shard.programme.owned:
                 np.testing.assert_allclose(mine[name], cut(gradients[name], place), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "maps", "smooth"),
+    [
+        (1, 3, "3x5", "smooth(of = f, neighbours = 8, wrap = true, bias = true)"),
+        (2, 3, "1x19", "smooth(of = f, neighbours = 8, wrap = true)"),
+        (4, 5, "21", "smooth(of = f, neighbours = 8, wrap = true, bias = true)"),
+        (3, 2, "2x9", "smooth(of = f)"),
+    ],
+)
+def test_code_for_this_processor_gives_what_xla_gives(rows, columns, maps, smooth):
+    graph = network(rows, columns, maps, f"q: {smooth}")
+    params = parameters(graph)
+    found = []
+    for context in (nullcontext(), portable()):
+        with context:
+            both = jax.value_and_grad(partial(loss, graph))
+            assert ("ffi_call" in str(jax.make_jaxpr(both)(params))) == isinstance(context, nullcontext)
+            found.append(quickly(both)(params))
+    (value, gradients), (expected, gradients_expected) = found
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, gradients_expected[name], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(("maps", "neighbours"), [("2x3", 8), ("2", 4)])

@@ -1,1 +1,1 @@
-"""Products as machine code, generated for this processor and one layer's geometry while a program is traced."""
+"""Kernels as machine code, generated for this processor and one layer's geometry while a program is traced."""

@@ -1,9 +1,10 @@
-"""From a product's LLVM IR to a function that XLA calls: compiled by LLVM in this process, once for each geometry."""
+"""From a kernel's LLVM IR to a function that XLA calls: compiled by LLVM in this process, once for each geometry."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+from collections.abc import Callable, Hashable
 from functools import cache
 from importlib.resources import files
 from threading import Lock
@@ -14,7 +15,7 @@ import llvmlite.binding as llvm
 from lnet.runtime.process.cache import OBJECTS
 from lnet.runtime.process.compilations import compiled_object
 
-from .products import Block, Geometry, Writer
+from .llvm_ir import Function
 
 ATTRIBUTES = 'nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512"'
 """Wide vectors stay whole on processors for which LLVM would rather split them."""
@@ -25,12 +26,13 @@ _built: dict[str, llvm.ExecutionEngine] = {}
 
 
 @cache
-def target(writer: Writer, geometry: Geometry, block: Block, dtype: str, size: int) -> str:
-    """Return the name under which XLA finds a product whose result takes `size` bytes.
+def target(writer: Callable[..., tuple[Function, int]], *facts: Hashable, size: int) -> str:
+    """Return the name under which XLA finds the kernel written for some facts, whose result takes `size` bytes.
 
-    The name is derived from the IR, so that programs compiled by XLA can be cached on disk.
+    The writer gives the function of one task, and how many tasks there are. The name is derived from the IR, so that
+    programs compiled by XLA can be cached on disk.
     """
-    function, tasks = writer(geometry, block, dtype)
+    function, tasks = writer(*facts)
     text = "\n".join(
         (
             f"@tasks = internal constant i64 {tasks}",

@@ -1,7 +1,9 @@
-"""The three products of a local layer on JAX arrays, as calls of the code generated for it (products.py)."""
+"""Calls on JAX arrays of the code generated for a layer: its three products (products.py), and its units' neighbours."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
+from itertools import accumulate
 from math import prod
 
 import jax
@@ -12,6 +14,9 @@ from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.runtime.kernels.products import Product
 
 from . import products
+from .blocks import processor
+from .llvm_ir import Function
+from .neighbours import Units, likeness
 from .products import Block, Geometry, Writer
 
 Shape = tuple[int, ...]
@@ -38,21 +43,58 @@ def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) 
     return _call(products.weight_gradient, product, shape, operands, product.weight_shape)
 
 
+def cosines(
+    arrays: Sequence[jax.Array], patch: Size | None, neighbours: int, joined: tuple[bool, bool]
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Sum the cosines of each unit with its neighbours, so of each pair twice; and half the gradient of that sum.
+
+    Units' vectors are a layer's weights and biases, `[row, column, ..., map]`; along axes that are `joined`, the last is a
+    neighbour of the first.
+    """
+    (down, right), maps = arrays[0].shape[:2], arrays[0].shape[-1]
+    weights, *biases = (array.reshape(down, right, -1, maps) for array in arrays)
+    squares = sum(jnp.sum(jnp.square(array), axis=2, keepdims=True) for array in (weights, *biases))
+    side = jnp.concatenate([lax.rsqrt(squares + 1e-8), *biases], axis=2)
+    for axis, wraps in enumerate(joined):
+        around = [(1, 1) if axis == other else (0, 0) for other in range(side.ndim)]
+        side = jnp.pad(side, around, mode="wrap" if wraps else "constant")
+    rows, columns = (patch.rows, patch.columns) if patch else (1, 1)
+    values, count = weights.shape[2], side.shape[2] - 1
+    units = Units(down, right, values, count, (rows, columns), maps // (rows * columns), neighbours)
+    lanes = max(1, 4 * processor().lanes // weights.dtype.itemsize)
+    found = _kernel((down, right, values + count + 1, maps), weights.dtype, likeness, units, lanes)(
+        weights, side
+    )
+    bounds = [0, *accumulate(array.shape[2] for array in (weights, *biases))]
+    gradients = [
+        found[:, :, start:stop].reshape(array.shape)
+        for array, start, stop in zip(arrays, bounds, bounds[1:], strict=False)
+    ]
+    return jnp.sum(found[:, :, -1]), gradients
+
+
 def _call(
     writer: Writer, product: Product, shape: Shape, operands: tuple[jax.Array, jax.Array], result: Shape
 ) -> jax.Array:
-    from .build import target  # loads LLVM
-
     dtype = jnp.result_type(*operands)
     rows, vectors, lanes = shape
     block = Block(rows, vectors, max(1, 4 * lanes // dtype.itemsize))
     given = [operand.astype(dtype) for operand in operands]
     if product.precision == "bfloat16":
         given = [lax.reduce_precision(array, exponent_bits=8, mantissa_bits=7) for array in given]
-    name = target(writer, _geometry(product), block, str(dtype), prod(result) * dtype.itemsize)
-    call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(result, dtype))  # type: ignore[no-untyped-call]
-    found: jax.Array = call(*given)
-    return found
+    kernel = _kernel(result, dtype, writer, _geometry(product), block)
+    return kernel(*given)
+
+
+def _kernel(
+    shape: Shape, dtype: jnp.dtype, writer: Callable[..., tuple[Function, int]], *facts: Hashable
+) -> Callable[..., jax.Array]:
+    from .build import target  # loads LLVM
+
+    name = target(writer, *facts, str(dtype), size=prod(shape) * dtype.itemsize)
+    result = jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+    call: Callable[..., jax.Array] = jax.ffi.ffi_call(name, result)
+    return call
 
 
 def _geometry(product: Product) -> Geometry:

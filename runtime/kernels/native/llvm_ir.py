@@ -88,6 +88,12 @@ class Function:
     def zeros(self, lanes: int) -> Vector:
         return Vector("zeroinitializer" if lanes > 1 else "0.0", lanes)
 
+    def multiply(self, left: Vector, right: Vector) -> Vector:
+        return Vector(self.value(f"fmul {self.type(left.lanes)} {left.name}, {right.name}"), left.lanes)
+
+    def subtract(self, left: Vector, right: Vector) -> Vector:
+        return Vector(self.value(f"fsub {self.type(left.lanes)} {left.name}, {right.name}"), left.lanes)
+
     def multiply_add(self, left: Vector, right: Vector, total: Vector) -> Vector:
         """Return `left * right + total`, fused where the machine has such an instruction."""
         kind = self.type(total.lanes)
