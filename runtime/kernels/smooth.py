@@ -107,42 +107,20 @@ def _across_the_bottom(term: Smooth, border: Border, weights: Weights) -> tuple[
     return near, (((1, columns), *BELOW), *across)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _unlike(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
-    """Sum over pairs of one minus their cosine.
-
-    With `u` a unit's vector at length 1 and `s` the sum of its neighbours', the gradient is `(u (u.s) - s) / |w|`. `s` gives
-    the sum as well, so both take one pass over the neighbours.
-    """
-    return _unlike_forward(units, pairs)[0]
-
-
-def _unlike_forward(units: jax.Array, pairs: tuple[Pairs, ...]) -> tuple[jax.Array, jax.Array]:
-    scale = jax.lax.rsqrt(jnp.sum(jnp.square(units), axis=2, keepdims=True) + 1e-8)
-    unit = units * scale
-    near = _sum_of_neighbours(unit, pairs)
-    count = _sum_of_neighbours(jnp.ones_like(unit, shape=(*unit.shape[:2], 1, 1)), pairs)
-    like = jnp.sum(unit * near, axis=2, keepdims=True)
-    return jnp.sum(count - like) / 2, (unit * like - near) * scale
+    """Sum over pairs of one minus their cosine."""
+    unit = units * jax.lax.rsqrt(jnp.sum(jnp.square(units), axis=2, keepdims=True) + 1e-8)
+    return sum(
+        (
+            jnp.sum(1 - jnp.sum(_block(unit, one, size) * _block(unit, other, size), axis=2))
+            for size, one, other in pairs
+        ),
+        start=jnp.zeros((), units.dtype),
+    )
 
 
-def _unlike_backward(pairs: tuple[Pairs, ...], slope: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
-    return (slope * gradient,)
-
-
-_unlike.defvjp(_unlike_forward, _unlike_backward)
-
-
-def _sum_of_neighbours(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
-    total = jnp.zeros_like(units)
-    for size, one, other in pairs:
-        for to, source in ((one, other), (other, one)):
-            part = units[tuple(slice(start, start + n) for start, n in zip(source, size, strict=True))]
-            around = [
-                (start, all_ - start - n) for start, n, all_ in zip(to, size, units.shape, strict=False)
-            ]
-            total += jnp.pad(part, [*around, (0, 0), (0, 0)])
-    return total
+def _block(units: jax.Array, first: Extent, size: Extent) -> jax.Array:
+    return units[tuple(slice(start, start + count) for start, count in zip(first, size, strict=True))]
 
 
 def _with_neighbours(own: jax.Array, patch: Size | None, border: Border, weights: Weights) -> jax.Array:
