@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.export import export, export_program
     from lnet.runtime.analysis.invariance import invariance
     from lnet.runtime.analysis.probe import Probe, probe
+    from lnet.runtime.analysis.probe.naming import accuracy
     from lnet.runtime.analysis.probe.places import places
     from lnet.runtime.analysis.rsa.rsa import rsa
     from lnet.runtime.analysis.seeds import sheet_over_seeds
@@ -59,6 +60,7 @@ _PLACES = {
     "Probe": "lnet.runtime.analysis.probe:Probe",
     "Run": "lnet.runtime.store.run:Run",
     "RunError": "lnet.dsl.diagnostics:RunError",
+    "accuracy": "lnet.runtime.analysis.probe.naming:accuracy",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
     "export": "lnet.runtime.analysis.export:export",
@@ -97,6 +99,7 @@ __all__ = [
     "Probe",
     "Run",
     "RunError",
+    "accuracy",
     "compile",
     "draw",
     "export",

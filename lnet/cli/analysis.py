@@ -131,12 +131,16 @@ def probe(
     maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Test how well single neurons detect a label.
+    """Test how well single neurons detect a label, or a network names labels.
 
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
-    sources and tested on the other. With --places the network itself, which learned labels, names the images.
+    sources and tested on the other. A network that learned labels names the images, too; of a SET of more than two labels
+    that is all, unless --label says which is sought.
     """
-    _check_asked(context, OF_PLACES if places is None else OF_NEURONS, places is None)
+    for option in _written(context, OF_PLACES if places is None else OF_NEURONS):
+        raise click.UsageError(
+            f"'{option}' is for '--places'" if places is None else f"'{option}' has no use with '--places'"
+        )
     if places is not None:
         run = lnet.open_run(directory)
         with client_of(cluster, run.plan) as client, bar():
@@ -157,13 +161,18 @@ def probe(
             click.echo(places_text(found_at))
         return
     from lnet.compiler.text_table import terminal_width
-    from lnet.runtime.analysis.probe import free_name, probe_text, save_probe
+    from lnet.runtime.analysis.probe import accuracy_text, free_name, names_labels, probe_text, save_probe
     from lnet.runtime.analysis.probe.result import CODEC
 
     if no_baselines and (templates is not None or data is not None):
         unused = "--templates" if templates is not None else "--data"
         raise click.UsageError(f"'{unused}' is for baselines: leave it out, or '--no-baselines'")
     run = lnet.open_run(directory)
+    if not _written(context, OF_NEURONS) and names_labels(run, images):
+        with client_of(cluster, run.plan) as client, bar():
+            named = lnet.accuracy(run, images, step=step, compare=_named(compare), client=client)
+        click.echo(json.dumps(CODEC.encode(named), indent=2) if as_json else accuracy_text(named))
+        return
     with client_of(cluster, run.plan) as client, bar():
         found = lnet.probe(
             run,
@@ -191,16 +200,13 @@ OF_PLACES = ("scale", "background", "maps")
 """The options of one kind of probe that the other has no use for."""
 
 
-def _check_asked(context: click.Context, useless: Sequence[str], neurons: bool) -> None:
-    """Raise a usage error for an option of the other kind of probe."""
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name in useless and source is ParameterSource.COMMANDLINE:
-            written = option.opts[0]
-            message = (
-                f"'{written}' is for '--places'" if neurons else f"'{written}' has no use with '--places'"
-            )
-            raise click.UsageError(message)
+def _written(context: click.Context, names: Sequence[str]) -> list[str]:
+    """Return those of some options that stand on the command line."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def _named(runs: tuple[str, ...]) -> dict[str, str]:

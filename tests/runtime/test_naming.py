@@ -1,5 +1,7 @@
 """How often a network names the class of an image that it was not trained on: one whose answer never changes is known."""
 
+import json
+
 import numpy as np
 import pytest
 from commands import lnetc
@@ -69,3 +71,28 @@ def test_of_few_classes_five_guesses_say_nothing(place):
 def test_images_of_other_classes_are_not_named(place):
     run = always(place, "strange", list("hijklmn"), 0)
     assert lnet.probe(run, place / "set", "a", baselines=False).named == ()
+
+
+def test_a_set_of_many_labels_is_named_unless_one_is_sought(place, monkeypatch):
+    always(place, "many", list("abcdefg"), -np.arange(7))
+    monkeypatch.chdir(place)
+    said = lnetc("probe", "many", "set").stdout.splitlines()
+    assert said == [
+        "network always after step 3, from many",
+        "set: 10 images of 4 labels that it learned",
+        "trained: learn top-1 20.0, top-5 60.0 of 10 images of its 7 classes",
+    ]
+    (named,) = json.loads(lnetc("probe", "many", "set", "--json").stdout)["named"]
+    assert (named["top_1"], named["top_5"]) == pytest.approx((0.2, 0.6))
+    assert (
+        "say which is sought: --label LABEL"
+        in lnetc("probe", "many", "set", "--no-baselines", status=1).stderr
+    )
+
+
+def test_what_names_no_label_is_refused(place):
+    """Through Python, too, where no label is sought of a set of any number."""
+    assert lnet.accuracy(always(place, "falls", list("abcdefg"), -np.arange(7)), place / "set").count == 10
+    unlike = always(place, "unlike", list("ghijklm"), -np.arange(7))
+    with pytest.raises(lnet.LnetError, match=r"E786: no label in '.*set' is one that the network learned"):
+        lnet.accuracy(unlike, place / "set")

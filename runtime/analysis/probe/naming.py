@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +11,114 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.dsl.diagnostics import refused
+from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.data.labels import UNKNOWN, number_labels
 from lnet.runtime.engine.evaluate import TOPS
 from lnet.runtime.kernels.classes import class_ranks
-from lnet.runtime.store.run import Run
+from lnet.runtime.store.run import Run, open_run
 
-from .labelled import LabelledSet
+from .evaluate import Evaluator, Gallery
+from .labelled import LabelledSet, open_all
+from .on_workers import Workers, evaluator_of
 from .passes import Places
 from .result import Naming
 from .subjects import Neurons, Responses, Weights
-from .testing import Trial
 
 Array = NDArray[Any]
+Place = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How often a run, and others beside it, name the images of a labelled set rightly."""
+
+    network: str
+    run: str
+    step: int
+    images: str
+    count: int
+    labels: int
+    skipped: int
+    named: tuple[Naming, ...]
+
+
+def accuracy(
+    run: Run | Place,
+    images: Place,
+    *,
+    step: int | None = None,
+    compare: Mapping[str, Run | Place] | None = None,
+    client: Workers | None = None,
+) -> Accuracy:
+    """Return the top-1 accuracy of a run that learned labels on labelled images, and top-5 of more than five classes.
+
+    images      a folder, an archive or an array with labels; those count that every run learned
+    step        the checkpoint; the newest unless given
+    compare     other runs by name
+    client      a `distributed.Client` of a Dask cluster that sees runs and images; the figures are the same
+
+    Raises `LnetError` if any of these is invalid, and for a network without an objective that learns labels.
+    """
+    run = _opened(run)
+    others = {name: _opened(other) for name, other in (compare or {}).items()}
+    for each in (run, *others.values()):
+        check_images(each, "probe")
+    graph, every = run.plan.graph, open_all(images, set_labels(run.plan.graph))
+    shown = learned(every, {"trained": run, **others})
+    gallery = Gallery(shown).decodable(graph.input.sheet)
+    usable = gallery.images
+    evaluator = evaluator_of(gallery, min(graph.training.batch, usable.count), client)
+    weights = Weights(run.path, run.checkpoint(step).step)
+    named = [*namings(evaluator, run, weights)]
+    for name, other in others.items():
+        named += namings(evaluator, other, Weights(other.path, other.checkpoint().step), name)
+    return Accuracy(
+        network=graph.name,
+        run=str(run.path),
+        step=weights.step,
+        images=str(images),
+        count=usable.count,
+        labels=len(np.unique(usable.labels)),
+        skipped=shown.count - usable.count,
+        named=tuple(named),
+    )
+
+
+def names_labels(run: Run, images: Place) -> bool:
+    """Whether a run learned labels, and a set has more than two: too many for one to be told from the other."""
+    graph = run.plan.graph
+    return bool(readouts(run)) and len(open_all(images, set_labels(graph)).classes) > 2
+
+
+def readouts(run: Run) -> dict[str, str]:
+    """Return the layer that each objective with labels reads, by the objective's path."""
+    graph = run.plan.graph
+    return {o.path: graph.layer(o.reads[0]).path for o in graph.objectives if o.term.needs_labels}
+
+
+def learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
+    """Return the images whose labels every run learned; raises `LnetError` if there are none."""
+    known = np.ones(len(images.classes), bool)
+    for run in runs.values():
+        if not readouts(run):
+            raise refused(
+                "E786",
+                f"no objective of '{run.path}' learns labels, so it cannot name what it sees",
+                hint="train it with 'cross_entropy' or 'one_vs_all'",
+            )
+        known &= number_labels(images.classes, run.classes or ()) != UNKNOWN
+    kept = images.those(known[images.labels])
+    if not kept.count:
+        labels = ", ".join(f"'{name}'" for name in images.classes[:20])
+        raise refused(
+            "E786", f"no label in '{images.path}' is one that the network learned", f"they are {labels}"
+        )
+    return kept
+
+
+def _opened(run: Run | Place) -> Run:
+    return run if isinstance(run, Run) else open_run(run)
 
 
 @dataclass(frozen=True)
@@ -43,17 +140,14 @@ class Hits:
         return {group: count + other[group] for group, count in one.items()}
 
 
-def namings(trial: Trial, run: Run, weights: Weights, name: str = "trained") -> Iterator[Naming]:
+def namings(evaluator: Evaluator, run: Run, weights: Weights, name: str = "trained") -> Iterator[Naming]:
     """Yield the accuracies of each objective with labels; nothing if no image is of one of the run's classes."""
-    learned = [objective for objective in run.plan.graph.objectives if objective.term.needs_labels]
-    if not learned:
-        return
-    classes = known_classes(trial.images, run.classes or ())
+    layers = readouts(run)
+    classes = known_classes(evaluator.gallery.images, run.classes or ())
     count = int((classes != UNKNOWN).sum())
-    if not count:
+    if not layers or not count:
         return
-    layers = {objective.path: run.plan.graph.layer(objective.reads[0]).path for objective in learned}
-    hits = trial.evaluator.evaluate(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
+    hits = evaluator.evaluate(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
     for path, layer in layers.items():
         units = run.plan.graph.layer(layer).sheet.values
         shares = dict(zip(TOPS, (hits[layer] / count).tolist(), strict=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol, TypeVar
 
-from .evaluate import Gallery, evaluate_share, shares
+from .evaluate import Evaluator, Gallery, LocalEvaluator, evaluate_share, shares
 from .passes import Statistic
 from .subjects import Subject
 
@@ -53,3 +53,8 @@ class ClusterEvaluator:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def evaluator_of(gallery: Gallery, batch: int, client: Workers | None) -> Evaluator:
+    """Return what evaluates on a cluster's workers, or without a client in this process."""
+    return LocalEvaluator(gallery, batch) if client is None else ClusterEvaluator(gallery, batch, client)

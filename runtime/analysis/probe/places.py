@@ -25,12 +25,13 @@ from lnet.runtime.analysis.gallery import Content, Record, keep
 from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.analysis.matrices import Given, misfit, read_given
 from lnet.runtime.analysis.plots import npz, to_png
-from lnet.runtime.data.labels import UNKNOWN, number_labels
+from lnet.runtime.data.labels import number_labels
 from lnet.runtime.store.run import Run, open_run
 
-from .evaluate import Evaluator, Gallery, LocalEvaluator
-from .labelled import LabelledSet, open_all
-from .on_workers import ClusterEvaluator, Workers
+from .evaluate import Evaluator, Gallery
+from .labelled import open_all
+from .naming import learned, readouts
+from .on_workers import Workers, evaluator_of
 from .placed import Grid, Placed, Right, group
 from .places_picture import labels_figure, maps_figure
 from .subjects import Neurons, Weights
@@ -111,7 +112,7 @@ def places(
     given = [read_given(place) for place in maps]
     for each in runs.values():
         check_images(each, "probe")
-    shown = _learned(open_all(images, set_labels(runs["trained"].plan.graph)), runs)
+    shown = learned(open_all(images, set_labels(runs["trained"].plan.graph)), runs)
     gallery = Gallery(shown).decodable(runs["trained"].plan.graph.input.sheet)
     usable = gallery.images
     labels, numbers = np.unique(usable.labels, return_inverse=True)
@@ -121,9 +122,7 @@ def places(
     grids = {name: _grid(each, count, scale, background) for name, each in runs.items()}
     for name, each in runs.items():
         batch = min(each.plan.graph.training.batch, usable.count)
-        evaluator = (
-            LocalEvaluator(gallery, batch) if client is None else ClusterEvaluator(gallery, batch, client)
-        )
+        evaluator = evaluator_of(gallery, batch, client)
         at = step if name == "trained" else None
         found += _maps(
             evaluator, name, each, Weights(each.path, each.checkpoint(at).step), grids[name], numbers
@@ -156,32 +155,6 @@ def _opened(run: Run | Place) -> Run:
     return run if isinstance(run, Run) else open_run(run)
 
 
-def _learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
-    """Return the images whose labels every run learned; raises `LnetError` if there are none."""
-    known = np.ones(len(images.classes), bool)
-    for run in runs.values():
-        if not _readouts(run):
-            raise refused(
-                "E786",
-                f"no objective of '{run.path}' learns labels, so it cannot name what it sees",
-                hint="train it with 'cross_entropy' or 'one_vs_all'",
-            )
-        known &= number_labels(images.classes, run.classes or ()) != UNKNOWN
-    kept = images.those(known[images.labels])
-    if not kept.count:
-        labels = ", ".join(f"'{name}'" for name in images.classes[:20])
-        raise refused(
-            "E786", f"no label in '{images.path}' is one that the network learned", f"they are {labels}"
-        )
-    return kept
-
-
-def _readouts(run: Run) -> dict[str, str]:
-    """Return the layer that each objective with labels reads, by the objective's path."""
-    graph = run.plan.graph
-    return {o.path: graph.layer(o.reads[0]).path for o in graph.objectives if o.term.needs_labels}
-
-
 def _grid(run: Run, count: int, scale: float | None, background: float) -> Grid:
     field = run.plan.graph.input.sheet.size
     if not 1 <= count <= min(field.rows, field.columns):
@@ -201,15 +174,15 @@ def _maps(
     evaluator: Evaluator, name: str, run: Run, weights: Weights, grid: Grid, numbers: NDArray[np.int64]
 ) -> Iterator[PlaceMap]:
     """Yield the map of each objective with labels, in one pass over the images."""
-    readouts, usable = _readouts(run), evaluator.gallery.images
+    layer_of, usable = readouts(run), evaluator.gallery.images
     units = number_labels(usable.classes, run.classes or ())[usable.labels].astype(np.int64)
     counts = np.bincount(numbers)
-    layers = tuple(dict.fromkeys(readouts.values()))
+    layers = tuple(dict.fromkeys(layer_of.values()))
     right = evaluator.evaluate(Placed(Neurons(weights, layers), grid), Right(numbers, units, len(counts)))
-    for objective, layer in readouts.items():
+    for objective, layer in layer_of.items():
         hits = np.stack([right[group(layer, *place)] for place in grid.places], 1)
         by_label = hits.reshape(-1, grid.count, grid.count) / counts[:, None, None]
-        yield PlaceMap(name if len(readouts) == 1 else f"{name}, {objective}", by_label)
+        yield PlaceMap(name if len(layer_of) == 1 else f"{name}, {objective}", by_label)
 
 
 # --- agreement -------------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.store.run import Run, open_run
 
 from .baselines import plain_rows, template_rows, untrained_rows
-from .evaluate import Gallery, LocalEvaluator
+from .evaluate import Gallery
 from .labelled import LabelledSet, open_set
 from .naming import namings
-from .on_workers import ClusterEvaluator, Workers
+from .on_workers import Workers, evaluator_of
 from .result import Probe, Row
 from .scores import Mask, first_half
 from .specificity import with_specificity
@@ -71,11 +71,11 @@ def probe(
         rows += plain_rows(trial, sheet)
         rows += template_rows(trial, run, weights, count, data)
         rows += untrained_rows(trial, weights, chosen)
-    named = [*namings(trial, run, weights)]
+    named = [*namings(trial.evaluator, run, weights)]
     for name, place in (compare or {}).items():
         other = _opened(place)
         rows += _other_rows(trial, other, name)
-        named += namings(trial, other, _weights(other), name)
+        named += namings(trial.evaluator, other, _weights(other), name)
     usable = trial.images
     return Probe(
         network=run.plan.graph.name,
@@ -108,8 +108,7 @@ def _trial(run: Run, images: LabelledSet, seed: int, client: Workers | None) -> 
     gallery = Gallery(images).decodable(graph.input.sheet)
     half = _half(gallery.images, seed)
     batch = min(graph.training.batch, len(half))  # the training batch fits in memory
-    evaluator = LocalEvaluator(gallery, batch) if client is None else ClusterEvaluator(gallery, batch, client)
-    return Trial(evaluator, half, seed)
+    return Trial(evaluator_of(gallery, batch, client), half, seed)
 
 
 def _half(images: LabelledSet, seed: int) -> Mask:

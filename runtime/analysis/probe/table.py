@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
+from .naming import Accuracy
 from .result import Choice, Naming, Probe, Row
 
 COLUMNS = (
@@ -36,15 +37,29 @@ LEGEND = (
 )
 
 
+def accuracy_text(found: Accuracy) -> str:
+    """Return the accuracies of a run, and of those beside it, a line each."""
+    return "\n".join(
+        (
+            f"network {found.network} after step {found.step:,}, from {found.run}",
+            f"{found.images}: {found.count:,} images of {found.labels:,} labels that it learned{_skipped(found.skipped)}",
+            *(f"{of.name}: {_named(of)}" for of in found.named),
+        )
+    )
+
+
 def heading(probe: Probe) -> tuple[str, ...]:
     """Return the heading: the run and the labelled set."""
-    skipped = f"; {probe.skipped:,} cannot be decoded" if probe.skipped else ""
     return (
         f"network {probe.network} after step {probe.step:,}, from {probe.run}",
         f"{probe.images}: {probe.positives:,} {probe.label} and {probe.negatives:,} {probe.against} "
-        f"from {probe.sources:,} sources{skipped}",
+        f"from {probe.sources:,} sources{_skipped(probe.skipped)}",
         *(f"{of.name}: {_named(of)}" for of in probe.named),
     )
+
+
+def _skipped(images: int) -> str:
+    return f"; {images:,} cannot be decoded" if images else ""
 
 
 def _named(of: Naming) -> str:
