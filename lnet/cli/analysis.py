@@ -131,7 +131,7 @@ def probe(
     maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Test how well single neurons detect a label, or a network names labels.
+    """Test how well neurons detect a label, or labels are named.
 
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
     sources and tested on the other. A network that learned labels names the images, too; of a SET of more than two labels
