@@ -79,7 +79,8 @@ def test_words_depend_on_seed_layer_sample_and_unit_alone():
 def test_values_are_dropped_at_the_rate_and_keep_their_mean(rate):
     graph = compile_text(f"network n {{ image: input(40x40x8); x: dropout({rate}); q: l1() }}").graph
     images = jax.random.uniform(jax.random.key(0), (40, 40, 8, 5), minval=1, maxval=2)
-    found = np.asarray(layer_values(graph, {}, images, samples=sample_numbers(7, 5))["x"])
+    dropped = quickly(lambda images: layer_values(graph, {}, images, samples=sample_numbers(7, 5))["x"])
+    found = np.asarray(dropped(images))
     kept = found != 0
     deviation = np.sqrt(rate * (1 - rate) / found.size)
     assert abs(np.mean(~kept) - rate) <= 5 * deviation
@@ -91,10 +92,15 @@ def test_a_loss_in_evaluation_drops_nothing():
     graph = compile_text(NETWORK).graph
     without = compile_text(NETWORK.replace("0.5", "0").replace("0.25", "0")).graph
     params, labels = initial_params(graph, 0), jnp.asarray([0, 2])
-    images = jax.random.normal(jax.random.key(1), (7, 9, 2, 2))
-    assert total_loss(graph, params, images, labels)[0] == total_loss(without, params, images, labels)[0]
-    trained = total_loss(graph, params, images, labels, None, sample_numbers(0, 2))[0]
-    assert abs(trained - total_loss(without, params, images, labels)[0]) > 1e-3
+
+    @quickly
+    def losses(images):
+        evaluated = [total_loss(each, params, images, labels)[0] for each in (graph, without)]
+        return *evaluated, total_loss(graph, params, images, labels, None, sample_numbers(0, 2))[0]
+
+    evaluated, undropped, trained = losses(jax.random.normal(jax.random.key(1), (7, 9, 2, 2)))
+    assert evaluated == undropped
+    assert abs(trained - undropped) > 1e-3
 
 
 def test_tiles_drop_the_same_units():
@@ -130,12 +136,15 @@ def test_a_batch_is_the_batches_of_its_samples():
     """Two replicas, or two halves of a batch, drop what one would."""
     graph = compile_text(NETWORK).graph
     params, labels = initial_params(graph, 0), jnp.asarray([0, 2, 1, 1])
-    images = jax.random.normal(jax.random.key(1), (7, 9, 2, 4))
-    at_once = total_loss(graph, params, images, labels, None, sample_numbers(8, 4))[0]
-    halves = [
-        total_loss(
-            graph, params, images[..., at : at + 2], labels[at : at + 2], None, sample_numbers(8 + at, 2)
-        )[0]
-        for at in (0, 2)
-    ]
-    np.testing.assert_allclose(at_once, sum(halves) / 2, rtol=1e-6)
+
+    @quickly
+    def losses(images):
+        def loss(at, end):
+            return total_loss(
+                graph, params, images[..., at:end], labels[at:end], None, sample_numbers(8 + at, end - at)
+            )[0]
+
+        return loss(0, 4), (loss(0, 2) + loss(2, 4)) / 2
+
+    at_once, of_halves = losses(jax.random.normal(jax.random.key(1), (7, 9, 2, 4)))
+    np.testing.assert_allclose(at_once, of_halves, rtol=1e-6)
