@@ -70,7 +70,8 @@ def _difference(kind: str, graph: Graph) -> float:
     }
     sheet = graph.input.sheet
     images = jnp.asarray(rng.normal(size=(sheet.height, sheet.width, sheet.maps, IMAGES)).astype(np.float32))
-    (loss, _), gradients = jax.value_and_grad(lambda p: total_loss(graph, p, images), has_aux=True)(params)
+    whole = jax.jit(jax.value_and_grad(lambda p: total_loss(graph, p, images), has_aux=True))
+    (loss, _), gradients = whole(params)
     if not all(bool(jnp.isfinite(a).all()) for a in (loss, *gradients.values())):
         raise refused("E610", f"the example of '{kind}' has values or gradients that are not finite")
     try:
@@ -96,7 +97,8 @@ def _in_tiles(graph: Graph, params: Params, images: jax.Array, gradients: Params
     """Return the loss of tiles, and the largest absolute difference of their gradients from the whole network's."""
     cut = partition(graph, TILES)
     shards = [Shard(graph, cut, tile) for tile in range(cut.count)]
-    found, terms = run_tiles(shards, [shard.owned(params) for shard in shards], images, None)
+    tiles = jax.jit(lambda owned: run_tiles(shards, owned, images))
+    found, terms = tiles([shard.owned(params) for shard in shards])
     apart = (
         float(jnp.max(jnp.abs(mine[name] - cut_out(gradients[name], place)), initial=0.0))
         for shard, mine in zip(shards, found, strict=True)
