@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -43,6 +44,7 @@ def test_nothing_is_imported_upward(path):
             assert parts[1] not in (*ABOVE[package], "cli"), name
 
 
+@cache
 def modules():
     """Every module by its name, and the file that it is in; `lnet` is a folder of links beside its own files."""
     own = sorted((ROOT / "lnet").glob("*.py")) + sorted((ROOT / "lnet/cli").glob("*.py"))
@@ -72,6 +74,7 @@ def imported(name, path, known):
                 yield from [inner] if inner in known else [module] if module in known else []
 
 
+@cache
 def import_graph():
     """The modules, and an edge from each to every other that it imports."""
     known = modules()
