@@ -36,7 +36,6 @@ from lnet.runtime.cluster.transport.inbox import Address
 from lnet.runtime.engine import clipping
 from lnet.runtime.engine.exchanges import Exchanges, exchanges
 from lnet.runtime.engine.rounding import BFLOAT16
-from lnet.runtime.engine.running import BATCHES
 from lnet.runtime.engine.updates import named_state
 
 from . import windows
@@ -132,12 +131,15 @@ class PayloadValidator:
 
     @cached_property
     def largest(self) -> int:
-        """The bytes of the largest snapshot, that of the shard with most parameters, and of a number of batches."""
-        spec = self.config.spec
+        """The most bytes of a snapshot, and of a number of batches: as if all parameters of a shard had state.
+
+        Running values and frozen ones have none, so that the shard with most parameters may not have the largest one.
+        """
+        spec, slots = self.config.spec, self.config.plan.graph.training.update.slots
         last_of_tiles = range(spec.shards_per_tile - 1, spec.shards, spec.shards_per_tile)  # none is smaller
         most = max(last_of_tiles, key=lambda shard: _count(self.config, shard))
-        specs = [*self._snapshot(most).values(), *_floats({BATCHES: ()}).values()]
-        return sum(prod(like.shape) * like.dtype.itemsize for like in specs)
+        numbers = sum(int(like.dtype.itemsize) for like in self._snapshot(most).values() if not like.shape)
+        return (_count(self.config, most) * (1 + slots) + 1) * np.dtype(np.float32).itemsize + numbers
 
     def _snapshot(self, shard: int) -> ArraySpecs:
         """Return parameters and optimiser state of a shard; a rule is traced for it, which takes milliseconds."""

@@ -37,6 +37,8 @@ def test_tiles_on_workers_compute_what_one_process_does(tmp_path, client):
     alone = lnet.train(plan_of(workers=1, **asked), images(), directory=tmp_path / "alone")
     plan = plan_of(workers=2, tiles=Size(2, 1), shards_per_tile=2, **asked)
     spread = lnet.train(plan, images(), directory=tmp_path / "spread", client=client)
+    refused = [event.reason for event in spread.events() if event.name == "refused"]
+    assert not [reason for reason in refused if "malformed" in reason]
     start, wanted, found = lnet.Network(plan).params, alone.network().params, spread.network().params
     for name, value in wanted.items():
         moved = np.linalg.norm(value - start[name])
