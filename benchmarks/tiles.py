@@ -22,7 +22,6 @@ from timing import machine
 
 import lnet
 from lnet.compiler.cut.cost import totals
-from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.plan.plan import Plan
 from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
@@ -73,9 +72,9 @@ def line(plan: Plan) -> str:
 def bytes_of(plan: Plan) -> tuple[int, float]:
     """Return the bytes of a step as the plan predicts them, and the fewest possible."""
     graph, cut = plan.graph, plan.partition
-    weights = 2 * BYTES * sum(message.values for message in weight_messages(graph, cut))
+    weights = 2 * graph.training.value_bytes * sum(message.values for message in weight_messages(graph, cut))
     sums = totals(graph, cut)
-    halo = cut.halo_values * BYTES * graph.training.batch
+    halo = cut.halo_values * graph.training.value_bytes * graph.training.batch
     assert halo == sums.halo, "cost: totals and partition count the same values"
     return halo + weights, sums.halo / sums.halo_ratio + weights
 
@@ -133,7 +132,7 @@ def listen(dask_worker: Worker) -> None:
 
 async def send(to: str, sizes: list[int], dask_worker: Worker) -> float:
     """Send messages of these sizes one after the other; return how long that took."""
-    arrays = [np.zeros(size // BYTES, np.float32) for size in sizes]
+    arrays = [np.zeros(size, np.uint8) for size in sizes]
     began = time.perf_counter()
     for array in arrays:
         await getattr(dask_worker.rpc(to), ECHO)(arrays=[to_serialize(array)])

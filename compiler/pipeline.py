@@ -113,7 +113,7 @@ def lay_out(graph: Graph, layout: Layout) -> tuple[Partition, Placement]:
     demand("partition", partition_faults(graph, cut))
     cut = replace(cut, shards_per_tile=layout.shards_per_tile or best_shards(graph, cut, replicas))
     cluster = known or ClusterSpec.uniform(workers)
-    return cut, place(cut, tile_costs(graph, cut), replicas, graph.training.batch_rows, cluster)
+    return cut, place(cut, tile_costs(graph, cut), replicas, graph.training, cluster)
 
 
 def _count(tiles: Size | None) -> int:

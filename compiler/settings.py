@@ -275,7 +275,7 @@ ValidationData = Annotated[
 ]
 KeepBest = Annotated[str | None, none_or(one_of("loss", "accuracy"))]
 Gradients = Annotated[str, one_of("joint", "stage")]
-Precision = Annotated[str, one_of("float32", "bfloat16")]
+Precision = Annotated[str, one_of("float32", "float64", "bfloat16")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +354,16 @@ class Training:
         if isinstance(written, WrittenData):
             object.__setattr__(self, "validation", written.validation(self.data))
         self._check_staleness()
+
+    @property
+    def dtype(self) -> str:
+        """The type of parameters, optimiser state, values and gradients, in memory, in messages and in files."""
+        return "float64" if self.precision == "float64" else "float32"
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a number of that type."""
+        return 8 if self.dtype == "float64" else 4
 
     @property
     def images(self) -> int:

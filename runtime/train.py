@@ -30,9 +30,10 @@ from .data.labels import readouts
 from .data.listing import NEWEST
 from .data.open_data import open_data
 from .engine.network import initial_params
-from .engine.rounding import FLOAT32, WIRES
+from .engine.rounding import wire_of
 from .engine.updates import Rule, named_state, state_from_names, update_rule
 from .process.cache import keep_programs
+from .process.precision import computing_in
 from .process.stopping import GRACE, Interrupted, Stop, stopping
 from .store.checkpoint import Checkpoint
 from .store.events import Warned
@@ -74,7 +75,7 @@ def train(
     client: Client | None = None,
     start: str | os.PathLike[str] | None = None,
     freeze: Sequence[str] = (),
-    wire: str = FLOAT32,
+    wire: str | None = None,
     force: bool = False,
     labels: ArrayLike | None = None,
     prepared: bool = False,
@@ -93,15 +94,13 @@ def train(
     with `validation_labels`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
     `start`: a run with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
     (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
-    that a cluster's replicas fetch and push, by rounding each value to within 2^-8; `force`: train even if this machine
+    that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even if this machine
     has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger
     `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises
     `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
-    if wire not in WIRES:
-        raise refused(
-            "E751", f"parameters cannot be sent as '{wire}'", hint=f"write one of {', '.join(WIRES)}"
-        )
+    dtype = plan.graph.training.dtype
+    wire = wire_of(dtype, wire)
     keep_programs()
     reporter = _told(reporter, client, force)
     given = in_memory(data, labels, prepared, client is not None, plan.graph)
@@ -118,7 +117,7 @@ def train(
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
     epochs = plan.graph.training.epochs
-    with removed_on_error(stem):
+    with removed_on_error(stem), computing_in(dtype):
         samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=begun)
         plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
         plan = normalized_by(plan, samples.figures)
@@ -162,8 +161,9 @@ def train(
             _train_on(client, run, reporter, samples, given, stop, resumed=False)
             return run
         owner = own(run.directory, new_token())
-        step, params, state, _ = _restore(run, rule, reporter)
-        Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop).go(resumed=False)
+        with computing_in(dtype):
+            step, params, state, _ = _restore(run, rule, reporter)
+            Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop).go(resumed=False)
     return run
 
 
@@ -224,11 +224,12 @@ def resume(
         run.checkpoints.clean()
         run.best_parameters.clean()
         rule = update_rule(plan.graph)
-        step, params, state, torn = _restore(run, rule, reporter)
         if steps is not None:
             run.plan.save(run.directory / "plan.json")
-        trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
-        trainer.go(resumed=True, torn=torn)
+        with computing_in(plan.graph.training.dtype):
+            step, params, state, torn = _restore(run, rule, reporter)
+            trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
+            trainer.go(resumed=True, torn=torn)
     return run
 
 
@@ -462,7 +463,7 @@ def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any
     found = {name: array.shape for name, array in checkpoint.params.items()}
     if expected != found:
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} is of another network")
-    params = {name: jnp.array(checkpoint.params[name]) for name in expected}
+    params = {name: jnp.array(checkpoint.params[name], float) for name in expected}
     try:
         state = state_from_names(rule, params, checkpoint.update)
     except KeyError as error:

@@ -13,7 +13,7 @@ from lnet.compiler.objectives import Objective
 
 from .deal import dealt
 from .messages import all_messages
-from .partition import BYTES, Partition, input_values, lower_bound, made
+from .partition import Partition, input_values, lower_bound, made
 from .schedule import message_counts, schedule
 from .shards import values_in_shards
 from .tree import sums_sent
@@ -75,7 +75,8 @@ def totals(graph: Graph, partition: Partition) -> Totals:
     tiles = tile_costs(graph, partition)
     parameters = sum(parameter.size for parameter in graph.parameters)
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
-    parameter_bytes, state_bytes = parameters * BYTES, _state_bytes(graph, graph.parameters)
+    parameter_bytes = parameters * graph.training.value_bytes
+    state_bytes = _state_bytes(graph, graph.parameters)
     activation_bytes = sum(layer.activation_bytes for layer in layers)
     images = layer_cost(graph, graph.input).activation_bytes
     compared = sum(_compared_bytes(graph, objective) for objective in graph.objectives)
@@ -106,21 +107,21 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         receptive_field(graph, layer.path),
         weights,
         layer.op.multiply_adds(),
-        weights * BYTES,
+        weights * graph.training.value_bytes,
         _state_bytes(graph, layer.parameters),
-        layer.sheet.values * BYTES * graph.training.batch_rows,
+        layer.sheet.values * graph.training.value_bytes * graph.training.batch_rows,
     )
 
 
 def _compared_bytes(graph: Graph, objective: Objective) -> int:
     """Return the bytes of what an objective makes of a batch, where these are many."""
-    return objective.term.intermediate(graph.training.batch_rows) * BYTES
+    return objective.term.intermediate(graph.training.batch_rows) * graph.training.value_bytes
 
 
 def _state_bytes(graph: Graph, parameters: Iterable[Parameter]) -> int:
     """Return the bytes of optimiser state: none of what is frozen."""
     moving = sum(parameter.size for parameter in parameters if not graph.is_frozen(parameter.name))
-    return moving * BYTES * graph.training.update.slots
+    return moving * graph.training.value_bytes * graph.training.update.slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,8 @@ class _TileBytes:
 
 
 def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
-    per_value, lines = BYTES * graph.training.step_rows, dealt(graph, partition.tiles).lines
+    size_of, lines = graph.training.value_bytes, dealt(graph, partition.tiles).lines
+    per_value = size_of * graph.training.step_rows
     tiles = [_TileBytes() for _ in range(partition.count)]
     for message in all_messages(graph, partition):
         size = message.values * per_value
@@ -212,19 +214,19 @@ def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
         tiles[message.sender].exchanged += size
         tiles[message.receiver].exchanged += size
     for weights in weight_messages(graph, partition):
-        tiles[weights.receiver].weights += weights.values * BYTES
-        both_ways = 2 * weights.values * BYTES * graph.training.accumulate
+        tiles[weights.receiver].weights += weights.values * size_of
+        both_ways = 2 * weights.values * size_of * graph.training.accumulate
         tiles[weights.sender].exchanged += both_ways
         tiles[weights.receiver].exchanged += both_ways
     return tiles
 
 
 def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
-    training = graph.training
-    per_batch, per_step = BYTES * training.batch_rows, BYTES * training.step_rows
+    training, size_of = graph.training, graph.training.value_bytes
+    per_batch, per_step = size_of * training.batch_rows, size_of * training.step_rows
     values = owned_parameters(graph, partition, tile)
-    owned = sum(values.values()) * BYTES
-    moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * BYTES
+    owned = sum(values.values()) * size_of
+    moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * size_of
     received, cut_graph = moved.weights, dealt(graph, partition.tiles)
     activations = sum(
         max(partition.piece(tile, layer.path).held.area, made(cut_graph, partition, layer, tile).area)
@@ -241,7 +243,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         parameters=owned + received,
         gradients=owned + received + _sums(graph, owned),
         activations=activations * per_batch + compared,
-        shards=tuple(values * BYTES for values in values_in_shards(graph, partition, tile)),
+        shards=tuple(values * size_of for values in values_in_shards(graph, partition, tile)),
         server=owned + moving * training.update.slots,
         halo=moved.halo,
         halo_bound=lower_bound(graph, partition, tile) * per_step,

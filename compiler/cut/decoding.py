@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lnet.compiler.core.shapes import Region
 from lnet.compiler.graph.graph import Graph
 
-from .partition import BYTES, Partition
+from .partition import Partition
 from .placement import Placement
 
 MOST = 16
@@ -57,7 +57,8 @@ def decoding(graph: Graph, partition: Partition, processes: int) -> Decoding:
     batch, most = training.batch, max(map(len, groups))
     tiles = -(-partition.count // processes)
     largest = max(image_window(graph, partition, tile).area for tile in range(partition.count))
-    received = largest * graph.input.sheet.maps * BYTES * (batch - batch // most) * training.views
+    values = largest * graph.input.sheet.maps * (batch - batch // most) * training.views
+    received = values * training.value_bytes
     image = IMAGE + VALUE * graph.input.sheet.values
     together = tiles * (-(-batch // most) * image + (most - 1) * MESSAGE + received * BYTE)
     return Decoding(processes, groups, received, batch * image, together)

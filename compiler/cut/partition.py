@@ -36,9 +36,6 @@ from lnet.compiler.graph.graph import Graph
 
 from .deal import CutGraph, dealt
 
-BYTES = 4
-"""A value on the wire is a float32."""
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lnet.compiler.settings import Training
 from lnet.dsl.diagnostics import Diagnostic, LnetError, error_of
 
 from .cluster_spec import ClusterSpec
 from .cost import TileCost
-from .partition import BYTES, Partition
+from .partition import Partition
 from .placement import Placement
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ _ROUNDS = 4
 
 
 def place(
-    partition: Partition, costs: tuple[TileCost, ...], replicas: int, batch: int, cluster: ClusterSpec
+    partition: Partition, costs: tuple[TileCost, ...], replicas: int, training: Training, cluster: ClusterSpec
 ) -> Placement:
     """Assign every tile to a worker; raises `LnetError` if the workers have too little memory."""
     tiles = [(replica, tile) for replica in range(replicas) for tile in _back_and_forth(partition)]
     homes = _fill(tiles, costs, replicas, cluster)
     if 1 < len({worker.host for worker in cluster.workers}) < len(cluster.workers):
-        _refine(homes, traffic(partition, replicas, batch), costs, replicas, cluster)
+        _refine(homes, traffic(partition, replicas, training), costs, replicas, cluster)
     placed = tuple(tuple(homes[r, t] for t in range(partition.count)) for r in range(replicas))
     servers = tuple(
         placed[replica][tile]
@@ -49,17 +50,18 @@ def _served_beside(tile: int, cost: TileCost, replicas: int) -> Iterator[int]:
     return ((tile + number) % replicas for number in range(len(cost.shards)))
 
 
-def traffic(partition: Partition, replicas: int, batch: int) -> nx.Graph[ReplicaTile]:
+def traffic(partition: Partition, replicas: int, training: Training) -> nx.Graph[ReplicaTile]:
     """Return the graph of tiles and the bytes that pass between them in a step."""
     import networkx as nx  # a third of the time of `lnetc check`, and only clusters of hosts need it
 
     graph: nx.Graph[ReplicaTile] = nx.Graph()
+    size = training.value_bytes * training.batch_rows
     for replica in range(replicas):
         graph.add_nodes_from((replica, tile) for tile in range(partition.count))
         for message in partition.messages:
             left, right = (replica, message.sender), (replica, message.receiver)
             before = graph.get_edge_data(left, right, {}).get("bytes", 0)
-            graph.add_edge(left, right, bytes=before + message.values * BYTES * batch)
+            graph.add_edge(left, right, bytes=before + message.values * size)
     return graph
 
 

@@ -14,7 +14,7 @@ from math import prod
 from lnet.compiler.core.shapes import Interval, Place, Region, Rows, Size, part, shape_at, whole
 from lnet.compiler.graph.graph import Graph
 
-from .partition import BYTES, Partition
+from .partition import Partition
 from .weights import owned_parameters, owned_places
 
 LEAST = 1 << 20
@@ -25,7 +25,7 @@ def best_shards(graph: Graph, partition: Partition, replicas: int) -> int:
     """Return how many shards a tile's parameters are best divided between: at most one for each replica."""
     owned = [sum(owned_parameters(graph, partition, tile).values()) for tile in range(partition.count)]
     largest = owned.index(max(owned))
-    most = max(1, min(replicas, owned[largest] * BYTES // LEAST))
+    most = max(1, min(replicas, owned[largest] * graph.training.value_bytes // LEAST))
 
     def size(number: int) -> int:
         return _values(graph, _divided(graph, partition, largest, number)[-1])

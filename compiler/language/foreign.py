@@ -362,6 +362,7 @@ WORDS = _meant(
     ("gaussian randomnormal truncatednormal truncnormal lecunnormal lecun default", "normal"),
     ("lecununiform randomuniform", "uniform"),
     ("fp32 float single", "float32"),
+    ("fp64 double", "float64"),
     ("fp16 float16 half", "float16 bfloat16"),
     ("bf16 mixed mixedbfloat16 mixedfloat16", "bfloat16"),
     ("unitnorm normalized", "unit"),

@@ -21,7 +21,6 @@ from math import inf
 from lnet.compiler.cut.cluster_spec import Rates
 from lnet.compiler.cut.decoding import decoding, group_of, processes_of
 from lnet.compiler.cut.messages import all_messages
-from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.schedule import Programme, schedule
 from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.plan.plan import Plan
@@ -121,16 +120,17 @@ class _Stages:
     @cached_property
     def _weights(self) -> tuple[Bytes, ...]:
         """The bytes of shared weights, broadcast before a step, and of their gradients after it."""
-        broadcast: dict[tuple[int, int], float] = defaultdict(float)
+        training, broadcast = self.plan.graph.training, defaultdict[tuple[int, int], float](float)
         for message in weight_messages(self.plan.graph, self.plan.partition):
-            size = message.values * BYTES * self.plan.graph.training.accumulate
+            size = message.values * training.value_bytes * training.accumulate
             broadcast[message.sender, message.receiver] += size
         return broadcast, {(to, by): size for (by, to), size in broadcast.items()}
 
     @cached_property
     def _halos(self) -> tuple[Bytes, ...]:
         """The bytes between tiles after each phase, forward and back."""
-        made_in, size = dict(self.programmes[0].made_in), BYTES * self.plan.graph.training.step_rows
+        made_in, training = dict(self.programmes[0].made_in), self.plan.graph.training
+        size = training.value_bytes * training.step_rows
         found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
         for message in all_messages(self.plan.graph, self.plan.partition):
             exchange = found.setdefault(
@@ -153,7 +153,7 @@ class _Stages:
         seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
         sizes = [size for cost in plan.costs for size in cost.shards]
         for shard, (server, size) in enumerate(zip(plan.placement.servers, sizes, strict=True)):
-            update, standby = size / BYTES / self.rates.updates, self._standbys[shard]
+            update, standby = size / training.value_bytes / self.rates.updates, self._standbys[shard]
             for home in (server, standby):
                 if home is not None:
                     seconds[home] += update * updates

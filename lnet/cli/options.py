@@ -85,10 +85,9 @@ grace_option = click.option(
 
 wire_option = click.option(
     "--wire",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Data type on the wire for a cluster's parameters and gradients; bfloat16 halves the bytes.",
+    type=click.Choice(["float64", "float32", "bfloat16"]),
+    help="Data type on the wire for a cluster's parameters and gradients (default: the network's); bfloat16 halves the "
+    "bytes of float32.",
 )
 
 

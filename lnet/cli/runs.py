@@ -75,7 +75,7 @@ def run(
     start: Path | None,
     mapping: Path | None,
     freeze: tuple[str, ...],
-    wire: str,
+    wire: str | None,
     force: bool,
     grace: float,
     settings: Sequence[str],

@@ -132,11 +132,10 @@ def _spooled(
     """Return responses to images as memory-mapped arrays in `folder`, and the images' names."""
     chosen = [layer for layer in network.graph.visible if not paths or layer.path in paths]
     names: list[str] = []
-    dtype = np.dtype(np.float32)
+    dtype = np.dtype(network.graph.training.dtype)
     for batch in images:
         values = network(batch.images)
         for layer in chosen:
-            dtype = values[layer.path].dtype
             with open(folder / layer.path, "ab") as file:
                 file.write(np.ascontiguousarray(values[layer.path]).data)
         names += batch.names
@@ -176,8 +175,9 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network's computation as StableHLO, in the format of `jax.export`, for batches of any size on CPU and CUDA.
 
     `jax.export.deserialize(file.read()).call(weights, images)` needs no lnet: `weights` are all parameters by name, as
-    `export` writes them, `images` `[batch, row, column, channel]` float32; it returns the same as `network(images)`. Raises
-    `LnetError` if the file cannot be written.
+    `export` writes them, `images` `[batch, row, column, channel]`, all of the network's type; it returns the same as
+    `network(images)`. A program in float64 is called within `jax.enable_x64(True)`. Raises `LnetError` if the file cannot be
+    written.
     """
 
     def values(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
@@ -186,9 +186,9 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
 
     (batch,) = jax_export.symbolic_shape("batch")
     sheet = network.graph.input.sheet
-    weights = {p.name: _float32(p.shape) for p in network.graph.parameters}
-    images = _float32((batch, sheet.height, sheet.width, sheet.maps))
-    with portable():
+    with portable(), network.computing():
+        weights = {p.name: _array(p.shape) for p in network.graph.parameters}
+        images = _array((batch, sheet.height, sheet.width, sheet.maps))
         program = jax_export.export(jax.jit(values), platforms=PLATFORMS)(weights, images)
     try:
         write_aside(Path(path), bytes(program.serialize()))
@@ -196,5 +196,5 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
         raise refused("E608", f"'{path}' cannot be written", str(error)) from error
 
 
-def _float32(shape: Sequence[Any]) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(tuple(shape), np.float32)  # type: ignore[no-untyped-call]
+def _array(shape: Sequence[Any]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(tuple(shape), float)  # type: ignore[no-untyped-call]

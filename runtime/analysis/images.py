@@ -74,8 +74,8 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
         return Images(found)
     labels = set_labels(graph) if labelled else None
     frames = replace(graph.frames, path=str(place), crop="resize", exclude=None, labels=labels)
-    opened = open_frames(frames, graph.input.sheet.maps, Path.cwd(), graph.training.seed, CACHE_BYTES)
-    return Images(opened)
+    channels, training = graph.input.sheet.maps, graph.training
+    return Images(open_frames(frames, channels, Path.cwd(), training.seed, CACHE_BYTES, dtype=training.dtype))
 
 
 def set_labels(graph: Graph) -> str:

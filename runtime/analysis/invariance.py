@@ -91,7 +91,9 @@ def invariance(
 
     def responses(distortion: Distortion) -> NDArray[np.float64]:
         distorted = [distort(pixels, distortion, frames) for pixels in originals]
-        return np.asarray(respond(network, (found,), as_seen(distorted, frames))[0], np.float64)
+        return np.asarray(
+            respond(network, (found,), as_seen(distorted, frames, images.dataset.dtype))[0], np.float64
+        )
 
     undistorted = float(responses(Distortion()).mean())
     apart = undistorted - distractor

@@ -53,7 +53,10 @@ def respond(network: Network, neurons: tuple[Neuron, ...], images: Array) -> Arr
 
     Raises `LnetError` for those that are not finite.
     """
-    found = np.asarray(responses(network.graph, neurons, network.params.arrays, jnp.asarray(images)))
+    with network.computing():
+        found = np.asarray(
+            responses(network.graph, neurons, network.params.arrays, jnp.asarray(images, float))
+        )
     for neuron, values in zip(neurons, found, strict=True):
         check_finite(str(neuron), values)
     return found
@@ -86,8 +89,9 @@ def values_of(network: Network, path: str, images: Array) -> Array:
 
 def layers_of(network: Network, paths: tuple[str, ...], images: Array) -> dict[str, Array]:
     """Return the values of several layers, as `values_of` does of one."""
-    found = _values(network.graph, paths, network.params.arrays, jnp.asarray(images))
-    values = {path: np.asarray(found[path]) for path in paths}
+    with network.computing():
+        found = _values(network.graph, paths, network.params.arrays, jnp.asarray(images, float))
+        values = {path: np.asarray(found[path]) for path in paths}
     for path, value in values.items():
         check_finite(path, value)
     return values
@@ -115,7 +119,8 @@ def cost_of(network: Network, path: str, images: Array) -> Cost:
     Biases and activation do not count (Lu et al. 2025: |weights| applied to |inputs|). Raises `LnetError` for values that
     are not finite.
     """
-    values, transmission = _cost(network.graph, path, network.params.arrays, jnp.asarray(images))
+    with network.computing():
+        values, transmission = _cost(network.graph, path, network.params.arrays, jnp.asarray(images, float))
     check_finite(path, np.asarray(values))
     return Cost(np.asarray(values), None if transmission is None else np.asarray(transmission))
 

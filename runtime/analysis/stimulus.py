@@ -96,13 +96,16 @@ def _best(
     network: Network, neuron: Neuron, first: Array, length: float, steps: int, components: Components | None
 ) -> Stimulus:
     """Return the best image reached by the ascent from starting points on the sphere."""
-    frame = None if components is None else (jnp.asarray(components.mean), jnp.asarray(components.axes))
-    images, values = _climb(
-        network.graph, neuron, network.params.arrays, jnp.asarray(first), length, steps, frame
-    )
+    with network.computing():
+        frame = None
+        if components is not None:
+            frame = (jnp.asarray(components.mean, float), jnp.asarray(components.axes, float))
+        images, values = _climb(
+            network.graph, neuron, network.params.arrays, jnp.asarray(first, float), length, steps, frame
+        )
     check_finite(str(neuron), np.asarray(values))
     reached = tuple(float(value) for value in values)
-    image = np.asarray(images[int(np.argmax(reached))])
+    image = np.asarray(images)[int(np.argmax(reached))]
     return Stimulus(neuron, image, length if components is None else float(np.linalg.norm(image)), reached)
 
 

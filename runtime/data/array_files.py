@@ -43,11 +43,19 @@ class Arrays:
 
 
 def array_source(
-    images: Any, labels: Any, where: str, channels: int, shape: tuple[int, int, int] | None = None
+    images: Any,
+    labels: Any,
+    where: str,
+    channels: int,
+    dtype: str,
+    shape: tuple[int, int, int] | None = None,
 ) -> ImageSource:
-    """Return an array in memory as a source, prepared with a `shape`; raises `LnetError` for one without images."""
+    """Return an array in memory as a source of numbers of a type, prepared with a `shape`.
+
+    Raises `LnetError` for one without images.
+    """
     check_images(images, where, shape)
-    return opened(Arrays(images, labels), ARRAY_FILE, where, channels, shape=shape)
+    return opened(Arrays(images, labels), ARRAY_FILE, where, channels, shape=shape, dtype=dtype)
 
 
 def holds_arrays(path: Path, rules: Listing) -> bool:

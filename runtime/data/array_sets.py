@@ -4,7 +4,7 @@
     labels  [n]
     y       [n, rows, columns, maps] of a target, or fewer axes
 
-Any real type and range; values are float32 in the network. Rows are read when their turn comes.
+Any real type and range; values have the network's type. Rows are read when their turn comes.
 """
 
 from __future__ import annotations
@@ -31,34 +31,36 @@ from .columns import Column, Columns, columns_of, readable
 from .dataset import CACHE_BYTES, Classes, Dataset, Kept, ordering
 from .inventory import Inventory, Stored
 from .labels import order_classes
-from .pixels import Loaded, normalize
+from .pixels import Loaded, Reals, normalize
 from .sources import ARRAY_SET
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One array with a row for each sample, each of the extents of a sheet; `what` names it in messages."""
+    """One array with a row for each sample, each of the extents of a sheet; `what` names it in messages. `dtype`: of the
+    network."""
 
     column: Column
     sheet: Sheet
     what: str
+    dtype: str
 
     def stored(self, place: int) -> NDArray[Any]:
         """Return a row as it is stored."""
         with readable(self.what):
             return np.ascontiguousarray(self.column[place])
 
-    def sample(self, row: NDArray[Any], place: int) -> NDArray[np.float32]:
-        """Return a stored row in the network's precision and extents; raises `LnetError` for other numbers of values."""
+    def sample(self, row: NDArray[Any], place: int) -> Reals:
+        """Return a stored row in the network's type and extents; raises `LnetError` for other numbers of values."""
         if row.size != self.sheet.values:
             raise refused(
                 "E704",
                 f"sample {place:,} of {self.what} has the shape {list(row.shape)}",
                 _expected(self.sheet),
             )
-        values = _as_float32(row).reshape(self.sheet.height, self.sheet.width, self.sheet.maps)
+        values = _as_type(row, self.dtype).reshape(self.sheet.height, self.sheet.width, self.sheet.maps)
         if not np.isfinite(values).all():
-            raise _not_finite(f"{self.what} has values", place)
+            raise self._not_finite(f"{self.what} has values", place)
         return values
 
     def check(self) -> None:
@@ -83,31 +85,32 @@ class Rows:
 
     def scan(self) -> None:
         """Raise `LnetError` if values are not finite, with their number; only of arrays up to a gigabyte."""
-        count, size = self.column.shape[0], 4 * self.sheet.values
+        count, size = self.column.shape[0], np.dtype(self.dtype).itemsize * self.sheet.values
         if not count or _kind(self.column) in "biu" or count * size > SCANNED:
             return
         bad: list[NDArray[np.int64]] = []
         with readable(self.what):
             for begin, block in blocks_of(self.column, size):
-                bad.append(np.flatnonzero(~np.isfinite(_as_float32(block))) + begin * self.sheet.values)
+                bad.append(
+                    np.flatnonzero(~np.isfinite(_as_type(block, self.dtype))) + begin * self.sheet.values
+                )
         places = np.concatenate(bad)
         if len(places):
             many = f"{len(places):,} value{'s' * (len(places) > 1)}"
-            raise _not_finite(f"{self.what} has {many}", int(places[0]) // self.sheet.values)
+            raise self._not_finite(f"{self.what} has {many}", int(places[0]) // self.sheet.values)
+
+    def _not_finite(self, what: str, first: int) -> LnetError:
+        return refused(
+            "E704",
+            f"{what} that no finite {self.dtype} holds",
+            f"the first is in sample {first:,}",
+            hint="leave such samples out, or put a number in the place of each",
+        )
 
 
-def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+def _as_type(values: NDArray[Any], dtype: str) -> Reals:
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(values).astype(np.float32)
-
-
-def _not_finite(what: str, first: int) -> LnetError:
-    return refused(
-        "E704",
-        f"{what} that no finite float32 holds",
-        f"the first is in sample {first:,}",
-        hint="leave such samples out, or put a number in the place of each",
-    )
+        return np.asarray(values).astype(dtype)
 
 
 def _kind(column: Column) -> str:
@@ -198,9 +201,7 @@ class Arrays:
         stored = [row, *(rows.stored(place) for rows in self._targets.values())]
         return Loaded(self._values.sample(row, place), checksum(b"".join(each.tobytes() for each in stored)))
 
-    def targets(
-        self, places: Sequence[int], at: Mapping[str, Region] | None = None
-    ) -> dict[str, NDArray[np.float32]]:
+    def targets(self, places: Sequence[int], at: Mapping[str, Region] | None = None) -> dict[str, Reals]:
         """Return the targets of samples, `[n, rows, columns, maps]` by path, all or a region of each."""
         return {
             path: np.stack([_cut(rows.sample(rows.stored(n), n), at[path] if at else None) for n in places])
@@ -208,7 +209,7 @@ class Arrays:
         }
 
 
-def _cut(values: NDArray[np.float32], region: Region | None) -> NDArray[np.float32]:
+def _cut(values: Reals, region: Region | None) -> Reals:
     if region is None:
         return values
     return values[region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
@@ -229,7 +230,8 @@ def data_set(
     `scan`: whether all values are looked at now; otherwise each is when it is read.
     """
     sheets = {layer.path: layer.sheet for layer in graph.targets}
-    values = _rows(columns, data.values, graph.input.sheet, scan)
+    dtype = graph.training.dtype
+    values = _rows(columns, data.values, graph.input.sheet, dtype, scan)
     wanted = data.of_targets(list(sheets)) if sheets else {}
     others = [*wanted.values(), *([] if data.labels is None else [data.labels])]
     if columns.whatever and others:
@@ -238,7 +240,7 @@ def data_set(
             f"{columns.where} is one array, and there is none for '{others[0]}'",
             hint="name a folder of .npy files, or a .npz",
         )
-    targets = {path: _rows(columns, name, sheets[path], scan) for path, name in wanted.items()}
+    targets = {path: _rows(columns, name, sheets[path], dtype, scan) for path, name in wanted.items()}
     count = values.column.shape[0]
     for rows in targets.values():
         if rows.column.shape[0] != count:
@@ -252,22 +254,21 @@ def data_set(
     kept = kept or Kept()
     catalog = Arrays(values, labels, targets, columns.changed)
     order = ordering(kept, classes, frames, base)
-    return Dataset(frames, catalog, graph.training.seed, cache_bytes, order, kept.order)
+    return Dataset(frames, catalog, graph.training.seed, cache_bytes, order, kept.order, dtype)
 
 
-def prepared_rows(values: Any, sheet: Sheet, how: Normalization) -> NDArray[np.float32]:
+def prepared_rows(values: Any, sheet: Sheet, how: Normalization, dtype: str) -> Reals:
     """Return values `[n, ...]` as a network takes them, `[n, row, column, map]`; raises `LnetError` for unfit ones."""
-    rows = _rows(
-        columns_of({"values": converted(values, "'images'", _expected(sheet))}), "values", sheet, scan=True
-    )
+    columns = columns_of({"values": converted(values, "'images'", _expected(sheet))})
+    rows = _rows(columns, "values", sheet, dtype, scan=True)
     count = rows.column.shape[0]
     if not count:
         raise refused("E716", "expected at least one sample, found none")
     return normalize(np.stack([rows.sample(rows.stored(place), place) for place in range(count)]), how)
 
 
-def _rows(columns: Columns, name: str, sheet: Sheet, scan: bool) -> Rows:
-    rows = Rows(columns[name], sheet, f"the array '{name}' in {columns.where}")
+def _rows(columns: Columns, name: str, sheet: Sheet, dtype: str, scan: bool) -> Rows:
+    rows = Rows(columns[name], sheet, f"the array '{name}' in {columns.where}", dtype)
     rows.check()
     if scan:
         rows.scan()

@@ -31,7 +31,7 @@ from lnet.compiler.core.shapes import Size
 
 from .order import random_numbers
 
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.floating]
 _STREAM = 2  # of random numbers: windows and permutations have those before it
 _GREY = np.asarray([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
@@ -53,7 +53,7 @@ def augmented(image: Pixels, augment: Sequence[Augmentation], seed: int, sample:
     for place, found in enumerate(augment):
         random = None if isinstance(found, Zoom) else _drawn(found, seed, sample, view, place)
         if random is not None:
-            image = AUGMENTED[type(found)](found, image, random).astype(np.float32, copy=False)
+            image = AUGMENTED[type(found)](found, image, random).astype(image.dtype, copy=False)
     return np.clip(image, 0, 1)
 
 
@@ -81,7 +81,7 @@ def zoomed(zoom: Zoom, image: NDArray[Any], size: Size, random: Generator) -> Pi
         )
         for plane in np.moveaxis(image, 2, 0)
     ]
-    return np.stack([np.asarray(plane) for plane in planes], axis=2)
+    return np.stack([np.asarray(plane) for plane in planes], axis=2).astype(image.dtype, copy=False)
 
 
 def _rotated(rotate: Rotate, image: Pixels, random: Generator) -> Pixels:

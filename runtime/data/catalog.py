@@ -26,7 +26,7 @@ from .exclusion import Exclusion
 from .files import read_file
 from .index_file import Index, Names
 from .inventory import Inventory, Stored, other_images
-from .pixels import Loaded, load_image
+from .pixels import Loaded, Reals, load_image
 from .samples import ImageSource
 
 
@@ -68,9 +68,7 @@ class Catalog(Protocol):
     def load(self, place: int) -> Loaded:
         """Return an image; `passed` by place. Raises `Corrupt` and `LnetError`."""
 
-    def targets(
-        self, places: Sequence[int], at: Mapping[str, Region] | None
-    ) -> dict[str, NDArray[np.float32]]:
+    def targets(self, places: Sequence[int], at: Mapping[str, Region] | None) -> dict[str, Reals]:
         """Return what the network should give for images, all or regions of it, by its targets; images have none."""
 
 
@@ -137,9 +135,7 @@ def shown(source: ImageSource, name: str) -> str:
 class Untargeted:
     """A catalog without targets."""
 
-    def targets(
-        self, places: Sequence[int], at: Mapping[str, Region] | None
-    ) -> dict[str, NDArray[np.float32]]:
+    def targets(self, places: Sequence[int], at: Mapping[str, Region] | None) -> dict[str, Reals]:
         return {}
 
 

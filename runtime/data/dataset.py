@@ -35,7 +35,7 @@ from .inventory import Inventory, other_images
 from .labels import UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
 from .listing import NEWEST, listing
 from .order import image_at, order_for, random_numbers
-from .pixels import Corrupt, Pixels, normalize, prepare, stacked, unit_range, window
+from .pixels import Corrupt, Pixels, Reals, normalize, prepare, stacked, unit_range, window
 from .samples import ImageSource, Place
 from .sources import ARRAY_SET, plugins_of
 
@@ -55,12 +55,12 @@ class Batch:
     name, label, ... stand there for each of them.
     """
 
-    images: NDArray[np.float32]
+    images: Reals
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
     checksums: NDArray[np.uint64] | None = None
     places: NDArray[np.int64] | None = None
-    targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    targets: Mapping[str, Reals] = field(default_factory=dict)
 
     @property
     def sum(self) -> int:
@@ -85,7 +85,8 @@ class Dataset:
     """Images by sample number; thread-safe.
 
     A corrupt image is skipped: the next one in the pass's order takes its place. `skipped` says which and why.
-    `with_targets`: whether batches have their targets; otherwise `targets` reads them, or regions of them.
+    `dtype`: the type of the network's numbers. `with_targets`: whether batches have their targets; otherwise `targets`
+    reads them, or regions of them.
     """
 
     with_targets = True
@@ -98,7 +99,9 @@ class Dataset:
         cache_bytes: int = CACHE_BYTES,
         classes: Classes = order_classes,
         order: int | None = None,
+        dtype: str = "float32",
     ) -> None:
+        self.dtype = dtype
         self.frames, self.seed, self.catalog = frames, seed, catalog
         self._corrupt: dict[int, Corrupt] = {}
         self.unmatched = catalog.unmatched
@@ -180,9 +183,7 @@ class Dataset:
         numbers = range(first, first + count * every, every)
         return self._assemble([seen for number in numbers for seen in self._sample(number, views)])
 
-    def met(
-        self, images: NDArray[np.float32], places: NDArray[np.int64], checksums: NDArray[np.uint64]
-    ) -> Batch:
+    def met(self, images: Reals, places: NDArray[np.int64], checksums: NDArray[np.uint64]) -> Batch:
         """Return images that other processes have decoded as a batch: windows, places in the order of the files, checksums.
 
         The batch has the checksums that were known here before. Raises `LnetError` for a place that there is not.
@@ -210,9 +211,7 @@ class Dataset:
         samples = [(place, self._view(pixels, place, 0)) for place, pixels in found if pixels is not None]
         return self._assemble(samples) if samples else None
 
-    def targets(
-        self, places: Sequence[int], at: Mapping[str, Region] | None = None
-    ) -> dict[str, NDArray[np.float32]]:
+    def targets(self, places: Sequence[int], at: Mapping[str, Region] | None = None) -> dict[str, Reals]:
         """Return the targets of images at places, `[n, rows, columns, maps]` by path: all of each, or a region."""
         return self.catalog.targets(places, at)
 
@@ -260,12 +259,12 @@ class Dataset:
         zoom = zoom_of(frames.augment, self.seed, number, view)
         if zoom is not None:
             whole = pixels[:, ::-1] if mirrored else pixels
-            seen: Pixels = zoomed(zoom[0], unit_range(whole), frames.size, zoom[1])
+            seen: Pixels = zoomed(zoom[0], unit_range(whole, self.dtype), frames.size, zoom[1])
         else:
             seen = window(pixels, frames.size, (down, right) if frames.crop == "random" else None, mirrored)
-        return (
-            augmented(unit_range(seen), frames.augment, self.seed, number, view) if frames.augment else seen
-        )
+        if not frames.augment:
+            return seen
+        return augmented(unit_range(seen, self.dtype), frames.augment, self.seed, number, view)
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first decodable one in the pass's order, from its own place on."""
@@ -345,11 +344,11 @@ class Dataset:
                 self._room -= pixels.nbytes
 
     def _assemble(self, samples: list[tuple[int, Pixels]]) -> Batch:
-        images = stacked([pixels for _, pixels in samples])
+        images = stacked([pixels for _, pixels in samples], self.dtype)
         places = np.array([place for place, _ in samples], np.int64)
         return self._described(normalize(images, self.frames.normalize), places)
 
-    def _described(self, images: NDArray[np.float32], places: NDArray[np.int64]) -> Batch:
+    def _described(self, images: Reals, places: NDArray[np.int64]) -> Batch:
         numbers = places.tolist()
         labels = None if self.classes is None else self._numbers[self.catalog.labelled(numbers)]
         names = tuple(self.names[place] for place in numbers)
@@ -367,20 +366,27 @@ def open_frames(
     classes: Classes = order_classes,
     hint: str | None = None,
     indexing: Callable[[str | None], Indexing] = Indexing,
+    dtype: str = "float32",
 ) -> Dataset:
     """Open the images that a plan names, relative to `base`; raises `LnetError`.
 
     `channels` is 1 or 3; up to `cache_bytes` of decoded images are kept in memory. `kept` is the record of the run that they
     belong to; `classes` orders the classes of a new run. `hint`: the hint if the path does not exist; `indexing`: what this
-    process does about the index of many images, given the one that the run names.
+    process does about the index of many images, given the one that the run names; `dtype`: of the network's numbers.
     """
     kept = kept or Kept()
-    catalog = open_catalog(requested(frames, channels, base, kept.listing, hint), indexing(kept.index))
-    return Dataset(frames, catalog, seed, cache_bytes, ordering(kept, classes, frames, base), kept.order)
+    request = requested(frames, channels, base, kept.listing, hint, dtype)
+    catalog, order = open_catalog(request, indexing(kept.index)), ordering(kept, classes, frames, base)
+    return Dataset(frames, catalog, seed, cache_bytes, order, kept.order, dtype)
 
 
 def requested(
-    frames: Frames, channels: int, base: Path, rules: int = NEWEST, hint: str | None = None
+    frames: Frames,
+    channels: int,
+    base: Path,
+    rules: int = NEWEST,
+    hint: str | None = None,
+    dtype: str = "float32",
 ) -> Request:
     """Return what images `frames` asks for, relative to `base`; raises `LnetError`.
 
@@ -389,7 +395,7 @@ def requested(
     check_channels(channels)
     excluded = read_exclusion(None if frames.exclude is None else base / frames.exclude)
     location = located(frames.path, base, hint)
-    place = Place(location.root, (), channels, listing(rules), frames.labels, location.array)
+    place = Place(location.root, (), channels, listing(rules), frames.labels, location.array, dtype)
     return Request(location, frames, place, excluded)
 
 
@@ -408,7 +414,7 @@ def open_given(
     kept = kept or Kept()
     catalog = Listed([source], {}, frames, Exclusion())
     order = ordering(kept, classes, frames, base)
-    return Dataset(frames, catalog, seed, classes=order, order=kept.order)
+    return Dataset(frames, catalog, seed, classes=order, order=kept.order, dtype=source.dtype)
 
 
 def ordering(kept: Kept, classes: Classes, frames: Frames, base: Path) -> Classes:

@@ -33,7 +33,7 @@ _PART = 2**22  # values in a part
 def measure(samples: Dataset, graph: Graph) -> DatasetFigures:
     """Return the figures of a data set, of central windows as they are; raises `LnetError` if no image can be decoded."""
     values = graph.input.sheet.values
-    most = MOST if graph.arrays is None else max(1, SCANNED // (4 * values))
+    most = MOST if graph.arrays is None else max(1, SCANNED // (graph.training.value_bytes * values))
     places = _first(samples, min(samples.count, most))
     batch = max(1, min(100, _PART // values))
     parts = -(-len(places) // batch)
@@ -86,6 +86,6 @@ class _Parts:
         windows = [window for window in found if window is not None]
         if not windows:
             return None
-        values = stacked(windows).astype(np.float64).reshape(-1, windows[0].shape[-1])
+        values = stacked(windows, self.samples.dtype).astype(np.float64).reshape(-1, windows[0].shape[-1])
         mean = values.mean(0)
         return _Spread(len(values), mean, np.square(values - mean).sum(0))

@@ -57,14 +57,14 @@ class InMemory:
         shape = (frames.size.rows, frames.size.columns, channels) if self.prepared else None
         if shape is None:
             check_channels(channels)
-        source = self._source(channels, shape)
+        source = self._source(channels, graph.training.dtype, shape)
         return open_given(source, frames, base, graph.training.seed, kept, classes)
 
-    def _source(self, channels: int, shape: Shape | None) -> ImageSource:
+    def _source(self, channels: int, dtype: str, shape: Shape | None) -> ImageSource:
         if self.object is None:
-            return array_source(self.images, self.labels, "'data'", channels, shape)
+            return array_source(self.images, self.labels, "'data'", channels, dtype, shape)
         kind = f"{self.object} object"
-        return opened(self.images, kind, "'data'", channels, labels=self.labels, shape=shape)
+        return opened(self.images, kind, "'data'", channels, labels=self.labels, shape=shape, dtype=dtype)
 
     def keep(self, folder: Path) -> Path:
         """Write images and labels into a run's directory; return the path of the images. Raises `LnetError`."""

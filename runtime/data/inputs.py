@@ -19,7 +19,7 @@ from .array_files import array_source
 from .array_sets import prepared_rows
 from .arrays import as_array
 from .dataset import check_channels
-from .pixels import as_seen
+from .pixels import Reals, as_seen
 
 Images = ArrayLike | Sequence[ArrayLike]
 FAR, SHARE = 8.0, 0.01
@@ -40,7 +40,7 @@ def inputs_from(data: Mapping[str, Any]) -> Inputs | None:
     return None if found is None else Inputs(float(found["mean"]), float(found["deviation"]))
 
 
-def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
+def prepared(images: Images, graph: Graph) -> Reals:
     """Return images prepared as in evaluation: scaled to cover the input, central window, normalised.
 
     `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size; or a list of images
@@ -48,15 +48,15 @@ def prepared(images: Images, graph: Graph) -> NDArray[np.float32]:
     for anything else.
     """
     if graph.arrays is not None:
-        return prepared_rows(images, graph.input.sheet, graph.arrays.normalize)
+        return prepared_rows(images, graph.input.sheet, graph.arrays.normalize, graph.training.dtype)
     channels = graph.input.sheet.maps
     check_channels(channels)
     parts = [as_array(part, "'images'", "[n, rows, columns, channels]") for part in _by_size(images)]
-    sources = [array_source(part, None, "'images'", channels) for part in parts]
+    sources = [array_source(part, None, "'images'", channels, graph.training.dtype) for part in parts]
     pixels = [source.load(i).pixels for source in sources for i in range(len(source.names))]
     if not pixels:
         raise refused("E716", "expected at least one image, found none")
-    return as_seen(pixels, graph.frames)
+    return as_seen(pixels, graph.frames, graph.training.dtype)
 
 
 def _by_size(images: Any) -> list[Any]:

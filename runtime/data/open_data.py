@@ -37,7 +37,8 @@ def open_data(
     assert isinstance(data, Frames), "there are two kinds of training data"
     check_targets(graph)
     channels, seed = graph.input.sheet.maps, graph.training.seed
-    return open_frames(data, channels, base, seed, cache_bytes, kept, classes, hint, indexing)
+    dtype = graph.training.dtype
+    return open_frames(data, channels, base, seed, cache_bytes, kept, classes, hint, indexing, dtype)
 
 
 def check_targets(graph: Graph) -> None:

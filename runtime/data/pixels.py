@@ -1,6 +1,7 @@
 """Pixels: decoding of files to arrays, and preparation of arrays to inputs.
 
-Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file holds more than eight bits.
+Arrays are `[rows, columns, channels]`, uint8, or float32 in 0..1 where a file holds more than eight bits; arrays of real
+numbers have the network's type. What Pillow scales of them has float32's precision.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from .checksums import UNREADABLE, checksum
 from .depth import SampleFormat, Unclear
 
 Pixels = NDArray[Any]
-
+Reals = NDArray[np.floating]
+"""Numbers of the network's type: float32 or float64."""
 
 MOST = 2**27
 """No image is enlarged to more pixels than this: a line of them is none."""
@@ -122,12 +124,13 @@ def prepare(pixels: Pixels, frames: Frames) -> Pixels:
 
 
 def _resize(pixels: Pixels, size: Size) -> Pixels:
+    in_bytes = pixels.dtype == np.uint8
     planes = [
         np.asarray(Image.fromarray(plane).resize((size.columns, size.rows), Image.Resampling.LANCZOS))
-        for plane in np.moveaxis(pixels, 2, 0)
+        for plane in np.moveaxis(pixels if in_bytes else pixels.astype(np.float32), 2, 0)
     ]
     scaled = np.stack(planes, axis=2)
-    return scaled if pixels.dtype == np.uint8 else np.clip(scaled, 0, 1)
+    return scaled if in_bytes else np.clip(scaled, 0, 1).astype(pixels.dtype)
 
 
 def window(pixels: Pixels, size: Size, place: tuple[float, float] | None, mirrored: bool) -> Pixels:
@@ -141,35 +144,36 @@ def window(pixels: Pixels, size: Size, place: tuple[float, float] | None, mirror
     return cut[:, ::-1] if mirrored else cut
 
 
-def as_seen(images: Sequence[Pixels], frames: Frames) -> NDArray[np.float32]:
+def as_seen(images: Sequence[Pixels], frames: Frames, dtype: str) -> Reals:
     """Return images prepared as in evaluation: scaled, central window, normalised."""
     windows = [window(prepare(pixels, frames), frames.size, None, mirrored=False) for pixels in images]
-    return normalize(stacked(windows), frames.normalize)
+    return normalize(stacked(windows, dtype), frames.normalize)
 
 
-def unit_range(pixels: Pixels) -> NDArray[np.float32]:
-    """Return pixels as float32 in 0..1."""
+def unit_range(pixels: Pixels, dtype: str) -> Reals:
+    """Return pixels as numbers of a type in 0..1."""
     if pixels.dtype == np.uint8:
-        return np.divide(pixels, np.float32(255), dtype=np.float32)
-    return pixels.astype(np.float32)
+        found: Reals = np.divide(pixels, np.dtype(dtype).type(255), dtype=dtype)
+        return found
+    return pixels.astype(dtype)
 
 
-def stacked(images: Sequence[Pixels]) -> NDArray[np.float32]:
+def stacked(images: Sequence[Pixels], dtype: str) -> Reals:
     """Return images of one size as one array in 0..1; images of one dtype are converted together, which is faster."""
     if len({pixels.dtype for pixels in images}) == 1:
-        return unit_range(np.stack(images))
-    return np.stack([unit_range(pixels) for pixels in images])
+        return unit_range(np.stack(images), dtype)
+    return np.stack([unit_range(pixels, dtype) for pixels in images])
 
 
-def normalize(images: NDArray[np.float32], how: Normalization) -> NDArray[np.float32]:
+def normalize(images: Reals, how: Normalization) -> Reals:
     """`image`: subtract each image's mean, divide by its standard deviation + 0.05; `symmetric`: -1..1; `none`: 0..1.
 
     By figures of a data set: subtract each map's mean, divide by its deviation. Raises `LnetError` for figures that are not
     known yet.
     """
     if isinstance(how, DatasetFigures):
-        scaled: NDArray[np.float32] = images - np.asarray(how.mean, np.float32)
-        scaled /= np.asarray(how.deviation, np.float32)
+        scaled: Reals = images - np.asarray(how.mean, images.dtype)
+        scaled /= np.asarray(how.deviation, images.dtype)
         return scaled
     if how == DATASET:
         raise refused(
@@ -182,7 +186,7 @@ def normalize(images: NDArray[np.float32], how: Normalization) -> NDArray[np.flo
     if how == "symmetric":
         return 2 * images - 1
     flat = images.reshape(len(images), -1)
-    normal: NDArray[np.float32] = flat - flat.mean(axis=1, keepdims=True)
+    normal: Reals = flat - flat.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.einsum("ij,ij->i", normal, normal) / normal.shape[1])
-    normal /= deviation[:, None] + np.float32(0.05)
+    normal /= deviation[:, None] + images.dtype.type(0.05)
     return normal.reshape(images.shape)

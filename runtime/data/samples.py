@@ -44,8 +44,8 @@ class Place:
     """The paths that a source opens, relative to `root`: one, or several if the source opens files `together`.
 
     `channels`: 1 or 3, those of the network's input; `rules` say which files count as images; `labels`: None, "folder" or
-    "file", as in `frames(...)`; `array`: the path of an array in a file of several, if one is named; `reads`: open files of
-    this data set.
+    "file", as in `frames(...)`; `array`: the path of an array in a file of several, if one is named; `dtype`: of the
+    network's numbers; `reads`: open files of this data set.
     """
 
     root: Path
@@ -54,6 +54,7 @@ class Place:
     rules: Listing
     labels: str | None = None
     array: str | None = None
+    dtype: str = "float32"
     reads: Reads = field(default_factory=Reads, compare=False, repr=False)
 
     @property
@@ -83,7 +84,7 @@ class ImageSource:
     """Checked samples: each has a name; all or none have labels.
 
     `kind`: what to call them, `where`: their place in messages, `place`: None in memory. With `shape` they are
-    prepared: all have it, and any values.
+    prepared: all have it, and any values. Real numbers become those of `dtype`.
     """
 
     samples: Samples
@@ -94,6 +95,7 @@ class ImageSource:
     labels: Sequence[str] | None
     place: Place | None
     shape: tuple[int, int, int] | None
+    dtype: str = "float32"
 
     @property
     def stats(self) -> Sequence[tuple[int, int]]:
@@ -128,7 +130,7 @@ class ImageSource:
         stored = np.ascontiguousarray(as_array(found, name, expected))
         check_image(stored, self._called(index), self.shape)
         in_bytes = stored.dtype == np.uint8 and self.shape is None
-        pixels = stored if in_bytes else stored.astype(np.float32, copy=False)
+        pixels = stored if in_bytes else stored.astype(self.dtype, copy=False)
         return Loaded(with_channels(pixels, self.channels), checksum(stored))
 
     def _called(self, index: int) -> str:
@@ -143,6 +145,7 @@ def opened(
     place: Place | None = None,
     labels: Any = None,
     shape: tuple[int, int, int] | None = None,
+    dtype: str = "float32",
 ) -> ImageSource:
     """Return samples as a source; raises `LnetError` for samples, names or labels that are missing or do not match.
 
@@ -154,7 +157,7 @@ def opened(
     labels = getattr(samples, "labels", None) if labels is None else labels
     if labels is not None and not _are_texts(labels, count):
         labels = label_texts(labels, count, where)
-    return ImageSource(samples, kind, where, channels, names, labels, place, shape)
+    return ImageSource(samples, kind, where, channels, names, labels, place, shape, dtype)
 
 
 def _count(samples: Any, what: str) -> int:

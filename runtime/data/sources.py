@@ -71,7 +71,7 @@ class Source:
         except Exception as error:
             message = f"{where} ({self.kind}) could not be opened"
             raise refused("E717", message, f"{type(error).__name__}: {error}") from error
-        return opened(samples, self.kind, where, place.channels, place)
+        return opened(samples, self.kind, where, place.channels, place, dtype=place.dtype)
 
 
 def _is_folder(path: Path, rules: Listing) -> bool:

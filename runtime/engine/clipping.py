@@ -82,4 +82,4 @@ def exchanged(graph: Graph, tile: int, tiles: int) -> Mapping[tuple[int, str], t
 
 
 def _dtype(gradients: Arrays) -> Any:
-    return jnp.result_type(*gradients.values()) if gradients else jnp.float32
+    return jnp.result_type(*gradients.values()) if gradients else float

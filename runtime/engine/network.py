@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, ch
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
+from lnet.runtime.process.precision import computing_in
 
 from .evaluate import Done, Targets, batch_first, batch_last, layer_values, total_loss
 from .units import in_units
@@ -26,7 +28,8 @@ Array = NDArray[np.floating]
 
 def initial_params(graph: Graph, seed: int) -> dict[str, jax.Array]:
     """Return the initial parameters: a function of seed, name and position alone."""
-    return {p.name: initial_values(p, seed) for p in graph.parameters}
+    with computing_in(graph.training.dtype):
+        return {p.name: initial_values(p, seed) for p in graph.parameters}
 
 
 class UnknownParameter(LnetError, KeyError):
@@ -38,6 +41,7 @@ class Parameters(MutableMapping[str, Array]):
 
     def __init__(self, graph: Graph, arrays: Mapping[str, jax.Array]) -> None:
         self._shapes = {p.name: p.shape for p in graph.parameters}
+        self._dtype = graph.training.dtype
         self.arrays = dict(arrays)
 
     def __getitem__(self, name: str) -> Array:
@@ -46,11 +50,10 @@ class Parameters(MutableMapping[str, Array]):
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         self._check(name)
-        array = jnp.asarray(value)
+        with computing_in(self._dtype):
+            array = jnp.asarray(value, float)
         if array.shape != self._shapes[name]:
             raise _refused(f"'{name}' has the shape {self._shapes[name]}, found {array.shape}")
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            array = array.astype(float)
         self.arrays[name] = array
 
     def __delitem__(self, name: str) -> None:
@@ -113,6 +116,10 @@ class Network:
             self.params = Parameters(self.graph, {})
             self._take(params)
 
+    def computing(self) -> AbstractContextManager[object]:
+        """Compute in the network's precision, in this thread."""
+        return computing_in(self.graph.training.dtype)
+
     def _take(self, params: Mapping[str, ArrayLike]) -> None:
         missing = [name for name in self.params if name not in params]
         if missing:
@@ -122,8 +129,9 @@ class Network:
 
     def __call__(self, images: ArrayLike) -> dict[str, Array]:
         """Return the value of every layer by path: `{"V1.filter": [batch, row, column, map]}`."""
-        values = _values(self.graph, self.params.arrays, self._images(images))
-        return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
+        with self.computing():
+            values = _values(self.graph, self.params.arrays, self._images(images))
+            return {layer.path: np.asarray(batch_first(values[layer.path])) for layer in self.graph.visible}
 
     def loss(
         self,
@@ -138,7 +146,8 @@ class Network:
         `targets`: an array `[batch, row, column, map]` by the name of each target; of a single target the array alone.
         `step`: the steps after which weights of objectives that change (`between`) are taken.
         """
-        return float(_loss(self.graph, self.params.arrays, step, *self._batch(images, labels, targets)))
+        with self.computing():
+            return float(_loss(self.graph, self.params.arrays, step, *self._batch(images, labels, targets)))
 
     def gradients(
         self,
@@ -148,7 +157,9 @@ class Network:
         step: int = 0,
     ) -> dict[str, Array]:
         """Return the gradient of the loss by parameter name, as `train.gradients` says; `targets`, `step` as in `loss`."""
-        gradients = _gradients(self.graph, self.params.arrays, step, *self._batch(images, labels, targets))
+        with self.computing():
+            batch = self._batch(images, labels, targets)
+            gradients = _gradients(self.graph, self.params.arrays, step, *batch)
         return {name: np.asarray(gradients[name]) for name in self.params}
 
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
@@ -156,8 +167,9 @@ class Network:
         path, row, column, map_ = parse_neuron(self.graph, neuron)
 
         def respond(images: ArrayLike) -> Array:
-            values = _values(self.graph, self.params.arrays, self._images(images))
-            return np.asarray(values[path][row, column, map_])
+            with self.computing():
+                values = _values(self.graph, self.params.arrays, self._images(images))
+                return np.asarray(values[path][row, column, map_])
 
         return respond
 
@@ -183,7 +195,7 @@ class Network:
 
         XLA computes them alone: to load LLVM and to compile with it takes 80 MB, for what is computed once.
         """
-        with portable():
+        with portable(), self.computing():
             values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
         return {path: np.moveaxis(np.asarray(value), -1, 0) for path, value in values.items()}
 
@@ -230,7 +242,7 @@ def _check_pairs(graph: Graph, rows: int) -> None:
             )
 
 
-def prepare(images: Images, network: Network) -> NDArray[np.float32]:
+def prepare(images: Images, network: Network) -> Array:
     """Return images prepared for `network`: scaled to cover its input, central window, normalised as in training.
 
     `images`: `[n, rows, columns, channels]`, uint8 or float in 0..1, of any size, or a list of images

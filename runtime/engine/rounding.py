@@ -1,4 +1,4 @@
-"""Arrays on the wire: unchanged, or rounded to bfloat16, which halves their bytes.
+"""Arrays on the wire: unchanged, or float32 rounded to bfloat16, which halves their bytes.
 
     float32     s eeeeeeee mmmmmmmmmmmmmmmmmmmmmmm
     bfloat16    s eeeeeeee mmmmmmm                    to the nearest: within 2^-8 of the value
@@ -15,8 +15,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
-WIRES = {FLOAT32: 4, BFLOAT16: 2}
+from lnet.dsl.diagnostics import refused
+
+FLOAT64, FLOAT32, BFLOAT16 = "float64", "float32", "bfloat16"
+WIRES = {FLOAT64: 8, FLOAT32: 4, BFLOAT16: 2}
 """Wire types of parameters and gradients, with the bytes of a value."""
 _ROUNDED = np.dtype(jnp.bfloat16)
 _BITS = np.dtype(np.uint16)
@@ -24,9 +26,22 @@ _BITS = np.dtype(np.uint16)
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def outgoing(arrays: Mapping[str, Any], wire: str) -> Arrays:
-    """Return arrays as they are sent; arrays that are already rounded stay so, and numbers exact."""
-    if wire == BFLOAT16:
+def wire_of(dtype: str, asked: str | None) -> str:
+    """Return the wire type of a network computed in a type, as it was asked for or not; raises `LnetError`."""
+    known = {FLOAT32: (FLOAT32, BFLOAT16)}.get(dtype, (dtype,))
+    if asked is not None and asked not in known:
+        raise refused(
+            "E751",
+            f"parameters cannot be sent as '{asked}'",
+            f"the network is computed in {dtype}",
+            hint=f"write {' or '.join(known)}, or leave it out",
+        )
+    return asked or dtype
+
+
+def outgoing(arrays: Mapping[str, Any], rounded: bool = False) -> Arrays:
+    """Return arrays as they are sent, `rounded` or not; arrays that are already rounded stay so, and numbers exact."""
+    if rounded:
         arrays = {name: jnp.asarray(a, jnp.bfloat16) if np.ndim(a) else a for name, a in arrays.items()}
     found = {name: np.asarray(array) for name, array in arrays.items()}
     return {name: a.view(_BITS) if a.dtype == _ROUNDED else a for name, a in found.items()}

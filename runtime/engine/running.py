@@ -42,7 +42,7 @@ def of_batch(running: Momenta, gradients: Arrays) -> dict[str, jax.Array]:
     if not moves(running, gradients):
         return dict(gradients)
     own = {name: gradients[name] for name, _ in running if name in gradients}
-    return {**gradients, **_weighed(running, own), BATCHES: jnp.ones((), jnp.float32)}
+    return {**gradients, **_weighed(running, own), BATCHES: jnp.ones((), float)}
 
 
 @partial(jax.jit, static_argnums=0)  # of these alone: gradients that pass through a program are copied

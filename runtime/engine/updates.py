@@ -130,7 +130,7 @@ def at_step(state: Any, step: int) -> Any:
 
 def share_of(update: Update, age: int) -> jax.Array | None:
     """Return the fraction of the step for a gradient that is `age` updates old; None: the full step."""
-    return jax.numpy.float32(1 / max(1, age)) if update.stale == "scaled" else None
+    return jax.numpy.asarray(1 / max(1, age), float) if update.stale == "scaled" else None
 
 
 def named_state(state: Any) -> dict[str, jax.Array]:

@@ -23,7 +23,7 @@ def initial_values(parameter: Parameter, seed: int, place: Place = None) -> jax.
     """Return the initial values of a parameter, or of the part at a place."""
     spread = parameter.spread
     if spread is None:
-        return jnp.full(shape_at(parameter.shape, place), parameter.fill, jnp.float32)
+        return jnp.full(shape_at(parameter.shape, place), parameter.fill, float)
     weight = initial_weight(seed, parameter.name, parameter.shape, spread, place)
     return unit_vectors(weight) if parameter.unit else weight
 
@@ -35,7 +35,8 @@ def initial_weight(
 
     The first axes are positions (`[kr, kc, ...]` of a local layer, `[inputs, units]` of a dense one). Number k of
     position (i, j) is Threefry-2x32 (Salmon et al. 2011) of the counter (j, k) under the key of row i, so
-    a `place` returns just that part of the whole, bit for bit.
+    a `place` returns just that part of the whole, bit for bit. The numbers are float32's, in whatever type they are
+    computed with.
     """
     extent, inner = (shape[1], tuple(shape[2:])) if len(shape) > 2 else (1, tuple(shape[1:]))
     rows, columns = [Interval(0, shape[0])], Interval(0, extent)
@@ -48,7 +49,7 @@ def initial_weight(
     bits: jax.Array = _bits(key_of(seed, name), numbers, columns, prod(inner))
     drawn = _uniform if spread.uniform else _normal
     weights: jax.Array = drawn(bits, np.float32(spread.scale)).reshape(*bits.shape[:2], *inner)
-    return weights if len(shape) > 2 else weights[:, 0]
+    return (weights if len(shape) > 2 else weights[:, 0]).astype(float)
 
 
 def key_of(seed: int, name: str) -> jax.Array:

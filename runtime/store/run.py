@@ -281,7 +281,7 @@ def create_run(
     data: DataInfo,
     kernels: Mapping[str, ProductInfo],
     begin: Checkpoint | None = None,
-    wire: str = "float32",
+    wire: str | None = None,
     start: StartInfo | None = None,
     index: Path | None = None,
     epochs: float | None = None,
@@ -299,7 +299,7 @@ def create_run(
         "epochs": epochs,
         "start": start,
         "kernels": kernels,
-        "wire": wire,
+        "wire": wire or plan.graph.training.dtype,
         **machine(),
     }
     try:

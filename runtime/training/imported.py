@@ -8,6 +8,7 @@ from pathlib import Path
 from lnet.compiler.plan.plan import Plan
 from lnet.runtime.data.listing import NEWEST
 from lnet.runtime.engine.updates import named_state, update_rule
+from lnet.runtime.process.precision import computing_in
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.run import Run, create_run, next_directory
 
@@ -29,9 +30,10 @@ def import_weights(
     fits nothing, and for a directory in use.
     """
     reporter = Silent() if reporter is None else reporter
-    begin = start_from_file(Path(weights), plan, mapping)
+    with computing_in(plan.graph.training.dtype):
+        begin = start_from_file(Path(weights), plan, mapping)
+        state = update_rule(plan.graph).init(begin.params)
     plan = normalized_by(plan, figures_of(Path(weights), plan.graph))
-    state = update_rule(plan.graph).init(begin.params)
     run = create_run(
         Path(directory) if directory is not None else next_directory(plan.graph.name),
         plan,

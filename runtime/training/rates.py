@@ -41,6 +41,7 @@ from lnet.runtime.engine.updates import update_rule
 from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.kernels.mode import Mode, sample_numbers
 from lnet.runtime.kernels.ops import computed
+from lnet.runtime.process.precision import computing_in
 
 ROUNDS = 5
 
@@ -71,17 +72,16 @@ class MeasuredRates:
 def measured_rates(plan: Plan, choices: Choices, dataset: Dataset | None = None) -> MeasuredRates:
     """Measure a plan's network on this machine, with these kernel choices and at its batch."""
     graph = plan.graph
-    with made(choices):
-        kernels, alone = kernel_seconds(plan), _alone(graph)
+    with made(choices), computing_in(graph.training.dtype):
+        kernels, alone, updates = kernel_seconds(plan), _alone(graph), _update_seconds(graph)
+        images = None if dataset is None else _images(dataset, graph)
     work: dict[str, float] = defaultdict(float)
     for layer in _computed(graph):
         work[layer.op.kind] += layer.op.multiply_adds() * graph.training.batch_rows
     share = kernels / sum(alone.values())
     layers = {kind: work[kind] / (alone[kind] * share) for kind in work}
     parameters = sum(parameter.size for parameter in graph.parameters)
-    return MeasuredRates(
-        layers, parameters / _update_seconds(graph), None if dataset is None else _images(dataset, graph)
-    )
+    return MeasuredRates(layers, parameters / updates, images)
 
 
 def source(command: str, plan: Plan) -> str:

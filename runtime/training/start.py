@@ -66,7 +66,7 @@ def start_from(source: Path, plan: Plan, mapping: StrPath | None = None) -> Star
         raise refused(
             "E749", f"no parameter of '{source}' has the name and the shape of one here", *notes, *unused
         )
-    taken = constrained(plan.graph, {name: jnp.asarray(found.params[name]) for name in fits})
+    taken = constrained(plan.graph, {name: jnp.asarray(found.params[name], float) for name in fits})
     return Start(
         params | taken,
         (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused),

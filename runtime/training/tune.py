@@ -30,6 +30,7 @@ from lnet.runtime.kernels.explain import products
 from lnet.runtime.kernels.ops.local import local, local_transpose
 from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, Choice, Product
 from lnet.runtime.process.cache import cache_folder, keep_programs, own_folder
+from lnet.runtime.process.precision import computing_in
 from lnet.runtime.store.info import ProductInfo
 from lnet.runtime.store.run import machine
 
@@ -43,10 +44,11 @@ def tune(plan: Plan) -> dict[Product, Choice]:
     """Measure every product of a plan at its batch and keep the fastest choices; raises OSError."""
     keep_programs()
     found: dict[Product, Choice] = {}
-    for _, _, product in products(plan.graph):
-        if product not in found and choices(product):
-            found[product] = measure(product)
-            _keep(product, found[product])
+    with computing_in(plan.graph.training.dtype):
+        for _, _, product in products(plan.graph):
+            if product not in found and choices(product):
+                found[product] = measure(product)
+                _keep(product, found[product])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lnet.compiler.settings import Training
-from lnet.runtime.engine.rounding import FLOAT32
+from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.store.run import Run
 
 BETWEEN_REPLICAS = ("fetch", "push", "staleness", "warmup")
@@ -18,6 +18,6 @@ def unused_settings(run: Run) -> Iterator[str]:
         yield f"one process trains one replica, and the plan has {replicas:,}: '--cluster' trains them all"
     idle = [name for name in BETWEEN_REPLICAS if getattr(training, name) != getattr(usual, name)]
     idle += ["stale"] if training.update.stale != usual.update.stale else []
-    idle += ["wire"] if run.info.get("wire", FLOAT32) != FLOAT32 else []
+    idle += ["wire"] if run.info.get("wire") == BFLOAT16 else []
     if idle:
         yield f"not used in one process, but by replicas on a cluster: {', '.join(idle)}"

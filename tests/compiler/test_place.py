@@ -52,7 +52,7 @@ def test_left_over_workers_are_spares():
 def test_more_tiles_than_workers_share_them():
     spec = ClusterSpec(tuple(Worker(f"w{i}", "a") for i in range(2)))
     plan = plan_of(tiles="2x2")
-    placed = place(plan.partition, tile_costs(plan.graph, plan.partition), 1, 100, spec)
+    placed = place(plan.partition, tile_costs(plan.graph, plan.partition), 1, plan.graph.training, spec)
     assert sorted(placed.tiles[0]) == [0, 0, 1, 1]
 
 
@@ -68,7 +68,7 @@ def test_neighbours_share_a_host(tmp_path):
 def test_placement_cuts_no_more_than_the_best_bisection(tmp_path):
     path = cluster(tmp_path, CLUSTER.replace("workers = 2", "workers = 8"))
     plan = plan_of(cluster_spec=path, tiles="4x4", set={"train.batch": 10})
-    graph = traffic(plan.partition, 1, 10)
+    graph = traffic(plan.partition, 1, plan.graph.training)
     workers = plan.placement.cluster.workers
     sides = {(0, t): workers[home].host for t, home in enumerate(plan.placement.tiles[0])}
     cut = sum(d["bytes"] for u, v, d in graph.edges(data=True) if sides[u] != sides[v])

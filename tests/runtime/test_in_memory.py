@@ -149,7 +149,7 @@ def test_prepare_makes_what_the_network_was_trained_on():
     net = network()
     found = lnet.prepare(pixels(), net)
     assert found.shape == (12, 10, 10, 1)
-    np.testing.assert_array_equal(found, as_seen(list(pixels()), net.graph.frames))
+    np.testing.assert_array_equal(found, as_seen(list(pixels()), net.graph.frames, "float32"))
     np.testing.assert_allclose(found, lnet.prepare(pixels() / 255, net), atol=1e-5)
     mixed = lnet.prepare([pixels()[0], pixels(1, 30, 40, 3)[0]], net)
     np.testing.assert_array_equal(mixed[0], found[0])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.process.precision import computing_in
 from lnet.runtime.store.run import Run
 
 from .result import Choice, Finding, Row
@@ -23,6 +24,7 @@ from .scores import Figures
 from .subjects import Images, Neurons, Responses, Subject, Weights
 from .testing import Trial
 
+Array = NDArray[np.floating]
 SEEDS = 5
 """Untrained networks that are compared."""
 EACH = 10
@@ -41,6 +43,7 @@ class Plain:
     """A constant, an image's mean, and its standard deviation, over all pixels and channels."""
 
     sheet: Sheet
+    dtype: str = "float32"
 
     def respond(self, images: Images) -> Responses:
         mean, deviation = images.mean((1, 2, 3)), images.std((1, 2, 3))
@@ -152,9 +155,9 @@ def template_rows(
 
 
 def _templates(
-    trial: Trial, name: str, view: Subject, vectors: NDArray[np.float32], names: tuple[str, ...]
+    trial: Trial, name: str, view: Subject, vectors: Array, names: tuple[str, ...]
 ) -> Iterator[Row]:
-    for row in trial.rows(Templates(view, jnp.asarray(vectors), names)).values():
+    for row in trial.rows(Templates(view, vectors, names)).values():
         yield replace(row, name=name)
 
 
@@ -164,10 +167,11 @@ def first_read(graph: Graph) -> str:
     return graph.input.path if first is None else graph.layer(first.reads[0]).path
 
 
-def _seen_through(view: Subject, images: Images, batch: int) -> NDArray[np.float32]:
+def _seen_through(view: Subject, images: Images, batch: int) -> Array:
     """Return a view's responses to images, as vectors `[image, value]`."""
     parts = [images[first : first + batch] for first in range(0, len(images), batch)]
-    return np.concatenate([np.asarray(_only(view.respond(part))).T for part in parts])
+    with computing_in(view.dtype):
+        return np.concatenate([np.asarray(_only(view.respond(part))).T for part in parts])
 
 
 def _only(responses: Responses) -> jax.Array:
@@ -175,7 +179,7 @@ def _only(responses: Responses) -> jax.Array:
     return values
 
 
-def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) -> NDArray[np.float32]:
+def centroids_of(batches: Iterator[Array], count: int, seed: int) -> Array:
     """Return k-means centroids of batches of vectors (Lloyd's algorithm); raises ImportError."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -184,7 +188,7 @@ def centroids_of(batches: Iterator[NDArray[np.float32]], count: int, seed: int) 
     with catch_warnings():
         simplefilter("ignore", ConvergenceWarning)  # of fewer different images than centroids
         model.fit(np.concatenate(list(batches)))
-    centroids: NDArray[np.float32] = model.cluster_centers_.astype(np.float32)
+    centroids: Array = model.cluster_centers_.astype(np.float32)
     return centroids
 
 
@@ -193,6 +197,7 @@ class Pixels:
     """The pixels of images, in 0..1."""
 
     sheet: Sheet
+    dtype: str = "float32"
 
     def respond(self, images: Images) -> Responses:
         return {"pixels": jnp.asarray(images).reshape(len(images), -1).T}
@@ -206,12 +211,16 @@ class Templates:
     """The cosine between what a view makes of an image and each of `vectors` `[unit, value]`."""
 
     view: Subject
-    vectors: jax.Array
+    vectors: Array
     names: tuple[str, ...]
 
     @property
     def sheet(self) -> Sheet:
         return self.view.sheet
+
+    @property
+    def dtype(self) -> str:
+        return self.view.dtype
 
     def respond(self, images: Images) -> Responses:
         return {"templates": _cosines(self.vectors, _only(self.view.respond(images)))}

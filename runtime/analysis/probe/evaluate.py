@@ -15,6 +15,7 @@ import numpy as np
 from lnet.compiler.core.shapes import Sheet
 from lnet.runtime.data import Dataset, feed
 from lnet.runtime.process.counted import counted
+from lnet.runtime.process.precision import computing_in
 
 from .labelled import LabelledSet
 from .passes import Places, Statistic
@@ -73,7 +74,7 @@ def evaluate_share(
 ) -> T:
     """Return a statistic of the subject's responses to a share."""
     pictures = Pictures(gallery.images, gallery.dataset(subject.sheet))
-    with feed(pictures, share.start, share.stop, batch) as parts:
+    with feed(pictures, share.start, share.stop, batch) as parts, computing_in(subject.dtype):
         return reduce(
             statistic.merge,
             (

@@ -63,6 +63,10 @@ class Placed:
     def sheet(self) -> Sheet:
         return Sheet(self.grid.size.rows, self.grid.size.columns, self.neurons.sheet.maps)
 
+    @property
+    def dtype(self) -> str:
+        return self.neurons.dtype
+
     def respond(self, images: Images) -> Responses:
         return {
             group(layer, row, column): responses

@@ -96,6 +96,10 @@ class Scrambled:
     def sheet(self) -> Sheet:
         return self.subject.sheet
 
+    @property
+    def dtype(self) -> str:
+        return self.subject.dtype
+
     def respond(self, images: Images) -> Responses:
         return self.subject.respond(scrambled(images, self.seed))
 

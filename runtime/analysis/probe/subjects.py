@@ -39,6 +39,10 @@ class Subject(Protocol):
     def sheet(self) -> Sheet:
         """The extents of its input images."""
 
+    @property
+    def dtype(self) -> str:
+        """The type of its responses, in which statistics of them are computed."""
+
     def respond(self, images: Images) -> Responses:
         """Return the response of every unit."""
 
@@ -81,9 +85,13 @@ class Neurons:
     def sheet(self) -> Sheet:
         return self.graph.input.sheet
 
+    @property
+    def dtype(self) -> str:
+        return self.graph.training.dtype
+
     def respond(self, images: Images) -> Responses:
         graph = self.graph
-        normal = jnp.asarray(normalize(images, normalization(graph)))
+        normal = jnp.asarray(normalize(images.astype(self.dtype, copy=False), normalization(graph)))
         found = _layer_responses(graph, self.layers, self.weights.network.params.arrays, batch_last(normal))
         return {layer: found[layer] for layer in self.layers}  # jit sorts keys
 

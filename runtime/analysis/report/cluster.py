@@ -13,7 +13,6 @@ import numpy as np
 from markupsafe import Markup
 
 from lnet.compiler.cut.cost import tile_costs
-from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.rounding import WIRES
 from lnet.runtime.store.events import (
@@ -216,7 +215,7 @@ def moved(plan: Plan, history: History) -> list[tuple[str, str]]:
             ("sent between tiles, a step", f"{total['bytes'] / total['count']:,.0f} bytes"),
             (f"sent in {_count(int(total['count']), 'step')}", f"{total['bytes']:,.0f} bytes"),
         ]
-    traffic = sum(cost.traffic for cost in costs) * WIRES[begun.wire] / BYTES
+    traffic = sum(cost.traffic for cost in costs) * WIRES[begun.wire] / plan.graph.training.value_bytes
     rows += [("planned to and from servers, a step", f"{traffic:,.0f} bytes")]
     if total["traced"]:
         mean = total["traffic"] / total["traced"]

@@ -97,7 +97,7 @@ def _updated(
 def _like(params: Mapping[str, jax.Array], gradients: Mapping[str, Any]) -> dict[str, jax.Array]:
     """Return gradients in the precision of their parameters: they may have come rounded."""
     return {
-        name: jnp.asarray(value, jnp.float32 if name == BATCHES else params[name].dtype)
+        name: jnp.asarray(value, params[name].dtype if name in params else float)
         for name, value in gradients.items()
     }
 
@@ -153,7 +153,7 @@ class Server:
         self.state = self.rule.init(self.params)
 
     def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        self.params = {name: jnp.array(value) for name, value in params.items()}
+        self.params = {name: jnp.array(value, float) for name, value in params.items()}
         self.spare = None
         self.state = state_from_names(self.rule, self.params, state)
 
@@ -166,7 +166,7 @@ class Server:
         spare, self.spare = self.spare, self.params
         if spare is not None and _held_elsewhere(spare):
             spare = None
-        clip, squares = (self._clip, jnp.asarray(norms, jnp.float32)) if norms else (None, None)
+        clip, squares = (self._clip, jnp.asarray(norms, float)) if norms else (None, None)
         self.params, self.state = _updated(
             self.rule, self.params, spare, self.state, gradients, share, clip, squares
         )
@@ -276,7 +276,7 @@ class Replica:
     def install(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """Take the parameters fetched from each of the tile's shards, which may have come rounded."""
         params = self.parts.joined(parts)
-        self.params = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+        self.params = {name: jnp.asarray(value, float) for name, value in params.items()}
 
     def step(
         self, images: jax.Array, labels: jax.Array | None, targets: Targets, batch: int, done: int

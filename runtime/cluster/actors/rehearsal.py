@@ -126,20 +126,21 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
     """Compute all that a tile computes in a run, with zeros for parameters, images and what other tiles send."""
     graph, programme, replica = config.plan.graph, shard.programme, Replica(config, shard)
     shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
-    zeros = {name: np.zeros(shape_at(shapes[name], place), np.float32) for name, place in programme.owned}
+    dtype = graph.training.dtype
+    zeros = {name: np.zeros(shape_at(shapes[name], place), dtype) for name, place in programme.owned}
     replica.install(replica.parts.divided(zeros))
     rows, window = graph.training.batch_rows, image_window(graph, config.plan.partition, programme.tile).size
-    images = _zeros((rows, window.rows, window.columns, graph.input.sheet.maps))
+    images = _zeros((rows, window.rows, window.columns, graph.input.sheet.maps), dtype)
     labelled = any(objective.term.needs_labels for objective in graph.objectives)
     targets = {
-        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, rows))
+        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, rows), dtype)
         for path, region in programme.targets
     }
-    step = replica.step(batch_last(images), _zeros((rows,), np.int32) if labelled else None, targets, 0, 0)
+    step = replica.step(batch_last(images), _zeros((rows,), "int32") if labelled else None, targets, 0, 0)
     received = dict(exchanges(graph, config.plan.partition, programme, rows))
     if config.clips_pushes:
         received |= clipping.exchanged(graph, programme.tile, config.spec.tiles)
-    talk = _Alone(received, going)
+    talk = _Alone(received, dtype, going)
     found = talk.through(step)
     if found is None:
         return
@@ -158,6 +159,7 @@ class _Alone:
     """Answers messages between tiles with zeros, as long as it is `going`."""
 
     received: Exchanges
+    dtype: str
     going: Callable[[], bool]
 
     def through(self, talk: Generator[Send | Receive, Any, T]) -> T | None:
@@ -171,18 +173,18 @@ class _Alone:
             if isinstance(want, Send):
                 answer = None
             else:
-                answer = [_zeros(shape) for shape in self.received[want.sender, want.exchange]]
+                answer = [_zeros(shape, self.dtype) for shape in self.received[want.sender, want.exchange]]
         return None
 
 
 def _updates(config: RunConfig, tile: int, going: Callable[[], bool]) -> None:
     """Compute the updates of a tile's shards: the first, and one that takes the memory of another."""
-    parts = config.spec.replicas if config.spec.synchronous else 1
+    parts, dtype = config.spec.replicas if config.spec.synchronous else 1, config.plan.graph.training.dtype
     for shard in config.spec.shards_of(tile):
         server, shapes = Server(config, shard), shard_shapes(config, shard)
         pushed = pushed_shapes(config, shard).items()
-        zeros = {name: np.zeros(shape, np.float32) for name, shape in pushed}
-        server.params = {name: _zeros(shape) for name, shape in shapes.items()}
+        zeros = {name: np.zeros(shape, dtype) for name, shape in pushed}
+        server.params = {name: _zeros(shape, dtype) for name, shape in shapes.items()}
         server.state = server.rule.init(server.params)
         server.install(*server.snapshot())
         for _ in range(3):
@@ -192,6 +194,6 @@ def _updates(config: RunConfig, tile: int, going: Callable[[], bool]) -> None:
         server.snapshot()
 
 
-def _zeros(shape: tuple[int, ...], kind: type = np.float32) -> jax.Array:
+def _zeros(shape: tuple[int, ...], dtype: str) -> jax.Array:
     """Return zeros that come from outside of JAX, as images and messages do: that compiles a program, too."""
-    return jnp.asarray(np.zeros(shape, kind))
+    return jnp.asarray(np.zeros(shape, dtype))

@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-import jax.numpy as jnp
 from distributed import Status, Worker, WorkerPlugin
 from distributed.comm.core import Comm, connect
 
@@ -97,7 +96,8 @@ class RolesPlugin(WorkerPlugin):
         self.compiled = compilations()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
-        self.threads = Threads(self.tell_from_thread, lambda error: self.soon(self._fail, error))
+        dtype = self.config.plan.graph.training.dtype
+        self.threads = Threads(dtype, self.tell_from_thread, lambda error: self.soon(self._fail, error))
         self.servers = Servers(self.config, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.config, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
         self.parcels = Parcels()
@@ -399,7 +399,7 @@ class RolesPlugin(WorkerPlugin):
             self.refuse(f"malformed: {error}")
             return
         self.tally.received["exchange"] += sum(array.nbytes for array in arrays)
-        if not self.tiles.inbox.put(found, [jnp.asarray(array) for array in arrays]):
+        if not self.tiles.inbox.put(found, arrays):
             self.refuse("of a generation that is over")
 
     def _leads(self, role: RoleId) -> bool:

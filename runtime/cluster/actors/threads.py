@@ -16,6 +16,7 @@ from typing import Any
 
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.transport.inbox import Cancelled
+from lnet.runtime.process.precision import computing_in
 
 SWITCH = 0.001
 """Seconds after which a thread that computes lets the event loop go on: Python's own are five, lost at each system call."""
@@ -36,11 +37,11 @@ def waiting() -> Iterator[None]:
 
 
 class Threads:
-    """`tell` takes an event, `failed` an exception; both are called from these threads."""
+    """`tell` takes an event, `failed` an exception; both are called from these threads, which compute in a type."""
 
-    def __init__(self, tell: Callable[..., None], failed: Callable[[Exception], None]) -> None:
+    def __init__(self, dtype: str, tell: Callable[..., None], failed: Callable[[Exception], None]) -> None:
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
-        self.tell, self.failed = tell, failed
+        self.dtype, self.tell, self.failed = dtype, tell, failed
         self.pools: dict[RoleId, ThreadPoolExecutor] = {}
 
     def submit(self, role: RoleId, work: Callable[[], Outcome]) -> None:
@@ -52,7 +53,7 @@ class Threads:
 
     def _run(self, work: Callable[[], Outcome]) -> None:
         try:
-            with TURNS:
+            with TURNS, computing_in(self.dtype):
                 told = work()
         except (Cancelled, CancelledError):
             return

@@ -37,6 +37,7 @@ from lnet.runtime.engine import clipping
 from lnet.runtime.engine.exchanges import Exchanges, exchanges
 from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.engine.updates import named_state
+from lnet.runtime.process.precision import computing_in
 
 from . import windows
 from .numerics import Server, pushed_shapes, shard_shapes
@@ -106,7 +107,7 @@ class PayloadValidator:
             found = windows.expected(self.config, address.sender, address.receiver)
         else:
             shapes = self._exchanges(address.receiver).get((address.sender, address.exchange))
-            found = None if shapes is None else tuple((shape, np.dtype(np.float32)) for shape in shapes)
+            found = None if shapes is None else tuple((shape, self._dtype) for shape in shapes)
         if found is None:
             raise Malformed("no such exchange")
         return found
@@ -119,8 +120,12 @@ class PayloadValidator:
     def _check_pushed(self, shard: int, payload: Any) -> None:
         self._check_shard(shard)
         if shard not in self.pushed:
-            self.pushed[shard] = _floats(pushed_shapes(self.config, shard))
+            self.pushed[shard] = _arrays(pushed_shapes(self.config, shard), self._dtype)
         _check(payload, self.pushed[shard], self._rounded)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.config.plan.graph.training.dtype)
 
     @property
     def _rounded(self) -> Any:
@@ -135,17 +140,18 @@ class PayloadValidator:
 
         Running values and frozen ones have none, so that the shard with most parameters may not have the largest one.
         """
-        spec, slots = self.config.spec, self.config.plan.graph.training.update.slots
+        spec, training = self.config.spec, self.config.plan.graph.training
         last_of_tiles = range(spec.shards_per_tile - 1, spec.shards, spec.shards_per_tile)  # none is smaller
         most = max(last_of_tiles, key=lambda shard: _count(self.config, shard))
         numbers = sum(int(like.dtype.itemsize) for like in self._snapshot(most).values() if not like.shape)
-        return (_count(self.config, most) * (1 + slots) + 1) * np.dtype(np.float32).itemsize + numbers
+        values = _count(self.config, most) * (1 + training.update.slots) + 1
+        return values * training.value_bytes + numbers
 
     def _snapshot(self, shard: int) -> ArraySpecs:
         """Return parameters and optimiser state of a shard; a rule is traced for it, which takes milliseconds."""
         self._check_shard(shard)
         if shard not in self.snapshots:
-            self.snapshots[shard] = _snapshot(self.config, shard)
+            self.snapshots[shard] = _snapshot(self.config, shard, self._dtype)
         return self.snapshots[shard]
 
     def _check_shard(self, shard: int) -> None:
@@ -167,14 +173,15 @@ def _count(config: RunConfig, shard: int) -> int:
     return sum(map(prod, shard_shapes(config, shard).values()))
 
 
-def _snapshot(config: RunConfig, shard: int) -> ArraySpecs:
-    params = _floats(shard_shapes(config, shard))
-    state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
+def _snapshot(config: RunConfig, shard: int, dtype: np.dtype[Any]) -> ArraySpecs:
+    params = _arrays(shard_shapes(config, shard), dtype)
+    with computing_in(str(dtype)):
+        state = jax.eval_shape(lambda p: named_state(Server(config, shard).rule.init(p)), params)
     return joined(params, state)
 
 
-def _floats(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, jax.ShapeDtypeStruct]:
-    return {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+def _arrays(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes.items()}
 
 
 def _values(payload: Any) -> Sequence[Any]:

@@ -59,7 +59,7 @@ def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, 
         return None
     window = image_window(graph, config.plan.partition, receiver).size
     shape = (count, window.rows, window.columns, graph.input.sheet.maps)
-    return (shape, np.dtype(np.float32)), ((count, 4), np.dtype(np.uint32))
+    return (shape, np.dtype(training.dtype)), ((count, 4), np.dtype(np.uint32))
 
 
 def differs(compute: Compute, number: int, other: int, batch: Batch) -> Differs:
@@ -119,7 +119,7 @@ class Windows:
         graph, training = self.config.plan.graph, self.config.plan.graph.training
         window = image_window(graph, self.config.plan.partition, tile).size
         shape = (training.batch_rows, window.rows, window.columns, graph.input.sheet.maps)
-        images, records = np.empty(shape, np.float32), np.empty((training.batch_rows, 4), np.uint32)
+        images, records = np.empty(shape, training.dtype), np.empty((training.batch_rows, 4), np.uint32)
         for other in tiles:
             rows = part(self.config, other).rows(training.batch, training.views)
             if other == tile and rows:
@@ -148,14 +148,14 @@ class Windows:
                 address = self._address(compute, number, role.index, tile)
                 self.send(role, compute.peers[tile], address, [window, record])
 
-    def _cut(self, images: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+    def _cut(self, images: NDArray[np.floating], tile: int) -> NDArray[np.floating]:
         return _cut(images, image_window(self.config.plan.graph, self.config.plan.partition, tile))
 
     def _address(self, compute: Compute, batch: int, sender: int, receiver: int) -> Address:
         return Address(compute.role.slot, compute.generation, batch, 0, EXCHANGE, sender, receiver)
 
 
-def _cut(images: NDArray[np.float32], window: Region) -> NDArray[np.float32]:
+def _cut(images: NDArray[np.floating], window: Region) -> NDArray[np.floating]:
     rows, columns = window.rows, window.columns
     return images[:, rows.start : rows.stop, columns.start : columns.stop]
 

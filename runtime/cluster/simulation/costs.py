@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Rates
-from lnet.compiler.cut.partition import BYTES
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.predict.stages import placed, tile_stages
@@ -73,7 +72,7 @@ class Costs:
 
     def update(self, shard: int) -> float:
         """Return the seconds of an update of a shard, wherever it is computed."""
-        return self.sizes[shard] / BYTES / self.rates.updates
+        return self.sizes[shard] / self.plan.graph.training.value_bytes / self.rates.updates
 
     def size(self, shard: int) -> int:
         """Return the bytes of a shard's parameters, or of their gradients."""

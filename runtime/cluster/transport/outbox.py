@@ -31,7 +31,7 @@ from lnet.runtime.cluster.protocol.messages import (
     TileFence,
 )
 from lnet.runtime.cluster.protocol.wire import pack
-from lnet.runtime.engine.rounding import FLOAT32, Arrays, outgoing
+from lnet.runtime.engine.rounding import BFLOAT16, Arrays, outgoing
 
 from .awake import Awake
 from .inbox import Address
@@ -119,10 +119,10 @@ class Outbox:
                 await self._deliver(send.to, letter)
 
     async def _outgoing(self, message: Message, payload: Any) -> Arrays:
-        if self.config.wire == FLOAT32 or not isinstance(message, Push | PullReply):
-            return outgoing(payload, FLOAT32)
+        if self.config.wire != BFLOAT16 or not isinstance(message, Push | PullReply):
+            return outgoing(payload)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.rounding, outgoing, payload, self.config.wire)
+        return await loop.run_in_executor(self.rounding, outgoing, payload, True)
 
     def _count(self, message: Message, sent: list[Arrays]) -> int:
         moved = bytes_of(message, sent)

@@ -74,15 +74,23 @@ def choices(product: Product) -> Iterator[Choice]:
 
 
 def _axes(product: Product) -> tuple[int, int, int]:
-    """Return M, N and K of the micro-kernel, for one group's part of a call of a block's loops."""
+    """Return M, N and K of the micro-kernel, for one group's part of a call of a block's loops.
+
+    N is the axis of vectors, in lanes of float32.
+    """
     reads, makes = product.of_group
-    line = product.window.columns.field * reads
+    line, lanes = product.window.columns.field * reads, _bytes(product) // 4
     match product.gives:
         case "forward":
-            return makes, product.batch, product.window.rows.field * line
+            return makes, lanes * product.batch, product.window.rows.field * line
         case "input gradient":
-            return makes, product.batch, line
-    return line, makes, product.batch
+            return makes, lanes * product.batch, line
+    return line, lanes * makes, product.batch
+
+
+def _bytes(product: Product) -> int:
+    """Return the bytes of a number."""
+    return 8 if product.precision == "float64" else 4
 
 
 def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor) -> float:
@@ -95,7 +103,7 @@ def _milliseconds(product: Product, shape: tuple[int, int, int], here: Processor
     outputs, field = product.window.outputs, product.window.field
     lines = product.layout.groups * (1 if product.gives == FORWARD else field.rows)
     computing = cycles * outputs.rows * outputs.columns * lines / (CLOCK * here.cores)
-    moving = 4 * prod(product.weight_shape) / BANDWIDTH
+    moving = _bytes(product) * prod(product.weight_shape) / BANDWIDTH
     written = product.gives == WEIGHT_GRADIENT
     return 1e3 * (computing + moving if written else max(computing, moving))
 
