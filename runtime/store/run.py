@@ -239,6 +239,11 @@ class Run:
             raise refused("E741", f"the checkpoint '{files[step]}' is incomplete", str(error)) from error
 
 
+def opened(run: Run | str | os.PathLike[str]) -> Run:
+    """Return a run, or that of a directory; raises `LnetError` if it is none."""
+    return run if isinstance(run, Run) else open_run(run)
+
+
 def open_run(directory: str | os.PathLike[str]) -> Run:
     """Open a run directory, or `RUN/best`, a run with its best parameters; raises `LnetError` if it is none."""
     path = Path(directory)

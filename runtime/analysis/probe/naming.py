@@ -16,7 +16,7 @@ from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.data.labels import UNKNOWN, number_labels
 from lnet.runtime.engine.evaluate import TOPS
 from lnet.runtime.kernels.classes import class_ranks
-from lnet.runtime.store.run import Run, open_run
+from lnet.runtime.store.run import Run, opened
 
 from .evaluate import Evaluator, Gallery
 from .labelled import LabelledSet, open_all
@@ -60,8 +60,8 @@ def accuracy(
 
     Raises `LnetError` if any of these is invalid, and for a network without an objective that learns labels.
     """
-    run = _opened(run)
-    others = {name: _opened(other) for name, other in (compare or {}).items()}
+    run = opened(run)
+    others = {name: opened(other) for name, other in (compare or {}).items()}
     for each in (run, *others.values()):
         check_images(each, "probe")
     graph, every = run.plan.graph, open_all(images, set_labels(run.plan.graph))
@@ -115,10 +115,6 @@ def learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
             "E786", f"no label in '{images.path}' is one that the network learned", f"they are {labels}"
         )
     return kept
-
-
-def _opened(run: Run | Place) -> Run:
-    return run if isinstance(run, Run) else open_run(run)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.analysis.matrices import Given, misfit, read_given
 from lnet.runtime.analysis.plots import npz, to_png
 from lnet.runtime.data.labels import number_labels
-from lnet.runtime.store.run import Run, open_run
+from lnet.runtime.store.run import Run, opened
 
 from .evaluate import Evaluator, Gallery
 from .labelled import open_all
@@ -108,7 +108,7 @@ def places(
     Raises `LnetError` if any of these is invalid, and for a network without an objective that learns labels.
     (Lu et al. 2025.)
     """
-    runs = {"trained": _opened(run), **{name: _opened(other) for name, other in (compare or {}).items()}}
+    runs = {"trained": opened(run), **{name: opened(other) for name, other in (compare or {}).items()}}
     given = [read_given(place) for place in maps]
     for each in runs.values():
         check_images(each, "probe")
@@ -149,10 +149,6 @@ def places(
         agreements,
     )
     return PlaceMaps(grids["trained"], counts, tuple(found), agreements, record)
-
-
-def _opened(run: Run | Place) -> Run:
-    return run if isinstance(run, Run) else open_run(run)
 
 
 def _grid(run: Run, count: int, scale: float | None, background: float) -> Grid:

@@ -11,7 +11,7 @@ import numpy as np
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.analysis.images import check_images, set_labels
-from lnet.runtime.store.run import Run, open_run
+from lnet.runtime.store.run import Run, opened
 
 from .baselines import plain_rows, template_rows, untrained_rows
 from .evaluate import Gallery
@@ -57,8 +57,8 @@ def probe(
 
     Raises `LnetError` if any of these is invalid.
     """
-    run = _opened(run)
-    for each in (run, *map(_opened, (compare or {}).values())):
+    run = opened(run)
+    for each in (run, *map(opened, (compare or {}).values())):
         check_images(each, "probe")
     labelled = open_set(images, label, against, sources, set_labels(run.plan.graph))
     trial = _trial(run, labelled, seed, client)
@@ -73,7 +73,7 @@ def probe(
         rows += untrained_rows(trial, weights, chosen)
     named = [*namings(trial.evaluator, run, weights)]
     for name, place in (compare or {}).items():
-        other = _opened(place)
+        other = opened(place)
         rows += _other_rows(trial, other, name)
         named += namings(trial.evaluator, other, _weights(other), name)
     usable = trial.images
@@ -92,10 +92,6 @@ def probe(
         rows=tuple(rows),
         named=tuple(named),
     )
-
-
-def _opened(run: Run | Place) -> Run:
-    return run if isinstance(run, Run) else open_run(run)
 
 
 def _weights(run: Run, step: int | None = None) -> Weights:

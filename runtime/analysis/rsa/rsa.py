@@ -18,7 +18,7 @@ from lnet.runtime.analysis.images import Images, open_set
 from lnet.runtime.analysis.intervals import check_apart
 from lnet.runtime.analysis.neurons import find_layer
 from lnet.runtime.analysis.plots import npz, to_png
-from lnet.runtime.store.run import Run, open_run
+from lnet.runtime.store.run import Run, opened
 
 from .comparison import METHODS, Against, between, compared, in_order, read_subjects, require_rsatoolbox
 from .dissimilarity import FOLDS, KINDS, Matrix, dissimilarities
@@ -71,13 +71,13 @@ def rsa(
     _check_words(by, rdm, compare)
     require_rsatoolbox()
     given = [read_subjects(place) for place in against]
-    opened = [each if isinstance(each, Run) else open_run(each) for each in _several(runs)]
-    check_apart(opened)
+    shown = [opened(each) for each in _several(runs)]
+    check_apart(shown)
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     names: tuple[str, ...] = ()
     rdms: dict[str, Matrix] = {}
     skipped: dict[str, str] = {}
-    for run, called in zip(opened, _called(opened), strict=True):
+    for run, called in zip(shown, _called(shown), strict=True):
         images = open_set(run, data, labelled=by == LABELS)
         patterns = _patterns(run, paths, images, by, FOLDS.get(rdm, 1))
         names, skipped = patterns.names, images.skipped
@@ -113,7 +113,7 @@ def rsa(
         "likeness.png": to_png(likeness_figure(list(rdms), likeness, beside, compare)),
         "npz": npz(arrays),
     }
-    record = keep(opened[0], KIND, f"{plain(Path(data).stem) or 'images'}.{by}", figures, files)
+    record = keep(shown[0], KIND, f"{plain(Path(data).stem) or 'images'}.{by}", figures, files)
     return Rsa(names, rdms, likeness, beside, sentences, record)
 
 
