@@ -1,40 +1,18 @@
-"""The most memory that this process has held, and a cgroup that allows its processes only some."""
+"""The most memory that this process has held, in MiB, as Linux counts it; it loads nothing that would add to it."""
 
-import os
-import time
-from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
-
-from lnet.runtime.process import cgroups
 
 
 def peak() -> float:
-    """Return it in MiB, as Linux counts it: `ru_maxrss` will not do, which begins with what its parent held."""
+    """Return it: `ru_maxrss` will not do, which begins with what its parent held."""
+    return _said("VmHWM")
+
+
+def own_peak() -> float:
+    """Return it without pages of files: these are shared, and as many as the kernel happens to have read."""
+    return peak() - _said("RssFile")
+
+
+def _said(name: str) -> float:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
-
-
-@contextmanager
-def memory_group(limit):
-    """A memory cgroup with a limit; gives the file that a process writes its number to."""
-    (own, *_) = cgroups.groups()
-    group = own.path / f"lnet-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no cgroup can be made here: {error}")
-    (group / ("memory.limit_in_bytes" if own.version == 1 else "memory.max")).write_text(str(limit))
-    try:
-        yield group / "cgroup.procs"
-    finally:
-        _remove(group)
-
-
-def _remove(group):
-    deadline = time.monotonic() + 60
-    while (group / "cgroup.procs").read_text():
-        assert time.monotonic() < deadline, "its processes do not end"
-        time.sleep(0.1)
-    group.rmdir()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from commands import lnetc
-from memory import memory_group
+from limited import memory_group
 from small_run import furnish, plan_of
 
 import lnet

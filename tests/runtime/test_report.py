@@ -300,21 +300,21 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
 
 MEASURED = """
 import sys
-from memory import peak
+from memory import own_peak
 from lnet.cli import main
 main(["report", sys.argv[1]], standalone_mode=False)
-print(peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & sys.modules.keys()))
+print(own_peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & sys.modules.keys()))
 """
 
 
-def test_a_report_takes_less_than_300_megabytes(run):
-    """The second, with what the first process has compiled; most of it is JAX's library."""
+def test_a_report_takes_less_than_180_megabytes_of_its_own(run):
+    """The second, with what the first process has compiled; libraries, 150 MB of JAX's and others, come to that."""
     command = [sys.executable, "-c", MEASURED, str(run.directory)]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for _ in range(2):
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     mebibytes, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
-    assert float(mebibytes) * 2**20 < 300e6
+    assert float(mebibytes) * 2**20 < 180e6
     assert loaded == "[]"
 
 

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import pytest
 from distributed import Nanny
-from memory import memory_group
+from limited import memory_group
 from processes import Striking, Watching, cluster, images, plan_of, process_of, separate_processes
 
 import lnet
