@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from .evaluate import Done, Params, Targets
-from .shard import Arrays, Gradients, Receive, Send, Shard, Step, Terms, add_up
+from .shard import Arrays, Evaluated, Gradients, Receive, Send, Shard, Step, Terms, add_up
 
 
 def run_tiles(
@@ -27,27 +28,54 @@ def run_tiles(
         shard.step(mine, shard.images(images), labels, shard.targets(targets or {}), samples, done)
         for shard, mine in zip(shards, owned, strict=True)
     ]
+    finished = _exchanged(steps)
+    return [gradients for gradients, _ in finished], _added([terms for _, terms in finished])
+
+
+def evaluate_tiles(
+    shards: Sequence[Shard],
+    owned: Sequence[Params],
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    targets: Targets | None = None,
+    done: Done = 0,
+) -> Terms:
+    """Return the terms of the loss in evaluation, of all tiles in this process; arguments as of `run_tiles`."""
+    found = [
+        shard.evaluation(mine, shard.images(images), labels, shard.targets(targets or {}), done)
+        for shard, mine in zip(shards, owned, strict=True)
+    ]
+    return _added(_exchanged(found))
+
+
+def _added(found: Sequence[Terms]) -> Terms:
+    """Return the sums of the tiles' shares, added in their order."""
+    terms: Terms = {}
+    for share in found:
+        add_up(terms, share)
+    return terms
+
+
+def _exchanged(steps: Sequence[Step | Evaluated]) -> list[Any]:
+    """Return what the tiles' steps return, whose messages are moved meanwhile."""
     mail: dict[tuple[int, int, str], Arrays] = {}
     waiting: dict[int, Send | Receive | None] = dict.fromkeys(range(len(steps)))
-    finished: dict[int, tuple[Gradients, Terms]] = {}
+    finished: dict[int, Any] = {}
     while waiting:
         moved = False
         for tile in list(waiting):
             moved |= _advance(tile, steps[tile], waiting, mail, finished)
         assert moved, f"schedule: all tiles wait: {waiting}"
     assert not mail, f"schedule: nobody waits for {list(mail)}"
-    terms: Terms = {}
-    for tile in range(len(steps)):
-        add_up(terms, finished[tile][1])
-    return [finished[tile][0] for tile in range(len(steps))], terms
+    return [finished[tile] for tile in range(len(steps))]
 
 
 def _advance(
     tile: int,
-    step: Step,
+    step: Step | Evaluated,
     waiting: dict[int, Send | Receive | None],
     mail: dict[tuple[int, int, str], Arrays],
-    done: dict[int, tuple[Gradients, Terms]],
+    done: dict[int, Any],
 ) -> bool:
     """Run a tile until it waits for a message; return whether it made progress."""
     moved, answer = False, None

@@ -1,4 +1,4 @@
-"""One phase of a tile's programme as a jitted function, and its gradient."""
+"""One phase of a tile's programme as a jitted function, with its gradient or, in evaluation, without one."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ def phase_forward(
     def leaves(
         weights: Weights, trained: Values, constant: Values, images: jax.Array, samples: Any
     ) -> tuple[Leaves, tuple[Leaves, dict[str, jax.Array]]]:
-        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
-        keys = [(path, view) for path in phase.leaves for view in values_in(graph, graph.layer(path))]
-        found = {key: evaluation.values[key] for key in keys}
+        found, observed = _leaves(graph, programme, phase, weights, trained | constant, images, samples)
         through = {(path, view): v for (path, view), v in found.items() if view in graph.trained_views[path]}
         others = {key: value for key, value in found.items() if key not in through}
-        return through, (others, evaluation.observed)
+        return through, (others, observed)
 
     @jax.jit
     def forward(
@@ -73,17 +71,10 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         samples: Any,
         done: Done,
     ) -> Any:
-        evaluation = _evaluate(graph, programme, phase, weights, trained | constant, images, samples)
-        evaluation.done = done
-        objectives = {objective.path: objective for objective in graph.objectives}
-        terms = {
-            share.objective: evaluation.term(objectives[share.objective], share, labels)
-            for share in phase.terms
-        }
-        found = dict(terms)
-        for share in phase.terms:
-            found |= evaluation.accuracies(objectives[share.objective], share, labels)
-        return sum(terms.values(), start=jnp.zeros((), images.dtype)), (found, evaluation.observed)
+        terms, found, observed = _terms(
+            graph, programme, phase, weights, trained | constant, images, labels, samples, done
+        )
+        return sum(terms.values(), start=jnp.zeros((), images.dtype)), (found, observed)
 
     @jax.jit
     def turn(
@@ -102,6 +93,70 @@ def phase_turn(graph: Graph, programme: Programme, phase: Phase) -> Callable[...
         return terms, gradients, observed
 
     return turn
+
+
+def phase_values(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., Leaves]:
+    """Return a function of weights, parts and images: the values that the phase leaves in evaluation."""
+
+    @jax.jit
+    def values(weights: Weights, parts: Values, images: jax.Array) -> Leaves:
+        return _leaves(graph, programme, phase, weights, parts, images, None)[0]
+
+    return values
+
+
+def phase_terms(graph: Graph, programme: Programme, phase: Phase) -> Callable[..., dict[str, jax.Array]]:
+    """Return a function of weights, parts, images, labels and steps done: the last phase's terms and accuracies.
+
+    It is the last phase in evaluation.
+    """
+
+    @jax.jit
+    def terms(
+        weights: Weights, parts: Values, images: jax.Array, labels: Any, done: Done
+    ) -> dict[str, jax.Array]:
+        return _terms(graph, programme, phase, weights, parts, images, labels, None, done)[1]
+
+    return terms
+
+
+def _leaves(
+    graph: Graph,
+    programme: Programme,
+    phase: Phase,
+    weights: Weights,
+    parts: Values,
+    images: jax.Array,
+    samples: Any,
+) -> tuple[Leaves, dict[str, jax.Array]]:
+    """Return the values that a phase leaves, by layer and view, and what it adds to running values."""
+    evaluation = _evaluate(graph, programme, phase, weights, parts, images, samples)
+    keys = [(path, view) for path in phase.leaves for view in values_in(graph, graph.layer(path))]
+    return {key: evaluation.values[key] for key in keys}, evaluation.observed
+
+
+def _terms(
+    graph: Graph,
+    programme: Programme,
+    phase: Phase,
+    weights: Weights,
+    parts: Values,
+    images: jax.Array,
+    labels: Any,
+    samples: Any,
+    done: Done,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array], dict[str, jax.Array]]:
+    """Return the last phase's terms, these with the accuracies, and what it adds to running values."""
+    evaluation = _evaluate(graph, programme, phase, weights, parts, images, samples)
+    evaluation.done = done
+    objectives = {objective.path: objective for objective in graph.objectives}
+    terms = {
+        share.objective: evaluation.term(objectives[share.objective], share, labels) for share in phase.terms
+    }
+    found = dict(terms)
+    for share in phase.terms:
+        found |= evaluation.accuracies(objectives[share.objective], share, labels)
+    return terms, found, evaluation.observed
 
 
 def _evaluate(

@@ -7,6 +7,8 @@ gradients need, and then through them in reverse:
     broadcast > phase 0 > ... > phase n-1 > phase n with its gradient > phase n-1 > ... > phase 0 > reduce
     weights         halos, partial sums                    gradients of halos and partial sums     gradients of weights
 
+An evaluation is the first half of this, without gradients, and with the terms of the loss in phase n.
+
 Sums are taken in a fixed order: a decoder's by the number of the tile, gradients with the tile's own first.
 """
 
@@ -27,7 +29,7 @@ from lnet.compiler.cut.schedule import HeldWeights, Phase, Programme, schedule
 from lnet.compiler.graph.graph import Graph
 
 from .evaluate import Done, Params, Received, Targets, cut, in_all_views, values_in
-from .phase import Part, Values, backward, phase_forward, phase_turn
+from .phase import Part, Values, Weights, backward, phase_forward, phase_terms, phase_turn, phase_values
 
 Arrays = tuple[jax.Array, ...]
 
@@ -54,6 +56,8 @@ Terms = dict[str, jax.Array]
 Talk = Generator[Send | Receive, Any, None]
 Step = Generator[Send | Receive, Any, tuple[Gradients, Terms]]
 """Yields `Send` and `Receive`; a `Receive` evaluates to the arrays received; returns gradients and terms of the loss."""
+Evaluated = Generator[Send | Receive, Any, Terms]
+"""The same of an evaluation, which returns the terms alone."""
 
 
 class Shard:
@@ -68,6 +72,8 @@ class Shard:
         *phases, last = self.programme.phases
         self.forward = [phase_forward(graph, self.programme, phase) for phase in phases]
         self.turn = phase_turn(graph, self.programme, last)
+        self.values = [phase_values(graph, self.programme, phase) for phase in phases]
+        self.terms = phase_terms(graph, self.programme, last)
 
     def images(self, images: jax.Array) -> jax.Array:
         """Return the tile's part of images `[row, column, channel, batch]`."""
@@ -96,6 +102,17 @@ class Shard:
         None: in evaluation). Returns the gradients of its parameters, and its shares of the terms of the loss.
         """
         return _Step(self, owned, images, labels, targets or {}, samples, done).go()
+
+    def evaluation(
+        self,
+        owned: Params,
+        images: jax.Array,
+        labels: jax.Array | None = None,
+        targets: Targets | None = None,
+        done: Done = 0,
+    ) -> Evaluated:
+        """Return the tile's shares of the terms of the loss in evaluation; arguments as of `step`."""
+        return _Step(self, owned, images, labels, targets or {}, None, done).evaluate()
 
 
 @dataclass(frozen=True)
@@ -216,14 +233,32 @@ class _Step:
             yield from self._return(link)
         return (yield from self._reduce()), terms
 
+    def evaluate(self) -> Evaluated:
+        yield from self._broadcast()
+        *links, last = self.shard.links
+        for link, values in zip(links, self.shard.values, strict=True):
+            yield from self._receive(link)
+            leaves = values(self._weights(link), self._parts(link), self.images)
+            self.values.update({(self.tile, *key): value for key, value in leaves.items()})
+            yield from self._send(link)
+        yield from self._receive(last)
+        weights, parts = self._weights(last), self._parts(last)
+        return self.shard.terms(weights, parts, self.images, self.labels, jnp.asarray(self.done))
+
     def _operands(self, link: _Links) -> tuple[Any, ...]:
+        trained = {part: self.values[part] for part in link.trained}
+        constant = {part: self.values[part] for part in link.constant}
+        return self._weights(link), trained, constant, self.images, self.labels, self.samples
+
+    def _parts(self, link: _Links) -> Values:
+        return {part: self.values[part] for part in (*link.trained, *link.constant)}
+
+    def _weights(self, link: _Links) -> Weights:
         mine = {w.name: self.owned[w.name] for w in link.weights if w.name in self.owned}
         received = {
             (w.name, owner): self.received[w.name, owner] for w in link.weights for owner, _ in w.received
         }
-        trained = {part: self.values[part] for part in link.trained}
-        constant = {part: self.values[part] for part in link.constant}
-        return (mine, received), trained, constant, self.images, self.labels, self.samples
+        return mine, received
 
     # --- forward ---
 

@@ -19,7 +19,7 @@ from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine.evaluate import cut, total_loss
 from lnet.runtime.engine.exchanges import exchanges
-from lnet.runtime.engine.lockstep import run_tiles
+from lnet.runtime.engine.lockstep import evaluate_tiles, run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Send, Shard
 
@@ -241,3 +241,45 @@ def test_messages_are_those_that_the_plan_counts(monkeypatch):
     assert tuple(senders.count(tile) for tile in range(4)) == message_counts(graph, cut)
     pairs = [(tile, send.receiver, send.exchange) for tile, send in sent]
     assert len(pairs) == len(set(pairs)), "one message for an exchange between two tiles"
+
+
+EVALUATED = """
+network n {
+    image: input(13x11x2)
+    y:     target(2)
+    V1:    local(3, maps = 2x2, act = relu, of = image)
+    norm:  batchnorm()
+    drop:  dropout(0.4)
+    pool:  l2pool(3)
+    learn: rica(encode = V1, pool = pool, sparsity = 0.5)
+    k:     dense(3)
+    class: cross_entropy()
+    z:     dense(2, of = pool)
+    fit:   mean_squared_error(target = y, weight = between(0, 2, 0, 20))
+    near:  smooth(of = V1)
+}
+train { data = arrays("a", labels = "k", targets = "y"); validation = arrays("b") }
+"""
+
+
+def test_an_evaluation_has_the_terms_of_the_whole_network():
+    """Without what reads weights, nothing dropped, by running values, with a weight of its step; in any tiles."""
+    with jax.enable_x64(True):
+        graph = compile_text(EVALUATED).graph
+        validated, rng = graph.validated, np.random.default_rng(3)
+        params = {
+            name: jnp.asarray(np.abs(np.asarray(value, float) + 0.1 * rng.normal(size=value.shape)))
+            for name, value in initial_params(graph, 0).items()
+        }
+        images, labels = jnp.asarray(rng.normal(size=(13, 11, 2, 5))), jnp.asarray([0, 2, 1, 1, 0])
+        targets = {"y": jnp.asarray(rng.normal(size=(1, 1, 2, 5)))}
+        expected = quickly(lambda p: total_loss(validated, p, images, labels, targets, done=10)[1])(params)
+        assert expected.keys() == {*(o.path for o in validated.objectives), "class top-1"}
+        assert "near" not in expected
+        parts = partition(graph, Size(1, 2))  # that of training
+        shards = [Shard(validated, parts, tile) for tile in range(parts.count)]
+        owned = [shard.owned(params) for shard in shards]
+        found = quickly(partial(evaluate_tiles, shards))(owned, images, labels, targets, 10)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-9, err_msg=name)
