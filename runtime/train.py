@@ -121,7 +121,7 @@ def train(
         samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=begun)
         plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
         plan = normalized_by(plan, samples.figures)
-        tested = _validation(plan, unseen, base, room, Kept(classes=samples.classes), client is not None)
+        tested = _validation(plan, unseen, base, room, Kept(classes=samples.classes))
         rule = update_rule(plan.graph)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
@@ -158,7 +158,7 @@ def train(
         reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
-            _train_on(client, run, reporter, samples, given, stop, resumed=False)
+            _train_on(client, run, reporter, samples, given, tested, unseen, stop, resumed=False)
             return run
         owner = own(run.directory, new_token())
         with computing_in(dtype):
@@ -208,9 +208,7 @@ def resume(
     if given is None and not other_images:
         require_readers(run)
     samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
-    tested = _validation(
-        plan, unseen, base, room, replace(run.kept, index=None), client is not None, MOVED_VALIDATION
-    )
+    tested = _validation(plan, unseen, base, room, replace(run.kept, index=None), MOVED_VALIDATION)
     with locked(run):
         run, notes = _compared(run, samples, other_images)
         if tested is not None:
@@ -218,7 +216,8 @@ def resume(
         _log(run, reporter, notes)
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
-            _train_on(client, replace(run, plan=plan), reporter, samples, given, stop, resumed=True)
+            moved = replace(run, plan=plan)
+            _train_on(client, moved, reporter, samples, given, tested, unseen, stop, resumed=True)
             return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
@@ -318,13 +317,11 @@ def _resumable(run: Run) -> Run:
 
 
 def _validation(
-    plan: Plan, given: Given | None, base: Path, room: int, kept: Kept, cluster: bool, hint: str | None = None
+    plan: Plan, given: Given | None, base: Path, room: int, kept: Kept, hint: str | None = None
 ) -> Dataset | None:
     """Open what a plan is validated on, if anything; decoded images are cached in a quarter of `room`."""
     if plan.graph.validated is None:
         return None
-    if cluster:
-        raise refused("E520", "runs on a cluster are not validated yet", hint="--set train.validation=none")
     cache = min(CACHE_BYTES, max(0, room // 4))
     return open_validation(plan.graph.validated, given, base, cache, kept, hint)
 
@@ -356,16 +353,31 @@ def _train_on(
     reporter: Reporter,
     samples: Dataset,
     given: Given | None,
+    tested: Dataset | None,
+    unseen: Given | None,
     stop: Stop,
     resumed: bool,
 ) -> None:
     """Train on a cluster; what is given as arrays is written where its workers can read it."""
+    from .cluster.config import ValidationConfig
     from .cluster.launch import train_on
 
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
     array = None if given is None else given.keep(run.directory)
-    if not train_on(client, run, reporter, stop, samples, array, resumed, about):
+    validated = None
+    if tested is not None:
+        validated = ValidationConfig(tested.count, tested.inventory.digest, *_kept_unseen(run, unseen))
+    if not train_on(client, run, reporter, stop, samples, array, resumed, about, tested, validated):
         raise Interrupted(run.directory, run.checkpoints.files(), saved=True)
+
+
+def _kept_unseen(run: Run, unseen: Given | None) -> tuple[str | None, bool]:
+    """Write what a run is validated on, if it is given as arrays; return where, and whether it is used unchanged."""
+    if unseen is None:
+        return None, False
+    folder = run.directory / VALIDATION
+    folder.mkdir(exist_ok=True)
+    return str(unseen.keep(folder).resolve()), unseen.prepared
 
 
 def _up_to(run: Run, steps: int | None) -> Run:

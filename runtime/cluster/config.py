@@ -25,6 +25,7 @@ from lnet.runtime.data.expected import Expected
 from lnet.runtime.data.order import STORED
 from lnet.runtime.engine.rounding import FLOAT32
 from lnet.runtime.process.versions import versions_of
+from lnet.runtime.store.best import BestFolder, Score
 from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.owner import Owner
 from lnet.runtime.store.shards import StoredCheckpoint, number_of, opened, step_of
@@ -45,6 +46,22 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True)
+class ValidationConfig:
+    """What a run is validated on: how many images, and the digest of their list; `array` and `prepared` as in `RunConfig`.
+
+    `step`: whose parameters were validated last, `best`: how good the best so far are, `newest`: their number.
+    """
+
+    images: int
+    digest: str
+    array: str | None = None
+    prepared: bool = False
+    step: int = 0
+    best: Score | None = None
+    newest: int = 0
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A run on a cluster: its token, its plan, where images and checkpoints are, and the versions it must be run with.
 
@@ -53,7 +70,7 @@ class RunConfig:
     the plan cannot be read without; `origin` is the number and the path of the checkpoint that the run resumes from;
     `no_worker_timeout`: seconds without enough workers, after which the run is given up, or without its coordinator,
     after which a worker leaves it; `wire`: the data type of parameters and gradients between processes; `shared`: whether
-    groups of tiles decode images together.
+    groups of tiles decode images together; `validation`: what is validated.
     """
 
     run: str
@@ -74,6 +91,7 @@ class RunConfig:
     prepared: bool = False
     plugins: tuple[Plugin, ...] = ()
     shared: bool = False
+    validation: ValidationConfig | None = None
 
     @cached_property
     def packed(self) -> bytes:
@@ -97,7 +115,7 @@ class RunConfig:
         """What the protocol is asked to do: `steps` counts the steps of one replica, batches are those of all."""
         training, placement = self.plan.graph.training, self.plan.placement
         replicas, tiles = len(placement.tiles), self.plan.partition.count
-        names = [worker.name for worker in placement.cluster.workers]
+        names, known = [worker.name for worker in placement.cluster.workers], self.validation
         return Spec(
             self.run,
             replicas,
@@ -119,6 +137,9 @@ class RunConfig:
             partners=partners(self.plan.graph, self.plan.partition, self.shared),
             times=self.times,
             norms=norms(self.plan.graph) if training.staleness == 0 else 0,
+            validate_every=0 if known is None else training.validate_every or 0,
+            validated=0 if known is None else known.step,
+            validations=0 if known is None else known.newest,
         )
 
     @property
@@ -189,6 +210,10 @@ class RunConfig:
     @property
     def checkpoints(self) -> CheckpointFolder:
         return CheckpointFolder.of(Path(self.directory), self.plan.graph, self.kept.order or STORED)
+
+    @property
+    def best(self) -> BestFolder:
+        return BestFolder.of(Path(self.directory), self.plan.graph, self.kept.order or STORED)
 
 
 def unpacked(data: bytes) -> RunConfig:

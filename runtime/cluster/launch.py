@@ -32,6 +32,7 @@ from lnet.runtime.store.events import (
     RolledBack,
     RunInterrupted,
     Started,
+    Validated,
     Warned,
 )
 from lnet.runtime.store.log import EventLog
@@ -39,15 +40,16 @@ from lnet.runtime.store.owner import TakenOver, new_token, own
 from lnet.runtime.store.run import Run
 from lnet.runtime.store.shards import number_of
 from lnet.runtime.training.failure import explain_divergence
-from lnet.runtime.training.progress import Reporter
+from lnet.runtime.training.progress import Reporter, validation
 from lnet.runtime.training.provenance import expected
+from lnet.runtime.training.validation import validated_steps, validation_text
 
 from .actors.coordinator_plugin import CoordinatorPlugin
 from .actors.entrance import Entrance
 from .actors.predecessor import await_predecessor
 from .actors.seen import SeenImages
 from .check import check_origin, check_processes
-from .config import RunConfig, versions
+from .config import RunConfig, ValidationConfig, versions
 from .monitor.recorder import EventRecorder
 from .monitor.steps import Steps
 from .monitor.web import page_address
@@ -84,10 +86,13 @@ def train_on(
     array: Path | None,
     resumed: bool,
     data: DataFound,
+    validation: Dataset | None = None,
+    validated: ValidationConfig | None = None,
 ) -> bool:
     """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
 
-    `samples` are the images as this process sees them, `array` where they are kept if they were given as one.
+    `samples` are the images as this process sees them, `array` where they are kept if they were given as one; so are
+    `validation` those that it is `validated` on.
     Raises `LnetError` for workers that cannot take part, and for what fails on them.
     """
     hush()
@@ -99,10 +104,13 @@ def train_on(
         return False
     owner = own(run.directory, config.run)
     run.checkpoints.clean()
+    run.best_parameters.clean()
     config = replace(config, origin=_origin(run, reporter))
+    if validated is not None:
+        config = replace(config, validation=_validation(run, config.begun_at, validated))
     check_origin(client, config)
     run.plan.save(run.directory / "plan.json")
-    following = _Following(run, config, reporter, samples)
+    following = _Following(run, config, reporter, samples, validation)
     stop.awaits = following.awaited
     log = EventLog(run.directory / "events.jsonl", reporter.said, owner)
     try:
@@ -133,6 +141,16 @@ def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
         return None
     highest = max(map(number_of, run.checkpoints.in_order()))
     return (highest if number_of(newest) == highest else highest + 1), str(newest.resolve())
+
+
+def _validation(run: Run, begun_at: int, known: ValidationConfig) -> ValidationConfig:
+    """Return what a run that goes on after so many steps of all replicas is validated on; raises `LnetError`."""
+    done = begun_at // len(run.plan.placement.tiles)
+    step = max((step for step in validated_steps(run) if step <= done), default=0)
+    folder = run.best_parameters
+    return replace(
+        known, step=step, best=folder.score(), newest=max(map(number_of, folder.in_order()), default=0)
+    )
 
 
 def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
@@ -226,6 +244,7 @@ class _Following:
     config: RunConfig
     reporter: Reporter
     samples: Dataset
+    validation: Dataset | None = None
     complete: bool = False
     began: float = field(default_factory=time.monotonic)
     left_out: list[str] = field(default_factory=list)
@@ -261,6 +280,8 @@ class _Following:
             wire=self.config.wire,
         )
         log.add(begun)
+        if self.validation is not None:
+            self.reporter.said(validation_text(self.validation, training))
         self.reporter.started(self.steps.done, self.config.spec.batches)
 
     def awaited(self) -> str | None:
@@ -318,6 +339,8 @@ class _Following:
         match event:
             case Warned():
                 self.warned.add(event.message)
+            case Validated():
+                self.reporter.said(validation(event))
             case CheckpointWritten():
                 self.keep_checksums()
             case RolledBack():

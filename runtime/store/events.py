@@ -88,7 +88,7 @@ class StepDone(LogEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated(LogEvent):
-    """The parameters after a `step` of each replica were validated, on so many `images`; the rest as in `StepDone`."""
+    """Parameters after a `step` of each replica, validated on `images`; `best`: they are kept. The rest as in `StepDone`."""
 
     name: ClassVar[str] = "validation"
     step: int
@@ -98,6 +98,7 @@ class Validated(LogEvent):
     objectives: Mapping[str, float]
     accuracies: Mapping[str, float]
     seconds: float
+    best: bool = False
 
 
 @dataclass(frozen=True, slots=True)

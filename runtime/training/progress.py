@@ -62,7 +62,7 @@ def progress(step: int, steps: int, images_per_second: float, objectives: Mappin
     return f"step {step:,}/{steps:,}  {images_per_second:,.0f} images/s  {losses_within(objectives)}"
 
 
-def validation(event: Validated, best: bool) -> str:
-    """Return a line about a validation, and whether it is the best so far."""
+def validation(event: Validated) -> str:
+    """Return a line about a validation."""
     shown = {"loss": event.loss, **event.accuracies}
-    return f"validation at step {event.step:,}: {losses_within(shown)}{', the best so far' * best}"
+    return f"validation at step {event.step:,}: {losses_within(shown)}{', the best so far' * event.best}"

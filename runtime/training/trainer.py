@@ -47,7 +47,7 @@ from .losses import losses
 from .progress import Reporter, validation
 from .tune import choices_from
 from .unused import unused_settings
-from .validation import Validation, Validator, validation_text
+from .validation import Validation, Validator, validated_steps, validation_text
 
 Params = dict[str, jax.Array]
 
@@ -241,13 +241,13 @@ class Trainer:
         training = self.run.plan.graph.training
         if validating is None or not training.validates_at(self.step):
             return
-        if again or self.step not in validating.steps():
+        if again or self.step not in validated_steps(self.run):
             self.unvalidated = not validating.validate(self.step, self.params)
 
-    def _validated(self, event: Validated, best: bool) -> None:
+    def _validated(self, event: Validated) -> None:
         self.log.add(event)
         self.reporter.happened(event)
-        self.reporter.said(validation(event, best))
+        self.reporter.said(validation(event))
 
     def _samples(self, number: int) -> jax.Array:
         """Return the numbers of the samples of a batch of the next step."""

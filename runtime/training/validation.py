@@ -160,21 +160,17 @@ class Validator:
 
 @dataclass
 class Validation:
-    """The validations of a run: each is told, with whether it is the best so far, after which the best are kept."""
+    """The validations of a run: each is told, once its parameters are kept if they are the best so far."""
 
     run: Run
     owner: Owner
     validator: Validator
     warn: Callable[[str], None]
-    told: Callable[[Validated, bool], None]
+    told: Callable[[Validated], None]
 
     def __post_init__(self) -> None:
         self.skipped = 0
         self.best = self.run.best_parameters.score()
-
-    def steps(self) -> set[int]:
-        """Return the steps after which the run was validated, by its log."""
-        return {event.step for event in self.run.events(steps=False) if isinstance(event, Validated)}
 
     def validate(self, step: int, params: Params) -> bool:
         """Validate the parameters after a step; return whether all images were seen."""
@@ -186,19 +182,24 @@ class Validation:
             return False
         by = self.run.plan.graph.training.keep_best
         score = None if by is None else Score.of(found, by, self.validator.samples.inventory.digest)
-        best = score is not None and score.beats(self.best)
-        self.told(found, best)
-        if score is not None and best:
-            self._keep(step, params, score)
+        best = score is not None and score.beats(self.best) and self._keep(step, params, score)
+        self.told(replace(found, best=best))
         return True
 
-    def _keep(self, step: int, params: Params, score: Score) -> None:
+    def _keep(self, step: int, params: Params, score: Score) -> bool:
+        """Keep the best parameters; return whether they are."""
         try:
             self.run.best_parameters.save(Checkpoint(step, params, {}), self.owner, in_manifest(score))
         except OSError as error:
             self.warn(f"the best parameters, of step {step:,}, could not be written: {error}")
-        else:
-            self.best = score
+            return False
+        self.best = score
+        return True
+
+
+def validated_steps(run: Run) -> set[int]:
+    """Return the steps after which a run was validated, by its log."""
+    return {event.step for event in run.events(steps=False) if isinstance(event, Validated)}
 
 
 def validation_text(samples: Dataset, training: Training) -> str:

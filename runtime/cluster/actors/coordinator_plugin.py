@@ -58,6 +58,7 @@ from lnet.runtime.store.events import (
 from lnet.runtime.store.owner import EVERY, TakenOver
 from lnet.runtime.store.shards import opened
 
+from .judging import Judging
 from .roles import changes, in_words, lost_workers, short_name, slow_worker, with_short_names
 from .roles_plugin import counted
 
@@ -88,7 +89,8 @@ class CoordinatorPlugin(SchedulerPlugin):
         self.orphaned = False
         self.overview = Overview(self.config)
         self.source = Source(self.config, "scheduler", lambda: scheduler_samples(self.overview, self.refused))
-        self.performers = self._performers()
+        self.judging = Judging(self.config, self.tell, self.log, self._give_way)
+        self.performers = self._performers() | self.judging.performers()
         if CONTROL not in scheduler.handlers:
             _SchedulerHandlers(scheduler).begin()
         self.state, instructions = machine.begin(self._spec(), self.now, self._manifest())
@@ -280,7 +282,7 @@ class CoordinatorPlugin(SchedulerPlugin):
         finished = RunFinished(
             checkpoint=None if finish.manifest is None else finish.manifest.id,
             written=finish.manifest is not None and finish.manifest.id == self.state.checkpoints,
-            complete=self.state.pool.used >= self.config.spec.batches,
+            complete=self.state.pool.used >= self.config.spec.batches and not self.state.validation_due,
             refused=dict(self.refused),
         )
         self.log(finished)

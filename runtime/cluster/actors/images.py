@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -75,12 +75,17 @@ class Images:
     def dataset(self) -> Dataset:
         return opened(self.config)
 
-    def open(self) -> Future[tuple[str, ...]]:
-        """Open the images ahead of their use; the result is notes on what could not be compared, or `LnetError`."""
-        return self.pool.submit(self._open)
+    def open(self, then: Callable[[], None]) -> Future[tuple[str, ...]]:
+        """Open the images ahead of their use, `then` others.
 
-    def _open(self) -> tuple[str, ...]:
-        return () if self.config.expected is None else self.config.expected.check(self.dataset)
+        The result is notes on what could not be compared, or `LnetError`.
+        """
+        return self.pool.submit(self._open, then)
+
+    def _open(self, then: Callable[[], None]) -> tuple[str, ...]:
+        notes = () if self.config.expected is None else self.config.expected.check(self.dataset)
+        then()
+        return notes
 
     def expect(self, role: RoleId, numbers: Iterable[int], part: Part = WHOLE) -> dict[int, Future[Batch]]:
         """Begin to decode a part of the batches that a role needs next, and drop those that no role needs any more."""

@@ -70,6 +70,7 @@ from .rehearsal import ROLE, Rehearsal
 from .servers import Servers
 from .threads import Threads
 from .tiles import Tiles
+from .validating import Validating
 from .validator import PayloadValidator
 
 OPENING = 10.0
@@ -101,8 +102,14 @@ class RolesPlugin(WorkerPlugin):
         self.servers = Servers(self.config, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.config, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
         self.parcels = Parcels()
-        self.validator = PayloadValidator(self.config, self.tiles.programme)
-        self.performers = self._own_performers() | self.servers.performers() | self.tiles.performers()
+        self.validating = Validating(self.config, self.tiles, lambda event: self.soon(self.log, event))
+        self.validator = PayloadValidator(self.config, self.tiles.programme, self.validating.programme)
+        self.performers = (
+            self._own_performers()
+            | self.servers.performers()
+            | self.tiles.performers()
+            | self.validating.performers()
+        )
         self.tally, self.gauge = Tally(), Gauge(worker)
         self.rehearsal = Rehearsal(
             self.config,
@@ -148,8 +155,8 @@ class RolesPlugin(WorkerPlugin):
         self.joining = self.loop.create_task(self._join())
 
     async def _join(self) -> None:
-        """Join once the images are open, if they are those of the run."""
-        opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open()))
+        """Join once the images are open, also those to validate on, if they are those of the run."""
+        opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open(self.validating.check)))
         while not (await asyncio.wait([opening], timeout=OPENING))[0]:
             self.log(ImagesOpening())
         try:

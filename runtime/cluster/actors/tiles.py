@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lnet.compiler.cut.schedule import Programme
 from lnet.runtime.cluster.config import RunConfig
@@ -21,25 +20,23 @@ from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.messages import TileFence
 from lnet.runtime.cluster.published import TileComputed
-from lnet.runtime.cluster.transport.inbox import Address, Mailbox, OtherImages
-from lnet.runtime.data import Batch
+from lnet.runtime.cluster.transport.inbox import Mailbox
 from lnet.runtime.engine.evaluate import Targets, as_targets, batch_last
-from lnet.runtime.engine.shard import Gradients, Receive, Shard, Terms
-from lnet.runtime.engine.shard import Send as SendTile
+from lnet.runtime.engine.shard import Gradients, Shard, Terms
 from lnet.runtime.store.events import Event, Warned
 
 from .images import Images
 from .numerics import Diverged, Overflow, Replica, finite, infinite
+from .talk import SendArrays, Talk
 from .threads import Threads, waiting
-from .windows import Windows, differs, group
-
-T = TypeVar("T")
-SendArrays = Callable[[RoleId, str, Address, list[Any]], None]
-"""Sends arrays for a role to a process; called on the event loop."""
+from .windows import Windows, group
 
 
 class Tiles:
-    """`soon` calls something on the event loop, `ahead` says which batches a role will need, `log` publishes an event."""
+    """`soon` calls something on the event loop, where `outbox` sends arrays; `ahead` says which batches a role will need.
+
+    `log` publishes an event.
+    """
 
     def __init__(
         self,
@@ -50,16 +47,10 @@ class Tiles:
         outbox: SendArrays,
         ahead: Callable[[RoleId, int], Iterable[int]],
     ) -> None:
-        self.config, self.threads, self.log, self.soon, self.outbox, self.ahead = (
-            config,
-            threads,
-            log,
-            soon,
-            outbox,
-            ahead,
-        )
+        self.config, self.threads, self.log, self.soon, self.ahead = config, threads, log, soon, ahead
+        self.send: SendArrays = partial(soon, outbox)
         self.inbox, self.images = Mailbox(), Images(config)
-        self.windows = Windows(config, self.images, self.inbox, partial(soon, outbox))
+        self.windows = Windows(config, self.images, self.inbox, self.send)
         self.replicas: dict[RoleId, Replica] = {}
         self.shards: dict[int, Shard] = {}
         self.cancelled: dict[RoleId, threading.Event] = {}
@@ -92,7 +83,8 @@ class Tiles:
             self.inbox.wake()
             self.windows.cancel(role)
 
-    def _replica(self, role: RoleId) -> Replica:
+    def replica(self, role: RoleId) -> Replica:
+        """Return what a role computes with."""
         if role not in self.replicas:
             self.replicas[role] = Replica(self.config, self.shard(role.index))
         return self.replicas[role]
@@ -108,7 +100,7 @@ class Tiles:
         return self.shard(tile).programme
 
     def _load_params(self, load: do.LoadParams) -> None:
-        replica, parts = self._replica(load.role), cast(Sequence[Mapping[str, Any]], load.payloads)
+        replica, parts = self.replica(load.role), cast(Sequence[Mapping[str, Any]], load.payloads)
         self.threads.submit(load.role, lambda: replica.install(parts))
 
     def _cancel(self, cancel: do.Cancel) -> None:
@@ -117,11 +109,15 @@ class Tiles:
             self.threads.submit(cancel.role, self.replicas[cancel.role].cancel)
 
     def _compute(self, compute: do.Compute) -> None:
-        role, replica = compute.role, self._replica(compute.role)
-        self.inbox.begin(role.slot, role.index, compute.generation)
-        cancelled = self.cancelled.setdefault(role, threading.Event())
+        role, replica, cancelled = compute.role, self.replica(compute.role), self.begin(compute)
         self._expect(compute, 0)
         self.threads.submit(role, lambda: self._step(compute, replica, cancelled))
+
+    def begin(self, wanted: do.Compute | do.Validate) -> threading.Event:
+        """Take arrays of a step or a validation from now on; return what says that it is given up."""
+        role = wanted.role
+        self.inbox.begin(role.slot, role.index, wanted.generation)
+        return self.cancelled.setdefault(role, threading.Event())
 
     def _expect(self, compute: do.Compute, index: int, cancelled: threading.Event | None = None) -> None:
         """Have the batches decoded that a tile needs next, from batch `index` of a step on, unless that was given up."""
@@ -138,7 +134,7 @@ class Tiles:
             with waiting(), self.rehearsing:
                 pass
         began, every = time.perf_counter(), self.config.plan.graph.training.accumulate
-        talk, loaded = _Talk(self, compute, cancelled), 0.0
+        talk, loaded = Talk(compute, self.inbox, self.send, cancelled), 0.0
         sums: tuple[Gradients, Terms] | None = None
         number = compute.update.number * self.config.spec.push + compute.index
         for index in range(every):
@@ -167,15 +163,16 @@ class Tiles:
         )
 
     def _take(
-        self, compute: do.Compute, index: int, talk: _Talk
+        self, compute: do.Compute, index: int, talk: Talk
     ) -> tuple[jax.Array, jax.Array | None, Targets, int]:
         """Return images (last axis), labels and targets of a batch of a step, and its number, in the role's thread."""
-        number = compute.batch * self.config.plan.graph.training.accumulate + index
+        every = self.config.plan.graph.training.accumulate
+        number = compute.batch * every + index
         with waiting():
             batch = self.windows.take(compute, number, talk.cancelled.is_set)
-        if index + 1 < self.config.plan.graph.training.accumulate:
+        if index + 1 < every:
             self.soon(self._expect, compute, index + 1, talk.cancelled)
-        talk.begin(index, number, batch)
+        talk.begin(compute.index * every + index, number, batch)
         if compute.role.index in group(self.config, 0):  # other groups of the replica meet the same images
             for message in self.images.newly_skipped():
                 self.soon(partial(self.log, Warned(message)))
@@ -188,7 +185,7 @@ class Tiles:
         return Diverged(number + 1, compute.update.slot, compute.role.index, objectives, gradients)
 
     def _report_step(
-        self, compute: do.Compute, terms: Any, seconds: float, loaded: float, talk: _Talk
+        self, compute: do.Compute, terms: Any, seconds: float, loaded: float, talk: Talk
     ) -> None:
         """Publish a step: its seconds, and those of them that it waited for images (`loaded`)."""
         role, update = compute.role, compute.update
@@ -221,74 +218,3 @@ class Tiles:
             do.Compute: self._compute,
             do.Cancel: self._cancel,
         }
-
-
-@dataclass
-class _Talk:
-    """A tile's exchanges with other tiles in a step, in the role's thread: the batch that it is at, seconds, bytes.
-
-    `images`: of the digests of its batches, the sum.
-    """
-
-    tiles: Tiles
-    compute: do.Compute
-    cancelled: threading.Event
-    index: int = 0
-    number: int = 0
-    batch: Batch | None = None
-    images: int = 0
-    exchanged: float = 0.0
-    sent: int = 0
-
-    def begin(self, index: int, number: int, batch: Batch) -> None:
-        """Go on to a batch of the step."""
-        self.index, self.number, self.batch = index, number, batch
-        self.images = (self.images + batch.sum) % 2**64
-
-    def through(self, talk: Generator[SendTile | Receive, Any, T]) -> T:
-        """Return what a generator of messages returns, whose messages are moved meanwhile."""
-        answer = None
-        while True:
-            try:
-                want = talk.send(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            if isinstance(want, SendTile):
-                self._send(want)
-                answer = None
-            else:
-                before = time.perf_counter()
-                answer = self._receive(want)
-                self.exchanged += time.perf_counter() - before
-
-    def _address(self, exchange: str, sender: int, receiver: int) -> Address:
-        compute, every = self.compute, self.tiles.config.plan.graph.training.accumulate
-        place = compute.index * every + self.index
-        images = 0 if self.batch is None else self.batch.sum
-        return Address(
-            compute.role.slot,
-            compute.generation,
-            compute.update.number,
-            place,
-            exchange,
-            sender,
-            receiver,
-            images,
-        )
-
-    def _send(self, send: SendTile) -> None:
-        arrays = [np.asarray(array) for array in send.arrays]
-        address = self._address(send.exchange, self.compute.role.index, send.receiver)
-        to = self.compute.peers[send.receiver]
-        self.tiles.soon(self.tiles.outbox, self.compute.role, to, address, arrays)
-        self.sent += sum(array.nbytes for array in arrays)
-
-    def _receive(self, want: Receive) -> Any:
-        address = self._address(want.exchange, want.sender, self.compute.role.index)
-        try:
-            with waiting():
-                arrays = self.tiles.inbox.take(address, self.cancelled.is_set)
-        except OtherImages as error:
-            assert self.batch is not None, "tiles exchange nothing before they have images"
-            raise differs(self.compute, self.number, want.sender, self.batch) from error
-        return [jnp.asarray(array) for array in arrays]

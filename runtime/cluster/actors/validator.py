@@ -42,16 +42,25 @@ from lnet.runtime.process.precision import computing_in
 from . import windows
 from .numerics import Server, pushed_shapes, shard_shapes
 from .servers import joined, parted
+from .talk import VALIDATION
 
 ArraySpecs = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class PayloadValidator:
-    """Raises `Malformed` for what no process of the run sends; `programme` is that of a tile."""
+    """Raises `Malformed` for what no process of the run sends; `programme` is that of a tile, `validated` that by which it
+    validates.
+    """
 
-    def __init__(self, config: RunConfig, programme: Callable[[int], Programme]) -> None:
-        self.config, self.programme = config, programme
+    def __init__(
+        self,
+        config: RunConfig,
+        programme: Callable[[int], Programme],
+        validated: Callable[[int], Programme],
+    ) -> None:
+        self.config, self.programme, self.validated = config, programme, validated
         self.exchanges: dict[int, Exchanges] = {}
+        self.validations: dict[tuple[int, int], Exchanges] = {}
         self.snapshots: dict[int, ArraySpecs] = {}
         self.pushed: dict[int, ArraySpecs] = {}
 
@@ -84,7 +93,7 @@ class PayloadValidator:
 
     def check_exchange(self, address: Address, arrays: Sequence[Any]) -> None:
         """Check the arrays of a step that another tile sends."""
-        expected = self._expected(address)
+        expected = self._expected(address, _rows(arrays))
         if [_kind(array) for array in arrays] != list(expected):
             raise Malformed(
                 f"'{address.exchange}' of tile {address.sender} must be "
@@ -97,8 +106,11 @@ class PayloadValidator:
             return self.largest
         return max(dtype.itemsize * prod(shape) for shape, dtype in self._expected(address))
 
-    def _expected(self, address: Address) -> tuple[windows.ArraySpec, ...]:
-        """Return shapes and types of the arrays that one tile sends another in an exchange."""
+    def _expected(self, address: Address, rows: int | None = None) -> tuple[windows.ArraySpec, ...]:
+        """Return shapes and types of the arrays that one tile sends another in an exchange.
+
+        `rows`: images in a batch of a validation, which has fewer at the end, or without corrupt ones; None: the most.
+        """
         if not (
             0 <= address.slot < self.config.spec.replicas and 0 <= address.receiver < self.config.spec.tiles
         ):
@@ -106,7 +118,12 @@ class PayloadValidator:
         if address.exchange == windows.EXCHANGE:
             found = windows.expected(self.config, address.sender, address.receiver)
         else:
-            shapes = self._exchanges(address.receiver).get((address.sender, address.exchange))
+            name = address.exchange.removeprefix(VALIDATION)
+            validates = name != address.exchange
+            exchanges = (
+                self._validations(address.receiver, rows) if validates else self._exchanges(address.receiver)
+            )
+            shapes = exchanges.get((address.sender, name))
             found = None if shapes is None else tuple((shape, self._dtype) for shape in shapes)
         if found is None:
             raise Malformed("no such exchange")
@@ -167,6 +184,24 @@ class PayloadValidator:
                 found |= clipping.exchanged(plan.graph, tile, plan.partition.count)
             self.exchanges[tile] = found
         return self.exchanges[tile]
+
+    def _validations(self, tile: int, rows: int | None) -> Exchanges:
+        """Return what a tile receives for a batch of so many images of a validation."""
+        plan, graph = self.config.plan, self.config.plan.graph.validated
+        if graph is None:
+            raise Malformed("nothing is validated")
+        most = graph.training.batch
+        rows = most if rows is None or not 0 < rows <= most else rows
+        if (tile, rows) not in self.validations:
+            found = exchanges(graph, plan.partition, self.validated(tile), rows)
+            self.validations[tile, rows] = found
+        return self.validations[tile, rows]
+
+
+def _rows(arrays: Sequence[Any]) -> int | None:
+    """Return the extent of the last axis of values, which is that of the batch."""
+    shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
+    return shapes[0][-1] if shapes and shapes[0] else None
 
 
 def _count(config: RunConfig, shard: int) -> int:

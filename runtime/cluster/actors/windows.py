@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.compiler.core.shapes import Region
 from lnet.compiler.cut.decoding import group_of, image_window
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.instructions import Compute
 from lnet.runtime.cluster.transport.inbox import Address, Mailbox
-from lnet.runtime.data import Batch
+from lnet.runtime.data import Batch, Dataset
 
 from .images import Images, Part
 from .numerics import Differs
@@ -62,11 +61,11 @@ def expected(config: RunConfig, sender: int, receiver: int) -> tuple[ArraySpec, 
     return (shape, np.dtype(training.dtype)), ((count, 4), np.dtype(np.uint32))
 
 
-def differs(compute: Compute, number: int, other: int, batch: Batch) -> Differs:
+def differs(role: RoleId, number: int, other: int, batch: Batch) -> Differs:
     """Return the error of a tile whose images, those of a batch, are not those of another tile."""
     checksums = [] if batch.checksums is None else batch.checksums.tolist()
     hexes = tuple(f"{found:016x}" for found in checksums)
-    return Differs(compute.role.slot, number, compute.role.index, other, tuple(batch.names), hexes)
+    return Differs(role.slot, number, role.index, other, tuple(batch.names), hexes)
 
 
 class Windows:
@@ -103,19 +102,14 @@ class Windows:
 
         Raises `Cancelled`, `Differs`, and the error of reading them.
         """
-        batch, graph = self._images(compute, number, cancelled), self.config.plan.graph
-        if not graph.targets:
-            return batch
-        assert batch.places is not None, "a data set knows where its images are"
-        pieces = [self.config.plan.partition.piece(compute.role.index, t.path) for t in graph.targets]
-        regions = {piece.layer: piece.held for piece in pieces}
-        return replace(batch, targets=self.images.dataset.targets(batch.places.tolist(), regions))
+        batch = self._images(compute, number, cancelled)
+        return with_targets(self.config, self.images.dataset, batch, compute.role.index)
 
     def _images(self, compute: Compute, number: int, cancelled: Callable[[], bool]) -> Batch:
         tile, tiles = compute.role.index, group(self.config, compute.role.index)
         if len(tiles) == 1:
             whole = self.images.batch(number)
-            return replace(whole, images=self._cut(whole.images, tile))
+            return replace(whole, images=window_of(self.config, whole.images, tile))
         graph, training = self.config.plan.graph, self.config.plan.graph.training
         window = image_window(graph, self.config.plan.partition, tile).size
         shape = (training.batch_rows, window.rows, window.columns, graph.input.sheet.maps)
@@ -124,14 +118,14 @@ class Windows:
             rows = part(self.config, other).rows(training.batch, training.views)
             if other == tile and rows:
                 own = self.images.batch(number, part(self.config, tile))
-                images[rows], records[rows] = self._cut(own.images, tile), _record(own)
+                images[rows], records[rows] = window_of(self.config, own.images, tile), _record(own)
             elif rows:
                 found = self.inbox.take(self._address(compute, number, other, tile), cancelled)
                 images[rows], records[rows] = found
         places, checksums = records.view(np.uint64).T
         batch = self.images.dataset.met(images, places.astype(np.int64), checksums)
         for row in np.flatnonzero(batch.checksums != checksums).tolist():
-            raise differs(compute, number, tiles[row // training.views % len(tiles)], batch)
+            raise differs(compute.role, number, tiles[row // training.views % len(tiles)], batch)
         return batch
 
     def _send(self, compute: Compute, number: int, decoded: Future[Batch]) -> None:
@@ -144,20 +138,30 @@ class Windows:
         record = _record(batch)
         for tile in group(self.config, role.index):
             if tile != role.index:
-                window = np.ascontiguousarray(self._cut(batch.images, tile))
+                window = np.ascontiguousarray(window_of(self.config, batch.images, tile))
                 address = self._address(compute, number, role.index, tile)
                 self.send(role, compute.peers[tile], address, [window, record])
-
-    def _cut(self, images: NDArray[np.floating], tile: int) -> NDArray[np.floating]:
-        return _cut(images, image_window(self.config.plan.graph, self.config.plan.partition, tile))
 
     def _address(self, compute: Compute, batch: int, sender: int, receiver: int) -> Address:
         return Address(compute.role.slot, compute.generation, batch, 0, EXCHANGE, sender, receiver)
 
 
-def _cut(images: NDArray[np.floating], window: Region) -> NDArray[np.floating]:
+def window_of(config: RunConfig, images: NDArray[np.floating], tile: int) -> NDArray[np.floating]:
+    """Return a tile's window of images."""
+    window = image_window(config.plan.graph, config.plan.partition, tile)
     rows, columns = window.rows, window.columns
     return images[:, rows.start : rows.stop, columns.start : columns.stop]
+
+
+def with_targets(config: RunConfig, images: Dataset, batch: Batch, tile: int) -> Batch:
+    """Return a batch of some images with a tile's regions of the targets."""
+    graph = config.plan.graph
+    if not graph.targets:
+        return batch
+    assert batch.places is not None, "a data set knows where its images are"
+    pieces = [config.plan.partition.piece(tile, layer.path) for layer in graph.targets]
+    regions = {piece.layer: piece.held for piece in pieces}
+    return replace(batch, targets=images.targets(batch.places.tolist(), regions))
 
 
 def _record(batch: Batch) -> NDArray[np.uint32]:

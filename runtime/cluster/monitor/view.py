@@ -21,10 +21,12 @@ from lnet.runtime.store.events import (
     StandbyPromoted,
     UpdatesLost,
     UpdateTorn,
+    Validated,
     WorkerLost,
     WorkerSlow,
 )
 from lnet.runtime.store.roles import CurrentReplica, CurrentRoles
+from lnet.runtime.training.progress import validation
 
 RECENT = 32
 """Steps that speeds and means are taken over, and messages that are kept."""
@@ -178,8 +180,9 @@ class ClusterView:
 
     def take(self, event: Event, at: float) -> None:
         """Take an event in, as it is logged or published, and the time at which it came."""
-        if event.text is not None:
-            self.messages.append((at, event.text))
+        text = validation(event) if isinstance(event, Validated) else event.text
+        if text is not None:
+            self.messages.append((at, text))
         match event:
             case ClusterBegun():
                 self.workers, self.durability = event.workers, event.durability

@@ -78,7 +78,9 @@ def _tile_change(base: TileAssignment | None, tile: TileAssignment) -> TileChang
     same = base is not None and base.generation == tile.generation
     peers = None if base is not None and same and base.peers == tile.peers else tile.peers
     servers = None if base is not None and same and base.servers == tile.servers else tile.servers
-    return TileChange(tile.slot, tile.tile, tile.generation, peers, servers, _ranges(tile.work))
+    return TileChange(
+        tile.slot, tile.tile, tile.generation, peers, servers, _ranges(tile.work), tile.validation
+    )
 
 
 def _tile(change: TileChange, before: dict[tuple[int, int, int], TileAssignment]) -> TileAssignment:
@@ -90,7 +92,9 @@ def _tile(change: TileChange, before: dict[tuple[int, int, int], TileAssignment]
         for found in change.work
         for i, batches in enumerate(found.batches)
     )
-    return TileAssignment(change.slot, change.tile, change.generation, peers, servers, work)
+    return TileAssignment(
+        change.slot, change.tile, change.generation, peers, servers, work, change.validation
+    )
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,7 @@
 """The coordinator of a run: it assigns roles, leases work and commits steps, and computes nothing.
 
-    event --> react --> links --> staffing --> servers --> balancing --> slowness --> leasing --> saving --> desired states
+    event --> react --> links --> staffing --> servers --> balancing --> slowness --> leasing --> validating --> saving -->
+    desired states
 
 Each arrow is a pure function of the table that does what has become possible, so the order of heartbeats does not matter,
 nor does losing one. After a heartbeat that only says how far the work is, what concerns roles is left out; who is slow is
@@ -13,11 +14,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
-from . import balancing, deaths, exits, leasing, links, publishing, saving, servers, slowness, staffing
+from . import (
+    balancing,
+    deaths,
+    exits,
+    leasing,
+    links,
+    publishing,
+    saving,
+    servers,
+    slowness,
+    staffing,
+    validating,
+)
 from .events import (
+    BestKept,
     CheckpointRequested,
     CoordinatorEvent,
     DrainRequested,
+    Judged,
     ManifestWritten,
     Received,
     StopRequested,
@@ -34,7 +49,7 @@ from .table import BatchPool, Contact, Member, ServerPair, Slot, Table
 
 _Pass = Callable[[Table, float], Transition[Table]]
 _ROLES: tuple[_Pass, ...] = (links.relent, staffing.staff, servers.repair, balancing.balance)
-_WORK: tuple[_Pass, ...] = (leasing.lease, saving.save)
+_WORK: tuple[_Pass, ...] = (leasing.lease, validating.validate, saving.save)
 
 
 def begin(
@@ -44,6 +59,7 @@ def begin(
     vacant = Slot((None,) * spec.tiles)
     slots, shards = (vacant,) * spec.replicas, (ServerPair(),) * spec.shards
     table = Table(spec, slots, shards, lease_ends=(-inf,) * spec.shards, rules=rules or Rules())
+    table = replace(table, validated=spec.validated, validations=spec.validations)
     if manifest is not None:
         assert len(manifest.slots) == spec.replicas, "a manifest of another shape is to be reshaped first"
         slots = tuple(saving.resumed(record, spec.tiles) for record in manifest.slots)
@@ -101,7 +117,7 @@ def _passes(before: Table, table: Table, event: CoordinatorEvent) -> tuple[_Pass
         was is not now and was.least(tiles) != now.least(tiles)
         for was, now in zip(old.progress, new.progress, strict=True)
     )
-    return _WORK if statuses or further else ()
+    return _WORK if statuses or further or table.validation is not None else ()
 
 
 def _asks(status: PrimaryStatus | None) -> tuple[object, ...]:
@@ -166,6 +182,10 @@ def _react(table: Table, event: CoordinatorEvent) -> Transition[Table]:
             return replace(table, stopping=True), ()
         case ManifestWritten():
             return saving.written(table, event)
+        case Judged():
+            return validating.judged(table, event), ()
+        case BestKept():
+            return validating.kept(table, event), ()
     return table, ()
 
 
@@ -213,6 +233,10 @@ def _refusal(table: Table, heartbeat: Heartbeat) -> str:
         return "neither whole nor based on another report"
     if len(heartbeat.unreachable or ()) > MAX_UNREACHABLE:
         return "of too many workers that are not reached"
+    for tile in heartbeat.tiles or ():
+        written = tile.validated.written if tile.validated is not None else None
+        if written is not None and len(written.digests) not in (0, table.spec.shards_per_tile):
+            return "of other shards"
     for status in heartbeat.primaries or ():
         if not 0 <= status.shard < table.spec.shards:
             return "of no such shard"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .deaths import Cause
 from .messages import Message, Payload, ShardMetadata, WorkerMemory
 from .updates import Update
+from .validations import ValidatedPart, WrittenParams
 
 COORDINATOR = "coordinator"
 
@@ -113,6 +114,25 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartValidated:
+    """A tile has validated its fetched parameters together with its peers."""
+
+    now: float
+    role: RoleId
+    part: ValidatedPart
+
+
+@dataclass(frozen=True, slots=True)
+class ParamsWritten:
+    """The parameters that a tile validated in attempt `id` are on the disk, or could not be written."""
+
+    now: float
+    role: RoleId
+    id: int
+    written: WrittenParams
+
+
+@dataclass(frozen=True, slots=True)
 class PeerLost:
     """An exchange with another tile of the replica failed: the step cannot be finished."""
 
@@ -188,6 +208,23 @@ class ManifestWritten:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """To the coordinator: whether the parameters that attempt `id` validated are the best so far, and to be kept."""
+
+    now: float
+    id: int
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BestKept:
+    """To the coordinator: the best parameters so far, of attempt `id`, are in place, or are given up."""
+
+    now: float
+    id: int
+
+
 WorkerEvent = (
     Received
     | Tick
@@ -198,6 +235,8 @@ WorkerEvent = (
     | SnapshotTaken
     | ShardSaved
     | Computed
+    | PartValidated
+    | ParamsWritten
     | PeerLost
     | PeersUnreachable
     | MemoryMeasured
@@ -211,4 +250,6 @@ CoordinatorEvent = (
     | CheckpointRequested
     | StopRequested
     | ManifestWritten
+    | Judged
+    | BestKept
 )

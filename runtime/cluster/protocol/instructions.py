@@ -15,6 +15,7 @@ from .events import RoleId
 from .manifest import Manifest
 from .messages import Message, Payload, PushedUpdate, ShardMetadata
 from .updates import Update
+from .validations import ValidatedPart, ValidationOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,30 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True)
+class Validate:
+    """Validate the own copy of the parameters with the peers of this generation: attempt `id`, after so many steps.
+
+    Answered by `PartValidated` or `PeerLost`.
+    """
+
+    role: RoleId
+    generation: int
+    peers: tuple[str, ...]
+    id: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteParams:
+    """Write the own copy of the parameters aside, as best ones of attempt `id`. Answered by `ParamsWritten`."""
+
+    role: RoleId
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """Give up the step under way and the sum; no answer."""
+    """Give up the step or the validation under way, and the sum; no answer."""
 
     role: RoleId
 
@@ -163,6 +186,28 @@ class CommitManifest:
     """Write a manifest aside and rename it, after which the checkpoint counts. Answered by `ManifestWritten`."""
 
     manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Add up what the tiles of a replica found, and compare it with the best so far. Answered by `Judged`.
+
+    It is logged, unless it is the best: that is logged once it is kept.
+    """
+
+    order: ValidationOrder
+    parts: tuple[ValidatedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBest:
+    """Let the parameters of a validation count as the best: `digests` of all shards, none if they could not be written,
+    for `reason`. Answered by `BestKept`.
+    """
+
+    order: ValidationOrder
+    digests: tuple[str, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +312,13 @@ Instruction = (
     | SaveShard
     | LoadParams
     | Compute
+    | Validate
+    | WriteParams
     | Cancel
     | Drop
     | CommitManifest
+    | Judge
+    | KeepBest
     | DeclareLost
     | DeclareRollback
     | DeclareTorn

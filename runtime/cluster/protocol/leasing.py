@@ -67,27 +67,28 @@ def _is_torn(task: Task, statuses: list[TileStatus]) -> bool:
 
 
 def _extend(table: Table, index: int) -> Table:
-    """Lease up to a block; a replica without a lease does not count for staleness, so that nobody waits for it."""
+    """Lease up to a block; a replica with nothing to do does not count for staleness, so that nobody waits for it."""
     slot = table.slots[index]
     if _warming_up(table) and index != _first_staffed(table):
         return table
     if not slot.active:
         if not _batches_left(table):
             return table
-        slot = _activate(table, slot)
+        slot = activated(table, slot)
     pool, leases, number = table.pool, slot.leases, slot.next
     while len(leases) < table.spec.block and not table.stopping:
         pool, batches = _take(pool, table.spec.push, table.spec.batches)
         if not batches:
             break
         leases, number = (*leases, Task(Update(index, number), batches)), number + 1
-    if leases is slot.leases and slot.active == bool(leases):
+    active = bool(leases) or table.order_for(index) is not None
+    if leases is slot.leases and slot.active == active:
         return table
-    slot = replace(slot, leases=leases, next=number, active=bool(leases))
+    slot = replace(slot, leases=leases, next=number, active=active)
     return replace(table, pool=pool).with_slot(index, slot)
 
 
-def _activate(table: Table, slot: Slot) -> Slot:
+def activated(table: Table, slot: Slot) -> Slot:
     """Start at the slowest live replica's number, and never at one that was leased before."""
     marks = [other.low_water for other in table.slots if other.active]
     start = max(slot.next, min(marks, default=0))
@@ -168,9 +169,13 @@ def _lease_part(table: Table, index: int, part: int) -> Table:
 
 
 def _commit(table: Table) -> Transition[Table]:
-    """Commit the step if all its parts are safe everywhere; a checkpoint of this very step may hold the next one up."""
+    """Commit the step if all its parts are safe everywhere, and nobody validates the one before.
+
+    A checkpoint of this very step may hold the next one up.
+    """
     ends = table.stopping or table.hopeless_since is not None
     held = ends and (table.pending is None or table.committed == table.pending.at)
+    held = held or table.validation is not None
     complete = all(table.safe_everywhere(part) for part in range(len(table.slots)))
     norms = _norms(table) if complete and table.spec.norms else ()
     if held or not complete or norms is None or table.committed >= table.spec.steps:

@@ -23,6 +23,7 @@ from typing import ClassVar
 
 from .deaths import Cause
 from .updates import AppliedUpdates, Update, UpdateNumbers
+from .validations import ValidatedPart, ValidationOrder
 
 Payload = object
 
@@ -188,6 +189,7 @@ class TileAssignment:
     """Be tile `tile` of replica `slot`: compute `work` in order, with `peers` (the workers of all its tiles).
 
     `servers`: for each of the tile's shards the worker of the primary and its term; None while there is none.
+    `validation`: to be made between two updates, until another order or none comes.
     """
 
     slot: int
@@ -196,6 +198,7 @@ class TileAssignment:
     peers: tuple[str, ...]
     servers: tuple[tuple[str, int] | None, ...]
     work: tuple[Task, ...]
+    validation: ValidationOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +305,7 @@ class TileChange:
     peers: tuple[str, ...] | None
     servers: tuple[tuple[str, int] | None, ...] | None
     work: tuple[LeaseRange, ...]
+    validation: ValidationOrder | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +365,7 @@ class TileStatus:
 
     `earlier`: of the acknowledged ones, those that a shard has from an earlier generation, with all generations that shards
     have them from. `pace`: what a step takes the tile itself, without waiting, in microseconds: the median of some steps, 0
-    before.
+    before. `validated`: what it has found in the validation that is ordered.
     """
 
     slot: int
@@ -371,6 +375,7 @@ class TileStatus:
     stuck: bool
     earlier: tuple[tuple[int, int], ...] = ()
     pace: int = 0
+    validated: ValidatedPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

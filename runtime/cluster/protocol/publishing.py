@@ -1,7 +1,7 @@
 """Desired states: who is sent one, and what it says.
 
-Those are told whose roles a change touches: the workers of a slot's tiles when the slot changes or a shard has another
-primary, those of a pair's servers, all primaries where the roster, the step or the checkpoint is another one.
+Those are told whose roles a change touches: the workers of a slot's tiles when the slot changes, validates or a shard has
+another primary, those of a pair's servers, all primaries where the roster, the step or the checkpoint is another one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ def touched(before: Table, after: Table) -> Iterator[str]:
         for was, now in zip(before.slots, after.slots, strict=True):
             if was is not now and _content(was) != _content(now):
                 yield from _names(*was.tiles, *now.tiles)
+    if before.validation is not after.validation:
+        for pending in filter(None, (before.validation, after.validation)):
+            yield from _names(*after.slots[pending.slot].tiles)
     if before.shards is not after.shards:
         for shard, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
             if old is not new:
@@ -148,6 +151,7 @@ def _tile(table: Table, index: int, tile: int) -> TileAssignment:
         slot.peers,
         tuple((shard.primary, shard.term) if shard.primary is not None else None for shard in shards),
         slot.leases if slot.confirmed else (),
+        table.order_for(index) if slot.confirmed else None,
     )
 
 

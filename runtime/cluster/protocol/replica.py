@@ -2,10 +2,13 @@
 
     idle --task--> fetching --PullReply--> computing --Computed--> computing the next step, or idle with a Push under way
               \\________ (own copy) ________/
+    idle --validation--> fetching --PullReply--> validating --PartValidated--> holding --the order is gone--> idle
+                                                    to be kept:  holding --> writing --ParamsWritten--> holding
 
 It fetches from all shards of its parameters and pushes to each: an update is done when all have acknowledged it. All
 tiles of a replica get the same tasks in the same order, so that their exchanges match. Losing a tile ends the generation:
-in the next one every tile starts again with the first task that is not done.
+in the next one every tile starts again with the first task that is not done. A validation comes after the tasks below a
+number and before all others, at every tile; what it was made of is held until the coordinator has judged it.
 """
 
 from __future__ import annotations
@@ -16,12 +19,23 @@ from math import inf
 from statistics import median
 from typing import Literal
 
-from .events import Computed, PeerLost, Received, RoleId, WorkerEvent
-from .instructions import Cancel, Compute, Instruction, LoadParams, Refused, Send, Transition
+from .events import Computed, ParamsWritten, PartValidated, PeerLost, Received, RoleId, WorkerEvent
+from .instructions import (
+    Cancel,
+    Compute,
+    Instruction,
+    LoadParams,
+    Refused,
+    Send,
+    Transition,
+    Validate,
+    WriteParams,
+)
 from .messages import Payload, Pull, PullReply, Push, PushAck, Task, TileAssignment, TileFence, TileStatus
 from .retry import doubled, doublings_for, wait
 from .spec import Rules, Spec
 from .updates import Update
+from .validations import ValidatedPart, ValidationOrder
 
 SOONER = 4
 """How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
@@ -51,13 +65,14 @@ class Tile:
 
     `pushed`: acknowledged updates, and the generations whose computation the shards have, by shard; `fetch_doublings`,
     `push_doublings`: of the first waits of the next fetch and push. `seconds`: of the last steps, from which `pace` follows.
+    `validated`: what was found in the validation that is ordered. What is fetched without a `task` is for that.
     """
 
     spec: Spec
     rules: Rules
     role: RoleId
     assignment: TileAssignment
-    phase: Literal["idle", "fetching", "computing", "stuck"] = "idle"
+    phase: Literal["idle", "fetching", "computing", "validating", "holding", "writing", "stuck"] = "idle"
     task: Task | None = None
     index: int = 0
     fetched: int = -1
@@ -75,12 +90,22 @@ class Tile:
     done: int = 0
     seconds: tuple[float, ...] = ()
     pace: int = 0
+    validated: ValidatedPart | None = None
 
     @property
     def at(self) -> int:
-        """The step of the replica slot that is being worked on."""
-        assert self.task is not None
-        return self.task.update.number * self.spec.push + self.index
+        """The step of the replica slot that is being worked on, or that parameters are fetched for to be validated.
+
+        Asynchronous, a validation has a number of its own, below all steps: no primary lets it wait for others.
+        """
+        if self.task is not None:
+            return self.task.update.number * self.spec.push + self.index
+        return self.order.before if self.spec.synchronous else -self.order.id
+
+    @property
+    def order(self) -> ValidationOrder:
+        assert self.assignment.validation is not None, "it is ordered"
+        return self.assignment.validation
 
     @property
     def shards(self) -> range:
@@ -115,14 +140,16 @@ def status(state: Tile) -> TileStatus:
         stuck,
         tuple(sorted(earlier)),
         state.pace,
+        state.validated,
     )
 
 
 def reconcile(state: Tile, now: float, assignment: TileAssignment) -> Transition[Tile]:
-    """Take a new assignment: tasks and primaries; a task that is withdrawn is given up."""
+    """Take a new assignment: tasks, primaries and a validation; what is withdrawn is given up."""
     servers = zip(state.shards, state.assignment.servers, assignment.servers, strict=True)
     moved = frozenset(shard for shard, before, after in servers if before != after)
     wanted = {task.update for task in assignment.work}
+    before = state.assignment.validation
     state = replace(
         state,
         assignment=assignment,
@@ -130,7 +157,11 @@ def reconcile(state: Tile, now: float, assignment: TileAssignment) -> Transition
         pushed={update: state.pushed[update] for update in wanted & state.pushed.keys()},
         outgoing=tuple(push for push in state.outgoing if push.update in wanted),
     )
-    state, first = _withdraw(state) if state.task not in (None, *assignment.work) else (state, ())
+    withdrawn = state.task not in (None, *assignment.work)
+    if _id(before) != _id(assignment.validation):
+        state = replace(state, validated=None)
+        withdrawn |= state.task is None and state.phase not in ("idle", "stuck")
+    state, first = _withdraw(state) if withdrawn else (state, ())
     state, then = _resend(state, now, moved)
     state, last = _begin(_count_done(state), now)
     return state, first + then + last
@@ -151,6 +182,11 @@ def _react(state: Tile, event: WorkerEvent) -> Transition[Tile]:
             return _take(state, event.now, message)
         case Computed():
             return _computed(state, event)
+        case PartValidated(_, _, part) if state.phase == "validating" and part.id == state.order.id:
+            return replace(state, phase="holding", validated=part), ()
+        case ParamsWritten(_, _, id, written) if state.phase == "writing" and id == state.order.id:
+            assert state.validated is not None, "it was judged"
+            return replace(state, phase="holding", validated=replace(state.validated, written=written)), ()
         case PeerLost() if state.phase != "stuck":
             return replace(state, phase="stuck", task=None), (Cancel(state.role),)
     return state, ()
@@ -169,7 +205,7 @@ def _take(state: Tile, now: float, message: PullReply | PushAck) -> Transition[T
 
 
 def _take_reply(state: Tile, now: float, reply: PullReply) -> Transition[Tile]:
-    """Compute with the parameters once all shards have sent theirs."""
+    """Compute with the parameters, or validate them, once all shards have sent theirs."""
     if state.phase != "fetching" or reply.step != state.at:
         return state, ()
     replies = {**state.replies, reply.fence.shard: reply}
@@ -181,13 +217,13 @@ def _take_reply(state: Tile, now: float, reply: PullReply) -> Transition[Tile]:
     took = doublings_for(state.retry / SOONER, now - state.began)
     state = replace(
         state,
-        phase="computing",
+        phase="validating" if state.task is None else "computing",
         fetched=reply.step,
         versions=versions,
         replies={},
         fetch_doublings=max(state.doublings, took) if state.again else took,
     )
-    return state, (load, _compute(state))
+    return state, (load, _validate(state) if state.task is None else _compute(state))
 
 
 def _learnt(state: Tile, push: Outgoing, now: float) -> int:
@@ -230,29 +266,49 @@ def _paced(state: Tile, seconds: float) -> Tile:
 
 
 def _begin(state: Tile, now: float) -> Transition[Tile]:
-    """Begin the next task, unless too many pushes are under way."""
-    if state.phase != "idle" or len({push.update for push in state.outgoing}) >= state.spec.window:
-        return state, ()
-    task = next((task for task in state.assignment.work if task.update not in state.computed), None)
-    if task is None:
+    """Begin the validation if its turn has come, or the next task, unless too many pushes are under way."""
+    task, order = None, state.assignment.validation
+    if state.phase == "idle":
+        task = next((task for task in state.assignment.work if task.update not in state.computed), None)
+        if (
+            order is not None
+            and state.validated is None
+            and (task is None or task.update.number >= order.before)
+        ):
+            return _fetch(state, now)
+    if state.phase == "holding" and order is not None and order.keep and _unwritten(state):
+        return replace(state, phase="writing"), (WriteParams(state.role, order.id),)
+    if task is None or len({push.update for push in state.outgoing}) >= state.spec.window:
         return state, ()
     return _start_step(replace(state, task=task, index=0), now)
 
 
+def _unwritten(state: Tile) -> bool:
+    return state.validated is not None and state.validated.written is None
+
+
+def _id(order: ValidationOrder | None) -> int:
+    return 0 if order is None else order.id
+
+
 def _start_step(state: Tile, now: float) -> Transition[Tile]:
     if _must_fetch(state, state.at):
-        state = replace(
-            state,
-            phase="fetching",
-            began=now,
-            asked=now,
-            again=False,
-            doublings=state.fetch_doublings,
-            replies={},
-        )
-        return state, _asks(state, state.shards)
+        return _fetch(state, now)
     state = replace(state, phase="computing")
     return state, (_compute(state),)
+
+
+def _fetch(state: Tile, now: float) -> Transition[Tile]:
+    state = replace(
+        state,
+        phase="fetching",
+        began=now,
+        asked=now,
+        again=False,
+        doublings=state.fetch_doublings,
+        replies={},
+    )
+    return state, _asks(state, state.shards)
 
 
 def _must_fetch(state: Tile, step: int) -> bool:
@@ -275,8 +331,13 @@ def _compute(state: Tile) -> Compute:
     )
 
 
+def _validate(state: Tile) -> Validate:
+    assignment, order = state.assignment, state.order
+    return Validate(state.role, assignment.generation, assignment.peers, order.id, order.step)
+
+
 def _withdraw(state: Tile) -> Transition[Tile]:
-    computing = state.phase == "computing"
+    computing = state.phase in ("computing", "validating")
     state = replace(state, phase="idle", task=None)
     return state, (Cancel(state.role),) if computing else ()
 

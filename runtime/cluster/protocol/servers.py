@@ -199,6 +199,7 @@ def _roll_back(table: Table, index: int) -> Transition[Table]:
     used = step * len(slots)
     pool = replace(table.pool, used=used)
     table = replace(table.with_slots(slots).with_committed(step), pool=pool, marked=used, pending=None)
+    table = replace(table, validation=None, validated=min(table.validated, step))
     return rolled_back(table.enrolled()), (declared,)
 
 

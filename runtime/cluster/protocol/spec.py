@@ -107,6 +107,9 @@ class Spec:
     block: int = 4  # updates that a replica holds leases for
     window: int = 2  # updates of a tile that may be under way
     checkpoint: int = 0  # batches between two checkpoints; 0: only at the end and when asked
+    validate_every: int = 0  # steps of each replica between two validations; 0: nothing is validated
+    validated: int = 0  # the step whose parameters were validated last before the run goes on
+    validations: int = 0  # numbers of attempts to validate that are taken
     prefer: tuple[tuple[int, int, str], ...] = ()  # replica slot, tile, the place that the plan gives it
     needs: tuple[Need, ...] = ()  # by tile; none: memory is not asked about
     partners: tuple[tuple[int, ...], ...] = ()  # by tile: those that it exchanges with; none: all others
@@ -162,7 +165,7 @@ class Spec:
 
     @property
     def steps(self) -> int:
-        """Steps of a synchronous run."""
+        """Steps of each replica, on average where replicas are not synchronous."""
         return self.batches // self.replicas
 
     @property

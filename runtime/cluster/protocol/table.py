@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import cast
+from typing import Literal, cast
 
 from .deaths import Death
 from .index import (
@@ -36,6 +36,7 @@ from .messages import (
 )
 from .records import Records
 from .spec import Rules, Spec
+from .validations import ValidationOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,16 @@ class PendingCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingValidation:
+    """A validation under way: what is ordered of replica `slot` in a `generation`, and how far that is (validating.py)."""
+
+    order: ValidationOrder
+    slot: int
+    generation: int
+    stage: Literal["computing", "judging", "writing", "committing"] = "computing"
+
+
+@dataclass(frozen=True, slots=True)
 class Suspicion:
     """A link between two workers is avoided until `until`: for `seconds` this time."""
 
@@ -165,7 +176,8 @@ class Suspicion:
 class Table:
     """`gone`: workers that the host saw end; `lost`: workers that were lost, by their addresses, and `ended`: addresses at
     which a process has ended, until the one confirms the other (exits.py); `committed`: synchronous steps, `norms`: squared
-    ones of the last of these, if it is clipped; `marked`: `used` at the last checkpoint.
+    ones of the last of these, if it is clipped; `marked`: `used` at the last checkpoint; `validated`: the step of the last
+    validation, `validations`: attempts at them.
 
     `index` follows from the rest: slots, shards and members are changed by the methods here alone, which keep it.
     `lease_ends`: of each shard's primary, by our clock.
@@ -197,6 +209,9 @@ class Table:
     manifest: Manifest | None = None
     checkpoints: int = 0
     marked: int = 0
+    validation: PendingValidation | None = None
+    validated: int = 0
+    validations: int = 0
     begun: bool = False
     checkpoint_requested: bool = False
     stopping: bool = False
@@ -239,7 +254,25 @@ class Table:
         """Whether the next checkpoint is the last. An asynchronous run that is to stop first finishes what is leased, so
         that all shards have the same updates.
         """
-        return self.complete or (self.stopping and (self.spec.synchronous or not self.leased))
+        if self.validation is not None:
+            return False
+        done = self.complete and not self.validation_due
+        return done or (self.stopping and (self.spec.synchronous or not self.leased))
+
+    @property
+    def validation_due(self) -> int:
+        """The newest step whose parameters are to be validated and have not been, 0 if there is none."""
+        spec = self.spec
+        if not spec.validate_every:
+            return 0
+        step = self.committed if spec.synchronous else self.pool.used // spec.replicas
+        due = spec.steps if self.complete else step - step % spec.validate_every
+        return due if due > self.validated else 0
+
+    def order_for(self, slot: int) -> ValidationOrder | None:
+        """Return what a replica is to validate now, if anything."""
+        pending = self.validation
+        return pending.order if pending is not None and pending.slot == slot else None
 
     def status(self, shard: int) -> PrimaryStatus | None:
         """Return the last status of a shard's primary in its present term."""

@@ -79,7 +79,7 @@ class Step:
 def spec_of(plan: Plan, times: Times | None = None) -> Spec:
     """Return what the protocol is asked to do in a run of a plan that never ends, as a cluster's command would.
 
-    `times`: others than those of so many workers.
+    Nothing is validated: on how many images is known when it begins. `times`: others than those of so many workers.
     """
     workers, tiles = plan.placement.cluster.workers, len(plan.placement.tiles) * plan.partition.count
     config = RunConfig(

@@ -1,6 +1,6 @@
 """Faults by a seed: what goes wrong, when, and that it ceases."""
 
-from fake_numerics import INITIAL, squares
+from fake_numerics import undisturbed_steps
 from properties import Watch
 from simulator import Cluster, Network, spec
 
@@ -150,6 +150,7 @@ def settings_of(seed):
         "shards_per_tile": 1 + (seed % 3 == 1),
         "replicas": 2 + bits[1],
         "checkpoint": 5 * bits[2],
+        "validate_every": 2 * (seed % 5 in (0, 2)),
         "durability": "single" if bits[4] else "standby",
         "warmup": 3 * bits[5],
         "window": 1 + bits[6],
@@ -209,18 +210,6 @@ def among_a_hundred(seed, rules=None):
     Disorder(cluster, 20, one_at_a_time=False)
     cluster.run(END)
     return watch, watch.check_end()
-
-
-def undisturbed_steps(parts, steps, shards=1, norms=0):
-    """Return the fold of a synchronous shard that nothing disturbed."""
-    fold = INITIAL
-    for step in range(steps):
-        payloads = [(slot, step, step * parts + slot, fold) for slot in range(parts)]
-        for payload in payloads:
-            fold = hash((fold, *payload))
-        if norms:
-            fold = hash((fold, tuple(shards * each for each in squares(payloads, norms))))
-    return fold
 
 
 def undisturbed(spec):

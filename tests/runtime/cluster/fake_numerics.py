@@ -37,3 +37,15 @@ def squares(payloads, count):
 def gradient(update, batches, params):
     """Return a payload. `params`: synchronous, what it was computed from; asynchronous, by which generation."""
     return (update.slot, update.number, *batches, params)
+
+
+def undisturbed_steps(parts, steps, shards=1, norms=0):
+    """Return the fold of a synchronous shard that nothing disturbed."""
+    fold = INITIAL
+    for step in range(steps):
+        payloads = [(slot, step, step * parts + slot, fold) for slot in range(parts)]
+        for payload in payloads:
+            fold = hash((fold, *payload))
+        if norms:
+            fold = hash((fold, tuple(shards * each for each in squares(payloads, norms))))
+    return fold

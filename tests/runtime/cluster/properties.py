@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from fake_numerics import squares
+from fake_numerics import squares, undisturbed_steps
 
 from lnet.runtime.cluster.protocol.messages import PullReply, PushAck
 from lnet.runtime.cluster.protocol.primary import Primary
@@ -19,6 +19,7 @@ class Watch:
         self.duplicates, self.torn, self.given_back, self.slow = 0, set(), set(), []
         self.batches, self.losses, self.rollbacks, self.struck = {}, [], [], Counter()
         self.lost, self.lost_batches, self.ever = {}, {}, {}
+        self.judgements, self.validations, self.best = {}, [], None
         self._start()
 
     def _start(self):
@@ -147,6 +148,44 @@ class Watch:
                 assert all(update in metadata.updates for update, _ in state.lines)
                 assert metadata.head == len(state.lines)
 
+    def judged(self, judge):
+        """All tiles of a replica validate the same attempt, synchronous with the parameters of exactly its step.
+
+        Every third is the best so far.
+        """
+        spec, order = self.cluster.spec, judge.order
+        assert [part.id for part in judge.parts] == [order.id] * spec.tiles
+        assert order.id not in self.judgements, f"attempt {order.id} is judged twice"
+        self.judgements[order.id] = folds = [part.terms["fold"] for part in judge.parts]
+        if spec.synchronous:
+            steps = undisturbed_steps(spec.replicas, order.step, spec.shards, spec.norms)
+            assert folds == [float(steps)] * spec.tiles, (
+                f"others are validated than those of step {order.step}"
+            )
+        if order.id % 3:
+            self.validations.append(order.step)
+        return order.id % 3 == 0
+
+    def kept(self, keep):
+        """What is kept as the best is, at all shards, what was validated."""
+        spec, order = self.cluster.spec, keep.order
+        assert order.keep
+        if not keep.reason:
+            found = [digest.split("/") for digest in keep.digests]
+            assert [(int(id), int(shard)) for id, shard, *_ in found] == [
+                (order.id, s) for s in range(spec.shards)
+            ]
+            folds = [self.judgements[order.id][spec.tile_of(shard)] for shard in range(spec.shards)]
+            assert [float(fold) for *_, fold in found] == folds, "others are kept than were validated"
+            self.best = order.step
+        self.validations.append(order.step)
+
+    def validated_by(self, manifest):
+        """The last validation of a run that goes on from a checkpoint, by its log, and how many there were."""
+        used = 0 if manifest is None else manifest.used
+        found = [step for step in self.validations if step <= used // self.cluster.spec.replicas]
+        return max(found, default=0), max(self.judgements, default=0)
+
     def resumed(self, manifest):
         """A new token: what the checkpoint does not hold is forgotten."""
         self._start()
@@ -166,6 +205,7 @@ class Watch:
         assert finish.manifest is not None
         self.saved(finish.manifest)
         states = [self.cluster.files[digest][1] for digest in finish.manifest.digests]
+        self._check_validations()
         if spec.synchronous:
             assert [state.steps for state in states] == [spec.steps] * spec.shards
         else:
@@ -173,6 +213,19 @@ class Watch:
                 self._check_shard(shard, state)
             self._check_torn(states)
         return states
+
+    def _check_validations(self):
+        """The last parameters are validated, synchronous those of every due step; none twice, but after going back."""
+        spec, found = self.cluster.spec, self.validations
+        every = spec.validate_every
+        if not every:
+            assert not found
+            return
+        due = {*range(every, spec.steps + 1, every), spec.steps}
+        assert found[-1] == spec.steps, f"the last parameters are not validated: {found}"
+        assert set(found) == due if spec.synchronous else set(found) <= due, f"validated: {found}"
+        if self.cluster.runs == 1 and not self.rollbacks:
+            assert found == sorted(set(found)), f"validated twice: {found}"
 
     def _check_torn(self, states):
         """An update that shards have from different generations is counted, and no other, unless it is given back."""

@@ -15,6 +15,7 @@ from lnet.runtime.cluster.protocol import events as on
 from lnet.runtime.cluster.protocol.deaths import Cause
 from lnet.runtime.cluster.protocol.messages import AppendEntries, InstallSnapshot, PullReply, Push, PushAck
 from lnet.runtime.cluster.protocol.spec import Rules, Spec, Times
+from lnet.runtime.cluster.protocol.validations import ValidatedPart, WrittenParams
 from lnet.runtime.cluster.transport.reach import LIGHT, PROBE, Reach
 
 TIMES = Times(
@@ -197,8 +198,9 @@ class Cluster:
         self.processes.clear()
         self.meetings.clear()
         self.runs += 1
-        self.spec = replace(self.spec, run=f"run{self.runs}")
         self.watch.resumed(self.manifests[-1] if self.manifests else None)
+        validated, attempts = self.watch.validated_by(self.manifests[-1] if self.manifests else None)
+        self.spec = replace(self.spec, run=f"run{self.runs}", validated=validated, validations=attempts)
         self.start_coordinator(self.manifests[-1] if self.manifests else None)
         for index in range(self.hosts):
             self.after(self.random.random(), self.join, index)
@@ -432,12 +434,42 @@ class Cluster:
         batches = (compute.batch,) if compute.first else (*batches, compute.batch)
         process.stores[compute.role] = (fold, batches)
         self.watch.computing(compute)
-        key = (compute.role.slot, compute.generation, compute.update, compute.index)
-        meeting = self.meetings.setdefault(key, {})
-        meeting[compute.role.index] = (process, compute, batches, fold)
-        for peer in set(self.spec.partners_of(compute.role.index, compute.peers)) - {process.name}:
+
+        def computed(seconds):
+            self._computed(process, compute, batches, fold, seconds)
+
+        self._join_in(process, compute, (compute.update, compute.index), computed)
+
+    def _Validate(self, process, validate):
+        fold, _ = process.stores[validate.role]
+
+        def validated(seconds):
+            part = ValidatedPart(validate.id, 10, {"fold": float(fold)}, seconds)
+            self.tell(process, on.PartValidated, validate.role, part)
+
+        self._join_in(process, validate, ("validation", validate.id), validated)
+
+    def _join_in(self, process, wanted, what, done):
+        """Let a tile meet the others of its generation for what all do together."""
+        role = wanted.role
+        key = (role.slot, wanted.generation, *what)
+        self.meetings.setdefault(key, {})[role.index] = (process, role, done)
+        for peer in set(self.spec.partners_of(role.index, wanted.peers)) - {process.name}:
             self._post(process, peer, HEAVY, [0.5] * 40)
         self._meet(key)
+
+    def _WriteParams(self, process, write):
+        fold, _ = process.stores[write.role]
+
+        def work():
+            if write.role not in process.stores:
+                return
+            shards = self.spec.shards_of(write.role.index)
+            digests = tuple(f"{write.id}/{shard}/{process.name}/{fold}" for shard in shards)
+            found = WrittenParams((), "the disk is full") if self.disk_full else WrittenParams(digests)
+            self.tell(process, on.ParamsWritten, write.role, write.id, found)
+
+        self._in_order(process, write.role, work, 0.3)
 
     def _meet(self, key):
         """Let the tiles of a step exchange arrays, once all are there, if they reach each other."""
@@ -460,7 +492,7 @@ class Cluster:
         own = {tile: seconds * self.work[tile] * found[0].slowness for tile, found in meeting.items()}
         for tile, member in meeting.items():
             late = max(own.values()) + self.random.random() * 0.02
-            self.after(late, self._computed, *member, late if self.counts_waiting else own[tile])
+            self.after(late, member[2], late if self.counts_waiting else own[tile])
 
     def _computed(self, process, compute, batches, fold, seconds):
         self.watch.stepped(compute.role.slot)
@@ -472,7 +504,7 @@ class Cluster:
     def _Cancel(self, process, cancel):
         for meeting in self.meetings.values():
             found = meeting.get(cancel.role.index)
-            if found is not None and found[0] is process and found[1].role == cancel.role:
+            if found is not None and found[:2] == (process, cancel.role):
                 del meeting[cancel.role.index]
 
     # --- the coordinator's ---------------------------------------------------------------------------------------
@@ -491,6 +523,18 @@ class Cluster:
             self.manifests.append(manifest)
             self.watch.saved(manifest)
             self.tell(process, on.ManifestWritten, manifest.id)
+
+    def _Judge(self, process, judge):
+        best = self.watch.judged(judge)
+        self.after(self.random.random() * 0.1, self.tell, process, on.Judged, judge.order.id, best)
+
+    def _KeepBest(self, process, keep):
+        def kept():
+            if process.alive:
+                self.watch.kept(keep)
+                self.tell(process, on.BestKept, keep.order.id)
+
+        self.after(self.random.random() * 0.2, kept)
 
     def _DeclareLost(self, process, declared):
         self.watch.declared_lost(declared)

@@ -30,7 +30,10 @@ def test_a_message_goes_over_the_wire_and_is_described(kind):
 def test_an_instruction_is_performed_by_processes_and_by_the_simulator(kind):
     text = "".join(
         (FOLDER / name).read_text()
-        for name in ("coordinator_plugin.py", "roles_plugin.py", "servers.py", "tiles.py")
+        for name in (
+            *("coordinator_plugin.py", "judging.py"),
+            *("roles_plugin.py", "servers.py", "tiles.py", "validating.py"),
+        )
     )
     assert re.search(rf"\bdo\.{kind.__name__}: self\.", text)
     assert hasattr(Cluster, f"_{kind.__name__}")
@@ -49,4 +52,4 @@ def test_a_message_of_a_kind_that_nobody_knows_reaches_no_role():
     with pytest.raises(AssertionError, match="Unheard"):
         worker.step(state, Received(0.1, "x", message))
     with pytest.raises(AssertionError, match="Unheard"):
-        PayloadValidator(None, None).check(message)
+        PayloadValidator(None, None, None).check(message)

@@ -11,10 +11,11 @@ import lnet
 from lnet.compiler.plugins.identity import Plugin
 from lnet.runtime.cluster.actors.coordinator_plugin import CoordinatorPlugin
 from lnet.runtime.cluster.actors.entrance import Entrance
-from lnet.runtime.cluster.config import RunConfig, unpacked, versions
+from lnet.runtime.cluster.config import RunConfig, ValidationConfig, unpacked, versions
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.data import Kept
 from lnet.runtime.data.expected import Expected
+from lnet.runtime.store.best import Score
 
 CATFACE = Path(__file__).parents[3] / "examples/catface/model.lnet"
 RUN = "3f2a9b1c" * 4
@@ -41,6 +42,7 @@ def config_of(plan):
         prepared=True,
         plugins=(Plugin("divisive", "", "93ab"),),
         shared=True,
+        validation=ValidationConfig(7, "2e1d", best=Score("loss", 0.5, "2e1d"), newest=3),
     )
 
 

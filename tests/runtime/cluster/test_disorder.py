@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed, undisturbed_steps
+from disorder import END, Disorder, among_a_hundred, disturbed, drained, slept, undisturbed
+from fake_numerics import undisturbed_steps
 from properties import Watch
 from simulator import Cluster, Network, spec
 

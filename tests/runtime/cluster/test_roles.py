@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from disorder import undisturbed_steps
+from fake_numerics import undisturbed_steps
 from properties import Watch
 from simulator import TIMES, Cluster, spec
 

@@ -121,7 +121,8 @@ def assert_windows(found, batch, config):
     whole = alone(config).batch(batch * BATCH, BATCH)
     for tile, mine in enumerate(found):
         image = schedule(config.plan.graph, config.plan.partition, tile).image
-        wanted = windows._cut(whole.images, image)
+        rows, columns = image.rows, image.columns
+        wanted = whole.images[:, rows.start : rows.stop, columns.start : columns.stop]
         np.testing.assert_array_equal(mine.images, wanted)
         np.testing.assert_array_equal(mine.labels, whole.labels)
         assert (mine.names, mine.sum) == (whole.names, whole.sum)
@@ -147,7 +148,7 @@ def test_both_views_come_from_the_tile_that_decodes_an_image(folder, groups_of_t
     for batch in range(2):
         assert_windows(found.step(batch), batch, found.config)
     assert found.decoded == dict.fromkeys(range(20), 2)
-    validator = PayloadValidator(found.config, None)
+    validator = PayloadValidator(found.config, None, None)
     for address, arrays in found.sent:
         validator.check_exchange(address, arrays)
     # Of the last two senders, the later one has no image that is in the batch twice.
@@ -241,7 +242,7 @@ def test_what_no_tile_of_the_group_sends_is_refused(group):
     config = group.config
     group.step(0)
     validator = PayloadValidator(
-        config, lambda tile: schedule(config.plan.graph, config.plan.partition, tile)
+        config, lambda tile: schedule(config.plan.graph, config.plan.partition, tile), None
     )
     for address, arrays in group.sent:
         validator.check_exchange(address, arrays)
@@ -261,7 +262,7 @@ def test_what_no_tile_of_the_group_sends_is_refused(group):
         with pytest.raises(Malformed, match="no such"):
             validator.check_exchange(Address(0, 1, 0, 0, EXCHANGE, sender, receiver), [window, record])
     with pytest.raises(Malformed, match="no such exchange"):
-        PayloadValidator(replace(config, shared=False), None).check_exchange(address, [window, record])
+        PayloadValidator(replace(config, shared=False), None, None).check_exchange(address, [window, record])
 
 
 def test_a_place_that_there_is_not_is_an_error(group):
