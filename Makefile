@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs test oldest newest smoke long search mutants examples check format clean
+.PHONY: help setup demo docs test oldest oldest-packages newest newest-packages smoke long search mutants examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,21 +39,25 @@ test: $(READY) ## run every test, the slow ones too, but those of make long
 long: $(READY) ## run the tests that take minutes: 64 workers, what is slow or stops for long, more ways to cut links
 	$(BIN)/python -m pytest -m long
 
-oldest: ## run the tests of numbers with the oldest packages that pyproject.toml admits
+oldest: oldest-packages ## run the tests of numbers with the oldest packages that pyproject.toml admits
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
+
+oldest-packages:
 	$(PYTHON) -m venv --clear .venv-oldest
 	$(PYTHON) .ci/oldest.py > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt --editable '.[dev]'
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
 
-newest: ## run them with the newest packages there are, for PYTHON=..., and others; print their coverage
-	$(PYTHON) -m venv --clear .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+newest: newest-packages ## run them with the newest packages there are, for PYTHON=..., and others; print their coverage
 	COVERAGE_FILE=$(COVERAGE) COVERAGE_CORE=sysmon .venv-newest/bin/python -m coverage run -m pytest -n 2 --dist loadfile -m 'not slow' $(MEASURED)
 	COVERAGE_FILE=$(COVERAGE) .venv-newest/bin/python -m coverage combine --quiet
 	@for folder in dsl compiler runtime lnet; do \
 	    total=$$(COVERAGE_FILE=$(COVERAGE) .venv-newest/bin/python -m coverage report --include "$$folder/*" --format total) || exit 1; \
 	    echo "coverage of $$folder: $$total %"; \
 	done
+
+newest-packages:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
