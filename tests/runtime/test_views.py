@@ -145,7 +145,8 @@ def test_contrast_and_its_gradient_are_those_of_the_formula(rows, scale, tempera
         return objectives.contrast(term, [x], [], None)
 
     with jax.enable_x64(True):
-        found, slope = jax.value_and_grad(contrast)(batch_last(jnp.asarray(values)), temperature)
+        with_slope = quickly(jax.value_and_grad(partial(contrast, temperature=temperature)))
+        found, slope = with_slope(batch_last(jnp.asarray(values)))
         np.testing.assert_allclose(found, formula(values), rtol=1e-10)
         for way in ways:
             ahead, behind = formula(values + 1e-6 * way), formula(values - 1e-6 * way)
@@ -186,11 +187,16 @@ def test_dropout_draws_for_each_view_and_batchnorm_counts_both():
         graph = compile_text(TEXT).graph
         params, images, labels, samples = double_precision(graph)
         twins = jnp.repeat(images[..., ::2], 2, axis=-1)
-        values = layer_values(graph, params, twins, samples=samples)
+
+        @quickly
+        def trained(params):
+            observed = observed_loss(graph, params, images, labels, None, samples)[1][1]
+            return layer_values(graph, params, twins, samples=samples), observed
+
+        values, observed = trained(params)
         np.testing.assert_array_equal(values["r"][..., ::2], values["r"][..., 1::2])
         first, second = (np.asarray(values["drop"][..., view::2]) == 0 for view in (0, 1))
         assert 0.1 < np.mean(first != second) < 0.4
-        observed = observed_loss(graph, params, images, labels, None, samples)[1][1]
         seen = reference.values(graph, params, np.asarray(batch_first(images)))["f"]
         np.testing.assert_allclose(observed["b.mean"], seen.mean((0, 1, 2)), rtol=1e-9)
         np.testing.assert_allclose(observed["b.variance"], seen.var((0, 1, 2)), rtol=1e-9)
