@@ -74,11 +74,13 @@ def test_norms_are_their_formula_and_so_are_their_gradients():
             for g in (graph, plain)
         )
         slopes = {name: np.zeros(value.shape) for name, value in params.items()}
+        terms = quickly(lambda p: [total_loss(graph, p, shown)[1] for shown in (images, images[..., :1])])(
+            params
+        )
         for number, norm in enumerate(NORMS):
             value, gradient = expected(norm, params)
-            for shown in (images, images[..., :1]):  # whatever the images, and however many
-                found = total_loss(graph, params, shown)[1][f"n{number}"]
-                np.testing.assert_allclose(found, value, rtol=1e-12)
+            for found in terms:  # whatever the images, and however many
+                np.testing.assert_allclose(found[f"n{number}"], value, rtol=1e-12)
             for name, slope in gradient.items():
                 slopes[name] += slope
         for name, slope in slopes.items():
@@ -104,10 +106,11 @@ def test_outside_of_their_stage_weights_count_and_stay():
     with jax.enable_x64(True):
         graph, plain = (compile_text(text_of("stage", norms)).graph for norms in ((norm,), ()))
         params, images, _ = whole(graph)
-        np.testing.assert_allclose(total_loss(graph, params, images)[1]["n0"], expected(norm, params)[0])
-        gradients = [
-            quickly(jax.grad(lambda p, g=g: total_loss(g, p, images)[0]))(params) for g in (graph, plain)
-        ]
+        (_, terms), with_norm = quickly(
+            jax.value_and_grad(lambda p: total_loss(graph, p, images), has_aux=True)
+        )(params)
+        np.testing.assert_allclose(terms["n0"], expected(norm, params)[0])
+        gradients = with_norm, quickly(jax.grad(lambda p: total_loss(plain, p, images)[0]))(params)
         jax.tree.map(np.testing.assert_array_equal, *gradients)
 
 
