@@ -35,7 +35,7 @@ from lnet.compiler.cut.placement import Placement
 from lnet.dsl.diagnostics import LnetError, render_all
 from lnet.runtime.cluster import check, launch
 from lnet.runtime.cluster.transport.connect import LOCAL, connected, workers_of
-from lnet.runtime.engine.rounding import WIRES
+from lnet.runtime.engine.rounding import BFLOAT16, FLOAT32
 from lnet.runtime.store.events import ReplicaRoles
 
 pytestmark = pytest.mark.slow
@@ -126,7 +126,8 @@ def test_asynchronous_replicas_learn(tmp_path, client):
 def test_parameters_are_rounded_on_the_wire(tmp_path, client):
     asked = plan_of(workers=2, replicas=2, staleness=0)
     exact, rounded = [
-        lnet.train(asked, images(), directory=tmp_path / wire, client=client, wire=wire) for wire in WIRES
+        lnet.train(asked, images(), directory=tmp_path / wire, client=client, wire=wire)
+        for wire in (FLOAT32, BFLOAT16)
     ]
     (tile,) = tile_costs(asked.graph, asked.partition)
     for run, value in ((exact, 4), (rounded, 2)):
