@@ -4,8 +4,9 @@
     no tile for a while    a step of every tile, and updates of its parameters, for the machine's cache (process/cache.py)
     a tile comes           no more
 
-All of it is computed with zeros. Nearly every tile has programs of its own, since layers of different sizes are cut at
-different places. Processes of one machine begin with different tiles, and find in the cache what others have compiled.
+A batch of a validation goes with each step. All of it is computed with zeros. Nearly every tile has programs of its own,
+since layers of different sizes are cut at different places. Processes of one machine begin with different tiles, and find
+in the cache what others have compiled.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 
 from lnet.compiler.core.shapes import shape_at
 from lnet.compiler.cut.decoding import image_window
+from lnet.compiler.cut.schedule import Programme
+from lnet.compiler.graph.graph import Graph
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.protocol.events import RoleId
 from lnet.runtime.cluster.protocol.room import SHARE
@@ -34,7 +37,7 @@ from lnet.runtime.process.cache import cache_folder
 from lnet.runtime.process.compilations import compilations
 from lnet.runtime.store.events import CompiledAhead, Event, Warned
 
-from .numerics import Replica, Server, finite, pushed_shapes, shard_shapes
+from .numerics import Arrays, Replica, Server, finite, pushed_shapes, shard_shapes
 from .threads import waiting
 from .tiles import Tiles
 
@@ -46,6 +49,8 @@ ROLE = RoleId("rehearsal", 0, 0, 0)
 class Rehearsal:
     """What a process called `name` compiles while it is `idle`: has no tile, and never had one.
 
+    `validated` returns what a tile validates with.
+
     `free` returns the bytes of memory that are left, `log` publishes an event; both are called from its thread. Once
     `leaving` is set, it waits no more.
     """
@@ -55,11 +60,12 @@ class Rehearsal:
         config: RunConfig,
         name: str,
         tiles: Tiles,
+        validated: Callable[[int], Shard],
         idle: Callable[[], bool],
         free: Callable[[], int],
         log: Callable[[Event], None],
     ) -> None:
-        self.config, self.name, self.tiles = config, name, tiles
+        self.config, self.name, self.tiles, self.validated = config, name, tiles, validated
         self.idle, self.free, self.log = idle, free, log
         self.leaving = threading.Event()
 
@@ -67,7 +73,7 @@ class Rehearsal:
         """Compile the tiles of the plan at once, all others after a while."""
         try:
             with self.tiles.rehearsing:
-                count, seconds = self._counted(rehearse_own, self.tiles.shard)
+                count, seconds = self._counted(rehearse_own, self.tiles.shard, self.validated)
             with waiting():
                 self.leaving.wait(self.config.times.failure_timeout)
             if self.idle() and cache_folder() is not None:
@@ -95,16 +101,19 @@ def rehearse_own(
     config: RunConfig,
     name: str,
     shard: Callable[[int], Shard],
+    validated: Callable[[int], Shard],
     fits: Callable[[int], bool],
     going: Callable[[], bool],
 ) -> None:
     """Compute a step of each tile that the plan gives the process `name`, with the `shard` that it will compute with.
 
-    Only tiles that fit into memory, and as long as it is `going`.
+    Then a batch of a validation, with the `validated` one. Only tiles that fit into memory, and as long as it is `going`.
     """
     for tile in sorted({tile for (_, tile), place in config.spec.places.items() if place == name}):
         if going() and fits(tile):
             _step(config, shard(tile), going)
+            if config.plan.graph.validated is not None:
+                _evaluation(config, config.plan.graph.validated, validated(tile), going)
 
 
 def rehearse(config: RunConfig, name: str, fits: Callable[[int], bool], going: Callable[[], bool]) -> None:
@@ -112,32 +121,26 @@ def rehearse(config: RunConfig, name: str, fits: Callable[[int], bool], going: C
 
     `name`: of the process.
     """
-    tiles = config.plan.partition.count
+    graph, tiles = config.plan.graph, config.plan.partition.count
     first = zlib.crc32(name.encode()) % tiles
     for tile in (*range(first, tiles), *range(first)):
         if not going():
             return
         if fits(tile):
-            _step(config, Shard(config.plan.graph, config.plan.partition, tile), going)
+            _step(config, Shard(graph, config.plan.partition, tile), going)
             _updates(config, tile, going)
+            if graph.validated is not None:
+                shard = Shard(graph.validated, config.plan.partition, tile)
+                _evaluation(config, graph.validated, shard, going)
 
 
 def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
     """Compute all that a tile computes in a run, with zeros for parameters, images and what other tiles send."""
     graph, programme, replica = config.plan.graph, shard.programme, Replica(config, shard)
-    shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
     dtype = graph.training.dtype
-    zeros = {name: np.zeros(shape_at(shapes[name], place), dtype) for name, place in programme.owned}
-    replica.install(replica.parts.divided(zeros))
-    rows, window = graph.training.batch_rows, image_window(graph, config.plan.partition, programme.tile).size
-    images = _zeros((rows, window.rows, window.columns, graph.input.sheet.maps), dtype)
-    labelled = any(objective.term.needs_labels for objective in graph.objectives)
-    targets = {
-        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, rows), dtype)
-        for path, region in programme.targets
-    }
-    step = replica.step(batch_last(images), _zeros((rows,), "int32") if labelled else None, targets, 0, 0)
-    received = dict(exchanges(graph, config.plan.partition, programme, rows))
+    replica.install(replica.parts.divided(_params(graph, programme)))
+    step = replica.step(*_batch(config, graph, programme), 0, 0)
+    received = dict(exchanges(graph, config.plan.partition, programme, graph.training.batch_rows))
     if config.clips_pushes:
         received |= clipping.exchanged(graph, programme.tile, config.spec.tiles)
     talk = _Alone(received, dtype, going)
@@ -152,6 +155,37 @@ def _step(config: RunConfig, shard: Shard, going: Callable[[], bool]) -> None:
     for index in range(min(2, pushes)):
         last = index + 1 == min(2, pushes)
         talk.through(replica.add(gradients, index, first=index == 0, last=last, onward=onward))
+
+
+def _evaluation(config: RunConfig, graph: Graph, shard: Shard, going: Callable[[], bool]) -> None:
+    """Compute what a tile computes in a validation of a graph, with zeros."""
+    programme, training = shard.programme, graph.training
+    params = {name: jnp.asarray(value) for name, value in _params(graph, programme).items()}
+    received = exchanges(graph, config.plan.partition, programme, training.batch_rows)
+    talk = _Alone(received, training.dtype, going)
+    talk.through(shard.evaluation(params, *_batch(config, graph, programme), jnp.asarray(0)))
+
+
+def _params(graph: Graph, programme: Programme) -> Arrays:
+    shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
+    return {
+        name: np.zeros(shape_at(shapes[name], place), graph.training.dtype) for name, place in programme.owned
+    }
+
+
+def _batch(
+    config: RunConfig, graph: Graph, programme: Programme
+) -> tuple[jax.Array, jax.Array | None, dict[str, jax.Array]]:
+    """Return images, labels and targets of a tile, all zeros."""
+    rows, dtype = graph.training.batch_rows, graph.training.dtype
+    window = image_window(graph, config.plan.partition, programme.tile).size
+    images = _zeros((rows, window.rows, window.columns, graph.input.sheet.maps), dtype)
+    labelled = any(objective.term.needs_labels for objective in graph.objectives)
+    targets = {
+        path: _zeros((region.size.rows, region.size.columns, graph.layer(path).sheet.maps, rows), dtype)
+        for path, region in programme.targets
+    }
+    return batch_last(images), _zeros((rows,), "int32") if labelled else None, targets
 
 
 @dataclass

@@ -115,6 +115,7 @@ class RolesPlugin(WorkerPlugin):
             self.config,
             str(worker.name),
             self.tiles,
+            self.validating.shard,
             lambda: self._idle,
             lambda: self.gauge.read().free,
             lambda event: self.soon(self.log, event),

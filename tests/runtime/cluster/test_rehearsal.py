@@ -18,7 +18,7 @@ STAGE = (
 CLASSES = """
 network n { image: input(8x8x1); f: local(3, 2); d: dense(4); o: cross_entropy(d) }
 train {
-    data = frames("none", labels = folder)
+    data = frames("none", labels = folder); validation = frames("others")
     update = adam(rate = 0.1)
     fetch = 4
     push = 2
@@ -50,13 +50,28 @@ def taken(monkeypatch):
     return found
 
 
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Tiles that have validated, and what they found of which terms."""
+    found, evaluation = {}, Shard.evaluation
+
+    def recorded(shard, *given):
+        found[shard.programme.tile] = terms = yield from evaluation(shard, *given)
+        return terms
+
+    monkeypatch.setattr(Shard, "evaluation", recorded)
+    return found
+
+
 @pytest.mark.parametrize("text", [STAGE, CLASSES])
-def test_every_step_of_every_tile_is_rehearsed(text, taken):
-    """All exchanges are met with arrays of their shapes, and the gradients are those of a step."""
+def test_every_step_of_every_tile_is_rehearsed(text, taken, evaluated):
+    """All exchanges are met with arrays of their shapes, and the gradients are those of a step; then a validation's."""
     config = config_of(text)
     rehearse(config, "worker-0", lambda tile: True, lambda: True)
     assert {shard.programme.tile for shard, _ in taken} == {0, 1, 2}
     whole = {p.name: np.zeros(p.shape, np.float32) for p in config.plan.graph.parameters}
+    assert set(evaluated) == ({0, 1, 2} if text == CLASSES else set())
+    assert {name for terms in evaluated.values() for name in terms} <= {"o", "o top-1"}
     for shard, total in taken:
         assert {n: a.shape for n, a in total.items()} == {n: a.shape for n, a in shard.owned(whole).items()}
 
@@ -83,7 +98,7 @@ def test_tiles_of_the_plan_are_rehearsed_as_they_compute(taken):
     config = config_of(STAGE)
     own = {tile: Shard(config.plan.graph, config.plan.partition, tile) for tile in range(3)}
     (worker,) = {place for (_, tile), place in config.spec.places.items() if tile == 1}
-    rehearse_own(config, worker, own.__getitem__, lambda tile: True, lambda: True)
+    rehearse_own(config, worker, own.__getitem__, None, lambda tile: True, lambda: True)
     assert [shard for shard, _ in taken] == [own[1]]
-    rehearse_own(config, "nobody", own.__getitem__, lambda tile: True, lambda: True)
+    rehearse_own(config, "nobody", own.__getitem__, None, lambda tile: True, lambda: True)
     assert len(taken) == 1
