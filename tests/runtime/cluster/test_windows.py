@@ -1,6 +1,7 @@
 """Images that a group of tiles decodes together: each once, and every tile has the window that it would have cut itself."""
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from lnet.runtime.cluster.protocol.wire import Malformed
 from lnet.runtime.cluster.transport.inbox import Address, Cancelled, Mailbox
 from lnet.runtime.data import open_frames
 from lnet.runtime.data.checksums import UNREAD
+from lnet.runtime.engine.exchanges import exchanges
 
 TILES = Size(2, 3)
 BATCH = 10
@@ -263,6 +265,35 @@ def test_what_no_tile_of_the_group_sends_is_refused(group):
             validator.check_exchange(Address(0, 1, 0, 0, EXCHANGE, sender, receiver), [window, record])
     with pytest.raises(Malformed, match="no such exchange"):
         PayloadValidator(replace(config, shared=False), None, None).check_exchange(address, [window, record])
+
+
+VALIDATED = """
+network n { image: input(8x8x1); f: local(3, 2); g: local(3, 1); q: l2(g) }
+train { data = frames("none"); validation = frames("none"); batch = 4 }
+"""
+
+
+def test_a_batch_of_a_validation_may_be_smaller_and_not_larger():
+    source = Source(VALIDATED, "n.lnet")
+    plan = compile_source(source, {}, Collector(source), Layout(workers=2, tiles=Size(1, 2)))
+    config = RunConfig("run", plan.to_json(), ".", ".", None, workers=2, capacity=1)
+    validated = partial(schedule, plan.graph.validated, plan.partition)
+    (sender, name), shapes = next(
+        found
+        for found in exchanges(plan.graph.validated, plan.partition, validated(0), 4).items()
+        if found[0][1].startswith("values")
+    )
+    validator = PayloadValidator(config, None, validated)
+    address = Address(0, 1, 1, 0, f"validation: {name}", sender, 0)
+    for rows in range(7):
+        arrays = [np.zeros((*shape[:-1], rows), np.float32) for shape in shapes]
+        with nullcontext() if 0 < rows <= 4 else pytest.raises(Malformed, match=f"'validation: {name}' of"):
+            validator.check_exchange(address, arrays)
+    back = next(
+        name for _, name in exchanges(plan.graph, plan.partition, validated(0), 4) if "gradients" in name
+    )
+    with pytest.raises(Malformed, match="no such exchange"):
+        validator.check_exchange(replace(address, exchange=f"validation: {back}"), [])
 
 
 def test_a_place_that_there_is_not_is_an_error(group):
