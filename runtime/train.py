@@ -52,7 +52,15 @@ from .training.provenance import (
     remembered,
     validated_on,
 )
-from .training.start import check_learns, classes_of, figures_of, frozen, normalized_by, start_from
+from .training.start import (
+    check_learns,
+    check_precision,
+    classes_of,
+    figures_of,
+    frozen,
+    normalized_by,
+    start_from,
+)
 from .training.trainer import Params, Trainer, data_found
 from .training.tune import choices_data, kept
 from .training.validation import VALIDATION, open_validation
@@ -110,6 +118,7 @@ def train(
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     plan = validated_by(plan, validation, unseen)
     check_learns(plan)
+    check_precision(plan, client is not None)
     base = Path(plan.source_name).resolve().parent
     known = None if start is None else classes_of(Path(start))
     begun = None if start is None else figures_of(Path(start), plan.graph)
@@ -190,6 +199,7 @@ def resume(
     keep_programs()
     reporter = _told(reporter, client, force)
     run = _up_to(_resumable(open_run(directory)), steps)
+    check_precision(run.plan, client is not None)
     changed = run.plan.changed_source(Path(run.info["data"]["base"]))
     if changed is not None:
         message = f"'{changed}' has changed since the run began: it goes on with the network that it has"

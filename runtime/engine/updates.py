@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from lnet.compiler.rules import Rate, Update
 from lnet.compiler.schedules import Steps
 from lnet.runtime.kernels.unit import unit_vectors
 
-from . import running
+from . import running, scaling
 
 Params = dict[str, jax.Array]
 
@@ -26,7 +26,7 @@ class Rule:
 
     `speeds`: factors on the changes of parameters, where they are not 1; `frozen`: parameters that no gradient moves, and
     that have no state; `unit`: those whose vectors have length 1 after every update. `running`: the momenta of running
-    values, which each batch moves (running.py).
+    values, which each batch moves (running.py). `scaled`: whether the loss is scaled, and the state knows by how much.
     """
 
     transformation: optax.GradientTransformation
@@ -34,15 +34,20 @@ class Rule:
     frozen: frozenset[str] = frozenset()
     unit: frozenset[str] = frozenset()
     running: running.Momenta = ()
+    scaled: bool = False
 
     def init(self, params: Params) -> Any:
         """Return the state before the first update."""
-        return self.transformation.init(self._trained(params))
+        state = self.transformation.init(self._trained(params))
+        return scaling.begun(state) if self.scaled else state
 
     def updated(
         self, params: Params, state: Any, gradients: Params, share: jax.Array | None = None
     ) -> tuple[Params, Any]:
         """Return parameters and state after one step, or a `share` of the step."""
+        if isinstance(state, scaling.Scaled):
+            params, rule = replace(self, scaled=False).updated(params, state.rule, gradients, share)
+            return params, scaling.taken(state, rule)
         trained = self._trained(params)
         changes, state = self.transformation.update(self._trained(gradients), state, trained)
         changes = {**changes, **{name: s * changes[name] for name, s in self.speeds if name in changes}}
@@ -76,6 +81,7 @@ def update_rule(graph: Graph, updates: int | None = None) -> Rule:
         frozenset(p.name for p in graph.parameters if graph.is_frozen(p.name)),
         frozenset(p.name for p in graph.parameters if p.unit),
         running.momenta(graph),
+        training.precision == "float16",
     )
 
 

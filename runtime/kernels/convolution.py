@@ -23,7 +23,7 @@ from jax import lax
 
 from lnet.compiler.core.shapes import Slide
 
-from .products import Product
+from .products import Product, rounded
 
 Shape = tuple[int, ...]
 
@@ -114,8 +114,7 @@ def _axes(product: Product) -> tuple[_Axis, _Axis]:
 
 def _convolve(x: jax.Array, kernel: jax.Array, axes: tuple[_Axis, _Axis], product: Product) -> jax.Array:
     result = jnp.result_type(x, kernel)
-    if product.precision == "bfloat16":
-        x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    x, kernel = rounded(product.precision, x, kernel)
     return lax.conv_general_dilated(
         x.astype(result),
         kernel.astype(result),

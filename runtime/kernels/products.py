@@ -12,10 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+
 from lnet.compiler.core.shapes import Size, Window
 from lnet.compiler.ops.filters import PLAIN, Layout
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = GIVES = ("forward", "input gradient", "weight gradient")
+ROUNDED = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
+"""The types that a precision rounds the operands of products to; sums are those of the parameters' type."""
+BITS = {"bfloat16": (8, 7), "float16": (5, 10)}
+"""Bits of exponent and mantissa of these types."""
 ANY_BATCH = 100
 """The batch size assumed in programs for batches of any size."""
 
@@ -56,3 +63,8 @@ class Choice:
     shape: tuple[int, ...]
     milliseconds: float
     measured: bool = False
+
+
+def rounded(precision: str, *operands: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the operands of a product in the type that a precision rounds them to, if it does."""
+    return tuple(each.astype(ROUNDED.get(precision, each.dtype)) for each in operands)

@@ -13,6 +13,11 @@ from contextlib import AbstractContextManager, nullcontext
 import jax
 
 
+def has_float16() -> bool:
+    """Whether the device that computes is one that float16 is for."""
+    return jax.default_backend() == "gpu"
+
+
 def computing_in(dtype: str) -> AbstractContextManager[object]:
     """Compute with numbers of a type, `Training.dtype`, in this thread."""
     return jax.enable_x64(True) if dtype == "float64" else nullcontext()

@@ -22,6 +22,7 @@ from lnet.compiler.settings import DATASET, DatasetFigures, Normalization
 from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.updates import constrained
+from lnet.runtime.process.precision import has_float16
 from lnet.runtime.store.info import StartInfo
 from lnet.runtime.store.run import open_run
 from lnet.runtime.weights.files import READERS, digest_of, open_weights
@@ -148,6 +149,25 @@ def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
             hints = did_you_mean(path, known)
             raise refused("E750", f"there is no layer or stage '{path}' to freeze", hint=hints)
     return replace(plan, graph=replace(plan.graph, frozen=(*plan.graph.frozen, *paths)))
+
+
+def check_precision(plan: Plan, cluster: bool) -> None:
+    """Raise `LnetError` for a plan in float16 that is not trained in one process on a GPU."""
+    if plan.graph.training.precision != "float16" or (has_float16() and not cluster):
+        return
+    where = (
+        "the workers of a cluster do not scale the loss"
+        if cluster
+        else "this machine computes on its processor"
+    )
+    raise refused(
+        "E751",
+        f"'precision = float16' is for one process on a GPU, and {where}",
+        hint=(
+            "operands in bfloat16 need no scale, and any device takes them: --set train.precision=bfloat16",
+            "a GPU is found with JAX's own package for it: pip install 'jax[cuda12]'",
+        )[: 1 if cluster else 2],
+    )
 
 
 def check_learns(plan: Plan) -> None:

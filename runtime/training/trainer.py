@@ -18,7 +18,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
-from lnet.runtime.engine import running
+from lnet.runtime.engine import running, scaling
 from lnet.runtime.engine.clipping import clipped_alone
 from lnet.runtime.engine.evaluate import Done, Targets, as_targets, batch_last, observed_loss
 from lnet.runtime.engine.updates import Rule, named_state
@@ -62,8 +62,9 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
 
     Beside the targets come the numbers of the samples (`sample_numbers`) and of the steps done, and with `accumulate`, of
     which the images are the last batch of a step, the sums over the batches before. It also returns the terms of the loss
-    with the accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. The
-    arrays of parameters and state are donated: the caller must not use them again.
+    with the accuracies, and whether they and all gradients are finite: if not, parameters and state stay as they were. Where
+    the loss is scaled, gradients need not be: their update is left out. The arrays of parameters and state are donated: the
+    caller must not use them again.
     """
     sums, count, moving = _sums(graph, choices), graph.training.accumulate, running.momenta(graph)
 
@@ -77,17 +78,21 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
         done: Done = 0,
         before: Sums | None = None,
     ) -> Any:
-        gradients, terms, total = sums(params, before, images, labels, targets, samples, done)
+        scale = scaling.scale_of(state)
+        gradients, terms, total = sums(params, before, images, labels, targets, samples, done, scale=scale)
         if count > 1:
             gradients = running.averaged(moving, gradients, count)
             terms, total = jax.tree.map(lambda value: value / count, (terms, total))
         gradients = clipped_alone(graph, gradients)
         finite = jnp.isfinite(total) & jnp.isfinite(sum(jnp.sum(g) for g in gradients.values()))
         # A branch, not a choice between the arrays before and after: that would need copies of those before.
+        fine = finite if scale is None else finite | (jnp.isfinite(total) & (scale > scaling.LEAST))
         params, state = lax.cond(
-            finite, lambda: rule.updated(params, state, gradients), lambda: (params, state)
+            finite,
+            lambda: rule.updated(params, state, gradients),
+            lambda: (params, scaling.left_out(state)),
         )
-        return params, state, terms, finite
+        return params, state, terms, fine
 
     return jax.jit(step, donate_argnums=(0, 1))
 
@@ -95,7 +100,7 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
 def batch_sums(graph: Graph, choices: Choices = MappingProxyType({})) -> Callable[..., Sums]:
     """Return a jitted function of parameters, sums over the batches before (None: none) and a batch: the next sums.
 
-    The arrays of the sums are donated.
+    The arrays of the sums are donated. `scale`: of the loss whose gradients are taken; the sums are not scaled.
     """
     return jax.jit(_sums(graph, choices), donate_argnums=1)
 
@@ -103,12 +108,16 @@ def batch_sums(graph: Graph, choices: Choices = MappingProxyType({})) -> Callabl
 def _sums(graph: Graph, choices: Choices) -> Callable[..., Sums]:
     moving = running.momenta(graph)
 
-    def loss(params: Params, *batch: Any) -> Any:
-        return observed_loss(graph, params, *batch)
+    def loss(params: Params, scale: jax.Array | None, *batch: Any) -> Any:
+        total, beside = observed_loss(graph, params, *batch)
+        return total if scale is None else scale * total, (total, *beside)
 
-    def sums(params: Params, before: Sums | None, *batch: Any) -> Sums:
+    def sums(params: Params, before: Sums | None, *batch: Any, scale: jax.Array | None = None) -> Sums:
         with made(choices):
-            (total, (terms, observed)), gradients = jax.value_and_grad(loss, has_aux=True)(params, *batch)
+            differentiate = jax.grad(loss, has_aux=True)
+            gradients, (total, terms, observed) = differentiate(params, scale, *batch)
+        if scale is not None:
+            gradients = {name: gradient / scale for name, gradient in gradients.items()}
         update = running.of_batch(moving, gradients | observed)
         if before is None:
             return update, terms, total
@@ -144,7 +153,7 @@ class Trainer:
     slowest: float = 0.0
 
     def __post_init__(self) -> None:
-        self.saved = self.step
+        self.saved, self.left_out = self.step, scaling.count(self.state)
         self.stop.awaits = self._awaited
         self.unvalidated = False
 
@@ -215,11 +224,12 @@ class Trainer:
                     jnp.asarray(self.step),
                 )
                 if number + 1 < training.accumulate:
-                    before = sums(self.params, before, *taken)
+                    before = sums(self.params, before, *taken, scale=scaling.scale_of(self.state))
             self.params, self.state, terms, finite = step(self.params, self.state, *taken, before)
             if not finite:
                 self._fail({path: float(value) for path, value in terms.items()})
             self.step += 1
+            self._note_left_out()
             self._record(terms, time.perf_counter() - began, waited)
             if len(self.samples.skipped) > known_bad:
                 known_bad = self._report_skipped(known_bad)
@@ -271,6 +281,16 @@ class Trainer:
             )
         )
         self.reporter.stepped(self.step, found.shown, images / seconds)
+
+    def _note_left_out(self) -> None:
+        """Say that the update of the step that is done was left out, if it was."""
+        count, scale = scaling.count(self.state), scaling.scale_of(self.state)
+        if scale is not None and count > self.left_out:
+            self._warn(
+                f"step {self.step:,}: a gradient is not finite in float16, and its update is left out ({count:,} so far); "
+                f"the loss is scaled by {float(scale):,.0f} from here on"
+            )
+        self.left_out = count
 
     def _report_skipped(self, known: int) -> int:
         found = list(self.samples.skipped.items())

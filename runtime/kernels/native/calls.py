@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lnet.compiler.core.shapes import Size, Slide, Window
-from lnet.runtime.kernels.products import Product
+from lnet.runtime.kernels.products import BITS, Product
 
 from . import products
 from .blocks import processor
@@ -80,8 +80,9 @@ def _call(
     rows, vectors, lanes = shape
     block = Block(rows, vectors, max(1, 4 * lanes // dtype.itemsize))
     given = [operand.astype(dtype) for operand in operands]
-    if product.precision == "bfloat16":
-        given = [lax.reduce_precision(array, exponent_bits=8, mantissa_bits=7) for array in given]
+    if product.precision in BITS:
+        exponent, mantissa = BITS[product.precision]
+        given = [lax.reduce_precision(array, exponent, mantissa) for array in given]
     kernel = _kernel(result, dtype, writer, _geometry(product), block)
     return kernel(*given)
 

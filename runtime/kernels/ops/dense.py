@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.ops import Dense
+from lnet.runtime.kernels.products import rounded
 
 from .activation import activate
 from .base import LayerKernel, Roles, Values
@@ -20,9 +21,7 @@ def dense(op: Dense, values: Values, params: Roles, precision: str) -> jax.Array
 def products(x: jax.Array, weight: jax.Array, precision: str) -> jax.Array:
     """Return the sums of `[rows, columns, maps, batch]` times `[inputs, units]`: `[units, batch]`."""
     result = jnp.result_type(x, weight)
-    flat = x.reshape(-1, x.shape[-1])
-    if precision == "bfloat16":
-        flat, weight = flat.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
+    flat, weight = rounded(precision, x.reshape(-1, x.shape[-1]), weight)
     return jnp.einsum("iu,ib->ub", weight, flat, preferred_element_type=result)
 
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from lnet.runtime.kernels.products import Product
+from lnet.runtime.kernels.products import Product, rounded
 
 from .moves import (
     by_position,
@@ -49,8 +49,7 @@ Shape = tuple[int, ...]
 def _product(equation: str, left: jax.Array, right: jax.Array, precision: str) -> jax.Array:
     """A batched product, summed in float32 (or wider) whatever its operands are."""
     result = jnp.result_type(left, right)
-    if precision == "bfloat16":
-        left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
+    left, right = rounded(precision, left, right)
     return jnp.einsum(equation, left, right, preferred_element_type=result)
 
 
