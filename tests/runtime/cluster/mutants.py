@@ -32,7 +32,7 @@ TREE = Path(__file__).parents[3]
 PROTOCOL = Path("runtime/cluster/protocol")
 TESTS = (
     *("keeping_apart", "records", "room", "many", "balancing", "deaths", "disorder", "links", "slowness"),
-    *("roles", "wire", "complete", "simulate", "publishing", "fetching"),
+    *("roles", "wire", "complete", "simulate", "publishing", "fetching", "validating"),
 )
 """Those that fail soonest come first."""
 PATIENCE = 4.0
