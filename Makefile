@@ -40,7 +40,7 @@ long: $(READY) ## run the tests that take minutes: 64 workers, what is slow or s
 	$(BIN)/python -m pytest -m long
 
 oldest: oldest-packages ## run the tests of numbers with the oldest packages that pyproject.toml admits
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
+	XLA_FLAGS= .venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' $(NUMBERS)
 
 oldest-packages:
 	$(PYTHON) -m venv --clear .venv-oldest
@@ -48,7 +48,7 @@ oldest-packages:
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt --editable '.[dev]'
 
 newest: newest-packages ## run them with the newest packages there are, for PYTHON=..., and others; print their coverage
-	COVERAGE_FILE=$(COVERAGE) COVERAGE_CORE=sysmon .venv-newest/bin/python -m coverage run -m pytest -n 2 --dist loadfile -m 'not slow' $(MEASURED)
+	COVERAGE_FILE=$(COVERAGE) COVERAGE_CORE=sysmon XLA_FLAGS= .venv-newest/bin/python -m coverage run -m pytest -n 2 --dist loadfile -m 'not slow' $(MEASURED)
 	COVERAGE_FILE=$(COVERAGE) .venv-newest/bin/python -m coverage combine --quiet
 	@for folder in dsl compiler runtime lnet; do \
 	    total=$$(COVERAGE_FILE=$(COVERAGE) .venv-newest/bin/python -m coverage report --include "$$folder/*" --format total) || exit 1; \

@@ -17,6 +17,12 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lnet-compiled-")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
+# What tests compile computes a few steps: most of XLA's optimisations would take longer than they save. `make oldest` and
+# `make newest` leave them all, and so do the commands of documents.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 # Where Python is told to write no bytecode, each of many hundred processes would compile lnet's sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -59,7 +59,12 @@ def output_of(command, folder):
 @cache
 def output_of_shell(command, folder):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {
+        "PATH": path,
+        "COLUMNS": "100",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "XLA_FLAGS": "",
+    }
     done = subprocess.run(
         ["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=environment
     )
