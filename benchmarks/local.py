@@ -1,12 +1,10 @@
-"""The untied local layer against its peers, on the same arrays in one run: python benchmarks/local.py
+"""The untied local layer against its peers (peers.py), on the same arrays in one run: python benchmarks/local.py [WORD...]
 
-Peers: `jax.lax.conv_general_dilated_local`, and the usual recipe of PyTorch, unfold and bmm, where torch is installed. The
-ceiling is a dense product of 2048. Arithmetic is counted as the formula has it, packing and padding not included.
+The ceiling is a dense product of 2048. Arithmetic is counted as the formula has it, packing and padding not included.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from peers import passes_of, peers
 from timing import Call, jitted, machine, medians
 
 from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.compiler.ops.filters import Layout
 from lnet.runtime.kernels.ops.local import local, local_transpose
-
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "passive"
-)  # or threads of one peer, waiting busily, slow the next one down
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment,unused-ignore]
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,6 @@ class Case:
     field: int
     maps: int
     stride: int = 1
-    peers: bool = True
     dilation: int = 1
     groups: int = 1
     block: int = 1
@@ -53,8 +42,13 @@ class Case:
         return Window(slide, slide)
 
     @property
+    def shared(self) -> bool:
+        """Whether all positions have the same weights."""
+        return self.block == self.window.outputs.rows
+
+    @property
     def layout(self) -> Layout:
-        return Layout(self.groups, Size(self.block, self.block))
+        return Layout(self.groups) if self.shared else Layout(self.groups, Size(self.block, self.block))
 
     @property
     def flops(self) -> float:
@@ -66,15 +60,16 @@ class Case:
 CASES = (
     Case("field 18, 3 to 8 maps", 64, 48, 3, 18, 8),
     Case("field 18, batch 1", 1, 48, 3, 18, 8),
-    Case("field 18, batch 256", 256, 48, 3, 18, 8, peers=False),
+    Case("field 18, batch 256", 256, 48, 3, 18, 8),
     Case("field 18, stride 2", 64, 48, 3, 18, 8, stride=2),
     Case("field 5, 32 to 32 maps", 32, 32, 32, 5, 32),
-    Case("field 18, 8 to 8 maps", 64, 40, 8, 18, 8, peers=False),
+    Case("field 18, 8 to 8 maps", 64, 40, 8, 18, 8),
     Case("field 5, dilation 3, 32 to 32 maps", 32, 40, 32, 5, 32, dilation=3),
-    Case("field 5, 4 groups of 8 maps", 32, 32, 32, 5, 32, peers=False, groups=4),
-    Case("field 5, 32 maps, each alone", 32, 32, 32, 5, 32, peers=False, groups=32),
-    Case("field 5, blocks of 2x2, 32 to 32 maps", 32, 32, 32, 5, 32, peers=False, block=2),
-    Case("transposed, field 5, stride 2, 32 to 16 maps", 32, 35, 16, 5, 32, 2, peers=False, transposed=True),
+    Case("field 5, 4 groups of 8 maps", 32, 32, 32, 5, 32, groups=4),
+    Case("field 5, 32 maps, each alone", 32, 32, 32, 5, 32, groups=32),
+    Case("field 5, blocks of 2x2, 32 to 32 maps", 32, 32, 32, 5, 32, block=2),
+    Case("field 5, shared by all positions, 32 to 32 maps", 32, 32, 32, 5, 32, block=28),
+    Case("transposed, field 5, stride 2, 32 to 16 maps", 32, 35, 16, 5, 32, 2, transposed=True),
 )
 
 
@@ -98,17 +93,22 @@ def report(case: Case, dense: float) -> None:
     )
     arrays = arrays_of(case)
     for passes, name in ((1, "forward"), (3, "forward and both gradients")):
-        calls = {"lnet": ours(case, arrays, passes)}
-        if case.peers:
-            calls |= peers(case, arrays, passes)
+        calls = {"lnet": ours(case, arrays, passes)} | peers(case, arrays, passes)
+        if passes == 1:
+            check_alike(calls)
         times = medians(calls, 9 if passes == 1 else 5)
         own = times.pop("lnet")
         rate = passes * case.flops / 1e6 / own
-        against = "".join(
-            f"; {time / own:.1f} x faster than {peer} ({time:,.0f} ms)" for peer, time in times.items()
-        )
-        print(f"  {name}: {own:.1f} ms, {rate:.0f} GFLOP/s, {rate / dense:.0%} of the dense product{against}")
+        print(f"  {name}: {own:.1f} ms, {rate:.0f} GFLOP/s, {rate / dense:.0%} of the dense product")
+        for peer, time in sorted(times.items(), key=lambda entry: entry[1]):
+            print(f"    {time / own:.1f} x faster than {peer} ({time:,.1f} ms)")
     print(flush=True)
+
+
+def check_alike(calls: dict[str, Call]) -> None:
+    """Raise unless all compute values of one length, in whatever order; but for tf-keras, whose weights are its own."""
+    lengths = [np.linalg.norm(np.asarray(call())) for name, call in calls.items() if "keras" not in name]
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-4)
 
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -126,76 +126,15 @@ def arrays_of(case: Case) -> Arrays:
 
 
 def ours(case: Case, arrays: Arrays, passes: int) -> Call:
-    images, weights, gradients = map(jnp.asarray, arrays)
-    if case.transposed:
-        images, gradients = gradients, images
+    images, weights, gradients = arrays
     kind = local_transpose if case.transposed else local
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
         h: jax.Array = kind(x, w, case.window, "float32", case.layout)
         return h
 
-    def all_passes(x: jax.Array, w: jax.Array, dh: jax.Array) -> Any:
-        h, back = jax.vjp(layer, x, w)
-        return h, back(dh)
-
-    return jitted(layer, images, weights) if passes == 1 else jitted(all_passes, images, weights, gradients)
-
-
-def peers(case: Case, arrays: Arrays, passes: int) -> dict[str, Call]:
-    found = {"lax.conv_general_dilated_local": lax_local(case, arrays, passes)}
-    if torch is not None:
-        found["PyTorch unfold + bmm"] = torch_unfold(case, arrays, passes)
-    return found
-
-
-def lax_local(case: Case, arrays: Arrays, passes: int) -> Call:
-    """The layout that the function asks for: images NHWC, weights `[rows, columns, K, maps]`, `K` with maps in first."""
-    images, weights, gradients = arrays
-    positions, field = weights.shape[0], case.field
-    x = jnp.asarray(np.moveaxis(images, -1, 0))
-    kernel = np.moveaxis(weights, 4, 2).reshape(positions, positions, -1, case.maps)
-    w, dh = jnp.asarray(kernel), jnp.asarray(np.moveaxis(gradients, -1, 0))
-
-    def layer(x: jax.Array, w: jax.Array) -> jax.Array:
-        strides = (case.stride, case.stride)
-        h: jax.Array = lax.conv_general_dilated_local(
-            x,
-            w,
-            strides,
-            "VALID",
-            (field, field),
-            rhs_dilation=(case.dilation, case.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return h
-
-    def all_passes(x: jax.Array, w: jax.Array, dh: jax.Array) -> Any:
-        h, back = jax.vjp(layer, x, w)
-        return h, back(dh)
-
-    return jitted(layer, x, w) if passes == 1 else jitted(all_passes, x, w, dh)
-
-
-def torch_unfold(case: Case, arrays: Arrays, passes: int) -> Call:
-    images, weights, gradients = arrays
-    positions = weights.shape[0] ** 2
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))).requires_grad_(passes > 1)
-    kernel = weights.transpose(0, 1, 4, 2, 3, 5).reshape(positions, -1, case.maps)
-    w = torch.from_numpy(np.ascontiguousarray(kernel)).requires_grad_(passes > 1)
-    dh = torch.from_numpy(
-        np.ascontiguousarray(gradients.reshape(positions, case.maps, case.batch).transpose(0, 2, 1))
-    )
-
-    def call() -> Any:
-        patches = torch.nn.functional.unfold(x, case.field, case.dilation, stride=case.stride)
-        h = torch.bmm(patches.permute(2, 0, 1), w)
-        if passes > 1:
-            x.grad = w.grad = None
-            h.backward(dh)
-        return None
-
-    return call
+    read, made = (gradients, images) if case.transposed else (images, gradients)
+    return passes_of(layer, passes, read, weights, made)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ from .failure import explain_failure
 from .losses import losses
 from .progress import Reporter, validation
 from .tune import choices_from
-from .unused import unused_settings
+from .unused import unused_names, unused_settings
 from .validation import Validation, Validator, validated_steps, validation_text
 
 Params = dict[str, jax.Array]
@@ -193,9 +193,8 @@ class Trainer:
             self._warn(note)
         if self.validation is not None:
             self.reporter.said(validation_text(self.validation, training))
-        for images in filter(None, (self.samples, self.validation)):
-            for name in images.unmatched:
-                self._warn(f"'{name}' is to be excluded, but there is no such image")
+        for note in unused_names(self.samples, self.validation):
+            self._warn(note)
         if self.step >= training.steps:
             self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")
         self.reporter.started(self.step, training.steps)

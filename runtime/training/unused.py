@@ -1,10 +1,11 @@
-"""Settings of a plan that training in one process does not use."""
+"""What of a run's settings is not used: those of replicas in one process, and names to exclude that no image has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from lnet.compiler.settings import Training
+from lnet.runtime.data import Dataset
 from lnet.runtime.engine.rounding import BFLOAT16
 from lnet.runtime.store.run import Run
 
@@ -21,3 +22,9 @@ def unused_settings(run: Run) -> Iterator[str]:
     idle += ["wire"] if run.info.get("wire") == BFLOAT16 else []
     if idle:
         yield f"not used in one process, but by replicas on a cluster: {', '.join(idle)}"
+
+
+def unused_names(*datasets: Dataset | None) -> Iterator[str]:
+    """Yield a sentence on each name of an `exclude` list that no image has."""
+    for images in filter(None, datasets):
+        yield from (f"'{name}' is to be excluded, but there is no such image" for name in images.unmatched)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_events import tile
 from PIL import Image
-from processes import Watching, cluster, plan_of
+from processes import PROGRAM, Watching, cluster, plan_of
 from test_failures import process_of
 
 import lnet
@@ -94,11 +94,18 @@ def test_a_worker_that_sees_other_files_is_named_before_the_first_step(tmp_path)
 
 
 def test_workers_read_many_images_through_the_index_of_the_command(tmp_path, monkeypatch):
+    """All but an image that is excluded; a name that no image has is said."""
     images = furnish(tmp_path / "images")
-    monkeypatch.setattr("lnet.runtime.data.order.MANY", 5)
-    alone = lnet.train(plan_of(workers=2, steps=3), images, directory=tmp_path / "alone")
+    monkeypatch.setattr("lnet.runtime.data.order.MANY", 4)
+    (tmp_path / "left-out.txt").write_text("5.bmp\n9.bmp\n")
+    program = PROGRAM.replace('"none"', f'"none", exclude = "{tmp_path / "left-out.txt"}"')
+    plan = plan_of(workers=2, steps=3, program=program)
+    alone = lnet.train(plan, images, directory=tmp_path / "alone")
     with cluster(2) as client:
-        run = lnet.train(plan_of(workers=2, steps=3), images, directory=tmp_path / "run", client=client)
+        run = lnet.train(plan, images, directory=tmp_path / "run", client=client)
+        for found in (alone, run):
+            warnings = [event.message for event in found.events() if event.name == "warning"]
+            assert warnings == ["'9.bmp' is to be excluded, but there is no such image"]
         assert run.info["data"]["order"] == 2
         assert (tmp_path / "run" / run.info["data"]["index"]).exists()
         for name, value in alone.checkpoint().params.items():
