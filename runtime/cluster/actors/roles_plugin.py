@@ -97,8 +97,11 @@ class RolesPlugin(WorkerPlugin):
         self.compiled = compilations()
         self.worker, self.loop = worker, asyncio.get_running_loop()
         self.me = f"{worker.address}#{uuid.uuid4().hex[:12]}"
-        dtype = self.config.plan.graph.training.dtype
-        self.threads = Threads(dtype, self.tell_from_thread, lambda error: self.soon(self._fail, error))
+        self.threads = Threads(
+            lambda: self.config.plan.graph.training.dtype,
+            self.tell_from_thread,
+            lambda error: self.soon(self._fail, error),
+        )
         self.servers = Servers(self.config, self.threads, self.log, self._leads)
         self.tiles = Tiles(self.config, self.threads, self.log, self.soon, self._dispatch_arrays, self._ahead)
         self.parcels = Parcels()

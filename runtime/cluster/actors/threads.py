@@ -37,9 +37,17 @@ def waiting() -> Iterator[None]:
 
 
 class Threads:
-    """`tell` takes an event, `failed` an exception; both are called from these threads, which compute in a type."""
+    """`tell` takes an event, `failed` an exception; both are called from these threads, which compute in a type.
 
-    def __init__(self, dtype: str, tell: Callable[..., None], failed: Callable[[Exception], None]) -> None:
+    They ask for it when they first compute: a process that lacks plug-ins of the run has no plan to read it from.
+    """
+
+    def __init__(
+        self,
+        dtype: Callable[[], str],
+        tell: Callable[..., None],
+        failed: Callable[[Exception], None],
+    ) -> None:
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         self.dtype, self.tell, self.failed = dtype, tell, failed
         self.pools: dict[RoleId, ThreadPoolExecutor] = {}
@@ -53,7 +61,7 @@ class Threads:
 
     def _run(self, work: Callable[[], Outcome]) -> None:
         try:
-            with TURNS, computing_in(self.dtype):
+            with TURNS, computing_in(self.dtype()):
                 told = work()
         except (Cancelled, CancelledError):
             return

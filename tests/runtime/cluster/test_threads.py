@@ -18,7 +18,7 @@ def two(monkeypatch):
 def run(work, count):
     """Let so many roles work, and return what they reported."""
     told, failed = [], []
-    pool = Threads("float32", lambda *outcome: told.append(outcome), failed.append)
+    pool = Threads(lambda: "float32", lambda *outcome: told.append(outcome), failed.append)
     for index in range(count):
         pool.submit(RoleId("tile", 0, index, index), work)
     while len(told) + len(failed) < count:
