@@ -25,19 +25,17 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 @dataclass(frozen=True)
 class Readout:
-    """An objective that reads labels, and the number of units of its vector."""
+    """An objective that reads labels, and the vector that learns them: its number of units, and its layer."""
 
     objective: str
     units: int
+    layer: str
 
 
 def readouts(graph: Graph) -> list[Readout]:
     """Return the objectives of a network that read labels."""
-    return [
-        Readout(objective.path, graph.layer(objective.reads[0]).sheet.maps)
-        for objective in graph.objectives
-        if objective.term.needs_labels
-    ]
+    read = [(o.path, graph.layer(o.reads[0])) for o in graph.objectives if o.term.needs_labels]
+    return [Readout(path, layer.sheet.maps, layer.path) for path, layer in read]
 
 
 def are_integers(labels: Iterable[str]) -> bool:

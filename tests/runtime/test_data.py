@@ -393,13 +393,13 @@ def learned_by(tmp_path, *readouts, frames=PLAIN):
 
 def test_classes_must_be_as_many_as_the_vector_is_long(tmp_path):
     folder_of(tmp_path)
-    learned_by(tmp_path, Readout("q", 2), frames=replace(PLAIN, labels="folder"))
+    learned_by(tmp_path, Readout("q", 2, "top"), frames=replace(PLAIN, labels="folder"))
     with pytest.raises(
         LnetError, match="E710: the objective 'q' reads 3 values, but the images have 2 classes"
     ):
-        learned_by(tmp_path, Readout("q", 3), frames=replace(PLAIN, labels="folder"))
+        learned_by(tmp_path, Readout("q", 3, "top"), frames=replace(PLAIN, labels="folder"))
     with pytest.raises(LnetError, match="E707: the objective 'q' needs labels"):
-        learned_by(tmp_path, Readout("q", 2))
+        learned_by(tmp_path, Readout("q", 2, "top"))
 
 
 def test_errors_while_decoding_reach_the_trainer():

@@ -205,12 +205,12 @@ def test_every_form_that_is_indexed_is_the_same_images(tmp_path, form, reference
 def test_labels_that_are_integers_are_numbers_of_units(tmp_path, form, monkeypatch):
     labels = ["10", "2", "2", "0", "10", "0", "2", "2", "2", "2"]
     monkeypatch.setattr(sys.modules[__name__], "LABELS", labels)
-    learned = partial(order_classes, readouts=[Readout("q", 11)])
+    learned = partial(order_classes, readouts=[Readout("q", 11, "top")])
     frames = furnished(tmp_path, form)
     dataset = open_frames(frames, 3, tmp_path, 7, classes=learned)
     assert dataset.labels.tolist() == [int(label) for label in labels]
     assert dataset.classes == tuple(map(str, range(11)))
-    fewer = partial(order_classes, readouts=[Readout("q", 10)])
+    fewer = partial(order_classes, readouts=[Readout("q", 10, "top")])
     assert "has the label 10, and the 10 values" in refusal(frames, tmp_path, classes=fewer)
 
 

@@ -42,7 +42,9 @@ def opened(base, path, labels="folder", **how):
 
 
 def learned_by(*readouts):
-    return partial(order_classes, readouts=[Readout(f"q{i}", units) for i, units in enumerate(readouts)])
+    return partial(
+        order_classes, readouts=[Readout(f"q{i}", units, "top") for i, units in enumerate(readouts)]
+    )
 
 
 def pictures(folder, names):
@@ -98,7 +100,7 @@ def test_a_run_that_began_before_is_probed_in_its_own_order(tmp_path, monkeypatc
     ],
 )
 def test_absent_classes_have_their_units(labels, classes):
-    assert order_classes(labels, labels, [Readout("q", 12)]) == classes
+    assert order_classes(labels, labels, [Readout("q", 12, "top")]) == classes
 
 
 def test_without_an_objective_classes_are_those_there_are_in_order():
@@ -126,9 +128,9 @@ def test_a_label_without_a_unit_is_refused(tmp_path, labels):
 
 def test_several_objectives_share_the_classes():
     labels = ["0", "4"]
-    assert order_classes(labels, labels, [Readout("q", 5), Readout("r", 7)]) == tuple("0123456")
+    assert order_classes(labels, labels, [Readout("q", 5, "top"), Readout("r", 7, "top")]) == tuple("0123456")
     assert "'r' reads are for the labels 0 to 3" in refusal(
-        order_classes, labels, labels, [Readout("q", 5), Readout("r", 4)]
+        order_classes, labels, labels, [Readout("q", 5, "top"), Readout("r", 4, "top")]
     )
 
 
@@ -279,7 +281,7 @@ def test_arrays_without_labels_say_how_they_are_given(tmp_path):
     assert "hint: add an array 'labels': np.savez(" in refusal(opened, tmp_path, "a.npz")
     dataset = opened(tmp_path, "a.npz", None)
     assert "np.savez('images.npz', images=images, labels=labels)" in refusal(
-        check_labels, dataset, [Readout("q", 3)]
+        check_labels, dataset, [Readout("q", 3, "top")]
     )
 
 

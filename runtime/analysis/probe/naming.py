@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.analysis.images import check_images, set_labels
-from lnet.runtime.data.labels import UNKNOWN, number_labels
+from lnet.runtime.data.labels import UNKNOWN, number_labels, readouts
 from lnet.runtime.engine.evaluate import TOPS
 from lnet.runtime.kernels.classes import class_ranks
 from lnet.runtime.store.run import Run, opened
@@ -88,20 +88,14 @@ def accuracy(
 def names_labels(run: Run, images: Place) -> bool:
     """Whether a run learned labels, and a set has more than two: too many for one to be told from the other."""
     graph = run.plan.graph
-    return bool(readouts(run)) and len(open_all(images, set_labels(graph)).classes) > 2
-
-
-def readouts(run: Run) -> dict[str, str]:
-    """Return the layer that each objective with labels reads, by the objective's path."""
-    graph = run.plan.graph
-    return {o.path: graph.layer(o.reads[0]).path for o in graph.objectives if o.term.needs_labels}
+    return bool(readouts(graph)) and len(open_all(images, set_labels(graph)).classes) > 2
 
 
 def learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
     """Return the images whose labels every run learned; raises `LnetError` if there are none."""
     known = np.ones(len(images.classes), bool)
     for run in runs.values():
-        if not readouts(run):
+        if not readouts(run.plan.graph):
             raise refused(
                 "E786",
                 f"no objective of '{run.path}' learns labels, so it cannot name what it sees",
@@ -138,16 +132,17 @@ class Hits:
 
 def namings(evaluator: Evaluator, run: Run, weights: Weights, name: str = "trained") -> Iterator[Naming]:
     """Yield the accuracies of each objective with labels; nothing if no image is of one of the run's classes."""
-    layers = readouts(run)
+    read = readouts(run.plan.graph)
     classes = known_classes(evaluator.gallery.images, run.classes or ())
     count = int((classes != UNKNOWN).sum())
-    if not layers or not count:
+    if not read or not count:
         return
-    hits = evaluator.evaluate(Neurons(weights, tuple(dict.fromkeys(layers.values()))), Hits(classes))
-    for path, layer in layers.items():
-        units = run.plan.graph.layer(layer).sheet.values
-        shares = dict(zip(TOPS, (hits[layer] / count).tolist(), strict=True))
-        yield Naming(name, path, units, count, shares[1], shares[5] if units > 5 else None)
+    layers = tuple(dict.fromkeys(each.layer for each in read))
+    hits = evaluator.evaluate(Neurons(weights, layers), Hits(classes))
+    for each in read:
+        shares = dict(zip(TOPS, (hits[each.layer] / count).tolist(), strict=True))
+        top_5 = shares[5] if each.units > 5 else None
+        yield Naming(name, each.objective, each.units, count, shares[1], top_5)
 
 
 def known_classes(images: LabelledSet, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -25,12 +25,12 @@ from lnet.runtime.analysis.gallery import Content, Record, keep
 from lnet.runtime.analysis.images import check_images, set_labels
 from lnet.runtime.analysis.matrices import Given, misfit, read_given
 from lnet.runtime.analysis.plots import npz, to_png
-from lnet.runtime.data.labels import number_labels
+from lnet.runtime.data.labels import readouts
 from lnet.runtime.store.run import Run, opened
 
 from .evaluate import Evaluator, Gallery
 from .labelled import open_all
-from .naming import learned, readouts
+from .naming import known_classes, learned
 from .on_workers import Workers, evaluator_of
 from .placed import Grid, Placed, Right, group
 from .places_picture import labels_figure, maps_figure
@@ -170,15 +170,14 @@ def _maps(
     evaluator: Evaluator, name: str, run: Run, weights: Weights, grid: Grid, numbers: NDArray[np.int64]
 ) -> Iterator[PlaceMap]:
     """Yield the map of each objective with labels, in one pass over the images."""
-    layer_of, usable = readouts(run), evaluator.gallery.images
-    units = number_labels(usable.classes, run.classes or ())[usable.labels].astype(np.int64)
-    counts = np.bincount(numbers)
-    layers = tuple(dict.fromkeys(layer_of.values()))
+    read, counts = readouts(run.plan.graph), np.bincount(numbers)
+    units = known_classes(evaluator.gallery.images, run.classes or ())
+    layers = tuple(dict.fromkeys(each.layer for each in read))
     right = evaluator.evaluate(Placed(Neurons(weights, layers), grid), Right(numbers, units, len(counts)))
-    for objective, layer in layer_of.items():
-        hits = np.stack([right[group(layer, *place)] for place in grid.places], 1)
+    for each in read:
+        hits = np.stack([right[group(each.layer, *place)] for place in grid.places], 1)
         by_label = hits.reshape(-1, grid.count, grid.count) / counts[:, None, None]
-        yield PlaceMap(name if len(layer_of) == 1 else f"{name}, {objective}", by_label)
+        yield PlaceMap(name if len(read) == 1 else f"{name}, {each.objective}", by_label)
 
 
 # --- agreement -------------------------------------------------------------------------------------------

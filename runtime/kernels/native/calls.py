@@ -61,7 +61,7 @@ def cosines(
     rows, columns = (patch.rows, patch.columns) if patch else (1, 1)
     values, count = weights.shape[2], side.shape[2] - 1
     units = Units(down, right, values, count, (rows, columns), maps // (rows * columns), neighbours)
-    lanes = max(1, 4 * processor().lanes // weights.dtype.itemsize)
+    lanes = _lanes(processor().lanes, weights.dtype)
     found = _kernel((down, right, values + count + 1, maps), weights.dtype, likeness, units, lanes)(
         weights, side
     )
@@ -78,13 +78,18 @@ def _call(
 ) -> jax.Array:
     dtype = jnp.result_type(*operands)
     rows, vectors, lanes = shape
-    block = Block(rows, vectors, max(1, 4 * lanes // dtype.itemsize))
+    block = Block(rows, vectors, _lanes(lanes, dtype))
     given = [operand.astype(dtype) for operand in operands]
     if product.precision in BITS:
         exponent, mantissa = BITS[product.precision]
         given = [lax.reduce_precision(array, exponent, mantissa) for array in given]
     kernel = _kernel(result, dtype, writer, _geometry(product), block)
     return kernel(*given)
+
+
+def _lanes(of_float32: int, dtype: jnp.dtype) -> int:
+    """Return how many values of a type are as wide as so many of float32."""
+    return max(1, 4 * of_float32 // dtype.itemsize)
 
 
 def _kernel(
