@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.compiler.augmentations import Zoom
 from lnet.compiler.core.shapes import Region
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.settings import DatasetFigures, Frames
@@ -24,18 +25,19 @@ from lnet.dsl.diagnostics import LnetError, refused
 
 from .array_files import ARRAY_FILE
 from .arrays import NO_IMAGES
-from .augment import augmented, zoom_of, zoomed
+from .augment import Draws, augmented, zoomed, zooms_of
 from .catalog import Catalog, Listed
 from .checksums import UNREADABLE, Checksums, sum_of
 from .contents import Contents
+from .draws import uniform
 from .exclusion import Exclusion, read_exclusion
 from .find import located
 from .indexes import Indexing, Request, open_catalog
 from .inventory import Inventory, other_images
 from .labels import UNKNOWN, Readout, number_labels, order_classes, read_classes, unknown_class
 from .listing import NEWEST, listing
-from .order import image_at, order_for, random_numbers
-from .pixels import Corrupt, Pixels, Reals, normalize, prepare, stacked, unit_range, window
+from .order import image_at, order_for
+from .pixels import Corrupt, Pixels, Reals, normalize, prepare, stacked, window
 from .samples import ImageSource, Place
 from .sources import ARRAY_SET, plugins_of
 
@@ -181,7 +183,7 @@ class Dataset:
         """
         views = self.frames.views if views is None else views
         numbers = range(first, first + count * every, every)
-        return self._assemble([seen for number in numbers for seen in self._sample(number, views)])
+        return self._seen([self._usable(number) for number in numbers], numbers, views)
 
     def met(self, images: Reals, places: NDArray[np.int64], checksums: NDArray[np.uint64]) -> Batch:
         """Return images that other processes have decoded as a batch: windows, places in the order of the files, checksums.
@@ -208,8 +210,8 @@ class Dataset:
         """
         places = range(first, min(first + count, self.count))
         found = [(place, self._pixels(place)) for place in places]
-        samples = [(place, self._view(pixels, place, 0)) for place, pixels in found if pixels is not None]
-        return self._assemble(samples) if samples else None
+        samples = [(place, pixels) for place, pixels in found if pixels is not None]
+        return self._seen(samples, [place for place, _ in samples], views=1) if samples else None
 
     def targets(self, places: Sequence[int], at: Mapping[str, Region] | None = None) -> dict[str, Reals]:
         """Return the targets of images at places, `[n, rows, columns, maps]` by path: all of each, or a region."""
@@ -234,7 +236,8 @@ class Dataset:
 
         Raises `LnetError` if one of them cannot be decoded.
         """
-        return self._assemble([(place, self._central(place)) for place in places])
+        places = list(places)
+        return self._normalized(places, stacked([self._central(place) for place in places], self.dtype))
 
     def central(self, place: int) -> Pixels | None:
         """Return the central window of an image, neither mirrored nor normalised; None if it cannot be decoded."""
@@ -248,23 +251,25 @@ class Dataset:
             raise refused("E706", f"{self._called(place)} cannot be decoded", reason)
         return found
 
-    def _sample(self, number: int, views: int) -> list[tuple[int, Pixels]]:
-        place, pixels = self._usable(number)
-        return [(place, self._view(pixels, number, view)) for view in range(views)]
+    def _seen(self, samples: Sequence[tuple[int, Pixels]], numbers: Iterable[int], views: int) -> Batch:
+        """Return samples, each a place and its image, as the run sees them: one view after the other."""
+        each = np.repeat(np.fromiter(numbers, np.int64), views)
+        view = np.tile(np.arange(views), len(samples))
+        frames, seen = self.frames, [sample for sample in samples for _ in range(views)]
+        crops = uniform(self.seed, each, view, _CROPS, 3)
+        zooms = zooms_of(frames.augment, self.seed, each, view)
+        windows = [self._window(pixels, *of) for (_, pixels), *of in zip(seen, crops, zooms, strict=True)]
+        images = augmented(stacked(windows, self.dtype), frames.augment, self.seed, each, view)
+        return self._normalized([place for place, _ in seen], images)
 
-    def _view(self, pixels: Pixels, number: int, view: int) -> Pixels:
-        """Return a view of a sample, whose image is `pixels`."""
-        down, right, mirror = random_numbers(self.seed, number, _CROPS, view).random(3)
-        frames, mirrored = self.frames, self.frames.flip and mirror < 0.5
-        zoom = zoom_of(frames.augment, self.seed, number, view)
-        if zoom is not None:
-            whole = pixels[:, ::-1] if mirrored else pixels
-            seen: Pixels = zoomed(zoom[0], unit_range(whole, self.dtype), frames.size, zoom[1])
-        else:
-            seen = window(pixels, frames.size, (down, right) if frames.crop == "random" else None, mirrored)
-        if not frames.augment:
-            return seen
-        return augmented(unit_range(seen, self.dtype), frames.augment, self.seed, number, view)
+    def _window(self, pixels: Pixels, crop: NDArray[np.float64], zoom: tuple[Zoom, Draws] | None) -> Pixels:
+        down, right, mirror = crop.tolist()
+        mirrored = self.frames.flip and mirror < 0.5
+        if zoom is None:
+            at_random = (down, right) if self.frames.crop == "random" else None
+            return window(pixels, self.frames.size, at_random, mirrored)
+        whole = pixels[:, ::-1] if mirrored else pixels
+        return zoomed(zoom[0], whole, self.frames.size, zoom[1])
 
     def _usable(self, number: int) -> tuple[int, Pixels]:
         """Return the image of a sample: the first decodable one in the pass's order, from its own place on."""
@@ -343,10 +348,8 @@ class Dataset:
                 self._cache[place] = pixels
                 self._room -= pixels.nbytes
 
-    def _assemble(self, samples: list[tuple[int, Pixels]]) -> Batch:
-        images = stacked([pixels for _, pixels in samples], self.dtype)
-        places = np.array([place for place, _ in samples], np.int64)
-        return self._described(normalize(images, self.frames.normalize), places)
+    def _normalized(self, places: Sequence[int], images: Reals) -> Batch:
+        return self._described(normalize(images, self.frames.normalize), np.array(places, np.int64))
 
     def _described(self, images: Reals, places: NDArray[np.int64]) -> Batch:
         numbers = places.tolist()

@@ -18,25 +18,16 @@ IMAGE = np.random.default_rng(0).random((7, 9, 3)).astype(np.float32)
 GREYS = (IMAGE.astype(float) @ [0.299, 0.587, 0.114])[..., None]
 
 
-class Draws:
-    """The random numbers that a test says."""
-
-    def __init__(self, *numbers):
-        self.numbers = list(numbers)
-
-    def random(self, count=None):
-        found = [self.numbers.pop(0) for _ in range(count or 1)]
-        return found if count else found[0]
-
-    def integers(self, low, high, count=None, endpoint=False):
-        assert endpoint
-        found = [round(low + self.random() * (high - low)) for _ in range(count or 1)]
-        return found if count else found[0]
-
-
 def done(text, *draws, image=IMAGE):
+    """Return an image changed by the random numbers that a test says, together with others that are changed by others."""
     found = made(text)
-    return augment.AUGMENTED[type(found)](found, image, Draws(*draws))
+    change = augment.AUGMENTED[type(found)]
+    assert change.draws == len(draws)
+    rows = np.array([np.full(len(draws), 0.1), draws, np.full(len(draws), 0.7)])
+    several = np.stack([image[::-1], image, np.roll(image, 1, axis=1)]).transpose(0, 3, 1, 2).copy()
+    alone = change.make(found, several[1:2].copy(), rows[1:2])[0]
+    assert np.array_equal(change.make(found, several, rows)[1], alone)
+    return alone.transpose(1, 2, 0)
 
 
 def made(text):
@@ -83,12 +74,12 @@ def squared_out():
         ("grey(0.3)", [0.29], np.broadcast_to(GREYS, IMAGE.shape)),
         ("grey(0.3)", [0.3], IMAGE),
         ("blur(2, 0.5)", [0.4, 0.6], ndimage.gaussian_filter(IMAGE.astype(float), (1.2, 1.2, 0), mode="nearest", radius=5)),
-        ("blur(2, 0.5)", [0.5], IMAGE),
+        ("blur(2, 0.5)", [0.5, 0.6], IMAGE),
         ("blur(2)", [0.0, 0.0], IMAGE),
         ("rotate(30)", [0.75], rotated(15)),
         ("rotate(180)", [1.0], IMAGE[::-1, ::-1]),
-        ("shift(2)", [1.0, 0.25], np.pad(IMAGE, ((2, 0), (0, 1), (0, 0)), mode="edge")[:7, 1:]),
-        ("cutout(3)", [0.5, 1.0], squared_out()),
+        ("shift(2)", [0.99, 0.25], np.pad(IMAGE, ((2, 0), (0, 1), (0, 0)), mode="edge")[:7, 1:]),
+        ("cutout(3)", [0.5, 0.99], squared_out()),
     ],
 )  # fmt: skip
 def test_each_does_what_its_formula_says(text, draws, expected):
@@ -102,7 +93,7 @@ def test_every_augmentation_is_done_by_a_function():
 
 
 def zoomed(text, size, *draws, image=IMAGE):
-    return augment.zoomed(made(text), image, Size(*size), Draws(*draws))
+    return augment.zoomed(made(text), image, Size(*size), np.array(draws))
 
 
 def test_zoom_takes_a_share_of_the_area():
@@ -116,6 +107,19 @@ def test_zoom_takes_a_share_of_the_area():
     assert np.allclose(whole, np.stack(planes, 2))
     halves = image.reshape(6, 2, 4, 2, 3).mean((1, 3))
     assert np.abs(whole - halves).mean() < np.abs(image[::2, ::2] - halves).mean() / 2  # antialiased
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_zoom_of_8_bits_is_that_of_floats_rounded(channels):
+    bits = np.random.default_rng(1).integers(0, 256, (40, 30, channels), np.uint8)
+    for image in (bits, bits[:, ::-1]):
+        draws = 0.4, 0.7, 0.2, 0.6
+        small, exact = (
+            zoomed("zoom(0.2, 0.9, 1.5)", (9, 11), *draws, image=i) for i in (image, image.astype(float))
+        )
+        assert small.dtype == np.uint8
+        assert small.shape == (9, 11, channels)
+        assert np.abs(small - exact).max() < 1.01  # of 255: rows and columns are rounded one after the other
 
 
 def test_zoom_changes_the_form():

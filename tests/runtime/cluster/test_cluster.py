@@ -532,20 +532,20 @@ def count_decoded(dask_worker):
     """In a worker: count the images that it decodes for batches, from now on."""
     from lnet.runtime.data.dataset import Dataset
 
-    dask_worker.decoded, dask_worker.sample = 0, Dataset._sample
+    dask_worker.decoded, dask_worker.usable = 0, Dataset._usable
 
-    def sample(self, number, views):
+    def usable(self, number):
         dask_worker.decoded += 1
-        return dask_worker.sample(self, number, views)
+        return dask_worker.usable(self, number)
 
-    Dataset._sample = sample
+    Dataset._usable = usable
 
 
 def decoded(dask_worker):
     """In a worker: return how many it has decoded, and count no more."""
     from lnet.runtime.data.dataset import Dataset
 
-    Dataset._sample = dask_worker.sample
+    Dataset._usable = dask_worker.usable
     return dask_worker.decoded
 
 

@@ -76,11 +76,11 @@ class Group:
             for images, inbox in zip(self.images, self.inboxes, strict=True)
         ]
         for tile, images in enumerate(self.images):
-            images.dataset._sample = partial(self.count, tile, images.dataset._sample)
+            images.dataset._usable = partial(self.count, tile, images.dataset._usable)
 
-    def count(self, tile, sample, number, views):
+    def count(self, tile, usable, number):
         self.decoded[number] += 1
-        return sample(number, views)
+        return usable(number)
 
     def send(self, role, to, address, arrays):
         self.sent.append((address, arrays))
