@@ -1,4 +1,4 @@
-"""A worker's entrance to a run: imports what the run needs there, and reports an import that fails.
+"""A worker's entrance to a run: imports what the run needs there, and reports it if that or the beginning fails.
 
 Dask has a worker unpickle its plugins before any of them can act: a process that cannot import the numerics would end
 without a word, and its successors likewise. So the plugin that travels imports none of them.
@@ -32,14 +32,17 @@ class Entrance(WorkerPlugin):
             from lnet.runtime.cluster.config import unpacked
 
             from .roles_plugin import RolesPlugin
+
+            host = worker.plugins[self.name] = RolesPlugin(unpacked(self.config))
+            await host.setup(worker)
         except Exception as error:
             line = traceback.format_exception_only(error)[-1].strip()
-            await self._tell(worker, line)
+            await self._tell(
+                worker, Cause("import" if isinstance(error, ImportError) else "error", line=line)
+            )
             raise  # into the worker's own log
-        host = worker.plugins[self.name] = RolesPlugin(unpacked(self.config))
-        await host.setup(worker)
 
-    async def _tell(self, worker: Worker, line: str) -> None:
-        ended = ProcessExited(self.run, worker.address, str(worker.name), Cause("import", line=line))
+    async def _tell(self, worker: Worker, cause: Cause) -> None:
+        ended = ProcessExited(self.run, worker.address, str(worker.name), cause)
         call: Any = getattr(worker.scheduler, ENDED)
         await call(run=self.run, ended=pack(ended)[0])

@@ -198,6 +198,8 @@ def in_words(cause: Cause) -> str:
             return f"exit {cause.number}"
         case "import":
             return f"import error: {cause.line}"
+        case "error":
+            return f"error where it begins: {cause.line}"
         case "unknown":
             return "unknown"
 

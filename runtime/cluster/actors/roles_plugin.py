@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -161,18 +161,18 @@ class RolesPlugin(WorkerPlugin):
     async def _join(self) -> None:
         """Join once the images are open, also those to validate on, if they are those of the run."""
         opening = asyncio.ensure_future(asyncio.wrap_future(self.tiles.images.open(self.validating.check)))
-        while not (await asyncio.wait([opening], timeout=OPENING))[0]:
-            self.log(ImagesOpening())
         try:
-            notes = opening.result()
+            while not (await asyncio.wait([opening], timeout=OPENING))[0]:
+                self.log(ImagesOpening())
+            self._begin(opening.result())
         except LnetError as error:
             first = error.diagnostics[0]
             self.log(LeftOut(message=first.message, notes=first.notes))
             self.stop()
-            return
         except Exception as error:  # what nobody foresaw ends the run
             self._fail(error)
-            return
+
+    def _begin(self, notes: Sequence[str]) -> None:
         if self.done:
             return
         for note in notes:

@@ -23,9 +23,9 @@ ROLLBACKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a process ended. `number`: the limit's bytes, the signal or the status; `line`: the import error's last one."""
+    """Why a process ended. `number`: the limit's bytes, the signal or the status; `line`: the error's last one."""
 
-    kind: Literal["memory", "signal", "exit", "import", "unknown"] = "unknown"
+    kind: Literal["memory", "signal", "exit", "import", "error", "unknown"] = "unknown"
     number: int = 0
     line: str = ""
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import textwrap
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -128,25 +129,38 @@ def test_workers_without_nannies_say_nothing_E764(tmp_path):
         assert re.search(r" was lost (once|\d+ times): unknown$", line)
 
 
-BROKEN = """
-broken = {mark!r}
-if os.path.exists(broken):
-    class Broken:
-        def find_spec(self, name, path=None, target=None):
-            if name == "optax":
-                raise ImportError("libgomp.so.1: cannot open shared object file")
-    sys.meta_path.insert(0, Broken())
+UNIMPORTABLE = """
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "optax":
+            raise ImportError("libgomp.so.1: cannot open shared object file")
+sys.meta_path.insert(0, Broken())
+"""
+UNFORESEEN = """
+import lnet.runtime.cluster.actors.roles_plugin as plugin
+def broken():
+    raise OSError(5, "Input/output error", "/proc/self/limits")
+plugin.limit = broken
 """
 
 
-def test_workers_that_can_import_no_more_what_they_need_E764(tmp_path):
+@pytest.mark.parametrize(
+    ("broken", "cause"),
+    [
+        (UNIMPORTABLE, "import error: ImportError: libgomp.so.1: cannot open shared object file"),
+        (UNFORESEEN, "error where it begins: OSError: [Errno 5] Input/output error: '/proc/self/limits'"),
+    ],
+)
+def test_workers_that_can_begin_no_more_E764(tmp_path, broken, cause):
     """A node breaks: the processes that ended are followed by ones that cannot take part."""
-    file = preload(tmp_path, "open(broken, 'w').close()\nos._exit(3)")
-    Path(file).write_text(Path(file).read_text() + BROKEN.format(mark=str(tmp_path / "broken")))
-    with cluster(2, preload=[file]) as client:
+    mark = str(tmp_path / "broken")
+    file = Path(preload(tmp_path, "open(broken, 'w').close()\nos._exit(3)"))
+    then = textwrap.indent(broken, "    ")
+    file.write_text(f"{file.read_text()}\nbroken = {mark!r}\nif os.path.exists(broken):\n{then}")
+    with cluster(2, preload=[str(file)]) as client:
         text = given_up(tmp_path, client)
         assert client.submit(sum, [1, 2]).result(timeout=60) == 3, "they are of use to others"
-    assert "import error: ImportError: libgomp.so.1: cannot open shared object file" in text
+    assert cause in text
     assert "exit 3" in text
 
 
