@@ -11,6 +11,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, open_frames
+from lnet.runtime.data.beside import EITHER
 from lnet.runtime.data.in_memory import path_of, trained_on
 from lnet.runtime.data.open_data import open_data
 from lnet.runtime.process.counted import counted
@@ -79,8 +80,8 @@ def open_set(run: Run, place: Place, labelled: bool = False) -> Images:
 
 
 def set_labels(graph: Graph) -> str:
-    """Return where a labelled set has its labels: where the images of the run have theirs, or as `labels = folder` says."""
-    return graph.frames.labels or "folder"
+    """Return where a labelled set has its labels: where the images of the run have theirs, else in the names of folders."""
+    return EITHER if graph.frames.labels == "file" else "folder"
 
 
 def check_images(run: Run, command: str) -> None:

@@ -20,6 +20,8 @@ from lnet.dsl.diagnostics import LnetError, refused
 from .pixels import Corrupt
 
 CLASS, JSON, TEXT = SUFFIXES = (".cls", ".json", ".txt")
+EITHER = "either"
+"""Where the labels of a set are that a network is shown: `file` where there are such files, else `folder`."""
 KEY = "label"
 MOST = 2**20
 """No label has more bytes than this."""
@@ -49,11 +51,12 @@ def label_files(name: str, suffix: str) -> tuple[str, str]:
 def label_suffixes(names: Iterable[str], asked: str | None) -> tuple[str, ...]:
     """Return the suffixes of the files that may hold labels, where `labels` = `asked`, the first to be preferred.
 
-    With `folder` they are all of them only if no image lies in one: captions beside images are no classes.
+    With `folder` they are all of them only if no image lies in one: captions beside images are no classes. `EITHER` is
+    `file` where there are such files, and `folder` where there are none.
     """
     if asked is None:
         return ()
-    return SUFFIXES if asked == "file" or not any(map(folder_of, names)) else (CLASS,)
+    return SUFFIXES if asked in ("file", EITHER) or not any(map(folder_of, names)) else (CLASS,)
 
 
 def labels_beside(

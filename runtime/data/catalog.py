@@ -21,7 +21,7 @@ from lnet.dsl.diagnostics import refused
 
 from .archives import Archive, Reader, Tar, Zip
 from .array_files import ARRAY_FILE
-from .beside import SUFFIXES, folder_of
+from .beside import EITHER, SUFFIXES, folder_of
 from .exclusion import Exclusion
 from .files import read_file
 from .index_file import Index, Names
@@ -103,7 +103,7 @@ def chosen(
 
 def _other_label(source: ImageSource, name: str, frames: Frames) -> str:
     """Return the label of an image that has none of its own: the name of its folder, if `frames` takes that."""
-    if frames.labels == "folder" and (folder := folder_of(name)):
+    if frames.labels in ("folder", EITHER) and (folder := folder_of(name)):
         return folder
     if source.kind == ARRAY_FILE:
         file = name.rpartition("[")[0]

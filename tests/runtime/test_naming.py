@@ -1,6 +1,7 @@
 """How often a network names the class of an image that it was not trained on: one whose answer never changes is known."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -96,3 +97,21 @@ def test_what_names_no_label_is_refused(place):
     unlike = always(place, "unlike", list("ghijklm"), -np.arange(7))
     with pytest.raises(lnet.LnetError, match=r"E786: no label in '.*set' is one that the network learned"):
         lnet.accuracy(unlike, place / "set")
+
+
+def test_a_network_that_learned_labels_beside_images_names_a_set_in_folders(place, tmp_path, monkeypatch):
+    """Its set has labels beside its images, or in the names of folders where no image has one; not in both ways."""
+    monkeypatch.setitem(globals(), "ALWAYS", ALWAYS.replace("labels = folder", "labels = file"))
+    run = always(tmp_path, "beside", list("abcdefg"), -np.arange(7))
+    assert run.plan.graph.frames.labels == "file"
+    (in_folders,) = lnet.accuracy(run, place / "set").named
+    assert in_folders.top_1 == pytest.approx(0.2)
+    shutil.copytree(place / "set", tmp_path / "beside-images")
+    images = sorted((tmp_path / "beside-images").glob("*/*.png"))
+    for image in images:
+        image.with_suffix(".json").write_text('"a"')
+    (beside,) = lnet.accuracy(run, tmp_path / "beside-images").named
+    assert beside.top_1 == 1
+    images[0].with_suffix(".json").unlink()
+    with pytest.raises(lnet.LnetError, match=r"E707: other images in .* have a '\.json' file beside them"):
+        lnet.accuracy(run, tmp_path / "beside-images")
