@@ -45,11 +45,15 @@ def smooth(term: Smooth, share: TermShare, weights: Weights) -> jax.Array:
 
 
 def _unlike_within(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> jax.Array:
-    """Sum over the pairs of a tile's own units of one minus their cosine."""
-    below, right = (OWN if wraps else None for wraps in joined)
-    units = _units(own, patch)
-    near = _with_neighbours(units, patch, Border(right, below), {"own": own})
-    return _unlike(near, _pairs(units.shape, neighbours, joined))
+    """Sum over the pairs of a tile's own units of one minus their cosine: the whole sheet against itself, shifted."""
+    unit = _of_length_1(_units(own, patch))
+    total = jnp.zeros((), unit.dtype)
+    for size, one, other in _pairs(unit.shape, neighbours, joined):
+        shifts = tuple(start - end for start, end in zip(one, other, strict=True))
+        cosines = jnp.sum(unit * jnp.roll(unit, shifts, (0, 1)), axis=2)
+        first = tuple(0 if wraps else start for wraps, start in zip(joined, one, strict=True))
+        total += jnp.sum(1 - _block(cosines, (first[0], first[1]), size))
+    return total
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
@@ -109,7 +113,7 @@ def _across_the_bottom(term: Smooth, border: Border, weights: Weights) -> tuple[
 
 def _unlike(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
     """Sum over pairs of one minus their cosine."""
-    unit = units * jax.lax.rsqrt(jnp.sum(jnp.square(units), axis=2, keepdims=True) + 1e-8)
+    unit = _of_length_1(units)
     return sum(
         (
             jnp.sum(1 - jnp.sum(_block(unit, one, size) * _block(unit, other, size), axis=2))
@@ -117,6 +121,10 @@ def _unlike(units: jax.Array, pairs: tuple[Pairs, ...]) -> jax.Array:
         ),
         start=jnp.zeros((), units.dtype),
     )
+
+
+def _of_length_1(units: jax.Array) -> jax.Array:
+    return units * jax.lax.rsqrt(jnp.sum(jnp.square(units), axis=2, keepdims=True) + 1e-8)
 
 
 def _block(units: jax.Array, first: Extent, size: Extent) -> jax.Array:
@@ -145,9 +153,9 @@ def _with_neighbours(own: jax.Array, patch: Size | None, border: Border, weights
 
 
 def _units(arrays: Sequence[jax.Array], patch: Size | None) -> jax.Array:
-    """Return the vectors of units, `[rows, columns, values, sheets]`, from parameters `[row, column, ..., map]`.
+    """Return the vectors of units, from parameters `[row, column, ..., map]`.
 
-    One sheet of patches, or without one a sheet of each map.
+    Of one sheet of patches `[rows, columns, values]`, or without one of a sheet of each map `[row, column, value, map]`.
     """
     flat = [array.reshape(*array.shape[:2], -1, array.shape[-1]) for array in arrays]
     vectors = jnp.concatenate(flat, axis=2) if len(flat) > 1 else flat[0]
@@ -155,4 +163,4 @@ def _units(arrays: Sequence[jax.Array], patch: Size | None) -> jax.Array:
         return vectors
     rows, columns, values, _ = vectors.shape
     spread = vectors.reshape(rows, columns, values, patch.rows, patch.columns).transpose(0, 3, 1, 4, 2)
-    return spread.reshape(rows * patch.rows, columns * patch.columns, values, 1)
+    return spread.reshape(rows * patch.rows, columns * patch.columns, values)
