@@ -35,6 +35,7 @@ class Terminal:
         self.text = ""
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests are run by nohup
             command = (
                 ["-m", "lnet"] if not first else ["-c", f"{first}\nfrom lnet.__main__ import main\nmain()"]
             )
