@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -22,7 +24,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return furnish(tmp_path)
+    yield furnish(tmp_path)
+    for left in Terminal.opened:  # a test that failed leaves no run behind, which would go on for hours
+        with suppress(ProcessLookupError):
+            os.killpg(left, signal.SIGKILL)
+    Terminal.opened.clear()
 
 
 HELD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -30,6 +36,8 @@ HELD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 class Terminal:
     """`lnetc` in a pseudo-terminal of its own; `first` is Python that is run before it."""
+
+    opened: ClassVar[list[int]] = []
 
     def __init__(self, *arguments, first=""):
         self.text = ""
@@ -40,6 +48,7 @@ class Terminal:
                 ["-m", "lnet"] if not first else ["-c", f"{first}\nfrom lnet.__main__ import main\nmain()"]
             )
             os.execv(sys.executable, [sys.executable, *command, *map(str, arguments)])
+        self.opened.append(self.pid)
 
     def read(self, until=lambda text: False, seconds=120):
         """Read until something is on the screen, or the command has ended."""
@@ -66,7 +75,13 @@ class Terminal:
 
     def status(self):
         self.read()
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.ended()
+
+    def ended(self):
+        """Wait for its end without reading; return its status."""
+        status = os.waitpid(self.pid, 0)[1]
+        self.opened.remove(self.pid)
+        return os.waitstatus_to_exitcode(status)
 
 
 def stepped():
@@ -237,7 +252,7 @@ def test_a_run_goes_on_in_a_terminal_that_is_gone(folder):
     )
     terminal.read(lambda text: "training" in text or Path("a/events.jsonl").exists())
     os.close(terminal.screen)
-    assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
+    assert terminal.ended() == 0
     assert lnet.open_run("a").events()[-1].name == "done"
 
 
