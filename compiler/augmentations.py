@@ -39,7 +39,8 @@ class Augmentation:
 @dataclass(frozen=True, slots=True)
 class Zoom(Augmentation):
     """In place of the random crop, a part of the image, scaled to the input's size: from `from` to `to` of the image's area,
-    as much as `aspect` times as wide or as high as the input; bilinear, antialiased. Comes first
+    as much as `aspect` times as wide or as high as the input; bilinear, antialiased, in 8 bits if the image has 8. Comes
+    first
 
     Example: zoom(0.33, aspect = 1.25)
     """

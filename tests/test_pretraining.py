@@ -64,7 +64,12 @@ def test_every_way_is_tried_and_begins_where_it_says(pays, place):
     ]
     first, kept, tuned, control = (
         lnet.open_run(place / "pays" / name).network().params
-        for name in ("unlabelled-1", "learned-kept-3-1", "learned-then-all-tuned-3-1", "random-kept-3-1")
+        for name in (
+            "unlabelled-1",
+            "learned-kept-3-labels-1-steps-rate-0.003-seed-1",
+            "learned-then-all-tuned-3-labels-1-steps-rate-0.0001-seed-1",
+            "random-kept-3-labels-1-steps-rate-0.003-seed-1",
+        )
     )
     white = np.load(place / "pays" / "white-1.npz")["V1.white.weight"]
     np.testing.assert_array_equal(first["V1.white.weight"], white)

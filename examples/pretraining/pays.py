@@ -3,8 +3,8 @@
 python examples/pretraining/pays.py cifar10-train cifar10-test -o pays
 
 Both folders have a folder of images for each class. For each seed, some images of each class are learned with their labels.
-Rates are those that name most of other training images, with another seed, 40 labels of each class and as many steps:
-each way is tried with three rates. Finished runs are kept; the same command goes on.
+Each way is tried with three rates on other training images, with another seed and 40 labels of each class; the best is
+taken. Finished runs are kept; the same command goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
 import click
 import numpy as np
@@ -25,14 +24,13 @@ from rich.console import Console
 
 import lnet
 from lnet.cli.progress import reporter_for
+from lnet.runtime.analysis.intervals import Interval
 
 HERE = Path(__file__).parent
 FIELD, PATCHES, FLAT = 6, 100_000, 0.01
 """Rows and columns of a patch; patches that are whitened by; what is added to their variances."""
 CHOICE, CHOICE_LABELS, HELD = 9, 40, 200
 """The seed that rates are chosen with, its labels of each class, and how many other images of each class choose."""
-T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
-"""Half a 95 % interval over so many seeds, in deviations of the mean (Student's t)."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,10 @@ class Experiment:
 
     def labelled(self, way: Way, seed: int, labels: int, rate: float) -> lnet.Run:
         """Return the run of a way, which has learned so many labels of each class."""
-        name = f"{way.name.replace(', ', '-').replace(' ', '-')}-{labels}-{seed}"
         learned, held = self.lists(seed, labels)
         steps = way.longer * max(1, round(self.pace * (10 * labels) ** 0.5))
+        settings = f"{labels}-labels-{steps}-steps-rate-{rate}-seed-{seed}"
+        name = f"{way.name.replace(', ', '-').replace(' ', '-')}-{settings}"
         changes = {
             "train.data": f'frames("{learned.absolute()}", labels = file, augment = [shift(3)])',
             "train.steps": steps,
@@ -93,7 +92,6 @@ class Experiment:
             "train.seed": seed,
         }
         if seed == CHOICE:
-            name += f"-{rate}"
             changes |= {"train.validation": f'frames("{held.absolute()}")', "train.validate_every": steps}
         plan = lnet.compile(HERE / "labelled.lnet", set=changes)
         return self.run(name, plan, self.start(way, seed, labels), way.frozen)
@@ -107,7 +105,7 @@ class Experiment:
         return self.labelled(before, seed, labels, self.rate(before)).directory
 
     def rate(self, way: Way) -> float:
-        """Return the rate with which a way names most images that nothing else is done with."""
+        """Return the rate with which a way names most of other training images."""
         scores = {}
         for rate in way.rates:
             run = self.labelled(way, CHOICE, CHOICE_LABELS, rate)
@@ -131,7 +129,7 @@ class Experiment:
 def by_class(folder: Path) -> dict[str, list[Path]]:
     """Return the images of each class, both in the order of their names."""
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.absolute().glob("*/*")):
+    for path in sorted(folder.absolute().glob("[!.]*/[!.]*")):
         found[path.parent.name].append(path)
     return found
 
@@ -146,7 +144,7 @@ def write_list(file: Path, images: dict[str, list[Path]]) -> None:
 def patches(folder: Path, seed: int) -> NDArray[np.float64]:
     """Return pieces of 6x6 pixels of random images, normalised as a run normalises whole ones, `[n, values]`."""
     rng, found = np.random.default_rng(seed), []
-    files = sorted(folder.glob("*/*"))
+    files = [path for paths in by_class(folder).values() for path in paths]
     for number in rng.choice(len(files), min(len(files), PATCHES // 25), replace=False):
         image = np.asarray(Image.open(files[number]).convert("RGB"), float) / 255
         image = (image - image.mean()) / (image.std() + 0.05)
@@ -190,18 +188,17 @@ def table(errors: dict[tuple[str, int], list[float]], counts: Sequence[int]) -> 
 
 
 def with_interval(values: Sequence[float], times: int, digits: int) -> str:
-    middle = times * mean(values)
-    if len(values) not in T_95:
-        return f"{middle:.{digits}f}"
-    half = times * T_95[len(values)] * stdev(values) / len(values) ** 0.5
-    return f"{middle:.{digits}f} ({middle - half:.{digits}f}..{middle + half:.{digits}f})"
+    found = Interval(tuple(times * value for value in values))
+    if found.low is None or found.high is None:
+        return f"{found.mean:.{digits}f}"
+    return f"{found.mean:.{digits}f} ({found.low:.{digits}f}..{found.high:.{digits}f})"
 
 
 @click.command()
 @click.argument("train", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("test", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--labels", default=(10, 40, 400), show_default=True, multiple=True, type=click.IntRange(min=1))
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1, CHOICE))
 @click.option(
     "--pace", default=20.0, show_default=True, help="Steps: so many times the root of the number of labels."
 )

@@ -49,10 +49,9 @@ def _unlike_within(own: Own, patch: Size | None, neighbours: int, joined: Joined
     unit = _of_length_1(_units(own, patch))
     total = jnp.zeros((), unit.dtype)
     for size, one, other in _pairs(unit.shape, neighbours, joined):
-        shifts = tuple(start - end for start, end in zip(one, other, strict=True))
-        cosines = jnp.sum(unit * jnp.roll(unit, shifts, (0, 1)), axis=2)
-        first = tuple(0 if wraps else start for wraps, start in zip(joined, one, strict=True))
-        total += jnp.sum(1 - _block(cosines, (first[0], first[1]), size))
+        neighbour = jnp.roll(unit, (one[0] - other[0], one[1] - other[1]), (0, 1))
+        first = 0 if joined[0] else one[0], 0 if joined[1] else one[1]
+        total += jnp.sum(1 - _block(jnp.sum(unit * neighbour, axis=2), first, size))
     return total
 
 

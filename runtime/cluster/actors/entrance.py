@@ -1,4 +1,4 @@
-"""A worker's entrance to a run: imports what the run needs there, and reports it if that or the beginning fails.
+"""A worker's entrance to a run: imports what the run needs there and sets it up, and reports it if either fails.
 
 Dask has a worker unpickle its plugins before any of them can act: a process that cannot import the numerics would end
 without a word, and its successors likewise. So the plugin that travels imports none of them.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Entrance(WorkerPlugin):
-    """Replaces itself with a `RolesPlugin`, if that can be imported."""
+    """Replaces itself with a `RolesPlugin`, if that can be imported and set up."""
 
     def __init__(self, config: RunConfig) -> None:
         self.run, self.name = config.run, plugin_name(config.run)
@@ -36,6 +36,7 @@ class Entrance(WorkerPlugin):
             host = worker.plugins[self.name] = RolesPlugin(unpacked(self.config))
             await host.setup(worker)
         except Exception as error:
+            worker.plugins[self.name] = self  # what is half set up cannot be torn down
             line = traceback.format_exception_only(error)[-1].strip()
             await self._tell(
                 worker, Cause("import" if isinstance(error, ImportError) else "error", line=line)

@@ -199,7 +199,7 @@ def in_words(cause: Cause) -> str:
         case "import":
             return f"import error: {cause.line}"
         case "error":
-            return f"error where it begins: {cause.line}"
+            return f"start-up error: {cause.line}"
         case "unknown":
             return "unknown"
 

@@ -230,7 +230,7 @@ def test_a_death_counts_once_whoever_tells_first():
         (Cause("signal", 39), "signal 39"),
         (Cause("exit", 3), "exit 3"),
         (Cause("import", line="ImportError: no libgomp"), "import error: ImportError: no libgomp"),
-        (Cause("error", line="OSError: no space"), "error where it begins: OSError: no space"),
+        (Cause("error", line="OSError: no space"), "start-up error: OSError: no space"),
         (Cause(), "unknown"),
     ],
 )

@@ -148,7 +148,7 @@ plugin.limit = broken
     ("broken", "cause"),
     [
         (UNIMPORTABLE, "import error: ImportError: libgomp.so.1: cannot open shared object file"),
-        (UNFORESEEN, "error where it begins: OSError: [Errno 5] Input/output error: '/proc/self/limits'"),
+        (UNFORESEEN, "start-up error: OSError: [Errno 5] Input/output error: '/proc/self/limits'"),
     ],
 )
 def test_workers_that_can_begin_no_more_E764(tmp_path, broken, cause):
