@@ -170,7 +170,7 @@ AUGMENTATIONS: Mapping[str, type[Augmentation]] = {
 _one = made_by("an augmentation, such as shift(4)", Augmentation, AUGMENTATIONS)
 Augment = Annotated[
     tuple[Augmentation, ...],
-    list_of("a list of augmentations, such as [shift(4), brightness(0.1)]", _one),
+    list_of("a list of augmentations, such as [shift(4), brightness(0.1)], of {calls}", _one),
 ]
 
 

@@ -264,14 +264,14 @@ DATA_WORDS = {"frames": frames, "arrays": arrays}
 Data = Annotated[
     TrainingData | None,
     ArgumentType(
-        'images or arrays, such as frames("photos")',
+        "images or arrays: {calls}",
         lambda value: value.training() if isinstance(value, WrittenData) else None,
         calls=DATA_WORDS,
     ),
 ]
 ValidationData = Annotated[
     Validation | None,
-    none_or(made_by('images or arrays, such as frames("unseen")', WrittenData, DATA_WORDS)),
+    none_or(made_by("images or arrays: {words}", WrittenData, DATA_WORDS)),
 ]
 KeepBest = Annotated[str | None, none_or(one_of("loss", "accuracy"))]
 Gradients = Annotated[str, one_of("joint", "stage")]

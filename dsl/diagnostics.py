@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from .source import Source, Span
 
@@ -200,6 +201,12 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
     return ("did you mean " + " or ".join(f"'{name}'" for name in names) + "?",)
 
 
+def those_there_are(what: str, names: Iterable[str]) -> str:
+    """Return a note that lists names, the first twenty of many."""
+    first = list(islice(names, 21))
+    return f"the {what} are {', '.join(first[:20]) or 'none'}" + ", ..." * (len(first) > 20)
+
+
 def render_all(diagnostics: Iterable[Diagnostic], source: Source | None) -> str:
     return "\n\n".join(render(diagnostic, source) for diagnostic in diagnostics)
 
@@ -250,7 +257,7 @@ _EXCERPT_COLUMNS = 120
 
 def _excerpt(source: Source, span: Span, label: str, mark: str, width: int) -> list[str]:
     number, column = source.position(span.start)
-    text = source.line(number)
+    text = "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in source.line(number))
     start = column - 1
     length = max(1, min(span.end - span.start, len(text) - start))
     if len(text) > _EXCERPT_COLUMNS:  # show the part of a very long line that matters

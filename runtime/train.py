@@ -313,7 +313,7 @@ def _kept_validation(run: Run, images: Images, labels: ArrayLike | None, cluster
 
 
 def _resumable(run: Run) -> Run:
-    """Return a run; raises `LnetError` for its best parameters, which have no optimiser state."""
+    """Return a run; raises `LnetError` for its best parameters, without optimiser state, and for one not trained."""
     if run.best:
         raise refused(
             "E742",
@@ -323,6 +323,9 @@ def _resumable(run: Run) -> Run:
                 f"or begin one with these parameters: lnetc run --from {shlex.quote(str(run.path))}",
             ),
         )
+    if run.imported:
+        hint = f"begin one with its parameters: lnetc run --from {shlex.quote(str(run.directory))}"
+        raise refused("E747", f"the run '{run.path}' was imported and not trained", hint=hint)
     return run
 
 

@@ -34,9 +34,9 @@ class Mismatch(Exception):
 class ArgumentType:
     """The conversion of a language value to an argument; `convert` returns None for a value of another type.
 
-    `words` are the bare names that it accepts, `calls` the functions that make such a value: one without required arguments
-    may stand bare, too. `items`: the type of the items of a list. `wanted` says what it accepts, with `{calls}` where the
-    functions are listed, `{words}` where words and functions are.
+    `words` are the bare names that it accepts, `calls` the functions that make such a value, or the items of a list: one
+    without required arguments may stand bare, too. `items`: the type of these items. `wanted` says what it accepts, with
+    `{calls}` where the functions are listed, `{words}` where words and functions are.
     """
 
     wanted: str
@@ -47,7 +47,8 @@ class ArgumentType:
 
     @property
     def expected(self) -> str:
-        calls = [f"'{name}'" if self.takes_bare(name) else f"{name}(...)" for name in self.calls]
+        made = self if self.items is None else self.items
+        calls = [f"'{name}'" if made.takes_bare(name) else f"{name}(...)" for name in made.calls]
         words = [f"'{word}'" for word in self.words if word != "none"]
         words += [*calls, *(["'none'"] if "none" in self.words else [])]
         return self.wanted.replace("{calls}", listed(calls, "or")).replace("{words}", listed(words, "or"))
@@ -187,6 +188,8 @@ def _target_extent(value: Value) -> Extents | None:
 
 def _path_of(value: Value) -> str | None:
     """Accept a text as a path, which is relative to the file in which the text stands."""
+    if value == "":
+        raise Mismatch("found an empty one")
     if isinstance(value, Written):
         return os.path.join(value.folder, value)
     return value if isinstance(value, str) else None

@@ -104,9 +104,10 @@ def mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> 
     if wanted.expected.startswith("a size of three numbers") and isinstance(value, int | Extents):
         shown = f"{value}x3" if isinstance(value, Extents) else "64x64x3"
         return (f"write rows, columns and maps: {shown} for images in colour",)
-    is_list = "list" in wanted.expected
+    if wanted.items is not None and not isinstance(value, tuple):
+        return ("a list stands in brackets, also one of a single item",)
     if (
-        not is_list
+        "list" not in wanted.expected
         and isinstance(value, tuple)
         and len(value) in (2, 3)
         and all(type(x) is int for x in value)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 import lnet
 
 from .bar import bar
-from .options import Existing, json_option
+from .options import Existing, Output, json_option
 from .places import places_text
 from .program import main
 from .runs import client_of
@@ -21,7 +21,7 @@ from .runs import client_of
 @main.command()
 @click.argument("directory", type=Existing)
 @click.option(
-    "-o", "--output", type=Existing, metavar="PAGE", help="File to write (default: report.html in the run)."
+    "-o", "--output", type=Output, metavar="PAGE", help="File to write (default: report.html in the run)."
 )
 @click.option("--data", metavar="PATH", help="Images to reconstruct, instead of the training images.")
 def report(directory: Path, output: Path | None, data: str | None) -> None:

@@ -8,20 +8,20 @@ import click
 
 import lnet
 
-from .options import Existing, say_skipped
+from .options import Existing, Output, say_skipped
 from .program import main
 
 
 @main.command()
 @click.argument("directory", type=Existing)
-@click.option("-o", "--output", type=Existing, metavar="FILE", help="Weights: a .npz or .safetensors file.")
+@click.option("-o", "--output", type=Output, metavar="FILE", help="Weights: a .npz or .safetensors file.")
 @click.option("--activations", metavar="SET", help="Also write the responses to a set of images into FILE.")
 @click.option(
     "--layer", "layers", multiple=True, metavar="LAYER", help="Only the responses of LAYER; may be repeated."
 )
 @click.option(
     "--stablehlo",
-    type=Existing,
+    type=Output,
     metavar="PROGRAM",
     help="The computation: a jax.export file.",
 )

@@ -15,7 +15,7 @@ from lnet.compiler.pipeline import Layout
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .options import Existing, check_place, set_option, write_file
+from .options import Existing, Output, set_option, write_file
 from .plans import plan_of
 from .program import main
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("file", required=False, type=Existing)
 @click.option(
     "--rates",
-    type=Existing,
+    type=Output,
     metavar="FILE.toml",
     help="Also measure what 'explain --time' needs of a worker, and write it as a table [rates].",
 )
@@ -42,8 +42,6 @@ def tune_command(file: Path | None, rates: Path | None, settings: Sequence[str])
     from lnet.runtime.training.rates import measured_rates, source
 
     plan = plan_of(file, settings, Layout())
-    if rates is not None:
-        check_place(rates)
     try:
         measured = lnet.tune(plan)
     except OSError as error:
@@ -88,7 +86,7 @@ def _images(plan: Plan) -> Dataset | None:
 @click.option(
     "-o",
     "--output",
-    type=Existing,
+    type=Output,
     metavar="FILE.toml",
     help="Where to write the table [links] (default: print it).",
 )
@@ -101,8 +99,6 @@ def measure_links_command(cluster: str, directory: Path | None, output: Path | N
     from lnet.links import links_toml, measured_links, pair_plan
     from lnet.runtime.cluster.transport.connect import connected
 
-    if output is not None:
-        check_place(output)
     place = tempfile.TemporaryDirectory() if directory is None else nullcontext(str(directory))
     with connected(cluster, pair_plan()) as client, place as folder:
         text = links_toml(measured_links(client, Path(folder)))

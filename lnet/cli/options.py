@@ -14,7 +14,36 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.process.stopping import GRACE
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-Existing = click.Path(path_type=Path)
+
+
+class _Place(click.Path):
+    """A path, which is never empty: `-d "$RUN"` without RUN would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; the current folder is '.'", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Output(_Place):
+    """A file to write, which is checked before the work begins."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(super().convert(value, param, ctx))
+        problem = None
+        if path.is_dir():
+            problem = "it is a folder"
+        elif not path.parent.is_dir():
+            problem = f"there is no folder '{path.parent}'"
+        elif not os.access(path.parent, os.W_OK):
+            problem = f"nothing may be written into '{path.parent}'"
+        if problem is not None:
+            raise refused("E608", f"'{path}' cannot be written", problem)
+        return path
+
+
+Existing = _Place(path_type=Path)
+Output = _Output(path_type=Path)
 
 set_option = click.option(
     "--set",
@@ -150,19 +179,6 @@ def say_skipped(skipped: Mapping[str, str]) -> None:
     """Print the corrupt images that a command skipped, with the reasons."""
     for name, reason in skipped.items():
         click.echo(f"skipped the corrupt image '{name}': {reason}", err=True)
-
-
-def check_place(path: Path) -> None:
-    """Raise `LnetError` if an output file cannot be written, before the work begins."""
-    problem = None
-    if path.is_dir():
-        problem = "it is a folder"
-    elif not path.parent.is_dir():
-        problem = f"there is no folder '{path.parent}'"
-    elif not os.access(path.parent, os.W_OK):
-        problem = f"nothing may be written into '{path.parent}'"
-    if problem is not None:
-        raise refused("E608", f"'{path}' cannot be written", problem)
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -10,7 +10,7 @@ import click
 import lnet
 
 from .bar import bar
-from .options import Existing, check_place, json_option, say_skipped, write_file
+from .options import Existing, Output, json_option, say_skipped, write_file
 from .program import main
 
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
@@ -44,7 +44,7 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Ra
 )
 @seed_option
 @click.option(
-    "-o", "--output", type=Existing, metavar="PICTURE", help="One PNG with all pictures side by side."
+    "-o", "--output", type=Output, metavar="PICTURE", help="One PNG with all pictures side by side."
 )
 @json_option
 def draw(
@@ -72,8 +72,6 @@ def draw(
 
     if data is not None and samples is not None:
         raise click.UsageError("'--samples' counts the run's own images: leave it out, or '--data'")
-    if output is not None:
-        check_place(output)
     with bar():
         drawings = lnet.draw(lnet.open_run(directory), neurons, data, samples, top, starts, seed, components)
     say_skipped(drawings[0].record.figures["skipped"])

@@ -15,12 +15,13 @@ from lnet.compiler.cut.cluster_spec import ClusterSpec, read_cluster_spec, read_
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.pipeline import Layout, compile_source, dump, layout_from
 from lnet.compiler.plan.plan import Plan, load_plan
-from lnet.dsl.diagnostics import Collector, Diagnostic, refused, render_all
+from lnet.dsl.diagnostics import Collector, Diagnostic, LnetError, refused, render_all
 from lnet.dsl.source import Source
 from lnet.dsl.sources import read_source
 
 from .options import (
     Existing,
+    Output,
     grace_option,
     json_option,
     layout_options,
@@ -56,7 +57,9 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout, freeze: 
         plans = sorted(Path().glob("*.plan"))
         path = the_only("*.plan", "plan") if plans else the_only("*.lnet", ".lnet file")
     overrides = overrides_from(settings)
-    if path.suffix != ".plan":
+    if path.is_dir():
+        raise _a_folder(path)
+    if path.suffix != ".plan" and path.name != "plan.json":  # the name in a run
         return compiled(read_source(path), overrides, layout, freeze=freeze)
     plan = load_plan(path)
     _warn_if_stale(plan, path)
@@ -64,6 +67,14 @@ def plan_of(path: Path | None, settings: Sequence[str], layout: Layout, freeze: 
         settings_now, layout_now = dict(plan.overrides) | overrides, _layout_of(plan, overrides, layout)
         return compiled(plan.source, settings_now, layout_now, plan.graph, freeze)
     return plan
+
+
+def _a_folder(path: Path) -> LnetError:
+    """Return the error for a folder in place of a file: that of a run, or one with files in it."""
+    hint = f"name a file in it, such as '{next(path.glob('*.lnet'), path / 'model.lnet')}'"
+    if (path / "run.json").exists():
+        hint = f"it is a run: 'lnetc resume {path}' goes on with it, and its plan is '{path / 'plan.json'}'"
+    return refused("E002", f"expected a .lnet file or a plan, found the folder '{path}'", hint=hint)
 
 
 def _layout_of(plan: Plan, overrides: Mapping[str, str], asked: Layout) -> Layout:
@@ -108,7 +119,7 @@ def _warn_if_stale(plan: Plan, path: Path) -> None:
 @main.command("compile")
 @click.argument("file", required=False, type=Existing)
 @click.option(
-    "-o", "--output", type=Existing, metavar="PLAN", help="Where to write the plan (default: beside FILE)."
+    "-o", "--output", type=Output, metavar="PLAN", help="Where to write the plan (default: beside FILE)."
 )
 @click.option(
     "--emit",
@@ -175,7 +186,7 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
 
 @main.command()
 @click.argument("file", required=False, type=Existing)
-@click.option("--svg", type=Existing, metavar="PICTURE", help="Draw tiles, halos and homes into an SVG file.")
+@click.option("--svg", type=Output, metavar="PICTURE", help="Draw tiles, halos and homes into an SVG file.")
 @click.option(
     "--kernels",
     is_flag=True,

@@ -138,6 +138,8 @@ def import_(
     """
     from .progress import reporter_for
 
+    if weights.suffix in (".lnet", ".plan"):
+        raise click.UsageError(f"'{weights}' is a network, and the weights come before it: WEIGHTS [FILE]")
     plan = plan_of(file, settings, Layout(), ())
     made = lnet.import_weights(weights, plan, directory, mapping, reporter_for(Console(), False))
     click.echo(f"imported: {made.directory}")

@@ -17,9 +17,9 @@ from lnet.compiler.core.shapes import Interval, Region
 from lnet.compiler.files import plain
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.receptive_field import receptive_region
-from lnet.dsl.diagnostics import did_you_mean, refused
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.engine.evaluate import batch_first, batch_last, layer_values
-from lnet.runtime.engine.network import Network, parse_neuron
+from lnet.runtime.engine.network import Network, no_layer, parse_neuron
 from lnet.runtime.kernels.ops import layer_kernel
 
 Array = NDArray[np.floating[Any]]
@@ -143,8 +143,7 @@ def _cost(
 def find_layer(graph: Graph, name: str) -> str:
     """Return the path of a layer, or of the last one of a stage; raises `LnetError`."""
     if name not in graph:
-        hints = did_you_mean(name, [layer.path for layer in graph.visible])
-        raise refused("E720", f"there is no layer '{name}'", hint=hints)
+        raise no_layer(graph, name)
     if graph.layer(name).op.is_target:
         raise refused(
             "E720", f"'{name}' is a target: its values come with the images, and no image has a response"

@@ -42,7 +42,7 @@ from lnet.runtime.store.shards import number_of
 from lnet.runtime.training.failure import explain_divergence
 from lnet.runtime.training.progress import Reporter, validation
 from lnet.runtime.training.provenance import expected
-from lnet.runtime.training.unused import unused_names
+from lnet.runtime.training.unused import unused_anywhere
 from lnet.runtime.training.validation import validated_steps, validation_text
 
 from .actors.coordinator_plugin import CoordinatorPlugin
@@ -283,7 +283,7 @@ class _Following:
         log.add(begun)
         if self.validation is not None:
             self.reporter.said(validation_text(self.validation, training))
-        for note in unused_names(self.samples, self.validation):
+        for note in unused_anywhere(self.run, self.samples, self.validation):
             self._log(Warned(note))
         self.reporter.started(self.steps.done, self.config.spec.batches)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from lnet.dsl.diagnostics import LnetError, refused
 SCANNED = 2**30
 """Bytes of an array up to which all values are checked before a run begins; those of larger ones when they are read."""
 _BLOCK = 2**26
+ROUNDING = 0.01
+"""As far beyond 0..1 as scaling an image may leave its values."""
 _OF_PIXELS = "with 1 or 3 channels, uint8 or float in 0..1"
 NO_IMAGES = "what is no image is read by data = arrays(...), in Python by lnet.Arrays(x, labels=labels)"
 """The hint where data have channels or values that no image has."""
@@ -33,6 +36,12 @@ def blocks_of(rows: Any, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
 
 def converted(value: Any, name: str, expected: str) -> NDArray[Any]:
     """Return a value as an array of whatever type; raises `LnetError`."""
+    masked = int(np.ma.getmaskarray(value).sum()) if isinstance(value, np.ma.MaskedArray) else 0
+    if masked:
+        message = (
+            f"expected {expected} as {name}, found an array with {masked:,} masked value{'s' * (masked > 1)}"
+        )
+        raise refused("E716", message, hint="put values in their places: array.filled(0)")
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors of other devices
@@ -51,12 +60,38 @@ def as_array(value: Any, name: str, expected: str) -> NDArray[Any]:
 # --- labels --------------------------------------------------------------------------------------------------------
 
 
+def given_labels(labels: Any) -> NDArray[Any]:
+    """Return labels given in Python as an array, of texts where they are held as objects; raises `LnetError`."""
+    found = converted(labels, "labels", "a label for each image")
+    if isinstance(labels, list | tuple) and found.dtype.kind in "US":  # of which None and NaN would be some
+        found = np.asarray(labels, object)
+    if found.dtype.kind not in "OT":
+        return found
+    return np.array([_label(value, place) for place, value in enumerate(found.flat)], str).reshape(
+        found.shape
+    )
+
+
+def _label(value: Any, place: int) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str | int | np.integer | np.bool):
+        return str(value)
+    raise refused(
+        "E716",
+        "expected a label for each image, an integer or a text",
+        f"the label of image {place:,} is {reprlib.repr(value)}",
+    )
+
+
 def label_texts(labels: Any, images: int, place: str) -> list[str]:
     """Return labels, which are integers, whole floats or texts, as texts, one for each image.
 
     Raises `LnetError` for any other array.
     """
-    labels = np.asarray(labels)
+    labels = given_labels(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -132,8 +167,8 @@ def _check(found: Any, axes: int, what: str, expected: str, name: str) -> None:
     if shape[0] and (isinstance(found, np.ndarray) or prod(shape) * found.dtype.itemsize <= SCANNED):
         low, high = _range(found)
         if not (low >= 0 and high <= 1):
-            message = f"{what} has values from {low:g} to {high:g}"
-            raise refused("E704", message, expected, hint=(_scaled(low, high, name), NO_IMAGES))
+            values, hint = out_of_range(low, high, name)
+            raise refused("E704", f"{what} has {values}", expected, hint=(hint, NO_IMAGES))
 
 
 def _range(found: Any) -> tuple[float, float]:
@@ -161,9 +196,15 @@ def _divided(found: Any, name: str) -> tuple[str, ...]:
     return (f"divide by the value that is white, such as 255, 4095 or 65535: {divided}",)
 
 
-def _scaled(low: float, high: float, name: str) -> str:
+def out_of_range(low: float, high: float, name: str) -> tuple[str, str]:
+    """Return what values not in 0..1 are, by the lowest and the highest of them, and how images `name` are mended."""
+    if not isfinite(low) or not isfinite(high):
+        return "values that are not finite", "leave such images out, or put a number in the place of each"
+    values = f"values from {low:.9g} to {high:.9g}"
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return values, f"cut off what rounding leaves beyond 0..1: np.clip({name}, 0, 1)"
     if low >= 0 and 1 < high <= 255:
-        return f"divide it by the value that is white: {name} / 255"
+        return values, f"divide it by the value that is white: {name} / 255"
     if low >= -1 and high <= 1:
-        return f"bring it to 0..1: ({name} + 1) / 2"
-    return "scale it to 0..1"
+        return values, f"bring it to 0..1: ({name} + 1) / 2"
+    return values, "scale it to 0..1"

@@ -92,7 +92,7 @@ def _alone(name: str, suffix: str, where: Path) -> LnetError:
 
 def _label(read: Callable[[str], bytes], name: str, suffix: str, where: Path) -> str:
     try:
-        text = read(name).decode().strip()
+        text = read(name).decode("utf-8-sig").strip()
     except (Corrupt, UnicodeDecodeError) as error:
         raise refused("E707", f"the label '{name}' in '{where}' is no text", str(error)) from error
     if len(text) > MOST:

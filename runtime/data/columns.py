@@ -92,7 +92,8 @@ def readable(where: str) -> Iterator[None]:
         hint: str | tuple[str, ...] = ()
         if "allow_pickle" in str(error) or "Object arrays" in str(error):
             hint = (
-                "it holds Python objects, which are never read: np.stack makes one array of rows of one size"
+                "it holds Python objects, which are never read: rows of one size are one array after np.stack, and "
+                "texts after .astype(str)"
             )
         raise refused(
             "E703", f"{where} cannot be read as arrays", f"{type(error).__name__}: {error}", hint=hint

@@ -109,7 +109,8 @@ class Dataset:
         self.unmatched = catalog.unmatched
         self.count = len(catalog.names)
         if not self.count:
-            raise refused("E702", f"there are no images {self._where}", f"{catalog.excluded} were excluded")
+            excluded = f"{catalog.excluded:,} were excluded" if catalog.excluded else ()
+            raise refused("E702", f"there are no images {self._where}", *([excluded] if excluded else []))
         self.order = order_for(self.count) if order is None else order
         self.contents = Contents(
             self.count, frames.path or None, catalog.kinds, catalog.ignored, catalog.excluded

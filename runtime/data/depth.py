@@ -7,12 +7,15 @@ integers) is read if it states its white value, and else refused: its images wou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 WHITE = 65535
 LOWEST = 2**14 - 1
@@ -20,6 +23,9 @@ LOWEST = 2**14 - 1
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _MAXIMUM, _EXTRA, _FORMAT = 258, 259, 262, 277, 281, 338, 339
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Samples of a pixel that are its colour, by what TIFF calls the photometric interpretation."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""The beginnings of TIFFs, with places in 32 and in 64 bits."""
+_KINDS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers", 6: "complex numbers"}
 
 
 class Unclear(Exception):
@@ -89,8 +95,10 @@ class SampleFormat:
 
     def _floats(self, values: NDArray[Any]) -> NDArray[np.float32]:
         low, high = float(values.min()), float(values.max())
+        if not isfinite(low) or not isfinite(high):
+            raise Unclear("some of its values are not finite")
         if not (low >= 0 and high <= 1):
-            raise Unclear(f"its values are floats from {low:g} to {high:g}: scale them to 0..1")
+            raise Unclear(f"its values are floats from {low:.9g} to {high:.9g}: scale them to 0..1")
         return values.astype(np.float32)
 
     def _integers(self, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -111,6 +119,26 @@ class SampleFormat:
         if largest >= 255 and largest & (largest + 1) == 0:
             return int(largest)
         return WHITE if self.scaled else None
+
+
+def unread(data: bytes) -> Unclear | None:
+    """Return what a TIFF holds that Pillow does not read; None for what is no TIFF, or a damaged one."""
+    if data[:4] not in _TIFF:
+        return None
+    tags: Any = {}
+    with suppress(Exception):  # a damaged one makes Pillow raise almost anything
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if b"+" in data[:4] else 8])
+        file = BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+    kind, bits = _KINDS.get(max(_several(tags.get(_FORMAT, 1)))), max(_several(tags.get(_BITS, 0)))
+    if kind is None or not bits:
+        return None
+    count = tags.get(_SAMPLES, 1)
+    return Unclear(
+        f"it is a TIFF with {count} value{'s' * (count > 1)} a pixel, {kind} of {bits} bits, which is not read: "
+        "store colours in 8 or 16 bits, grey also as floats of 32 bits, or all images as one array (.npy)"
+    )
 
 
 def _of_fewer_bits(highest: int) -> Unclear:

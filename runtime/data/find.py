@@ -17,7 +17,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 from .compressed import COMPRESSED, check_compression
 from .contents import by_suffix
 from .files import Files
-from .listing import suffix_of
+from .listing import given_path, suffix_of
 from .samples import ImageSource, Place
 from .sources import SOURCES, Source, source_of, suffixes
 
@@ -85,7 +85,7 @@ def spelled_out(pattern: str) -> Iterator[str]:
 
 def located(path: str, base: Path, hint: str | None = None) -> Location:
     """Return where a path or pattern, relative to `base`, leads; raises `LnetError` for a path that does not exist."""
-    place = base / path
+    place = base / given_path(path)
     if place.is_dir():
         return Location(path, base, place, ".")
     if place.exists():

@@ -24,7 +24,7 @@ from lnet.compiler.settings import DATASET, ArraySet
 from lnet.dsl.diagnostics import refused
 
 from .array_sets import data_set
-from .arrays import converted
+from .arrays import converted, given_labels
 from .columns import Columns, columns_of, columns_of_items, open_columns
 from .dataset import Classes, Dataset, Kept
 from .labels import order_classes
@@ -98,7 +98,7 @@ def given_arrays(data: Arrays, graph: Graph) -> GivenArrays:
     arrays[values] = _array(data.values, "values")
     labels = None if data.labels is None else _free("labels", arrays)
     if labels is not None:
-        arrays[labels] = converted(data.labels, "labels", "[n]")
+        arrays[labels] = given_labels(data.labels)
     normalize = file.normalize if data.normalize in (None, str(file.normalize)) else data.normalize
     settings = ArraySet("", values, labels, tuple(paths), normalize, file.classes or _listed(graph))
     return GivenArrays(columns_of(arrays), settings)
@@ -111,7 +111,7 @@ def given_items(items: Any, graph: Graph) -> GivenArrays:
     name, paths = type(items).__name__, tuple(layer.path for layer in graph.targets)
     columns = columns_of_items(items, f"'data' ({name} object)")
     if getattr(items, "labels", None) is not None:
-        columns = _with_labels(columns, converted(items.labels, "labels", "[n]"))
+        columns = _with_labels(columns, given_labels(items.labels))
     settings = graph.arrays or ArraySet("", targets=paths, classes=_listed(graph))
     if settings.labels is None and "labels" in columns.names:
         settings = replace(settings, labels="labels")

@@ -23,9 +23,10 @@ from lnet.dsl.diagnostics import refused
 
 from . import Dataset, Kept, open_given, order_classes
 from .array_files import array_source
-from .arrays import as_array, converted
+from .arrays import as_array, converted, given_labels
 from .dataset import Classes, check_channels
 from .given_arrays import Arrays, GivenArrays, given_arrays, given_items
+from .listing import given_path
 from .open_data import check_targets
 from .samples import ImageSource, Samples, opened
 
@@ -120,6 +121,8 @@ def in_memory(
     An array is taken as images, unless the file has `arrays(...)`. An object is refused on a `cluster`, whose workers do
     not have it.
     """
+    if isinstance(data, str | os.PathLike):
+        given_path(str(data))
     if data is None or isinstance(data, str | os.PathLike):
         if labels is not None or prepared:
             what = "labels" if labels is not None else "prepared"
@@ -130,7 +133,7 @@ def in_memory(
                 hint="lnet.train(plan, data=images, labels=labels)",
             )
         return None
-    beside = None if labels is None else _labels(labels)
+    beside = None if labels is None else given_labels(labels)
     if isinstance(data, Arrays):
         if beside is not None or prepared:
             what = "labels" if beside is not None else "prepared"
@@ -187,12 +190,3 @@ def path_of(place: Any) -> str:
         f"expected the path of a set of images, found {type(place).__name__}",
         hint="write an array into a file first: np.savez('set.npz', images=images, labels=labels)",
     )
-
-
-def _labels(labels: ArrayLike) -> NDArray[Any]:
-    found = np.asarray(labels)
-    if found.dtype.kind == "O":
-        raise refused(
-            "E716", "expected a label for each image, found objects", hint="labels are integers or texts"
-        )
-    return found

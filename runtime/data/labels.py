@@ -20,7 +20,8 @@ from lnet.dsl.diagnostics import LnetError, refused
 
 UNKNOWN = -1
 """The number of a label outside of the classes."""
-_INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER = re.compile(r"(-?[0-9]+)(\.0+)?")
+"""An integer, also as tables write one in a column of real numbers: `3.0`."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,16 @@ def readouts(graph: Graph) -> list[Readout]:
     return [Readout(path, layer.sheet.maps, layer.path) for path, layer in read]
 
 
-def are_integers(labels: Iterable[str]) -> bool:
-    return all(_INTEGER.fullmatch(label) for label in labels)
+def _integer(label: str) -> int | None:
+    found = _INTEGER.fullmatch(label)
+    return None if found is None else int(found[1])
+
+
+def _integers(labels: Iterable[str]) -> dict[str, int] | None:
+    """Return the integers that labels are; None if some are none."""
+    found = {label: _integer(label) for label in labels}
+    integers = {label: value for label, value in found.items() if value is not None}
+    return integers if len(integers) == len(found) else None
 
 
 def order_classes(
@@ -59,15 +68,16 @@ def order_classes(
     found = set(labels)
     if known and found <= set(known) and all(len(known) == readout.units for readout in readouts):
         return known
-    if not are_integers(found):
+    integers = _integers(found)
+    if integers is None:
         return _as_many(tuple(sorted(found)), readouts)
-    spelled = {int(label): label for label in sorted(found, reverse=True)}
+    spelled = {integers[label]: label for label in sorted(found, reverse=True)}
     if not readouts:
         return tuple(spelled[value] for value in sorted(spelled))
     fewest = min(readouts, key=lambda readout: readout.units)
     for name, label in zip(names, labels, strict=True):
-        if not 0 <= int(label) < fewest.units:
-            raise _no_unit(fewest, int(label), max(spelled), name)
+        if not 0 <= integers[label] < fewest.units:
+            raise _no_unit(fewest, integers[label], max(spelled), name)
     most = max(readout.units for readout in readouts)
     return tuple(spelled.get(value, str(value)) for value in range(most))
 
@@ -83,21 +93,18 @@ def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int32]:
     """Return the class number of each label, `UNKNOWN` for other labels.
 
-    Integers are one label however they are spelled: `7` and `007`. Where no class is named by an integer, integers are the
-    numbers of the classes.
+    Integers are one label however they are spelled: `7`, `007` and `7.0`. Where no class is named by an integer, integers
+    are the numbers of the classes.
     """
-    if are_integers(labels) and not any(_INTEGER.fullmatch(name) for name in classes):
-        known = range(len(classes))
-        return np.array([int(label) if int(label) in known else UNKNOWN for label in labels], np.int32)
-    numbers = {name: number for number, name in enumerate(classes)}
-    integers = {int(name): number for number, name in enumerate(classes)} if are_integers(classes) else {}
-
-    def number(label: str) -> int:
-        value = int(label) if integers and _INTEGER.fullmatch(label) else None
-        return numbers.get(label, UNKNOWN if value is None else integers.get(value, UNKNOWN))
-
-    numbered = {label: number(label) for label in set(labels)}
-    return np.array([numbered[label] for label in labels], np.int32)
+    texts = set(labels)
+    numbers, integers = {name: number for number, name in enumerate(classes)}, _integers(classes)
+    numbered: dict[int | None, int] = {}
+    if integers is not None:
+        numbered = {integers[name]: number for name, number in numbers.items()}
+    elif _integers(texts) is not None and not any(_INTEGER.fullmatch(name) for name in classes):
+        numbered = {number: number for number in numbers.values()}
+    of = {label: numbers.get(label, numbered.get(_integer(label), UNKNOWN)) for label in texts}
+    return np.array([of[label] for label in labels], np.int32)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -147,13 +154,14 @@ def _fewer(readout: Readout, classes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _no_unit(readout: Readout, label: int, largest: int, name: str) -> LnetError:
     if label < 0:
-        hint = "leave out images without a label, with 'exclude', or number their class from 0"
+        way = "leave out images without a label, with 'exclude', or number their class from 0"
     else:
-        hint = f"'dense({largest + 1})' has a unit for each label from 0 to {largest}"
+        way = f"'dense({largest + 1})' has a unit for each label from 0 to {largest}"
+    listed = "or list the labels in a file, in the order of their units, one a line: "
     return refused(
         "E710",
         f"'{name}' has the label {label}, and the {readout.units} values that the objective "
         f"'{readout.objective}' reads are for the labels 0 to {readout.units - 1}",
         "labels that are integers are the numbers of their units",
-        hint=hint,
+        hint=(way, f'{listed}frames(..., classes = "classes.txt")'),
     )

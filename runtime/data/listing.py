@@ -49,6 +49,13 @@ def listing(number: int = NEWEST) -> Listing:
     return Listing(_ALWAYS | (_WHERE_PILLOW_READS_THEM & Image.registered_extensions().keys()))
 
 
+def given_path(path: str) -> str:
+    """Return a path; raises `LnetError` for an empty one, which would stand for the current folder."""
+    if not path:
+        raise refused("E701", "the path of the images is empty", hint="the current folder is '.'")
+    return path
+
+
 def cannot_be_read(path: Path, error: OSError) -> LnetError:
     """Return the error for an existing file that this process cannot read."""
     return refused("E703", f"'{path}' cannot be read", error.strerror or str(error))

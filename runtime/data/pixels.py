@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import DATASET, DatasetFigures, Frames, Normalization
 from lnet.dsl.diagnostics import refused
 
 from .checksums import UNREADABLE, checksum
-from .depth import SampleFormat, Unclear
+from .depth import SampleFormat, Unclear, unread
 
 Pixels = NDArray[Any]
 Reals = NDArray[np.floating]
@@ -78,7 +78,8 @@ def decode_image(data: bytes, channels: int) -> Pixels:
             samples.check()
             image.load()
             return _to_array(ImageOps.exif_transpose(image), samples, channels)
-    except Exception as error:  # a damaged file makes Pillow raise almost anything
+    except Exception as raised:  # a damaged file makes Pillow raise almost anything
+        error = (unread(data) if isinstance(raised, UnidentifiedImageError) else None) or raised
         corrupt = Corrupt(_AT.sub("", str(error)) or type(error).__name__)
         corrupt.unclear = isinstance(error, Unclear)
         raise corrupt from error

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
-from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused
+from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused, those_there_are
 from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, checked_targets, prepared
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.initial import initial_values
@@ -67,8 +67,10 @@ class Parameters(MutableMapping[str, Array]):
 
     def _check(self, name: str) -> None:
         if name not in self._shapes:
-            hints = did_you_mean(name, self._shapes)
-            raise UnknownParameter([Diagnostic("E720", f"there is no parameter '{name}'", hints=hints)])
+            message, notes = f"there is no parameter '{name}'", (those_there_are("parameters", self._shapes),)
+            raise UnknownParameter(
+                [Diagnostic("E720", message, notes=notes, hints=did_you_mean(name, self._shapes))]
+            )
 
 
 def _total(
@@ -179,7 +181,7 @@ class Network:
         Raises `LnetError` for a layer without a patch, and for values of another shape.
         """
         if layer not in self.graph:
-            raise _no_layer(self.graph, layer)
+            raise no_layer(self.graph, layer)
         found, array = self.graph.layer(layer), np.asarray(values)
         if found.patch is None:
             raise refused("E310", f"the maps of '{found.path}' lie in no patch")
@@ -266,7 +268,7 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
         raise _refused(f"expected a neuron such as 'V1.pool[4, 7, 2]', found '{text}'")
     path, *numbers = match.groups()
     if path not in graph:
-        raise _no_layer(graph, path)
+        raise no_layer(graph, path)
     layer = graph.layer(path)
     if layer.op.is_target:
         raise _refused(f"'{path}' is a target: its values come with the images, so it has no neurons")
@@ -277,10 +279,12 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
     return layer.path, row, column, map_
 
 
-def _no_layer(graph: Graph, path: str) -> LnetError:
-    hints = did_you_mean(path, [layer.path for layer in graph.visible])
-    return _refused(f"there is no layer '{path}'", hints)
+def no_layer(graph: Graph, path: str) -> LnetError:
+    """Return the error for the path of a layer that there is not."""
+    known = [layer.path for layer in graph.visible]
+    notes = those_there_are("layers", known)
+    return refused("E720", f"there is no layer '{path}'", notes, hint=did_you_mean(path, known))
 
 
-def _refused(message: str, hints: tuple[str, ...] = ()) -> LnetError:
-    return refused("E720", message, hint=hints)
+def _refused(message: str) -> LnetError:
+    return refused("E720", message)

@@ -35,7 +35,7 @@ from lnet.compiler.plan.plan import Plan, load_plan
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import sources_of
-from lnet.dsl.diagnostics import LnetError, LnetWarning, refused
+from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean, refused, those_there_are
 from lnet.runtime.data import Batch, Dataset, Kept
 from lnet.runtime.data.in_memory import trained_on
 from lnet.runtime.data.indexes import name_in_run
@@ -102,6 +102,11 @@ class Run:
     def kept(self) -> Kept:
         """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
         return Kept(self.info["data"].get("listing", FIRST), self.classes, self.order, self.index)
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was made of a file of weights, and trained on no image."""
+        return self.info["data"]["images"] == 0
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -252,7 +257,7 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     try:
         info = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise refused("E740", f"'{path}' is no run: there is no 'run.json' in it") from error
+        raise _no_run(path) from error
     except OSError as error:
         raise unreadable(path / "run.json", error) from error
     except ValueError as error:
@@ -261,6 +266,19 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
         if not _has(info, name.split(".")):
             raise refused("E740", f"'{path / 'run.json'}' is damaged", f"it has no '{name}'")
     return Run(path, load_plan(path / "plan.json"), info)
+
+
+def _no_run(path: Path) -> LnetError:
+    """Return the error for a path that is no run, with the runs that lie in it or beside it."""
+    folder = path if path.is_dir() else path.parent
+    runs = sorted(str(found.parent) for found in folder.glob("*/run.json"))
+    is_none = f"'{path}' is no run: there is no 'run.json' in it"
+    return refused(
+        "E740",
+        is_none if path.exists() else f"there is no run '{path}'",
+        *([those_there_are(f"runs in '{folder}'", runs)] if runs else []),
+        hint=did_you_mean(str(path), runs),
+    )
 
 
 def is_run(path: Path) -> bool:

@@ -19,7 +19,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import trained_parameters
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.settings import DATASET, DatasetFigures, Normalization
-from lnet.dsl.diagnostics import did_you_mean, refused
+from lnet.dsl.diagnostics import did_you_mean, refused, those_there_are
 from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.updates import constrained
 from lnet.runtime.process.precision import has_float16
@@ -146,8 +146,8 @@ def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
     known = dict.fromkeys([*items, *(path[: path.rindex("[")] for path in items if path.endswith("]"))])
     for path in paths:
         if path not in known:
-            hints = did_you_mean(path, known)
-            raise refused("E750", f"there is no layer or stage '{path}' to freeze", hint=hints)
+            message, notes = f"there is no layer or stage '{path}' to freeze", those_there_are("items", known)
+            raise refused("E750", message, notes, hint=did_you_mean(path, known))
     return replace(plan, graph=replace(plan.graph, frozen=(*plan.graph.frozen, *paths)))
 
 

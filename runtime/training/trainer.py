@@ -46,7 +46,7 @@ from .failure import explain_failure
 from .losses import losses
 from .progress import Reporter, validation
 from .tune import choices_from
-from .unused import unused_names, unused_settings
+from .unused import unused_anywhere, unused_in_one_process
 from .validation import Validation, Validator, validated_steps, validation_text
 
 Params = dict[str, jax.Array]
@@ -189,11 +189,11 @@ class Trainer:
         data = data_found(self.samples, self.run.plan)
         self.log.add(data)
         self.reporter.said(data.message)
-        for note in unused_settings(self.run):
+        for note in unused_in_one_process(self.run):
             self._warn(note)
         if self.validation is not None:
             self.reporter.said(validation_text(self.validation, training))
-        for note in unused_names(self.samples, self.validation):
+        for note in unused_anywhere(self.run, self.samples, self.validation):
             self._warn(note)
         if self.step >= training.steps:
             self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lnet.compiler.graph.graph import Graph
-from lnet.dsl.diagnostics import LnetError, did_you_mean, refused
+from lnet.dsl.diagnostics import LnetError, did_you_mean, refused, those_there_are
 from lnet.runtime.data.arrays import is_real
 
 from .foreign import LNET, UNKNOWN, Array, Foreign, ForeignArray
@@ -162,13 +162,15 @@ def _corrected(
 def _one(match: re.Match[str], targets: Mapping[str, Target], foreign: Foreign, where: str) -> Taken | None:
     name, wanted, layout = match["name"], match["array"], match["layout"]
     if name not in targets:
-        raise refused("E757", f"there is no parameter '{name}'", where, hint=did_you_mean(name, targets))
+        notes, hint = those_there_are("parameters", targets), did_you_mean(name, targets)
+        raise refused("E757", f"there is no parameter '{name}'", where, notes, hint=hint)
     if wanted == "none":
         return None
     target, array = targets[name], foreign.arrays.get(wanted)
     if array is None:
-        hints = did_you_mean(wanted, foreign.arrays) or (f"it has {', '.join(foreign.arrays)}",)
-        raise refused("E757", f"there is no array '{wanted}' in '{foreign.path}'", where, hint=hints)
+        notes, hint = those_there_are("arrays", foreign.arrays), did_you_mean(wanted, foreign.arrays)
+        message = f"there is no array '{wanted}' in '{foreign.path}'"
+        raise refused("E757", message, where, notes, hint=hint)
     chosen = _fitting(target, array, foreign) if layout is None else named_layout(layout, target)
     if chosen is None or not chosen.fits(array.shape):
         raise _does_not_fit(target, array, chosen, layout, where)

@@ -97,6 +97,15 @@ def test_every_word_that_an_argument_takes_is_a_word_of_the_language():
     assert {"relu", "leaky_relu", "softmax"} <= {*CALLS}
 
 
+def test_an_argument_that_functions_make_lists_all_of_them():
+    tables = [TRAIN, *(signature(name, function) for name, function in CALLS.items())]
+    types = [row.type for table in tables for row in table.given if isinstance(row.type, ArgumentType)]
+    made = [(each, each.items or each) for each in types]
+    assert sum(len(by.calls) > 1 for _, by in made) >= 4
+    for each, by in made:
+        assert [call for call in by.calls if call not in each.expected] == []
+
+
 def test_images_pass_through_a_constant():
     text = 'let d = frames("photos", flip = false)\nlet e = d\n'
     text += "network n { image: input(5x7x1); learn: l2() }\ntrain { data = e }"

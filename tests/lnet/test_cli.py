@@ -146,10 +146,7 @@ def test_nothing_is_written_for_a_wrong_file(folder):
 
 
 def test_a_place_that_cannot_be_written(folder):
-    assert (
-        "E608: the plan cannot be written to 'none/a.plan'"
-        in lnetc("compile", "-o", "none/a.plan", status=1).stderr
-    )
+    assert "E608: 'none/a.plan' cannot be written" in lnetc("compile", "-o", "none/a.plan", status=1).stderr
 
 
 def test_warnings_are_shown_and_do_not_stop(folder):

@@ -213,6 +213,36 @@ def test_a_damaged_record_is_left_out_of_the_report(folder):
 # --- invariance ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "a", "-o"),
+        ("export", "a", "--stablehlo"),
+        ("report", "a", "-o"),
+        ("explain", "a/plan.json", "--svg"),
+        ("tune", "a/plan.json", "--rates"),
+        ("measure-links", "-o"),
+    ],
+)
+def test_no_command_works_for_a_file_that_cannot_be_written(folder, command):
+    assert "error E608: 'none/f' cannot be written\n = note: there is no folder 'none'" in (
+        lnetc(*command, "none/f", status=1).stderr
+    )
+
+
+def test_a_folder_is_no_network(folder):
+    assert "it is a run: 'lnetc resume a' goes on with it" in lnetc("run", "a", status=1).stderr
+    assert "found the folder '.'\n = hint: name a file in it, such as '" in lnetc("run", ".", status=1).stderr
+    assert lnetc("explain", "a/plan.json").stdout.startswith("network ")
+
+
+@pytest.mark.parametrize("option", [("-d", ""), ("--from", ""), ("--data", ""), ("--validation", "")])
+def test_an_empty_path_is_refused(folder, option):
+    found = lnetc("run", "small.lnet", *option, status=1 if option[0] in ("--data", "--validation") else 2)
+    assert "is empty" in found.stderr
+    assert "the current folder is '.'" in found.stderr
+
+
 def test_a_place_that_cannot_be_is_said_before_the_work(folder, monkeypatch):
     monkeypatch.setattr(lnet, "draw", lambda *arguments: pytest.fail("it was drawn"))
     assert (
@@ -317,6 +347,11 @@ def test_sheet(folder):
 )
 def test_sheet_says_what_is_wrong(folder, arguments, message):
     assert message in lnetc("sheet", "a", *arguments, status=1).stderr
+
+
+@pytest.mark.parametrize("command", [("sheet", "a", "none"), ("draw", "a", "none[0, 0, 0]")])
+def test_a_layer_that_there_is_not_is_answered_with_those_there_are(folder, command):
+    assert " = note: the layers are image, filter, pool" in lnetc(*command, status=1).stderr
 
 
 # --- export ----------------------------------------------------------------------------------------------

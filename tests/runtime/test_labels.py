@@ -15,6 +15,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.settings import Frames
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.data import Kept, Readout, check_labels, open_frames, order_classes
+from lnet.runtime.data.arrays import label_texts
 from lnet.runtime.data.labels import UNKNOWN, number_labels
 from lnet.runtime.training.progress import Silent
 
@@ -111,6 +112,30 @@ def test_without_an_objective_classes_are_those_there_are_in_order():
 def test_integers_are_one_label_however_they_are_spelled():
     assert number_labels(["7", "007", "8", "x"], ("6", "07")).tolist() == [1, 1, UNKNOWN, UNKNOWN]
     assert number_labels(["7", "007"], ("7", "x")).tolist() == [0, UNKNOWN]
+
+
+def test_integers_in_a_column_of_reals_are_numbers_of_units(tmp_path):
+    """A table writes 3.0 where a column has gaps; as texts `10.0` would come before `2.0`."""
+    pictures(tmp_path, [f"{number}.png" for number in range(12)])
+    lines = [f"{number}.png,{float(number)}" for number in range(12)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
+    data = opened(tmp_path, "list.csv", "file", classes=learned_by(12))
+    assert data.classes == tuple(f"{number}.0" for number in range(12))
+    batch = data.batch(0, 12)
+    assert [f"{label}.png" for label in batch.labels] == list(batch.names)
+    assert number_labels(["3", "3.0", "3.5"], data.classes).tolist() == [3, 3, UNKNOWN]
+    assert order_classes(["0.5", "1.0", "10.0"], ["a", "b", "c"]) == ("0.5", "1.0", "10.0")
+
+
+def test_labels_from_one_on_can_be_listed(tmp_path):
+    pictures(tmp_path, ["1/a.png", "2/a.png", "3/a.png"])
+    error = refusal(opened, tmp_path, ".", classes=learned_by(3))
+    assert "'3/a.png' has the label 3" in error
+    assert "hint: or list the labels in a file, in the order of their units" in error
+    (tmp_path / "classes.txt").write_text("1\n2\n3\n")
+    frames = Frames(".", Size(4, 4), labels="folder", classes="classes.txt")
+    batch = open_frames(frames, 1, tmp_path, 0, classes=learned_by(3)).batch(0, 3)
+    assert [f"{label + 1}/a.png" for label in batch.labels] == list(batch.names)
 
 
 @pytest.mark.parametrize("labels", [np.arange(24) % 12 + 1, np.r_[np.arange(23) % 12, -1]])
@@ -276,6 +301,26 @@ def test_labels_that_are_none(tmp_path, labels, message, hint):
     assert hint in error.partition("hint: ")[2]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["2", "0", "10"], object),
+        np.array([2, "0", b"10"], object),
+        np.array([2.0, np.int64(0), "10"], object),
+        [2, 0, "10"],
+        ("2", np.str_("0"), np.int8(10)),
+    ],
+)
+def test_labels_held_as_objects_are_texts(labels):
+    """As those of a table's column, which has no type of text."""
+    assert label_texts(labels, 3, "'data'") == ["2", "0", "10"]
+
+
+def test_labels_of_a_file_that_holds_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 4, 1), np.uint8), labels=np.array([*"abc"], object))
+    assert "texts after .astype(str)" in refusal(opened, tmp_path, "a.npz")
+
+
 def test_arrays_without_labels_say_how_they_are_given(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 4, 1), np.uint8), y=np.arange(3))
     assert "hint: add an array 'labels': np.savez(" in refusal(opened, tmp_path, "a.npz")
@@ -320,6 +365,13 @@ def test_labels_beside_images_are_theirs(tmp_path, path):
     assert opened(tmp_path, path, None).classes is None
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path):
+    web_dataset(tmp_path, 2)
+    for file in (tmp_path / "flat").glob("*.cls"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert opened(tmp_path, "flat").classes == ("0", "1")
+
+
 def test_one_label_for_several_views(tmp_path):
     web_dataset(tmp_path, 2, "s{}.left")
     (tmp_path / "flat" / "s1.left.cls").rename(tmp_path / "flat" / "s1.cls")
@@ -340,7 +392,8 @@ def test_images_without_the_label_that_others_have(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"), [(b"", "empty"), (b"a\nb", "several lines"), (b"\xff", "no text")]
+    ("content", "found"),
+    [(b"", "empty"), (b"\xef\xbb\xbf", "empty"), (b"a\nb", "several lines"), (b"\xff", "no text")],
 )
 def test_files_that_hold_no_label(tmp_path, content, found):
     web_dataset(tmp_path, 2)

@@ -198,8 +198,14 @@ UNCLEAR = {
     "8 bits with a sign": (tiff((GREY // 2).astype(np.int8)), "signed integers of 8 bits"),
     "floats to 255": (tiff(FLOAT), "floats from 20 to 234"),
     "floats around zero": (tiff(FLOAT / 128 - 1), "floats from -0.84375 to"),
-    "floats that are none": (tiff(np.full((6, 20), np.nan, np.float32)), "floats from nan to nan"),
-    "floats without end": (tiff(np.where(GREY > 200, np.inf, FLOAT / 255).astype(np.float32)), "to inf"),
+    "floats that are none": (tiff(np.full((6, 20), np.nan, np.float32)), "are not finite"),
+    "floats without end": (tiff(np.where(GREY > 200, np.inf, FLOAT / 255).astype(np.float32)), "not finite"),
+    "floats just above 1": (tiff((GREY / 234 * 1.000001).astype(np.float32)), "to 1.00000095"),
+    "floats of 16 bits": (tiff((GREY / 255).astype(np.float16)), "1 value a pixel, floats of 16 bits"),
+    "colours in floats": (
+        tiff((COLOUR / 255).astype(np.float32)),
+        "3 values a pixel, floats of 32 bits, which is not read: store",
+    ),
     "two channels": (tiff(COLOUR[..., :2].copy(), photometric=1, extra=(0,)), "2 values a pixel, of which 1"),
     "four channels": (
         tiff(np.dstack([COLOUR, GREY]), photometric=2, extra=(0,)),
@@ -224,8 +230,7 @@ def test_values_that_may_mean_several_things_are_refused(name):
 @pytest.mark.parametrize(
     "data",
     [
-        tiff((COLOUR / 255).astype(np.float32)),
-        tiff((GREY / 255).astype(np.float16)),
+        tiff(COLOUR)[:8],
         encoded(Image.fromarray(COLOUR), "PNG")[:-30],
         encoded(Image.fromarray(COLOUR), "JPEG")[:-7],
         b"",

@@ -30,6 +30,14 @@ def test_directories_in_use(folder):
 def test_what_is_no_run(folder):
     with pytest.raises(LnetError, match=r"E740: .* is no run"):
         lnet.open_run(folder)
+    for name in ("b-1", "b-2"):
+        (folder / "runs" / name).mkdir(parents=True)
+        (folder / "runs" / name / "run.json").write_text("{")
+    listed = rf"\n = note: the runs in '{folder}/runs' are {folder}/runs/b-1, {folder}/runs/b-2"
+    with pytest.raises(LnetError, match=rf"E740: '.*' is no run: .*{listed}"):
+        lnet.open_run(folder / "runs")
+    with pytest.raises(LnetError, match=rf"E740: there is no run '.*'{listed}\n = hint: did you mean "):
+        lnet.open_run(folder / "runs" / "b-3")
     (folder / "run.json").write_text("{")
     with pytest.raises(LnetError, match=r"E740: .* is damaged"):
         lnet.open_run(folder)

@@ -121,6 +121,7 @@ def test_what_is_not_there_cannot_be_frozen(folder, tmp_path):
     text = refusal(lambda: on_top(folder, tmp_path / "run", freeze=["V2.fitler"]))
     assert text.startswith("error E750: there is no layer or stage 'V2.fitler' to freeze")
     assert "did you mean 'V2.filter' or 'V1.filter'?" in text
+    assert "note: the items are V1, V2, image, V1.filter, " in text
 
 
 def test_accuracies_are_those_of_the_images_of_the_step(folder, tmp_path):

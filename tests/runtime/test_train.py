@@ -131,6 +131,31 @@ def test_settings_for_replicas_on_a_cluster_are_not_used_here_which_is_said(fold
     assert not [e for e in run.events() if e.name == "warning"]
 
 
+def test_settings_that_lack_what_they_are_about_are_said(folder):
+    """Of a validation, or of labels, where there is none."""
+    text = (folder / "small.lnet").read_text()
+    listed = text.replace('frames("images"', 'frames("images", classes = "classes.txt"')
+    assert listed != text
+    (folder / "small.lnet").write_text(listed)
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    run = lnet.train(plan_of(folder, steps=1, validate_every=1), directory=folder / "a")
+    assert [e.text for e in run.events() if e.name == "warning"] == [
+        "'validate_every' is not used: the run has no 'validation'",
+        "'classes' is not used: the images have no labels",
+    ]
+
+
+@pytest.mark.parametrize("how", [{"data": ""}, {"validation": ""}, {"data": Path()}])
+def test_an_empty_path_is_not_the_current_folder(folder, how, monkeypatch):
+    """As of a variable of the shell that is not set; `.` says it."""
+    monkeypatch.chdir(folder / "images")
+    if "" in how.values():
+        with pytest.raises(LnetError, match="E701: the path of the images is empty"):
+            lnet.train(plan_of(folder, steps=1), directory=folder / "a", **how)
+    else:
+        assert lnet.train(plan_of(folder, steps=1), directory=folder / "a", **how).directory.exists()
+
+
 def test_half_precision_learns_about_the_same(folder):
     full, half = (
         lnet.train(plan_of(folder, precision=p, steps=40), directory=folder / p)

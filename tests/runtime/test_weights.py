@@ -174,6 +174,10 @@ def test_commands(folder):
     assert "'own.weight' of that file is not used" in said
     assert said.endswith("imported: run\n")
     assert (folder / "run" / "plan.json").exists()
+    assert "the weights come before it" in lnetc("import", "own.lnet", FILES / "own.pt", status=2).stderr
+    said = lnetc("resume", "run", status=1).stderr
+    assert "error E747: the run 'run' was imported and not trained" in said
+    assert "hint: begin one with its parameters: lnetc run --from run" in said
     lnetc("export", "run", "-o", "w.npz")
     assert (folder / "w.npz").exists()
     lnetc("report", "run")
