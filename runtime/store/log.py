@@ -195,12 +195,18 @@ def _with_replicas(events: Iterable[LogEvent]) -> Iterator[tuple[int, LogEvent]]
     """Yield each event with the number of replicas whose steps the process counts that logged it."""
     replicas = 1
     for event in events:
-        match event:
-            case Resumed():
-                replicas = 1
-            case ClusterBegun():
-                replicas = event.replicas
+        replicas = replicas_from(event, replicas)
         yield replicas, event
+
+
+def replicas_from(event: Event, before: int) -> int:
+    """Return the number of replicas whose steps are counted from an event on."""
+    match event:
+        case Resumed():
+            return 1
+        case ClusterBegun():
+            return event.replicas
+    return before
 
 
 def _is_void(event: Event, replicas: int, step: int) -> bool:

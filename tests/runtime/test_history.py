@@ -5,10 +5,10 @@ import tracemalloc
 import made_events
 import numpy as np
 import pytest
-from made_events import event, lines
+from made_events import begun, event, lines
 
 from lnet.runtime.analysis.report.history import POINTS, Means, history_of
-from lnet.runtime.store.events import CheckpointWritten, Completed, Resumed, Started, StepDone
+from lnet.runtime.store.events import CheckpointWritten, Completed, Resumed, Started, StepDone, Validated
 from lnet.runtime.store.log import read_events, stream_events
 
 
@@ -84,3 +84,21 @@ def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
     assert history.made == (0, 0, 0, 0)
     assert (len(history.steps), history.steps.newest.step) == (7, 7)
     assert not history.steps.on_cluster
+
+
+def test_validations_stand_at_the_steps_that_the_log_counts(tmp_path):
+    """A validation has the steps of each replica, a step on a cluster is one of all replicas."""
+
+    def validated(number, best=False):
+        figures = {"objectives": {"learn": 2.0 * number}, "accuracies": {"learn top-1": 0.1 * number}}
+        return event(Validated, step=number, images=10, best=best, **figures)
+
+    events = [event(Started), step(1), step(2), validated(2, best=True), step(3), step(4), validated(4),
+              Resumed(2, time=20.0), begun(replicas=3, workers=3), *map(step, range(7, 13)), validated(4),
+              Resumed(4, time=30.0), step(5), validated(5)]  # fmt: skip
+    history = history_of(stream_events(write(tmp_path / "events.jsonl", events)))
+    found = history.validations
+    np.testing.assert_array_equal(found.at, [2, 12, 5])
+    np.testing.assert_array_equal(found.objectives.curves()["learn"], [4, 8, 10])
+    np.testing.assert_allclose(found.accuracies.curves()["learn top-1"], [0.2, 0.4, 0.5])
+    assert (found.newest.step, found.best.step) == (5, 2)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 
@@ -20,9 +21,12 @@ import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
 from lnet.runtime.analysis.reconstruction import reconstructions
 from lnet.runtime.analysis.report import write_report
+from lnet.runtime.analysis.report.curves import accuracy_curves, loss_curves
 from lnet.runtime.analysis.report.filters import first_filters
+from lnet.runtime.analysis.report.history import Validations, history_of
 from lnet.runtime.analysis.report.sections import SECTIONS, Section
 from lnet.runtime.analysis.report.settings import settings
+from lnet.runtime.store.events import Validated
 
 TEXT = """stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3); learn: rica(sparsity = 0.1) }
 network eyes { image: input(12x12x3); V1: sense(3); V2: sense(2); both: concat([V2, V2.pool]); q: l1(weight = 0.01) }
@@ -374,3 +378,54 @@ def test_two_sections_with_one_anchor_are_refused_by_name(run, enter):
 def test_a_section_has_an_anchor_that_links_lead_to():
     with pytest.raises(ValueError, match="the section 'Spikes' has 'My Spikes' as an anchor"):
         Section("My Spikes", "Spikes", lambda material: "")
+
+
+VALIDATED = """network n { image: input(4x1x1); t: target(1); k: dense(3, of = image); learn: cross_entropy(); y: dense(1, of = image)
+    fit: mean_squared_error(y, target = t); small: weight_l2(k) }
+train { data = arrays("seen.npz", labels = "k", targets = "t"); validation = arrays("unseen.npz"); validate_every = 2
+    keep_best = loss; steps = 8; batch = 5; update = sgd(0.05) }
+"""
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("validated")
+    rng = np.random.default_rng(0)
+    for name, count in (("seen", 20), ("unseen", 9)):
+        arrays = {"x": rng.normal(size=(count, 4)), "k": np.arange(count) % 3, "t": rng.normal(size=count)}
+        np.savez(folder / f"{name}.npz", **arrays)
+    (folder / "n.lnet").write_text(VALIDATED)
+    return lnet.train(lnet.compile(folder / "n.lnet"), directory=folder / "run")
+
+
+def labels_in(svg):
+    return [text for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg) if re.search("[a-z]", text)]
+
+
+def test_curves_of_validations_stand_beside_those_of_training(validated):
+    history = history_of(validated.events())
+    losses = ["learn", "fit", "small", "learn, validation", "fit, validation"]
+    assert labels_in(loss_curves(history)) == ["step", "loss", *losses]
+    named = ["learn top-1", "learn top-1, validation"]
+    assert labels_in(accuracy_curves(history)) == ["step", "share of the images", *named]
+    np.testing.assert_array_equal(history.validations.at, [2, 4, 6, 8])
+    alone = replace(history, validations=Validations())
+    for shown, marks in ((history, 4 + 1), (alone, 0)):  # of four validations, and in the legend
+        found = re.findall(r'<use [^>]*style="fill: (#1f77b4|#ff7f0e)', loss_curves(shown))
+        assert [found.count(colour) for colour in ("#1f77b4", "#ff7f0e")] == [marks, marks]
+
+
+def test_the_page_says_what_validations_found(validated):
+    page = write_report(validated).read_text()
+    found = [event for event in validated.events() if isinstance(event, Validated)]
+    newest, best = found[-1], [event for event in found if event.best][-1]
+    assert f"last validation, on 9 images: step 8, loss {newest.loss:.4g}, learn top-1 " in page
+    assert f"parameters kept in &#39;best&#39;: step {best.step}, loss {best.loss:.4g}" in page
+    rows = dict(re.findall(r"<tr><td>(learn|fit|small)</td>(.*?)</tr>", page, re.S))
+    last = {name: re.findall(r'"figure">([^<]*)<', row)[2] for name, row in rows.items()}
+    shown = {name: f"{value:.4g}" for name, value in newest.objectives.items()}
+    assert last == {**shown, "small": "-"}
+
+
+def test_a_page_without_validations_does_not_speak_of_them(run):
+    assert "validation" not in write_report(run).read_text().split('id="losses"')[1].split("<h2")[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lnet.runtime.analysis.plots import literal, to_svg
 
-from .history import Steps, Values
+from .history import Averages, History, Means, Steps, Values
 
 WIDTH = 7.2
 """Width of a figure in inches."""
@@ -20,48 +22,75 @@ ACROSS = 13
 ENTRY, LINE = 8, 0.19
 """Width of a legend's line sample in characters, and height of a legend's row in inches."""
 DASHES = ("-", "--", ":", "-.")
+VALIDATION = {"marker": "o", "markersize": 3.5, "linewidth": 0.7}
+"""Curves of validations have a mark for each, and thin lines, in the colour of their training curve."""
 
 
-def loss_curves(steps: Steps) -> str:
+@dataclass(frozen=True)
+class Curve:
+    """Values over steps, with a name in the legend and the keywords of a line."""
+
+    name: str
+    steps: Values
+    values: Values
+    style: Mapping[str, Any]
+
+
+def loss_curves(history: History) -> str:
     """Return the loss of every objective over the steps, logarithmic where all are positive."""
-    curves = steps.objectives.curves()
-    return _draw(steps, curves, "loss", logarithmic=all((curve > 0).all() for curve in curves.values()))
+    curves = _with_validations(history, attrgetter("objectives"))
+    return _draw(curves, "loss", logarithmic=all((curve.values > 0).all() for curve in curves))
 
 
-def accuracy_curves(steps: Steps) -> str | None:
+def accuracy_curves(history: History) -> str | None:
     """Return the top-1 and top-5 accuracies over the steps; None for a network without classes."""
-    curves = steps.accuracies.curves()
-    return _draw(steps, curves, "share of the images", logarithmic=False) if curves else None
+    curves = _with_validations(history, attrgetter("accuracies"))
+    return _draw(curves, "share of the images", logarithmic=False) if curves else None
 
 
 def throughput_curve(steps: Steps, batch: int) -> str:
     """Return images per second over the steps."""
     rate = batch / np.maximum(steps.numbers.curves()["seconds"], 1e-9)
-    return _draw(steps, {"": rate}, "images per second", logarithmic=False)
+    return _draw([Curve("", steps.at, rate, style(0))], "images per second", logarithmic=False)
 
 
-def _draw(steps: Steps, curves: Mapping[str, Values], label: str, logarithmic: bool) -> str:
-    numbers = steps.numbers.curves()["step"]
-    figure = new_figure(2.7, curves if len(curves) > 1 else ())
+def _with_validations(history: History, part: Callable[[Averages], Means]) -> list[Curve]:
+    """Return the curves of a part of the figures: of the training images, then of validations, in the same colours."""
+    trained, validated = part(history.steps).curves(), part(history.validations).curves()
+    styles = {name: style(number) for number, name in enumerate(dict.fromkeys([*trained, *validated]))}
+    curves = [Curve(name, history.steps.at, values, styles[name]) for name, values in trained.items()]
+    for name, values in validated.items():
+        look = styles[name] | VALIDATION
+        curves.append(Curve(f"{name}, validation", history.validations.at, values, look))
+    return curves
+
+
+def _draw(curves: Sequence[Curve], label: str, logarithmic: bool) -> str:
+    names = [curve.name for curve in curves] if len(curves) > 1 else []
+    figure = new_figure(2.7, names)
     axes = figure.subplots()
-    for number, (name, curve) in enumerate(curves.items()):
-        axes.plot(numbers, curve, label=literal(name), linewidth=1.4, **style(number))
+    for curve in curves:
+        axes.plot(curve.steps, curve.values, label=literal(curve.name), **curve.style)
     axes.set_xlabel("step")
     axes.set_ylabel(label)
     if logarithmic:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=min(0.0, *(float(np.nanmin(curve)) for curve in curves.values())))
+        axes.set_ylim(bottom=min(0.0, *(float(np.nanmin(curve.values)) for curve in curves)))
     axes.grid(alpha=0.25)
     finish(axes)
-    if len(curves) > 1:
+    if names:
         add_legend(figure)
     return to_svg(figure, label)
 
 
 def style(number: int) -> dict[str, Any]:
     """Return the line style of curve `number`: ten colours, then the same dashed, dotted, both."""
-    return {"color": f"C{number % 10}", "linestyle": DASHES[number // 10 % len(DASHES)]}
+    return {
+        "color": f"C{number % 10}",
+        "linestyle": DASHES[number // 10 % len(DASHES)],
+        "linewidth": 1.4,
+    }
 
 
 def new_figure(height: float, names: Iterable[str] = (), width: float = WIDTH) -> Figure:

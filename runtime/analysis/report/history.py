@@ -4,6 +4,7 @@ A log is read line by line and never held as a whole: each step is added to sums
 columns. An old step is part of a sum in the log (store/thin.py), and added with the others there.
 
     losses    4.1 3.9 | 3.6 3.5 | 3.3 3.2 | ...      means of 1, 2, 4, ... steps, at most POINTS of them
+    validated 3.8 | 3.4 | ...                        means of 1, 2, 4, ... validations, at most POINTS of them
     columns   ended, replica, bytes, ...             a number for every step on a cluster, or for every sum of a replica's
     timed     (0.0, start), (12.5, worker lost), ... all other events, with the second of the run
 """
@@ -25,8 +26,10 @@ from lnet.runtime.store.events import (
     Resumed,
     StepDone,
     StepsDone,
+    Validated,
     Warned,
 )
+from lnet.runtime.store.log import replicas_from
 from lnet.runtime.store.sums import Figures, ReplicaSteps
 from lnet.runtime.store.thin import by_replica, is_spread, steps_in
 
@@ -87,7 +90,21 @@ def _halved(bins: Values) -> Values:
 
 
 @dataclass
-class Steps:
+class Averages:
+    """Means of objectives, accuracies and numbers, the number of the `step` among them."""
+
+    objectives: Means = field(default_factory=Means)
+    accuracies: Means = field(default_factory=Means)
+    numbers: Means = field(default_factory=Means)
+
+    @property
+    def at(self) -> Values:
+        """The step of each mean."""
+        return self.numbers.curves()["step"]
+
+
+@dataclass
+class Steps(Averages):
     """The steps of a run: how many, the `newest`, sums and means; `columns` are of those on a cluster, `last_ends` of each
     replica's last one, by the clock.
     """
@@ -98,9 +115,6 @@ class Steps:
     waited: float = 0.0
     began: float = 0.0
     ended: float = 0.0
-    objectives: Means = field(default_factory=Means)
-    accuracies: Means = field(default_factory=Means)
-    numbers: Means = field(default_factory=Means)
     first: dict[str, float] = field(default_factory=dict)
     recent: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
     columns: dict[str, array[float]] = field(
@@ -165,11 +179,27 @@ def _numbers(steps: StepsDone) -> Figures:
     return Figures(steps.count, steps.count * (first + steps.step) / 2, first, steps.step)
 
 
+@dataclass
+class Validations(Averages):
+    """The validations of a run: the `newest`, and the one whose parameters are kept as the best."""
+
+    newest: Validated | None = None
+    best: Validated | None = None
+
+    def add(self, event: Validated, step: int) -> None:
+        """Add a validation after a step, on a cluster that of all replicas."""
+        self.newest, self.best = event, event if event.best else self.best
+        self.objectives.add(event.objectives)
+        self.accuracies.add(event.accuracies)
+        self.numbers.add({"step": step})
+
+
 @dataclass(frozen=True)
 class History:
     """`timed`: all events but steps, with the run's second of each; `made`: the length of the steps' columns before each."""
 
     steps: Steps
+    validations: Validations
     timed: tuple[tuple[float, LogEvent], ...]
     made: tuple[int, ...]
 
@@ -184,14 +214,18 @@ class History:
 
 def history_of(events: Iterable[LogEvent]) -> History:
     """Return the history from an iterator over a log's events."""
-    steps, timed, made = Steps(), [], []
+    steps, validations, timed, made = Steps(), Validations(), [], []
+    replicas = 1
     for at, event in running_times(events):
+        replicas = replicas_from(event, replicas)
         if isinstance(event, StepDone | StepsDone):
             steps.add(at, event)
-        else:
-            timed.append((at, event))
-            made.append(steps.spread)
-    return History(steps, tuple(timed), tuple(made))
+            continue
+        if isinstance(event, Validated):
+            validations.add(event, event.step * replicas)
+        timed.append((at, event))
+        made.append(steps.spread)
+    return History(steps, validations, tuple(timed), tuple(made))
 
 
 def running_times(events: Iterable[LogEvent]) -> Iterator[tuple[float, LogEvent]]:

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from lnet.compiler.cut.cost import layer_cost
-from lnet.runtime.store.events import Warned
+from lnet.runtime.store.events import Validated, Warned
 
 from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve
@@ -90,16 +90,34 @@ def _network(material: Material) -> dict[str, Any]:
 
 
 def _losses(material: Material) -> dict[str, Any]:
-    steps = material.history.steps
-    accuracies = accuracy_curves(steps)
+    history, steps = material.history, material.history.steps
+    accuracies, validated = accuracy_curves(history), history.validations.newest
+    found = {} if validated is None else validated.objectives
     return {
-        "losses": Markup(loss_curves(steps)) if len(steps) else None,
+        "losses": Markup(loss_curves(history)) if len(steps) else None,
         "accuracies": Markup(accuracies) if accuracies else None,
+        "validation": None if validated is None else _validation(history.validations.best, validated),
         "objectives": [
-            {"name": name, "first": _figure(first), "last": _figure(steps.last[name])}
+            {
+                "name": name,
+                "first": _figure(first),
+                "last": _figure(steps.last[name]),
+                "validation": _figure(found[name]) if name in found else "-",
+            }
             for name, first in steps.first.items()
         ],
     }
+
+
+def _validation(best: Validated | None, newest: Validated) -> str:
+    """Return a sentence on the newest validation, and on the best if its parameters are kept."""
+    shown = f"last validation, on {newest.images:,} images: {_after(newest)}"
+    return shown if best is None else f"{shown}; parameters kept in 'best': {_after(best)}"
+
+
+def _after(event: Validated) -> str:
+    figures = {"loss": event.loss, **event.accuracies}
+    return f"step {event.step:,}, {', '.join(f'{name} {_figure(value)}' for name, value in figures.items())}"
 
 
 def _figure(value: float) -> str:
