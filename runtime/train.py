@@ -29,7 +29,7 @@ from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_err
 from .data.labels import readouts
 from .data.listing import NEWEST
 from .data.open_data import open_data
-from .engine.network import initial_params
+from .engine.network import Network, initial_params
 from .engine.rounding import wire_of
 from .engine.updates import Rule, named_state, state_from_names, update_rule
 from .process.cache import keep_programs
@@ -58,7 +58,9 @@ from .training.start import (
     classes_of,
     figures_of,
     frozen,
+    name_of,
     normalized_by,
+    source_of,
     start_from,
 )
 from .training.trainer import Params, Trainer, data_found
@@ -81,7 +83,7 @@ def train(
     directory: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
     client: Client | None = None,
-    start: str | os.PathLike[str] | None = None,
+    start: str | os.PathLike[str] | Run | Network | None = None,
     freeze: Sequence[str] = (),
     wire: str | None = None,
     force: bool = False,
@@ -100,12 +102,13 @@ def train(
     (`lnet.runtime.data.Samples`). Data that are not images are `lnet.Arrays`, or an object whose items are mappings of
     arrays by the names in the file's `arrays(...)`. `validation`: likewise what it is validated on, in place of the file's,
     with `validation_labels`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
-    `start`: a run with the initial parameters, matched by name, or a file of weights, whose matching `mapping` corrects
-    (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
-    that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even if this machine
-    has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger
-    `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises
-    `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
+    `start`: a run or a network with the initial parameters, matched by name, or a file of weights, whose matching
+    `mapping` corrects (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`:
+    "bfloat16" halves the bytes that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8;
+    `force`: train even if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to
+    `reporter` and to `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds
+    for its last checkpoint. Raises `LnetError` for an invalid plan, data or directory and for a loss that is not
+    finite, `Interrupted` if stopped.
     """
     dtype = plan.graph.training.dtype
     wire = wire_of(dtype, wire)
@@ -120,8 +123,9 @@ def train(
     check_learns(plan)
     check_precision(plan, client is not None)
     base = Path(plan.source_name).resolve().parent
-    known = None if start is None else classes_of(Path(start))
-    begun = None if start is None else figures_of(Path(start), plan.graph)
+    source = None if start is None else source_of(start)
+    known = None if source is None else classes_of(source)
+    begun = None if source is None else figures_of(source, plan.graph)
     room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
     where = Path(directory) if directory is not None else next_directory(plan.graph.name)
     stem = Path(os.path.abspath(where)).parent / f".{where.name}"
@@ -134,7 +138,7 @@ def train(
         rule = update_rule(plan.graph)
         index = samples.catalog.index
         made = index if index is not None and lies_at(index.path, stem) else None
-        begin = None if start is None else start_from(Path(start), plan, mapping)
+        begin = None if source is None else start_from(source, plan, mapping)
         run = create_run(
             where,
             plan,
@@ -161,10 +165,10 @@ def train(
     keep_inventory(run, samples)
     for note in () if begin is None else begin.notes:
         reporter.said(note)
-    if samples.figures is not None and samples.figures == begun:
-        reporter.said(f"images are normalised by the mean and deviation that '{start}' has")
+    if source is not None and samples.figures is not None and samples.figures == begun:
+        reporter.said(f"images are normalised by the mean and deviation that {name_of(source)} has")
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
-        reporter.said(f"the classes are others than those of '{start}': units from there stood for those")
+        reporter.said(f"the classes are others than those of '{source}': units from there stood for those")
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
             _train_on(client, run, reporter, samples, given, tested, unseen, stop, resumed=False)

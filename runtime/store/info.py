@@ -86,9 +86,10 @@ class ValidationInfo(TypedDict):
 
 
 class StartInfo(TypedDict):
-    """What a run begins with: a run's directory, the step of its checkpoint and its plan's digest; or a file of weights and
-    its SHA-256."""
+    """What a run begins with: a run's directory, the step of its checkpoint and its plan's digest; a file of weights and its
+    SHA-256; or the name of a network in Python, and its plan's digest."""
 
+    network: NotRequired[str]
     run: NotRequired[str]
     step: NotRequired[int]
     plan: NotRequired[str]
@@ -97,8 +98,8 @@ class StartInfo(TypedDict):
 
 
 def origin_of(start: StartInfo) -> str:
-    """Return the run or the file that a run begins with."""
-    return start["run"] if "run" in start else start["file"]
+    """Return the run, the file or the network that a run begins with."""
+    return start.get("run") or start.get("file") or f"the network '{start['network']}' in Python"
 
 
 class ProductInfo(TypedDict):

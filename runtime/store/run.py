@@ -193,7 +193,7 @@ class Run:
             hint=(
                 f"put back a copy of a checkpoint, then: lnetc resume {shlex.quote(str(self.directory))}",
                 "or begin anew in another directory: lnetc run"
-                + (f" --from {shlex.quote(origin_of(start))}" if start else ""),
+                + (f" --from {shlex.quote(origin_of(start))}" if start and "network" not in start else ""),
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Initial parameters from another run or a file of weights, and frozen parameters.
+"""Initial parameters from another run, a network or a file of weights, and frozen parameters.
 
 V1.filter.weight   of the other run, or from the seed if the other has none of that name and shape
 learn.weight
@@ -24,16 +24,18 @@ from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.engine.updates import constrained
 from lnet.runtime.process.precision import has_float16
 from lnet.runtime.store.info import StartInfo
-from lnet.runtime.store.run import open_run
+from lnet.runtime.store.run import Run, open_run
 from lnet.runtime.weights.files import READERS, digest_of, open_weights
 from lnet.runtime.weights.mapping import map_weights
 
 StrPath = str | os.PathLike[str]
+Source = Path | Network
+"""The path of a run or of a file of weights, or a network with its parameters."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Initial `params`; `notes` say which are not from the other run or the file, and what of these is left out.
+    """Initial `params`; `notes` say which are not from there, and what there is left out.
 
     `source` is the record of their origin.
     """
@@ -43,47 +45,67 @@ class Start:
     source: StartInfo
 
 
-def start_from(source: Path, plan: Plan, mapping: StrPath | None = None) -> Start:
-    """Return initial parameters from a run or a file of weights; raises `LnetError` if none of them fits.
+def source_of(start: StrPath | Run | Network) -> Source:
+    """Return what a run begins with, a run by its path."""
+    if isinstance(start, Network):
+        return start
+    return start.path if isinstance(start, Run) else Path(start)
 
-    Those of a run are matched by name, those of a file as `map_weights` says, which `mapping` corrects.
+
+def name_of(source: Source) -> str:
+    """Return what messages call it."""
+    return f"the network '{source.graph.name}'" if isinstance(source, Network) else f"'{source}'"
+
+
+def start_from(source: Source, plan: Plan, mapping: StrPath | None = None) -> Start:
+    """Return initial parameters from somewhere; raises `LnetError` if none of them fits.
+
+    Those of a run or a network are matched by name, those of a file as `map_weights` says, which `mapping` corrects.
     """
-    if _is_file(source):
+    if isinstance(source, Path) and _is_file(source):
         return start_from_file(source, plan, mapping)
+    what = "network" if isinstance(source, Network) else "run"
     if mapping is not None:
         raise refused(
             "E757",
-            f"a mapping corrects how the arrays of a file are matched, and '{source}' is a run",
-            hint="parameters of a run are matched by name: leave '--mapping' out",
+            f"a mapping corrects how the arrays of a file are matched: {name_of(source)} is no file",
+            hint=f"parameters of a {what} are matched by name: leave '--mapping' out",
         )
+    found, origin = _opened(source)
     params = initial_params(plan.graph, plan.graph.training.seed)
+    fits = {name for name, value in params.items() if _fits(found, name, value)}
+    notes = tuple(_note(found, what, name, value) for name, value in params.items() if name not in fits)
+    unused = tuple(f"'{name}' of that {what} is not used" for name in found.params if name not in params)
+    if not fits:
+        message = f"no parameter of {name_of(source)} has the name and the shape of one here"
+        raise refused("E749", message, *notes, *unused)
+    taken = constrained(plan.graph, {name: jnp.asarray(found.params[name], float) for name in fits})
+    first = f"{len(fits)} of {len(params)} parameters are from {name_of(source)}"
+    return Start(params | taken, (first, *notes, *unused), origin)
+
+
+def _opened(source: Source) -> tuple[Network, StartInfo]:
+    """Return a network, or that of a run, with the record of its origin."""
+    if isinstance(source, Network):
+        return source, {"network": source.graph.name, "plan": source.plan.digest}
     run = open_run(source)
     checkpoint = run.checkpoint()
-    found = Network(run.plan, checkpoint.params)
-    fits = {name for name, value in params.items() if _fits(found, name, value)}
-    notes = tuple(_note(found, name, value) for name, value in params.items() if name not in fits)
-    unused = tuple(f"'{name}' of that run is not used" for name in found.params if name not in params)
-    if not fits:
-        raise refused(
-            "E749", f"no parameter of '{source}' has the name and the shape of one here", *notes, *unused
-        )
-    taken = constrained(plan.graph, {name: jnp.asarray(found.params[name], float) for name in fits})
-    return Start(
-        params | taken,
-        (f"{len(fits)} of {len(params)} parameters are from '{source}'", *notes, *unused),
-        {"run": str(source.resolve()), "step": checkpoint.step, "plan": run.plan.digest},
-    )
+    origin: StartInfo = {"run": str(source.resolve()), "step": checkpoint.step, "plan": run.plan.digest}
+    return Network(run.plan, checkpoint.params), origin
 
 
-def classes_of(source: Path) -> tuple[str, ...] | None:
-    """Return the classes of the run that another begins with; None for a file of weights."""
-    return None if _is_file(source) else open_run(source).classes
+def classes_of(source: Source) -> tuple[str, ...] | None:
+    """Return the classes of the run that another begins with; None for a network and a file of weights."""
+    return None if isinstance(source, Network) or _is_file(source) else open_run(source).classes
 
 
-def figures_of(source: Path, graph: Graph) -> DatasetFigures | None:
+def figures_of(source: Source, graph: Graph) -> DatasetFigures | None:
     """Return the figures of the data set by which what a run begins with is normalised; None if there are none that fit."""
-    if _is_file(source):
-        found: Normalization | None = open_weights(source).figures
+    if isinstance(source, Network):
+        data = source.graph.training.data
+        found: Normalization | None = None if data is None else data.normalize
+    elif _is_file(source):
+        found = open_weights(source).figures
     else:
         found = open_run(source).plan.graph.data.normalize
     if isinstance(found, DatasetFigures) and len(found.mean) == graph.input.sheet.maps:
@@ -134,10 +156,11 @@ def _fits(found: Network, name: str, value: jax.Array) -> bool:
     return name in found.params and found.params[name].shape == value.shape
 
 
-def _note(found: Network, name: str, value: jax.Array) -> str:
+def _note(found: Network, what: str, name: str, value: jax.Array) -> str:
+    begins = f"'{name}' begins as the seed has it"
     if name not in found.params:
-        return f"'{name}' begins as the seed has it: that run has none"
-    return f"'{name}' begins as the seed has it: its shape is {value.shape}, in that run {found.params[name].shape}"
+        return f"{begins}: that {what} has none"
+    return f"{begins}: its shape is {value.shape}, in that {what} {found.params[name].shape}"
 
 
 def frozen(plan: Plan, paths: Sequence[str]) -> Plan:

@@ -213,3 +213,38 @@ def test_a_network_without_objectives_is_of_use_nevertheless(tmp_path):
         network = lnet.Network(lnet.compile(file))
     lnet.export(network, tmp_path / "n.npz")
     assert "f.weight" in np.load(tmp_path / "n.npz")
+
+
+def test_a_run_begins_with_a_network_as_it_is_in_python(folder, tmp_path):
+    heard, net = Heard(), lnet.open_run(folder / "alone").network()
+    net.params["V1.filter.weight"] = 0.5 * net.params["V1.filter.weight"]
+    run = on_top(folder, tmp_path / "run", start=net, freeze=["V1"], reporter=heard)
+    np.testing.assert_array_equal(run.network().params["V1.filter.weight"], net.params["V1.filter.weight"])
+    assert heard.messages[0] == "1 of 4 parameters are from the network 'alone'"
+    assert heard.messages[1] == "'V2.filter.weight' begins as the seed has it: that network has none"
+    assert "'V1.learn.decode' of that network is not used" in heard.messages
+    assert run.info["start"] == {"network": "alone", "plan": net.plan.digest}
+    assert "begins with</th><td>the network &#39;alone&#39; in Python" in write_report(run).read_text()
+    for place in (run.directory / "checkpoints").iterdir():
+        shutil.rmtree(place)
+    said = refusal(lambda: lnet.resume(run.directory))
+    assert "E732" in said
+    assert "--from" not in said
+
+
+def test_a_run_begins_with_a_run_that_is_open(folder, tmp_path):
+    run = on_top(folder, tmp_path / "run", start=lnet.open_run(folder / "alone"), freeze=["V1"])
+    taken = lnet.open_run(folder / "alone").network().params["V1.filter.weight"]
+    np.testing.assert_array_equal(run.network().params["V1.filter.weight"], taken)
+    assert run.info["start"]["run"] == str((folder / "alone").resolve())
+
+
+def test_a_network_without_such_parameters_is_refused_and_has_no_mapping(folder, tmp_path):
+    (tmp_path / "other.lnet").write_text("network other { image: input(3x3x1); f: local(2, 1); q: l2() }")
+    other = lnet.Network(lnet.compile(tmp_path / "other.lnet"))
+    said = refusal(lambda: on_top(folder, tmp_path / "run", start=other))
+    assert "E749" in said
+    assert "no parameter of the network 'other' has the name and the shape of one here" in said
+    said = refusal(lambda: on_top(folder, tmp_path / "run", start=other, mapping=tmp_path / "m.txt"))
+    assert "E757" in said
+    assert "the network 'other' is no file" in said
