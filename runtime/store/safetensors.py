@@ -20,15 +20,17 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import jax.numpy as jnp
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-TYPES = {
+TYPES: Mapping[str, Any] = {
     "BOOL": "?",
     **{f"I{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
     **{f"U{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
     **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    "BF16": jnp.bfloat16,
 }
 """The format's names of types, and numpy's."""
 NAMES = {np.dtype(type): name for name, type in TYPES.items()}
@@ -145,6 +147,8 @@ def _places(header: Any, after: int) -> dict[str, tuple[np.dtype[Any], tuple[int
     """Return the arrays' offsets, in the file's order; raises ValueError, KeyError or TypeError for an invalid header."""
     found = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        if entry["dtype"] not in TYPES:
+            raise ValueError(f"'{name}' has the type {entry['dtype']}, expected one of {', '.join(TYPES)}")
         dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(int(extent) for extent in entry["shape"])
         begin, end = entry["data_offsets"]
         if begin < 0 or min(shape, default=0) < 0 or end - begin != _size(dtype, shape):

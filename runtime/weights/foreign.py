@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ class Foreign:
     ordered: bool = True
     figures: DatasetFigures | None = None
 
+    def named(self, name: str) -> ForeignArray | None:
+        """Return the array of a name, or of that after what all names begin with, as in `module.first.weight`."""
+        return self.arrays.get(name, self.arrays.get(self._prefix + name))
+
+    @cached_property
+    def _prefix(self) -> str:
+        ends = zip(min(self.arrays), max(self.arrays), strict=False)
+        common = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
+        return common[: max(common.rfind("/"), common.rfind(".")) + 1]
+
     @cached_property
     def layers(self) -> dict[str, list[ForeignArray]]:
         """The arrays of each layer, by its name."""
@@ -71,6 +82,5 @@ def unreadable(path: Path, why: str, *hints: str) -> LnetError:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return a name without its last part, and that part: Keras writes slashes, other programs dots."""
-    layer, _, last = name.rpartition("/" if "/" in name else ".")
-    return layer, last
+    """Return a name without its last part, and that part: Keras writes slashes, other programs dots, some both."""
+    return name.rpartition("/" if name.rfind("/") > name.rfind(".") else ".")[::2]

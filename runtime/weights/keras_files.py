@@ -13,6 +13,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from .foreign import KERAS, Array, Foreign, ForeignArray, foreign, unreadable
 
 Open = Callable[[], Any]
 """Opens the HDF5 file, whether it is one of its own or a member of a zip file."""
+_BESIDE = {"optimizer", "seed_generator"}
+"""Groups of arrays that are no weights."""
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "model_weights")
 
 
@@ -85,8 +88,8 @@ def _by_layer_names(root: Any) -> list[tuple[str, str]]:
     """Return names and places of arrays as Keras 2 lists them, or nothing."""
     group = root.get("model_weights", root)
     found = []
-    for layer in map(_text, group.attrs.get("layer_names", ())):
-        for place in map(_text, group[layer].attrs["weight_names"]):
+    for layer in _texts(group, "layer_names"):
+        for place in _texts(group[layer], "weight_names"):
             name = place.partition(":")[0].removeprefix(f"{layer}/")
             found.append((f"{layer}/{name}", f"{group.name}/{layer}/{place}"))
     return found
@@ -98,7 +101,7 @@ def _numbered(root: Any, order: tuple[tuple[str, str], ...]) -> Iterator[tuple[s
 
     def visit(place: str, node: Any) -> None:
         parts = place.split("/")
-        if hasattr(node, "shape") and len(parts) > 2 and parts[-2] == "vars" and parts[0] != "optimizer":
+        if hasattr(node, "shape") and len(parts) > 2 and parts[-2] == "vars" and not _BESIDE & {*parts}:
             layer = "/".join(part for part in parts[:-2] if part not in _CONTAINERS)
             places.setdefault(layer, []).append(place)
 
@@ -129,5 +132,10 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _texts(node: Any, name: str) -> Iterator[str]:
+    """Yield an attribute's texts: if they are many, Keras writes them into `name0`, `name1`, ..."""
+    parts = (
+        [name] if name in node.attrs else takewhile(node.attrs.__contains__, (f"{name}{k}" for k in count()))
+    )
+    for part in parts:
+        yield from (text.decode() if isinstance(text, bytes) else str(text) for text in node.attrs[part])

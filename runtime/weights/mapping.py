@@ -4,9 +4,9 @@
     l4.weight = locally_connected2d/kernel as (R C) (r c i) m
     l4.bias = none
 
-Arrays of the same name belong together. Otherwise the layers of both are gone through in their order, and a layer takes
-the next one of the file whose arrays fit (of a file without an order, the first by name and number that is left). Lines
-of a file in this form come first.
+Arrays of the same name, but for what all names of the file begin with, belong together. Otherwise the layers of both
+are gone through in their order, and a layer takes the next one of the file whose arrays fit (of a file without an
+order, the first by name and number that is left). Lines of a file in this form come first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "mean": ("mean", "moving_mean", "running_mean"),
     "variance": ("variance", "moving_variance", "running_var"),
 }
-"""What programs call the arrays of a layer, by lnet's name."""
+"""What programs call the arrays of a layer, by lnet's name; in the order in which Keras numbers them."""
 _LINE = re.compile(r"(?P<name>\S+)\s*=\s*(?P<array>\S+)(?:\s+as\s+(?P<layout>.*\S))?")
 
 
@@ -73,7 +73,7 @@ def map_weights(graph: Graph, foreign: Foreign, corrections: Path | None = None)
     found = {name: taken for name, taken in corrected.items() if taken is not None}
     free = {name: target for name, target in targets.items() if name not in corrected}
     for name, target in free.items():
-        array = foreign.arrays.get(name)
+        array = foreign.named(name)
         layout = None if array is None else _fitting(target, array, foreign)
         if array is not None and layout is not None:
             found[name] = Taken(target, array, layout)
@@ -107,6 +107,9 @@ def _in_order(targets: Mapping[str, Target], foreign: Foreign, used: set[str]) -
 def _together(own: list[Target], arrays: list[ForeignArray], foreign: Foreign) -> list[Taken] | None:
     """Return the arrays of one layer of a file for those of one of the network; None unless all fit."""
     numbered = all(array.role.isdigit() for array in arrays)
+    if numbered:
+        numbers = {role: number for number, role in enumerate(_ROLES)}
+        own = sorted(own, key=lambda target: numbers.get(target.parameter.role, len(numbers)))
     found = []
     for number, target in enumerate(own):
         if numbered:

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,9 @@ def open_torch(path: Path) -> Foreign:
     try:
         with zipfile.ZipFile(path) as archive:
             (index,) = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            folder = index.removesuffix("data.pkl")
+            order = f"{folder}byteorder"
+            swapped = order in archive.namelist() and archive.read(order) == b"big"
             with archive.open(index) as file:
                 found = _StateDict(file).load()
     except (zipfile.BadZipFile, ValueError) as error:
@@ -61,9 +63,8 @@ def open_torch(path: Path) -> Foreign:
     tensors = _tensors(found)
     if tensors is None:
         raise unreadable(path, "there is no state_dict in it", _SAVE)
-    folder = index.removesuffix("data.pkl")
     arrays = [
-        ForeignArray(name, tensor.shape, partial(_read, path, folder, tensor))
+        ForeignArray(name, tensor.shape, partial(_read, path, folder, tensor, swapped))
         for name, tensor in tensors.items()
         if not name.endswith("num_batches_tracked")
     ]
@@ -74,17 +75,19 @@ def _tensors(found: Any) -> Mapping[str, _Tensor] | None:
     """Return the state_dict among what a file holds: all of it, or the one entry that is one."""
     if not isinstance(found, Mapping):
         return None
-    own = {str(name): value for name, value in found.items() if isinstance(value, _Tensor)}
+    named = {name: value for name, value in found.items() if isinstance(name, str)}  # numbers: an optimiser's
+    own = {name: value for name, value in named.items() if isinstance(value, _Tensor)}
     if own:
         return own
-    within = [inner for inner in map(_tensors, found.values()) if inner]
+    within = [inner for inner in map(_tensors, named.values()) if inner]
     return within[0] if len(within) == 1 else None
 
 
-def _read(path: Path, folder: str, tensor: _Tensor) -> Array:
+def _read(path: Path, folder: str, tensor: _Tensor, swapped: bool) -> Array:
     try:
         with zipfile.ZipFile(path) as archive:
             data = np.frombuffer(archive.read(f"{folder}data/{tensor.member}"), tensor.dtype)
+            data = data.byteswap() if swapped else data
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise unreadable(path, str(error)) from error
     reach = sum((extent - 1) * stride for extent, stride in zip(tensor.shape, tensor.strides, strict=True))
@@ -121,7 +124,7 @@ class _StateDict(pickle.Unpickler):
 def _tensor(storage: tuple[np.dtype[Any], str], offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
     dtype, member = storage
     found = _Tensor(dtype, member, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
-    if len(found.shape) != len(found.strides) or prod(found.shape) < 1:
+    if len(found.shape) != len(found.strides) or min(found.shape, default=0) < 0:
         raise pickle.UnpicklingError(f"an array of shape {found.shape}")
     return found
 

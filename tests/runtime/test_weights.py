@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from commands import lnetc
@@ -358,6 +359,147 @@ def test_layers_of_a_model_within_another_keep_their_arrays(folder):
     assert {name: array.read()[0] for name, array in found.items()} == {"conv2d_1/0": 0, "conv2d/0": 1}
 
 
+BATCH = """
+network n { image: input(3x4x2); bn: batchnorm(SETTINGS); f: local(2, 3, bias = true); learn: l2() }
+train { data = frames("pics") }
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "roles"),
+    [("", ["scale", "shift", "mean", "variance"]), ("scale = false", ["shift", "mean", "variance"])],
+)
+def test_keras_numbers_the_arrays_of_a_batch_normalisation_in_its_own_order(folder, settings, roles):
+    """Gamma, beta, moving mean, moving variance; the state of a dropout's random numbers is no weight."""
+    Path("n.lnet").write_text(BATCH.replace("SETTINGS", settings))
+    random = np.random.default_rng(3)
+    with h5py.File("n.weights.h5", "w") as file:
+        for number in range(len(roles)):
+            file[f"layers/batch_normalization/vars/{number}"] = np.full(2, number + 1.0)
+        file["layers/dropout/seed_generator/vars/0"] = np.zeros(2, np.uint32)
+        file["layers/locally_connected2d/vars/0"] = random.normal(size=(6, 8, 3))
+        file["layers/locally_connected2d/vars/1"] = random.normal(size=(2, 3, 3))
+    said = Said()
+    run = lnet.import_weights("n.weights.h5", lnet.compile("n.lnet"), "run", None, said)
+    found = run.network().params
+    assert {role: found[f"bn.{role}"][0] for role in roles} == dict(zip(roles, [1, 2, 3, 4], strict=False))
+    assert said[0] == f"{len(roles) + 2} of {len(roles) + 2} parameters are from 'n.weights.h5':"
+    assert not any("is not used" in line for line in said)
+
+
+def test_keras_lists_many_names_in_parts(folder):
+    with h5py.File("many.h5", "w") as file:
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = [b"a", b"b"], [b"c"]
+        for layer in "abc":
+            parts = {"weight_names0": [b"kernel:0"], "weight_names1": [b"bias:0"]}
+            file.create_group(layer).attrs.update(parts)
+            for name in ("kernel:0", "bias:0"):
+                file[f"{layer}/{name}"] = np.zeros(2)
+    found = open_weights(Path("many.h5"))
+    assert [*found.arrays] == [f"{layer}/{role}" for layer in "abc" for role in ("kernel", "bias")]
+
+
+SIZES = {
+    "first.weight": (1, 1, 2, 2, 2, 3),
+    "first.bias": (1, 1, 3),
+    "mine.weight": (2, 3, 3, 2, 3, 2),
+    "mine.bias": (2, 3, 2),
+    "out.weight": (12, 4),
+    "out.bias": (4,),
+}
+
+
+@pytest.mark.parametrize("prefix", ["module.", "net/", "params/net."])
+def test_names_may_all_begin_with_something_more(folder, prefix):
+    """In another order than the layers'."""
+    arrays = {name: np.random.default_rng(4).normal(size=size) for name, size in SIZES.items()}
+    np.savez("old.npz", **{prefix + name: arrays[name] for name in reversed(arrays)})
+    found = lnet.import_weights("old.npz", network(), "run").network().params
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(found[name], value.astype(np.float32))
+
+
+def test_names_may_have_slashes_and_dots(folder):
+    arrays = {name: np.random.default_rng(4).normal(size=size) for name, size in SIZES.items()}
+    np.savez("old.npz", **{f"a/{name.replace('first', 'other')}": value for name, value in arrays.items()})
+    found = lnet.import_weights("old.npz", network(), "run").network().params
+    np.testing.assert_array_equal(found["first.weight"], arrays["first.weight"].astype(np.float32))
+    np.testing.assert_array_equal(found["out.bias"], arrays["out.bias"].astype(np.float32))
+
+
+def test_safetensors_of_other_programs_may_be_bfloat16(folder):
+    value = np.arange(4).astype(jnp.bfloat16)
+    header = {"out.bias": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}
+    write_safetensors("old.safetensors", header, value.view(np.uint16).tobytes())
+    found = lnet.import_weights("old.safetensors", network(), "run").network().params
+    np.testing.assert_array_equal(found["out.bias"], np.arange(4))
+    header["out.bias"]["dtype"] = "F8_E4M3"
+    write_safetensors("old.safetensors", header, bytes(8))
+    with pytest.raises(lnet.LnetError, match=r"E756.*\n.*'out.bias' has the type F8_E4M3, expected one of"):
+        lnet.import_weights("old.safetensors", network(), "other")
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    Path(path).write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def tensor(key, shape, kind="FloatStorage"):
+    """The pickled place of a contiguous array in a PyTorch file, as an object for `StatePickler`."""
+    return key, shape, kind
+
+
+class StatePickler(pickle._Pickler):
+    """Writes what `torch.save` writes of tensors, without PyTorch."""
+
+    def save(self, found, save_persistent_id=True):
+        if not (isinstance(found, tuple) and len(found) == 3 and str(found[2]).endswith("Storage")):
+            return super().save(found, save_persistent_id)
+        key, shape, kind = found
+        self.write(b"ctorch._utils\n_rebuild_tensor_v2\n")
+        strides = tuple(int(np.prod(shape[n + 1 :])) for n in range(len(shape)))
+        self.write(b"((")
+        super().save("storage")
+        self.write(f"ctorch\n{kind}\n".encode())
+        for part in (key, "cpu", int(np.prod(shape))):
+            super().save(part)
+        self.write(b"tQ")
+        for part in (0, shape, strides, False, {}):
+            super().save(part)
+        self.write(b"tR")
+        return None
+
+
+def write_state(path, state, data, order=None):
+    file = io.BytesIO()
+    StatePickler(file, 2).dump(state)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", file.getvalue())
+        for key, value in data.items():
+            archive.writestr(f"a/data/{key}", value.tobytes())
+        if order is not None:
+            archive.writestr("a/byteorder", order)
+
+
+@pytest.mark.parametrize(("order", "kind"), [("little", "<f4"), ("big", ">f4"), (None, "<f4")])
+def test_pytorch_files_of_either_byte_order(folder, order, kind):
+    write_state("old.pt", {"out.bias": tensor("0", (4,))}, {"0": np.arange(4).astype(kind)}, order)
+    found = lnet.import_weights("old.pt", network(), "run").network().params
+    np.testing.assert_array_equal(found["out.bias"], np.arange(4))
+
+
+def test_a_pytorch_checkpoint_with_an_optimiser_and_an_empty_buffer(folder):
+    """Of one parameter, the optimiser's state has arrays in one place, too."""
+    state = {
+        "model": {"out.bias": tensor("0", (4,)), "out.empty": tensor("1", (0, 3))},
+        "optimizer": {"state": {0: {"exp_avg": tensor("2", (4,))}}, "param_groups": [{"lr": 0.1}]},
+    }
+    data = {"0": np.arange(4, dtype=np.float32), "1": np.zeros(0), "2": np.ones(4, np.float32)}
+    write_state("old.pt", state, data)
+    found = lnet.import_weights("old.pt", network(), "run").network().params
+    np.testing.assert_array_equal(found["out.bias"], np.arange(4))
+
+
 def write_complex(path):
     np.savez(path, **{"out.bias": np.array([1j, 0, 0, 0])})
 
@@ -376,6 +518,6 @@ def test_weights_are_real_numbers_E756(folder, write):
 def test_a_mapping_is_for_files(folder):
     imported("own.keras", network())
     (folder / "map").write_text("")
-    with pytest.raises(lnet.LnetError, match="'run' is a run"):
+    with pytest.raises(lnet.LnetError, match="'run' is no file"):
         train(directory="other", start="run", mapping="map")
     assert "name it with '--from'" in lnetc("run", "own.lnet", "--mapping", "map", status=2).output
