@@ -76,6 +76,10 @@ class Op:
         """Rows and columns of the value after which positions stand to those that they read as before."""
         return Size(1, 1)
 
+    def batch_rows(self, batch: int) -> int:
+        """How many values each position and map has for a batch of so many rows: one for each, or one for all."""
+        return batch
+
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass for one image."""
         return self.sheet.values

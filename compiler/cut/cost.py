@@ -201,13 +201,12 @@ class _TileBytes:
 
 
 def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
-    size_of, lines = graph.training.value_bytes, dealt(graph, partition.tiles).lines
-    per_value = size_of * graph.training.step_rows
+    size_of, cut_graph = graph.training.value_bytes, dealt(graph, partition.tiles)
     tiles = [_TileBytes() for _ in range(partition.count)]
     for message in all_messages(graph, partition):
-        size = message.values * per_value
+        size = message.values * cut_graph.value_bytes(message.layer) * graph.training.accumulate
         reader = tiles[message.sender if message.kind == "backward" else message.receiver]
-        if message.layer in lines:
+        if message.layer in cut_graph.lines:
             reader.dense += size
         else:
             reader.halo += size
@@ -223,7 +222,7 @@ def _tile_bytes(graph: Graph, partition: Partition) -> list[_TileBytes]:
 
 def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes, messages: int) -> TileCost:
     training, size_of = graph.training, graph.training.value_bytes
-    per_batch, per_step = size_of * training.batch_rows, size_of * training.step_rows
+    per_step = size_of * training.step_rows
     values = owned_parameters(graph, partition, tile)
     owned = sum(values.values()) * size_of
     moving = sum(size for name, size in values.items() if not graph.is_frozen(name)) * size_of
@@ -231,6 +230,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
     activations = sum(
         max(partition.piece(tile, layer.path).held.area, made(cut_graph, partition, layer, tile).area)
         * layer.sheet.maps
+        * cut_graph.value_bytes(layer.path)
         for layer in cut_graph.layers
     )
     compared = sum(
@@ -242,7 +242,7 @@ def _tile_cost(graph: Graph, partition: Partition, tile: int, moved: _TileBytes,
         tile=tile,
         parameters=owned + received,
         gradients=owned + received + _sums(graph, owned),
-        activations=activations * per_batch + compared,
+        activations=activations + compared,
         shards=tuple(values * size_of for values in values_in_shards(graph, partition, tile)),
         server=owned + moving * training.update.slots,
         halo=moved.halo,

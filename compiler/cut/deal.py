@@ -56,6 +56,10 @@ class CutGraph(Graph):
 
     __hash__ = Graph.__hash__
 
+    def value_bytes(self, path: str) -> int:
+        """The bytes of one value of a layer, or of its gradient, in a batch."""
+        return self.training.value_bytes * self.layer(path).op.batch_rows(self.training.batch_rows)
+
 
 @lru_cache(maxsize=16)
 def dealt(graph: Graph, tiles: Size) -> CutGraph:

@@ -48,7 +48,7 @@ class Grouped(Op):
 
 @dataclass(frozen=True, slots=True)
 class Totals(Grouped):
-    """The sum of each group, or of its squares."""
+    """The sum of each group, or of its squares; over a batch, the mean of all images' sums."""
 
     kind: ClassVar[str] = "totals"
     scatters: ClassVar[bool] = True
@@ -58,6 +58,9 @@ class Totals(Grouped):
     @property
     def sheet(self) -> Sheet:
         return Sheet(1, 1, self.groups)
+
+    def batch_rows(self, batch: int) -> int:
+        return 1 if self.batch else batch
 
     def needs(self, region: Region) -> Region:
         return self.within if region.area else region

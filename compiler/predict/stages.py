@@ -19,6 +19,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 
 from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.decoding import decoding, group_of, processes_of
 from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.schedule import Programme, schedule
@@ -130,13 +131,14 @@ class _Stages:
     def _halos(self) -> tuple[Bytes, ...]:
         """The bytes between tiles after each phase, forward and back."""
         made_in, training = dict(self.programmes[0].made_in), self.plan.graph.training
-        size = training.value_bytes * training.step_rows
+        graph = dealt(self.plan.graph, self.plan.partition.tiles)
         found: dict[tuple[int, bool], dict[tuple[int, int], float]] = {}
         for message in all_messages(self.plan.graph, self.plan.partition):
             exchange = found.setdefault(
                 (made_in[message.layer], message.kind == "backward"), defaultdict(float)
             )
-            exchange[message.sender, message.receiver] += message.values * size
+            size = message.values * graph.value_bytes(message.layer) * training.accumulate
+            exchange[message.sender, message.receiver] += size
         return tuple(found.values())
 
     # --- parameters ---

@@ -59,7 +59,8 @@ class _Expected:
         return shape_at(self.shapes[name], strip)
 
     def _values(self, path: str, region: Region) -> Shape:
-        return region.size.rows, region.size.columns, self.graph.layer(path).sheet.maps, self.rows
+        layer = self.graph.layer(path)
+        return region.size.rows, region.size.columns, layer.sheet.maps, layer.op.batch_rows(self.rows)
 
     def _gradients(self, path: str, region: Region) -> tuple[Shape, ...]:
         """Return the shapes of the gradients of a part of a layer: one in each view that trains it."""

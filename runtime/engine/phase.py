@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Region
 from lnet.compiler.cut.schedule import Held, Phase, Programme
 from lnet.compiler.graph.graph import Graph
@@ -212,7 +213,7 @@ class TileEvaluation(Evaluation):
         parts = {tile: self._received(tile, layer.path, view) for tile in regions}
         if (layer.path, values_in(self.graph, layer)[0]) in self.values:
             parts[self.tile], regions[self.tile] = cut(self.computed(path, view), held.taken), held.own
-        return _assemble(held, layer.sheet.maps, parts, regions, self.images, layer.op.scatters)
+        return _assemble(held, layer, parts, regions, self.images)
 
     def _received(self, sender: int, path: str, view: str) -> jax.Array:
         if (sender, path, view) in self.parts:
@@ -222,18 +223,14 @@ class TileEvaluation(Evaluation):
 
 
 def _assemble(
-    held: Held,
-    maps: int,
-    parts: dict[int, jax.Array],
-    regions: dict[int, Region],
-    images: jax.Array,
-    sums: bool,
+    held: Held, layer: Layer, parts: dict[int, jax.Array], regions: dict[int, Region], images: jax.Array
 ) -> jax.Array:
     """Assemble a layer's value from its parts, in the order of the tiles that sent them."""
     dtype = jnp.result_type(*parts.values()) if parts else images.dtype
-    total = jnp.zeros((held.size.rows, held.size.columns, maps, images.shape[-1]), dtype)
+    rows = layer.op.batch_rows(images.shape[-1])
+    total = jnp.zeros((held.size.rows, held.size.columns, layer.sheet.maps, rows), dtype)
     for tile in sorted(parts):
-        total = _put(total, regions[tile], parts[tile], sums)
+        total = _put(total, regions[tile], parts[tile], layer.op.scatters)
     return total
 
 

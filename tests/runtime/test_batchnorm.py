@@ -13,11 +13,13 @@ from ops.norm import batchnorm_in_training
 from quickly import quickly
 
 from lnet.compiler.core.shapes import Size
-from lnet.compiler.cut.cost import totals
+from lnet.compiler.cut.cost import tile_costs, totals
 from lnet.compiler.cut.partition import partition
+from lnet.compiler.cut.schedule import schedule
 from lnet.compiler.pipeline import compile_text
 from lnet.runtime.engine import running
 from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, observed_loss
+from lnet.runtime.engine.exchanges import exchanges
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
@@ -156,6 +158,18 @@ def test_frozen_ones_normalise_by_running_values_in_tiles_too():
             for name, place in shard.programme.owned:
                 part = cut(gradients[name], place)
                 np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def test_tiles_send_each_other_one_total_for_a_whole_batch():
+    """Two maps' sums and squares from three other tiles, and their gradients, for however many images."""
+    text = "network n { image: input(9x7x2); b: batchnorm(); q: l2() } train { batch = %d; accumulate = 2 }"
+    for batch in (4, 40):
+        graph = compile_text(text % batch).graph
+        parts = partition(graph, Size(2, 2))
+        assert {cost.dense for cost in tile_costs(graph, parts)} == {2 * 2 * 2 * 3 * 2 * 4}
+        sent = exchanges(graph, parts, schedule(graph, parts, 0), batch)
+        values = {shape for shapes in sent.values() for shape in shapes if len(shape) == 4}
+        assert values == {(1, 1, 2, 1)}
 
 
 @pytest.mark.parametrize("share", [None, 0.25])

@@ -200,9 +200,9 @@ class PayloadValidator:
 
 
 def _rows(arrays: Sequence[Any]) -> int | None:
-    """Return the extent of the last axis of values, which is that of the batch."""
+    """Return the extent of the last axis of values, which is that of the batch, or 1 of what is one for a batch."""
     shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
-    return shapes[0][-1] if shapes and shapes[0] else None
+    return max((shape[-1] for shape in shapes if shape), default=None)
 
 
 def _count(config: RunConfig, shard: int) -> int:

@@ -22,7 +22,10 @@ network n {
     image: input(4x5x2)
     y:     target(2)
     V1:    local(3, maps = 2, act = relu, of = image)
+    norm:  batchnorm(0.9)                # tiles exchange its totals, beside values of single images
     drop:  dropout(0.3)
+    t:     tanh(of = V1)
+    near:  l2pool(1x2)
     k:     dense(3)
     class: cross_entropy()
     z:     dense(2, of = drop)
