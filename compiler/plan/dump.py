@@ -160,7 +160,9 @@ def _phase(phase: Phase) -> Iterator[str]:
         yield f"compute {share.layer} {share.op.sheet} = {share.op.kind}({reads})"
     for term in phase.terms:
         compared = "".join(f" compared {_part(regions[number])}" for number, regions in term.compared)
-        yield f"term {term.objective} owned {_part(term.owned[0])}{compared}"
+        owned = "".join(f" owned {_part(region)}" for region in term.owned[:1])  # none of what reads weights
+        weights = f" weights {', '.join(term.weights)}" if term.weights else ""
+        yield f"term {term.objective}{owned}{weights}{compared}"
     for receiver, parts in phase.sends:
         yield f"send to {receiver}: {', '.join(f'{path}[{_region(region)}]' for path, region in parts)}"
 
