@@ -11,7 +11,9 @@ at once, and ensures that the process ends in time:
     third            a command ends
 
 A command also ends when it has not done so by itself a few seconds after KeyboardInterrupt. A program that calls
-`lnet.train` is never ended: it gets `Interrupted` as soon as its main thread runs Python again.
+`lnet.train` is never ended: it gets `Interrupted` as soon as its main thread runs Python again. KeyboardInterrupt is raised
+wherever the main thread is: where Python drops it, in a callback of its garbage collector, it is raised again, and what a
+library makes of it while it is imported ends a command like itself.
 """
 
 from __future__ import annotations
@@ -44,8 +46,10 @@ INTERRUPTED = 130
 """The exit status."""
 KICK = signal.SIGURG
 """Makes the main thread call its handler; ignored by default, and so harmless."""
-OVER, STOPPED, CLOSE = 253, 254, 255
-"""Bytes that the main thread writes into the pipe: a run ended, a run was stopped, the watch ends."""
+DROPPED, OVER, STOPPED, CLOSE = 252, 253, 254, 255
+"""Bytes written into the pipe: KeyboardInterrupt was dropped, a run ended, a run was stopped, the watch ends."""
+AGAIN = 0.02
+"""Time after which KeyboardInterrupt that was dropped is raised again, in seconds."""
 
 
 class Interrupted(Exception):
@@ -116,7 +120,11 @@ def command() -> Iterator[None]:
     except KeyboardInterrupt:
         leave()
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code == INTERRUPTED or (end.code and _command.interrupted):
+            leave()
+        raise
+    except Exception:
+        if _command.interrupted:
             leave()
         raise
     finally:
@@ -168,6 +176,7 @@ class Watch:
     def __init__(self, ends: bool) -> None:
         self.ends, self.stop = ends, Stop(in_order=False)
         self._hurried: Stop | None = None
+        self._raised: Stop | None = None
         self._phase, self._deadline, self._last = Phase.CALM, math.inf, -math.inf
         self._speaking, self._spoken = threading.Lock(), threading.Event()
 
@@ -180,6 +189,8 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, name="lnet-signals", daemon=True)
         self._thread.start()
         self._wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._drop
         self._before = {number: _handler(number) for number in (KICK, *SIGNALS)}
         for number, before in self._before.items():
             if before is not None:
@@ -190,6 +201,7 @@ class Watch:
             if before is not None:
                 signal.signal(number, before)
         signal.set_wakeup_fd(self._wakeup)
+        sys.unraisablehook = self._unraisable
         self._tell(CLOSE)
         self._thread.join()
         for end in self._pipe:
@@ -200,8 +212,9 @@ class Watch:
         before, self.stop, how = self.stop, stop, OVER
         try:
             yield
-        except (Interrupted, KeyboardInterrupt):
-            before.words, how = stop.words, STOPPED
+        except (Interrupted, KeyboardInterrupt) as error:
+            said = str(error)
+            before.words, how = (lambda: said) if said else stop.words, STOPPED
             raise
         finally:
             self.stop = before
@@ -214,8 +227,20 @@ class Watch:
         if number != KICK:
             self.stop.asked = True
         elif self._hurried is self.stop:
-            self._hurried = None
+            self._hurried, self._raised = None, self.stop
             raise KeyboardInterrupt
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has raised KeyboardInterrupt."""
+        return self._raised is not None
+
+    def _drop(self, dropped: Any) -> None:
+        """Take what was raised where nobody can catch it."""
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            self._tell(DROPPED)
+        else:
+            self._unraisable(dropped)
 
     # --- in the watch's own thread -----------------------------------------------------------------------------------
 
@@ -237,6 +262,9 @@ class Watch:
             self._enter(Phase.CALM)
         elif what == STOPPED:
             self._enter(Phase.ENDING, UNWINDING)
+        elif what == DROPPED:
+            time.sleep(AGAIN)
+            self._raise(self._raised)
         elif what in SIGNALS:
             now = time.monotonic()
             together, self._last = now - self._last < TOGETHER, now
@@ -277,6 +305,9 @@ class Watch:
     def _hurry(self, stop: Stop) -> None:
         """Raise KeyboardInterrupt in the main thread, if the work to be stopped is still under way."""
         self._enter(Phase.ENDING, UNWINDING)
+        self._raise(stop)
+
+    def _raise(self, stop: Stop | None) -> None:
         self._hurried = stop
         signal.pthread_kill(threading.main_thread().ident or 0, KICK)
 

@@ -17,6 +17,7 @@ import pytest
 from small_run import furnish
 
 import lnet
+from lnet.runtime.process.stopping import Interrupted, Stop, Watch
 
 pytestmark = pytest.mark.slow
 
@@ -137,6 +138,53 @@ def test_ctrl_c_while_python_imports_prints_no_traceback(folder, module, status)
     assert terminal.status() == status, terminal.text
     assert "Traceback" not in terminal.text
     assert not Path("a").exists()
+
+
+SWALLOWED = """
+import gc, os, signal, sys
+class Finder:
+    "Has a callback of the garbage collector interrupted, or what imports a library, when a module is looked for."
+    def find_spec(self, name, *place):
+        if name != "lnet.runtime.training.tune":
+            return
+        if "{where}" == "garbage":
+            gc.callbacks.append(interrupt)
+            gc.collect()
+        else:
+            try:
+                interrupt()
+            except KeyboardInterrupt:
+                raise ImportError("Encountered an error while initializing the extension.")
+def interrupt(*about):
+    if interrupt in gc.callbacks:
+        gc.callbacks.remove(interrupt)
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(10**7):
+        pass
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("where", ["garbage", "library"])
+def test_ctrl_c_where_it_cannot_be_caught_ends_a_command_at_once(folder, where, monkeypatch):
+    """In a callback of the garbage collector Python drops it; a library that is imported makes another error of it."""
+    first = SWALLOWED.format(where=where) + "import lnet.runtime.process.stopping as s; s.UNWINDING = 1000\n"
+    terminal = Terminal("explain", "small.lnet", first=first)
+    terminal.read(seconds=100)
+    assert terminal.status() == 130, terminal.text
+    assert terminal.words.replace("^C", "") == "interrupted"
+
+
+def test_a_command_that_ends_late_says_what_its_run_said():
+    """Its workers, say, take longer to end than it waits for them."""
+    watch = Watch(ends=False)
+    watch.begin()
+    try:
+        with suppress(Interrupted), watch.on(Stop(words=lambda: "hurried")):
+            raise Interrupted(Path("a"), {4: Path("a/checkpoints/step-4")}, saved=True)
+        assert watch.stop.words() == "stopped at step 4; go on with: lnetc resume a"
+    finally:
+        watch.end()
 
 
 def test_a_command_that_a_script_starts_in_the_background_is_not_stopped(folder):
