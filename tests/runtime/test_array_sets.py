@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import zarr
+from commands import lnetc
 
 import lnet
 from lnet.dsl.diagnostics import LnetError
@@ -276,6 +277,18 @@ def test_commands_that_show_images_refuse_runs_on_arrays(tmp_path, plan):
         lambda: lnet.invariance(run, "d[0, 0, 0]", tmp_path / "set.npz")
     )
     assert "read without labels" in refusal(lambda: lnet.sheet_view(run, "d", tmp_path / "set.npz"))
+
+
+def test_the_command_refuses_runs_on_arrays_that_learned_labels(tmp_path):
+    np.savez(tmp_path / "tab.npz", x=np.ones((6, 4)), k=np.arange(6) % 3, y=np.ones((6, 2)))
+    (tmp_path / "n.lnet").write_text(
+        "network n { image: input(4x1x1); k: dense(3); learn: cross_entropy() }"
+        'train { data = arrays("tab.npz", labels = "k"); batch = 2 }'
+    )
+    lnet.train(lnet.compile(tmp_path / "n.lnet"), directory=tmp_path / "run", steps=1)
+    for more in ([], ["--label", "1"], ["--places", "2"]):
+        said = lnetc("probe", tmp_path / "run", tmp_path / "tab.npz", *more, status=1).output
+        assert "E783: 'probe' shows images" in said
 
 
 def test_one_array_stands_for_no_other(tmp_path):

@@ -87,6 +87,7 @@ def accuracy(
 
 def names_labels(run: Run, images: Place) -> bool:
     """Whether a run learned labels, and a set has more than two: too many for one to be told from the other."""
+    check_images(run, "probe")
     graph = run.plan.graph
     return bool(readouts(graph)) and len(open_all(images, set_labels(graph)).classes) > 2
 
