@@ -14,6 +14,7 @@ import pytest
 from distributed import Client
 from forged import REASONS, Forger
 from processes import (
+    PROGRAM,
     Striking,
     Watching,
     cluster,
@@ -44,6 +45,13 @@ TIMES = Times(heartbeat_interval=0.2, failure_timeout=2.0, lease=1.5, retry=1.0,
 ASKED = {
     "asynchronous": {"workers": 2},
     "synchronous": {"workers": 2, "replicas": 2, "staleness": 0, "shards_per_tile": 2},
+    "clipped": {
+        "workers": 2,
+        "replicas": 2,
+        "staleness": 0,
+        "shards_per_tile": 2,
+        "program": PROGRAM.replace("checkpoint = 10", "checkpoint = 10; clip = 0.01"),
+    },
 }
 MOST = 20_000
 """Steps of a run that ends as soon as what it is about has been seen."""
@@ -135,7 +143,7 @@ def refusal(call):
 # --- one worker ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["asynchronous", "synchronous"])
+@pytest.mark.parametrize("how", ["asynchronous", "synchronous", "clipped"])
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_worker_that_ends_loses_nothing(tmp_path, client, expected, how, blow):
     watching = Striking(

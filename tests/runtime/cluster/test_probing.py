@@ -6,6 +6,7 @@ from PIL import Image
 from processes import cluster
 
 import lnet
+from lnet.runtime.engine.network import initial_params
 from lnet.runtime.store.checkpoint import Checkpoint
 from lnet.runtime.store.run import create_run
 
@@ -42,3 +43,29 @@ def test_a_cluster_finds_what_one_process_finds(run, tmp_path, monkeypatch):
     assert alone.skipped == 1
     assert together == alone
     assert min(done.values()) > 10
+
+
+NAMED = """network eyes { image: input(6x6x1); filter: local(3, maps = 2, act = relu); class: dense(2); learn: cross_entropy() }
+train { data = frames("set", labels = folder); batch = 4 }
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_finds_the_accuracies_at_places_that_one_process_finds(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "named.lnet").write_text(NAMED)
+    plan = lnet.compile("named.lnet")
+    for name, seed in (("one", 0), ("other", 1)):
+        data = {"base": str(tmp_path), "images": 150, "in_memory": False, "classes": ["distractor", "face"]}
+        made = create_run(tmp_path / name, plan, data, {})
+        made.checkpoints.save(Checkpoint(1, dict(initial_params(plan.graph, seed)), {}))
+    alone = lnet.places("one", "set", 3, compare={"other": "other"})
+    with cluster(2) as client:
+        together = lnet.places("one", "set", 3, compare={"other": "other"}, client=client)
+        done = client.run(lambda dask_worker: dask_worker.state.executed_count)
+    assert alone.labels == together.labels == {"distractor": 50, "face": 100}
+    for one, other in zip(alone.maps, together.maps, strict=True):
+        np.testing.assert_array_equal(one.by_label, other.by_label)
+        assert one.by_label.std() > 0
+    assert together.agreements == alone.agreements
+    assert min(done.values()) > 2
