@@ -121,7 +121,7 @@ def test_validation_changes_nothing_in_training(run, folder):
 
 KILLED = """
 import lnet, os, signal, sys
-from lnet.runtime.store import checkpoints
+from lnet.runtime.store import best, checkpoints
 from lnet.runtime.training.validation import Validation, Validator
 moment, at = sys.argv[1], int(sys.argv[2])
 
@@ -136,26 +136,36 @@ def die_before(of, name, moment_of, step):
 die_before(Validator, "validate", "before validating", lambda self, step, params: step)
 die_before(Validation, "_keep", "before the best are kept", lambda self, step, params, score: step)
 die_before(checkpoints.CheckpointFolder, "save", "before a checkpoint", lambda self, state, *more: state.step)
-lnet.train(lnet.compile("n.lnet"), directory="killed-" + sys.argv[2])
+in_best = lambda self, owner, number, step, content: step if self.path.name == "best" else None
+die_before(checkpoints.CheckpointFolder, "commit", "before the best count", in_best)
+die_before(best.BestFolder, "_drop_old", "before older ones are removed", lambda self, step: step)
+lnet.train(lnet.compile("n.lnet"), directory="killed " + moment)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "at"),
-    [("before validating", 18), ("before the best are kept", 3), ("before a checkpoint", 21)],
+    [
+        ("before validating", 18),
+        ("before the best are kept", 3),
+        ("before the best count", 3),
+        ("before older ones are removed", 3),
+        ("before a checkpoint", 21),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_validations_and_the_same_best(run, folder, moment, at):
     command = [sys.executable, "-c", KILLED, moment, str(at)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    resumed = lnet.resume(folder / f"killed-{at}")
+    resumed = lnet.resume(folder / f"killed {moment}")
     assert same_but_for_time(resumed) == same_but_for_time(run)
     mine, whole = (lnet.open_run(each.directory / "best").checkpoint() for each in (resumed, run))
     assert mine.step == whole.step
     for name, value in whole.params.items():
         np.testing.assert_array_equal(mine.params[name], value)
     assert not list((resumed.directory / "best").rglob("*.writing"))
+    assert len(list((resumed.directory / "best").iterdir())) == 1
 
 
 class StopAt:
