@@ -91,6 +91,11 @@ class Graph:
     def __contains__(self, path: str) -> bool:
         return path in self._by_path
 
+    def items(self, family: str) -> tuple[str, ...]:
+        """Return the paths of a family's layers or stages, in their order; of what is no family, none."""
+        paths = [*(path for path, _ in self.stages), *(layer.path for layer in self.visible)]
+        return tuple(path for path in paths if path.endswith("]") and path[: path.rindex("[")] == family)
+
     def place(self, path: str) -> int:
         """Return where in `layers` a layer stands, by its path."""
         return self._places[self.layer(path).path]

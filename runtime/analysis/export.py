@@ -37,7 +37,7 @@ from lnet.runtime.engine.network import Network
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.store.safetensors import write_arrays
 
-from .neurons import find_layer
+from .neurons import find_layers
 
 Array = NDArray[Any]
 VALUE = ("image", "row", "column", "map")
@@ -69,7 +69,7 @@ def export(
     if target.suffix not in WRITERS:
         known = " or ".join(f"'{suffix}'" for suffix in WRITERS)
         raise refused("E782", f"expected a file that ends in {known}, found '{target.name}'")
-    paths = [find_layer(network.graph, layer) for layer in layers]
+    paths = find_layers(network.graph, layers)
     if layers and images is None:
         raise refused(
             "E516",

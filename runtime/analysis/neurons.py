@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -149,6 +149,12 @@ def find_layer(graph: Graph, name: str) -> str:
             "E720", f"'{name}' is a target: its values come with the images, and no image has a response"
         )
     return graph.layer(name).path
+
+
+def find_layers(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of layers, each once; a family stands for all its items. Raises `LnetError`."""
+    items = (item for name in names for item in graph.items(name) or (name,))
+    return tuple(dict.fromkeys(find_layer(graph, item) for item in items))
 
 
 def leading_to(graph: Graph, paths: Sequence[str]) -> tuple[Layer, ...]:

@@ -281,7 +281,10 @@ def parse_neuron(graph: Graph, text: str) -> tuple[str, int, int, int]:
 
 def no_layer(graph: Graph, path: str) -> LnetError:
     """Return the error for the path of a layer that there is not."""
-    known = [layer.path for layer in graph.visible]
+    known, items = [layer.path for layer in graph.visible], graph.items(path)
+    if items:
+        hint = f"name one of its items, '{items[0]}' ... '{items[-1]}'"
+        return refused("E720", f"'{path}' is a family, and one layer is asked for", hint=hint)
     notes = those_there_are("layers", known)
     return refused("E720", f"there is no layer '{path}'", notes, hint=did_you_mean(path, known))
 

@@ -8,6 +8,8 @@ from commands import lnetc
 from PIL import Image
 
 import lnet
+from lnet.runtime.analysis.neurons import find_layers
+from lnet.runtime.analysis.probe.subjects import probed_layers
 
 TEXT = """
 stage area(maps) { filter: local(3, maps); pool: l2pool(2); learn: rica() }
@@ -41,7 +43,9 @@ def test_neurons_of_families_are_drawn_into_files_that_need_no_quotes(folder):
     assert "area[1].pool[1, 2, 0]" in page
     for wrong in ("area[2].pool[0,0,0]", "area.pool[0,0,0]", "area[0,0,0]", "area[0][0]"):
         assert "error E720: " in lnetc("draw", "a", wrong, status=1).stderr
-    assert "error E720" in lnetc("sheet", "a", "area", status=1).stderr
+    said = lnetc("sheet", "a", "area", status=1).stderr
+    assert "error E720: 'area' is a family, and one layer is asked for" in said
+    assert "name one of its items, 'area[0]' ... 'area[1]'" in said
 
 
 def test_parameters_and_activations_are_exported_by_their_paths(folder):
@@ -51,6 +55,20 @@ def test_parameters_and_activations_are_exported_by_their_paths(folder):
     with np.load("a.npz") as file:
         np.testing.assert_array_equal(file["area[1].filter.weight"], params["area[1].filter.weight"])
         assert file["activations/area[1].pool"].shape == (2, 5, 5, 2)
+
+
+def test_a_family_stands_for_its_items_where_layers_are_listed(folder):
+    lnetc("export", "a", "-o", "b.npz", "--activations", "images", "--layer", "area", "--layer", "area[1]")
+    with np.load("b.npz") as file:
+        names = [name for name in file if name.startswith("activations/area") and not name.endswith(".axes")]
+    assert names == ["activations/area[0].pool", "activations/area[1].pool"]
+    graph = lnet.open_run("a").plan.graph
+    assert probed_layers(graph, ["all", "area"]) == ("area[0].pool", "area[1].pool", "all")
+    assert find_layers(graph, ["area", "area[0].filter"]) == (
+        "area[0].pool",
+        "area[1].pool",
+        "area[0].filter",
+    )
 
 
 @pytest.mark.parametrize("frozen", ["area[1]", "area[0].filter"])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.settings import Normalization
-from lnet.runtime.analysis.neurons import find_layer, leading_to
+from lnet.runtime.analysis.neurons import find_layers, leading_to
 from lnet.runtime.data.pixels import normalize
 from lnet.runtime.engine.evaluate import batch_last, layer_values
 from lnet.runtime.engine.network import Network, initial_params, parse_neuron
@@ -123,5 +123,5 @@ def probed_layers(graph: Graph, named: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the layers named, or the last of each stage with weights; raises `LnetError` for one that is not there."""
     weighted = [layer.path for layer in graph.layers if layer.parameters]
     stages = [last for stage, last in graph.stages if any(path.startswith(f"{stage}.") for path in weighted)]
-    paths = {find_layer(graph, name) for name in named or stages or [graph.output.path]}
+    paths = find_layers(graph, named or stages or [graph.output.path])
     return tuple(layer.path for layer in graph.layers if layer.path in paths)

@@ -16,7 +16,7 @@ from lnet.dsl.diagnostics import did_you_mean, refused
 from lnet.runtime.analysis.gallery import Content, Record, keep
 from lnet.runtime.analysis.images import Images, open_set
 from lnet.runtime.analysis.intervals import check_apart
-from lnet.runtime.analysis.neurons import find_layer
+from lnet.runtime.analysis.neurons import find_layers
 from lnet.runtime.analysis.plots import npz, to_png
 from lnet.runtime.store.run import Run, opened
 
@@ -148,8 +148,7 @@ def _called(runs: Sequence[Run]) -> list[str]:
 
 def _patterns(run: Run, layers: Sequence[str], images: Images, by: str, folds: int) -> Patterns:
     network = run.network()
-    paths = tuple(dict.fromkeys(find_layer(network.graph, layer) for layer in layers))
-    found = patterns_of(network, paths, images, by, folds)
+    found = patterns_of(network, find_layers(network.graph, layers), images, by, folds)
     if len(found.names) < FEWEST:
         raise unlike(
             f"at least {FEWEST} {by} are needed, and there are {len(found.names)} in '{images.dataset.frames.path}'"
