@@ -59,6 +59,7 @@ def check_plugins() -> Iterator[Checked]:
         graph = compile_text(PROGRAMS[each.what].format(example=each.example), name=each.kind).graph
         if each.what == "update rule":
             _check_slots(each.kind, graph)
+            check_parts(each.kind, graph)
         yield Checked(each, _difference(each.kind, graph))
 
 
@@ -117,3 +118,20 @@ def _check_slots(kind: str, graph: Graph) -> None:
             "E610",
             f"the update rule '{kind}' keeps {kept} arrays of a parameter's shape, and says {update.slots}",
         )
+
+
+def check_parts(kind: str, graph: Graph) -> None:
+    """Raise `LnetError` if a rule changes a part of an array otherwise than the whole: tiles and servers hold parts."""
+    rule, rng = update_rule(graph), np.random.default_rng(0)
+    whole = {name: jnp.asarray(rng.normal(size=shape)) for name, shape in {"w": (4, 3), "v": (5,)}.items()}
+    part = {"w": whole["w"][1:3]}
+    states = rule.init(whole), rule.init(part)
+    for _ in range(2):
+        gradients = {name: jnp.asarray(rng.normal(size=value.shape)) for name, value in whole.items()}
+        whole, of_whole = rule.updated(whole, states[0], gradients)
+        part, of_part = rule.updated(part, states[1], {"w": gradients["w"][1:3]})
+        states = of_whole, of_part
+    if not np.allclose(whole["w"][1:3], part["w"], rtol=1e-4, atol=1e-6):
+        message = f"the update rule '{kind}' changes a part of an array otherwise than the whole"
+        hint = "tiles and servers hold parts: a value may depend on its own gradients alone, not on norms or means of others"
+        raise refused("E610", message, hint=hint)

@@ -370,6 +370,14 @@ def test_a_rule_that_keeps_more_than_it_says_is_refused(tmp_path):
     assert "the update rule 'rms' keeps 1 arrays of a parameter's shape, and says 2" in result.output
 
 
+def test_a_rule_that_goes_by_whole_arrays_is_refused(tmp_path):
+    """Tiles and servers hold parts: there it would be another rule."""
+    of_wholes = "return optax.chain(optax.scale_by_trust_ratio(), optax.rmsprop(rate, decay=self.decay))"
+    (tmp_path / "all.py").write_text(ALL.replace("return optax.rmsprop(rate, decay=self.decay)", of_wholes))
+    result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)
+    assert "E610: the update rule 'rms' changes a part of an array otherwise than the whole" in result.output
+
+
 def test_a_rule_without_a_field_of_every_rule_is_refused(tmp_path):
     (tmp_path / "all.py").write_text(ALL.replace('    stale: plugin.Stale = "full"\n', ""))
     result = lnetc("--plugin", tmp_path / "all.py", "plugins", status=1)

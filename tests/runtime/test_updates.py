@@ -10,8 +10,11 @@ import optax
 import pytest
 
 from lnet.compiler import rules
+from lnet.compiler.core.arguments import signature
 from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
+from lnet.dsl.parser import parse
+from lnet.plugin_check import check_parts
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import learning_rate, update_rule
 from lnet.runtime.kernels.mode import sample_numbers
@@ -130,6 +133,25 @@ def test_a_rate_that_never_changes_needs_no_count():
 
 def test_every_rule_is_compared_with_optax():
     assert {update.partition("(")[0] for update in RULES} == set(rules.RULES)
+
+
+OF_ALL_RULES = {"schedule", "stale", "rise"}
+
+
+@pytest.mark.parametrize("kind", rules.RULES)
+def test_every_argument_of_a_rule_is_compared_with_optax(kind):
+    """One that no comparison gives may be ignored, and nothing would be noticed."""
+    table, given = signature(kind, rules.RULES[kind]), set()
+    for update in (update for update in RULES if update.startswith(f"{kind}(")):
+        positional = iter(table.positional)
+        call = parse(f"train {{ update = {update} }}").declarations[0].settings[0].value
+        given |= {each.name.text if each.name else next(positional).name for each in call.arguments}
+    assert {row.name for row in table.given} - OF_ALL_RULES <= given, "give it in a comparison of RULES"
+
+
+@pytest.mark.parametrize("update", RULES)
+def test_a_rule_does_to_a_part_what_it_does_to_the_whole(update):
+    check_parts(update, compile_text(NAMED % update).graph)
 
 
 @pytest.mark.parametrize("update", RULES)
