@@ -16,7 +16,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from keyword import iskeyword
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -35,8 +35,9 @@ class ArgumentType:
     """The conversion of a language value to an argument; `convert` returns None for a value of another type.
 
     `words` are the bare names that it accepts, `calls` the functions that make such a value, or the items of a list: one
-    without required arguments may stand bare, too. `items`: the type of these items. `wanted` says what it accepts, with
-    `{calls}` where the functions are listed, `{words}` where words and functions are.
+    without required arguments may stand bare, too. `items`: the type of these items. `optional`: `none` is accepted, and is
+    None to the callable; `convert` does not see it. `wanted` says what is accepted, with `{calls}` where the functions are
+    listed, `{words}` where words and functions are.
     """
 
     wanted: str
@@ -44,6 +45,7 @@ class ArgumentType:
     words: tuple[str, ...] = ()
     calls: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     items: ArgumentType | None = None
+    optional: bool = False
 
     @property
     def expected(self) -> str:
@@ -68,6 +70,10 @@ class Nearest:
     op: type[Op]
     expected: str
     made_from: str = ""
+
+    def is_found(self, layer: Layer) -> bool:
+        """Whether a layer is one of those."""
+        return isinstance(layer.op, self.op)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,43 @@ class Refused(Exception):
         super().__init__(message)
         self.code, self.message, self.argument = code, message, argument
         self.label, self.notes, self.hints = label, notes, hints
+
+
+# --- values that only arguments have -------------------------------------------------------------------
+
+_LARGEST = 2**40
+ONE = Size(1, 1)
+NO_ZEROS = Size(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """`pad` as written: `valid`, `same`, or how many zeros stand on each side."""
+
+    word: str = "valid"
+    zeros: Size = NO_ZEROS
+
+
+UNPADDED = Padding()
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """`share` as written: which positions use one set of weights.
+
+    Those `tile` apart, or those of a `block`; of both None: every position has its own.
+    """
+
+    tile: Size | None = None
+    block: Size | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """`maps` as written: how many, and the patch in which they lie at each position, if `8x8` says so."""
+
+    count: int
+    patch: Size | None = None
 
 
 # --- conversions -----------------------------------------------------------------------------------------
@@ -202,14 +245,6 @@ def _pad(value: Value) -> Padding | None:
     return None if zeros is None else Padding("valid", zeros)
 
 
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """`maps` as written: how many, and the patch in which they lie at each position, if `8x8` says so."""
-
-    count: int
-    patch: Size | None = None
-
-
 def _maps(value: Value) -> Maps | None:
     size = size_from(1)(value)
     if size is None:
@@ -234,15 +269,11 @@ def one_of(*words: str) -> ArgumentType:
 
 
 def none_or(inner: ArgumentType) -> ArgumentType:
-    """Let an argument also be `none`; the callable then gets `NONE` turned into None by the binder."""
-
-    def convert(value: Value) -> Any:
-        return NONE if value is None else inner.convert(value)
-
+    """Let an argument also be `none`."""
     named = "{words}" in inner.wanted
     wanted = inner.wanted if named else f"{inner.wanted} or 'none'"
     words = (*inner.words, "none") if named else inner.words
-    return ArgumentType(wanted, convert, words, inner.calls, inner.items)
+    return replace(inner, wanted=wanted, words=words, optional=True)
 
 
 def names_or_none() -> ArgumentType:
@@ -273,38 +304,6 @@ def list_of(wanted: str, item: ArgumentType) -> ArgumentType:
 def listed(texts: Sequence[str], last: str) -> str:
     """Return texts as a sentence lists them; `last` is the word before the last one."""
     return "".join(texts) if len(texts) < 2 else ", ".join(texts[:-1]) + f" {last} " + texts[-1]
-
-
-class _None:
-    """Stands for a `none` that was given, because None means that a conversion did not apply."""
-
-
-NONE = _None()
-_LARGEST = 2**40
-ONE = Size(1, 1)
-NO_ZEROS = Size(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Padding:
-    """`pad` as written: `valid`, `same`, or how many zeros stand on each side."""
-
-    word: str = "valid"
-    zeros: Size = NO_ZEROS
-
-
-UNPADDED = Padding()
-
-
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """`share` as written: which positions use one set of weights.
-
-    Those `tile` apart, or those of a `block`; of both None: every position has its own.
-    """
-
-    tile: Size | None = None
-    block: Size | None = None
 
 
 def size(rows: Natural, columns: Natural, maps: OptionalNatural = None) -> Extents:

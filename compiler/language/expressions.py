@@ -6,13 +6,11 @@ too, and nothing more is reported: one mistake gives one diagnostic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lnet.compiler.core.arguments import (
-    NONE,
     WHOLE,
     Argument,
     ArgumentType,
@@ -30,7 +28,6 @@ from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.core.values import UNKNOWN, Extents, Unknown, Value, Word, describe
 from lnet.compiler.words import CONSTANTS, Vocabulary, vocabulary
 from lnet.dsl import nodes
-from lnet.dsl.diagnostics import Collector, Diagnostic
 from lnet.dsl.printer import expression_text
 from lnet.dsl.source import Span
 
@@ -39,49 +36,22 @@ from .hints import attribute_hints, call_hints, mismatch_hints, value_hints
 from .matching import match
 from .places import behind_a_division, text_of
 from .references import no_index, no_item, no_layer, no_patch, no_single, no_value
-from .scope import Entry, Family, Instance, Made, Place, Scope, find_default, layer_of, layers_in, members
+from .reporting import Reporter, must_be
+from .scope import Entry, Family, Instance, Made, Scope, find_default, layer_of, layers_in, members
 
 ATTRIBUTES = ("height", "width", "maps", "patch")
 
-ANY = ArgumentType("a value", lambda value: NONE if value is None else value)
+ANY = ArgumentType("a value", lambda value: value, optional=True)
 """The type of a stage's parameter and of a `let`."""
 
 
 @dataclass(slots=True)
-class Evaluator:
-    """Evaluates expressions and calls over one source."""
+class Evaluator(Reporter):
+    """Evaluates expressions and calls over one source. `input`: the extents of the network's input, once they are known."""
 
-    collector: Collector
     input: Sheet | Unknown = UNKNOWN
-    wanted: tuple[str, ArgumentType | LayerArgument] | None = (
-        None  # the argument under evaluation, and its type
-    )
-    place: Place | None = None  # of the item under elaboration
     known: Vocabulary = field(default_factory=vocabulary)
     made: Made = field(default_factory=Made)
-
-    def report(self, code: str, message: str, span: Span, **details: Any) -> Unknown:
-        return self.add(Diagnostic(code, message, span, **details))
-
-    def add(self, found: Diagnostic) -> Unknown:
-        """Report a mistake, with notes on where it was made."""
-        item, place = (self.place.item, self.place.note) if self.place else ("", "")
-        wanted = _must_be(*self.wanted) if self.wanted else ""
-        context = tuple(note for note in (wanted, place) if note)
-        self.collector.add(replace(found, notes=(*found.notes, *context), item=item))
-        return UNKNOWN
-
-    @contextmanager
-    def noting(self, **context: Any) -> Iterator[None]:
-        """Add the `wanted` type, or the `place`, to diagnostics reported inside."""
-        before = {name: getattr(self, name) for name in context}
-        for name, note in context.items():
-            setattr(self, name, note)
-        try:
-            yield
-        finally:
-            for name, note in before.items():
-                setattr(self, name, note)
 
     # --- expressions -------------------------------------------------------------------------------------
 
@@ -213,21 +183,6 @@ class Evaluator:
         if isinstance(entry, Family):
             return self.add(no_single(name, entry, path.span))
         return self._as_layer(entry, name, path.span)
-
-    def _several(
-        self, kind: LayerArgument, path: nodes.Path, scope: Scope
-    ) -> list[Layer | Unknown] | Unknown | None:
-        """Return the layers of a family that a path names, or of a stage instance if its contents are meant; else None."""
-        entry, name = self._entry(path, scope)
-        if isinstance(entry, Unknown):
-            return UNKNOWN
-        if not isinstance(entry, Family):
-            inside = kind.contents and isinstance(entry, Instance)
-            return self._inside(kind, entry, name, path.span) if inside else None
-        if len(entry.entries) < entry.count:
-            return self.add(no_item(name, entry, len(entry.entries), path.span))
-        named = ((each, f"{name}[{number}]") for number, each in enumerate(entry.entries))
-        return [layer for each, name in named for layer in self._inside(kind, each, name, path.span)]
 
     def _inside(self, kind: LayerArgument, entry: Entry, name: str, span: Span) -> list[Layer | Unknown]:
         """Return the layer that an item is, or those with weights in a stage instance if its contents are meant."""
@@ -366,44 +321,67 @@ class Evaluator:
                 value = self.value(expr, scope, wanted)
         if _is_unknown(value):
             return UNKNOWN
+        if value is None and wanted.optional:
+            return None
         try:
             converted = wanted.convert(value)
         except Mismatch as mismatch:
             code, found = "E306", str(mismatch)
         else:
             if converted is not None:
-                return None if converted is NONE else converted
+                return converted
             code, found = "E305", f"found {_found(expr, value)}"
         return self.report(
             code,
-            f"{_must_be(what, wanted)}, {found}",
+            f"{must_be(what, wanted)}, {found}",
             expr.span,
             hints=mismatch_hints(value, wanted, self._words_of(wanted)),
         )
 
     def _layers(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Any:
+        """Return the layer that an argument names, or the list of all if it takes several."""
         if not (kind.many or kind.contents):
-            if isinstance(expr, nodes.Path):
-                with self.noting(wanted=(what, kind) if kind.targets else None):
-                    return self._readable(self.layer(expr, scope), kind, expr)
-            return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
-        found = self._several(kind, expr, scope) if isinstance(expr, nodes.Path) else None
+            return self._single(kind, expr, scope, what)
         if isinstance(expr, nodes.List) and expr.items:
-            found = [layer for item in expr.items for layer in self._item_layers(kind, item, scope, what)]
-        elif found is None and kind.contents and isinstance(expr, nodes.Path):
-            found = [self.layer(expr, scope)]
-        if found is None:
-            return self.report("E305", f"{what} must be {kind.expected}, such as '[left, right]'", expr.span)
-        return UNKNOWN if isinstance(found, Unknown) or any(map(_is_unknown, found)) else found
+            found = [layer for item in expr.items for layer in self._of_item(kind, item, scope, what)]
+        else:
+            named = self._several(kind, expr, scope)
+            if named is None:
+                return self.report(
+                    "E305", f"{what} must be {kind.expected}, such as '[left, right]'", expr.span
+                )
+            found = named
+        return UNKNOWN if any(map(_is_unknown, found)) else found
 
-    def _item_layers(
+    def _of_item(
         self, kind: LayerArgument, item: nodes.Expr, scope: Scope, what: str
-    ) -> Sequence[Layer | Unknown]:
-        """Return the layers of an item of a list: one, or those of a family."""
-        found = self._several(kind, item, scope) if isinstance(item, nodes.Path) else None
-        if found is None:
-            return [self._layers(LayerArgument(), item, scope, what)]
-        return [found] if isinstance(found, Unknown) else found
+    ) -> list[Layer | Unknown]:
+        several = self._several(kind, item, scope)
+        return [self._single(LayerArgument(), item, scope, what)] if several is None else several
+
+    def _several(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope) -> list[Layer | Unknown] | None:
+        """Return the layers that a path names where it may name several; None where it names one alone, or is no path."""
+        if not isinstance(expr, nodes.Path):
+            return None
+        entry, name = self._entry(expr, scope)
+        match entry:
+            case Unknown():
+                return [UNKNOWN]
+            case Family(count, items) if len(items) < count:
+                return [self.add(no_item(name, entry, len(items), expr.span))]
+            case Family(_, items):
+                named = [(each, f"{name}[{number}]") for number, each in enumerate(items)]
+            case _ if kind.contents:
+                named = [(entry, name)]
+            case _:
+                return None
+        return [layer for each, path in named for layer in self._inside(kind, each, path, expr.span)]
+
+    def _single(self, kind: LayerArgument, expr: nodes.Expr, scope: Scope, what: str) -> Layer | Unknown:
+        if not isinstance(expr, nodes.Path):
+            return self.report("E305", f"{what} must be a layer, such as 'filter' or 'V1.pool'", expr.span)
+        with self.noting(wanted=(what, kind) if kind.targets else None):
+            return self._readable(self.layer(expr, scope), kind, expr)
 
     def _readable(self, layer: Layer | Unknown, kind: LayerArgument, expr: nodes.Path) -> Layer | Unknown:
         """Return a layer that an argument may name; report a target where none is read."""
@@ -435,10 +413,6 @@ class Evaluator:
 
 def _found(expr: nodes.Expr, value: Value) -> str:
     return f"'{expr.name.text}(...)'" if isinstance(expr, nodes.Call) else describe(value)
-
-
-def _must_be(what: str, wanted: ArgumentType | LayerArgument) -> str:
-    return f"{what} must be {wanted.expected}"
 
 
 def _is_unknown(value: Any) -> bool:

@@ -142,13 +142,13 @@ def find_default(
     if isinstance(origin, Unknown):
         return UNKNOWN
     if origin is not None:
-        found = [layer for layer in made.of(origin) if scope.has(layer) and isinstance(layer.op, default.op)]
+        found = [layer for layer in made.of(origin) if scope.has(layer) and default.is_found(layer)]
         if found:
             return max(found, key=made.place)
     for entry in _from_the_last(scope.items):
         if isinstance(entry, Unknown):
             return UNKNOWN  # it might have been the one
-        if origin is None and isinstance(entry, Layer) and isinstance(entry.op, default.op):
+        if origin is None and isinstance(entry, Layer) and default.is_found(entry):
             return entry
     return None
 

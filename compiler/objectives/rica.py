@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from lnet.compiler.core.arguments import Flag, LayerArgument, Nearest, NonNegative, Refused
+from lnet.compiler.core.arguments import Flag, LayerArgument, Nearest, NonNegative
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.learned import NORMAL, Init
 from lnet.compiler.ops import Local, Pool
+from lnet.compiler.ops.decode import encoder
 from lnet.compiler.ops.learning import Initial, check_own
 
 from .base import Term
@@ -47,13 +48,7 @@ def rica(
 
     Example: rica(sparsity = 0.3)
     """
-    if not isinstance(encode.op, Local):
-        raise Refused(
-            "E502",
-            f"'{encode.path}' is no 'local' layer, so it has no decoder",
-            argument="encode",
-            notes=(f"'{encode.path}' is made by '{encode.op.kind}'",),
-        )
+    encoder(encode, "encode")
     check_own(init, speed, tied, encode.path)
     return Rica(sparsity, tied, init, speed)
 

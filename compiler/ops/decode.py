@@ -61,14 +61,7 @@ def decode(
 
     Example: decode(of = second, tied = true)
     """
-    if not isinstance(like.op, Local):
-        raise Refused(
-            "E502",
-            f"'{like.path}' is no 'local' layer, so there is nothing to transpose",
-            argument="like",
-            notes=(f"'{like.path}' is made by '{like.op.kind}'",),
-            hints=("name the local layer to transpose with 'like'",),
-        )
+    encoder(like, "like")
     if of.sheet != like.sheet:
         raise Refused(
             "E403",
@@ -80,10 +73,22 @@ def decode(
     return decoder_of(like, tied, learned(init, speed))
 
 
+def encoder(layer: Layer, argument: str) -> Local:
+    """Return the op of the local layer that an argument names; raises `Refused` for another layer."""
+    if isinstance(layer.op, Local):
+        return layer.op
+    raise Refused(
+        "E502",
+        f"'{layer.path}' is no 'local' layer, so it has no decoder",
+        argument=argument,
+        notes=(f"'{layer.path}' is made by '{layer.op.kind}'",),
+        hints=(f"name a local layer with '{argument}'",),
+    )
+
+
 def decoder_of(encode: Layer, tied: bool, how: Learned) -> Decode:
     """Return the transpose of a local layer."""
-    op = encode.op
-    assert isinstance(op, Local), "decoder_of: the caller checks that it gets a local layer"
+    op = encoder(encode, "encode")
     shapes = (op.window, op.maps_in, op.maps, op.sets)
     return Decode(*shapes, encode.path, tied, op.patch_in, learned=how, layout=op.layout)
 
