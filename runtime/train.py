@@ -102,13 +102,12 @@ def train(
     (`lnet.runtime.data.Samples`). Data that are not images are `lnet.Arrays`, or an object whose items are mappings of
     arrays by the names in the file's `arrays(...)`. `validation`: likewise what it is validated on, in place of the file's,
     with `validation_labels`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
-    `start`: a run or a network with the initial parameters, matched by name, or a file of weights, whose matching
-    `mapping` corrects (docs/weights.md); `freeze`: layers and stages whose parameters are not trained; `wire`:
-    "bfloat16" halves the bytes that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8;
-    `force`: train even if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to
-    `reporter` and to `logging` (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds
-    for its last checkpoint. Raises `LnetError` for an invalid plan, data or directory and for a loss that is not
-    finite, `Interrupted` if stopped.
+    `start`: what has the initial parameters: a run, a network or a file of weights. They are matched by name, in a file as
+    `mapping` says (docs/weights.md). `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16"
+    halves the bytes that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even
+    if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging`
+    (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint.
+    Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     dtype = plan.graph.training.dtype
     wire = wire_of(dtype, wire)

@@ -104,7 +104,7 @@ def _check(of: Layer) -> None:
         local = "in its place a 'local' whose field is all that it reads has the same units, in one position"
         raise Refused(
             "E503",
-            f"'smooth' needs a 'local' layer with 'share = none', and '{of.path}' is none",
+            f"'smooth' needs a 'local' layer with 'share = none', and '{of.path}' is not one",
             argument="of",
             notes=("it compares the weights of neighbouring units, so every position must have its own",),
             hints=(local if vector else "name such a layer with 'of'",),

@@ -113,11 +113,11 @@ class Plan:
         return _digest(CODEC.encode(self))
 
     def line(self, span: Span) -> int:
-        """Return the line of the `.lnet` file that something came from."""
+        """Return the line of the `.lnet` file in which a span begins."""
         return self.source.position(span.start)[0]
 
     def changed_source(self, folder: Path | None = None) -> Path | None:
-        """Return the file of the plan's source, or one that it includes, that has changed since; `folder`: where it was."""
+        """Return a source file of the plan that has changed since, or None; `folder`: where the files were."""
         before = os.path.dirname(self.source_name)
         for file in self.source.files:
             inside = os.path.relpath(file.name, before or os.curdir)

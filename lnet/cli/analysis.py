@@ -39,7 +39,9 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
 @main.command()
 @click.argument("directory", metavar="RUN", type=Existing)
 @click.argument("images", metavar="SET")
-@click.option("--label", help="Positive label (default: of two labels the one that is not 'distractor').")
+@click.option(
+    "--label", help="Positive label (default: the other one, if there are two and one is 'distractor')."
+)
 @click.option("--against", metavar="LABEL", help="Negative label (default: all other labels).")
 @click.option(
     "--sources",

@@ -90,7 +90,9 @@ def draw(
 @click.argument("directory", type=Existing)
 @click.argument("neuron")
 @click.argument("data", metavar="SET")
-@click.option("--label", help="Positive label (default: of two labels the one that is not 'distractor').")
+@click.option(
+    "--label", help="Positive label (default: the other one, if there are two and one is 'distractor')."
+)
 @click.option(
     "--count",
     type=click.IntRange(1),

@@ -53,8 +53,8 @@ def rsa(
 ) -> None:
     """Compare what layers tell apart, by their representations.
 
-    Representational similarity analysis: how unlike the responses of each LAYER to the conditions of SET are, and how alike
-    these dissimilarities are between layers, between runs, and to matrices of brains or behaviour, with noise ceilings.
+    Representational similarity analysis: a matrix of how much the responses of each LAYER differ between the conditions of
+    SET. Matrices of layers, of runs, and of brains or behaviour are compared with each other, with noise ceilings.
     Arrays and pictures are kept in the (first) RUN and shown in its report. It needs: pip install 'lnetc[rsa]'.
     """
     directories, rest = runs_first(arguments)

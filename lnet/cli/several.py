@@ -10,7 +10,7 @@ from pathlib import Path
 def runs_first(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Return the directories at the beginning that are runs, and what stands behind them.
 
-    The first one counts as a run even if it is none, so that the message says so.
+    The first one counts as a run even if it is not one, so that the message says so.
     """
     from lnet.runtime.store.run import is_run
 

@@ -68,10 +68,10 @@ def draw(
 ) -> tuple[Drawing, ...]:
     """Draw the top stimuli, the likely and the optimal stimulus of neurons, and keep them in the run.
 
-    Top stimuli are the `count` best images of the set `data`, or of `samples` training images (None: one pass). The optimal
-    stimulus, found from `starts` random starts drawn with `seed`, has the mean norm of all these images; the likely one,
-    found from the mean of the best images, is composed of `components` principal components of the training images (of
-    `data` if they cannot be read; 0: no likely one). Raises `LnetError`. (Le et al. 2012, section 4.4.)
+    Top stimuli are the `count` best images of the set `data`, or of `samples` training images (None: each image once). The
+    optimal stimulus, found from `starts` random starts drawn with `seed`, has the mean norm of all these images; the likely
+    one, found from the mean of the best images, is composed of `components` principal components of the training images
+    (of `data` if they cannot be read; 0: no likely one). Raises `LnetError`. (Le et al. 2012, section 4.4.)
     """
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params, run.inputs)

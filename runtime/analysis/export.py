@@ -175,9 +175,9 @@ def export_program(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network's computation as StableHLO, in the format of `jax.export`, for batches of any size on CPU and CUDA.
 
     `jax.export.deserialize(file.read()).call(weights, images)` needs no lnet: `weights` are all parameters by name, as
-    `export` writes them, `images` `[batch, row, column, channel]`, all of the network's type; it returns the same as
-    `network(images)`. A program in float64 is called within `jax.enable_x64(True)`. Raises `LnetError` if the file cannot be
-    written.
+    `export` writes them; `images` are `[batch, row, column, channel]`; both have the network's type. It returns what
+    `network(images)` does. A program in float64 is called within `jax.enable_x64(True)`. Raises `LnetError` if the file
+    cannot be written.
     """
 
     def values(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:

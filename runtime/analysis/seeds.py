@@ -47,7 +47,7 @@ def sheet_over_seeds(
     """Return the figures of `sheet_view` over several runs of one network, with means and 95 % intervals (Student's t).
 
     Each run keeps its own arrays and pictures, the first one also those over all. The untrained networks have the seeds
-    from `seed` on, and stand beside all runs. Raises `LnetError`, also for layers of different extents.
+    from `seed` on, and are shown beside all runs. Raises `LnetError`, also for layers of different extents.
     """
     check_apart(runs)
     path = _same_layer(runs, layer)

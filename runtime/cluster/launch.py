@@ -188,7 +188,7 @@ def _shares(plan: Plan, workers: int) -> bool:
 
 @contextmanager
 def _published(client: Client, config: RunConfig) -> Iterator[queue.Queue[Published]]:
-    """Give the events of a run as they are published; the scheduler refuses and counts what is none."""
+    """Give the events of a run as they are published; the scheduler refuses and counts what is not one."""
     events: queue.Queue[Published] = queue.Queue()
 
     def take(stamped: tuple[float, object]) -> None:

@@ -32,7 +32,7 @@ from .samples import ImageSource, Samples, opened
 
 IMAGES, LABELS = "images.npy", "labels.npy"
 Images = str | os.PathLike[str] | ArrayLike | Samples | Arrays | None
-"""A path, an array of images, an object with samples, or arrays that are none; None: what the file names."""
+"""A path, an array of images, an object with samples, or arrays that are not images; None: what the file names."""
 Shape = tuple[int, int, int]
 
 

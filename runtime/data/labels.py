@@ -117,7 +117,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice or not classes:
         found = f"'{twice[0]}' is there twice" if twice else "it is empty"
-        raise refused("E713", f"the list of classes, '{path}', is none", found, hint="write a class a line")
+        raise refused("E713", f"'{path}' is no list of classes", found, hint="write a class a line")
     return classes
 
 

@@ -28,7 +28,7 @@ Reals = NDArray[np.floating]
 """Numbers of the network's type: float32 or float64."""
 
 MOST = 2**27
-"""No image is enlarged to more pixels than this: a line of them is none."""
+"""No image is enlarged to more pixels than this: a line of them is no image."""
 _AT = re.compile(r" <_io\.BytesIO object at 0x[0-9a-f]+>")
 """Pillow's name for a file in memory."""
 

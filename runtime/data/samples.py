@@ -26,7 +26,7 @@ class Samples(Protocol):
         names     a text for each; without them they go by their numbers, `[0]`, `[1]`
         labels    an integer or a text for each
         stats     the bytes of each as it is stored, and when its file was last changed, in nanoseconds
-        ignored   how many files among the images are none, by suffix
+        ignored   how many other files are among the images, by suffix
     """
 
     def __len__(self) -> int: ...
@@ -108,7 +108,7 @@ class ImageSource:
 
     @property
     def ignored(self) -> Mapping[str, int]:
-        """How many files among the images are none, by suffix."""
+        """How many other files are among the images, by suffix."""
         return getattr(self.samples, "ignored", None) or {}
 
     def load(self, index: int) -> Loaded:

@@ -73,7 +73,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The path that `open_run` opens as this."""
+        """The path with which `open_run` opens this run."""
         return self.directory / BEST if self.best else self.directory
 
     @property
@@ -245,12 +245,12 @@ class Run:
 
 
 def opened(run: Run | str | os.PathLike[str]) -> Run:
-    """Return a run, or that of a directory; raises `LnetError` if it is none."""
+    """Return a run, or that of a directory; raises `LnetError` if it is not one."""
     return run if isinstance(run, Run) else open_run(run)
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:
-    """Open a run directory, or `RUN/best`, a run with its best parameters; raises `LnetError` if it is none."""
+    """Open a run directory, or `RUN/best`, a run with its best parameters; raises `LnetError` if it is not one."""
     path = Path(directory)
     if _is_best(path):
         return replace(open_run(path.parent), best=True)

@@ -136,7 +136,7 @@ def _figures(path: Path, told: Callable[[], list[Any]]) -> DatasetFigures | None
         or deviation.shape != mean.shape
         or not (np.isfinite(found).all() and (deviation > 0).all())
     ):
-        raise unreadable(path, "its mean and deviation of each map of the data set are none")
+        raise unreadable(path, "its mean and deviation of each map of the data set are impossible")
     return DatasetFigures(tuple(mean.tolist()), tuple(deviation.tolist()))
 
 

@@ -95,7 +95,7 @@ def _rdms(matrices: Matrix) -> Any:
 def read_subjects(place: str | os.PathLike[str]) -> Given:
     """Read dissimilarities `[condition, condition]`, `[subject, condition, condition]`, or their pairs `[..., pair]`.
 
-    Raises `LnetError` for what is none.
+    Raises `LnetError` for what is not one.
     """
     given = read_given(place)
     values = given.values

@@ -366,7 +366,7 @@ class RolesPlugin(WorkerPlugin):
             self.compiled = compilations()
 
     def take(self, sender: str, message: Any, payloads: list[Any]) -> None:
-        """Receive a message, or refuse what is none."""
+        """Receive a message, or refuse what is not one."""
         try:
             payloads = [self.parcels.opened(sender, payload) for payload in payloads]
             self.validator.weigh(payloads)

@@ -10,10 +10,10 @@
     standby      -> primary        AppendAck
     nanny        -> coordinator    ProcessExited
 
-Both ends tell each other what is different since what they told before, and name that; who lacks it takes nothing from it
-and is told everything, so losing a message does no harm. Every message carries the run's token and what fences
-it: the term of the primary, the generation of the replica, the incarnation of the standby, or a number that only rises.
-Replies go to the worker that a message came from. `Payload` is opaque: only the host knows what is in it.
+Both ends tell each other what is different since what they told before, and name that; an end that lacks it takes nothing
+from the message and is told everything, so losing a message does no harm. Every message carries the run's token and what
+fences it: the term of the primary, the generation of the replica, the incarnation of the standby, or a number that only
+rises. Replies go to the worker that a message came from. `Payload` is opaque: only the host knows what is in it.
 """
 
 from __future__ import annotations
