@@ -39,7 +39,8 @@ BLOCK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def value_of(function: Callable[..., Any]) -> str:
     """Return what a docstring says that a kind computes."""
-    return " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+    said = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+    return said.replace("|", "\\|")  # which would begin the next cell
 
 
 def example_of(function: Callable[..., Any]) -> str:

@@ -117,8 +117,8 @@ def _smooth(draw, of, above, locals_above, weight):
     if not locals_above:
         return f"l2(of = {of}, weight = {weight})"
     neighbours, wrap = draw(st.sampled_from([4, 8])), draw(st.sampled_from(["true", "false"]))
-    of = draw(st.sampled_from(locals_above))
-    return f"smooth(of = {of}, neighbours = {neighbours}, wrap = {wrap}, weight = {weight})"
+    of, bias = draw(st.sampled_from(locals_above)), draw(st.sampled_from(["true", "false"]))
+    return f"smooth(of = {of}, neighbours = {neighbours}, wrap = {wrap}, bias = {bias}, weight = {weight})"
 
 
 def _error(kind):

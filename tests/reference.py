@@ -44,3 +44,17 @@ def loss(
         value = formula(objective.term, [found[layer.path] for layer in layers], parameters, labels)
         total += objective.weight * float(value)
     return total
+
+
+STEP = 1e-5
+
+
+def slope(graph: Graph, params: dict, direction: dict, *given) -> tuple[float, float]:
+    """The slope of the loss in a direction, by differences, and how far kinks near the parameters may move it."""
+
+    def at(sign: int) -> float:
+        moved = {n: np.asarray(p, float) + sign * STEP * direction.get(n, 0) for n, p in params.items()}
+        return loss(graph, moved, *given)
+
+    below, here, above = at(-1), at(0), at(1)
+    return (above - below) / (2 * STEP), abs(above - 2 * here + below) / STEP

@@ -1,33 +1,43 @@
 """Every kind of the language, entered where it must be: its example against the formula in float64, and in tiles.
 
-A kind that lacks its kernel, formula, strategy for random networks or row in the reference fails here by its name.
+A kind that lacks its kernel, formula, strategy for random networks or row in the reference fails here by its name. So does
+one whose op says something else of its value than the formula.
 """
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from generated_networks import compiles
+from hypothesis import Phase, settings
+from hypothesis import given as given_data
+from hypothesis import strategies as st
 from objectives import FORMULAS as TERM_FORMULAS
 from objectives import LINES as TERM_LINES
 from ops import FORMULAS, LINES
 from quickly import quickly
 
 from docs import tables
-from lnet.compiler.core.shapes import Size
+from lnet.compiler import objectives, ops
+from lnet.compiler.core.arguments import LayerArgument, signature
+from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.pipeline import compile_text
+from lnet.dsl.parser import parse
 from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.kernels.objectives import TERM_KERNELS
 from lnet.runtime.kernels.ops import LAYER_KERNELS
+from lnet.runtime.weights.layouts import LETTERS
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); second: local(3, 2, of = image)"
 LAYER = "network n {{ {above}; crop: crop(11x10); x: {example}; q: l2(of = x) }}"
@@ -36,8 +46,19 @@ OBJECTIVE = (
     'train {{ data = frames("none", views = 2) }}'
 )
 TARGET = "network n {{ {above}; t: tanh(of = image); x: {example}; e: cosine_error(of = t, target = x) }}"
+AXES = {*LETTERS}
 COMPUTED = {kind for kind, op in OPS.items() if not op.is_target}
 OF_VECTORS = {kind for kind, term in TERMS.items() if term.needs_labels or term.compares_views}
+
+
+@pytest.mark.parametrize("package", [ops, objectives], ids=["ops", "objectives"])
+def test_every_file_of_kinds_is_in_the_table(package):
+    with_kinds = [
+        file.stem
+        for file in Path(package.__file__).parent.glob("[a-z]*.py")
+        if "\nKINDS" in file.read_text(encoding="utf-8")
+    ]
+    assert sorted(with_kinds) == sorted(package.FILES)
 
 
 def test_every_kind_is_entered_wherever_it_must_be():
@@ -71,12 +92,80 @@ def test_the_facts_of_an_op_agree(kind):
     in_tiles = dealt(graph, Size(1, 1))
     for layer in (each for each in in_tiles.layers if each.path in (layer.path, f"{layer.path} sums")):
         assert layer.op.position_roles <= {"weight", "bias", *layer.op.weights()}
+        if layer.op.keeps_patch:
+            assert {in_tiles.layer(path).sheet.maps for path in layer.reads} == {layer.sheet.maps}
         for role, weights in layer.op.weights().items():
+            assert set(weights.axes) <= AXES
             assert len(weights.shape) == len(weights.axes) == len(set(weights.axes))
             if role in layer.op.position_roles:
                 units = in_tiles.layer(layer.reads[0]).sheet if layer.op.scatters else layer.sheet
                 assert weights.shape[:2] == (units.height, units.width)
+                assert weights.axes[:2] == ("row", "column")
         assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))
+
+
+# --- what an op says of its value, by the formula ----------------------------------------------------------
+
+
+def intervals(extent):
+    """Each position alone, the first half and all."""
+    yield from (Interval(i, i + 1) for i in range(extent))
+    yield from (Interval(0, (extent + 1) // 2), Interval(0, extent))
+
+
+MADE = [kind for kind in LAYER_KINDS if kind not in ("input", "target")]
+
+
+def of_formula(kind, rng, changed=lambda number, value: value):
+    """The layer of a kind's example, its operands' sheets, and the formula's value of operands that were changed."""
+    graph = compile_text(program(kind)).graph
+    layer = graph.layer("x")
+    sheets = [graph.layer(path).sheet for path in layer.reads]
+    drawn = [rng.normal(size=(1, sheet.height, sheet.width, sheet.maps)) for sheet in sheets]
+    roles = {p.role: 0.5 + rng.random(p.shape) for p in layer.parameters}
+    operands = [changed(number, value) for number, value in enumerate(drawn)]
+    count = max(map(len, operands))
+    operands = [np.broadcast_to(value, (count, *value.shape[1:])) for value in operands]
+    return layer, sheets, FORMULAS[layer.op.kind](layer.op, operands, roles)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_an_op_asks_for_all_that_its_value_depends_on(kind):
+    """One position of an operand after the other is no number, and so is all that depends on it."""
+    for operand in range(len(compile_text(program(kind)).graph.layer("x").reads)):
+
+        def blotted(number, value, operand=operand):
+            if number != operand:
+                return value
+            places = list(np.ndindex(value.shape[1:3]))
+            value = np.repeat(value, len(places), 0)
+            for n, place in enumerate(places):
+                value[(n, *place)] = np.nan
+            return value
+
+        layer, sheets, value = of_formula(kind, np.random.default_rng(3), blotted)
+        size = sheets[operand].size
+        depends = np.isnan(value).any(3).reshape(size.rows, size.columns, *value.shape[1:3])
+        assert depends.any()
+        rows, columns = (list(intervals(extent)) for extent in value.shape[1:3])
+        for region in (Region(down, across) for down in rows for across in columns):
+            read = cut(np.moveaxis(depends, (2, 3), (0, 1)), region).any((0, 1))
+            asked = layer.op.needs_of(operand, region).clip(size)
+            cut(read, asked)[:] = False
+            assert not read.any(), f"'needs' leaves out what {region} depends on: {asked}"
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_values_are_not_negative_where_an_op_says_so(kind):
+    layer, _, value = of_formula(kind, np.random.default_rng(3))
+    if layer.op.nonnegative(False):
+        assert (value >= 0).all()
+    layer, _, value = of_formula(kind, np.random.default_rng(3), lambda number, value: np.abs(value))
+    if layer.op.nonnegative(True):
+        assert (value >= 0).all()
+
+
+# --- values and gradients ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])
@@ -111,6 +200,7 @@ def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
             np.testing.assert_allclose(batch_first(found), expected[path], rtol=1e-9, atol=1e-9, err_msg=path)
         formula = reference.loss(graph, params, np.asarray(batch_first(images)), labels, None, given)
         np.testing.assert_allclose(value, formula, rtol=1e-8)
+        assert_slope(graph, params, gradients, (np.asarray(batch_first(images)), labels, None, given))
         parts = partition(graph, Size(2, 3))
         shards = [Shard(graph, parts, tile) for tile in range(parts.count)]
         step = quickly(partial(run_tiles, shards))
@@ -120,6 +210,75 @@ def test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind):
             for name, place in shard.programme.owned:
                 part = cut(gradients[name], place)
                 np.testing.assert_allclose(mine[name], part, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def assert_slope(graph, params, gradients, given):
+    """Gradients are the slope of the formula; those of running values are none."""
+    still = {p.name for p in graph.parameters if p.momentum is not None}
+    moved = {name: np.asarray(g) for name, g in gradients.items() if name not in still}
+    rng = np.random.default_rng(4)
+    direction = {name: rng.normal(size=g.shape) for name, g in moved.items()}
+    found = sum((moved[name] * direction[name]).sum() for name in moved)
+    slope, kinks = reference.slope(graph, params, direction, *given)
+    largest = np.sqrt(
+        sum((g**2).sum() for g in moved.values()) * sum((d**2).sum() for d in direction.values())
+    )
+    assert abs(found - slope) <= 1e-6 * largest + kinks, f"gradients {found}, the formula's slope {slope}"
+
+
+# --- arguments ----------------------------------------------------------------------------------------------
+
+LEARNING = {"init", "speed", "bias_speed", "constrain", "tied"}
+"""Arguments of how weights learn, not of what is computed; they have tests of their own."""
+
+
+def arguments_of(text):
+    """The arguments that a call gives, by their names."""
+    (network,) = parse(f"network n {{ x: {text} }}").declarations
+    (item,) = network.items
+    positional = iter(signature(item.kind.text, (LAYER_KINDS | OBJECTIVE_KINDS)[item.kind.text]).positional)
+    return {argument.name.text if argument.name else next(positional).name for argument in item.arguments}
+
+
+AROUND = [
+    "image: input(12x12x2)",
+    "a: local(3, 2, bias = true)",
+    "b: local(3, 2, of = image)",
+    "p: l2pool(2)",
+]
+
+
+def lines_of(kind):
+    """Lines of random networks that call a kind, below `AROUND`."""
+    drawn = []
+
+    @settings(max_examples=40, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @given_data(st.data())
+    def draw(data):
+        if kind in LINES:
+            drawn.append(LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"]))
+        else:
+            drawn.append(TERM_LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"], 2))
+
+    draw()
+    return [line for line in drawn if line.startswith(f"{kind}(")]
+
+
+@pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])
+def test_every_argument_is_given_in_the_example_or_in_random_networks(kind):
+    """One that is always left out may be ignored by the kernel, and nothing would be noticed."""
+    function = (LAYER_KINDS | OBJECTIVE_KINDS)[kind]
+    given = arguments_of(tables.example_of(function))
+    if kind in LINES or kind in TERM_LINES:
+        lines = lines_of(kind)
+        assert any(compiles([*AROUND, f"x: {line}"]) for line in lines), f"no such line compiles: {lines[:3]}"
+        given |= {name for line in lines for name in arguments_of(line)}
+    arguments = {
+        row.name for row in signature(kind, function).given if not isinstance(row.type, LayerArgument)
+    }
+    assert arguments - LEARNING <= given, (
+        "give it in the docstring's example, or in the line of random networks"
+    )
 
 
 @pytest.mark.parametrize("kind", ["l2pool", "lcn", "crop"])
@@ -132,5 +291,7 @@ def test_an_op_that_asks_for_too_little_is_found(kind, monkeypatch):
         return found.grow(-1, -1) if found.area and found.size.rows > 2 and found.size.columns > 2 else found
 
     monkeypatch.setattr(OPS[kind], "needs", less)
+    with pytest.raises(AssertionError, match="'needs' leaves out what"):
+        test_an_op_asks_for_all_that_its_value_depends_on(kind)
     with pytest.raises((AssertionError, TypeError, ValueError, ArithmeticError)):
         test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind)

@@ -2,34 +2,16 @@
 
 An op is a frozen dataclass with its shape, parameters, receptive field and cost.
 A layer kind is a function: its signature is its argument table, its docstring its row in docs/language.md, and an example.
-A file enters both in its own `KINDS` and `OPS`, and itself below.
+A file enters both in its own `KINDS` and `OPS`; `FILES` below has its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 from lnet.compiler.core.layer import Op
 
-from . import (
-    crop,
-    dense,
-    depth,
-    dropout,
-    image,
-    lcn,
-    local,
-    lrn,
-    norm,
-    pad,
-    pointwise,
-    pool,
-    softmax,
-    target,
-    transposed,
-    wiring,
-)
-from . import decode as decoding
 from .crop import Crop
 from .decode import Decode, decoder_of
 from .dense import Dense
@@ -44,27 +26,27 @@ from .pool import AvgPool, L2Pool, MaxPool, Pool
 from .target import Target
 from .wiring import Add, Concat
 
-_FILES = (
-    image,
-    target,
-    local,
-    decoding,
-    transposed,
-    pool,
-    lcn,
-    lrn,
-    norm,
-    pointwise,
-    softmax,
-    dense,
-    dropout,
-    crop,
-    pad,
-    depth,
-    wiring,
+FILES = (
+    "image",
+    "target",
+    "local",
+    "decode",
+    "transposed",
+    "pool",
+    "lcn",
+    "lrn",
+    "norm",
+    "pointwise",
+    "softmax",
+    "dense",
+    "dropout",
+    "crop",
+    "pad",
+    "depth",
+    "wiring",
 )
-FILES = tuple(file.__name__.rpartition(".")[2] for file in _FILES)
-"""Their names, which the files of kernels and of tests have, too."""
+"""The files of layer kinds, in the order of the reference; those of kernels and of tests have the same names."""
+_FILES = [import_module(f"{__name__}.{name}") for name in FILES]
 LAYER_KINDS: dict[str, Callable[..., Op]] = {
     name: kind for file in _FILES for name, kind in file.KINDS.items()
 }

@@ -27,7 +27,7 @@ from lnet.compiler.ops.filters import Filters
 
 from .foreign import KERAS, LNET, TORCH, UNKNOWN, Array
 
-_LETTERS = {
+LETTERS = {
     "row": "R",
     "column": "C",
     "field row": "r",
@@ -84,9 +84,7 @@ def targets_of(graph: Graph) -> list[Target]:
     found: dict[str, Target] = {}
     for layer in graph.layers:
         for parameter in layer.parameters:
-            own = " ".join(
-                _LETTERS.get(axis, f"<{axis}>") for axis in layer.op.weights()[parameter.role].axes
-            )
+            own = " ".join(LETTERS.get(axis, f"<{axis}>") for axis in layer.op.weights()[parameter.role].axes)
             shape: tuple[int, ...] = parameter.shape
             if "(h w k)" in own:
                 sheet = graph.layer(layer.reads[0]).sheet

@@ -1,13 +1,12 @@
-"""Partitions against masks: every position is followed one by one, without any interval arithmetic."""
+"""Partitions against masks: every position is followed one by one. What one reads is as `tests/test_every_kind.py` finds it."""
 
 import numpy as np
 import pytest
 from generated_networks import networks
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ops.pad import seen
 
-from lnet.compiler.core.shapes import Size
+from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.messages import all_messages
@@ -38,59 +37,13 @@ def touched(window, units):
     return inputs
 
 
-def shown_by(op, computed, operand):
-    """The positions of an operand that a mask of its padded sheet shows."""
+def read_by(layer, number, computed, operand):
+    """The positions of an operand that a mask of a layer's value is made of, position by position."""
     reach = np.zeros((operand.height, operand.width), bool)
     for i, j in np.argwhere(computed):
-        row = seen(i + op.rows.shown.start, operand.height, op.fill)
-        column = seen(j + op.columns.shown.start, operand.width, op.fill)
-        if row is not None and column is not None:
-            reach[row, column] = True
+        here = Region(Interval(i, i + 1), Interval(j, j + 1))
+        reach |= mask(layer.op.needs_of(number, here).clip(operand.size), operand)
     return reach
-
-
-def joined(op, number, computed):
-    """The positions of one of the sheets that a mask of them all, one after the other, is made of."""
-    before = sum(sheet.height if op.down else sheet.width for sheet in op.sheets[:number])
-    top, left = (before, 0) if op.down else (0, before)
-    return computed[top : top + op.sheets[number].height, left : left + op.sheets[number].width]
-
-
-def read_by(layer, number, computed, operand):
-    """The positions of an operand that a mask of a layer's value is made of."""
-    if layer.op.kind == "pad":
-        return shown_by(layer.op, computed, operand)
-    if layer.op.kind == "side":
-        reach = mask(layer.op.region, operand)
-        reach[reach] = computed.ravel()
-        return reach
-    if layer.op.kind == "join":
-        return joined(layer.op, number, computed)
-    if layer.op.kind in ("vector", "standings"):
-        return np.full((operand.height, operand.width), computed.any())
-    if layer.op.kind in ("peaks", "dots"):  # each position has the values of one tile
-        dots = layer.op.kind == "dots"
-        reach = computed.reshape(layer.op.grid.rows, layer.op.grid.columns) if dots else computed
-        for axis, extent in enumerate((operand.height, operand.width)):
-            lines = np.arange(reach.shape[axis] + 1) * extent // reach.shape[axis]
-            reach = np.repeat(reach, np.diff(lines), axis=axis)
-        return reach
-    if hasattr(layer.op, "window"):
-        return touched(layer.op.window, computed)
-    if layer.op.kind == "lcn":
-        reach = np.zeros((operand.height, operand.width), bool)
-        down, right = (2 * (extent // 2) for extent in (layer.op.field.rows, layer.op.field.columns))
-        top, left = (operand.height - layer.sheet.height) // 2, (operand.width - layer.sheet.width) // 2
-        for i, j in np.argwhere(computed):
-            i, j = i + top, j + left
-            reach[max(i - down, 0) : i + down + 1, max(j - right, 0) : j + right + 1] = True
-        return reach
-    if layer.op.kind == "crop":
-        reach = np.zeros((operand.height, operand.width), bool)
-        top, left = (operand.height - layer.sheet.height) // 2, (operand.width - layer.sheet.width) // 2
-        reach[top : top + layer.sheet.height, left : left + layer.sheet.width] = computed
-        return reach
-    return computed
 
 
 @relaxed
@@ -202,7 +155,7 @@ def test_gradients_return_the_way_that_values_came(text, grid):
         for layer in graph.layers
         if isinstance(layer.op, Transpose)
         and not graph.readers[layer.path]
-        and all(o.term.kind == "squared_error" for o in graph.objectives if layer.path in o.reads)
+        and all(o.term.is_error for o in graph.objectives if layer.path in o.reads)
     }
     trained = {path for path, views in graph.trained_views.items() if views} - only_in_errors
     there = {(m.layer, m.sender, m.receiver, m.region) for m in messages if m.kind != "backward"}

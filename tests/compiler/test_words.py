@@ -144,10 +144,10 @@ def test_case_does_not_count_in_near_misses():
 
 
 def test_no_foreign_name_stands_for_something_that_the_language_has():
-    assert not {*foreign.FUNCTIONS} & {*CALLS}
-    assert not {*foreign.SETTINGS} & {row.name for row in TRAIN.given}
-    same = {*foreign.KINDS} & {*LAYER_KINDS}
-    assert same == {"maxpool", "avgpool"}  # found as MaxPool2d, not as Maxpool
+    assert {*foreign.FUNCTIONS} & {*CALLS} == set(), "leave it out of foreign.py"
+    assert {*foreign.SETTINGS} & {row.name for row in TRAIN.given} == set(), "leave it out of foreign.py"
+    same = {*foreign.KINDS} & {*LAYER_KINDS, *OBJECTIVE_KINDS}
+    assert same == {"maxpool", "avgpool"}, "leave it out of foreign.py"  # found as MaxPool2d, not as Maxpool
     tables = [table for name, table in vars(foreign).items() if name.isupper()]
     for name in {name for table in tables for name in table}:
         assert hints._key(name) == name, "a key that no name leads to"

@@ -37,8 +37,8 @@ def formula(op, operands, roles):
 
 def line(draw, of, above, locals_above):
     across, edge = draw(st.sampled_from(["all", "none"])), draw(st.sampled_from(["same", "valid"]))
-    field = draw(st.sampled_from(["3", "5", "3x1", "1x5"]))
-    return f"lcn({field}, across = {across}, edge = {edge}, floor = 0.2, of = {of})"
+    field, sigma = draw(st.sampled_from(["3", "5", "3x1", "1x5"])), draw(st.sampled_from(["none", "2"]))
+    return f"lcn({field}, sigma = {sigma}, across = {across}, edge = {edge}, floor = 0.2, of = {of})"
 
 
 FORMULAS = {"lcn": formula}

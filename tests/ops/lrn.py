@@ -14,12 +14,9 @@ def formula(op, operands, roles):
 
 
 def line(draw, of, above, locals_above):
-    size, alpha, bias = (
-        draw(st.integers(1, 7)),
-        draw(st.sampled_from(["1e-4", "2"])),
-        draw(st.sampled_from(["1", "2"])),
-    )
-    return f"lrn({size}, alpha = {alpha}, bias = {bias}, of = {of})"
+    size, alpha = draw(st.integers(1, 7)), draw(st.sampled_from(["1e-4", "2"]))
+    beta, bias = draw(st.sampled_from(["0.75", "0.5"])), draw(st.sampled_from(["1", "2"]))
+    return f"lrn({size}, alpha = {alpha}, beta = {beta}, bias = {bias}, of = {of})"
 
 
 FORMULAS = {"lrn": formula}

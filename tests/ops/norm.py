@@ -37,7 +37,7 @@ def batchnorm_in_training(op, operands, roles):
 
 def batch_line(draw, of, above, locals_above):
     scale, shift = (draw(st.sampled_from(["true", "false"])) for _ in range(2))
-    return f"batchnorm(0.9, scale = {scale}, shift = {shift}, of = {of})"
+    return f"batchnorm(0.9, eps = 0.1, scale = {scale}, shift = {shift}, of = {of})"
 
 
 FORMULAS = {"layernorm": layernorm, "batchnorm": batchnorm}

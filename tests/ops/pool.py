@@ -1,6 +1,7 @@
 """Pools: each field reduced to a value."""
 
 import numpy as np
+from hypothesis import strategies as st
 
 from lnet.compiler.core.shapes import Window
 
@@ -30,5 +31,9 @@ def line(kind):
     return lambda draw, of, above, locals_above: f"{kind}({draw(windows(3))}, of = {of})"
 
 
+def l2pool_line(draw, of, above, locals_above):
+    return f"l2pool({draw(windows(3))}, eps = {draw(st.sampled_from(['1e-3', '0.5']))}, of = {of})"
+
+
 FORMULAS = {"l2pool": l2pool, "maxpool": maxpool, "avgpool": avgpool}
-LINES = {kind: line(kind) for kind in FORMULAS}
+LINES = {"l2pool": l2pool_line, "maxpool": line("maxpool"), "avgpool": line("avgpool")}

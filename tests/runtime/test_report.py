@@ -34,6 +34,9 @@ train { data = frames("images <&>"); batch = 6; steps = 40; update = adam(rate =
 """
 
 
+HEADINGS = ["Network", "Losses", "First-layer filters", "Reconstructions", "Throughput", "Configuration"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
@@ -69,14 +72,7 @@ def test_the_page_in_a_browser(run):
     page = write_report(run)
     seen = seen_in(open_page(page, REPORT_ON_ITSELF))
     assert seen["contents"] == seen["headings"]
-    assert seen["headings"] == [
-        "Network",
-        "Losses",
-        "First-layer filters",
-        "Reconstructions",
-        "Throughput",
-        "Configuration",
-    ]
+    assert seen["headings"] == HEADINGS
     assert len(seen["pictures"]) == 3 + 2 * 8
     assert all(seen["pictures"])
     assert not seen["overflow"]
@@ -353,14 +349,7 @@ def test_a_section_that_is_entered_is_in_the_page_and_its_contents(run, enter):
 def test_the_contents_are_those_of_the_sections(run):
     contents, headings = headings_of(write_report(run))
     assert contents == headings
-    assert [title for _, title in headings] == [
-        "Network",
-        "Losses",
-        "First-layer filters",
-        "Reconstructions",
-        "Throughput",
-        "Configuration",
-    ]
+    assert [title for _, title in headings] == HEADINGS
 
 
 def test_a_section_that_makes_no_text_is_refused_by_name(run, enter):

@@ -121,9 +121,7 @@ def test_files_of_a_source_in_a_folder_are_named_with_a_pattern(raw):
 
 def test_errors_list_the_sources_that_there_are(raw):
     Path("notes.txt").write_text("")
-    with pytest.raises(
-        LnetError, match="is neither a folder nor an image, archive, list, array, video or raw file"
-    ):
+    with pytest.raises(LnetError, match=r"is neither a folder nor an image, archive, .* or raw file"):
         lnet.train(plan_of(raw), "notes.txt", directory="a")
     Path("empty").mkdir()
     with pytest.raises(LnetError, match=r"what counts as images: .* \.raw "):

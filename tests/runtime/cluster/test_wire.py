@@ -2,14 +2,16 @@
 
 import json
 import random
+from typing import get_args
 
 import pytest
 from properties import Watch
 from simulator import Cluster, spec
 
+from lnet.runtime.cluster.actors.validator import PayloadValidator
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol.deaths import Cause
-from lnet.runtime.cluster.protocol.messages import ProcessExited, ShardMetadata
+from lnet.runtime.cluster.protocol.messages import Message, ProcessExited, ShardMetadata
 from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates
 from lnet.runtime.cluster.protocol.wire import KINDS, Malformed, pack, unpack
 
@@ -49,6 +51,18 @@ def test_a_message_comes_back_as_it_was():
     for message in MESSAGES:
         data, payloads = pack(message)
         assert unpack(json.loads(json.dumps(data)), payloads) == message
+
+
+@pytest.mark.parametrize("kind", get_args(Message), ids=lambda kind: kind.__name__)
+def test_payloads_are_looked_at_before_they_are_taken(kind):
+    """A validator without a run fails where it looks at an array, and nowhere else."""
+    for message in (message for message in MESSAGES if isinstance(message, kind)):
+        validator = PayloadValidator(None, None, None)
+        if pack(message)[1]:
+            with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
+                validator.check(message)
+        else:
+            validator.check(message)
 
 
 BOOKS = {
