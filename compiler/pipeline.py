@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -88,15 +89,18 @@ def layout_from(
     shards_per_tile: int | None = None,
 ) -> Layout:
     """Return the layout from options; raises `LnetError` for invalid ones."""
+    for name, count in (("workers", workers), ("replicas", replicas), ("shards_per_tile", shards_per_tile)):
+        if count is not None and count < 1:
+            raise refused("E609", f"'{name}' must be a positive integer, found {count}")
     cluster = None if cluster_spec is None else read_cluster_spec(Path(cluster_spec))
     return Layout(workers, replicas, None if tiles is None else _tiles(tiles), cluster, shards_per_tile)
 
 
 def _tiles(text: str) -> Size:
-    rows, _, columns = text.partition("x")
-    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+    found = re.fullmatch("([0-9]+)x([0-9]+)", str(text))
+    if found is None or not (int(found[1]) and int(found[2])):
         raise refused("E609", f"tiles are rows x columns such as 2x3, found '{text}'")
-    return Size(int(rows), int(columns))
+    return Size(int(found[1]), int(found[2]))
 
 
 def lay_out(graph: Graph, layout: Layout) -> tuple[Partition, Placement]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from lnet.compiler.plan.grace import warn_of_grace
-from lnet.compiler.plan.plan import Plan
+from lnet.compiler.plan.plan import Plan, checked_plan
 from lnet.compiler.settings import DATASET, DatasetFigures, Training
 from lnet.dsl.diagnostics import LnetWarning, refused
 
@@ -109,7 +109,7 @@ def train(
     (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint.
     Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
-    dtype = plan.graph.training.dtype
+    dtype = checked_plan(plan).graph.training.dtype
     wire = wire_of(dtype, wire)
     keep_programs()
     reporter = _told(reporter, client, force)
@@ -413,9 +413,9 @@ def _up_to(run: Run, steps: int | None) -> Run:
 def _with_steps(plan: Plan, steps: int | None) -> Plan:
     if steps is None:
         return plan
-    if steps < 1:
-        raise refused("E746", f"the number of steps must be positive, found {steps}")
-    return _trained(plan, replace(plan.graph.training, steps=steps, epochs=None))
+    if steps < 1 or steps != int(steps):
+        raise refused("E746", f"the number of steps must be a positive integer, found {steps}")
+    return _trained(plan, replace(plan.graph.training, steps=int(steps), epochs=None))
 
 
 def _lasting(plan: Plan, images: int, replicas: int) -> Plan:

@@ -197,6 +197,14 @@ class Plan:
             raise refused("E608", f"the plan cannot be written to '{path}'", str(error)) from error
 
 
+def checked_plan(plan: Any) -> Plan:
+    """Return a plan; raises `LnetError` for what is none, such as the path of a file."""
+    if isinstance(plan, Plan):
+        return plan
+    hint = "make one of a file: lnet.compile('model.lnet')"
+    raise refused("E605", f"expected a plan, found {type(plan).__name__}", hint=hint)
+
+
 def load_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan; raises `LnetError` if the file is missing, no plan, too new or damaged, or a plug-in is missing."""
     try:

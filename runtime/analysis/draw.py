@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lnet.dsl.diagnostics import LnetError
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import Run
@@ -73,6 +73,9 @@ def draw(
     one, found from the mean of the best images, is composed of `components` principal components of the training images
     (of `data` if they cannot be read; 0: no likely one). Raises `LnetError`. (Le et al. 2012, section 4.4.)
     """
+    neurons = (neurons,) if isinstance(neurons, str) else tuple(neurons)
+    if not neurons:
+        raise refused("E780", "expected at least one neuron to draw, found none")
     checkpoint = run.checkpoint()
     network = Network(run.plan, checkpoint.params, run.inputs)
     images = own_images(run, samples) if data is None else open_set(run, data)

@@ -153,6 +153,7 @@ def find_layer(graph: Graph, name: str) -> str:
 
 def find_layers(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
     """Return the paths of layers, each once; a family stands for all its items. Raises `LnetError`."""
+    names = (names,) if isinstance(names, str) else names
     items = (item for name in names for item in graph.items(name) or (name,))
     return tuple(dict.fromkeys(find_layer(graph, item) for item in items))
 

@@ -37,7 +37,7 @@ from lnet.runtime.store.events import (
 )
 from lnet.runtime.store.log import EventLog
 from lnet.runtime.store.owner import TakenOver, new_token, own
-from lnet.runtime.store.run import Run
+from lnet.runtime.store.run import Run, not_saved
 from lnet.runtime.store.shards import number_of
 from lnet.runtime.training.failure import explain_divergence
 from lnet.runtime.training.progress import Reporter, validation
@@ -441,6 +441,6 @@ class _Following:
         self.log.add_ages()
         if not event.written:
             self.log.add(Failed(step, "the last checkpoint could not be written"))
-            raise refused("E731", f"the last checkpoint, at step {step:,}, could not be written")
+            raise not_saved(self.run, step)
         self.complete = event.complete
         self.log.add(Completed(step) if self.complete else RunInterrupted(step))

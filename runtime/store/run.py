@@ -203,6 +203,8 @@ class Run:
         Where it has two views of each, they stand one after the other.
         From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
         """
+        if count < 1:
+            raise refused("E716", f"expected a positive number of samples, found {count}")
         return self.images(data).batch(0, count)
 
     def images(self, data: str | os.PathLike[str] | None = None, normalize: str | None = None) -> Dataset:
@@ -281,6 +283,18 @@ def _no_run(path: Path) -> LnetError:
     )
 
 
+def not_saved(run: Run, step: int, *why: str) -> LnetError:
+    """Return the error for a run whose last checkpoint, at a step, could not be written."""
+    newest = max(run.checkpoints.files(), default=0)
+    resume = f"lnetc resume {shlex.quote(str(run.directory))}"
+    return refused(
+        "E731",
+        f"the last checkpoint, at step {step:,}, could not be written",
+        *why,
+        hint=f"when it can be, go on from step {newest:,}: {resume}",
+    )
+
+
 def is_run(path: Path) -> bool:
     """Whether a path is that of a run, or of one with its best parameters."""
     return (path / "run.json").exists() or _is_best(path)
@@ -336,7 +350,7 @@ def create_run(
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
             aside = Path(outer) / directory.name
             aside.mkdir()
-            plan.save(aside / "plan.json")
+            write_aside(aside / "plan.json", plan.to_json())
             keep_plugins(Run(aside, plan, info))
             write_aside(aside / "run.json", json.dumps(info, indent=2))
             if begin is not None:
@@ -376,12 +390,19 @@ def next_directory(name: str) -> Path:
     return path
 
 
+def _command() -> str:
+    """Return the command line of this process, in which `python -m lnet` is `lnetc`."""
+    program = Path(sys.argv[0])
+    name = "lnetc" if program.parts[-2:] == ("lnet", "__main__.py") else program.name
+    return shlex.join([name, *sys.argv[1:]])
+
+
 def machine() -> MadeInfo:
     """Return the command, the versions and the machine that a run is trained with."""
     return {
         "versions": versions_of(("lnet", "jax", "jaxlib", "numpy", "optax"))
         | {"python": platform.python_version()},
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "machine": {
             "system": platform.platform(),
             "devices": [device.device_kind for device in jax.devices()],

@@ -166,6 +166,7 @@ def _note(found: Network, what: str, name: str, value: jax.Array) -> str:
 def frozen(plan: Plan, paths: Sequence[str]) -> Plan:
     """Return a plan with the parameters of layers, stages and families frozen; raises `LnetError` for unknown paths."""
     items = [path for path, _ in plan.graph.stages] + [layer.path for layer in plan.graph.visible]
+    paths = (paths,) if isinstance(paths, str) else tuple(paths)
     known = dict.fromkeys([*items, *(path[: path.rindex("[")] for path in items if path.endswith("]"))])
     for path in paths:
         if path not in known:

@@ -16,7 +16,6 @@ from jax import lax
 
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
-from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Batch, Dataset, checksums, feed, skipped
 from lnet.runtime.engine import running, scaling
 from lnet.runtime.engine.clipping import clipped_alone
@@ -40,7 +39,7 @@ from lnet.runtime.store.events import (
 )
 from lnet.runtime.store.log import EventLog
 from lnet.runtime.store.owner import EVERY, Owner
-from lnet.runtime.store.run import Run
+from lnet.runtime.store.run import Run, not_saved
 
 from .failure import explain_failure
 from .losses import losses
@@ -301,9 +300,7 @@ class Trainer:
         failure = self._checkpoint() if self.saved != self.step else None
         if failure is not None:
             self.log.add(Failed(self.step, str(failure)))
-            raise refused(
-                "E731", f"the last checkpoint, at step {self.step:,}, could not be written", str(failure)
-            )
+            raise not_saved(self.run, self.step, str(failure))
         if self.step < self.run.plan.graph.training.steps or self.unvalidated:
             self.log.add(RunInterrupted(self.step))
             raise Interrupted(self.run.directory, self.run.checkpoints.files(), saved=True)

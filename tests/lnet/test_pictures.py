@@ -243,6 +243,36 @@ def test_an_empty_path_is_refused(folder, option):
     assert "the current folder is '.'" in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (
+            lambda plan, run: lnet.train("small.lnet"),
+            "E605: expected a plan, found str\n = hint: make one of a",
+        ),
+        (lambda plan, run: lnet.train(plan, steps=2.5), "must be a positive integer, found 2.5"),
+        (
+            lambda plan, run: lnet.compile("small.lnet", workers=0),
+            "E609: 'workers' must be a positive integer",
+        ),
+        (lambda plan, run: lnet.compile("small.lnet", replicas=0), "E609: 'replicas' must be a positive"),
+        (lambda plan, run: lnet.compile("small.lnet", shards_per_tile=0), "E609: 'shards_per_tile' must be"),
+        (lambda plan, run: lnet.compile("small.lnet", tiles=(2, 2)), "such as 2x3, found '(2, 2)'"),
+        (lambda plan, run: run.samples(0), "E716: expected a positive number of samples, found 0"),
+        (lambda plan, run: lnet.draw(run, []), "E780: expected at least one neuron to draw, found none"),
+        (lambda plan, run: lnet.draw(run, "pol[0, 0, 0]"), "E720: there is no layer 'pol'"),
+        (lambda plan, run: lnet.train(plan, freeze="pol"), "E750: there is no layer or stage 'pol'"),
+        (lambda plan, run: lnet.probe(run, "set", layers="pol"), "E720: there is no layer 'pol'"),
+        (lambda plan, run: lnet.export(run.network(), "a.npz", run.samples(2).images, "pol"), "layer 'pol'"),
+    ],
+)
+def test_mistakes_in_python_are_said(folder, mistake, message):
+    with pytest.raises(lnet.LnetError) as caught:
+        mistake(lnet.compile("small.lnet"), lnet.open_run("a"))
+    assert message in str(caught.value)
+    assert not (folder / "runs").exists()
+
+
 def test_a_place_that_cannot_be_is_said_before_the_work(folder, monkeypatch):
     monkeypatch.setattr(lnet, "draw", lambda *arguments: pytest.fail("it was drawn"))
     assert (

@@ -415,8 +415,13 @@ def test_no_room_for_the_last_checkpoint(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shards, "write_blocks", full)
-    with pytest.raises(LnetError, match="E731: the last checkpoint, at step 20, could not be written"):
+    with pytest.raises(LnetError) as caught:
         lnet.train(plan_of(folder), directory=folder / "a")
+    assert str(caught.value) == (
+        "error E731: the last checkpoint, at step 20, could not be written\n"
+        " = note: [Errno 28] No space left on device\n"
+        f" = hint: when it can be, go on from step 0: lnetc resume {folder / 'a'}"
+    )
 
 
 def test_steps_that_cannot_be(folder):

@@ -57,6 +57,7 @@ def probe(
 
     Raises `LnetError` if any of these is invalid.
     """
+    sources = (sources,) if isinstance(sources, str) else sources
     run = opened(run)
     for each in (run, *map(opened, (compare or {}).values())):
         check_images(each, "probe")

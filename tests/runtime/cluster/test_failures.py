@@ -430,6 +430,7 @@ def test_the_last_checkpoint_cannot_be_written_E731(tmp_path, client):
     assert text.startswith("error E731: the last checkpoint, at step 20, could not be written")
     (step,) = lnet.open_run(tmp_path / "run").checkpoints.files()
     assert 10 <= step < 20
+    assert f"hint: when it can be, go on from step {step}: lnetc resume " in text
 
 
 def test_replies_that_are_lost(tmp_path, client, expected):
