@@ -116,7 +116,7 @@ def train(
     given = in_memory(data, labels, prepared, client is not None, plan.graph)
     plan = given.planned(plan) if isinstance(given, GivenArrays) else plan
     as_given = prepared and not isinstance(validation, str | os.PathLike | None)
-    unseen = in_memory(validation, validation_labels, as_given, client is not None, plan.graph)
+    unseen = in_memory(validation, validation_labels, as_given, client is not None, plan.graph, VALIDATION)
     plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
     plan = validated_by(plan, validation, unseen)
     check_learns(plan)
@@ -293,7 +293,7 @@ def _kept_array(run: Run) -> Given:
 def _kept_validation(run: Run, images: Images, labels: ArrayLike | None, cluster: bool) -> Given | None:
     """Return what a run is validated on if it is given in Python, now or when the run began; raises `LnetError`."""
     about = run.info.get("validation")
-    given = in_memory(images, labels, False, cluster, run.plan.graph)
+    given = in_memory(images, labels, False, cluster, run.plan.graph, VALIDATION)
     if about is None and images is not None:
         raise refused("E520", f"the run '{run.directory}' was begun without a validation")
     if about is None or not about["in_memory"]:

@@ -105,6 +105,9 @@ def open_columns(path: Path, shown: str) -> Columns:
     where = f"'{shown}'"
     if not path.exists():
         hint = "a path in a .lnet file is relative to that file, one of a command to the current folder"
+        file, colon, name = shown.rpartition(":")
+        if colon and path.with_name(Path(file).name).is_file():
+            hint = f'name the array beside the file: arrays("{file}", values = "{name}")'
         raise refused("E701", f"there is no file or folder {where}", f"looked for as '{path}'", hint=hint)
     for opens, open_with in _FORMATS:
         if opens(path):

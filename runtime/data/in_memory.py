@@ -38,11 +38,13 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class InMemory:
-    """`images`: an array or an object; `prepared`: taken as they are, for they are what the network computes with."""
+    """`images`: an array or an object; `prepared`: taken as they are, for they are what the network computes with; `name`:
+    the argument that they are given as."""
 
     images: NDArray[Any] | Samples
     labels: NDArray[Any] | None
     prepared: bool = False
+    name: str = "data"
 
     @property
     def object(self) -> str | None:
@@ -63,9 +65,9 @@ class InMemory:
 
     def _source(self, channels: int, dtype: str, shape: Shape | None) -> ImageSource:
         if self.object is None:
-            return array_source(self.images, self.labels, "'data'", channels, dtype, shape)
-        kind = f"{self.object} object"
-        return opened(self.images, kind, "'data'", channels, labels=self.labels, shape=shape, dtype=dtype)
+            return array_source(self.images, self.labels, f"'{self.name}'", channels, dtype, shape)
+        kind, where = f"{self.object} object", f"'{self.name}'"
+        return opened(self.images, kind, where, channels, labels=self.labels, shape=shape, dtype=dtype)
 
     def keep(self, folder: Path) -> Path:
         """Write images and labels into a run's directory; return the path of the images. Raises `LnetError`."""
@@ -114,9 +116,14 @@ Given = InMemory | GivenArrays
 
 
 def in_memory(
-    data: Images, labels: ArrayLike | None, prepared: bool, cluster: bool, graph: Graph
+    data: Images,
+    labels: ArrayLike | None,
+    prepared: bool,
+    cluster: bool,
+    graph: Graph,
+    name: str = "data",
 ) -> Given | None:
-    """Return data given in Python; None if `data` is a path or None. Raises `LnetError`.
+    """Return data given in Python as the argument `name`; None if they are a path or None. Raises `LnetError`.
 
     An array is taken as images, unless the file has `arrays(...)`. An object is refused on a `cluster`, whose workers do
     not have it.
@@ -125,12 +132,13 @@ def in_memory(
         given_path(str(data))
     if data is None or isinstance(data, str | os.PathLike):
         if labels is not None or prepared:
-            what = "labels" if labels is not None else "prepared"
-            found = "no data" if data is None else f"the path '{data}'"
+            beside_it = "labels" if name == "data" else f"{name}_labels"
+            what = beside_it if labels is not None else "prepared"
+            found = f"no {name}" if data is None else f"the path '{data}'"
             raise refused(
                 "E716",
                 f"'{what}' belongs to an array of images, found {found}",
-                hint="lnet.train(plan, data=images, labels=labels)",
+                hint=f"lnet.train(plan, {name}=images, {beside_it}=labels)",
             )
         return None
     beside = None if labels is None else given_labels(labels)
@@ -146,10 +154,9 @@ def in_memory(
         return given_arrays(Arrays(converted(data, "data", "an array of numbers"), beside), graph)
     if _has_samples(data):
         _check_object(data, beside is not None, cluster)
-        return InMemory(data, beside, prepared)
-    return InMemory(
-        as_array(data, "'data'", "a path or images [n, rows, columns, channels]"), beside, prepared
-    )
+        return InMemory(data, beside, prepared, name)
+    images = as_array(data, f"'{name}'", "a path or images [n, rows, columns, channels]")
+    return InMemory(images, beside, prepared, name)
 
 
 def _check_object(data: Samples, labelled: bool, cluster: bool) -> None:

@@ -146,6 +146,24 @@ def test_what_is_no_array_of_images_is_refused_before_a_directory_is_made(folder
     assert not (folder / "a").exists()
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"validation": pixels().astype(int)}, "E704: the array in 'validation' holds int64"),
+        ({"validation": ["a"]}, "as 'validation', found texts"),
+        (
+            {"validation_labels": [1]},
+            "E716: 'validation_labels' belongs to an array of images, found no validation\n"
+            " = hint: lnet.train(plan, validation=images, validation_labels=labels)",
+        ),
+    ],
+)
+def test_messages_name_the_argument_that_is_wrong(folder, how, message):
+    with pytest.raises(LnetError) as caught:
+        lnet.train(plan_of(folder), pixels(), directory="a", **how)
+    assert message in str(caught.value)
+
+
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
