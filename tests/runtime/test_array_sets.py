@@ -204,7 +204,7 @@ def test_values_of_large_arrays_are_looked_at_when_they_are_read(tmp_path, plan,
     ("name", "message"),
     [
         ("missing.npz", "E701: there is no file or folder 'missing.npz'"),
-        ("torn.npy:x", "hint: name the array beside the file: arrays(\"torn.npy\", values = \"x\")"),
+        ("torn.npy:x", 'hint: name the array beside the file: arrays("torn.npy", values = "x")'),
         ("n.lnet", "E702: 'n.lnet' holds no arrays"),
         (
             "torn.npy",
