@@ -451,7 +451,7 @@ def test_a_report(folder):
     assert lnetc("report", "a", "-o", "page.html").stdout == "page.html\n"
     assert "E740" in lnetc("report", "images", status=1).stderr
     assert "E701" in lnetc("report", "a", "--data", "none", status=1).stderr
-    assert "E744" in lnetc("report", "a", "-o", "none/page.html", status=1).stderr
+    assert "E608" in lnetc("report", "a", "-o", "none/page.html", status=1).stderr
 
 
 @pytest.mark.slow

@@ -345,7 +345,7 @@ def test_an_unreadable_video(tmp_path):
         (np.zeros((3, 8, 8, 2), np.uint8), "has the shape [3, 8, 8, 2]"),
         (np.zeros((3, 8, 8, 3), np.int32), "holds int32"),
         (np.full((3, 8, 8, 3), 7.0), "has values from 7 to 7"),
-        (np.full((3, 8, 8, 3), np.nan), "has values from nan to nan"),
+        (np.full((3, 8, 8, 3), np.nan), "has values that are not finite"),
     ],
 )
 def test_arrays_that_hold_no_images(tmp_path, array, message):
