@@ -211,7 +211,7 @@ def _hear(table: Table, now: float, heartbeat: Heartbeat) -> Transition[Table]:
         steady,
         heartbeat.obeyed,
         contact.desired,
-        contact.answered,
+        contact.answered if heartbeat.base else -inf,  # it lacks the base of what it was sent
     )
     table = table.with_contact(worker, contact)
     if not heartbeat.bare:

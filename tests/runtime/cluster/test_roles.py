@@ -9,6 +9,7 @@ from properties import Watch
 from simulator import TIMES, Cluster, spec
 
 from lnet.runtime.cluster.protocol import events as on
+from lnet.runtime.cluster.protocol import lead
 from lnet.runtime.cluster.protocol.ledger import Ledger
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
 from lnet.runtime.cluster.protocol.messages import (
@@ -18,10 +19,12 @@ from lnet.runtime.cluster.protocol.messages import (
     PullReply,
     Push,
     PushedUpdate,
+    Reinstated,
     StandbyFence,
     Task,
+    TileFence,
 )
-from lnet.runtime.cluster.protocol.primary import Primary
+from lnet.runtime.cluster.protocol.primary import PendingAck, PendingPull, Primary
 from lnet.runtime.cluster.protocol.retry import doubled, doublings_for, wait
 from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates, Update
 
@@ -54,6 +57,27 @@ def test_a_lost_primary_costs_no_acknowledged_update():
     run.watch.check_end()
     assert noted(run, "promoted to term 2")
     assert not run.watch.losses
+
+
+def test_a_primary_that_is_called_back_before_it_knew_of_retiring_drops_what_it_was_asked_in_its_old_term():
+    run = cluster(batches=10**6)
+    run.run(2.0)
+    process = primary_of(run)
+    primary, now = process.state.servers[0], process.clock(run.time)
+    term, live = primary.assignment.term, primary.assignment.roster.live[0]
+    fence = TileFence(run.spec.run, 0, term, live.slot, live.generation)
+    asked = replace(
+        primary,
+        pending_acks={Update(live.slot, 10**6): PendingAck(10**6, "w", fence)},
+        pending_pulls={live.slot: PendingPull("w", fence, 10**6)},
+    )
+    same, _ = lead.reconcile(asked, now, primary.assignment, now)
+    assert same.pending_acks
+    assert same.pending_pulls
+    again = replace(primary.assignment, term=term + 2, origin=Reinstated(term))
+    back, _ = lead.reconcile(asked, now, again, now)
+    assert not back.pending_acks
+    assert not back.pending_pulls
 
 
 def test_a_primary_that_wakes_up_after_its_lease_answers_nobody():
