@@ -19,6 +19,17 @@ SLOWLY = (4,)
 """Times the usual, for which each tile computes: a replica that steps seldom shows as much, in less time of the tests."""
 WAYS = ("both", "one", "narrow", "closed")
 """What happens to a link: it swallows all, or all one way, or what is heavy, or refuses."""
+KINDS = ("tile and tile", "tile and primary", "primary and standby")
+"""Whose link it is."""
+
+
+def grid(rows, columns):
+    """By tile of a grid: those beside it, also across corners."""
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return tuple(
+        tuple(other for other, (y, x) in enumerate(places) if max(abs(y - row), abs(x - column)) == 1)
+        for row, column in places
+    )
 
 
 class Parting(Watch):
@@ -33,17 +44,10 @@ class Parting(Watch):
 
     def decided(self, before, after):
         super().decided(before, after)
-        self.suspected |= set(after.suspicions)
-        if self.cluster.time < self.since:
-            return
-        old, new = self._roles(before), self._roles(after)
-        self.moves.update(role for role in old if old[role] != new[role] and old[role] is not None)
-
-    def _roles(self, table):
-        tiles = {(s, t): name for s, slot in enumerate(table.slots) for t, name in enumerate(slot.tiles)}
-        primaries = {("primary", i): shard.primary for i, shard in enumerate(table.shards)}
-        standbys = {("standby", i): shard.standby for i, shard in enumerate(table.shards)}
-        return tiles | primaries | standbys
+        if after.suspicions is not before.suspicions:
+            self.suspected |= set(after.suspicions)
+        if self.cluster.time >= self.since:
+            self.moves.update(role for role, old, new in _changes(before, after) if old not in (new, None))
 
     def check_steps(self, since, until):
         """All replicas step within the bound, all the time."""
@@ -62,13 +66,29 @@ class Parting(Watch):
         assert not false, f"suspected without a reason: {sorted(false)}"
 
 
-def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **settings):
-    """Cut some links of a run at a time when it has settled, and check what must hold; return the watch and the links."""
+def _changes(before, after):
+    """Yield the roles that may have changed hands between two tables, each with its workers then and now."""
+    for s, (old, new) in enumerate(zip(before.slots, after.slots, strict=True)):
+        if old.tiles is not new.tiles:
+            yield from zip(((s, t) for t in range(len(new.tiles))), old.tiles, new.tiles, strict=True)
+    if before.shards is not after.shards:
+        for i, (old, new) in enumerate(zip(before.shards, after.shards, strict=True)):
+            yield ("primary", i), old.primary, new.primary
+            yield ("standby", i), old.standby, new.standby
+
+
+def parted(
+    seed, links=1, workers=None, until=75.0, rules=None, way=None, kinds=(), slowly=SLOWLY, **settings
+):
+    """Cut some links of a run at a time when it has settled, and check what must hold; return the watch and the links.
+
+    `kinds`: of each of these so many links are cut, else so many of any kind.
+    """
     watch = Parting()
     settings = {"replicas": 2, "tiles": 2, "batches": 10**6, "times": TIMES, **settings}
     settings.setdefault("shards_per_tile", 1 + seed // len(WAYS) % 2)
     tiles = settings["replicas"] * settings["tiles"]
-    workers = workers or max(3, tiles + links)
+    workers = workers or max(3, tiles + links * max(1, len(kinds)))
     settings = {"workers": workers, **settings}
     cluster = Cluster(
         seed,
@@ -78,10 +98,10 @@ def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **sett
         rules or Rules(),
         Network(),
         capacity=tiles,
-        work=SLOWLY * settings["tiles"],
+        work=slowly * settings["tiles"],
     )
     cluster.run(10.0)
-    cut = cut_links(cluster, links, way or WAYS[seed % len(WAYS)])
+    cut = cut_links(cluster, links, way or WAYS[seed % len(WAYS)], kinds)
     watch.since = cluster.time
     watch.struck["cut of a pair"] += len(cut)
     cluster.run(until)
@@ -91,15 +111,12 @@ def parted(seed, links=1, workers=None, until=75.0, rules=None, way=None, **sett
     return watch, cut
 
 
-def cut_links(cluster, count, way):
-    """Cut links between workers, most of them where roles need them."""
-    random, network, needed = cluster.random, cluster.network, sorted(needed_links(cluster.table))
-    names = [process.name for process in cluster.workers()]
-    every = [(a, b) for a in names for b in names if a < b]
-    chosen = set()
-    while len(chosen) < min(count, len(every)):
-        left = [link for link in needed if link not in chosen]
-        chosen.add(random.choice(left if left and random.random() < 0.8 else every))
+def cut_links(cluster, count, way, kinds=()):
+    """Cut links between workers: so many of each kind, or so many in all, most of them where roles need them."""
+    random, network = cluster.random, cluster.network
+    chosen = {
+        link for kind in kinds for link in random.sample(sorted(links_of(cluster.table, kind)), count)
+    } or _any_links(cluster, count)
     for a, b in sorted(chosen):
         one = [random.choice([(a, b), (b, a)])]
         match way:
@@ -114,13 +131,34 @@ def cut_links(cluster, count, way):
     return chosen
 
 
+def _any_links(cluster, count):
+    random, needed = cluster.random, sorted(needed_links(cluster.table))
+    names = [process.name for process in cluster.workers()]
+    every = [(a, b) for a in names for b in names if a < b]
+    chosen = set()
+    while len(chosen) < min(count, len(every)):
+        left = [link for link in needed if link not in chosen]
+        chosen.add(random.choice(left if left and random.random() < 0.8 else every))
+    return chosen
+
+
 def needed_links(table):
-    """The links that roles need: of tiles that exchange, of a tile and its primary, of a primary and its standby."""
-    links = set()
-    for index, slot in enumerate(table.slots):
-        for tile, name in enumerate(slot.tiles):
-            links |= {(name, other) for other in table.needed_by(index, tile)}
-    links |= {(shard.primary, shard.standby) for shard in table.shards}
+    """The links that roles need."""
+    return {link for kind in KINDS for link in links_of(table, kind)}
+
+
+def links_of(table, kind):
+    """The links of tiles that exchange, of a tile and its primaries, or of a primary and its standby."""
+    placed = [(slot.tiles, tile, name) for slot in table.slots for tile, name in enumerate(slot.tiles)]
+    match kind:
+        case "tile and tile":
+            links = [
+                (name, other) for tiles, tile, name in placed for other in table.spec.partners_of(tile, tiles)
+            ]
+        case "tile and primary":
+            links = [(name, other) for _, tile, name in placed for other in table.primaries_of(tile)]
+        case "primary and standby":
+            links = [(shard.primary, shard.standby) for shard in table.shards]
     return {tuple(sorted(link)) for link in links if None not in link and link[0] != link[1]}
 
 

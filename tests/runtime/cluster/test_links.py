@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from parted import TIMES, Parting, halted, needed_links, parted, tried
+from parted import KINDS, TIMES, WAYS, Parting, grid, halted, needed_links, parted, tried
 from simulator import Cluster, Network, spec
 
-from lnet.runtime.cluster.protocol.spec import Rules
+from lnet.runtime.cluster.protocol.spec import Rules, Times
 from lnet.runtime.cluster.transport import reach
 from lnet.runtime.cluster.transport.reach import Reach
 
@@ -40,6 +40,20 @@ def test_each_replica_steps_in_many_runs(first):
 def test_each_replica_steps_among_forty_workers():
     for seed in range(4):
         check(seed, workers=40, replicas=5, tiles=6, links=4, until=24.0)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("way", WAYS)
+def test_each_replica_steps_in_the_published_layout(way):
+    """Two links of each kind are cut among 845 workers and a spare for each link."""
+    layout = {"replicas": 5, "tiles": 169, "partners": grid(13, 13), "shards_per_tile": 1}
+    times = Times.for_workers(5 * 169 + 2 * len(KINDS))
+    settings = {"way": way, "kinds": KINDS, "links": 2, "times": times, "slowly": (2,), "until": 26.0}
+    watch, cut = check(WAYS.index(way), **settings, **layout)
+    assert len(cut) == 2 * len(KINDS)
+    assert watch.suspected
 
 
 ROW = ((1,), (0, 2), (1, 3), (2,))
