@@ -74,17 +74,22 @@ def checked(images: ArrayLike, sheet: Sheet, trained_on: Inputs | None, callers:
     array = (
         images if isinstance(images, jax.Array) else as_array(images, "the network's input", _expected(sheet))
     )
-    if array.ndim != 4 or array.shape[1:] != (sheet.height, sheet.width, sheet.maps) or not array.shape[0]:
-        hint = "lnet.prepare(images, net) scales and normalises images as in training"
-        if array.shape == (sheet.height, sheet.width, sheet.maps):
-            hint = "one image is a batch of one: images[None]"
-        raise refused("E716", f"expected {_expected(sheet)}, found {list(array.shape)}", hint=hint)
+    check_shape(array, sheet)
     unlike = _unlike(array, trained_on)
     if unlike is not None:
         warnings.warn(
             f"{unlike}; lnet.prepare(images, net) makes images so", LnetWarning, stacklevel=callers + 2
         )
     return array
+
+
+def check_shape(array: Any, sheet: Sheet) -> None:
+    """Raise `LnetError` unless an array is one of images, `[batch, row, column, channel]`."""
+    if array.ndim != 4 or array.shape[1:] != (sheet.height, sheet.width, sheet.maps) or not array.shape[0]:
+        hint = "lnet.prepare(images, net) scales and normalises images as in training"
+        if array.shape == (sheet.height, sheet.width, sheet.maps):
+            hint = "one image is a batch of one: images[None]"
+        raise refused("E716", f"expected {_expected(sheet)}, found {list(array.shape)}", hint=hint)
 
 
 def _expected(sheet: Sheet) -> str:
@@ -110,7 +115,7 @@ def _unlike(array: Any, trained_on: Inputs | None) -> str | None:
     )
 
 
-def checked_targets(targets: Any, images: int, graph: Graph) -> dict[str, NDArray[Any]]:
+def checked_targets(targets: Any, images: int, graph: Graph) -> dict[str, Any]:
     """Return targets by path, `[batch, row, column, map]`; raises `LnetError` for missing, unknown or unfit ones.
 
     `targets`: by name, or the array alone where the network has one. One with fewer axes has its values in their order.
@@ -132,9 +137,9 @@ def checked_targets(targets: Any, images: int, graph: Graph) -> dict[str, NDArra
     return {path: _target(given[path], path, images, sheet) for path, sheet in wanted.items()}
 
 
-def _target(value: Any, path: str, images: int, sheet: Sheet) -> NDArray[Any]:
+def _target(value: Any, path: str, images: int, sheet: Sheet) -> Any:
     expected = f"[{images}, {sheet.height}, {sheet.width}, {sheet.maps}]"
-    found = as_array(value, f"the target '{path}'", expected)
+    found = value if isinstance(value, jax.Array) else as_array(value, f"the target '{path}'", expected)
     if len(found.shape) == 0 or len(found) != images or found[:1].size != sheet.values:
         raise refused("E716", f"expected {expected} as the target '{path}', found {list(found.shape)}")
     return found.reshape(images, sheet.height, sheet.width, sheet.maps)

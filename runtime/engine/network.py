@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +15,27 @@ from numpy.typing import ArrayLike, NDArray
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused, those_there_are
-from lnet.runtime.data.inputs import Images, Inputs, checked, checked_labels, checked_targets, prepared
+from lnet.runtime.data.inputs import (
+    Images,
+    Inputs,
+    check_shape,
+    checked,
+    checked_labels,
+    checked_targets,
+    prepared,
+)
 from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.initial import initial_values
 from lnet.runtime.process.cache import keep_programs
 from lnet.runtime.process.precision import computing_in
 
-from .evaluate import Done, Targets, batch_first, batch_last, layer_values, total_loss
+from . import running
+from .evaluate import Done, Targets, batch_first, batch_last, layer_values, observed_loss, total_loss
 from .units import in_units
 
 Array = NDArray[np.floating]
+PureBatch = ArrayLike | Mapping[str, ArrayLike | Mapping[str, ArrayLike]]
+"""Images `[batch, row, column, channel]`, or beside them labels and targets, by these names."""
 
 
 def initial_params(graph: Graph, seed: int) -> dict[str, jax.Array]:
@@ -164,6 +176,91 @@ class Network:
             gradients = _gradients(self.graph, self.params.arrays, step, *batch)
         return {name: np.asarray(gradients[name]) for name in self.params}
 
+    def apply(
+        self, params: Mapping[str, ArrayLike], images: ArrayLike, layers: Iterable[str] | None = None
+    ) -> dict[str, jax.Array]:
+        """Return the value of every layer by path, `[batch, row, column, map]`: a pure function.
+
+        JAX may compile, map, divide and differentiate it, in both modes and as often as one likes. `params`: by name, as
+        `dict(net.params)` has them; `images` as for the network itself; `layers`: those that are returned. Numbers are of
+        JAX's default type; frozen parameters and running values are constants. Raises `LnetError` for missing parameters,
+        unknown layers and arrays of other shapes.
+        """
+        taken, values = self._pure(params), self._shaped(images)
+        paths = tuple(layer.path for layer in self.graph.visible) if layers is None else tuple(layers)
+        for path in paths:
+            if path not in self.graph:
+                raise no_layer(self.graph, path)
+        found = layer_values(self.graph, taken, batch_last(values))
+        return {path: batch_first(found[self.graph.layer(path).path]) for path in paths}
+
+    def loss_fn(self, params: Mapping[str, ArrayLike], batch: PureBatch, step: Done = 0) -> jax.Array:
+        """Return the loss of a batch: a pure function, as `apply` is.
+
+        `batch`: images, or `{"images": ..., "labels": ..., "targets": {...}}`, as `loss` takes them; no value is looked at.
+        Its derivative by the parameters is what training descends, so it ends where `train.gradients` says. `step`: the
+        steps before. Raises `LnetError` as `apply` does, and for what is missing in the batch.
+        """
+        return self._observed(params, batch, step, None)[0]
+
+    def training_loss(
+        self, params: Mapping[str, ArrayLike], batch: PureBatch, samples: ArrayLike, step: Done = 0
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return the loss with dropout and norms of the batch, and the running values that come next, by name.
+
+        `samples`: the numbers of the batch's samples in the run, `[batch]`, by which dropout draws. Else as `loss_fn`; for
+        `jax.value_and_grad(net.training_loss, has_aux=True)`.
+        """
+        loss, observed = self._observed(params, batch, step, _words(jnp.asarray(samples)))
+        moving = running.momenta(self.graph)
+        update = running.of_batch(moving, jax.lax.stop_gradient(observed))
+        return loss, running.moved(moving, self._pure(params), update) if running.moves(
+            moving, update
+        ) else {}
+
+    def _observed(
+        self, params: Mapping[str, ArrayLike], batch: PureBatch, step: Done, samples: jax.Array | None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return the loss, and what norms found in the batch."""
+        given: Mapping[str, Any] = batch if isinstance(batch, Mapping) else {"images": batch}
+        for name in given.keys() - {"images", "labels", "targets"}:
+            raise refused("E716", f"a batch has 'images', 'labels' and 'targets', found '{name}'")
+        images = batch_last(self._shaped(given.get("images", ())))
+        _check_pairs(self.graph, images.shape[-1])
+        targets = checked_targets(given.get("targets"), images.shape[-1], self.graph)
+        labels = given.get("labels")
+        if labels is None and any(objective.term.needs_labels for objective in self.graph.objectives):
+            raise _needs_labels(self.graph)
+        loss, (_, observed) = observed_loss(
+            self.graph,
+            self._pure(params),
+            images,
+            None if labels is None else jnp.asarray(labels, jnp.int32),
+            {path: batch_last(jnp.asarray(value, float)) for path, value in targets.items()},
+            samples,
+            step,
+        )
+        return loss, observed
+
+    def _pure(self, params: Mapping[str, ArrayLike]) -> dict[str, jax.Array]:
+        """Return parameters by name as arrays of JAX, of the network's type and their own shapes."""
+        if self.graph.training.dtype == "float64" and jnp.result_type(float) != jnp.float64:
+            hint = 'jax.config.update("jax_enable_x64", True) before the first array'
+            raise refused("E720", "the network is in float64, which JAX is told not to compute in", hint=hint)
+        found = {}
+        for name, shape in ((p.name, p.shape) for p in self.graph.parameters):
+            if name not in params:
+                raise _refused(f"the parameter '{name}' is missing")
+            found[name] = jnp.asarray(params[name], float)
+            if found[name].shape != shape:
+                raise _refused(f"'{name}' has the shape {shape}, found {found[name].shape}")
+        return found
+
+    def _shaped(self, images: ArrayLike) -> jax.Array:
+        found = jnp.asarray(images, float)
+        check_shape(found, self.graph.input.sheet)
+        return found
+
     def __getitem__(self, neuron: str) -> Callable[[ArrayLike], Array]:
         """Return one neuron, `net["V3.norm[4, 7, 2]"]`, as a function of images: `[batch]`."""
         path, row, column, map_ = parse_neuron(self.graph, neuron)
@@ -226,10 +323,19 @@ class Network:
         if not units:
             return taken, None, given
         if labels is None:
-            raise refused(
-                "E716", f"the objective '{next(iter(units))}' needs labels: net.loss(images, labels)"
-            )
+            raise _needs_labels(self.graph)
         return taken, jnp.asarray(checked_labels(labels, taken.shape[-1], units)), given
+
+
+def _needs_labels(graph: Graph) -> LnetError:
+    first = next(objective.path for objective in graph.objectives if objective.term.needs_labels)
+    return refused("E716", f"the objective '{first}' needs labels: net.loss(images, labels)")
+
+
+def _words(samples: jax.Array) -> jax.Array:
+    """Return the numbers of samples as `sample_numbers` does."""
+    high = samples >> 32 if samples.dtype.itemsize == 8 else jnp.zeros_like(samples)
+    return jnp.stack([samples.astype(jnp.uint32), high.astype(jnp.uint32)])
 
 
 def _check_pairs(graph: Graph, rows: int) -> None:

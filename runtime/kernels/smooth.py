@@ -55,30 +55,45 @@ def _unlike_within(own: Own, patch: Size | None, neighbours: int, joined: Joined
     return total
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
 def _unlike_native(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> jax.Array:
-    """The same by code for this processor, which reads weights where they lie."""
-    return _unlike_native_forward(own, patch, neighbours, joined)[0]
+    """The same by code for this processor, which reads weights where they lie and finds value and gradient at once."""
+    return _with_fall(own, patch, neighbours, joined)[0]
 
 
-def _unlike_native_forward(
-    own: Own, patch: Size | None, neighbours: int, joined: Joined
-) -> tuple[jax.Array, list[jax.Array]]:
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _with_fall(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> tuple[jax.Array, Own]:
+    """Return the sum, and its gradient times -1."""
     rows, columns, maps = *own[0].shape[:2], own[0].shape[-1]
     if patch:
         rows, columns, maps = rows * patch.rows, columns * patch.columns, 1
     count = maps * sum(down * right for (down, right), _, _ in _pairs((rows, columns), neighbours, joined))
     twice, gradients = cosines(own, patch, neighbours, joined)
-    return count - twice / 2, gradients
+    return count - twice / 2, tuple(gradients)
 
 
-def _unlike_native_backward(
-    patch: Size | None, neighbours: int, joined: Joined, gradients: list[jax.Array], slope: jax.Array
-) -> tuple[Own]:
-    return (tuple(-slope * gradient for gradient in gradients),)
+@_unlike_native.defjvp
+def _slope(
+    patch: Size | None, neighbours: int, joined: Joined, at: tuple[Own], along: tuple[Own]
+) -> tuple[jax.Array, jax.Array]:
+    value, fall = _with_fall(*at, patch, neighbours, joined)
+    return value, -sum(
+        (jnp.vdot(f, w) for f, w in zip(fall, *along, strict=True)), jnp.zeros((), value.dtype)
+    )
 
 
-_unlike_native.defvjp(_unlike_native_forward, _unlike_native_backward)
+@_with_fall.defjvp
+def _bend(
+    patch: Size | None, neighbours: int, joined: Joined, at: tuple[Own], along: tuple[Own]
+) -> tuple[tuple[jax.Array, Own], tuple[jax.Array, Own]]:
+    """XLA's form is what is differentiated a second time."""
+
+    def with_fall(own: Own) -> tuple[jax.Array, Own]:
+        value, back = jax.vjp(lambda own: _unlike_within(own, patch, neighbours, joined), own)
+        (fall,) = back(-jnp.ones_like(value))
+        return value, fall
+
+    return jax.jvp(with_fall, at, along)
 
 
 def _pairs(shape: tuple[int, ...], neighbours: int, joined: Joined) -> tuple[Pairs, ...]:

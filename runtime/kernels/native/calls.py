@@ -99,7 +99,7 @@ def _kernel(
 
     name = target(writer, *facts, str(dtype), size=prod(shape) * dtype.itemsize)
     result = jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
-    call: Callable[..., jax.Array] = jax.ffi.ffi_call(name, result)
+    call: Callable[..., jax.Array] = jax.ffi.ffi_call(name, result, vmap_method="sequential")
     return call
 
 

@@ -8,13 +8,13 @@ takes four times as long.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from lnet.compiler.core.shapes import Slide, Window
+from lnet.runtime.kernels.linear import Shape, linear
 
 from .base import LayerKernel
 
@@ -39,25 +39,38 @@ def _sum(x: jax.Array, window: Window) -> jax.Array:
     return total(total(x, window.rows, 0), window.columns, 1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def total(x: jax.Array, slide: Slide, axis: int) -> jax.Array:
     """Sum over a field that slides along one axis."""
-    padded = _pad(x, axis, slide.before, slide.after)
-    return _slide(padded, slide.field, slide.outputs, slide.stride, axis, jnp.add)
+    return _total(x, slide=slide, axis=axis, back=False)
 
 
-def _total_forward(x: jax.Array, slide: Slide, axis: int) -> tuple[jax.Array, None]:
-    return total(x, slide, axis), None
-
-
-def _total_backward(slide: Slide, axis: int, _: None, gradients: jax.Array) -> tuple[jax.Array]:
+def _summed(x: jax.Array, *, slide: Slide, axis: int, back: bool) -> jax.Array:
+    """Return the sums or, `back`, their transpose."""
+    if not back:
+        padded = _pad(x, axis, slide.before, slide.after)
+        return _slide(padded, slide.field, slide.outputs, slide.stride, axis, jnp.add)
     before, spread = slide.field - 1 - slide.before, (slide.outputs - 1) * slide.stride + 1
     after = slide.extent + slide.field - 1 - before - spread
-    padded = _pad(gradients, axis, before, after, slide.stride - 1)
-    return (_slide(padded, slide.field, slide.extent, 1, axis, jnp.add),)
+    padded = _pad(x, axis, before, after, slide.stride - 1)
+    return _slide(padded, slide.field, slide.extent, 1, axis, jnp.add)
 
 
-total.defvjp(_total_forward, _total_backward)
+def _shape(x: Shape, *, slide: Slide, axis: int, back: bool) -> Shape:
+    return *x[:axis], slide.extent if back else slide.outputs, *x[axis + 1 :]
+
+
+def _transposed(gradient: jax.Array, x: object, *, slide: Slide, axis: int, back: bool) -> jax.Array:
+    return _total(gradient, slide=slide, axis=axis, back=not back)
+
+
+def _mapped(
+    operands: tuple[jax.Array], axes: tuple[int], *, slide: Slide, axis: int, back: bool
+) -> tuple[jax.Array, int]:
+    last = operands[0].ndim - 1
+    return _total(jnp.moveaxis(operands[0], axes[0], last), slide=slide, axis=axis, back=back), last
+
+
+_total = linear("total_of_fields", _summed, _shape, (_transposed,), _mapped)
 
 
 def _largest(x: jax.Array, slide: Slide, axis: int, padding: float) -> jax.Array:
