@@ -129,30 +129,67 @@ def of_formula(kind, rng, changed=lambda number, value: value):
     return layer, sheets, FORMULAS[layer.op.kind](layer.op, operands, roles)
 
 
+def dependence(kind, operand=0):
+    """The layer of a kind's example, and which positions of its value depend on each position of an operand.
+
+    One position of the operand after the other is no number, and so is all that depends on it.
+    """
+
+    def blotted(number, value):
+        if number != operand:
+            return value
+        places = list(np.ndindex(value.shape[1:3]))
+        value = np.repeat(value, len(places), 0)
+        for n, place in enumerate(places):
+            value[(n, *place)] = np.nan
+        return value
+
+    layer, sheets, value = of_formula(kind, np.random.default_rng(3), blotted)
+    size = sheets[operand].size
+    depends = np.isnan(value).any(3).reshape(size.rows, size.columns, *value.shape[1:3])
+    assert depends.any()
+    return layer, depends
+
+
 @pytest.mark.parametrize("kind", MADE)
 def test_an_op_asks_for_all_that_its_value_depends_on(kind):
-    """One position of an operand after the other is no number, and so is all that depends on it."""
     for operand in range(len(compile_text(program(kind)).graph.layer("x").reads)):
-
-        def blotted(number, value, operand=operand):
-            if number != operand:
-                return value
-            places = list(np.ndindex(value.shape[1:3]))
-            value = np.repeat(value, len(places), 0)
-            for n, place in enumerate(places):
-                value[(n, *place)] = np.nan
-            return value
-
-        layer, sheets, value = of_formula(kind, np.random.default_rng(3), blotted)
-        size = sheets[operand].size
-        depends = np.isnan(value).any(3).reshape(size.rows, size.columns, *value.shape[1:3])
-        assert depends.any()
-        rows, columns = (list(intervals(extent)) for extent in value.shape[1:3])
+        layer, depends = dependence(kind, operand)
+        rows, columns = (list(intervals(extent)) for extent in depends.shape[2:])
         for region in (Region(down, across) for down in rows for across in columns):
             read = cut(np.moveaxis(depends, (2, 3), (0, 1)), region).any((0, 1))
-            asked = layer.op.needs_of(operand, region).clip(size)
+            asked = layer.op.needs_of(operand, region).clip(Size(*depends.shape[:2]))
             cut(read, asked)[:] = False
             assert not read.any(), f"'needs' leaves out what {region} depends on: {asked}"
+
+
+WINDOWS = {"lcn": 2}
+"""Windows that slide one after the other, where an op has more than one: a value reads through all of them."""
+
+WITHOUT_WINDOW = {"dense", "space_to_depth"}
+"""Kinds that read more than one position, but not through a window that slides."""
+
+
+def widest(depends):
+    """The most rows and columns of the first two axes that one position of the last two depends on."""
+    for axis in (1, 0):
+        seen = depends.any(axis)
+        last = len(seen) - 1 - np.argmax(seen[::-1], 0)
+        yield int(np.where(seen.any(0), last - np.argmax(seen, 0) + 1, 0).max())
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_the_field_of_an_op_is_what_one_position_reads_or_writes(kind):
+    layer, depends = dependence(kind)
+    if layer.op.scatters:
+        depends = np.moveaxis(depends, (2, 3), (0, 1))
+    field = layer.op.field_size
+    if kind in WITHOUT_WINDOW:
+        assert field is None
+        return
+    size, windows = field or Size(1, 1), WINDOWS.get(kind, 1)
+    stated = Size(*(windows * (extent - 1) + 1 for extent in (size.rows, size.columns)))
+    assert Size(*widest(depends)) == stated, f"'field_size' is {field}"
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -295,3 +332,12 @@ def test_an_op_that_asks_for_too_little_is_found(kind, monkeypatch):
         test_an_op_asks_for_all_that_its_value_depends_on(kind)
     with pytest.raises((AssertionError, TypeError, ValueError, ArithmeticError)):
         test_an_example_has_the_values_of_its_formula_whole_and_in_tiles(kind)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_a_wrong_field_is_found(kind, monkeypatch):
+    """The negative control: the field of an op is stated wrongly, with one row more."""
+    honest = compile_text(program(kind)).graph.layer("x").op.field_size or Size(1, 1)
+    monkeypatch.setattr(OPS[kind], "field_size", Size(honest.rows + 1, honest.columns))
+    with pytest.raises(AssertionError):
+        test_the_field_of_an_op_is_what_one_position_reads_or_writes(kind)

@@ -68,7 +68,7 @@ class Op:
 
     @property
     def field_size(self) -> Size | None:
-        """Rows and columns of the receptive field in the operand; None for an op without a field."""
+        """Rows and columns of the window: what a position reads, or writes if the op `scatters`; None without a window."""
         return None
 
     @property
