@@ -16,6 +16,7 @@ import numpy as np
 from peers import passes_of, peers
 from timing import Call, jitted, machine, medians
 
+import lnet.jax
 from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.compiler.ops.filters import Layout
 from lnet.runtime.kernels.ops.local import local, local_transpose
@@ -94,7 +95,8 @@ def report(case: Case, dense: float) -> None:
     )
     arrays = arrays_of(case)
     for passes, name in ((1, "forward"), (3, "forward and both gradients")):
-        calls = {"lnet": ours(case, arrays, passes)} | peers(case, arrays, passes)
+        calls = {"lnet": ours(case, arrays, passes), FIRST: batch_first(case, arrays, passes)}
+        calls |= peers(case, arrays, passes)
         if passes == 1:
             check_alike(calls)
         alone = {name: once(call) for name, call in calls.items()}
@@ -111,6 +113,7 @@ def report(case: Case, dense: float) -> None:
     print(flush=True)
 
 
+FIRST = "lnet.jax, batch first"
 SLOW = 1000.0
 """Milliseconds beyond which a peer is timed once, not in turn: meanwhile the others' arrays leave the caches, and memory."""
 
@@ -153,6 +156,22 @@ def ours(case: Case, arrays: Arrays, passes: int) -> Call:
 
     read, made = (gradients, images) if case.transposed else (images, gradients)
     return passes_of(layer, passes, read, weights, made)
+
+
+def batch_first(case: Case, arrays: Arrays, passes: int) -> Call:
+    """The public function, with the layout that JAX programs have: it transposes what it reads and what it returns."""
+    read, weights, made = (np.moveaxis(a, -1, 0) if a.ndim == 4 else a for a in arrays)
+    shape = {"stride": case.stride, "dilation": case.dilation, "groups": case.groups}
+    block = 1 if case.shared else case.block
+
+    def layer(x: jax.Array, w: jax.Array) -> jax.Array:
+        if case.transposed:
+            return lnet.jax.local_transpose(x, w, **shape, block=block)
+        return lnet.jax.local(x, w, **shape, block=block)
+
+    return passes_of(
+        layer, passes, made if case.transposed else read, weights, read if case.transposed else made
+    )
 
 
 if __name__ == "__main__":
