@@ -182,9 +182,9 @@ class WrittenData:
             if not shared or str(self.said[name]) != str(getattr(trained, name)):
                 raise Refused(
                     "E520",
-                    "what is validated is normalised and numbered as 'data', and seen as it is",
+                    "'validation' takes its normalisation and its classes from 'data', and is not augmented",
                     argument="validation",
-                    hints=(f"leave '{name}' out" + ": what 'data' says of it holds" * shared,),
+                    hints=(f"leave '{name}' out" + ": it is that of 'data'" * shared,),
                 )
         return kind(**{name: value for name, value in self.said.items() if name in own})
 

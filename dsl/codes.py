@@ -55,7 +55,7 @@ CODES: dict[str, str] = {
     "E404": "even field",
     "E405": "maps that groups do not divide",
     "E406": "padding that leaves nothing of the sheet",
-    "E408": "block that does not divide what it reads",
+    "E408": "block that does not divide the layer that it reads",
     "E409": "padding wider than what it shows",
     # objectives and training
     "E501": "objective without its prerequisites",

@@ -58,7 +58,7 @@ def _report_network(found: nodes.Network | nodes.Train, site: Span, collector: C
     collector.add(
         Diagnostic(
             "E217",
-            f"an included file has stages and constants alone, and this is a {what}",
+            f"an included file has only stages and constants, and this is a {what}",
             found.name.span if isinstance(found, nodes.Network) else found.span,
             related=((site, "included here"),),
         )

@@ -35,7 +35,7 @@ def decode_source(data: bytes, name: str) -> Source:
         )
         place = len(before.replace("\r\n", "\n"))
         message = f"expected UTF-8 text, found the byte 0x{data[error.start]:02x}"
-        hint = "save the file as UTF-8" if b"\0" not in data else "it is no text: name a .lnet file"
+        hint = "save the file as UTF-8" if b"\0" not in data else "it is not text: name a .lnet file"
         raise error_of(
             [Diagnostic("E003", message, Span(place, place + 1), hints=(hint,))], readable
         ) from error

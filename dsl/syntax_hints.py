@@ -35,7 +35,7 @@ def syntax_hints(tokens: Sequence[Token], expected: set[str], text: str) -> tupl
         case ["NAME", "COLON", "NAME", "DOT"]:
             return ("a kind is one name, without dots",)
         case ["NAME", "COLON", "NAME", *_] if "LPAR" in expected and len(kinds) == 4:
-            return (f"a kind stands with parentheses: '{tokens[0]}: {before}(...)'",)
+            return (f"a kind is written with parentheses: '{tokens[0]}: {before}(...)'",)
         case ["NAME", "NAME"] if tokens[0] in ("for", "repeat", "loop"):
             return ("items repeat as families: 'V[3]: KIND(...)'",)
         case ["NAME", "EQUAL"] if "COLON" in expected:
@@ -45,9 +45,9 @@ def syntax_hints(tokens: Sequence[Token], expected: set[str], text: str) -> tupl
         case ["NETWORK", "LBRACE"]:
             return ("a network has a name: 'network NAME { ... }'",)
         case ["NETWORK", "NAME", "LPAR"]:
-            return (f"a network has no parameters, as a stage has: 'network {before} {{ ... }}'",)
+            return (f"unlike a stage, a network has no parameters: 'network {before} {{ ... }}'",)
         case ["STAGE", "NAME", "LBRACE"]:
-            return (f"a stage has parentheses, also without parameters: 'stage {before}() {{ ... }}'",)
+            return (f"a stage has parentheses even without parameters: 'stage {before}() {{ ... }}'",)
         case [*_, "COLON"] if "LBRACE" in expected:
             return ("a block stands between '{' and '}'",)
         case [*_, "LPAR", "NUMBER", "COMMA"]:
@@ -60,7 +60,7 @@ def syntax_hints(tokens: Sequence[Token], expected: set[str], text: str) -> tupl
         case ["NAME", "COLON" | "EQUAL", *_, "COMMA" | "NAME"] if "END" in expected:
             return (ITEMS,)
     if token == "include":
-        return ('what is included is a text: include "stages.lnet"',)
+        return ('the file to include is named in quotes: include "stages.lnet"',)
     if token.type == "NAME" and expected & {keyword.upper() for keyword in DECLARATIONS}:
         return _declaration_hints(token, text)
     if token.type == "NAME":

@@ -170,7 +170,7 @@ def _integer(value: Value) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if value != math.floor(value):
-        raise Mismatch(f"found the number {value:g}, which is no integer")
+        raise Mismatch(f"found the number {value:g}, which is not an integer")
     return int(value)
 
 
@@ -343,17 +343,19 @@ OptionalCount = Annotated[int | None, none_or(_count)]
 MapCount = Annotated[Maps, ArgumentType("a positive integer or a size such as 8x8", _maps)]
 WHOLE = ArgumentType("an integer", _integer)
 FAMILY = ArgumentType("an integer from 1 to 100,000", _integer_from(1, 100_000))
-_natural = ArgumentType("an integer from 0", _integer_from(0, _LARGEST))
+_natural = ArgumentType("a non-negative integer", _integer_from(0, _LARGEST))
 Natural = Annotated[int, _natural]
 OptionalNatural = Annotated[int | None, none_or(_natural)]
 Seed = Annotated[int, ArgumentType("an integer from 0 to 2^63 - 1", _integer_from(0, 2**63 - 1))]
 _positive = ArgumentType("a number above 0", _number_from(0.0, above=True))
 Positive = Annotated[float, _positive]
 OptionalPositive = Annotated[float | None, none_or(_positive)]
-WEIGHT = ArgumentType("a number from 0", _number_from(0.0))
+WEIGHT = ArgumentType("a non-negative number", _number_from(0.0))
 NonNegative = Annotated[float, WEIGHT]
 OptionalNonNegative = Annotated[float | None, none_or(WEIGHT)]
-Fraction = Annotated[float, ArgumentType("a number from 0 and below 1", _number_from(0.0, 1.0, below=True))]
+Fraction = Annotated[
+    float, ArgumentType("a number of at least 0 and less than 1", _number_from(0.0, 1.0, below=True))
+]
 Momentum = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
 Probability = Annotated[float, ArgumentType("a number from 0 to 1", _number_from(0.0, 1.0))]
 AreaShare = Annotated[float, ArgumentType("a number above 0, up to 1", _number_from(0.0, 1.0, above=True))]
@@ -371,7 +373,9 @@ File = Annotated[str, _file]
 OptionalFile = Annotated[str | None, none_or(_file)]
 Pad = Annotated[
     Padding,
-    ArgumentType("'valid', 'same', an integer from 0 or a size such as 3x0", _pad, ("valid", "same"), _SIZE),
+    ArgumentType(
+        "'valid', 'same', a non-negative integer or a size such as 3x0", _pad, ("valid", "same"), _SIZE
+    ),
 ]
 Share = Annotated[
     Sharing,

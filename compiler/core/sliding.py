@@ -65,7 +65,7 @@ def _check_extents(window: Window, positions: Size) -> None:
             reach = (count - 1) * slide.stride + slide.span
             raise Refused(
                 "E406",
-                f"'pad' cuts {2 * slide.before} {axis} off, and there are {reach}",
+                f"'pad' cuts off {2 * slide.before} {axis}, and only {reach} are written",
                 argument="pad",
                 notes=(
                     f"the layer that it reads is {positions}: "

@@ -130,7 +130,7 @@ def _toml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(path, "cannot be read", str(error)) from error
     except tomllib.TOMLDecodeError as error:
-        raise _refused(path, "is no TOML", str(error)) from error
+        raise _refused(path, "is not TOML", str(error)) from error
 
 
 class _Reader:

@@ -132,7 +132,7 @@ def _report_circle(circle: list[str], lets: Mapping[str, nodes.Let], evaluator: 
     needs = " needs ".join(f"'{name}'" for name in [first, *others, first])
     evaluator.report(
         "E206",
-        f"the constant '{first}' needs itself: {needs}",
+        f"the constant '{first}' depends on itself: {needs}",
         lets[first].name.span,
         related=tuple((lets[name].name.span, "") for name in others),
     )
@@ -296,7 +296,7 @@ def check_item_name(name: nodes.Name, evaluator: Evaluator) -> bool:
         "E208",
         f"no item can be named '{name.text}'",
         name.span,
-        notes=(f"{', '.join(RESERVED_ITEMS)} have a meaning of their own",),
+        notes=(f"{', '.join(RESERVED_ITEMS)} are reserved",),
     )
     return False
 

@@ -129,7 +129,7 @@ class _Builder:
         if not inputs:
             scope.above = UNKNOWN
         elif network.items[0] is not inputs[0] and isinstance(network.items[0], nodes.Item):
-            self._misplaced_input(inputs[0].kind.span, "the input is a network's first item")
+            self._misplaced_input(inputs[0].kind.span, "the input must be the network's first item")
             scope.above = UNKNOWN
         for other in inputs[1:]:
             self._misplaced_input(other.kind.span, "a network has one input, and this is another")
@@ -255,7 +255,7 @@ class _Builder:
         if kind == Target.kind and not scope.of_network:
             return self.evaluator.report(
                 "E215",
-                "a target stands in the network's block, and this is a stage",
+                "a target belongs in the network's block, and this is a stage",
                 item.kind.span,
                 hints=("an objective in the network's block can compare the stage's value with it",),
             )

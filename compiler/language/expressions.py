@@ -139,7 +139,7 @@ class Evaluator(Reporter):
                 "E305",
                 f"expected a value, found '{expression_text(path)}'",
                 path.span,
-                notes=("of a layer, 'height', 'width', 'maps' and 'patch' can be read",),
+                notes=("a layer has the values 'height', 'width', 'maps' and 'patch'",),
                 hints=attribute_hints(attribute.name, ATTRIBUTES),
             )
         layer = self.layer(nodes.Path(path.span, path.parts[:-1]), scope)
@@ -197,7 +197,7 @@ class Evaluator(Reporter):
                 "E305",
                 f"expected a layer, found the objective '{name}'",
                 span,
-                notes=("an objective is no layer: it has no value that can be read",),
+                notes=("an objective is not a layer: no layer can read it",),
             )
         return layer
 
@@ -301,7 +301,7 @@ class Evaluator(Reporter):
                     "E303",
                     f"'{table.name}' needs '{row.name}', {row.type.expected}",
                     span,
-                    notes=(f"its arguments are {table}",),
+                    notes=(f"its arguments: {table}",),
                 )
         return UNKNOWN if any(_is_unknown(value) for value in bound.values()) else bound
 
@@ -389,7 +389,7 @@ class Evaluator(Reporter):
             return layer
         return self.report(
             "E508",
-            f"'{layer.path}' is a target, which only an objective's 'target' reads",
+            f"'{layer.path}' is a target: only the argument 'target' of an objective reads it",
             expr.span,
             notes=("the values of a target come with the images: a network has none of its own",),
             hints=(f"compare a layer with it: 'squared_error(LAYER, target = {layer.path})'",),

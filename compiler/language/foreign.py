@@ -19,12 +19,12 @@ def _named(*entries: tuple[str, str]) -> dict[str, str]:
 ACTS = _named(
     ("leakyrelu lrelu leaky", "write 'leaky_relu(slope = 0.01)'"),
     ("prelu rrelu", "write 'leaky_relu(slope = 0.25)': its slope is not trained"),
-    ("selu celu", "write 'elu(alpha = 1)': of the functions of the language it is nearest"),
+    ("selu celu", "write 'elu(alpha = 1)', the nearest function of the language"),
     ("swish", "write 'silu()', which is another name for it"),
-    ("mish hardswish hardsilu quickgelu", "write 'silu()': of the functions of the language it is nearest"),
+    ("mish hardswish hardsilu quickgelu", "write 'silu()', the nearest function of the language"),
     ("newgelu gelutanh", "write 'gelu()'"),
-    ("relu6 thresholdedrelu", "write 'relu()': of the functions of the language it is nearest"),
-    ("hardtanh softsign", "write 'tanh()': of the functions of the language it is nearest"),
+    ("relu6 thresholdedrelu", "write 'relu()', the nearest function of the language"),
+    ("hardtanh softsign", "write 'tanh()', the nearest function of the language"),
     ("logistic logit expit hardsigmoid", "write 'sigmoid()'"),
     ("absolute fabs modulus", "write 'abs()'"),
 )
@@ -79,7 +79,7 @@ KINDS = ACTS | _named(
         "contrastnormalization contrastnorm localcontrastnormalization localcontrastnorm",
         "write 'lcn(field)'",
     ),
-    ("zca whiten whitening pca", "write 'lcn(field)': of the layers of the language it is nearest"),
+    ("zca whiten whitening pca", "write 'lcn(field)', the nearest layer of the language"),
     ("batchnormalization bn", "write 'batchnorm()'"),
     ("layernormalization", "write 'layernorm()'"),
     (
@@ -178,7 +178,7 @@ FUNCTIONS = ACTS | _named(
     ),
     (
         "nadam radam lamb adadelta adamax adafactor lbfgs ftrl",
-        "write 'adam(rate = 0.001)': of these rules it is nearest",
+        "write 'adam(rate = 0.001)', the nearest update rule of the language",
     ),
     ("momentum nesterov", "write 'sgd(rate, momentum = 0.9)'"),
     (
@@ -290,7 +290,7 @@ SETTINGS = _named(
     ),
     (
         "clipvalue clipnorm clipgrad gradclip gradientclip gradientclipval gradientclipping maxgradnorm globalclipnorm",
-        "write 'clip = 1.0', the greatest norm of all gradients together, or 'clip = each(1.0)', of each array",
+        "write 'clip = 1.0' to limit the norm of all gradients together, or 'clip = each(1.0)' to limit that of each array",
     ),
     ("batchsize minibatch bs", "did you mean 'batch'?"),
     ("iterations maxiter numsteps maxsteps trainsteps numiterations", "did you mean 'steps'?"),

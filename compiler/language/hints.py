@@ -94,7 +94,7 @@ def mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> 
     if isinstance(value, Word):
         return _word_hints(value.text, words)
     if isinstance(value, str) and value in words:
-        return (f"a word stands without quotes: {value}",)
+        return (f"a word is written without quotes: {value}",)
     if isinstance(value, str) and "frames" in wanted.calls:
         return (f'write frames("{value}")',)
     if value is None or (isinstance(value, int) and not value):
@@ -105,7 +105,7 @@ def mismatch_hints(value: Value, wanted: ArgumentType, words: Iterable[str]) -> 
         shown = f"{value}x3" if isinstance(value, Extents) else "64x64x3"
         return (f"write rows, columns and maps: {shown} for images in colour",)
     if wanted.items is not None and not isinstance(value, tuple):
-        return ("a list stands in brackets, also one of a single item",)
+        return ("a list is written in brackets, even if it has a single item",)
     if (
         "list" not in wanted.expected
         and isinstance(value, tuple)

@@ -27,10 +27,10 @@ def match(table: Signature, arguments: Sequence[nodes.Argument], report: Report)
                 _report_unknown(table, argument.name, names, report)
                 continue
         elif any(a.name is not None for a in given.values()):
-            hint = "positional arguments come first: give this one its name"
+            hint = "positional arguments come first: write the name of this one"
             report(
                 "E311",
-                "an argument without a name stands behind one with a name",
+                "a positional argument follows a named one",
                 argument.span,
                 hints=(hint,),
             )
@@ -59,7 +59,7 @@ def _report_surplus(
         "E304",
         f"'{table.name}' takes {count} positional argument{'' if count == 1 else 's'}, found one more",
         argument.span,
-        notes=(f"its arguments are {table}",),
+        notes=(f"its arguments: {table}",),
         hints=(_surplus_hint(table, arguments),),
     )
 
@@ -84,6 +84,6 @@ def _report_unknown(table: Signature, name: nodes.Name, names: Sequence[str], re
         code,
         f"'{table.name}' has no {what} '{name.text}'",
         name.span,
-        notes=(f"its {what}s are {', '.join(names)}" if names else f"it takes no {what}s",),
+        notes=(f"its {what}s: {', '.join(names)}" if names else f"it takes no {what}s",),
         hints=setting_hints(name.text) if of_train else argument_hints(name.text, names),
     )

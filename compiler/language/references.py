@@ -20,7 +20,7 @@ def no_layer(
     if depth == 0 and name in scope.pending:
         return Diagnostic(
             "E205",
-            f"'{name}' stands further down: a layer reads only what stands above it",
+            f"'{name}' is declared further down: a layer reads only items above it",
             path.span,
             related=((scope.pending[name].span, "declared here"),),
         )
@@ -41,7 +41,7 @@ def no_item(name: str, entry: Entry, number: int, span: Span) -> Diagnostic:
         )
     if len(entry.entries) <= number < entry.count:
         return Diagnostic(
-            "E205", f"'{name}[{number}]' stands further down: a layer reads only what stands above it", span
+            "E205", f"'{name}[{number}]' is declared further down: a layer reads only items above it", span
         )
     hints = (
         ("write what the first item reads as an item of its own, above the family",) if number == -1 else ()
@@ -68,7 +68,7 @@ def no_patch(layer: Layer, span: Span) -> Diagnostic:
     """Return the error for the patch of a layer that has none."""
     return Diagnostic(
         "E310",
-        f"the maps of '{layer.path}' lie in no patch",
+        f"the maps of '{layer.path}' are not laid out in a patch",
         span,
         notes=(f"'{layer.path}' is {layer.sheet}, made by '{layer.op.kind}'",),
         hints=(
@@ -85,6 +85,4 @@ def no_value(name: str, entry: Entry | None) -> str:
 
 def no_index() -> str:
     """Return a hint for an `index` outside of a family."""
-    return (
-        "'index' is the number of an item, in the line of a family 'NAME[n]: ...': pass it on as an argument"
-    )
+    return "'index', the number of an item, is known only in the line of a family 'NAME[n]: ...': pass it on as an argument"

@@ -79,8 +79,6 @@ def _untrained(graph: Graph, path: str, frozen: str, names: Sequence[str], place
         f"no objective trains the weights of '{path}'",
         place.span,
         notes=tuple(notes),
-        hints=(
-            f"add an objective that reads it, or say that it stays as it is: lnetc run --freeze {quote(frozen)}",
-        ),
+        hints=(f"add an objective that reads it, or freeze it: lnetc run --freeze {quote(frozen)}",),
         item=path,
     )

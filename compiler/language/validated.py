@@ -26,7 +26,7 @@ def check_validated(graph: Graph, train: nodes.Train | None, evaluator: Evaluato
     elif graph.training.keep_best == "accuracy" and not any(o.term.needs_labels for o in graph.objectives):
         evaluator.report(
             "E520",
-            "an accuracy is that of an objective that reads labels, and the network has none",
+            "the accuracy needs an objective that reads labels, and the network has none",
             spans["keep_best"],
             hints=("write 'keep_best = loss', or add an objective such as 'learn: cross_entropy()'",),
         )

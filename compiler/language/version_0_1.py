@@ -34,7 +34,7 @@ def warn_changed(graph: Graph, collector: Collector) -> None:
             collector.add(
                 Diagnostic(
                     "W608",
-                    f"'{layer.path}' may have other values than in version 0.1: 'maxpool' ignores padding, and counted "
+                    f"'{layer.path}' may have other values than in version 0.1: 'maxpool' ignores padding, which it counted "
                     "it as zeros",
                     layer.span,
                     hints=("leave out the first line, 'lnet 1', if the file means what it says today",),

@@ -101,7 +101,7 @@ def smooth(of: Reads, neighbours: Neighbours = 4, wrap: Flag = False, bias: Flag
 def _check(of: Layer) -> None:
     if not (of.op.has_filters and "weight" in of.op.position_roles):
         vector = of.sheet.size == Size(1, 1) and "weight" in of.op.weights()
-        local = "in its place a 'local' whose field is all that it reads has the same units, in one position"
+        local = "write it as a 'local' layer with a field over the whole sheet: that has the same units, in one position"
         raise Refused(
             "E503",
             f"'smooth' needs a 'local' layer with 'share = none', and '{of.path}' is not one",

@@ -41,4 +41,4 @@ def _weighing(value: Value) -> float | Between | None:
     return number
 
 
-WEIGHING = ArgumentType("a number from 0 or {calls}", _weighing, calls={"between": between})
+WEIGHING = ArgumentType("a non-negative number or {calls}", _weighing, calls={"between": between})

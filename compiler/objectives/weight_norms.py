@@ -35,8 +35,8 @@ class WeightL1(WeightNorm):
 
 
 NAME_OTHERS = (
-    "name layers with weights, 'of = [V1.filter, V2.filter]', a family of them, or a stage instance, of which those "
-    "without do not count"
+    "name layers with weights, 'of = [V1.filter, V2.filter]', a family of them, or a stage instance, whose layers "
+    "without weights do not count"
 )
 
 

@@ -79,7 +79,7 @@ def encoder(layer: Layer, argument: str) -> Local:
         return layer.op
     raise Refused(
         "E502",
-        f"'{layer.path}' is no 'local' layer, so it has no decoder",
+        f"'{layer.path}' is not a 'local' layer, so it has no decoder",
         argument=argument,
         notes=(f"'{layer.path}' is made by '{layer.op.kind}'",),
         hints=(f"name a local layer with '{argument}'",),

@@ -114,7 +114,7 @@ def _undivided(of: Layer, block: Size, note: str) -> Refused:
     patch = (f"its patch is {of.patch}: '{of.path}.patch'",) if of.patch else ()
     return Refused(
         "E408",
-        f"the block {block} does not divide what it reads, '{of.path}'",
+        f"the block {block} does not divide the layer that it reads, '{of.path}'",
         argument="block",
         notes=(note,),
         hints=patch,

@@ -64,7 +64,9 @@ def check_groups(groups: int, maps_in: int, maps: int) -> None:
                 "E405",
                 f"{count} {what} cannot be divided into {groups} groups",
                 argument="groups",
-                notes=(f"it reads {maps_in} maps and makes {maps}: each group reads and makes as many",),
+                notes=(
+                    f"it reads {maps_in} maps and makes {maps}: both are divided equally among the groups",
+                ),
                 hints=(f"the most groups that both can be divided into are {gcd(maps_in, maps)}",),
             )
 

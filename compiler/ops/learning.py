@@ -22,7 +22,9 @@ def uniform(limit: NonNegative) -> Init:
     return Init("uniform", limit)
 
 
-Initial = Annotated[Init, ArgumentType("{words}, or a number from 0", _init, INITS, {"uniform": uniform})]
+Initial = Annotated[
+    Init, ArgumentType("{words}, or a non-negative number", _init, INITS, {"uniform": uniform})
+]
 Constrain = Annotated[str | None, none_or(one_of("unit"))]
 
 

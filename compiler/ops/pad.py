@@ -180,7 +180,7 @@ def pad(
             what = "rows" if name in ("top", "bottom") else "columns"
             raise Refused(
                 "E409",
-                f"'fill = {fill}' has at most {most:,} {what} of '{of.path}', which is {size}, to show; found {width:,}",
+                f"'fill = {fill}' copies at most {most:,} {what} of '{of.path}', which is {size}; found {width:,}",
                 argument=name,
             )
     return Pad(of.sheet.maps, Axis.of(size.rows, top, bottom), Axis.of(size.columns, left, right), fill)

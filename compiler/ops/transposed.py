@@ -89,7 +89,7 @@ class Transposed(Transpose):
         return sums, replace(layer, op=self._finished, reads=(sums.path,), parameters=bias)
 
 
-Extra = Annotated[Size, ArgumentType("an integer from 0 or a size such as 1x0", size_from(0))]
+Extra = Annotated[Size, ArgumentType("a non-negative integer or a size such as 1x0", size_from(0))]
 
 
 @since(2)
@@ -132,7 +132,7 @@ def _check_extra(extra: Size, stride: Size, pad: Padding) -> None:
     if pad.word == "same" and extra != NO_ZEROS:
         raise Refused(
             "E306",
-            f"'extra' must be 0 with 'pad = same', which makes the extent times the stride, found {extra}",
+            f"'extra' must be 0 with 'pad = same', which multiplies the extent by the stride, found {extra}",
             argument="extra",
         )
     for axis, more, step in (("rows", extra.rows, stride.rows), ("columns", extra.columns, stride.columns)):

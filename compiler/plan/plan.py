@@ -221,9 +221,9 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _refused(name, "is no plan", f"it is no JSON: {error}") from error
+        raise _refused(name, "is not a plan", f"it is not JSON: {error}") from error
     if not isinstance(data, dict) or "lnet plan" not in data:
-        raise _refused(name, "is no plan", "it has no field 'lnet plan'")
+        raise _refused(name, "is not a plan", "it has no field 'lnet plan'")
     found = data.get("plan")
     if data["lnet plan"] not in (*OLDER, FORMAT):
         raise _refused(

@@ -153,7 +153,7 @@ def _tar_members(path: Path, rules: Listing) -> Members:
     except Exception as error:  # a damaged archive makes its reader raise almost anything
         if "end of data" in str(error) or "truncated" in str(error):
             raise _ends_early(path) from error
-        raise refused("E703", f"'{path}' is no readable tar archive", str(error), hint=_AGAIN) from error
+        raise refused("E703", f"'{path}' is not a readable tar archive", str(error), hint=_AGAIN) from error
     if not rules.unpacked:
         return found.files
     return _unpacked(found) if found.links else _last_of_each(found.files)
@@ -303,7 +303,7 @@ def _no_zip(path: Path, error: Exception) -> LnetError:
     with open(path, "rb") as file:
         if file.read(2) == b"PK":
             return _ends_early(path)
-    return refused("E703", f"'{path}' is no readable zip archive", str(error), hint=_AGAIN)
+    return refused("E703", f"'{path}' is not a readable zip archive", str(error), hint=_AGAIN)
 
 
 def unpacking(path: str) -> str:

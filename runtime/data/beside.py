@@ -94,7 +94,7 @@ def _label(read: Callable[[str], bytes], name: str, suffix: str, where: Path) ->
     try:
         text = read(name).decode("utf-8-sig").strip()
     except (Corrupt, UnicodeDecodeError) as error:
-        raise refused("E707", f"the label '{name}' in '{where}' is no text", str(error)) from error
+        raise refused("E707", f"the label '{name}' in '{where}' is not text", str(error)) from error
     if len(text) > MOST:
         raise _no_label(name, where, f"it has {len(text):,} characters")
     if suffix == JSON:
@@ -109,7 +109,7 @@ def _of_json(text: str, name: str, where: Path) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _no_label(name, where, f"it is no JSON: {error}") from error
+        raise _no_label(name, where, f"it is not JSON: {error}") from error
     if isinstance(found, dict):
         if KEY not in found:
             keys = ", ".join(f"'{key}'" for key in list(found)[:20]) or "none"

@@ -98,7 +98,7 @@ def kept_at(path: Path, prepared: bool) -> InMemory:
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, EOFError) as error:
-        raise refused("E703", f"'{path}' is no readable array file", str(error)) from error
+        raise refused("E703", f"'{path}' is not a readable array file", str(error)) from error
     return InMemory(images, labels, prepared)
 
 

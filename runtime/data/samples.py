@@ -176,7 +176,7 @@ def _names(samples: Any, count: int, what: str, prefix: str) -> Sequence[str]:
     _check_count(names, "names", count, what)
     for number, name in enumerate(names):
         if not isinstance(name, str) or "\0" in name:
-            raise _no_samples(f"the name of image {number:,} of {what} is no text", f"it is {name!r}")
+            raise _no_samples(f"the name of image {number:,} of {what} is not text", f"it is {name!r}")
     return names  # type: ignore[no-any-return]
 
 

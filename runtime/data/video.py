@@ -43,7 +43,7 @@ class Video:
                 stream = container.streams.video[0]
                 self._times = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
         except (self._av.error.FFmpegError, OSError, IndexError) as error:
-            raise refused("E703", f"'{path}' is no readable video", str(error)) from error
+            raise refused("E703", f"'{path}' is not a readable video", str(error)) from error
         self._numbers = {time: number for number, time in enumerate(self._times)}
         self._lock = threading.Lock()
 

@@ -281,7 +281,7 @@ class Network:
             raise no_layer(self.graph, layer)
         found, array = self.graph.layer(layer), np.asarray(values)
         if found.patch is None:
-            raise refused("E310", f"the maps of '{found.path}' lie in no patch")
+            raise refused("E310", f"the maps of '{found.path}' are not laid out in a patch")
         shape = (found.sheet.height, found.sheet.width, found.sheet.maps)
         if array.shape[-3:] != shape:
             raise _refused(

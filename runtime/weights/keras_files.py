@@ -43,7 +43,7 @@ def open_keras(path: Path) -> Foreign:
             archive.getinfo("model.weights.h5")
         layers = [(layer["config"]["name"], layer["class_name"]) for layer in config["config"]["layers"]]
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise unreadable(path, f"it is no model that Keras saved: {error}") from error
+        raise unreadable(path, f"Keras did not save it: {error}") from error
 
     def member() -> Any:
         with zipfile.ZipFile(path) as archive:

@@ -57,7 +57,7 @@ def open_torch(path: Path) -> Foreign:
             with archive.open(index) as file:
                 found = _StateDict(file).load()
     except (zipfile.BadZipFile, ValueError) as error:
-        raise unreadable(path, f"it is no file that PyTorch 1.6 or later saved: {error}", _SAVE) from error
+        raise unreadable(path, f"PyTorch 1.6 or later did not save it: {error}", _SAVE) from error
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise unreadable(path, f"it holds more than arrays: {error}", _SAVE) from error
     tensors = _tensors(found)

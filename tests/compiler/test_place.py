@@ -96,7 +96,7 @@ def test_too_little_memory(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[hosts]", "is no TOML"),
+        ("[[hosts]", "is not TOML"),
         ("", "has no 'hosts' in the file"),
         ("hosts = []", "has no workers"),
         ("[[hosts]]\nworkers = 2", "has no 'name' in [[hosts]]"),

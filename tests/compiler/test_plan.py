@@ -48,8 +48,8 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no plan"),
-        ("[" * 100_000, "is no plan"),
+        ("{", "is not a plan"),
+        ("[" * 100_000, "is not a plan"),
         ("[]", "it has no field 'lnet plan'"),
         (damaged(lambda d: d.update({"lnet plan": 99})), "has format 99"),
         (damaged(lambda d: d.update(digest="0")), "its digest does not match"),

@@ -323,7 +323,7 @@ def test_everything_excluded(tmp_path):
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("a.tar", "is no readable tar archive"),
+        ("a.tar", "is not a readable tar archive"),
         ("a.npy", "cannot be read as arrays"),
         ("a.npz", "cannot be read as arrays"),
     ],
@@ -335,7 +335,7 @@ def test_unreadable_files(tmp_path, name, what):
 
 def test_an_unreadable_video(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"nonsense" * 100)
-    refused(tmp_path, "E703", "is no readable video", replace(PLAIN, path="a.mp4"))
+    refused(tmp_path, "E703", "is not a readable video", replace(PLAIN, path="a.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -273,9 +273,9 @@ def test_images_without_labels_beside_them(tmp_path):
     [
         (b"{}", "it has no key 'label'; its keys are none"),
         (b'{"id": 1, "caption": 2}', "it has no key 'label'; its keys are 'id', 'caption'"),
-        (b"{", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
-        (b"9" * 5000, "it is no JSON"),
+        (b"{", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"9" * 5000, "it is not JSON"),
         (b'{"label": [1, 2]}', "its label is [1, 2], neither an integer nor a text"),
         (b"true", "its label is true, neither"),
         (b"0.5", "its label is 0.5, neither"),
@@ -283,7 +283,7 @@ def test_images_without_labels_beside_them(tmp_path):
         (b'"a\\u0000b"', "it has zero bytes"),
         (b'" "', "it is empty"),
         (b'"' + b"a" * 2**20 + b'"', "it has 1,048,578 characters"),
-        (b"\xff", "is no text"),
+        (b"\xff", "is not text"),
     ],
 )
 def test_json_that_holds_no_label(tmp_path, content, found):

@@ -354,7 +354,7 @@ def test_the_contents_are_those_of_the_sections(run):
 
 def test_a_section_that_makes_no_text_is_refused_by_name(run, enter):
     enter(Section("spikes", "Spikes", lambda material: {"spikes": 3}))
-    with pytest.raises(TypeError, match="the section 'spikes' is no text, but dict"):
+    with pytest.raises(TypeError, match="the section 'spikes' is not text, but dict"):
         write_report(run)
 
 

@@ -61,7 +61,7 @@ def test_units_stand_where_the_reference_says(network):
 @pytest.mark.parametrize(
     ("layer", "shape", "message"),
     [
-        ("plain", (1, 1, 3), "E310: the maps of 'plain' lie in no patch"),
+        ("plain", (1, 1, 3), "E310: the maps of 'plain' are not laid out in a patch"),
         ("f", (3, 3, 5), r"E720: the values of 'f' are \[..., 3, 3, 6\], found \(3, 3, 5\)"),
         ("g", (3, 3, 5), "E720: there is no layer 'g'"),
     ],

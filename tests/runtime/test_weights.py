@@ -289,10 +289,10 @@ def write_cut(path):
     [
         (write_evil, "it holds more than arrays: "),
         (write_whole, "it holds more than arrays: "),
-        (write_old, "it is no file that PyTorch 1.6 or later saved"),
+        (write_old, "PyTorch 1.6 or later did not save it"),
         (write_foreign_storage, "it holds more than arrays"),
         (write_numbers, "there is no state_dict in it"),
-        (write_cut, "it is no file that PyTorch 1.6 or later saved"),
+        (write_cut, "PyTorch 1.6 or later did not save it"),
     ],
 )
 def test_pytorch_files_that_are_refused_E756(folder, write, message):
@@ -321,7 +321,7 @@ def write_text(path):
         ("old.npz", write_nan, "E756", "'out.bias' of 'old.npz' has values that are not finite"),
         ("old.safetensors", write_text, "E756", "'old.safetensors' cannot be read as weights"),
         ("old.h5", write_text, "E756", "'old.h5' cannot be read as weights"),
-        ("old.keras", write_text, "E756", "it is no model that Keras saved"),
+        ("old.keras", write_text, "E756", "Keras did not save it"),
         ("old.bin", write_text, "E782", "expected a run or a file of weights, found 'old.bin'"),
         ("gone.npz", lambda path: None, "E756", "No such file or directory"),
         ("old.npz", lambda path: np.savez(path, other=np.zeros(3)), "E749", "no array of 'old.npz' fits"),

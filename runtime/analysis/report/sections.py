@@ -50,7 +50,7 @@ class Section:
         """Return the content under the heading; raises TypeError if it is no text."""
         made = self.make(material)
         if not isinstance(made, str | None):
-            raise TypeError(f"the section '{self.anchor}' is no text, but {type(made).__name__}")
+            raise TypeError(f"the section '{self.anchor}' is not text, but {type(made).__name__}")
         return made
 
 

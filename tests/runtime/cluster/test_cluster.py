@@ -371,7 +371,7 @@ def test_a_failure_on_a_worker_ends_the_run_E762(tmp_path, client, monkeypatch):
     other = {"array": str(tmp_path / "no.npy"), "expected": None}
     monkeypatch.setattr(launch, "_config", lambda *a: replace(_config(*a), **other))
     text = refusal(lambda: trained(tmp_path, client))
-    assert text.startswith(f"error E762: a worker failed: '{tmp_path}/no.npy' is no readable array file")
+    assert text.startswith(f"error E762: a worker failed: '{tmp_path}/no.npy' is not a readable array file")
 
 
 def test_a_loss_that_is_not_finite_E730(tmp_path, client):
