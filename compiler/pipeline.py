@@ -164,10 +164,10 @@ def compile_plan(
 ) -> Plan:
     """Compile a `.lnet` file or a module and return the plan.
 
-    `workers` counts all of them: each replica gets `workers // replicas` tiles, and the servers live on the same
-    workers. `tiles` ("2x3"), `shards_per_tile` (of its parameters) and `cluster_spec` (a TOML file) fix more of it; `set`
-    replaces settings of the file, `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that is wrong; warns
-    as `lnetc check` does.
+    `workers` is the number of workers in all: each replica gets `workers // replicas` tiles, and the servers live on the
+    same workers. `tiles` ("2x3"), `shards_per_tile` (of its parameters) and `cluster_spec` (a TOML file) further fix the
+    layout; `set` replaces settings of the file, `{"train.batch": 50, "let.k": 7}`. Raises `LnetError` with everything that
+    is wrong; warns as `lnetc check` does.
     """
     text = (
         Source(format_module(source), "<module>") if isinstance(source, nodes.Module) else read_source(source)

@@ -27,7 +27,7 @@ class Diagnostic:
     item: str = ""
 
     def moved(self, by: int) -> Diagnostic:
-        """Return the diagnostic with its places as many characters further on."""
+        """Return the diagnostic with its places moved by a number of characters."""
         related = tuple((span.moved(by), text) for span, text in self.related)
         return replace(self, span=None if self.span is None else self.span.moved(by), related=related)
 

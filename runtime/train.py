@@ -96,18 +96,18 @@ def train(
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
-    `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which
-    are cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may
-    hold any values. In one process also an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
+    `data`: a path in place of that of `frames(...)`, or images `[n, rows, columns, channels]` with `labels` `[n]`, which are
+    cropped, mirrored and normalised like the same array in a file; `prepared`: the array is used unchanged and may hold any
+    values. In one process, `data` may be an object: `len(data)` images `data[i]`, with `names` and `labels` if it has them
     (`lnet.runtime.data.Samples`). Data that are not images are `lnet.Arrays`, or an object whose items are mappings of
-    arrays by the names in the file's `arrays(...)`. `validation`: likewise what it is validated on, in place of the file's,
-    with `validation_labels`. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...).
-    `start`: what has the initial parameters: a run, a network or a file of weights. They are matched by name, in a file as
-    `mapping` says (docs/weights.md). `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16"
-    halves the bytes that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even
-    if this machine has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging`
-    (logger `lnet`). SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint.
-    Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
+    arrays by the names in the file's `arrays(...)`. `validation`, with `validation_labels`: validation data in the same
+    forms, in place of the file's. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: the source
+    of the initial parameters: a run, a network or a file of weights. They are matched by name, or for a file as `mapping`
+    says (docs/weights.md). `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
+    that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even if this machine
+    has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`).
+    SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for
+    an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
     """
     dtype = checked_plan(plan).graph.training.dtype
     wire = wire_of(dtype, wire)
@@ -194,10 +194,10 @@ def resume(
 ) -> Run:
     """Resume a run from its newest whole checkpoint, with the same resulting weights as if it had not stopped.
 
-    `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, is needed only for
-    a run on an array or an object, or if the images have moved, and so is `validation`; `force` as in `train`. Added,
+    `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, and `validation` are
+    needed only for a run on an array or an object, or if the images have moved; `force` as in `train`. Added,
     removed or changed images are refused, unless `other_images` accepts them, which run.json then records. Warns if the
-    `.lnet` file has changed: the run keeps its network. Is stopped, and raises, like `train`.
+    `.lnet` file has changed: the run keeps its network. Signals and errors are those of `train`.
     """
     keep_programs()
     reporter = _told(reporter, client, force)

@@ -82,8 +82,8 @@ class WorkerShare(NamedTuple):
 class Plan:
     """A network, typed and laid out, with the text that it was compiled from.
 
-    `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per
-    tile, used by all replicas; the placement assigns tiles and servers to workers. `plugins`: those it needs to be read.
+    `overrides` are the settings given beside the file (`--set`), as name and text. The partition is one programme per tile,
+    used by all replicas; the placement assigns tiles and servers to workers. `plugins`: the plug-ins needed to read it.
     `included`: name and text of each file that the text includes.
     """
 

@@ -47,8 +47,8 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     "--sources",
     multiple=True,
     metavar="FILE.csv[:COLUMN]|REGEX",
-    help="The source of an image (person, photo, video) by its name: looked up, or matched; may be repeated, each on "
-    "what the one before made.",
+    help="How an image's name gives its source (person, photo, video): a column of a table, or a regular expression. "
+    "If repeated, each applies to the result of the one before.",
 )
 @click.option(
     "--layers",
@@ -90,7 +90,7 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     "--places",
     type=click.IntRange(1),
     metavar="N",
-    help="Instead: how often the network names images of labels that it learned at N x N places of its field.",
+    help="Test only the accuracy of a network that learned labels, on images shown at N x N places of its field.",
 )
 @click.option(
     "--scale",
@@ -133,11 +133,11 @@ def probe(
     maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Test how well neurons detect a label, or labels are named.
+    """Test how well neurons detect a label, or a network names labels.
 
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
-    sources and tested on the other. A network that learned labels names the images, too; of a SET of more than two labels
-    that is all, unless --label says which is sought.
+    sources and tested on the other. A network that learned labels is also tested on naming the images; if SET has more
+    than two labels, that is the only test unless --label gives the one to detect.
     """
     for option in _written(context, OF_PLACES if places is None else OF_NEURONS):
         raise click.UsageError(

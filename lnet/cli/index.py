@@ -18,14 +18,16 @@ from .program import main
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--labels", type=click.Choice(["folder", "file"]), help="As in the file's frames(...).")
-@click.option("--exclude", metavar="FILE", help="As in the file's frames(...).")
+@click.option(
+    "--labels", type=click.Choice(["folder", "file"]), help="Like the argument of frames(...) in a file."
+)
+@click.option("--exclude", metavar="FILE", help="Like the argument of frames(...) in a file.")
 def index(paths: tuple[str, ...], labels: str | None, exclude: str | None) -> None:
     """Index many images ahead of a run.
 
     PATH is a folder, an archive, a .csv list, a pattern in quotes, or a .lnet file, for the images that it names.
-    Writes PATH.*.index beside the images. A run on 100,000 images or more that finds none there makes one in its
-    directory, which takes as long.
+    Writes PATH.*.index beside the images. A run on 100,000 images or more that finds no index there writes one into
+    its own directory, which takes as long.
     """
     from lnet.runtime.data.dataset import requested
     from lnet.runtime.data.indexes import find_index, make_index

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--rates",
     type=Output,
     metavar="FILE.toml",
-    help="Also measure what 'explain --time' needs of a worker, and write it as a table [rates].",
+    help="Also measure the rates that 'explain --time' needs, and write them as a table [rates].",
 )
 @set_option
 def tune_command(file: Path | None, rates: Path | None, settings: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ def measure_links_command(cluster: str, directory: Path | None, output: Path | N
     """Measure the links between the workers of a cluster.
 
     For 'explain --time': trains small networks on two workers of one host, and on two of different hosts, if there
-    are such.
+    are several.
     """
     from lnet.links import links_toml, measured_links, pair_plan
     from lnet.runtime.cluster.transport.connect import connected

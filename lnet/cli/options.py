@@ -54,10 +54,10 @@ set_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 data_option = click.option(
-    "--data", metavar="PATH", help="Training images, instead of those that the file names."
+    "--data", metavar="PATH", help="Training images, instead of those named in the file."
 )
 validation_option = click.option(
-    "--validation", metavar="PATH", help="Validation images, instead of those that the file names."
+    "--validation", metavar="PATH", help="Validation images, instead of those named in the file."
 )
 steps_option = click.option("--steps", type=click.IntRange(1), help="Number of steps, instead of the file's.")
 cluster_option = click.option(
@@ -65,8 +65,8 @@ cluster_option = click.option(
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Train on the Dask cluster at tcp://HOST:PORT or tls://HOST:PORT, or that a scheduler file names; without "
-    "ADDRESS on processes of this machine, one for each worker of the plan.",
+    help="Train on the Dask cluster at ADDRESS: tcp://HOST:PORT, tls://HOST:PORT or a scheduler file. Without ADDRESS, "
+    "train in processes on this machine, one for each worker of the plan.",
 )
 mapping_option = click.option(
     "--mapping",
@@ -99,8 +99,8 @@ wait_option = click.option(
     flag_value="inf",
     type=Minutes(),
     metavar="[MINUTES]",
-    help="Wait for the cluster at ADDRESS, and continue from the newest checkpoint whenever it was lost and is back; "
-    "give up after MINUTES without it.",
+    help="Wait until the cluster at ADDRESS is there. Whenever it is lost, wait again and continue from the newest "
+    "checkpoint. Give up after MINUTES of waiting.",
 )
 
 grace_option = click.option(

@@ -63,9 +63,9 @@ def draw(
 
     A NEURON is a layer, row, column and map: 'V3.norm[4, 7, 2]'.
 
-    The real images with the strongest responses, and stimuli found by gradient ascent: among images that are as
-    likely as those the run was trained on (the likely stimulus), and of all images with the mean norm of real ones (the
-    optimal stimulus). Pictures are kept in the run and shown in its report.
+    Shows the real images with the strongest responses, and two stimuli found by gradient ascent: the likely stimulus,
+    the best among images as likely as the training images, and the optimal stimulus, the best of all images with the mean
+    norm of real ones. Pictures are kept in the run and shown in its report.
     """
     from lnet.runtime.analysis.contact import png
     from lnet.runtime.analysis.draw import side_by_side

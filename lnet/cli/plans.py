@@ -144,7 +144,7 @@ def compile_command(
 ) -> None:
     """Compile a .lnet file into a plan.
 
-    Without FILE the only .lnet file in this folder.
+    FILE defaults to the only .lnet file in this folder.
     """
     path = file if file is not None else the_only("*.lnet", ".lnet file")
     layout = layout_from(**options)
@@ -214,7 +214,7 @@ def explain(
 ) -> None:
     """Show a network's layers, cost, and partition into tiles.
 
-    FILE is a .lnet file or a plan; without FILE the only one in this folder.
+    FILE is a .lnet file or a plan (default: the only one in this folder).
     """
     from lnet.compiler.plan.explain import explain_data, explain_text
     from lnet.compiler.plan.grace import warn_of_grace

@@ -1,4 +1,4 @@
-"""The command that compares what layers tell apart: rsa."""
+"""The command that compares representations: rsa."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 def rsa(
     arguments: tuple[str, ...], by: str, rdm: str, compare: str, against: tuple[str, ...], as_json: bool
 ) -> None:
-    """Compare what layers tell apart, by their representations.
+    """Compare the representations of layers, runs and brains.
 
     Representational similarity analysis: a matrix of how much the responses of each LAYER differ between the conditions of
     SET. Matrices of layers, of runs, and of brains or behaviour are compared with each other, with noise ceilings.

@@ -82,7 +82,7 @@ def run(
 ) -> None:
     """Train a .lnet file or a plan.
 
-    Without FILE the plan in this folder. Trains in this process, or on a cluster, whose machines must see the run's
+    FILE defaults to the plan in this folder. Trains in this process, or on a cluster, whose machines must see the run's
     directory (-d) and the images under the same paths.
     """
     if mapping is not None and start is None:

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 def sheet(arguments: tuple[str, ...], seed: int, untrained: int, as_json: bool) -> None:
     """Map the preferences of a layer's neurons over the sheet.
 
-    The preferred orientation, of filters or of gratings, with its pinwheels, clusters, entropy and spectrum; how similar
-    neighbours are; with a labelled SET the preferred class, d' of every class, and what neurons cost. A layer with a patch
-    (maps = 8x8) is one picture of all its units. Arrays and pictures are kept in the run and shown in its report. Of
-    several runs, which differ by their seed, every figure has a mean and a 95 % interval, too.
+    Shows the preferred orientation, from filters or gratings, with pinwheels, clusters, entropy and spectrum, and the
+    similarity of neighbours; with a labelled SET also the preferred class, d' of every class, and the costs of neurons. A
+    layer with a patch (maps = 8x8) is one picture of all its units. Arrays and pictures are kept in the run and shown in
+    its report. For several runs with different seeds, every figure also has a mean and a 95 % interval.
     """
     directories, rest = runs_first(arguments)
     if not 1 <= len(rest) <= 2:

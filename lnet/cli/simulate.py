@@ -40,7 +40,7 @@ PATIENCE = 10.0
     type=click.FloatRange(0),
     default=0.0,
     metavar="R",
-    help="Failures of each machine in 1,000 hours: half of them a process that ends, half a machine that falls silent.",
+    help="Failures of each machine in 1,000 hours: in half of them a process ends, in half a machine falls silent.",
 )
 @click.option(
     "--repair",
@@ -48,10 +48,10 @@ PATIENCE = 10.0
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time after which what failed is back.",
+    help="Time until a failed process or machine is back.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Random seed: the same one, the same run."
+    "--seed", type=int, default=0, show_default=True, help="Random seed; the same seed gives the same run."
 )
 @json_option
 @layout_options
@@ -69,9 +69,9 @@ def simulate_command(
 ) -> None:
     """Run a plan on a described cluster in virtual time.
 
-    The protocol's own state machines, with the times that 'explain --time' predicts: images a second, staleness,
-    waiting, and with --failures what is left of it. FILE is a .lnet file or a plan; without FILE the only one in this
-    folder.
+    Runs the protocol's own state machines with the times that 'explain --time' predicts. Shows images a second, staleness
+    and waiting, and with --failures the share of the speed that remains. FILE is a .lnet file or a plan (default: the only
+    one in this folder).
     """
     from lnet.compiler.text_table import terminal_width
     from lnet.runtime.cluster.simulation.simulate import Asked, simulate

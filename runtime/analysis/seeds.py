@@ -46,8 +46,9 @@ def sheet_over_seeds(
 ) -> Seeds:
     """Return the figures of `sheet_view` over several runs of one network, with means and 95 % intervals (Student's t).
 
-    Each run keeps its own arrays and pictures, the first one also those over all. The untrained networks have the seeds
-    from `seed` on, and are shown beside all runs. Raises `LnetError`, also for layers of different extents.
+    Each run keeps its own arrays and pictures, the first run also those of all runs together. The untrained networks have
+    the seeds `seed`, `seed + 1`, ..., and are shown beside all runs. Raises `LnetError`, also for layers of different
+    extents.
     """
     check_apart(runs)
     path = _same_layer(runs, layer)

@@ -112,10 +112,11 @@ def sheet_view(
 ) -> SheetView:
     """Return the preferences of a layer's neurons by position, and keep them in the run as arrays and pictures.
 
-    The pictures show the unit sheet of a layer with a patch, otherwise each map. Orientation, of the first local layer from
-    its filters, of other layers from responses to gratings, with its arrangement; class, d' and energy, if `data` names a
-    labelled set, d' also in so many `untrained` networks; and the similarity of neighbours compared with random pairs drawn
-    with `seed`. Raises `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et al. 2025.)
+    The pictures show the unit sheet of a layer with a patch, otherwise each map. Preferences are: orientation and its
+    arrangement, for the first local layer from its filters, for others from responses to gratings; class, d' and energy, if
+    `data` names a labelled set; d' also in a number of `untrained` networks; and the similarity of neighbours, compared with
+    that of random pairs drawn with `seed`. Raises `LnetError`. (Orientation maps: Hubel & Wiesel 1974; such networks: Lu et
+    al. 2025.)
     """
     random = untrained_shares(run, layer, data, range(seed, seed + untrained))
     return view_beside(random, run, layer, data, seed)

@@ -34,11 +34,11 @@ FOLDER = "arrays"
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Training data that are no images, for `lnet.train`: any real numbers, a row of each array for each sample.
+    """Training data other than images, for `lnet.train`: any real numbers, a row of each array for each sample.
 
-    `values` `[n, rows, columns, maps]`, or fewer axes with as many values in that order; `labels` `[n]`, integers or texts;
-    `targets` by the names of the network's targets, or the array alone where it has one; `normalize`: "none", "image" or
-    "dataset", by default as the file says.
+    `values` `[n, rows, columns, maps]`, or fewer axes with the same values in the same order; `labels` `[n]`, integers or
+    texts; `targets` by the names of the network's targets, or the array alone where it has one; `normalize`: "none", "image"
+    or "dataset", by default as the file says.
     """
 
     values: ArrayLike

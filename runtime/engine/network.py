@@ -158,7 +158,7 @@ class Network:
 
         An objective that compares views takes images 2k and 2k + 1 as those of one.
         `targets`: an array `[batch, row, column, map]` by the name of each target; of a single target the array alone.
-        `step`: the steps after which weights of objectives that change (`between`) are taken.
+        `step`: the number of steps done, which sets the weights of objectives that change (`between`).
         """
         with self.computing():
             return float(_loss(self.graph, self.params.arrays, step, *self._batch(images, labels, targets)))
@@ -181,10 +181,10 @@ class Network:
     ) -> dict[str, jax.Array]:
         """Return the value of every layer by path, `[batch, row, column, map]`: a pure function.
 
-        JAX may compile, map, divide and differentiate it, in both modes and as often as one likes. `params`: by name, as
-        `dict(net.params)` has them; `images` as for the network itself; `layers`: those that are returned. Numbers are of
-        JAX's default type; frozen parameters and running values are constants. Raises `LnetError` for missing parameters,
-        unknown layers and arrays of other shapes.
+        JAX may compile, map, divide and differentiate it, in both modes and to any order. `params`: by name, as
+        `dict(net.params)` has them; `images` as for the network itself; `layers`: the layers to return (default: all).
+        Numbers are of JAX's default type; frozen parameters and running values are constants. Raises `LnetError` for missing
+        parameters, unknown layers and arrays of other shapes.
         """
         taken, values = self._pure(params), self._shaped(images)
         paths = tuple(layer.path for layer in self.graph.visible) if layers is None else tuple(layers)
@@ -197,19 +197,19 @@ class Network:
     def loss_fn(self, params: Mapping[str, ArrayLike], batch: PureBatch, step: Done = 0) -> jax.Array:
         """Return the loss of a batch: a pure function, as `apply` is.
 
-        `batch`: images, or `{"images": ..., "labels": ..., "targets": {...}}`, as `loss` takes them; no value is looked at.
-        Its derivative by the parameters is what training descends, so it ends where `train.gradients` says. `step`: the
-        steps before. Raises `LnetError` as `apply` does, and for what is missing in the batch.
+        `batch`: images, or `{"images": ..., "labels": ..., "targets": {...}}`, as `loss` takes them; values are not checked.
+        Its gradient is the one that training uses, so it stops where `train.gradients` says. `step`: the number of steps
+        done. Raises `LnetError` as `apply` does, and for what is missing in the batch.
         """
         return self._observed(params, batch, step, None)[0]
 
     def training_loss(
         self, params: Mapping[str, ArrayLike], batch: PureBatch, samples: ArrayLike, step: Done = 0
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Return the loss with dropout and norms of the batch, and the running values that come next, by name.
+        """Return the loss as training computes it, with dropout and batch statistics, and the new running values by name.
 
-        `samples`: the numbers of the batch's samples in the run, `[batch]`, by which dropout draws. Else as `loss_fn`; for
-        `jax.value_and_grad(net.training_loss, has_aux=True)`.
+        `samples`: the numbers of the batch's samples in the run, `[batch]`, which seed dropout. Otherwise like `loss_fn`;
+        for `jax.value_and_grad(net.training_loss, has_aux=True)`.
         """
         loss, observed = self._observed(params, batch, step, _words(jnp.asarray(samples)))
         moving = running.momenta(self.graph)
@@ -290,9 +290,9 @@ class Network:
         return in_units(array, found.patch, array.ndim - 3)[..., 0]
 
     def everything(self, images: ArrayLike) -> dict[str, Array]:
-        """Return the values of all layers, those that passes made too: decoders by the path of their objective.
+        """Return the values of all layers, including those made by passes: decoders by the path of their objective.
 
-        XLA computes them alone: to load LLVM and to compile with it takes 80 MB, for what is computed once.
+        XLA computes all of it: loading LLVM and compiling with it would take 80 MB, for a single computation.
         """
         with portable(), self.computing():
             values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)

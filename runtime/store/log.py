@@ -165,7 +165,7 @@ class EventLog:
 
 
 def read_events(path: Path, steps: bool = True) -> list[LogEvent]:
-    """Return the events of a run, with or without its steps, and without those that a resume made void.
+    """Return the events of a run, with or without its steps, and without those that a resume invalidated.
 
     Raises `LnetError` if the log is there and cannot be read; warns of lines that are no events.
     """

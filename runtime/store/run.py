@@ -89,7 +89,7 @@ class Run:
 
     @property
     def order(self) -> int:
-        """The number of the order of its images (data/order.py); lnet 0.1 knew one and did not say so."""
+        """Which way of ordering images it uses (data/order.py); runs of lnet 0.1 do not record it, and use order 1."""
         return self.info["data"].get("order", STORED)
 
     @property
@@ -100,12 +100,12 @@ class Run:
 
     @property
     def kept(self) -> Kept:
-        """What it keeps of its images; lnet 0.1 listed files in its own way and did not say so."""
+        """What it records about its images; those of lnet 0.1 do not record how they listed files, which differs."""
         return Kept(self.info["data"].get("listing", FIRST), self.classes, self.order, self.index)
 
     @property
     def imported(self) -> bool:
-        """Whether it was made of a file of weights, and trained on no image."""
+        """Whether it was made from a file of weights, without training."""
         return self.info["data"]["images"] == 0
 
     @property
@@ -121,13 +121,13 @@ class Run:
 
     @property
     def inputs(self) -> Inputs | None:
-        """What its images are like, prepared; None if lnet 0.1 began it."""
+        """Statistics of its prepared images; None if lnet 0.1 began it."""
         return inputs_from(self.info["data"])
 
     def events(self, steps: bool = True) -> list[LogEvent]:
-        """Return the log, with or without its steps, and without what a resume made void; raises `LnetError`.
+        """Return the log, with or without its steps, and without events that a resume invalidated; raises `LnetError`.
 
-        The types of events are in `lnet.runtime.store.events`; old steps of a long run are sums, `StepsDone`.
+        The types of events are in `lnet.runtime.store.events`; old steps of a long run are summed up as `StepsDone`.
         """
         return read_events(self.directory / "events.jsonl", steps)
 
@@ -166,7 +166,7 @@ class Run:
     ) -> Found | None:
         """Return the result of `newest`, None for a run that never had a checkpoint.
 
-        Those that it passes over are said, and damaged ones renamed. Raises `LnetError` if none is whole: no run
+        Reports the checkpoints that it skips, and renames damaged ones. Raises `LnetError` if none is whole: no run
         begins anew where another one ended.
         """
         passed: list[PassedOver] = []
@@ -200,8 +200,8 @@ class Run:
     def samples(self, count: int, data: str | os.PathLike[str] | None = None) -> Batch:
         """Return the first samples of the run's order, as it prepares them: images, labels, names.
 
-        Where it has two views of each, they stand one after the other.
-        From `data` in place of what the run was trained on, if given. Raises `LnetError` if there are no images.
+        If it has two views of each image, they follow one another.
+        `data`: other images than those that the run was trained on. Raises `LnetError` if there are no images.
         """
         if count < 1:
             raise refused("E716", f"expected a positive number of samples, found {count}")
@@ -210,7 +210,7 @@ class Run:
     def images(self, data: str | os.PathLike[str] | None = None, normalize: str | None = None) -> Dataset:
         """Return the images that the run was trained on, or those of `data`, as it prepares them.
 
-        Normalised as `normalize` says, if given. Raises `LnetError` if there are no images.
+        `normalize`: another normalisation than the run's. Raises `LnetError` if there are no images.
         """
         found = self.plan.graph.training.data
         if data is not None:

@@ -51,9 +51,9 @@ def accuracy(
     compare: Mapping[str, Run | Place] | None = None,
     client: Workers | None = None,
 ) -> Accuracy:
-    """Return the top-1 accuracy of a run that learned labels on labelled images, and top-5 of more than five classes.
+    """Return the accuracy on labelled images of a run that learned labels: top-1, and top-5 of more than five classes.
 
-    images      a folder, an archive or an array with labels; those count that every run learned
+    images      a folder, an archive or an array with labels; labels that some run did not learn are left out
     step        the checkpoint; the newest unless given
     compare     other runs by name
     client      a `distributed.Client` of a Dask cluster that sees runs and images; the figures are the same

@@ -97,7 +97,7 @@ def places(
 ) -> PlaceMaps:
     """Return how often a run names labelled images at `count` x `count` places, and keep it in the run with pictures.
 
-    images      a folder, an archive or an array with labels; those count that every run learned
+    images      a folder, an archive or an array with labels; labels that some run did not learn are left out
     scale       the share of the field's rows and columns that an image fills; 1 / count unless given
     background  the field around it, from 0 (black) to 1 (white), before normalisation
     step        the checkpoint; the newest unless given

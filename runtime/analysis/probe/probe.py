@@ -46,12 +46,12 @@ def probe(
     """Test every neuron of a run's layers on labelled images, beside baselines in the same table.
 
     images      a folder, an archive or an array with labels; `label`, `against` and `sources` are as in `open_set`
-    layers      those probed; by default the last of each stage with weights. The first stage is always there, a baseline
+    layers      layers to probe; by default the last of each stage with weights. The first stage is added as a baseline
     step        the checkpoint; the newest unless given
-    seed        halves the sources
-    baselines   whether simple things are tested too
+    seed        random seed of the split of the sources into halves
+    baselines   whether to test the baselines too
     compare     other runs by name, tested like this one
-    templates   how many patches and centroids; as many as the last layer has neurons unless given
+    templates   number of patches and of centroids (default: the number of neurons in the last layer)
     data        where the training images are, if they have moved
     client      a `distributed.Client` of a Dask cluster that sees run and images; the figures are the same
 

@@ -56,7 +56,7 @@ def rsa(
     compare: str = "spearman",
     against: Sequence[Place] = (),
 ) -> Rsa:
-    """Compare what layers tell apart, with each other and with matrices of one's own, and keep it in the (first) run.
+    """Compare the representations of layers with each other and with given matrices, and keep the result in the (first) run.
 
     runs     one run, or several, whose layers stand side by side
     layers   one or several, which all runs have
