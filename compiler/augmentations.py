@@ -38,7 +38,7 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Zoom(Augmentation):
-    """In place of the random crop, a part of the image, scaled to the input's size: from `from` to `to` of the image's area,
+    """Replaces the random crop by a part of the image, scaled to the input's size: from `from` to `to` of the image's area,
     as much as `aspect` times as wide or as high as the input; bilinear, antialiased, in 8 bits if the image has 8. Comes
     first
 
@@ -73,7 +73,7 @@ class Rotate(Augmentation):
 
 @dataclass(frozen=True, slots=True)
 class Shift(Augmentation):
-    """Moves by up to so many whole pixels up or down, and left or right; the edge is repeated
+    """Moves by up to `pixels` whole pixels up or down, and left or right; the edge is repeated
 
     Example: shift(4)
     """
@@ -118,7 +118,7 @@ class Saturation(Augmentation):
 
 @dataclass(frozen=True, slots=True)
 class Hue(Augmentation):
-    """Turns hues by up to so much of the circle either way
+    """Shifts hues by up to `by` of the colour circle either way
 
     Example: hue(0.1)
     """

@@ -28,7 +28,7 @@ class Contrast(Term):
 
 @since(2)
 def contrast(of: Reads, temperature: Positive = 0.1) -> Contrast:
-    """Of a vector in two views of each image of a batch, NT-Xent (Chen et al. 2020): below
+    """NT-Xent of a vector, for two views of each image in a batch (Chen et al. 2020): below
 
     Example: contrast(of = vector, temperature = 0.5)
     """

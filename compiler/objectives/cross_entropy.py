@@ -19,7 +19,7 @@ class CrossEntropy(Term):
 
 
 def cross_entropy(of: Reads) -> CrossEntropy:
-    """Softmax loss of a vector, the values before the softmax, against the image's label
+    """Softmax loss of a vector (the values before the softmax) against the image's label
 
     Example: cross_entropy(of = vector)
     """

@@ -48,7 +48,7 @@ def squared_error(of: Reads, target: TargetNamed) -> SquaredError:
 
 @since(2)
 def mean_squared_error(of: Reads, target: TargetNamed) -> MeanSquaredError:
-    """Mean over all values of squared differences from `target`, which is as in `squared_error`
+    """Mean over all values of the squared difference from `target`, as in `squared_error`
 
     Example: mean_squared_error(of = second, target = first)
     """

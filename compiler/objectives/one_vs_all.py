@@ -19,7 +19,7 @@ class OneVsAll(Term):
 
 
 def one_vs_all(of: Reads) -> OneVsAll:
-    """Sum of independent logistic losses of a vector's values, those before the sigmoid, against the image's label
+    """Sum of independent logistic losses of a vector (the values before the sigmoid) against the image's label
 
     Example: one_vs_all(of = vector)
     """

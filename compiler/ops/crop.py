@@ -39,7 +39,7 @@ class Crop(Op):
 
 
 def crop(size: Extent, *, of: Reads) -> Crop:
-    """The central rows and columns; of an odd remainder the smaller half is cut off before them
+    """The central rows and columns; if an odd number is cut off, the smaller half is before them
 
     Example: crop(9x7)
     """

@@ -56,8 +56,8 @@ def decode(
     speed: NonNegative = 1.0,
 ) -> Decode:
     """The transpose of the local layer `like` (`of`, unless given), applied to `of`: `xhat[y,x,c] = sum over every (i,j,u,v)
-    that touches (y,x) of sum_m D[i,j,u,v,c,m] h[i,j,m]`. Its extents are those of what `like` reads; `tied = true` uses
-    `like`'s weights
+    that touches (y,x) of sum_m D[i,j,u,v,c,m] h[i,j,m]`. Its extents are those of the layer that `like` reads; `tied = true`
+    uses `like`'s weights
 
     Example: decode(of = second, tied = true)
     """

@@ -14,7 +14,8 @@ from lnet.compiler.core.shapes import Region, Sheet, line, whole
 @since(2)
 @dataclass(frozen=True, slots=True)
 class Dropout(Op):
-    """In training losses 0 with probability `rate`, else `x / (1 - rate)`, by seed, path, sample and unit; elsewhere `x`
+    """In training losses, 0 with probability `rate`, otherwise `x / (1 - rate)`, drawn by seed, path, sample and unit;
+    elsewhere `x`
 
     Example: dropout(0.5)
     """

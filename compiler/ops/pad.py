@@ -163,7 +163,7 @@ def pad(
     *,
     of: Reads,
 ) -> Pad:
-    """So many rows above and below it, and columns left and right: zeros (`zero`), copies of the outermost (`edge`), a
+    """Adds rows above and below, and columns left and right: zeros (`zero`), copies of the outermost (`edge`), a
     mirror image without the outermost (`reflect`), or the opposite side (`wrap`)
 
     Example: pad(2, 1, left = 1, right = 3, fill = wrap)

@@ -32,8 +32,8 @@ class Target(Op):
 
 @since(2)
 def target(size: TargetExtent) -> Target:
-    """What the network should give for an image: values of the data, which only an objective's `target` reads. `N` is a
-    vector `1x1xN`. In the network's block alone
+    """The desired output for an image: values from the data, which only the argument `target` of an objective reads. `N` is
+    a vector `1x1xN`. In the network's block alone
 
     Example: target(14x13x2)
     """
