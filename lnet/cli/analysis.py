@@ -30,7 +30,9 @@ def report(directory: Path, output: Path | None, data: str | None) -> None:
     One file with the network, losses, filters, reconstructions, analyses and settings of the run in DIRECTORY.
     """
     from lnet.runtime.analysis.report import write_report
+    from lnet.runtime.process.given_back import keep_little
 
+    keep_little()
     with bar():
         page = write_report(lnet.open_run(directory), output, data)
     click.echo(str(page))

@@ -76,7 +76,7 @@ def draw(
     neurons = (neurons,) if isinstance(neurons, str) else tuple(neurons)
     if not neurons:
         raise refused("E780", "expected at least one neuron to draw, found none")
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(state=False)
     network = Network(run.plan, checkpoint.params, run.inputs)
     images = own_images(run, samples) if data is None else open_set(run, data)
     survey = top_stimuli(network, neurons, images, count)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any]]
-AT_ONCE = 2**17
+AT_ONCE = 2**15
 """Values of Fourier transforms that are in memory together."""
 
 

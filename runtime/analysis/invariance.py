@@ -80,7 +80,7 @@ def invariance(
     if count < 1:
         raise refused("E780", f"the number of positives must be positive, found {count}")
     check_images(run, "invariance")
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(state=False)
     network = Network(run.plan, checkpoint.params, run.inputs)
     (found,) = find_neurons(network.graph, [neuron])
     images = open_set(run, data, labelled=True)

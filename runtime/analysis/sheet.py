@@ -142,7 +142,7 @@ def view_beside(
     untrained: Mapping[str, tuple[float, ...]], run: Run, layer: str, data: Place | None, seed: int
 ) -> SheetView:
     """Return what `sheet_view` does, beside the shares of selective neurons in `untrained` networks."""
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(state=False)
     network = Network(run.plan, checkpoint.params, run.inputs)
     path = find_layer(network.graph, layer)
     frames = run.plan.graph.training.data

@@ -14,8 +14,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.stages import Compiled
 
-from lnet.compiler.core.layer import Layer
+from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Place, Region, Rows, Strip
 from lnet.compiler.cut.schedule import Share, TermShare, whole_share, whole_term
 from lnet.compiler.cut.weights import OWN
@@ -23,7 +24,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.graph.views import EVERYTHING, NOTHING, inside, view_of, views_of
 from lnet.compiler.objectives import Objective
 from lnet.runtime.kernels.classes import class_ranks
-from lnet.runtime.kernels.mode import Mode
+from lnet.runtime.kernels.mode import EVALUATION, Mode
 from lnet.runtime.kernels.objectives import term_kernel
 from lnet.runtime.kernels.ops import computed, observed
 from lnet.runtime.kernels.smooth import Weights
@@ -35,6 +36,8 @@ Targets = Mapping[str, jax.Array]
 """The values of targets, `[row, column, map, batch]`, by path."""
 Key = tuple[str, str]
 """A layer's path and a view."""
+Programs = dict[Any, Compiled]
+"""Programs by op, and shapes of what it reads, for separate layers."""
 Done = int | jax.Array
 """How many steps a replica has done."""
 TOPS = (1, 5)
@@ -58,6 +61,33 @@ def layer_values(
     for layer in layers:
         evaluation.compute(whole_share(layer), (EVERYTHING,), images)
     return {layer.path: evaluation.values[layer.path, EVERYTHING] for layer in layers}
+
+
+def separate_values(
+    graph: Graph, params: Params, images: jax.Array, programs: Programs
+) -> dict[str, jax.Array]:
+    """Return the values of all layers, as `layer_values` does, from a small program for all layers that are alike.
+
+    Those that are not among `programs` are compiled and put there.
+    """
+    values: dict[str, jax.Array] = {}
+    for layer in graph.computed:
+        operands = [values[graph.layer(path).path] for path in layer.reads] or [images]
+        own = {parameter.role: params[parameter.name] for parameter in layer.parameters}
+        key = layer.op, tuple(array.shape for array in (*operands, *own.values()))
+        if key not in programs:
+            programs[key] = _program(layer.op, operands, own, graph.training.precision)
+        values[layer.path] = programs[key](operands, own)
+    return values
+
+
+def _program(op: Op, operands: list[jax.Array], params: Params, precision: str) -> Compiled:
+    """Return a program that computes an op; it keeps nothing of what it was compiled from, as jax.jit's own cache does."""
+
+    def value(operands: list[jax.Array], params: Params) -> jax.Array:
+        return computed(op, operands, params, precision, EVALUATION)
+
+    return jax.jit(value).lower(operands, params).compile()
 
 
 def evaluated(

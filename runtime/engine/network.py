@@ -30,7 +30,17 @@ from lnet.runtime.process.cache import keep_programs
 from lnet.runtime.process.precision import computing_in
 
 from . import running
-from .evaluate import Done, Targets, batch_first, batch_last, layer_values, observed_loss, total_loss
+from .evaluate import (
+    Done,
+    Programs,
+    Targets,
+    batch_first,
+    batch_last,
+    layer_values,
+    observed_loss,
+    separate_values,
+    total_loss,
+)
 from .units import in_units
 
 Array = NDArray[np.floating]
@@ -97,7 +107,7 @@ def _total(
 
 
 # Compiled once per graph and shape of images, and shared by all networks of that graph.
-_values = jax.jit(layer_values, static_argnums=(0, 3))
+_values = jax.jit(layer_values, static_argnums=0)
 _loss = jax.jit(_total, static_argnums=0)
 _gradients = jax.jit(jax.grad(_total, argnums=1), static_argnums=0)
 
@@ -292,15 +302,34 @@ class Network:
     def everything(self, images: ArrayLike) -> dict[str, Array]:
         """Return the values of all layers, including those made by passes: decoders by the path of their objective.
 
-        XLA computes all of it: loading LLVM and compiling with it would take 80 MB, for a single computation.
+        XLA compiles all of it, one layer after the other: this takes the least memory for a single computation.
         """
+        return self._everything(self._checked(images), {})
+
+    def everything_in_parts(
+        self, images: ArrayLike, size: int, programs: Programs
+    ) -> Iterator[dict[str, Array]]:
+        """Yield what `everything` returns, of `size` images at a time; the last part may have fewer.
+
+        `programs`: those that were compiled for networks of the same plan; what is lacking is put there.
+        """
+        taken = np.asarray(self._checked(images))
+        for at in range(0, len(taken), size):
+            some = np.arange(at, at + size) % len(taken)  # always as many, for the same programs
+            left = len(taken) - at
+            yield {path: value[:left] for path, value in self._everything(taken[some], programs).items()}
+
+    def _everything(self, images: ArrayLike, programs: Programs) -> dict[str, Array]:
         with portable(), self.computing():
-            values = _values(self.graph, self.params.arrays, self._images(images), self.graph.computed)
+            taken = batch_last(jnp.asarray(images, float))
+            values = separate_values(self.graph, self.params.arrays, taken, programs)
         return {path: np.moveaxis(np.asarray(value), -1, 0) for path, value in values.items()}
 
+    def _checked(self, images: ArrayLike, callers: int = 1) -> Any:
+        return checked(images, self.graph.input.sheet, self.inputs, callers + 1)
+
     def _images(self, images: ArrayLike, callers: int = 1) -> jax.Array:
-        found = checked(images, self.graph.input.sheet, self.inputs, callers + 1)
-        return batch_last(jnp.asarray(found, dtype=float))
+        return batch_last(jnp.asarray(self._checked(images, callers + 1), dtype=float))
 
     def _batch(
         self,

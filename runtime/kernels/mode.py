@@ -35,6 +35,10 @@ class Mode:
         return self.samples is not None and not self.held
 
 
+EVALUATION = Mode(0, "", None)
+"""Evaluation of any layer: nothing is drawn, and no batch has a mean of its own."""
+
+
 def sample_numbers(first: int, count: int) -> NDArray[np.uint32]:
     """Return the numbers of samples from `first` on, as two words each: `[2, count]`."""
     numbers = np.arange(first, first + count, dtype=np.uint64)

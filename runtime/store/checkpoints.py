@@ -80,13 +80,15 @@ def _nobody(passed: PassedOver) -> None:
 class CheckpointFolder:
     """The checkpoints of a run, of which the last `keep` stay.
 
-    `shapes` are those of its parameters, `order` is the number of the order of its images.
+    `shapes` are those of its parameters, `order` is the number of the order of its images; `state`: whether the optimiser's
+    is kept of what is read.
     """
 
     path: Path
     keep: int
     shapes: Mapping[str, tuple[int, ...]]
     order: int = STORED
+    state: bool = True
 
     @staticmethod
     def of(directory: Path, graph: Graph, order: int) -> CheckpointFolder:
@@ -117,7 +119,7 @@ class CheckpointFolder:
     def read(self, path: Path) -> Checkpoint:
         """Read a checkpoint; raises `Damaged` if anything in it is not as it was written, and OSError."""
         found = self._opened(path)
-        params, update = found.read(dict.fromkeys(self.shapes), self.shapes)
+        params, update = found.read(dict.fromkeys(self.shapes), self.shapes, state=self.state)
         return Checkpoint(found.step, params, update, found.torn)
 
     def certain(self, path: Path) -> Checkpoint:

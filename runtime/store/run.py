@@ -140,17 +140,19 @@ class Run:
 
         Raises `LnetError` if there is none.
         """
-        return Network(self.plan, self.checkpoint(step).params, self.inputs)
+        return Network(self.plan, self.checkpoint(step, state=False).params, self.inputs)
 
-    def checkpoint(self, step: int | None = None) -> Checkpoint:
+    def checkpoint(self, step: int | None = None, state: bool = True) -> Checkpoint:
         """Return the newest whole checkpoint, or the one at `step`; raises `LnetError` if there is none.
 
+        Without `state`, it is without that of the optimiser, which may be twice as large as the parameters.
         Warns of newer ones that are damaged or incomplete.
         """
+        folder = replace(self.checkpoints, state=state)
         if step is not None:
-            return self._at(step)
+            return self._at(step, folder)
         passed: list[PassedOver] = []
-        found = self.checkpoints.newest(passed.append)
+        found = folder.newest(passed.append)
         if found is None and passed:
             raise refused("E742", f"no checkpoint of '{self.directory}' is whole", *map(str, passed))
         if found is None:
@@ -231,15 +233,15 @@ class Run:
         base, hint = Path(self.info["data"]["base"]), MOVED if data is None else None
         return open_data(found, self.plan.graph, base, kept=kept, hint=hint)
 
-    def _at(self, step: int) -> Checkpoint:
-        files = self.checkpoints.files()
+    def _at(self, step: int, folder: CheckpointFolder) -> Checkpoint:
+        files = folder.files()
         if step not in files:
             known = ", ".join(f"{s:,}" for s in files) or "none"
             raise refused(
                 "E741", f"the run '{self.directory}' has no checkpoint at step {step:,}; it has {known}"
             )
         try:
-            return self.checkpoints.certain(files[step])
+            return folder.certain(files[step])
         except Damaged as error:
             raise refused("E742", f"the checkpoint '{files[step]}' is damaged", str(error)) from error
         except FileNotFoundError as error:

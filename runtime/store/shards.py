@@ -66,8 +66,12 @@ class StoredCheckpoint:
     def step(self) -> int:
         return step_of(self.path)
 
-    def read(self, places: Places, shapes: Shapes, first: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read(
+        self, places: Places, shapes: Shapes, first: int = 0, state: bool = True
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return parameters and optimiser state at some places (None: all), whatever shards they lie in.
+
+        Without `state`, that of the optimiser is checked as it would be, and not kept.
 
         Shards are read from number `first` on, until all is found; what is read of them is checked, and nothing else.
         `shapes` are those of the network's whole parameters. Numbers of an optimiser's state that belong to no parameter,
@@ -83,7 +87,7 @@ class StoredCheckpoint:
                 kind, _, name = key.partition("/")
                 of = _parameter(key)
                 found.add(of)
-                if array is None:
+                if array is None or (kind == "update" and not state):
                     continue
                 if not of:
                     into[kind][name] = np.maximum(into[kind].get(name, array), array)

@@ -89,7 +89,7 @@ def _opened(source: Source) -> tuple[Network, StartInfo]:
     if isinstance(source, Network):
         return source, {"network": source.graph.name, "plan": source.plan.digest}
     run = open_run(source)
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(state=False)
     origin: StartInfo = {"run": str(source.resolve()), "step": checkpoint.step, "plan": run.plan.digest}
     return Network(run.plan, checkpoint.params), origin
 

@@ -67,6 +67,9 @@ def test_one_wrong_byte_is_noticed(folder, place):
     found = folder.newest(passed_over.append)
     assert same(found, checkpoint(1))
     assert [(each.path, each.damaged) for each in passed_over] == [(path, True)]
+    without = replace(folder, state=False).newest()
+    assert same(without, replace(checkpoint(1), update={}))
+    assert not without.update
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 500])

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from lnet.compiler.files import readable, write_aside
 from lnet.dsl.diagnostics import refused
-from lnet.runtime.process.counted import counted
 from lnet.runtime.store.run import Run
 
-from .head import head
-from .material import Data, Material
-from .sections import SECTIONS, check_anchors, template
+from .material import Material
 
 
 def write_report(run: Run, path: Path | None = None, data: str | os.PathLike[str] | None = None) -> Path:
@@ -22,19 +19,13 @@ def write_report(run: Run, path: Path | None = None, data: str | os.PathLike[str
     the page cannot be written.
     """
     target = run.directory / "report.html" if path is None else path
-    page = readable(_page(run, data))
+    material = Material(run, data)
+    material.compute()
+    from .page import page  # loads matplotlib
+
+    text = readable(page(material))
     try:
-        write_aside(target, page)
+        write_aside(target, text)
     except OSError as error:
         raise refused("E744", f"'{target}' cannot be written", str(error)) from error
     return target
-
-
-def _page(run: Run, data: Data) -> str:
-    check_anchors(SECTIONS)
-    material, shown = Material(run, data), []
-    for section in counted("parts of the report", SECTIONS, len(SECTIONS)):
-        body = section.body(material)
-        if body is not None:
-            shown.append({"anchor": section.anchor, "title": section.title, "body": body})
-    return template("page.html").render(head(material), sections=shown)

@@ -13,20 +13,12 @@ from lnet.runtime.analysis.filters import Array, flat, mosaic, oriented_fraction
 from lnet.runtime.engine.network import Network
 from lnet.runtime.engine.units import in_units
 
-from .material import Material
 from .pictures import data_url
 
 MOSAICS = 8
 """Maps whose filters are shown."""
 ACROSS = 520
 """Largest width of a picture of filters in pixels; small pictures are enlarged to half of that."""
-
-
-def filters(material: Material) -> dict[str, Any]:
-    """Return the content of the section, or why there is no network to show."""
-    network, missing = material.network
-    shown = None if network is None else first_filters(material.run.plan.graph, network)
-    return {"no_network": missing, "filters": shown}
 
 
 def first_filters(graph: Graph, network: Network) -> dict[str, Any] | None:

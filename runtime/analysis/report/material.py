@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from lnet.compiler.files import Unreadable
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.engine.network import Network
+from lnet.runtime.process.given_back import give_back
 from lnet.runtime.store.run import Run
 
+from .filters import first_filters
 from .history import History, history_of
-
-Data = str | os.PathLike[str] | None
+from .reconstructions import Data, reconstructed
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Material:
 
     run: Run
     data: Data
+
+    def compute(self) -> None:
+        """Compute what takes most memory, and give it back, before anything else is loaded; raises `LnetError`."""
+        _ = self.reconstructed, self.filters
+        give_back()
 
     @cached_property
     def history(self) -> History:
@@ -37,3 +43,15 @@ class Material:
         except LnetError as error:
             (diagnostic,) = error.diagnostics
             return None, "; ".join((diagnostic.message, *diagnostic.notes))
+
+    @cached_property
+    def filters(self) -> dict[str, Any]:
+        """The content of the section on filters; raises `LnetError`."""
+        network, missing = self.network
+        shown = None if network is None else first_filters(self.run.plan.graph, network)
+        return {"no_network": missing, "filters": shown}
+
+    @cached_property
+    def reconstructed(self) -> dict[str, Any]:
+        """The content of the section on reconstructions; raises `LnetError`."""
+        return reconstructed(self.run, lambda: self.network[0], self.data)

@@ -20,10 +20,8 @@ from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve
 from .diagram import diagram
 from .drawn import KINDS, drawn_section
-from .filters import filters
 from .material import Material
 from .probe import probe_sections
-from .reconstructions import reconstructed
 from .settings import origin, settings
 
 Made = str | Markup | None
@@ -152,9 +150,13 @@ def _configuration(material: Material) -> dict[str, Any]:
 SECTIONS: list[Section] = [
     Section("network", "Network", _filled("network.html", _network)),
     Section("losses", "Losses", _filled("losses.html", _losses)),
-    Section("filters", "First-layer filters", _filled("filters.html", filters)),
+    Section("filters", "First-layer filters", _filled("filters.html", lambda material: material.filters)),
     *(Section(kind.id, kind.title, _filled("drawn.html", partial(drawn_section, kind))) for kind in KINDS),
-    Section("reconstructions", "Reconstructions", _filled("reconstructions.html", reconstructed)),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        _filled("reconstructions.html", lambda material: material.reconstructed),
+    ),
     Section("probes", "Probes", _filled("probes.html", _probes)),
     Section("throughput", "Throughput", _filled("throughput.html", _throughput)),
     Section("cluster", "Cluster", _filled("cluster.html", _cluster)),
