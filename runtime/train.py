@@ -167,7 +167,7 @@ def train(
     if source is not None and samples.figures is not None and samples.figures == begun:
         reporter.said(f"images are normalised by the mean and deviation that {name_of(source)} has")
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
-        reporter.said(f"the classes are others than those of '{source}': units from there stood for those")
+        reporter.said(f"the classes differ from those of '{source}': its units stood for its own classes")
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
             _train_on(client, run, reporter, samples, given, tested, unseen, stop, resumed=False)

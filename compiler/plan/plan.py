@@ -241,7 +241,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     if hidden:
         raise refused(
             "E606",
-            f"the plan '{name}' was made without the plug-in '{hidden[0]}', which has a kind of the same name as one of it",
+            f"the plan '{name}' was made without the plug-in '{hidden[0]}', which defines a kind that the plan already uses",
             hint="leave the plug-in out",
         )
     if _digest(found) != data.get("digest"):

@@ -48,7 +48,7 @@ def _frames(path: str, labels: str | None, exclude: str | None) -> tuple[Frames,
     if Path(path).suffix not in (".lnet", ".plan"):
         return Frames(path, Size(1, 1), labels=labels, exclude=exclude), Path.cwd()
     if labels is not None or exclude is not None:
-        raise click.UsageError(f"'{path}' says itself which labels it takes and what it excludes")
+        raise click.UsageError(f"'{path}' already states which labels it takes and which names it excludes")
     plan = plan_of(Path(path), (), Layout())
     if plan.graph.training.data is None:
         hint = "name the images themselves: lnetc index PATH"

@@ -73,7 +73,7 @@ def export(
     if layers and images is None:
         raise refused(
             "E516",
-            "layers say whose responses are written, and there are no images to respond to",
+            "layers choose the responses to write, and there are no images",
             hint="give images",
         )
     try:

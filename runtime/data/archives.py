@@ -227,7 +227,7 @@ def _check_end(path: Path, end: int) -> None:
             if more.count(0) < len(more):
                 raise refused(
                     "E703",
-                    f"'{path}' is several archives in one file, of which the first alone would be read",
+                    f"'{path}' is several archives in one file, of which only the first would be read",
                     f"it ends at byte {end:,}",
                     hint="join archives with 'tar -A', or name them with a pattern",
                 )

@@ -338,10 +338,10 @@ class Dataset:
             return
         name = self._called(place)
         if self.checksums[place] == UNREADABLE:
-            raise other_images(f"{name} could not be read when the run met it first, and now it can", *notes)
+            raise other_images(f"{name} could not be read the first time, and now it can", *notes)
         if found == UNREADABLE:
             raise other_images(f"{name} was read before, and now it cannot be", *notes)
-        raise other_images(f"{name} is another one than when it was read first", *notes)
+        raise other_images(f"{name} has changed since it was first read", *notes)
 
     def _keep(self, place: int, pixels: Pixels) -> None:
         with self._lock:

@@ -117,7 +117,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice or not classes:
         found = f"'{twice[0]}' is there twice" if twice else "it is empty"
-        raise refused("E713", f"'{path}' is no list of classes", found, hint="write a class a line")
+        raise refused("E713", f"'{path}' is not a list of classes", found, hint="write a class a line")
     return classes
 
 
@@ -126,9 +126,9 @@ def unknown_class(name: str, label: str, classes: Sequence[str]) -> LnetError:
     more = ", ..." if len(classes) > 20 else ""
     return refused(
         "E710",
-        f"'{name}' has the label '{label}', which is none of the {len(classes)} classes",
+        f"'{name}' has the label '{label}', which is not one of the {len(classes)} classes",
         f"the classes are {', '.join(classes[:20])}{more}",
-        hint="leave such images out with 'exclude', or train on a list of classes that has theirs",
+        hint="leave such images out with 'exclude', or train on a list of classes that includes their labels",
     )
 
 

@@ -69,7 +69,9 @@ def _read(place: Place) -> Rows:
             for cells in filter(None, reader):
                 row, line = dict(zip(columns, cells, strict=False)), reader.line_num
                 if len(cells) != len(columns) or not row[PATH] or "\0" in "".join(cells):
-                    raise csv.Error(f"line {line:,} has not {len(columns)} columns, with a path in '{PATH}'")
+                    raise csv.Error(
+                        f"line {line:,} does not have {len(columns)} columns, with a path in '{PATH}'"
+                    )
                 rows.names.append(normpath(join(folder, row[PATH])))
                 rows.lines.append(line)
                 if LABEL in row:
@@ -78,7 +80,7 @@ def _read(place: Place) -> Rows:
         raise cannot_be_read(place.path, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         hint = f"its first line names its columns, '{PATH},{LABEL}', and each other line is an image"
-        raise refused("E714", f"'{place.path}' is no list of images", str(error), hint=hint) from error
+        raise refused("E714", f"'{place.path}' is not a list of images", str(error), hint=hint) from error
     return rows
 
 

@@ -256,7 +256,7 @@ class Network:
         """Return parameters by name as arrays of JAX, of the network's type and their own shapes."""
         if self.graph.training.dtype == "float64" and jnp.result_type(float) != jnp.float64:
             hint = 'jax.config.update("jax_enable_x64", True) before the first array'
-            raise refused("E720", "the network is in float64, which JAX is told not to compute in", hint=hint)
+            raise refused("E720", "the network computes in float64, which is disabled in JAX", hint=hint)
         found = {}
         for name, shape in ((p.name, p.shape) for p in self.graph.parameters):
             if name not in params:
@@ -419,7 +419,7 @@ def no_layer(graph: Graph, path: str) -> LnetError:
     known, items = [layer.path for layer in graph.visible], graph.items(path)
     if items:
         hint = f"name one of its items, '{items[0]}' ... '{items[-1]}'"
-        return refused("E720", f"'{path}' is a family, and one layer is asked for", hint=hint)
+        return refused("E720", f"'{path}' is a family: name one of its layers", hint=hint)
     notes = those_there_are("layers", known)
     return refused("E720", f"there is no layer '{path}'", notes, hint=did_you_mean(path, known))
 

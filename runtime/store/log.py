@@ -284,5 +284,5 @@ def _event(path: Path, line: bytes) -> LogEvent | None:
     try:
         return decode(data, KINDS)
     except Malformed as error:
-        warnings.warn(f"'{path}' has a line that is no event: {error}", LnetWarning, stacklevel=2)
+        warnings.warn(f"'{path}' has a line that is not an event: {error}", LnetWarning, stacklevel=2)
         return None

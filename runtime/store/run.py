@@ -89,7 +89,7 @@ class Run:
 
     @property
     def order(self) -> int:
-        """Which way of ordering images it uses (data/order.py); runs of lnet 0.1 do not record it, and use order 1."""
+        """The number of its way of ordering images (data/order.py); runs of lnet 0.1 do not record it, and have order 1."""
         return self.info["data"].get("order", STORED)
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def kept(self) -> Kept:
-        """What it records about its images; those of lnet 0.1 do not record how they listed files, which differs."""
+        """How it lists, labels and orders its images; runs of lnet 0.1 do not record their way of listing, which differs."""
         return Kept(self.info["data"].get("listing", FIRST), self.classes, self.order, self.index)
 
     @property
@@ -190,7 +190,7 @@ class Run:
         start = self.info.get("start")
         return refused(
             "E732",
-            f"no checkpoint of '{self.directory}' is whole, and it does not begin anew by itself",
+            f"no checkpoint of '{self.directory}' is whole, and a run does not start over by itself",
             *notes,
             hint=(
                 f"put back a copy of a checkpoint, then: lnetc resume {shlex.quote(str(self.directory))}",

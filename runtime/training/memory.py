@@ -60,7 +60,7 @@ def _too_much(plan: Plan, there: Memory, resumed: bool) -> LnetError:
         hint=(
             *hints,
             "several machines hold a part of it each: lnetc run --cluster ADDRESS ('lnetc explain --workers N': how much)",
-            "to begin all the same, '--force' (Python: force=True)",
+            "to begin anyway, '--force' (Python: force=True)",
         ),
     )
 

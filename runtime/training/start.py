@@ -68,7 +68,7 @@ def start_from(source: Source, plan: Plan, mapping: StrPath | None = None) -> St
     if mapping is not None:
         raise refused(
             "E757",
-            f"a mapping corrects how the arrays of a file are matched: {name_of(source)} is no file",
+            f"a mapping corrects how the arrays of a file are matched: {name_of(source)} is not a file",
             hint=f"parameters of a {what} are matched by name: leave '--mapping' out",
         )
     found, origin = _opened(source)

@@ -517,7 +517,9 @@ def test_images_are_indexed_ahead(folder):
 
 
 def test_what_is_not_indexed(folder):
-    assert "says itself which labels" in lnetc("index", "small.lnet", "--labels", "folder", status=2).stderr
+    assert (
+        "already states which labels" in lnetc("index", "small.lnet", "--labels", "folder", status=2).stderr
+    )
     np.save(folder / "a.npy", np.zeros((2, 3, 3, 1), np.uint8))
     assert (
         "E718: 'a.npy' has images that an index does not find: array file"

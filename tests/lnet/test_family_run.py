@@ -44,7 +44,7 @@ def test_neurons_of_families_are_drawn_into_files_that_need_no_quotes(folder):
     for wrong in ("area[2].pool[0,0,0]", "area.pool[0,0,0]", "area[0,0,0]", "area[0][0]"):
         assert "error E720: " in lnetc("draw", "a", wrong, status=1).stderr
     said = lnetc("sheet", "a", "area", status=1).stderr
-    assert "error E720: 'area' is a family, and one layer is asked for" in said
+    assert "error E720: 'area' is a family: name one of its layers" in said
     assert "name one of its items, 'area[0]' ... 'area[1]'" in said
 
 

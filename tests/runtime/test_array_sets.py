@@ -154,7 +154,7 @@ def test_a_run_is_resumed_on_the_same_arrays_alone(tmp_path, plan):
     resumed = lnet.resume(run.directory, data=moved, steps=4)
     np.testing.assert_array_equal(resumed.network().params["d.weight"], whole)
     np.savez(moved, **{**SETS, "y": Y + 1})
-    assert "is another one than when it was read first" in refusal(
+    assert "has changed since it was first read" in refusal(
         lambda: lnet.resume(run.directory, data=moved, steps=6)
     )
     np.savez(moved, x=X[:5], y=Y[:5], z=Z[:5])
@@ -248,7 +248,7 @@ def test_classes_of_arrays_are_those_of_labels(tmp_path):
     batch = named.samples(N)
     np.testing.assert_array_equal(batch.labels, K[batch.places])
     np.savez(tmp_path / "set.npz", x=X, k=K - 1)
-    assert "E710: '[0]' has the label '-1', which is none of the 4 classes" in refusal(
+    assert "E710: '[0]' has the label '-1', which is not one of the 4 classes" in refusal(
         lambda: run("4", ',  classes = "names.txt"')
     )
     np.savez(tmp_path / "set.npz", x=X, k=np.array(["b", "c", "a"])[K])

@@ -76,7 +76,7 @@ def test_a_run_on_an_array_goes_on_with_it_or_with_its_file(folder):
     with pytest.raises(LnetError, match=r"E747: the run 'a' was trained on an array, and it is needed again"):
         lnet.resume("a", steps=20)
     with pytest.raises(
-        LnetError, match=r"E748: the image '.3.' in memory is another one than when it was read first"
+        LnetError, match=r"E748: the image '.3.' in memory has changed since it was first read"
     ):
         lnet.resume(
             "a",

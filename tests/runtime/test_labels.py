@@ -189,7 +189,7 @@ def test_a_list_of_classes_names_those_without_images(tmp_path):
     ("text", "units", "code", "message"),
     [
         ("dog\ncat\n", 3, "E710", "reads 3 values, but the images have 2 classes"),
-        ("dog\nzebra\n", 2, "E710", "'cat/0.png' has the label 'cat', which is none of the 2 classes"),
+        ("dog\nzebra\n", 2, "E710", "'cat/0.png' has the label 'cat', which is not one of the 2 classes"),
         ("dog\ncat\ndog\n", 3, "E713", "'dog' is there twice"),
         ("\n", 3, "E713", "it is empty"),
         (None, 3, "E713", "cannot be read"),
@@ -243,7 +243,7 @@ def test_a_run_that_begins_with_another_of_other_classes_says_so(tmp_path):
     )
     assert run.classes == ("b", "c")
     assert (
-        f"the classes are others than those of '{tmp_path / 'first'}': units from there stood for those"
+        f"the classes differ from those of '{tmp_path / 'first'}': its units stood for its own classes"
         in heard
     )
 
@@ -259,7 +259,7 @@ def test_a_run_that_began_before_misses_a_class_that_has_gone(tmp_path):
 def test_an_image_of_a_class_that_a_run_does_not_know(tmp_path):
     pictures(tmp_path, ["set/a/0.png", "set/b/0.png"])
     error = refusal(opened, tmp_path, "set", kept=Kept(classes=("b", "c")))
-    assert "E710: 'a/0.png' has the label 'a', which is none of the 2 classes" in error
+    assert "E710: 'a/0.png' has the label 'a', which is not one of the 2 classes" in error
     assert opened(tmp_path, "set", kept=Kept(classes=("b", "a"))).labels.tolist() == [1, 0]
 
 

@@ -95,7 +95,7 @@ def test_what_names_no_label_is_refused(place):
     """Through Python, too, where no label is sought of a set of any number."""
     assert lnet.accuracy(always(place, "falls", list("abcdefg"), -np.arange(7)), place / "set").count == 10
     unlike = always(place, "unlike", list("ghijklm"), -np.arange(7))
-    with pytest.raises(lnet.LnetError, match=r"E786: no label in '.*set' is one that the network learned"):
+    with pytest.raises(lnet.LnetError, match=r"E786: the network learned none of the labels in '.*set'"):
         lnet.accuracy(unlike, place / "set")
 
 

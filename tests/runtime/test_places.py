@@ -145,7 +145,7 @@ def test_maps_of_people_are_matched_by_name_and_have_ceilings(place, monkeypatch
         (["--places", 3, "--maps", "set"], "E782"),
         (
             ["--places", 3, "--baseline", "other=strange"],
-            "E786: no label in 'set' is one that the network learned",
+            "E786: the network learned none of the labels in 'set'",
         ),
     ],
 )

@@ -303,10 +303,10 @@ def test_a_damaged_result(run, place):
     save_probe(run, look(run, place / "set"), "bad")
     path = run.directory / "probes" / "bad.json"
     path.write_text(path.read_text()[:100])
-    with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is no result of a probe"):
+    with pytest.raises(lnet.LnetError, match=r"E774: '.*bad\.json' is not a result of a probe"):
         read_probes(run)
     page = write_report(run).read_text()
-    assert "bad.json&#39; is no result of a probe; " in page
+    assert "bad.json&#39; is not a result of a probe; " in page
     assert page.count("Responses of the best neurons") == len(list(path.parent.glob("*.json"))) - 1
     path.unlink()
 

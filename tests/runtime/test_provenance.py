@@ -89,7 +89,7 @@ def exchanged(images):
             "'2.png', image 3 of the run, is missing",
         ),
         (exchanged, "and now there are others", "'2.png' has "),
-        (replaced, "the image '4.png' in 'images' is another one than when it was read first", ""),
+        (replaced, "the image '4.png' in 'images' has changed since it was first read", ""),
     ],
 )
 def test_images_that_changed_end_a_resume_that_names_the_first(folder, change, message, first):
@@ -111,7 +111,7 @@ def test_an_image_that_is_replaced_at_the_same_time_of_its_file_is_found_when_it
     time = path.stat().st_mtime_ns
     replaced(folder / "images")
     os.utime(path, ns=(time, time))
-    with pytest.raises(LnetError, match=r"E748: the image '4.png' in 'images' is another one"):
+    with pytest.raises(LnetError, match=r"E748: the image '4.png' in 'images' has changed since"):
         lnet.resume("a")
 
 
@@ -123,7 +123,7 @@ def test_an_image_of_an_array_that_is_another_is_found_whichever_is_read_first(f
     before = (folder / "b" / checksums.FILE).read_bytes()
     other = images.copy()
     other[number, 3, 3] ^= 1
-    with pytest.raises(LnetError, match=rf"E748: the image '\[{number}\]' in memory is another one"):
+    with pytest.raises(LnetError, match=rf"E748: the image '\[{number}\]' in memory has changed since"):
         lnet.resume("b", data=other)
     lnet.resume("b", data=images)
     assert (folder / "b" / checksums.FILE).read_bytes() == before
@@ -160,7 +160,7 @@ def test_a_corrupt_image_that_is_mended_is_another_one(folder):
     with pytest.raises(lnet.Interrupted):
         lnet.train(plan_of(folder), directory="b", reporter=StopAt(6))
     path.write_bytes(whole)
-    with pytest.raises(LnetError, match=r"E748: the image '3.png' in 'images' is another one"):
+    with pytest.raises(LnetError, match=r"E748: the image '3.png' in 'images' has changed since"):
         lnet.resume("b")
     run = lnet.resume("b", other_images=True)
     assert run.info["data"]["changes"][0]["step"] == 6

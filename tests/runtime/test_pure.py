@@ -239,5 +239,5 @@ def test_an_unknown_layer_and_numbers_that_jax_does_not_compute_with():
         net.apply(dict(net.params), np.ones((1, 8, 8, 1)), ["g"])
     assert list(net.apply(dict(net.params), np.ones((1, 8, 8, 1)), ["p"])) == ["p"]
     wide = lnet.Network(compile_text(TEXT.replace("seed = 5", "precision = float64")))
-    with pytest.raises(LnetError, match="the network is in float64, which JAX is told not to compute in"):
+    with pytest.raises(LnetError, match="the network computes in float64, which is disabled in JAX"):
         wide.apply(dict(wide.params), np.ones((1, 8, 8, 1)))

@@ -130,7 +130,10 @@ def test_errors_list_the_sources_that_there_are(raw):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(lambda data: data + data, "now there are 18"), (lambda data: bytes(len(data)), "is another one than")],
+    [
+        (lambda data: data + data, "now there are 18"),
+        (lambda data: bytes(len(data)), "has changed since it was"),
+    ],
 )
 def test_files_of_a_source_are_compared_when_a_run_goes_on(raw, change, said):
     lnet.train(plan_of(raw), "raw/*.raw", steps=5, directory="a")
@@ -169,11 +172,11 @@ def without(name):
         ),
         (
             lambda place: Faces(pixels(), names=["a", 1] * 6),
-            "E717: the name of image 1 of '{}' (raw file) is no text",
+            "E717: the name of image 1 of '{}' (raw file) is not text",
         ),
         (
             lambda place: Faces(pixels(), names=["a\0b"] * 12),
-            "E717: the name of image 0 of '{}' (raw file) is no text",
+            "E717: the name of image 0 of '{}' (raw file) is not text",
         ),
         (
             lambda place: Faces(pixels(), stats=[(0, 0)]),
@@ -232,7 +235,7 @@ def test_images_of_an_object_may_have_several_sizes_and_names(folder):
     names = ["ada", "bo", "cy", "di"]
     run = lnet.train(plan_of(folder), Faces(images, names=names), steps=5, directory="a")
     images[3] = np.zeros_like(images[3])
-    with pytest.raises(LnetError, match="E748: the image 'di' in memory is another one than when it was"):
+    with pytest.raises(LnetError, match="E748: the image 'di' in memory has changed since it was"):
         lnet.resume(run.directory, Faces(images, names=names), steps=20)
     with pytest.raises(LnetError, match=r"E748: (.|\n)*'cy', image 3 of the run, is missing"):
         lnet.resume(run.directory, Faces(images, names=["ada", "bo", "eve", "di"]), steps=20)

@@ -325,7 +325,7 @@ def test_archives_one_after_the_other(tmp_path):
     data = archive_of(tmp_path / "a.tar")
     (tmp_path / "a.tar").write_bytes(data + data)
     error = refusal(tmp_path, "a.tar")
-    assert "is several archives in one file, of which the first alone would be read" in error
+    assert "is several archives in one file, of which only the first would be read" in error
     assert "tar -A" in error
 
 

@@ -247,4 +247,4 @@ def test_a_network_without_such_parameters_is_refused_and_has_no_mapping(folder,
     assert "no parameter of the network 'other' has the name and the shape of one here" in said
     said = refusal(lambda: on_top(folder, tmp_path / "run", start=other, mapping=tmp_path / "m.txt"))
     assert "E757" in said
-    assert "the network 'other' is no file" in said
+    assert "the network 'other' is not a file" in said

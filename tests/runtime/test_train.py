@@ -470,7 +470,7 @@ def test_images_in_memory(folder):
         lnet.train(plan_of(folder), data=images, directory=folder / "b", reporter=StopAt(7))
     assert_equal(weights(whole), weights(lnet.resume(folder / "b", data=images)))
     stop_after(plan_of(folder), folder / "c", 7, data=images)
-    with pytest.raises(LnetError, match=r"E748: the image '.*' in memory is another one than when it was"):
+    with pytest.raises(LnetError, match=r"E748: the image '.*' in memory has changed since it was"):
         lnet.resume(folder / "c", data=1 - images)
 
 

@@ -518,6 +518,6 @@ def test_weights_are_real_numbers_E756(folder, write):
 def test_a_mapping_is_for_files(folder):
     imported("own.keras", network())
     (folder / "map").write_text("")
-    with pytest.raises(lnet.LnetError, match="'run' is no file"):
+    with pytest.raises(lnet.LnetError, match="'run' is not a file"):
         train(directory="other", start="run", mapping="map")
     assert "name it with '--from'" in lnetc("run", "own.lnet", "--mapping", "map", status=2).output

@@ -99,7 +99,7 @@ def learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
         if not readouts(run.plan.graph):
             raise refused(
                 "E786",
-                f"no objective of '{run.path}' learns labels, so it cannot name what it sees",
+                f"no objective of '{run.path}' learns labels, so it cannot name images",
                 hint="train it with 'cross_entropy' or 'one_vs_all'",
             )
         known &= number_labels(images.classes, run.classes or ()) != UNKNOWN
@@ -107,7 +107,7 @@ def learned(images: LabelledSet, runs: Mapping[str, Run]) -> LabelledSet:
     if not kept.count:
         labels = ", ".join(f"'{name}'" for name in images.classes[:20])
         raise refused(
-            "E786", f"no label in '{images.path}' is one that the network learned", f"they are {labels}"
+            "E786", f"the network learned none of the labels in '{images.path}'", f"they are {labels}"
         )
     return kept
 

@@ -175,7 +175,7 @@ def read_probe(path: Path) -> Probe:
         return CODEC.decode(Probe, _in_format(json.loads(path.read_text(encoding="utf-8"))), "probe")
     except (FileNotFoundError, ValueError, Malformed) as error:
         hint = "probe again, or remove it"
-        raise refused("E774", f"'{path}' is no result of a probe", str(error), hint=hint) from error
+        raise refused("E774", f"'{path}' is not a result of a probe", str(error), hint=hint) from error
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -35,7 +35,7 @@ class SeenImages:
         if other is None:
             return None
         return other_images(
-            f"the image '{self.samples.catalog.shown(other[0])}' is another one than when it was read first"
+            f"the image '{self.samples.catalog.shown(other[0])}' has changed since it was first read"
         )
 
     def explain(self, event: ImagesDiffer, place: str, batch: int) -> LnetError:

@@ -199,7 +199,7 @@ def test_an_image_that_two_replicas_read_differently_ends_the_run():
     seen = SeenImages(Samples())
     assert take(seen, 0, 1, "aa", ((2, 99), (3, 50))) is None
     assert take(seen, 0, 2, "bb", ((2, 99),)) is None
-    assert "E748: the image 'c' is another one than when it was read first" in str(
+    assert "E748: the image 'c' has changed since it was first read" in str(
         take(seen, 0, 3, "cc", ((2, 98),))
     )
     assert seen.samples.checksums.take_fresh() == [(2, 99), (3, 50)]
