@@ -56,7 +56,7 @@ CODES: dict[str, str] = {
     "E405": "maps that groups do not divide",
     "E406": "padding that leaves nothing of the sheet",
     "E408": "block that does not divide the layer that it reads",
-    "E409": "padding wider than what it shows",
+    "E409": "padding wider than the sheet that it copies",
     # objectives and training
     "E501": "objective without its prerequisites",
     "E502": "decoder of a layer that is not local",

@@ -101,12 +101,15 @@ def check_scores(of: Layer, kind: str, *functions: str) -> None:
     if found not in functions:
         return
     if of.op.kind == found:
-        what, hint = "is one", f"read the layer before it, or leave it out: '{kind}' has a {found} of its own"
+        what, hint = (
+            f"is a {found}",
+            f"read the layer before it, or leave it out: '{kind}' has a {found} of its own",
+        )
     else:
-        what, hint = "ends with one", f"leave out 'act = {found}': '{kind}' has a {found} of its own"
+        what, hint = f"ends with a {found}", f"leave out 'act = {found}': '{kind}' has a {found} of its own"
     raise Refused(
         "E509",
-        f"'{kind}' reads the values before the {found}, and '{of.path}' {what}",
+        f"'{kind}' reads the values before the {found}, but '{of.path}' {what}",
         argument="of",
         hints=(hint,),
     )

@@ -62,7 +62,7 @@ def reconstructions(
 ) -> list[Reconstruction]:
     """Return the reconstructions of images by every decoder that an objective compares with a layer.
 
-    `programs`: those that were compiled for networks of the same plan; what is lacking is put there.
+    `programs`: programs compiled for networks of the same plan; missing ones are added.
     """
     programs = {} if programs is None else programs
     pairs = compared(network.graph)

@@ -311,7 +311,7 @@ class Network:
     ) -> Iterator[dict[str, Array]]:
         """Yield what `everything` returns, of `size` images at a time; the last part may have fewer.
 
-        `programs`: those that were compiled for networks of the same plan; what is lacking is put there.
+        `programs`: programs compiled for networks of the same plan; missing ones are added.
         """
         taken = np.asarray(self._checked(images))
         for at in range(0, len(taken), size):
