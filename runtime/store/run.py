@@ -89,7 +89,7 @@ class Run:
 
     @property
     def order(self) -> int:
-        """The number of its way of ordering images (data/order.py); runs of lnet 0.1 do not record it, and have order 1."""
+        """The order of its images, as a number (data/order.py); runs of lnet 0.1 do not record it, and have order 1."""
         return self.info["data"].get("order", STORED)
 
     @property
