@@ -185,7 +185,7 @@ def _refusal(state: Primary, message: Push | Pull) -> str:
         return "of another generation"
     if isinstance(message, Push) and not _is_update(state.spec, fence.slot, message.update):
         return "of no such update"
-    return "" if state.ledger is not None else "not loaded yet"
+    return "" if state.ledger is not None or isinstance(message, Pull) else "not loaded yet"
 
 
 def _numbers(updates: AppliedUpdates | None) -> UpdateNumbers | None:

@@ -38,8 +38,7 @@ from .updates import Update
 from .validations import ValidatedPart, ValidationOrder
 
 SOONER = 4
-"""How much sooner a fetch is asked for again than a push: it is small, and a primary that does not know the generation yet
-refuses it."""
+"""How much sooner a fetch is asked for again than a push: it is small, and nothing is computed without it."""
 PACED = 30
 """Steps after which a tile says again what one takes it."""
 

@@ -43,6 +43,7 @@ from .messages import (
     StandbyAssignment,
     StandbyFence,
     TileAssignment,
+    TileFence,
     TileStatus,
     ToWorker,
     WorkerMemory,
@@ -70,7 +71,8 @@ class Report:
 class Worker:
     """`name`: of this process, never used again; `desired`: the state that it obeys; `unreachable`: peers that
     acknowledge nothing. `told`: what the coordinator was told, in the heartbeat with the number `report`, 0: it is to be
-    told everything, at once.
+    told everything, at once. `early`: by shard and slot, the newest pull of a tile that knows of a newer term or generation
+    than the server here does: the desired state that says so is on its way.
     """
 
     spec: Spec
@@ -81,6 +83,7 @@ class Worker:
     capacity: int
     tiles: Mapping[tuple[int, int], Tile] = field(default_factory=dict)
     servers: Mapping[int, ServerRole] = field(default_factory=dict)
+    early: Mapping[tuple[int, int], Received] = field(default_factory=dict)
     desired: DesiredState | None = None
     roles_begun: int = 0
     unreachable: tuple[str, ...] = ()
@@ -157,6 +160,8 @@ def _route(state: Worker, event: Received, message: Message) -> Transition[Worke
         case PullReply() | PushAck():
             tile = state.tiles.get((message.fence.slot, state.spec.tile_of(message.fence.shard)))
             return _with_tile(state, tile, event) if tile is not None else _nobody(state, message)
+        case Pull(fence) if server is not None and _is_early(server, fence):
+            return replace(state, early={**state.early, (fence.shard, fence.slot): event}), ()
         case Push() | Pull() | AppendAck() if isinstance(server, Primary):
             return _with_server(state, server, event)
         case InstallSnapshot() | AppendEntries() if isinstance(server, Standby):
@@ -164,6 +169,17 @@ def _route(state: Worker, event: Received, message: Message) -> Transition[Worke
         case Push() | Pull() | AppendAck() | InstallSnapshot() | AppendEntries():
             return _nobody(state, message)
     assert_never(message)
+
+
+def _is_early(server: ServerRole, fence: TileFence) -> bool:
+    """Tell whether a tile knows of a newer term, or generation of its replica, than a server does."""
+    if not 0 <= fence.slot < server.spec.replicas:
+        return False
+    if isinstance(server, Standby):
+        return fence.term > server.fence.term
+    live = server.assignment.roster.find(fence.slot)
+    known = server.assignment.term, live.generation if live is not None else -1
+    return (fence.term, fence.generation) > known
 
 
 def _nobody(state: Worker, message: Message) -> Transition[Worker]:
@@ -262,6 +278,10 @@ def _reconcile(state: Worker, now: float, desired: DesiredState) -> Transition[W
         state = _stand_by(state, standby)
     for tile in desired.tiles:
         state, more = _compute(state, now, tile)
+        done += more
+    state, early = replace(state, early={}), state.early
+    for pull in early.values():
+        state, more = _route(state, replace(pull, now=now), pull.message)
         done += more
     if desired.stop:
         return replace(state, stopped=True), (*done, Stopped())

@@ -9,17 +9,25 @@ from properties import Watch
 from simulator import TIMES, Cluster, spec
 
 from lnet.runtime.cluster.protocol import events as on
-from lnet.runtime.cluster.protocol import lead
+from lnet.runtime.cluster.protocol import instructions as do
+from lnet.runtime.cluster.protocol import lead, worker
+from lnet.runtime.cluster.protocol.changes import difference
+from lnet.runtime.cluster.protocol.deaths import Cause
 from lnet.runtime.cluster.protocol.ledger import Ledger
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
 from lnet.runtime.cluster.protocol.messages import (
     AppendAck,
     AppendEntries,
     InstallSnapshot,
+    Promoted,
+    Pull,
     PullReply,
     Push,
     PushedUpdate,
     Reinstated,
+    ReserveAssignment,
+    Restored,
+    Roster,
     StandbyFence,
     Task,
     TileFence,
@@ -78,6 +86,145 @@ def test_a_primary_that_is_called_back_before_it_knew_of_retiring_drops_what_it_
     back, _ = lead.reconcile(asked, now, again, now)
     assert not back.pending_acks
     assert not back.pending_pulls
+
+
+class Early:
+    """A pull that comes to a server of shard 0 before the desired state that it belongs to."""
+
+    def __init__(self, to="primary", generations=1, terms=0, slot=None):
+        self.run = cluster(batches=10**6)
+        self.run.run(2.0)
+        shard, primary = self.run.table.shards[0], primary_of(self.run).state.servers[0]
+        live = primary.assignment.roster.live[0]
+        self.process, self.assignment = self.run.processes[getattr(shard, to)], primary.assignment
+        slot, term = live.slot if slot is None else slot, primary.assignment.term + terms
+        fence = TileFence(self.run.spec.run, 0, term, slot, live.generation + generations)
+        self.state, self.said = self.step(self.process.state, "w", Pull(fence, 10**6))
+
+    def step(self, state, sender, message):
+        return worker.step(state, on.Received(self.process.clock(self.run.time), sender, message))
+
+    def roster(self, generations):
+        before = self.assignment.roster
+        first = replace(before.live[0], generation=before.live[0].generation + generations)
+        return Roster(before.version + 1, (first, *before.live[1:]))
+
+    def then(self, **roles):
+        """Let the worker have these roles alone; return what it says of the pull."""
+        nothing = {"tiles": (), "primaries": (), "standbys": (), "reserves": ()}
+        version = self.state.desired.version + 1
+        desired = replace(self.state.desired, version=version, echo=10**6, **{**nothing, **roles})
+        self.state, done = self.step(self.state, on.COORDINATOR, difference(None, desired))
+        return about_pulls(done)
+
+
+def about_pulls(instructions):
+    """Return the reasons for which pulls are refused, and `ReadParams` for one that is to be answered."""
+    refused = [each.reason for each in instructions if isinstance(each, do.Refused)]
+    return refused + [do.ReadParams for each in instructions if isinstance(each, do.ReadParams)]
+
+
+def test_a_pull_of_a_generation_that_the_primary_has_not_heard_of_is_answered_once_it_has():
+    early = Early()
+    assert about_pulls(early.said) == []
+    assert early.then(primaries=(early.assignment,)) == []
+    known = replace(early.assignment, roster=early.roster(1))
+    assert early.then(primaries=(known,)) == [do.ReadParams]
+    assert early.then(primaries=(known,)) == []
+
+
+def test_a_pull_at_a_standby_is_answered_once_it_is_promoted():
+    early = Early(to="standby", generations=0, terms=1)
+    assert about_pulls(early.said) == []
+    standby = early.process.state.servers[0]
+    promoted = replace(
+        early.assignment,
+        term=early.assignment.term + 1,
+        origin=Promoted(standby.fence.incarnation),
+        standby=None,
+    )
+    assert early.then(primaries=(promoted,)) == [do.ReadParams]
+
+
+def test_a_pull_that_came_early_is_not_answered_in_another_generation_or_term():
+    early = Early()
+    newer = replace(early.assignment, roster=early.roster(2))
+    assert early.then(primaries=(newer,)) == ["of another generation"]
+    early = Early()
+    assert early.then() == ["no such role here"]
+    early = Early()
+    term = early.assignment.term
+    assert early.then(reserves=(ReserveAssignment(0, term),)) == []
+    back = replace(early.assignment, term=term + 2, origin=Reinstated(term), roster=early.roster(1))
+    assert early.then(primaries=(back,)) == ["of another term"]
+    assert not early.state.early
+
+
+@pytest.mark.parametrize(
+    ("pull", "reason"),
+    [
+        ({"generations": -1}, "of another generation"),
+        ({"terms": -1}, "of another term"),
+        ({"slot": 2}, "of another generation"),
+        ({"to": "standby", "terms": 0}, "no such role here"),
+    ],
+)
+def test_a_pull_that_nobody_will_ever_answer_is_refused(pull, reason):
+    assert about_pulls(Early(**pull).said) == [reason]
+
+
+def test_one_pull_of_a_tile_is_kept_the_newest():
+    early = Early()
+    (pull,) = early.state.early.values()
+    newer = replace(pull.message, step=10**6 + 1)
+    state, _ = early.step(early.state, "w", newer)
+    assert [kept.message for kept in state.early.values()] == [newer]
+
+
+def test_a_pull_waits_for_the_checkpoint_that_a_primary_loads():
+    early = Early(generations=0)
+    primary = early.process.state.servers[0]
+    origin = replace(early.assignment, origin=Restored(None), standby=None)
+    fresh, _ = lead.begin(primary.spec, primary.rules, primary.role, origin, 10**6)
+    live = early.assignment.roster.live[0]
+    fence = TileFence(early.run.spec.run, 0, origin.term, live.slot, live.generation)
+    fresh, done = lead.step(fresh, on.Received(1.0, "w", Pull(fence, 10**6)))
+    assert done == ()
+    _, done = lead.step(fresh, on.CheckpointLoaded(2.0, primary.role, None))
+    assert about_pulls(done) == [do.ReadParams]
+
+
+class LateOrders(Cluster):
+    """What the coordinator tells primaries comes later than what it tells tiles. `pulls`: how often each was sent."""
+
+    def __init__(self, **settings):
+        self.late, self.pulls = frozenset(), Counter()
+        super().__init__(0, spec(**settings), settings["workers"], Watch(losses_allowed=False))
+
+    def _Send(self, process, send):
+        if isinstance(send.message, Pull):
+            self.pulls[process.name, send.message] += 1
+        if process.name == on.COORDINATOR and send.to in self.late:
+            self.after(0.06, self._arrive, process.name, send)
+        else:
+            super()._Send(process, send)
+
+
+@pytest.mark.parametrize("lost", ["tile", "primary"])
+def test_what_a_replica_needs_after_a_loss_is_asked_for_once(lost):
+    run = LateOrders(workers=5, replicas=3, tiles=1, batches=10**6)
+    run.run(2.0)
+    (shard,) = run.table.shards
+    run.late = {shard.primary, shard.standby}
+    (alone,) = {slot.tiles[0] for slot in run.table.slots} - run.late
+    victim = run.processes[shard.primary if lost == "primary" else alone]
+    run.pulls.clear()
+    run.crash(victim, noticed=True)
+    run.tell(run.processes[on.COORDINATOR], on.WorkerExited, victim.name, victim.name, Cause(), True)
+    run.run(3.0)
+    again = [pull for _, pull in run.pulls if pull.fence.generation > 1 or pull.fence.term > 1]
+    assert again
+    assert {count for (_, pull), count in run.pulls.items() if pull in again} == {1}
 
 
 def test_a_primary_that_wakes_up_after_its_lease_answers_nobody():
