@@ -361,8 +361,8 @@ def test_arrays_of_a_file_that_are_no_images(tmp_path, path, message, hint):
     [
         ("", "E714", "it has no column 'path'; its columns are none"),
         ("file,label\na.png,1\n", "E714", "it has no column 'path'; its columns are 'file', 'label'"),
-        ("path,label\na.png\n", "E714", "line 2 has not 2 columns, with a path in 'path'"),
-        ("path,label\n\na.png,1\n,2\n", "E714", "line 4 has not 2 columns, with a path"),
+        ("path,label\na.png\n", "E714", "line 2 does not have 2 columns, with a path in 'path'"),
+        ("path,label\n\na.png,1\n,2\n", "E714", "line 4 does not have 2 columns, with a path"),
         ('path,label\n"a.png,1\n', "E714", "unexpected end of data"),
         (b"path,label\n\xff.png,1\n", "E714", "can't decode byte 0xff"),
         ("path,label\na.png,1\nb.png,2\n../c.png,3\n", "E714", "of the 3 images in the list 'PLACE/l.csv' 2 are missing"),

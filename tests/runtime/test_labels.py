@@ -393,7 +393,7 @@ def test_images_without_the_label_that_others_have(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"", "empty"), (b"\xef\xbb\xbf", "empty"), (b"a\nb", "several lines"), (b"\xff", "no text")],
+    [(b"", "empty"), (b"\xef\xbb\xbf", "empty"), (b"a\nb", "several lines"), (b"\xff", "not text")],
 )
 def test_files_that_hold_no_label(tmp_path, content, found):
     web_dataset(tmp_path, 2)

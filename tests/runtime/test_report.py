@@ -301,22 +301,24 @@ def test_a_run_without_a_whole_checkpoint_shows_no_filters(run, tmp_path):
 
 MEASURED = """
 import sys
-from memory import peak
+from memory import own_peak
 from lnet.cli import main
 main(["report", sys.argv[1]], standalone_mode=False)
-print(peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & sys.modules.keys()))
+print(own_peak(), sorted({"llvmlite", "dask", "distributed", "networkx", "optax"} & sys.modules.keys()))
 """
 
 
-def test_a_report_takes_less_than_300_megabytes(run, tmp_path):
-    """The first, which compiles, and the next, as a user has them; libraries are 160 and 130 MB of it."""
+def test_a_report_takes_less_than_150_megabytes_of_its_own(run, tmp_path):
+    """The first, which compiles, and the next, as a user has them. Pages of libraries, of which the system keeps as many as
+    it likes, come to that: 160 and 130 MB where this was measured, so less than 300 MB in all.
+    """
     command = [sys.executable, "-c", MEASURED, str(run.directory)]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "LNET_CACHE": str(tmp_path / "cache")}
     env.pop("XLA_FLAGS", None)
     for _ in range(2):
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         mebibytes, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
-        assert float(mebibytes) * 2**20 < 300e6
+        assert float(mebibytes) * 2**20 < 150e6
         assert loaded == "[]"
 
 
