@@ -7,7 +7,7 @@ listed them: each tile works out its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import product
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
@@ -30,7 +30,7 @@ def _is_sent(line: Layer, partition: Partition) -> bool:
 def all_messages(graph: Graph, partition: Partition) -> Iterator[Message]:
     """Yield the messages of all tiles."""
     yield from partition.messages
-    yield from _of_lines(dealt(graph, partition.tiles), partition, [*permutations(range(partition.count), 2)])
+    yield from _of_lines(dealt(graph, partition.tiles), partition)
 
 
 def messages_of(graph: Graph, partition: Partition, tile: int) -> Iterator[Message]:
@@ -41,17 +41,23 @@ def messages_of(graph: Graph, partition: Partition, tile: int) -> Iterator[Messa
     yield from _of_lines(dealt(graph, partition.tiles), partition, ways)
 
 
-def _of_lines(graph: CutGraph, partition: Partition, ways: list[tuple[int, int]]) -> Iterator[Message]:
-    """Yield the messages of layers that are dealt in lines, and those that answer them, for pairs of writer and reader."""
+def _of_lines(
+    graph: CutGraph, partition: Partition, ways: list[tuple[int, int]] | None = None
+) -> Iterator[Message]:
+    """Yield the messages of layers that are dealt in lines, and those that answer them, for pairs of writer and reader.
+
+    `ways` None: for all pairs in which one has anything to send and the other to receive.
+    """
     for layer in graph.layers:
         if layer.path in graph.lines and _is_sent(layer, partition):
             back = backward_views(graph, layer)
             regions = [made(graph, partition, layer, other) for other in range(partition.count)]
             held = [partition.piece(other, layer.path).held for other in range(partition.count)]
             kind = "sum" if layer.op.scatters else "forward"
-            for writer, reader in ways:
+            writers, readers = ([i for i, each in enumerate(part) if each.area] for part in (regions, held))
+            for writer, reader in product(writers, readers) if ways is None else ways:
                 region = regions[writer].intersect(held[reader])
-                if region.area:
+                if region.area and writer != reader:
                     values = region.area * layer.sheet.maps
                     yield Message(kind, layer.path, writer, reader, region, values)
                     if back:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lnet.compiler.core.shapes import Interval, Region, Size
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.cut.deal import dealt
-from lnet.compiler.cut.messages import all_messages
+from lnet.compiler.cut.messages import all_messages, messages_of
 from lnet.compiler.cut.partition import best_tiles, partition
 from lnet.compiler.ops.filters import Transpose
 from lnet.compiler.pipeline import compile_text
@@ -256,3 +256,30 @@ def test_exchanging_after_a_strided_pool_where_that_moves_less():
         "network n { image: input(64x64x1); a: local(5, 4); p: l2pool(4, stride = 4); b: local(3, 4); q: l2() }"
     ).graph
     assert "p" in partition(graph, Size(2, 2)).exchanged
+
+
+FEW = """network few {
+    image: input(8x8x1)
+    f: local(3, 2)
+    out: dense(3)
+    small: l2()
+}
+
+train {
+    data = frames("x")
+    batch = 10
+    update = adagrad(rate = 0.1)
+}
+"""
+
+
+def test_pairs_of_tiles_without_work_cost_nothing(monkeypatch):
+    graph, tiles = compile_text(FEW).graph, Size(16, 16)
+    cut = partition(graph, tiles)
+    whole, pairs = Region.intersect, []
+    monkeypatch.setattr(Region, "intersect", lambda *two: pairs.append(two) or whole(*two))
+    messages = list(all_messages(graph, cut))
+    assert messages
+    assert len(pairs) < cut.count**2 / 10
+    busy = {tile for message in messages for tile in (message.sender, message.receiver)}
+    assert set(messages) == {message for tile in busy for message in messages_of(graph, cut, tile)}
