@@ -135,7 +135,7 @@ def probe(
     maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Test how well neurons detect a label, or a network names labels.
+    """Test neurons for a label, or how well images are named.
 
     SET has labelled images, which the network of RUN was not trained on. The best neuron is chosen on one half of their
     sources and tested on the other. A network that learned labels is also tested on naming the images; if SET has more
