@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 
+import jax
 import numpy as np
 import pytest
 from chromium import needs_browser, open_page
@@ -26,6 +27,7 @@ from lnet.runtime.analysis.report.filters import first_filters
 from lnet.runtime.analysis.report.history import Validations, history_of
 from lnet.runtime.analysis.report.sections import SECTIONS, Section
 from lnet.runtime.analysis.report.settings import settings
+from lnet.runtime.process import given_back
 from lnet.runtime.store.events import Validated
 
 TEXT = """stage sense(maps) { filter: local(3, maps); pool: l2pool(2); norm: lcn(3); learn: rica(sparsity = 0.1) }
@@ -320,6 +322,14 @@ def test_a_report_takes_less_than_150_megabytes_of_its_own(run, tmp_path):
         mebibytes, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
         assert float(mebibytes) * 2**20 < 150e6
         assert loaded == "[]"
+
+
+def test_a_program_that_writes_a_report_keeps_what_it_has_compiled(run, monkeypatch):
+    monkeypatch.setattr(
+        given_back, "_computes_once", False
+    )  # a command that was tested here said that it does
+    monkeypatch.setattr(jax, "clear_caches", None)
+    assert write_report(run).exists()
 
 
 def test_a_network_without_decoders_is_not_compiled_for_its_report(tmp_path, monkeypatch):
