@@ -34,7 +34,7 @@ docs: $(READY) ## write the tables of docs/language.md and the names of docs/api
 	$(BIN)/python -m docs.api
 
 test: $(READY) ## run every test, the slow ones too, but those of make long
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not long'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'
 
 long: $(READY) ## run the tests that take minutes: 64 workers, what is slow or stops for long, more ways to cut links
 	$(BIN)/python -m pytest -m long

@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import settings
@@ -34,25 +33,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # What a person has measured with `lnetc tune` must not change what tests see.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lnet-cache-")
 
-FOLDER = Path(__file__).parent
-CLUSTERS = FOLDER / "runtime" / "cluster"
-
 
 def pytest_collection_modifyitems(items):
     """Files of the whole project first: each takes minutes, and would be waited for at the end. Then those of clusters,
-    which wait for heartbeats and for time to pass, spread evenly among those that compute.
+    which wait for heartbeats and for time to pass, spread evenly among those that compute: two at once take turns at that.
     """
+    folder = Path(__file__).parent
     files = list(dict.fromkeys(item.path for item in items))
-    clusters = [path for path in files if path.parent == CLUSTERS]
-    others = [path for path in files if path.parent not in (FOLDER, CLUSTERS)]
+    clusters = [path for path in files if path.parent == folder / "runtime" / "cluster"]
+    others = [path for path in files if path.parent not in (folder, folder / "runtime" / "cluster")]
     place = {path: number / len(kind) for kind in (clusters, others) for number, path in enumerate(kind)}
     items.sort(key=lambda item: place.get(item.path, -1))
-
-
-def pytest_runtest_setup(item):
-    """What computes is to leave the processors to clusters whenever those want them: three files run at once, and the time
-    that a cluster waits for would pass without it. Only root may be less nice than before.
-    """
-    for thread in Path("/proc/self/task").glob("*") if "PYTEST_XDIST_WORKER" in os.environ else ():
-        with suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), 0 if item.path.parent == CLUSTERS else 5)

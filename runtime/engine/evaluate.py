@@ -7,7 +7,7 @@ shard.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ Targets = Mapping[str, jax.Array]
 """The values of targets, `[row, column, map, batch]`, by path."""
 Key = tuple[str, str]
 """A layer's path and a view."""
-Programs = dict[Any, Compiled]
+Programs = dict[Hashable, Compiled]
 """Programs by op, and shapes of what it reads, for separate layers."""
 Done = int | jax.Array
 """How many steps a replica has done."""
