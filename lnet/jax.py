@@ -6,14 +6,17 @@ h = lnet.jax.local(images, weight)  # [batch, 32, 32, 3] -> [batch, 24, 24, 8]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import jax
 import jax.numpy as jnp
 
-from lnet.compiler.core.arguments import ONE, Padding, Refused
-from lnet.compiler.core.shapes import Size, Window
+from lnet.compiler.core.arguments import ONE, Padding, Refused, Sharing
+from lnet.compiler.core.shapes import Size
 from lnet.compiler.core.sliding import slide_out, slide_over
-from lnet.compiler.ops.filters import Layout
-from lnet.dsl.diagnostics import refused
+from lnet.compiler.ops.filters import Layout, check_groups, shared
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.kernels.ops import local as kernels
 from lnet.runtime.kernels.products import ROUNDED
 
@@ -37,20 +40,21 @@ def local(
 ) -> jax.Array:
     """Return `h[i,j,m] = sum_uvc W[i,j,u,v,c,m] x[i*s+u*d-p, j*s+v*d-p, c]` of each image.
 
-    `x` `[batch, row, column, map]`; `weight` `[output row, output column, field row, field column, map of a group, output
-    map]`. With fewer rows and columns positions share weights: position `i` uses row `i % rows`, so one row and column make
-    a convolution; or `i // block`. `pad`: zeros on each side, or "same". Rows and columns that differ are given as a pair.
-    `precision`: "bfloat16" rounds what is multiplied. `batch_last`: arrays are `[row, column, map, batch]`, as the kernels
-    have them: faster, since nothing is transposed. Derivatives of any order, in both modes, by the same kernels. Raises
-    `DataError` for arrays that do not fit.
+    `x` `[batch, row, column, map]`; `weight` `[output row, output column, field row, field column, map of a group,
+    output map]`. With fewer rows and columns, positions share weights: position `i` uses row `i % rows`, so one row and
+    one column make a convolution; with `block`, row `i // block`. `pad`: zeros on each side, or "same". Rows and columns
+    that differ are given as a pair. `precision`: "bfloat16" rounds what is multiplied. `batch_last`: arrays are `[row,
+    column, map, batch]`, as the kernels use them: nothing is transposed. Derivatives of any order, in both modes, use
+    the same kernels. Raises `DataError` for arrays that do not fit.
     """
-    _check(x, weight, groups, precision)
+    _check(x, weight, precision)
     values = x if batch_last else jnp.moveaxis(x, 0, -1)
-    window, sets = _window(values.shape[:2], weight, stride, pad, dilation), Size(*weight.shape[:2])
-    layout = _layout(groups, block, sets, window.outputs)
+    with _refusing():
+        check_groups(groups, values.shape[2], weight.shape[5])
+        window = slide_over(Size(*values.shape[:2]), *_sliding(weight.shape[2:4], stride, pad, dilation))
     if weight.shape[4] * groups != values.shape[2]:
         raise _misfit(weight, f"{groups} x {weight.shape[4]} maps, and 'x' has {values.shape[2]}")
-    h = kernels.local(values, weight, window, precision, layout)
+    h = kernels.local(values, weight, window, precision, _layout(groups, block, weight, window.outputs))
     return h if batch_last else jnp.moveaxis(h, -1, 0)
 
 
@@ -72,19 +76,15 @@ def local_transpose(
     `h` `[batch, row, column, map]` with the layer's output maps; returns the layer's inputs. `pad` cuts off as many rows and
     columns as `local` would add, of which `extra` at the end are kept. Else as `local`.
     """
-    _check(h, weight, groups, precision)
+    _check(h, weight, precision)
     values = h if batch_last else jnp.moveaxis(h, 0, -1)
-    positions, sets = Size(*values.shape[:2]), Size(*weight.shape[:2])
-    try:
-        window = slide_out(
-            positions, Size(*weight.shape[2:4]), _size(stride), _padding(pad), _size(dilation), _size(extra)
-        )
-    except Refused as error:
-        raise refused("E716", error.message, *error.notes) from error
-    layout = _layout(groups, block, sets, positions)
+    positions = Size(*values.shape[:2])
+    with _refusing():
+        check_groups(groups, weight.shape[4] * groups, weight.shape[5])
+        window = slide_out(positions, *_sliding(weight.shape[2:4], stride, pad, dilation), _size(extra))
     if weight.shape[5] != values.shape[2]:
         raise _misfit(weight, f"{weight.shape[5]} output maps, and 'h' has {values.shape[2]}")
-    x = kernels.local_transpose(values, weight, window, precision, layout)
+    x = kernels.local_transpose(values, weight, window, precision, _layout(groups, block, weight, positions))
     return x if batch_last else jnp.moveaxis(x, -1, 0)
 
 
@@ -101,54 +101,50 @@ def weight_shape(
     """Return the shape of the weights with which `local` reads `inputs`, `(rows, columns, maps)`, unshared."""
     rows, columns, channels = inputs
     size = _size(field)
-    if channels % groups or maps % groups:
-        raise refused(
-            "E716", f"{channels} maps and {maps} output maps cannot be divided into {groups} groups"
-        )
-    outputs = _slid(Size(rows, columns), size, stride, pad, dilation).outputs
-    return outputs.rows, outputs.columns, size.rows, size.columns, channels // groups, maps
+    with _refusing():
+        check_groups(groups, channels, maps)
+        window = slide_over(Size(rows, columns), *_sliding((size.rows, size.columns), stride, pad, dilation))
+    return window.outputs.rows, window.outputs.columns, size.rows, size.columns, channels // groups, maps
 
 
-def _window(
-    extents: tuple[int, ...], weight: jax.Array, stride: Extent, pad: Pad, dilation: Extent
-) -> Window:
-    return _slid(Size(*extents), Size(*weight.shape[2:4]), stride, pad, dilation)
-
-
-def _slid(size: Size, field: Size, stride: Extent, pad: Pad, dilation: Extent) -> Window:
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Raise what the compiler refuses as an error of arrays."""
     try:
-        return slide_over(size, field, _size(stride), _padding(pad), _size(dilation))
+        yield
     except Refused as error:
         raise refused("E716", error.message, *error.notes) from error
 
 
-def _check(values: jax.Array, weight: jax.Array, groups: int, precision: str) -> None:
+def _sliding(
+    field: tuple[int, ...], stride: Extent, pad: Pad, dilation: Extent
+) -> tuple[Size, Size, Padding, Size]:
+    return Size(*field), _size(stride), _padding(pad), _size(dilation)
+
+
+def _check(values: jax.Array, weight: jax.Array, precision: str) -> None:
     if precision != "float32" and precision not in ROUNDED:
-        raise refused(
-            "E716", f"expected 'float32' or one of {', '.join(ROUNDED)} as 'precision', found '{precision}'"
-        )
+        found = f"expected 'float32' or one of {', '.join(ROUNDED)} as 'precision', found '{precision}'"
+        raise refused("E716", found)
     if values.ndim != 4:
         raise refused("E716", f"expected values with 4 axes, found {list(values.shape)}")
     if weight.ndim != 6:
         axes = "[output row, output column, field row, field column, map, output map]"
         raise refused("E716", f"expected 'weight' as {axes}, found {list(weight.shape)}")
-    if groups < 1 or weight.shape[5] % groups:
-        raise _misfit(weight, f"{weight.shape[5]} output maps, which cannot be divided into {groups} groups")
 
 
-def _layout(groups: int, block: Extent, sets: Size, positions: Size) -> Layout:
-    """Return which positions use which weights; raises `DataError` for others than there are positions or blocks."""
-    width = _size(block)
-    width = Size(min(width.rows, positions.rows), min(width.columns, positions.columns))
-    blocks = Size(-(-positions.rows // width.rows), -(-positions.columns // width.columns))
-    if width != ONE and sets != blocks:
-        raise refused("E716", f"'weight' has {sets} sets of weights for {blocks} blocks of positions")
-    if sets.rows > blocks.rows or sets.columns > blocks.columns:
+def _layout(groups: int, block: Extent, weight: jax.Array, positions: Size) -> Layout:
+    """Return which positions use which weights; raises `DataError` for more or fewer than there are positions or blocks."""
+    sets, of = Size(*weight.shape[:2]), _size(block)
+    most, layout = shared(Sharing(block=None if of == ONE else of), positions, groups)
+    if of != ONE and sets != most:
+        raise refused("E716", f"'weight' has {sets} sets of weights for {most} blocks of positions")
+    if sets.rows > most.rows or sets.columns > most.columns:
         raise refused("E716", f"'weight' has {sets} sets of weights for {positions} positions")
-    return Layout(groups, width)
+    return layout
 
 
-def _misfit(weight: jax.Array, what: str) -> Exception:
+def _misfit(weight: jax.Array, what: str) -> LnetError:
     return refused("E716", f"'weight' {list(weight.shape)} is for {what}")
 
 
@@ -157,8 +153,8 @@ def _size(extent: Extent) -> Size:
 
 
 def _padding(pad: Pad) -> Padding:
-    if isinstance(pad, str):
-        if pad not in ("valid", "same"):
-            raise refused("E716", f"expected zeros on each side, 'valid' or 'same' as 'pad', found '{pad}'")
-        return Padding(pad)
-    return Padding(zeros=_size(pad))
+    if not isinstance(pad, str):
+        return Padding(zeros=_size(pad))
+    if pad not in ("valid", "same"):
+        raise refused("E716", f"expected zeros on each side, 'valid' or 'same' as 'pad', found '{pad}'")
+    return Padding(pad)

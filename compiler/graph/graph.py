@@ -92,7 +92,7 @@ class Graph:
         return path in self._by_path
 
     def items(self, family: str) -> tuple[str, ...]:
-        """Return the paths of a family's layers or stages, in their order; of what is no family, none."""
+        """Return the paths of a family's layers or stages, in their order: none if it is not a family."""
         paths = [*(path for path, _ in self.stages), *(layer.path for layer in self.visible)]
         return tuple(path for path in paths if path.endswith("]") and path[: path.rindex("[")] == family)
 

@@ -27,7 +27,9 @@ def elementwise(operator: str, left: Any, right: Any) -> Value:
     parts = [_ARITHMETIC[operator](a, b) for a, b in zip(lefts, rights, strict=True)]
     for part in parts:
         if not 0 <= part < LIMIT or part != math.floor(part):
-            raise Unfit(f"a size cannot be negative, and {left} {operator} {right} gives {part:g}")
+            raise Unfit(
+                f"a size consists of non-negative integers, and {left} {operator} {right} gives {part:g}"
+            )
     return Extents(tuple(int(part) for part in parts))
 
 

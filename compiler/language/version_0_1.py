@@ -34,8 +34,8 @@ def warn_changed(graph: Graph, collector: Collector) -> None:
             collector.add(
                 Diagnostic(
                     "W608",
-                    f"'{layer.path}' may have other values than in version 0.1: 'maxpool' ignores padding, which it counted "
-                    "it as zeros",
+                    f"'{layer.path}' may have other values than in version 0.1: 'maxpool' now ignores padding, and then "
+                    "counted it as zeros",
                     layer.span,
                     hints=("leave out the first line, 'lnet 1', if the file means what it says today",),
                     item=layer.path,

@@ -198,7 +198,7 @@ class Plan:
 
 
 def checked_plan(plan: Any) -> Plan:
-    """Return a plan; raises `LnetError` for what is none, such as the path of a file."""
+    """Return a plan; raises `LnetError` for anything else, such as the path of a file."""
     if isinstance(plan, Plan):
         return plan
     hint = "make one of a file: lnet.compile('model.lnet')"

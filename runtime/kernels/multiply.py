@@ -44,7 +44,7 @@ WAYS: Mapping[tuple[str, str], Callable[..., jax.Array]] = {
 
 
 def multiplied(left: jax.Array, right: jax.Array, product: Product) -> jax.Array:
-    """Return a product, whatever batch it says, of its operands' batch.
+    """Return a product of two operands; their batch replaces that of `product`.
 
     Values are `[rows, columns, maps, batch]`, weights `[kr, kc, field rows, field columns, maps in of a group, maps]`.
     """

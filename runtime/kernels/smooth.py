@@ -58,12 +58,12 @@ def _unlike_within(own: Own, patch: Size | None, neighbours: int, joined: Joined
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
 def _unlike_native(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> jax.Array:
     """The same by code for this processor, which reads weights where they lie and finds value and gradient at once."""
-    return _with_fall(own, patch, neighbours, joined)[0]
+    return _with_descent(own, patch, neighbours, joined)[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def _with_fall(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> tuple[jax.Array, Own]:
-    """Return the sum, and its gradient times -1."""
+def _with_descent(own: Own, patch: Size | None, neighbours: int, joined: Joined) -> tuple[jax.Array, Own]:
+    """Return the sum and its descent, the gradient times -1."""
     rows, columns, maps = *own[0].shape[:2], own[0].shape[-1]
     if patch:
         rows, columns, maps = rows * patch.rows, columns * patch.columns, 1
@@ -73,27 +73,27 @@ def _with_fall(own: Own, patch: Size | None, neighbours: int, joined: Joined) ->
 
 
 @_unlike_native.defjvp
-def _slope(
+def _jvp_of_value(
     patch: Size | None, neighbours: int, joined: Joined, at: tuple[Own], along: tuple[Own]
 ) -> tuple[jax.Array, jax.Array]:
-    value, fall = _with_fall(*at, patch, neighbours, joined)
+    value, descent = _with_descent(*at, patch, neighbours, joined)
     return value, -sum(
-        (jnp.vdot(f, w) for f, w in zip(fall, *along, strict=True)), jnp.zeros((), value.dtype)
+        (jnp.vdot(d, w) for d, w in zip(descent, *along, strict=True)), jnp.zeros((), value.dtype)
     )
 
 
-@_with_fall.defjvp
-def _bend(
+@_with_descent.defjvp
+def _jvp_of_descent(
     patch: Size | None, neighbours: int, joined: Joined, at: tuple[Own], along: tuple[Own]
 ) -> tuple[tuple[jax.Array, Own], tuple[jax.Array, Own]]:
     """XLA's form is what is differentiated a second time."""
 
-    def with_fall(own: Own) -> tuple[jax.Array, Own]:
+    def with_descent(own: Own) -> tuple[jax.Array, Own]:
         value, back = jax.vjp(lambda own: _unlike_within(own, patch, neighbours, joined), own)
-        (fall,) = back(-jnp.ones_like(value))
-        return value, fall
+        (descent,) = back(-jnp.ones_like(value))
+        return value, descent
 
-    return jax.jvp(with_fall, at, along)
+    return jax.jvp(with_descent, at, along)
 
 
 def _pairs(shape: tuple[int, ...], neighbours: int, joined: Joined) -> tuple[Pairs, ...]:

@@ -118,7 +118,7 @@ IMAGES, WEIGHT = np.ones((2, 5, 5, 3)), np.ones((3, 3, 3, 3, 3, 4))
         (lambda: lnet.jax.local(IMAGES[..., :2], WEIGHT), "is for 1 x 3 maps, and 'x' has 2"),
         (
             lambda: lnet.jax.local(IMAGES, WEIGHT, groups=3),
-            "4 output maps, which cannot be divided into 3 groups",
+            "4 maps cannot be divided into 3 groups",
         ),
         (
             lambda: lnet.jax.local(IMAGES, WEIGHT, stride=2),
@@ -131,7 +131,7 @@ IMAGES, WEIGHT = np.ones((2, 5, 5, 3)), np.ones((3, 3, 3, 3, 3, 4))
         (lambda: lnet.jax.local_transpose(IMAGES, WEIGHT), "is for 4 output maps, and 'h' has 3"),
         (
             lambda: lnet.jax.weight_shape((5, 5, 3), 3, 4, groups=2),
-            "3 maps and 4 output maps cannot be divided",
+            "cannot be divided into 2 groups",
         ),
     ],
 )
