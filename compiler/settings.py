@@ -201,6 +201,7 @@ ArrayName = Annotated[str | None, TEXT]
 Labels = Annotated[str | None, none_or(one_of("folder", "file"))]
 Names = Annotated[tuple[str, ...], names_or_none()]
 InputSheet = Annotated[Sheet, Context("input")]
+Ahead = Annotated[int, Context("ahead")]
 
 
 def frames(
@@ -316,7 +317,8 @@ class Training:
     """All settings of `train`, with the defaults of the language.
 
     A step is one update of a replica: the mean over `accumulate` batches. `steps` 0: not known yet, `epochs` say it once
-    the images are counted; a run's own plan has no `epochs`.
+    the images are counted; a run's own plan has no `epochs`. `ahead`: how many more images a run has seen than steps of this
+    many images have, since its earlier ones had others.
     """
 
     data: Data = None
@@ -339,6 +341,7 @@ class Training:
     checkpoint: Count = 500
     keep: Count = 3
     seed: Seed = 0
+    ahead: Ahead = 0
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.steps:
@@ -390,11 +393,19 @@ class Training:
         """Rows of all batches in a step of one replica."""
         return self.batch_rows * self.accumulate
 
+    def first_image(self, batch: int) -> int:
+        """Return the number of the first image of a batch in the run's order, by the batch's number in the run."""
+        return max(0, batch * self.batch + self.ahead)
+
+    def seen(self, steps: int) -> int:
+        """Return how many images have been seen after so many steps, of all replicas."""
+        return self.first_image(steps * self.accumulate)
+
     def lasting(self, images: int, replicas: int) -> Training:
         """Return the settings of a run on so many images, found or corrupt, by `replicas`: epochs and passes in steps."""
         found = self
         if self.epochs is not None:
-            steps = ceil(self.epochs * images / (self.images * replicas))
+            steps = ceil((self.epochs * images - self.ahead) / (self.images * replicas))
             found = replace(found, steps=max(1, steps), epochs=None)
         if self.validation is not None and self.validate_every is None:
             found = replace(found, validate_every=ceil(images / (self.images * replicas)))

@@ -127,6 +127,7 @@ CODES: dict[str, str] = {
     "E750": "nothing to freeze",
     "E751": "impossible precision",
     "E753": "too little memory",
+    "E754": "setting that a run keeps",
     "E756": "unreadable weights",
     "E757": "weights that do not map to the network",
     "E760": "missing cluster",

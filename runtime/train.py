@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -40,6 +40,7 @@ from .store.events import Warned
 from .store.log import EventLog
 from .store.owner import new_token, own
 from .store.run import MOVED, Run, create_run, locked, next_directory, open_run, require_readers
+from .training.changes import changed, whole_steps
 from .training.logged import Logged
 from .training.memory import memory_left
 from .training.progress import Reporter, Silent
@@ -191,21 +192,25 @@ def resume(
     grace: float = GRACE,
     validation: Images = None,
     validation_labels: ArrayLike | None = None,
+    set: Mapping[str, object] | None = None,
 ) -> Run:
     """Resume a run from its newest whole checkpoint, with the same resulting weights as if it had not stopped.
 
-    `steps` may be raised; a cosine schedule then reaches zero at the new end. `data`, with `labels`, and `validation` are
+    `steps` may be raised; a cosine schedule then reaches zero at the new end. `set` changes settings of its file's `train`
+    from the checkpoint on, `{"train.batch": 50}`; run.json keeps the change. `data`, with `labels`, and `validation` are
     needed only for a run on an array or an object, or if the images have moved; `force` as in `train`. Added,
     removed or changed images are refused, unless `other_images` accepts them, which run.json then records. Warns if the
     `.lnet` file has changed: the run keeps its network. Signals and errors are those of `train`.
     """
     keep_programs()
     reporter = _told(reporter, client, force)
-    run = _up_to(_resumable(open_run(directory)), steps)
+    run = _resumable(open_run(directory))
+    anew = changed(run, set or {}, steps, 1 if client is None else len(run.plan.placement.tiles))
+    run = anew.run
     check_precision(run.plan, client is not None)
-    changed = run.plan.changed_source(Path(run.info["data"]["base"]))
-    if changed is not None:
-        message = f"'{changed}' has changed since the run began: it goes on with the network that it has"
+    source = run.plan.changed_source(Path(run.info["data"]["base"]))
+    if source is not None:
+        message = f"'{source}' has changed since the run began: it goes on with the network that it has"
         warnings.warn(message, LnetWarning, stacklevel=2)
     given = in_memory(data, labels, False, client is not None, run.plan.graph)
     if isinstance(given, InMemory):
@@ -226,6 +231,10 @@ def resume(
         run, notes = _compared(run, samples, other_images)
         if tested is not None:
             run = compared_validation(run, tested, unseen, other_images)
+        if anew.record is not None:
+            anew = replace(anew, run=run)
+            anew.keep()
+            notes = (anew.text, *notes)
         _log(run, reporter, notes)
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
@@ -236,8 +245,6 @@ def resume(
         run.checkpoints.clean()
         run.best_parameters.clean()
         rule = update_rule(plan.graph)
-        if steps is not None:
-            run.plan.save(run.directory / "plan.json")
         with computing_in(plan.graph.training.dtype):
             step, params, state, torn = _restore(run, rule, reporter)
             trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
@@ -396,26 +403,10 @@ def _kept_unseen(run: Run, unseen: Given | None) -> tuple[str | None, bool]:
     return str(unseen.keep(folder).resolve()), unseen.prepared
 
 
-def _up_to(run: Run, steps: int | None) -> Run:
-    """Return the run with another number of steps; raises `LnetError` if it has taken more of them already."""
-    if steps is None:
-        return run
-    taken = max(run.checkpoints.files(), default=0)
-    if 1 <= steps < taken:
-        raise refused(
-            "E746",
-            f"the run '{run.directory}' has taken {taken:,} steps already, so it cannot end at {steps:,}",
-            hint=f"name more than {taken:,} steps, or none to go on to step {run.plan.graph.training.steps:,}",
-        )
-    return replace(run, plan=_with_steps(run.plan, steps))
-
-
 def _with_steps(plan: Plan, steps: int | None) -> Plan:
     if steps is None:
         return plan
-    if steps < 1 or steps != int(steps):
-        raise refused("E746", f"the number of steps must be a positive integer, found {steps}")
-    return _trained(plan, replace(plan.graph.training, steps=int(steps), epochs=None))
+    return _trained(plan, replace(plan.graph.training, steps=whole_steps(steps), epochs=None))
 
 
 def _lasting(plan: Plan, images: int, replicas: int) -> Plan:
@@ -493,7 +484,7 @@ def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} is of another network")
     params = {name: jnp.array(checkpoint.params[name], float) for name in expected}
     try:
-        state = state_from_names(rule, params, checkpoint.update)
+        state = state_from_names(rule, params, checkpoint.update, checkpoint.step)
     except KeyError as error:
         raise refused("E742", f"the checkpoint at step {checkpoint.step:,} has no {error}") from error
     return checkpoint.step, params, state, checkpoint.torn

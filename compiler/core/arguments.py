@@ -99,7 +99,7 @@ class LayerArgument:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A parameter that the compiler fills in and no file can give."""
+    """A parameter that no file can give: the compiler fills it in, or a run one that has a default."""
 
     name: str
 

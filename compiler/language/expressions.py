@@ -293,7 +293,8 @@ class Evaluator(Reporter):
             if row.name in given:
                 bound[row.name] = self.convert(row, given[row.name].value, scope, table.name)
             elif isinstance(row.type, Context):
-                bound[row.name] = getattr(self, row.type.name)
+                if row.required:
+                    bound[row.name] = getattr(self, row.type.name)
             elif isinstance(row.type, LayerArgument) and row.type.default is not None:
                 bound[row.name] = self._default_layer(row, bound, span, scope, table.name)
             elif row.required:

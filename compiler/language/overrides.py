@@ -55,6 +55,12 @@ def _lets(module: nodes.Module) -> list[str]:
     return [d.name.text for d in module.declarations if isinstance(d, nodes.Let)]
 
 
+def later(before: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings given before and these, which take the place of those that they contradict."""
+    gone = {f"train.{other}" for key, other in INSTEAD.items() if f"train.{key}" in overrides}
+    return {name: text for name, text in before.items() if name not in gone} | dict(overrides)
+
+
 def as_text(value: object) -> str:
     """Return a Python value as an expression of the language; text is taken to be one."""
     if isinstance(value, bool) or value is None:

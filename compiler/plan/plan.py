@@ -174,6 +174,14 @@ class Plan:
             for i, worker in enumerate(placement.cluster.workers)
         )
 
+    def dealt_anew(self) -> Plan:
+        """Return the plan with a partition whose layers are dealt to the tiles as this compiler does, for its batch."""
+        cut = self.partition
+        if cut.has(dealt(self.graph, cut.tiles)):
+            return self
+        anew = partition(self.graph, cut.tiles)
+        return replace(self, partition=replace(anew, shards_per_tile=cut.shards_per_tile))
+
     def explain(self) -> str:
         """Return tables of the network's layers, cost and partition."""
         return explain_text(self)
@@ -232,9 +240,7 @@ def plan_from_json(text: str, name: str = "<plan>") -> Plan:
     try:
         converted = _converted(found, data["lnet plan"])
         _check_plugins(name, converted)
-        plan = CODEC.decode(Plan, converted, "plan")
-        if not plan.partition.has(dealt(plan.graph, plan.partition.tiles)):
-            plan = replace(plan, partition=partition(plan.graph, plan.partition.tiles))
+        plan = CODEC.decode(Plan, converted, "plan").dealt_anew()
     except Malformed as error:
         raise _refused(name, "is damaged", str(error)) from error
     hidden = [p.name for p in plugins_of(plan.graph) if p not in plan.plugins]

@@ -59,6 +59,11 @@ data_option = click.option(
 validation_option = click.option(
     "--validation", metavar="PATH", help="Validation images, instead of those named in the file."
 )
+seed_option = click.option("--seed", type=click.IntRange(0), help="Random seed: --set train.seed=N.")
+batch_option = click.option("--batch", type=click.IntRange(1), help="Images in a batch: --set train.batch=N.")
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Print warnings, errors and the run's directory alone."
+)
 steps_option = click.option("--steps", type=click.IntRange(1), help="Number of steps, instead of the file's.")
 cluster_option = click.option(
     "--cluster",
@@ -161,6 +166,16 @@ def overrides_from(settings: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(f"expected KEY=VALUE, found '{setting}'", param_hint="--set")
         overrides[name.strip()] = value.strip()
     return overrides
+
+
+def with_shorthands(settings: Sequence[str], **given: int | None) -> tuple[str, ...]:
+    """Return settings with those of `train` that have options of their own; raises `UsageError` for one given twice."""
+    twice = [name for name in overrides_from(settings) if given.get(name.removeprefix("train.")) is not None]
+    if twice:
+        raise click.UsageError(
+            f"'--{twice[0].removeprefix('train.')}' and '--set {twice[0]}' are the same setting"
+        )
+    return (*settings, *(f"train.{name}={value}" for name, value in given.items() if value is not None))
 
 
 def the_only(pattern: str, what: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,21 @@ from lnet.runtime.process.stopping import INTERRUPTED, say_last
 from .bar import bar
 from .options import (
     Existing,
+    batch_option,
     cluster_option,
     data_option,
     force_option,
     grace_option,
     mapping_option,
+    overrides_from,
+    quiet_option,
+    seed_option,
     set_option,
     steps_option,
     validation_option,
     wait_option,
     wire_option,
+    with_shorthands,
 )
 from .plans import plan_of
 from .program import main
@@ -63,7 +68,10 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @wire_option
 @force_option
 @grace_option
+@seed_option
+@batch_option
 @set_option
+@quiet_option
 def run(
     file: Path | None,
     directory: Path | None,
@@ -78,7 +86,10 @@ def run(
     wire: str | None,
     force: bool,
     grace: float,
+    seed: int | None,
+    batch: int | None,
     settings: Sequence[str],
+    quiet: bool,
 ) -> None:
     """Train a .lnet file or a plan.
 
@@ -92,7 +103,7 @@ def run(
     from lnet.runtime.store.run import next_directory
     from lnet.runtime.training.start import check_learns, frozen
 
-    plan = plan_of(file, settings, Layout(), freeze)
+    plan = plan_of(file, with_shorthands(settings, seed=seed, batch=batch), Layout(), freeze)
     check_learns(frozen(plan, freeze))  # before workers are started
     where = directory or next_directory(plan.graph.name)
 
@@ -116,7 +127,7 @@ def run(
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return lnet.resume(where, reporter=reporter, client=client, grace=grace)
 
-    _train(Training(plan, cluster, wait, where), begin, go_on)
+    _train(Training(plan, cluster, wait, where, quiet), begin, go_on)
 
 
 @main.command("import")
@@ -159,6 +170,10 @@ def import_(
     is_flag=True,
     help="Continue although images were added, removed or changed; recorded in run.json.",
 )
+@seed_option
+@batch_option
+@set_option
+@quiet_option
 def resume(
     directory: Path,
     data: str | None,
@@ -169,14 +184,25 @@ def resume(
     force: bool,
     grace: float,
     other_images: bool,
+    seed: int | None,
+    batch: int | None,
+    settings: Sequence[str],
+    quiet: bool,
 ) -> None:
     """Continue a run from its newest checkpoint.
 
     The result is the same as if the run had not stopped. It may continue in this process or on a cluster, wherever it ran
-    before.
+    before. --set changes settings of train from the checkpoint on, such as train.update, train.steps or train.batch; the
+    network stays as it is. run.json keeps the change.
     """
+    overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
 
-    def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:
+    def begin(
+        reporter: Any,
+        client: Any,
+        other_images: bool = other_images,
+        overrides: Mapping[str, str] = overrides,
+    ) -> lnet.Run:
         return lnet.resume(
             directory,
             data,
@@ -187,12 +213,13 @@ def resume(
             other_images=other_images,
             grace=grace,
             validation=validation,
+            set=overrides,
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
-        return begin(reporter, client, other_images=False)
+        return begin(reporter, client, other_images=False, overrides={})
 
-    _train(Training(lnet.open_run(directory).plan, cluster, wait, directory), begin, go_on)
+    _train(Training(lnet.open_run(directory).plan, cluster, wait, directory, quiet), begin, go_on)
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
@@ -232,12 +259,16 @@ class Lasting:
 
 @dataclass(frozen=True)
 class Training:
-    """A plan with its directory, and where to train it: in this process, or on a cluster, waiting `wait` minutes for it."""
+    """A plan with its directory, and where to train it: in this process, or on a cluster, waiting `wait` minutes for it.
+
+    `quiet`: nothing is printed of its progress.
+    """
 
     plan: lnet.Plan
     cluster: str | None
     wait: float | None
     directory: Path
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         if self.wait is not None and self.cluster in (None, "local"):
@@ -247,15 +278,16 @@ class Training:
         """Train; with `--wait`, again whenever the cluster returns."""
         from .progress import reporter_for
 
-        console = Console(file=cast(IO[str], Lasting(sys.stdout)))
+        console = Console(file=cast(IO[str], Lasting(sys.stdout)), quiet=self.quiet)
+        watched = nullcontext() if self.quiet else bar()
         if self.cluster is None or self.wait is None:
-            with bar(), client_of(self.cluster, self.plan) as client:
+            with watched, client_of(self.cluster, self.plan) as client:
                 return begin(reporter_for(console, self.cluster is not None), client)
         from lnet.runtime.cluster.waiting import Waiting, persistently
 
         waiting = Waiting(self.cluster, 60 * self.wait, len(self.plan.placement.cluster.workers), console)
         try:
-            with bar():
+            with watched:
                 return persistently(
                     waiting,
                     lambda client: begin(reporter_for(console, cluster=True), client),

@@ -355,7 +355,7 @@ class _Following:
         """Raise the `LnetError` that an event ends the run with, if it does."""
         match event:
             case ImagesDiffer():
-                raise self._ended(self.seen.explain(event, place, self.run.plan.graph.training.batch))
+                raise self._ended(self.seen.explain(event, place, self.run.plan.graph.training))
             case WorkerFailed():
                 self.log.add(
                     Failed(

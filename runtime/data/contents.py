@@ -33,7 +33,7 @@ class Contents:
         training = plan.graph.training
         each = f"{training.images:,} a step" + (f" of each of {replicas:,} replicas" if replicas > 1 else "")
         each += f" in {training.views} views" if training.views > 1 else ""
-        passes = _passes(training.images * training.steps * replicas / self.count)
+        passes = _passes(training.seen(training.steps * replicas) / self.count)
         return f"{Path(plan.source_name).name}: {self}, {each}, {passes}"
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -29,22 +29,23 @@ def feed(
     steps: int,
     batch: int,
     stopped: Callable[[], bool] = lambda: False,
+    ahead: int = 0,
 ) -> Iterator[Iterator[T]]:
-    """Yield the batches of steps `first_step` to `steps`, decoded ahead by two threads.
+    """Yield the batches of steps `first_step` to `steps`, decoded ahead by two threads; they begin `ahead` samples later.
 
     Ends once `stopped()`, without waiting for batches under way. Errors while decoding are raised where the batch is
     taken.
     """
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lnet-decode")
     try:
-        firsts = range(first_step * batch, steps * batch, batch)
+        firsts = (max(0, step * batch + ahead) for step in range(first_step, steps))
         yield _taken(_decoding(pool, dataset, firsts, batch), stopped)
     finally:
         pool.shutdown(wait=not stopped(), cancel_futures=True)
 
 
 def _decoding(
-    pool: ThreadPoolExecutor, dataset: Batches[T], firsts: range, batch: int
+    pool: ThreadPoolExecutor, dataset: Batches[T], firsts: Iterable[int], batch: int
 ) -> Iterator[Future[T]]:
     waiting: deque[Future[T]] = deque()
     for first in firsts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -145,12 +146,31 @@ def named_state(state: Any) -> dict[str, jax.Array]:
     return {_name(path): leaf for path, leaf in leaves}
 
 
-def state_from_names(rule: Rule, params: Params, named: Mapping[str, Any]) -> Any:
-    """Return the state from the arrays of `named_state`; raises KeyError for a missing name."""
-    template = jax.eval_shape(rule.init, params)
+def state_from_names(rule: Rule, params: Params, named: Mapping[str, Any], updates: int = 0) -> Any:
+    """Return the state from the arrays of `named_state`; raises KeyError for a missing name.
+
+    A schedule that they do not know is where it is after so many `updates`.
+    """
+    template = at_step(jax.eval_shape(rule.init, params), updates)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    arrays = [jax.numpy.asarray(named[_name(path)], leaf.dtype) for path, leaf in leaves]
+    arrays = [_array(named, _name(path), leaf) for path, leaf in leaves]
     return jax.tree_util.tree_unflatten(structure, arrays)
+
+
+def _array(named: Mapping[str, Any], name: str, leaf: Any) -> jax.Array:
+    if name not in named and isinstance(leaf, jax.Array):  # the count of a schedule
+        return leaf
+    return jax.numpy.asarray(named[name], leaf.dtype)
+
+
+def missing_state(rule: Rule, before: Rule, graph: Graph) -> tuple[str, ...]:
+    """Return the names of arrays that the state of a graph's rule has, and that of the rule `before` has not."""
+    shapes = {p.name: jax.eval_shape(partial(jax.numpy.zeros, p.shape)) for p in graph.parameters}
+    known = named_state(jax.eval_shape(before.init, shapes))
+    wanted = named_state(at_step(jax.eval_shape(rule.init, shapes), 0))
+    return tuple(
+        name for name, leaf in wanted.items() if name not in known and not isinstance(leaf, jax.Array)
+    )
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -50,6 +50,7 @@ class Started(LogEvent):
     kernels: Mapping[str, Any]
     wire: str
     epochs: float | None = None
+    changes: tuple[Any, ...] | None = None
     versions: Mapping[str, str]
     command: str | None = None
     machine: Mapping[str, Any]
@@ -335,9 +336,7 @@ class WorkerLeft(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class UpdatesLost(LogEvent):
-    """Acknowledged `updates` of a shard are gone, since no server held them any more; it goes on from a `checkpoint`, or
-    from the initial parameters.
-    """
+    """Acknowledged `updates` of a shard are gone with all its servers; it goes on from a `checkpoint`, None: anew."""
 
     name: ClassVar[str] = "lost"
     shard: int

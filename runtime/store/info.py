@@ -102,6 +102,13 @@ def origin_of(start: StartInfo) -> str:
     return start.get("run") or start.get("file") or f"the network '{start['network']}' in Python"
 
 
+class SettingsChange(TypedDict):
+    """The step from which a run goes on with other settings of `train`; of each the values before and since, as written."""
+
+    step: int
+    settings: Mapping[str, tuple[str, str]]
+
+
 class ProductInfo(TypedDict):
     """How a product is done, and for how long it was measured to take."""
 
@@ -130,7 +137,7 @@ class MadeInfo(TypedDict):
 class RunInfo(MadeInfo):
     """What `run.json` holds; `wire` is the type that a cluster's replicas send parameters and gradients as.
 
-    `epochs`: what the file says of the run's duration, where it does not say `steps`.
+    `epochs`: what the file says of the run's duration, where it does not say `steps`; `changes`: settings changed since.
     """
 
     data: DataInfo
@@ -139,3 +146,4 @@ class RunInfo(MadeInfo):
     kernels: NotRequired[Mapping[str, ProductInfo]]
     wire: NotRequired[str]
     epochs: NotRequired[float | None]
+    changes: NotRequired[tuple[SettingsChange, ...]]

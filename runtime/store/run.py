@@ -336,6 +336,7 @@ def create_run(
         "data": data,
         "validation": validation,
         "epochs": epochs,
+        "changes": (),
         "start": start,
         "kernels": kernels,
         "wire": wire or plan.graph.training.dtype,

@@ -168,7 +168,7 @@ class Trainer:
         try:
             self._begin(resumed, torn)
             first, last = self.step * training.accumulate, training.steps * training.accumulate
-            decoded = feed(self.samples, first, last, training.batch, lambda: self.stop.asked)
+            decoded = feed(self.samples, first, last, training.batch, lambda: self.stop.asked, training.ahead)
             with decoded as batches:
                 self._loop(batches)
                 self._finish()
@@ -265,11 +265,11 @@ class Trainer:
 
     def _record(self, terms: Mapping[str, jax.Array], seconds: float, waited: float) -> None:
         found = losses(self.run.plan.graph, {path: float(value) for path, value in terms.items()})
-        images = self.run.plan.graph.training.images
+        training = self.run.plan.graph.training
         self.log.add(
             StepDone(
                 step=self.step,
-                images=self.step * images,
+                images=training.seen(self.step),
                 loss=found.loss,
                 terms=found.terms,
                 objectives=found.objectives,
@@ -278,7 +278,7 @@ class Trainer:
                 waited=round(waited, 6),
             )
         )
-        self.reporter.stepped(self.step, found.shown, images / seconds)
+        self.reporter.stepped(self.step, found.shown, training.images / seconds)
 
     def _note_left_out(self) -> None:
         """Say that the update of the step that is done was left out, if it was."""
@@ -342,7 +342,7 @@ class Trainer:
         """Save the last finite parameters and raise the error that locates the first value that is not finite."""
         self._checkpoint()
         training = self.run.plan.graph.training
-        first = self.step * training.images
+        first = training.seen(self.step)
         batches = (
             (self.samples.batch(first + number * training.batch, training.batch), self._samples(number))
             for number in range(training.accumulate)

@@ -492,7 +492,7 @@ def test_a_written_file_has_the_usual_permissions(folder):
         (["Resume", "runs/a"], "Did you mean 'resume'?"),
         (["small.lnet"], "Did you mean 'lnetc run small.lnet'?"),
         (["wash"], "No such command 'wash'. The commands are"),
-        (["run", "--batch", "5"], "Write '--set train.batch=...'."),
+        (["explain", "--batch", "5"], "Write '--set train.batch=...'."),
         (["compile", "--lr=0.1"], "update = adam(rate = 0.001)"),
         (["run", "--batch-size", "5"], "did you mean 'batch'?"),
         (["run", "--epochs", "5"], "Write '--set train.epochs=...'."),

@@ -129,8 +129,9 @@ class Images:
             self.kept.pop(key).cancel()
 
     def _decode(self, number: int, part: Part) -> Batch:
-        size = self.config.plan.graph.training.batch
-        return self.dataset.batch(number * size + part.first, len(part.of(size)), part.every)
+        training = self.config.plan.graph.training
+        count = len(part.of(training.batch))
+        return self.dataset.batch(training.first_image(number) + part.first, count, part.every)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -152,10 +152,12 @@ class Server:
         self.params = initial_shard(self.config.plan.graph, self.places)
         self.state = self.rule.init(self.params)
 
-    def install(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def install(self, params: Mapping[str, Any], state: Mapping[str, Any], steps: int = 0) -> None:
+        """Take parameters and state; those of a checkpoint are those after so many `steps` of each replica."""
+        done = steps * self.config.updates // max(1, self.config.plan.graph.training.steps)
         self.params = {name: jnp.array(value, float) for name, value in params.items()}
         self.spare = None
-        self.state = state_from_names(self.rule, self.params, state)
+        self.state = state_from_names(self.rule, self.params, state, done)
 
     def apply(self, gradients: list[Mapping[str, Any]], age: int, norms: tuple[float, ...] = ()) -> None:
         """Apply one update, `age` updates old: the mean of the gradients, of all parts of a synchronous step.

@@ -7,6 +7,7 @@ checksums of images that are read for the first time.
 
 from __future__ import annotations
 
+from lnet.compiler.settings import Training
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.cluster.published import ImagesDiffer, TileComputed
 from lnet.runtime.data import Dataset, other_images
@@ -38,9 +39,9 @@ class SeenImages:
             f"the image '{self.samples.catalog.shown(other[0])}' has changed since it was first read"
         )
 
-    def explain(self, event: ImagesDiffer, place: str, batch: int) -> LnetError:
+    def explain(self, event: ImagesDiffer, place: str, training: Training) -> LnetError:
         """Return the error for a tile whose images are not those of another one, with the first that differs, and where."""
-        mine = self.samples.batch(event.batch * batch, batch)
+        mine = self.samples.batch(training.first_image(event.batch), training.batch)
         message = (
             f"{_named(event, place)} and tile {event.other} read different images in batch {event.batch:,}"
         )

@@ -76,7 +76,8 @@ class Servers:
 
     def _loaded(self, server: Server, path: Path) -> Any:
         found = opened(path)
-        server.install(*found.read(server.places, self.config.checkpoints.shapes, first=server.shard))
+        arrays = found.read(server.places, self.config.checkpoints.shapes, first=server.shard)
+        server.install(*arrays, steps=found.step)
         return unpack(found.note(server.shard), []) if self.config.laid_out_as(found) else None
 
     def _load_snapshot(self, load: do.LoadSnapshot) -> None:

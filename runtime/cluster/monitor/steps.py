@@ -61,7 +61,7 @@ class Steps:
         found = losses(graph, terms)
         return ClusterStepDone(
             step=self.done,
-            images=self.done * graph.training.images,
+            images=graph.training.seen(self.done),
             loss=found.loss,
             terms=found.terms,
             objectives=found.objectives,

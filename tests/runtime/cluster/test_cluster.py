@@ -160,6 +160,23 @@ def test_a_run_goes_on_in_any_shape(tmp_path, client):
     assert further.directory == on_two.directory
 
 
+def test_settings_change_on_a_cluster_as_in_one_process(tmp_path, client):
+    """Another batch, and a schedule that the checkpoint does not know: the same images, and the same rates."""
+    change = {"train.batch": 6, "train.update": "adagrad(rate = 0.02, schedule = cosine)"}
+    runs = []
+    for name, place in (("spread", client), ("alone", None)):
+        run = trained(tmp_path, place, name=name, workers=2, steps=5)
+        runs.append(lnet.resume(run.directory, images(), steps=10, client=place, set=change))
+    assert_close(*runs, runs[0])
+    for run in runs:
+        assert [e.images for e in run.events() if e.name == "step"][3:7] == [16, 20, 26, 32]
+        assert set(lnet.open_run(run.directory).info["changes"][0]["settings"]) == {
+            "batch",
+            "steps",
+            "update",
+        }
+
+
 CLASSES = """
 network small {
     image: input(16x16x1)
