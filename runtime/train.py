@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -17,57 +14,31 @@ from numpy.typing import ArrayLike
 
 from lnet.compiler.plan.grace import warn_of_grace
 from lnet.compiler.plan.plan import Plan, checked_plan
-from lnet.compiler.settings import DATASET, DatasetFigures, Training
 from lnet.dsl.diagnostics import LnetWarning, refused
 
-from .data import Dataset, Kept, check_labels, order_classes
-from .data.dataset import CACHE_BYTES
-from .data.figures import measure
-from .data.given_arrays import FOLDER, GivenArrays, kept_arrays
-from .data.in_memory import IMAGES, Given, Images, InMemory, in_memory, is_prepared, kept_at, trained_on
-from .data.indexes import IN_RUN, Indexing, lies_at, name_in_run, removed_on_error
-from .data.labels import readouts
-from .data.listing import NEWEST
-from .data.open_data import open_data
+from .data import Dataset
+from .data.in_memory import Given, Images
+from .data.indexes import removed_on_error
 from .engine.network import Network, initial_params
 from .engine.rounding import wire_of
-from .engine.updates import Rule, named_state, state_from_names, update_rule
+from .engine.updates import Rule, state_from_names, update_rule
 from .process.cache import keep_programs
 from .process.precision import computing_in
 from .process.stopping import GRACE, Interrupted, Stop, stopping
-from .store.checkpoint import Checkpoint
 from .store.events import Warned
 from .store.log import EventLog
 from .store.owner import new_token, own
-from .store.run import MOVED, Run, create_run, locked, next_directory, open_run, require_readers
-from .training.changes import changed, whole_steps
+from .store.run import Run, locked
+from .training.beginning import Beginning, Resumption, begin, places, resumption
 from .training.logged import Logged
-from .training.memory import memory_left
 from .training.progress import Reporter, Silent
 from .training.provenance import (
     accept,
     compared,
     compared_validation,
-    keep_inventory,
-    map_figures,
-    remembered,
-    validated_on,
-)
-from .training.start import (
-    check_learns,
-    check_precision,
-    classes_of,
-    figures_of,
-    frozen,
-    name_of,
-    normalized_by,
-    source_of,
-    start_from,
 )
 from .training.trainer import Params, Trainer, data_found
-from .training.tune import choices_data, kept
-from .training.validation import VALIDATION, open_validation
-from .training.validation import planned as validated_by
+from .training.validation import VALIDATION
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -114,69 +85,38 @@ def train(
     wire = wire_of(dtype, wire)
     keep_programs()
     reporter = _told(reporter, client, force)
-    given = in_memory(data, labels, prepared, client is not None, plan.graph)
-    plan = given.planned(plan) if isinstance(given, GivenArrays) else plan
-    as_given = prepared and not isinstance(validation, str | os.PathLike | None)
-    unseen = in_memory(validation, validation_labels, as_given, client is not None, plan.graph, VALIDATION)
-    plan = frozen(_with_steps(_with_path(plan, data), steps), freeze)
-    plan = validated_by(plan, validation, unseen)
-    check_learns(plan)
-    check_precision(plan, client is not None)
-    base = Path(plan.source_name).resolve().parent
-    source = None if start is None else source_of(start)
-    known = None if source is None else classes_of(source)
-    begun = None if source is None else figures_of(source, plan.graph)
-    room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=False)
-    where = Path(directory) if directory is not None else next_directory(plan.graph.name)
-    stem = Path(os.path.abspath(where)).parent / f".{where.name}"
-    epochs = plan.graph.training.epochs
+    where, stem = places(plan, directory)
     with removed_on_error(stem), computing_in(dtype):
-        samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=begun)
-        plan = _lasting(plan, samples.count, 1 if client is None else len(plan.placement.tiles))
-        plan = normalized_by(plan, samples.figures)
-        tested = _validation(plan, unseen, base, room, Kept(classes=samples.classes))
-        rule = update_rule(plan.graph)
-        index = samples.catalog.index
-        made = index if index is not None and lies_at(index.path, stem) else None
-        begin = None if source is None else start_from(source, plan, mapping)
-        run = create_run(
-            where,
+        begun = begin(
             plan,
-            {
-                "base": str(base),
-                "listing": NEWEST,
-                "in_memory": given is not None,
-                "object": None if given is None else given.object,
-                "prepared": prepared,
-                "classes": samples.classes,
-                "normalize": map_figures(samples.figures),
-                **remembered(samples, stem),
-            },
-            choices_data(plan.graph, kept(plan.graph)),
-            None if begin is None else Checkpoint(0, begin.params, named_state(rule.init(begin.params))),
-            wire,
-            None if begin is None else begin.source,
-            None if made is None else made.path,
-            epochs,
-            None if tested is None else validated_on(tested, unseen),
+            data,
+            steps,
+            stem,
+            client is not None,
+            start,
+            freeze,
+            force,
+            labels,
+            prepared,
+            mapping,
+            validation,
+            validation_labels,
         )
-    if made is not None:
-        made.path = run.directory / name_in_run(made.path)
-    keep_inventory(run, samples)
-    for note in () if begin is None else begin.notes:
+        run = begun.create(where, wire)
+    for note in begun.notes:
         reporter.said(note)
-    if source is not None and samples.figures is not None and samples.figures == begun:
-        reporter.said(f"images are normalised by the mean and deviation that {name_of(source)} has")
-    if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
-        reporter.said(f"the classes differ from those of '{source}': its units stood for its own classes")
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
-            _train_on(client, run, reporter, samples, given, tested, unseen, stop, resumed=False)
+            _train_on(client, run, reporter, begun, stop, resumed=False)
             return run
         owner = own(run.directory, new_token())
         with computing_in(dtype):
+            rule = update_rule(run.plan.graph)
             step, params, state, _ = _restore(run, rule, reporter)
-            Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop).go(resumed=False)
+            trainer = Trainer(
+                run, owner, begun.samples, begun.tested, reporter, rule, step, params, state, stop
+            )
+            trainer.go(resumed=False)
     return run
 
 
@@ -204,48 +144,34 @@ def resume(
     """
     keep_programs()
     reporter = _told(reporter, client, force)
-    run = _resumable(open_run(directory))
-    anew = changed(run, set or {}, steps, 1 if client is None else len(run.plan.placement.tiles))
-    run = anew.run
-    check_precision(run.plan, client is not None)
-    source = run.plan.changed_source(Path(run.info["data"]["base"]))
-    if source is not None:
-        message = f"'{source}' has changed since the run began: it goes on with the network that it has"
-        warnings.warn(message, LnetWarning, stacklevel=2)
-    given = in_memory(data, labels, False, client is not None, run.plan.graph)
-    if isinstance(given, InMemory):
-        given = replace(given, prepared=is_prepared(run.info["data"]))
-    elif data is None and run.info["data"]["in_memory"]:
-        given = _kept_array(run)
-    unseen = _kept_validation(run, validation, validation_labels, client is not None)
-    plan = _with_path(run.plan, data)
-    if validation is not None:
-        plan = validated_by(plan, validation, unseen)
-    room = CACHE_BYTES if client is not None else memory_left(plan, force, resumed=True)
-    base = Path(run.info["data"]["base"])
-    if given is None and not other_images:
-        require_readers(run)
-    samples = _open(plan, given, base, room, run.kept, stem=run.directory / IN_RUN)
-    tested = _validation(plan, unseen, base, room, replace(run.kept, index=None), MOVED_VALIDATION)
+    found = resumption(
+        directory,
+        data,
+        steps,
+        client is not None,
+        force,
+        labels,
+        other_images,
+        validation,
+        validation_labels,
+        set,
+    )
+    run, samples, tested = found.run, found.samples, found.tested
     with locked(run):
         run, notes = _compared(run, samples, other_images)
         if tested is not None:
-            run = compared_validation(run, tested, unseen, other_images)
-        if anew.record is not None:
-            anew = replace(anew, run=run)
-            anew.keep()
-            notes = (anew.text, *notes)
-        _log(run, reporter, notes)
+            run = compared_validation(run, tested, found.unseen, other_images)
+        replace(found.anew, run=run).keep()
+        _log(run, reporter, (*found.anew.notes, *notes))
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
-            moved = replace(run, plan=plan)
-            _train_on(client, moved, reporter, samples, given, tested, unseen, stop, resumed=True)
+            _train_on(client, replace(run, plan=found.plan), reporter, found, stop, resumed=True)
             return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
         run.best_parameters.clean()
-        rule = update_rule(plan.graph)
-        with computing_in(plan.graph.training.dtype):
+        rule = update_rule(run.plan.graph)
+        with computing_in(run.plan.graph.training.dtype):
             step, params, state, torn = _restore(run, rule, reporter)
             trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
             trainer.go(resumed=True, torn=torn)
@@ -285,70 +211,6 @@ def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Repo
     return Logged(reporter)
 
 
-def _kept_array(run: Run) -> Given:
-    data = run.plan.graph.arrays
-    kept = run.directory / (IMAGES if data is None else FOLDER)
-    if not kept.exists():
-        raise refused(
-            "E747",
-            f"the run '{run.directory}' was trained on {trained_on(run.info['data'])}, and it is needed again",
-            hint="give it in Python: lnet.resume(directory, data=images)",
-        )
-    return kept_at(kept, is_prepared(run.info["data"])) if data is None else kept_arrays(kept, data)
-
-
-def _kept_validation(run: Run, images: Images, labels: ArrayLike | None, cluster: bool) -> Given | None:
-    """Return what a run is validated on if it is given in Python, now or when the run began; raises `LnetError`."""
-    about = run.info.get("validation")
-    given = in_memory(images, labels, False, cluster, run.plan.graph, VALIDATION)
-    if about is None and images is not None:
-        raise refused("E520", f"the run '{run.directory}' was begun without a validation")
-    if about is None or not about["in_memory"]:
-        return given
-    if isinstance(given, InMemory):
-        return replace(given, prepared=about["prepared"])
-    if given is not None or images is not None:
-        return given
-    graph, folder = run.plan.graph.validated, run.directory / VALIDATION
-    assert graph is not None, "a run is validated on what its plan says"
-    data = graph.arrays
-    kept = folder / (IMAGES if data is None else FOLDER)
-    if not kept.exists():
-        raise refused(
-            "E747",
-            f"the run '{run.directory}' was validated on {trained_on(about)}, and it is needed again",
-            hint="give it in Python: lnet.resume(directory, validation=images)",
-        )
-    return kept_at(kept, about["prepared"]) if data is None else kept_arrays(kept, data)
-
-
-def _resumable(run: Run) -> Run:
-    """Return a run; raises `LnetError` for its best parameters, without optimiser state, and for one not trained."""
-    if run.best:
-        raise refused(
-            "E742",
-            f"'{run.path}' has parameters alone, and no optimiser state to go on with",
-            hint=(
-                f"go on with the run: lnetc resume {shlex.quote(str(run.directory))}",
-                f"or begin one with these parameters: lnetc run --from {shlex.quote(str(run.path))}",
-            ),
-        )
-    if run.imported:
-        hint = f"begin one with its parameters: lnetc run --from {shlex.quote(str(run.directory))}"
-        raise refused("E747", f"the run '{run.path}' was imported and not trained", hint=hint)
-    return run
-
-
-def _validation(
-    plan: Plan, given: Given | None, base: Path, room: int, kept: Kept, hint: str | None = None
-) -> Dataset | None:
-    """Open what a plan is validated on, if anything; decoded images are cached in a quarter of `room`."""
-    if plan.graph.validated is None:
-        return None
-    cache = min(CACHE_BYTES, max(0, room // 4))
-    return open_validation(plan.graph.validated, given, base, cache, kept, hint)
-
-
 def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, ...]]:
     """Compare a run with images; return the run to continue and notes on the images; raises `LnetError`."""
     if other:
@@ -374,10 +236,7 @@ def _train_on(
     client: Client,
     run: Run,
     reporter: Reporter,
-    samples: Dataset,
-    given: Given | None,
-    tested: Dataset | None,
-    unseen: Given | None,
+    found: Beginning | Resumption,
     stop: Stop,
     resumed: bool,
 ) -> None:
@@ -385,11 +244,12 @@ def _train_on(
     from .cluster.config import ValidationConfig
     from .cluster.launch import train_on
 
+    samples, tested = found.samples, found.tested
     about = data_found(samples, run.plan, len(run.plan.placement.tiles))
-    array = None if given is None else given.keep(run.directory)
+    array = None if found.given is None else found.given.keep(run.directory)
     validated = None
     if tested is not None:
-        validated = ValidationConfig(tested.count, tested.inventory.digest, *_kept_unseen(run, unseen))
+        validated = ValidationConfig(tested.count, tested.inventory.digest, *_kept_unseen(run, found.unseen))
     if not train_on(client, run, reporter, stop, samples, array, resumed, about, tested, validated):
         raise Interrupted(run.directory, run.checkpoints.files(), saved=True)
 
@@ -401,74 +261,6 @@ def _kept_unseen(run: Run, unseen: Given | None) -> tuple[str | None, bool]:
     folder = run.directory / VALIDATION
     folder.mkdir(exist_ok=True)
     return str(unseen.keep(folder).resolve()), unseen.prepared
-
-
-def _with_steps(plan: Plan, steps: int | None) -> Plan:
-    if steps is None:
-        return plan
-    return _trained(plan, replace(plan.graph.training, steps=whole_steps(steps), epochs=None))
-
-
-def _lasting(plan: Plan, images: int, replicas: int) -> Plan:
-    """Return the plan of a run on so many images: the steps that its epochs take are known now."""
-    return _trained(plan, plan.graph.training.lasting(images, replicas))
-
-
-def _trained(plan: Plan, training: Training) -> Plan:
-    return replace(plan, graph=replace(plan.graph, training=training))
-
-
-def _with_path(plan: Plan, data: Images) -> Plan:
-    if not isinstance(data, str | os.PathLike):
-        return plan
-    there = plan.graph.data.at(str(Path(data).resolve()))
-    return replace(plan, graph=replace(plan.graph, training=replace(plan.graph.training, data=there)))
-
-
-def _open(
-    plan: Plan,
-    given: Given | None,
-    base: Path,
-    room: int,
-    kept: Kept | None = None,
-    known: tuple[str, ...] = (),
-    stem: Path | None = None,
-    begun: DatasetFigures | None = None,
-) -> Dataset:
-    """Open the training images of a plan: with a resumed run's `kept` record, else with classes in the order `known`.
-
-    Decoded images are cached in half of `room`, the bytes left free by training; many images are indexed at `stem`. The
-    figures of `normalize = dataset` are those `begun` with, else measured; a resumed run's plan has them.
-    """
-    training, learned = plan.graph.training, readouts(plan.graph)
-    classes = partial(order_classes, readouts=learned, known=known)
-    if given is not None:
-        samples = given.open(plan.graph, base, kept, classes)
-    elif training.data is None:
-        raise refused(
-            "E747",
-            "the file names no images",
-            hint="add 'data = frames(\"folder\")' to its 'train' block, or name a folder with '--data'",
-        )
-    else:
-        cache = min(CACHE_BYTES, max(0, room // 2))
-        hint = None if kept is None else MOVED
-        samples = open_data(
-            training.data,
-            plan.graph,
-            base,
-            cache,
-            kept=kept,
-            classes=classes,
-            hint=hint,
-            indexing=partial(Indexing, stem=stem),
-            scan=True,
-        )
-    check_labels(samples, learned)
-    if kept is None and str(samples.frames.normalize) == DATASET:
-        samples.normalize_by(begun or measure(samples, plan.graph))
-    samples.batch(0, 1)  # fails before the run exists if no image can be decoded
-    return samples
 
 
 def _restore(run: Run, rule: Rule, reporter: Reporter) -> tuple[int, Params, Any, int]:

@@ -64,6 +64,9 @@ batch_option = click.option("--batch", type=click.IntRange(1), help="Images in a
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print warnings, errors and the run's directory alone."
 )
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Check and print all that the run begins with; write nothing."
+)
 steps_option = click.option("--steps", type=click.IntRange(1), help="Number of steps, instead of the file's.")
 cluster_option = click.option(
     "--cluster",

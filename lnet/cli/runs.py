@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,6 +25,7 @@ from .options import (
     batch_option,
     cluster_option,
     data_option,
+    dry_run_option,
     force_option,
     grace_option,
     mapping_option,
@@ -71,6 +73,7 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @seed_option
 @batch_option
 @set_option
+@dry_run_option
 @quiet_option
 def run(
     file: Path | None,
@@ -89,6 +92,7 @@ def run(
     seed: int | None,
     batch: int | None,
     settings: Sequence[str],
+    dry_run: bool,
     quiet: bool,
 ) -> None:
     """Train a .lnet file or a plan.
@@ -106,6 +110,26 @@ def run(
     plan = plan_of(file, with_shorthands(settings, seed=seed, batch=batch), Layout(), freeze)
     check_learns(frozen(plan, freeze))  # before workers are started
     where = directory or next_directory(plan.graph.name)
+    if dry_run:
+        from lnet.runtime.dry_run import dry_train
+
+        training = Training(plan, cluster, None, where, quiet)
+        training.rehearse(
+            partial(
+                dry_train,
+                plan,
+                data,
+                steps,
+                where,
+                start=start,
+                freeze=freeze,
+                wire=wire,
+                force=force,
+                mapping=mapping,
+                validation=validation,
+            )
+        )
+        return
 
     def begin(reporter: Any, client: Any) -> lnet.Run:
         return lnet.train(
@@ -173,6 +197,7 @@ def import_(
 @seed_option
 @batch_option
 @set_option
+@dry_run_option
 @quiet_option
 def resume(
     directory: Path,
@@ -187,6 +212,7 @@ def resume(
     seed: int | None,
     batch: int | None,
     settings: Sequence[str],
+    dry_run: bool,
     quiet: bool,
 ) -> None:
     """Continue a run from its newest checkpoint.
@@ -196,6 +222,23 @@ def resume(
     network stays as it is. run.json keeps the change.
     """
     overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
+    training = Training(lnet.open_run(directory).plan, cluster, None if dry_run else wait, directory, quiet)
+    if dry_run:
+        from lnet.runtime.dry_run import dry_resume
+
+        training.rehearse(
+            partial(
+                dry_resume,
+                directory,
+                data,
+                steps,
+                force=force,
+                other_images=other_images,
+                validation=validation,
+                set=overrides,
+            )
+        )
+        return
 
     def begin(
         reporter: Any,
@@ -219,7 +262,7 @@ def resume(
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return begin(reporter, client, other_images=False, overrides={})
 
-    _train(Training(lnet.open_run(directory).plan, cluster, wait, directory, quiet), begin, go_on)
+    _train(training, begin, go_on)
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
@@ -273,6 +316,20 @@ class Training:
     def __post_init__(self) -> None:
         if self.wait is not None and self.cluster in (None, "local"):
             raise click.UsageError("'--wait' is for a cluster at an address: --cluster ADDRESS --wait")
+
+    def rehearse(self, check: Callable[..., None]) -> None:
+        """Check with a reporter and the client of a cluster that is there; processes on this machine are not started."""
+        from .progress import reporter_for
+
+        reporter = reporter_for(Console(quiet=self.quiet), cluster=False)
+        with nullcontext() if self.quiet else bar():
+            if self.cluster == "local":
+                from lnet.runtime.cluster.descriptors import check_own
+
+                check_own(len(self.plan.placement.cluster.workers))
+            with client_of(None if self.cluster == "local" else self.cluster, self.plan) as client:
+                check(reporter=reporter, cluster=self.cluster is not None, client=client)
+        click.echo("checked: nothing was written")
 
     def attempt(self, begin: Begin, go_on: Begin) -> lnet.Run:
         """Train; with `--wait`, again whenever the cluster returns."""

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 
 from lnet.compiler.core.codec import Malformed
 from lnet.compiler.cut.decoding import decoding, processes_of
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.plugins.identity import Plugin
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.in_memory import is_prepared
@@ -132,6 +134,36 @@ def train_on(
     return following.complete
 
 
+def check_cluster(
+    client: Client, plan: Plan, directory: Path, base: Path, plugins: tuple[Plugin, ...]
+) -> None:
+    """Raise `LnetError` unless a cluster could train a plan: its processes' versions, files, plug-ins and descriptors."""
+    hush()
+    workers = len(_workers(client))
+    capacity = len(plan.placement.tiles) * plan.partition.count
+    paths = str(directory.resolve()), str(base)
+    config = RunConfig(
+        new_token(),
+        plan.to_json(),
+        *paths,
+        None,
+        workers,
+        capacity,
+        versions=versions(),
+        plugins=plugins,
+        shared=_shares(plan, workers),
+    )
+    check_processes(client, config)
+
+
+def _workers(client: Client) -> dict[str, Any]:
+    """Return the scheduler's record of each worker; raises `LnetError` without any."""
+    workers = workers_of(client)
+    if not workers:
+        raise lost("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
+    return workers
+
+
 def _origin(run: Run, reporter: Reporter) -> tuple[int, str] | None:
     """Return the path of the newest whole checkpoint, and a number for it after which those to come are numbered.
 
@@ -156,9 +188,7 @@ def _validation(run: Run, begun_at: int, known: ValidationConfig) -> ValidationC
 
 def _config(client: Client, run: Run, array: Path | None) -> RunConfig:
     """Return the run's configuration, without its origin."""
-    workers = workers_of(client)
-    if not workers:
-        raise lost("E760", "the cluster has no workers", hint="start some: dask worker ADDRESS")
+    workers = _workers(client)
     hosts = {details["host"] for details in workers.values()}
     return RunConfig(
         new_token(),
@@ -283,7 +313,7 @@ class _Following:
         log.add(begun)
         if self.validation is not None:
             self.reporter.said(validation_text(self.validation, training))
-        for note in unused_anywhere(self.run, self.samples, self.validation):
+        for note in unused_anywhere(self.run.plan, self.samples, self.validation):
             self._log(Warned(note))
         self.reporter.started(self.steps.done, self.config.spec.batches)
 

@@ -164,12 +164,12 @@ class Run:
         return found
 
     def to_go_on_from(
-        self, newest: Callable[[Told], Found | None], said: Callable[[str], None]
+        self, newest: Callable[[Told], Found | None], said: Callable[[str], None], rename: bool = True
     ) -> Found | None:
         """Return the result of `newest`, None for a run that never had a checkpoint.
 
-        Reports the checkpoints that it skips, and renames damaged ones. Raises `LnetError` if none is whole: no run
-        begins anew where another one ended.
+        Reports the checkpoints that it skips; renames damaged ones if it is to. Raises `LnetError` if none is whole: no
+        run begins anew where another one ended.
         """
         passed: list[PassedOver] = []
         found = newest(passed.append)
@@ -179,7 +179,7 @@ class Run:
         if found is None and (passed or gone or self.info.get("start")):
             raise self._lost(passed, gone)
         for each in passed:
-            said(each.set_aside())
+            said(each.set_aside() if rename else f"passed over {each}")
         if gone is not None:
             said(f"the checkpoint '{gone}', which the log names, is missing")
         return found
@@ -343,12 +343,7 @@ def create_run(
         **machine(),
     }
     try:
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise refused(
-                "E743",
-                f"'{directory}' exists already and is not empty",
-                hint="name another directory, or go on with what is there: lnetc resume",
-            )
+        check_free(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as outer:
             aside = Path(outer) / directory.name
@@ -364,6 +359,16 @@ def create_run(
     except OSError as error:
         raise refused("E744", f"'{directory}' cannot be written", str(error)) from error
     return Run(directory, plan, info)
+
+
+def check_free(directory: Path) -> None:
+    """Raise `LnetError` if there is something in a directory already, and OSError if it cannot be read."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise refused(
+            "E743",
+            f"'{directory}' exists already and is not empty",
+            hint="name another directory, or go on with what is there: lnetc resume",
+        )
 
 
 def _readers(info: RunInfo) -> list[Plugin]:

@@ -38,14 +38,17 @@ class Changed:
     record: SettingsChange | None = None
 
     @property
-    def text(self) -> str:
+    def notes(self) -> tuple[str, ...]:
         """What a person is told of it."""
-        assert self.record is not None, "nothing has changed"
+        if self.record is None:
+            return ()
         said = (f"{name} = {now}, was {was}" for name, (was, now) in self.record["settings"].items())
-        return f"from step {self.record['step']:,} on: {'; '.join(said)}"
+        return (f"from step {self.record['step']:,} on: {'; '.join(said)}",)
 
     def keep(self) -> None:
-        """Write the plan and run.json; raises `LnetError`."""
+        """Write the plan and run.json, if anything has changed; raises `LnetError`."""
+        if self.record is None:
+            return
         self.run.plan.save(self.run.directory / "plan.json")
         try:
             write_aside(self.run.directory / "run.json", json.dumps(self.run.info, indent=2))

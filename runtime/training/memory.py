@@ -33,6 +33,12 @@ def memory_left(plan: Plan, force: bool, resumed: bool) -> int:
     return max(0, there.free - needed)
 
 
+def memory_text(plan: Plan) -> str:
+    """Return a sentence on the memory that a run in one process takes, and on what is free."""
+    needed = totals(plan.graph, plan.partition).training_bytes
+    return f"{size_text(needed)} of memory, {size_text(_there().free)} are free"
+
+
 def _there() -> Memory:
     """Return the available memory of the device that computes: an accelerator's own, or this machine's."""
     device = jax.local_devices()[0]

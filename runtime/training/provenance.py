@@ -44,15 +44,21 @@ def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
 
     A run of lnet 0.1 gets the full record from now on.
     """
-    notes = expected(run).check(samples)
-    if run.classes != _classes(run, samples):
-        raise other_classes(run, samples)
+    notes = check_images(run, samples)
     data = run.info["data"]
     if data.get("digest") is None:
         run = _with_data(run, samples, {**data, **remembered(samples, run.directory / IN_RUN)})
     elif data.get("index") != (index := _index_of(samples, run.directory / IN_RUN)):
         run = _with_info(run, {**data, "index": index})
     return run, notes
+
+
+def check_images(run: Run, samples: Dataset) -> tuple[str, ...]:
+    """Return notes on what of a run's images cannot be compared with those given; raises `LnetError` if they differ."""
+    notes = expected(run).check(samples)
+    if run.classes != _classes(run, samples):
+        raise other_classes(run, samples)
+    return notes
 
 
 def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
@@ -103,15 +109,21 @@ def validated_on(samples: Dataset, given: Given | None) -> ValidationInfo:
 
 def compared_validation(run: Run, samples: Dataset, given: Given | None, other: bool) -> Run:
     """Compare what a run is validated on with what it was; return the run. Raises `LnetError` unless `other` is accepted."""
+    if not other:
+        check_validation(run, samples, given)
+        return run
+    return _with_run_info(run, {**run.info, "validation": validated_on(samples, given)})
+
+
+def check_validation(run: Run, samples: Dataset, given: Given | None) -> None:
+    """Raise `LnetError` if what a run is validated on is not what it was."""
     was, now = run.info.get("validation"), validated_on(samples, given)
     if was is None or (was["images"], was["digest"]) == (now["images"], now["digest"]):
-        return run
-    if not other:
-        raise other_images(
-            f"the run was validated on {was['images']:,} images, and now there are "
-            + (f"{now['images']:,}" if was["images"] != now["images"] else "others")
-        )
-    return _with_run_info(run, {**run.info, "validation": now})
+        return
+    raise other_images(
+        f"the run was validated on {was['images']:,} images, and now there are "
+        + (f"{now['images']:,}" if was["images"] != now["images"] else "others")
+    )
 
 
 def _plugins(samples: Dataset) -> list[PluginInfo]:

@@ -188,11 +188,11 @@ class Trainer:
         data = data_found(self.samples, self.run.plan)
         self.log.add(data)
         self.reporter.said(data.message)
-        for note in unused_in_one_process(self.run):
+        for note in unused_in_one_process(self.run.plan, self.run.info.get("wire")):
             self._warn(note)
         if self.validation is not None:
             self.reporter.said(validation_text(self.validation, training))
-        for note in unused_anywhere(self.run, self.samples, self.validation):
+        for note in unused_anywhere(self.run.plan, self.samples, self.validation):
             self._warn(note)
         if self.step >= training.steps:
             self._warn(f"the run is complete: {self.step:,} of {training.steps:,} steps")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lnet
-import lnet.runtime.train as training
+import lnet.runtime.training.beginning as beginning
 from lnet.compiler.settings import DatasetFigures
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.analysis.images import open_set
@@ -92,7 +92,7 @@ def test_a_resumed_run_measures_nothing(made, tmp_path, monkeypatch):
     whole = lnet.train(plan, directory=tmp_path / "whole", steps=4)
     half = lnet.train(plan, directory=tmp_path / "half", steps=2)
     check(figures_of(whole), of(whole.images(normalize="none").at(range(8)).images))
-    monkeypatch.setattr(training, "measure", None)
+    monkeypatch.setattr(beginning, "measure", None)
     resumed = lnet.resume(half.directory, steps=4)
     for name, value in whole.network().params.items():
         np.testing.assert_array_equal(resumed.network().params[name], value)

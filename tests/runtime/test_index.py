@@ -346,7 +346,7 @@ def test_the_numbers_do_not_depend_on_the_index(folder, monkeypatch):
     assert_same(there, lnet.train(plan_of(folder), directory="b"))
     assert data_of(folder / "b")["index"] == str(beside)
     beside.unlink()
-    monkeypatch.setattr("lnet.runtime.train.Indexing", lambda own, stem: Indexing(own))
+    monkeypatch.setattr("lnet.runtime.training.beginning.Indexing", lambda own, stem: Indexing(own))
     assert_same(there, lnet.train(plan_of(folder), directory="c"))
     assert data_of(folder / "c")["index"] is None
 

@@ -177,6 +177,14 @@ def test_settings_change_on_a_cluster_as_in_one_process(tmp_path, client):
         }
 
 
+def test_a_dry_run_asks_the_processes_of_a_cluster(tmp_path, client):
+    plan = plan_of(steps=1)
+    launch.check_cluster(client, plan, tmp_path, tmp_path, ())
+    text = refusal(lambda: launch.check_cluster(client, plan, tmp_path, tmp_path / "images", ()))
+    assert "E761" in text
+    assert f"sees no '{tmp_path / 'images'}'" in text
+
+
 CLASSES = """
 network small {
     image: input(16x16x1)
