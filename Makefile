@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs test oldest oldest-packages newest newest-packages smoke long search mutants examples check format clean
+.PHONY: help setup demo docs test oldest oldest-packages newest newest-packages frameworks smoke long search mutants examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ newest: newest-packages ## run them with the newest packages there are, for PYTH
 newest-packages:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+
+frameworks: ## run the tests of the layer in other frameworks, which bring gigabytes of packages
+	test -x .venv-frameworks/bin/python || $(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
+	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -96,6 +96,19 @@ def test_it_trains():
     assert last < 0.8 * first
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_arrays_in_half_precision_are_multiplied_so(dtype):
+    rng = np.random.default_rng(1)
+    x, weight = (
+        jnp.asarray(rng.normal(size=(2, 4, 4, 2)), dtype),
+        jnp.asarray(rng.normal(size=(3, 3, 2, 2, 2, 3)), dtype),
+    )
+    found = lnet.jax.local(x, weight)
+    expected = lnet.jax.local(x.astype(jnp.float32), weight.astype(jnp.float32))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
 def test_the_program_of_the_document():
     text = (Path(__file__).parents[2] / "docs" / "layers.md").read_text()
     names = {"images": jnp.ones((2, 32, 32, 3))}
@@ -115,7 +128,7 @@ IMAGES, WEIGHT = np.ones((2, 5, 5, 3)), np.ones((3, 3, 3, 3, 3, 4))
             lambda: lnet.jax.local(IMAGES, WEIGHT[0]),
             "expected 'weight' as [output row, output column, field row,",
         ),
-        (lambda: lnet.jax.local(IMAGES[..., :2], WEIGHT), "is for 1 x 3 maps, and 'x' has 2"),
+        (lambda: lnet.jax.local(IMAGES[..., :2], WEIGHT), "is for 1 x 3 maps, and the input has 2"),
         (
             lambda: lnet.jax.local(IMAGES, WEIGHT, groups=3),
             "4 maps cannot be divided into 3 groups",
@@ -128,7 +141,10 @@ IMAGES, WEIGHT = np.ones((2, 5, 5, 3)), np.ones((3, 3, 3, 3, 3, 4))
         (lambda: lnet.jax.local(IMAGES[:, :2], WEIGHT), "a field of 3 rows does not fit into the 2 rows"),
         (lambda: lnet.jax.local(IMAGES, WEIGHT, pad="full"), "'valid' or 'same' as 'pad', found 'full'"),
         (lambda: lnet.jax.local(IMAGES, WEIGHT, precision="int8"), "as 'precision', found 'int8'"),
-        (lambda: lnet.jax.local_transpose(IMAGES, WEIGHT), "is for 4 output maps, and 'h' has 3"),
+        (lambda: lnet.jax.local(IMAGES, WEIGHT, stride=(1, 0)), "expected 1 or more as 'stride', found 0"),
+        (lambda: lnet.jax.local(IMAGES, WEIGHT, groups=0), "expected 1 or more as 'groups', found 0"),
+        (lambda: lnet.jax.local(IMAGES.astype(int), WEIGHT.astype(int)), "floating-point numbers, found int"),
+        (lambda: lnet.jax.local_transpose(IMAGES, WEIGHT), "is for 4 output maps, and the input has 3"),
         (
             lambda: lnet.jax.weight_shape((5, 5, 3), 3, 4, groups=2),
             "cannot be divided into 2 groups",
