@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil, gcd
 from typing import Annotated, Any, ClassVar
@@ -218,6 +218,10 @@ def frames(
     *,
     input: InputSheet,
 ) -> WrittenData:
+    """Images at a path: cropped, mirrored, normalised, augmented, with labels and views if asked for
+
+    Example: frames("photos", flip = false, labels = folder)
+    """
     check_augment(augment, crop or "random", input)
     if size is not None and size != input.size:
         raise Refused(
@@ -249,6 +253,10 @@ def arrays(
     normalize: ArrayNormalize = None,
     classes: OptionalFile = None,
 ) -> WrittenData:
+    """Arrays by name in files at a path, which are no images: values, and labels or targets if asked for
+
+    Example: arrays("cells", values = "spikes", labels = "kind", normalize = dataset)
+    """
     return _written(
         "arrays",
         path=path,
@@ -261,7 +269,7 @@ def arrays(
 
 
 TRAINING_DATA: dict[str, type[TrainingData]] = {each.kind: each for each in (Frames, ArraySet)}
-DATA_WORDS = {"frames": frames, "arrays": arrays}
+DATA_WORDS: dict[str, Callable[..., WrittenData]] = {"frames": frames, "arrays": arrays}
 Data = Annotated[
     TrainingData | None,
     ArgumentType(

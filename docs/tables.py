@@ -5,56 +5,29 @@ Each stands between the lines `<!-- table: NAME -->` and `<!-- end -->`; a test 
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lnet.compiler.augmentations import AUGMENTATIONS
-from lnet.compiler.core.arguments import (
-    REQUIRED,
-    Argument,
-    ArgumentType,
-    LayerArgument,
-    Padding,
-    Sharing,
-    signature,
-)
-from lnet.compiler.core.learned import Init
-from lnet.compiler.core.shapes import Size
-from lnet.compiler.objectives import OBJECTIVE_KINDS
-from lnet.compiler.ops import LAYER_KINDS
-from lnet.compiler.rules import RULES
+from lnet.compiler.core.arguments import REQUIRED, Argument, LayerArgument, signature
+from lnet.compiler.reference import KINDS, SETTINGS, default_of, example_of, usual, value_of
+from lnet.compiler.words import TRAIN
 
 REFERENCE = Path(__file__).parent / "language.md"
-TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "layers": LAYER_KINDS,
-    "objectives": OBJECTIVE_KINDS,
-    "update rules": RULES,
-    "augmentations": AUGMENTATIONS,
+TABLES = {
+    "layers": KINDS["layer"],
+    "objectives": KINDS["objective"],
+    "update rules": KINDS["update rule"],
+    "augmentations": KINDS["augmentation"],
 }
 BLOCK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def value_of(function: Callable[..., Any]) -> str:
-    """Return what a docstring says that a kind computes."""
-    said = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
-    return said.replace("|", "\\|")  # which would begin the next cell
-
-
-def example_of(function: Callable[..., Any]) -> str:
-    """Return the example in a docstring; raises ValueError if there is none."""
-    found = re.search(r"^Example: (.+)$", inspect.getdoc(function) or "", re.MULTILINE)
-    if found is None:
-        raise ValueError(f"'{function.__name__}' has no example")
-    return found[1]
 
 
 def table(kinds: Mapping[str, Callable[..., Any]]) -> str:
     """Return a table of kinds, their arguments and what they compute, in Markdown."""
     rows = [
-        f"| `{name}` | {_arguments(name, f)} | {value_of(f)} | `{example_of(f)}` |"
+        f"| `{name}` | {_arguments(name, f)} | {_cell(value_of(f))} | `{example_of(f)}` |"
         for name, f in kinds.items()
     ]
     return "\n".join(("| kind | arguments | value | example |", "|---|---|---|---|", *rows)) + "\n"
@@ -69,33 +42,26 @@ def _argument(argument: Argument) -> str:
     """Return an argument with its default; the layer above goes without saying."""
     if isinstance(argument.type, LayerArgument):
         return "" if argument.type.default == "above" else argument.name
-    assert isinstance(argument.type, ArgumentType)
-    return (
-        argument.name if argument.default is REQUIRED else f"{argument.name} = {_in_words(argument.default)}"
-    )
+    return argument.name if argument.default is REQUIRED else f"{argument.name} = {default_of(argument)}"
 
 
-def _in_words(value: Any) -> str:
-    """Return a default as the language writes it."""
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return str(value).lower()
-        case Size(rows, columns) if rows == columns:
-            return str(rows)
-        case Padding(word):
-            return word
-        case Sharing(None):
-            return "none"
-        case int() | float() | str() | Init():
-            return str(value)
-    raise TypeError(f"no default is written like {value!r}")
+def settings_table() -> str:
+    """Return the table of the settings of `train`, in Markdown."""
+    rows = [f"| `{row.name}` | `{usual(row.name)}` | {_cell(SETTINGS[row.name])} |" for row in TRAIN.given]
+    return "\n".join(("| setting | default | meaning |", "|---|---|---|", *rows)) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")  # which would begin the next cell
+
+
+def _of(name: str) -> str:
+    return settings_table() if name == "settings" else table(TABLES[name])
 
 
 def written(text: str) -> str:
     """Return the reference with its tables made anew; raises KeyError for a table that there is not."""
-    return BLOCK.sub(lambda block: block[1] + table(TABLES[block[2]]) + block[3], text)
+    return BLOCK.sub(lambda block: block[1] + _of(block[2]) + block[3], text)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from objectives import LINES as TERM_LINES
 from ops import FORMULAS, LINES
 from quickly import quickly
 
-from docs import tables
 from lnet.compiler import objectives, ops
 from lnet.compiler.core.arguments import LayerArgument, signature
 from lnet.compiler.core.shapes import Interval, Region, Size
@@ -30,6 +29,8 @@ from lnet.compiler.cut.partition import partition
 from lnet.compiler.objectives import OBJECTIVE_KINDS, TERMS
 from lnet.compiler.ops import LAYER_KINDS, OPS
 from lnet.compiler.pipeline import compile_text
+from lnet.compiler.reference import KINDS, SETTINGS, example_of, value_of
+from lnet.compiler.words import TRAIN
 from lnet.dsl.parser import parse
 from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_loss
 from lnet.runtime.engine.lockstep import run_tiles
@@ -68,20 +69,22 @@ def test_every_kind_is_entered_wherever_it_must_be():
     assert set(TERM_FORMULAS) == set(TERMS), "formulas"
     assert set(LINES) | {"input", "target"} == set(LAYER_KINDS), "lines of random networks"
     assert set(TERM_LINES) | OF_VECTORS == set(OBJECTIVE_KINDS), "lines of random networks"
-    for kinds in tables.TABLES.values():
+    assert set(SETTINGS) == {row.name for row in TRAIN.given}, "settings of the reference"
+    for kinds in KINDS.values():
         for name, function in kinds.items():
-            assert tables.value_of(function), f"'{name}' has no row in the reference"
+            assert value_of(function), f"'{name}' has no row in the reference"
+            assert example_of(function), f"'{name}' has no example"
 
 
 def program(kind):
     """A network around the example of a kind."""
     if kind == "input":
-        return f"network n {{ image: {tables.example_of(LAYER_KINDS[kind])}; f: local(3, 2); q: l2() }}"
+        return f"network n {{ image: {example_of(LAYER_KINDS[kind])}; f: local(3, 2); q: l2() }}"
     if kind == "target":
-        return TARGET.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
+        return TARGET.format(above=ABOVE, example=example_of(LAYER_KINDS[kind]))
     if kind in LAYER_KINDS:
-        return LAYER.format(above=ABOVE, example=tables.example_of(LAYER_KINDS[kind]))
-    return OBJECTIVE.format(above=ABOVE, example=tables.example_of(OBJECTIVE_KINDS[kind]))
+        return LAYER.format(above=ABOVE, example=example_of(LAYER_KINDS[kind]))
+    return OBJECTIVE.format(above=ABOVE, example=example_of(OBJECTIVE_KINDS[kind]))
 
 
 @pytest.mark.parametrize("kind", LAYER_KINDS)
@@ -305,7 +308,7 @@ def lines_of(kind):
 def test_every_argument_is_given_in_the_example_or_in_random_networks(kind):
     """One that is always left out may be ignored by the kernel, and nothing would be noticed."""
     function = (LAYER_KINDS | OBJECTIVE_KINDS)[kind]
-    given = arguments_of(tables.example_of(function))
+    given = arguments_of(example_of(function))
     if kind in LINES or kind in TERM_LINES:
         lines = lines_of(kind)
         assert any(compiles([*AROUND, f"x: {line}"]) for line in lines), f"no such line compiles: {lines[:3]}"

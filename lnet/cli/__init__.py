@@ -1,6 +1,6 @@
 """`lnetc`: the command line. Exit status 0, 1 (the input is wrong), 2 (usage), 3 (the run failed), 130."""
 
-from . import analysis, export, files, index, measure, pictures, plans, rsa, runs, sheet, simulate
+from . import analysis, export, files, index, kinds, measure, pictures, plans, rsa, runs, sheet, simulate
 from .program import main
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "export",
     "files",
     "index",
+    "kinds",
     "main",
     "measure",
     "pictures",
