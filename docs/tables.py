@@ -27,7 +27,7 @@ BLOCK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def table(kinds: Mapping[str, Callable[..., Any]]) -> str:
     """Return a table of kinds, their arguments and what they compute, in Markdown."""
     rows = [
-        f"| `{name}` | {_arguments(name, f)} | {_cell(value_of(f))} | `{example_of(f)}` |"
+        f"| `{name}` | {_arguments(name, f)} | {cell(value_of(f))} | `{example_of(f)}` |"
         for name, f in kinds.items()
     ]
     return "\n".join(("| kind | arguments | value | example |", "|---|---|---|---|", *rows)) + "\n"
@@ -47,11 +47,11 @@ def _argument(argument: Argument) -> str:
 
 def settings_table() -> str:
     """Return the table of the settings of `train`, in Markdown."""
-    rows = [f"| `{row.name}` | `{usual(row.name)}` | {_cell(SETTINGS[row.name])} |" for row in TRAIN.given]
+    rows = [f"| `{row.name}` | `{usual(row.name)}` | {cell(SETTINGS[row.name])} |" for row in TRAIN.given]
     return "\n".join(("| setting | default | meaning |", "|---|---|---|", *rows)) + "\n"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return text.replace("|", "\\|")  # which would begin the next cell
 
 

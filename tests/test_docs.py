@@ -19,6 +19,7 @@ import lnet
 from docs import api, tables
 from lnet.cli import main
 from lnet.compiler.pipeline import compile_text
+from lnet.compiler.reference import example_of, value_of
 from lnet.runtime.store.events import LOGGED
 
 ROOT = Path(__file__).parents[1]
@@ -156,7 +157,7 @@ def test_the_readme_shows_the_demo_program():
 def test_the_tables_of_the_reference_are_those_of_the_language():
     """`make docs` writes them anew."""
     text = tables.REFERENCE.read_text(encoding="utf-8")
-    assert {found[1] for found in tables.BLOCK.findall(text)} == set(tables.TABLES)
+    assert {found[1] for found in tables.BLOCK.findall(text)} == {*tables.TABLES, "settings"}
     assert tables.written(text) == text, "'make docs' writes the rows that differ"
 
 
@@ -164,7 +165,7 @@ def test_a_bar_in_a_row_begins_no_cell():
     def kind():
         """`|x|` of each value"""
 
-    assert tables.value_of(kind) == r"`\|x\|` of each value"
+    assert tables.cell(value_of(kind)) == r"`\|x\|` of each value"
 
 
 def test_the_readme_lists_every_command():
@@ -203,7 +204,7 @@ LAYERS = "first: local(3, 2); norm: lcn(3, of = image); second: local(3, 2, of =
     ("name", "kind"), [(name, kind) for name, kinds in tables.TABLES.items() for kind in kinds]
 )
 def test_the_example_of_a_kind_compiles(name, kind):
-    example = tables.example_of(tables.TABLES[name][kind])
+    example = example_of(tables.TABLES[name][kind])
     assert example.startswith(f"{kind}(")
     layers = LAYERS.replace("pool: l2pool(2)", "crop: crop(18x18)") if name == "layers" else LAYERS
     text = PLACES[name].format(layers=layers, example=example)
