@@ -59,10 +59,10 @@ newest-packages:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
 
-frameworks: ## run the tests of the layer in other frameworks, which bring gigabytes of packages
+frameworks: ## run the tests of the layer and of exports in other frameworks, which bring gigabytes of packages
 	test -x .venv-frameworks/bin/python || $(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
-	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py
+	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py tests/runtime/test_export_torch.py
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -153,6 +153,7 @@ CODES: dict[str, str] = {
     "E786": "network that names no label",
     "E787": "missing package",
     "E788": "conditions without dissimilarities",
+    "E789": "layer that cannot be exported",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.stimulus import optimal_stimulus
     from lnet.runtime.data.given_arrays import Arrays
     from lnet.runtime.engine.network import Network, prepare
+    from lnet.runtime.export.onnx_file import export_onnx
+    from lnet.runtime.export.pytorch import export_torch
     from lnet.runtime.process.stopping import Interrupted
     from lnet.runtime.store.run import Run, open_run
     from lnet.runtime.train import resume, train
@@ -64,7 +66,9 @@ _PLACES = {
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
     "export": "lnet.runtime.analysis.export:export",
+    "export_onnx": "lnet.runtime.export.onnx_file:export_onnx",
     "export_program": "lnet.runtime.analysis.export:export_program",
+    "export_torch": "lnet.runtime.export.pytorch:export_torch",
     "format": "lnet.dsl.printer:format_module",
     "import_weights": "lnet.runtime.training.imported:import_weights",
     "invariance": "lnet.runtime.analysis.invariance:invariance",
@@ -103,7 +107,9 @@ __all__ = [
     "compile",
     "draw",
     "export",
+    "export_onnx",
     "export_program",
+    "export_torch",
     "format",
     "import_weights",
     "invariance",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import objectives
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from ops import LINES
 
@@ -59,3 +62,34 @@ def compiles(lines):
     except LnetError:
         return False
     return True
+
+
+AROUND = [
+    "image: input(12x12x2)",
+    "a: local(3, 2, bias = true)",
+    "b: local(3, 2, of = image)",
+    "p: l2pool(2)",
+]
+
+
+def lines_of(kind):
+    """Lines of random networks that call a kind, below `AROUND`."""
+    drawn = []
+
+    @settings(max_examples=40, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @given(st.data())
+    def draw(data):
+        if kind in LINES:
+            drawn.append(LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"]))
+        else:
+            drawn.append(objectives.LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"], 2))
+
+    draw()
+    return [line for line in drawn if line.startswith(f"{kind}(")]
+
+
+@cache
+def every_argument(kind):
+    """The text of a network with many layers of a kind, which together give all of its arguments."""
+    lines = [line for line in dict.fromkeys(lines_of(kind)) if compiles([*AROUND, f"x: {line}"])]
+    return program([*AROUND, "q: l2(of = p)", *(f"x{number}: {line}" for number, line in enumerate(lines))])

@@ -12,10 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from generated_networks import compiles
-from hypothesis import Phase, settings
-from hypothesis import given as given_data
-from hypothesis import strategies as st
+from generated_networks import AROUND, compiles, lines_of
 from objectives import FORMULAS as TERM_FORMULAS
 from objectives import LINES as TERM_LINES
 from ops import FORMULAS, LINES
@@ -36,6 +33,7 @@ from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_l
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
+from lnet.runtime.export.ops import MODULES, NODES
 from lnet.runtime.kernels.objectives import TERM_KERNELS
 from lnet.runtime.kernels.ops import LAYER_KERNELS
 from lnet.runtime.weights.layouts import LETTERS
@@ -67,6 +65,8 @@ def test_every_kind_is_entered_wherever_it_must_be():
     assert set(TERM_KERNELS) == set(TERMS), "kernels"
     assert set(FORMULAS) | {"input"} == COMPUTED, "formulas"
     assert set(TERM_FORMULAS) == set(TERMS), "formulas"
+    assert set(MODULES) | {"input"} == COMPUTED, "modules of PyTorch"
+    assert set(NODES) | {"input"} == COMPUTED, "nodes of ONNX"
     assert set(LINES) | {"input", "target"} == set(LAYER_KINDS), "lines of random networks"
     assert set(TERM_LINES) | OF_VECTORS == set(OBJECTIVE_KINDS), "lines of random networks"
     assert set(SETTINGS) == {row.name for row in TRAIN.given}, "settings of the reference"
@@ -278,30 +278,6 @@ def arguments_of(text):
     (item,) = network.items
     positional = iter(signature(item.kind.text, (LAYER_KINDS | OBJECTIVE_KINDS)[item.kind.text]).positional)
     return {argument.name.text if argument.name else next(positional).name for argument in item.arguments}
-
-
-AROUND = [
-    "image: input(12x12x2)",
-    "a: local(3, 2, bias = true)",
-    "b: local(3, 2, of = image)",
-    "p: l2pool(2)",
-]
-
-
-def lines_of(kind):
-    """Lines of random networks that call a kind, below `AROUND`."""
-    drawn = []
-
-    @settings(max_examples=40, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
-    @given_data(st.data())
-    def draw(data):
-        if kind in LINES:
-            drawn.append(LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"]))
-        else:
-            drawn.append(TERM_LINES[kind](data.draw, "a", ["a", "b"], ["a", "b"], 2))
-
-    draw()
-    return [line for line in drawn if line.startswith(f"{kind}(")]
 
 
 @pytest.mark.parametrize("kind", [*LAYER_KINDS, *OBJECTIVE_KINDS])

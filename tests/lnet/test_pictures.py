@@ -390,6 +390,9 @@ def test_a_layer_that_there_is_not_is_answered_with_those_there_are(folder, comm
 def test_export(folder):
     out = lnetc("export", "a", "-o", "a.npz", "--activations", "set", "--stablehlo", "a.stablehlo").stdout
     assert out == "a.npz\na.stablehlo\n"
+    out = lnetc("export", "a", "--torch", "a.py", "--onnx", "a.onnx", "--batch", 5).stdout
+    assert out == "a.py\na.safetensors\na.onnx\n"
+    assert b"batch" not in (folder / "a.onnx").read_bytes()
     net = lnet.open_run("a").network()
     with np.load("a.npz") as file:
         np.testing.assert_array_equal(file["filter.weight"], net.params["filter.weight"])
@@ -403,6 +406,9 @@ def test_export(folder):
     [
         ([], 2, "nothing to write"),
         (["--stablehlo", "b", "--activations", "set"], 2, "needs a file to write into"),
+        (["--torch", "b.py", "--batch", "3"], 2, "name one with '--onnx'"),
+        (["--torch", "b.py", "-o", "b.safetensors"], 2, "'b.safetensors' is the file of 'b.py', too"),
+        (["--torch", "b.txt"], 1, "error E782: expected a file that ends in '.py', found 'b.txt'"),
         (["-o", "a.txt"], 1, "error E782: expected a file that ends in '.npz' or '.safetensors'"),
         (["-o", "a.npz", "--activations", "none"], 1, "error E701"),
         (["-o", "a.npz", "--layer", "pol", "--activations", "set"], 1, "error E720: there is no layer 'pol'"),

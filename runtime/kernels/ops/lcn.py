@@ -24,9 +24,12 @@ def lcn(
     near = within.grow(field.rows // 2, field.columns // 2).clip(
         Size(h.shape[0], h.shape[1])
     )  # where g is needed
-    bands = _band(h.shape[0], field.rows, sigma[0]), _band(h.shape[1], field.columns, sigma[1])
+    bands = gaussians(h.shape[0], field.rows, sigma[0]), gaussians(h.shape[1], field.columns, sigma[1])
     g = _part(h, near) - _mean(h, _rows(bands, near), across)
-    inner = _band(near.size.rows, field.rows, sigma[0]), _band(near.size.columns, field.columns, sigma[1])
+    inner = (
+        gaussians(near.size.rows, field.rows, sigma[0]),
+        gaussians(near.size.columns, field.columns, sigma[1]),
+    )
     here = within.within(near)
     variance = _mean(jnp.square(g), _rows(inner, here), across)
     return _part(g, here) / jnp.sqrt(jnp.maximum(floor**2, variance))
@@ -53,7 +56,7 @@ def _mean(h: jax.Array, bands: tuple[np.ndarray, np.ndarray], across: bool) -> j
     return jnp.einsum("jx,ixk->ijk", columns, down).reshape(len(rows), len(columns), *h.shape[2:])
 
 
-def _band(extent: int, field: int, sigma: float) -> np.ndarray:
+def gaussians(extent: int, field: int, sigma: float) -> np.ndarray:
     """Return the weights that each position gives its neighbours along one axis: `[extent, extent]`, rows sum to 1."""
     distance = np.arange(extent)[:, None] - np.arange(extent)[None, :]
     weights = np.exp(-(distance**2) / (2 * sigma**2)) * (np.abs(distance) <= field // 2)

@@ -1,0 +1,1 @@
+"""Networks in other frameworks: source text for PyTorch, graphs of ONNX."""
