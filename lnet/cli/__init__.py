@@ -1,6 +1,20 @@
 """`lnetc`: the command line. Exit status 0, 1 (the input is wrong), 2 (usage), 3 (the run failed), 130."""
 
-from . import analysis, export, files, index, kinds, measure, pictures, plans, rsa, runs, sheet, simulate
+from . import (
+    analysis,
+    export,
+    files,
+    index,
+    init,
+    kinds,
+    measure,
+    pictures,
+    plans,
+    rsa,
+    runs,
+    sheet,
+    simulate,
+)
 from .program import main
 
 __all__ = [
@@ -8,6 +22,7 @@ __all__ = [
     "export",
     "files",
     "index",
+    "init",
     "kinds",
     "main",
     "measure",

@@ -82,6 +82,12 @@ def order_classes(
     return tuple(spelled.get(value, str(value)) for value in range(most))
 
 
+def unit_count(classes: Sequence[str]) -> int:
+    """Return how many units learn classes: integers are the indices of theirs, even if some are absent."""
+    integers = _integers(classes)
+    return len(classes) if not integers or min(integers.values()) < 0 else max(integers.values()) + 1
+
+
 def _as_many(classes: tuple[str, ...], readouts: Sequence[Readout]) -> tuple[str, ...]:
     """Return as many classes as there are units."""
     for readout in readouts:
