@@ -37,7 +37,7 @@ COMMANDS = {
     "evaluate": "probe",
     "plot": "draw",
     "save": "export",
-    "list": "index",
+    "list": "runs",
     "predict": "export",
     "infer": "export",
     "inference": "export",
@@ -47,6 +47,7 @@ COMMANDS = {
     "show": "report",
     "describe": "explain",
     "info": "explain",
+    "ls": "runs",
     "load": "import",
     "convert": "import",
 }
