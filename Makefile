@@ -62,7 +62,8 @@ newest-packages:
 frameworks: ## run the tests of the layer and of exports in other frameworks, which bring gigabytes of packages
 	test -x .venv-frameworks/bin/python || $(PYTHON) -m venv .venv-frameworks
 	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
-	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py tests/runtime/test_export_torch.py
+	test -x .venv-brains/bin/python || { $(PYTHON) -m venv .venv-brains && .venv-brains/bin/python -m pip install --quiet --disable-pip-version-check brainscore-vision safetensors; }
+	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py $(addprefix tests/runtime/test_export_, torch.py brains.py)
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

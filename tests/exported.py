@@ -61,6 +61,7 @@ def values_in_torch(network, images, folder):
     lnet.export_torch(network, folder / "net.py")
     with torch.no_grad():
         found = module_at(folder / "net.py").load()(torch.from_numpy(maps_first(images)))
+    assert all(value.is_contiguous() for value in found.values()), "programs call 'view'"
     return {path: maps_last(value) for path, value in found.items()}
 
 

@@ -1,6 +1,6 @@
 """A network as a program for PyTorch that needs no lnet: source text, and weights beside it.
 
-face.py             the classes of its layers, `Network`, `load()`, and `prepare(images)` where preparation is known
+face.py             the classes of its layers, `Network`, `load()`; where preparation is known, `prepare`, `transform`
 face.safetensors    parameters by their names in `Network().state_dict()`
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.files import write_aside, written_aside
 from lnet.compiler.graph.graph import Graph
-from lnet.compiler.settings import ArraySet, DatasetFigures
+from lnet.compiler.settings import DatasetFigures, Frames
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.engine.network import Network
 from lnet.runtime.store.safetensors import write_arrays
 
-from .call import Call, Text, statement, written
+from .call import Call, Text, statement, unless, written
 from .names import Names, modules
 from .ops import MODULES
 from .refuse import check_known, check_suffix
@@ -96,6 +96,11 @@ def load(weights: str | Path = WEIGHTS) -> Network:
     network.load_state_dict(load_file(weights), assign=True)
     return network.eval()'''
 
+TRANSFORM = '''\
+def transform(image: Any) -> Tensor:
+    """Return an image of Pillow as the network reads it, [channel, row, column]: scaled, cut and prepared."""
+{prepared}'''
+
 PREPARE = '''\
 def prepare(images: Tensor) -> Tensor:
     """Return {images} prepared as in training."""
@@ -138,12 +143,13 @@ def _shared(layer: Layer, names: Names) -> dict[str, Text]:
 
 
 def _prepare(graph: Graph) -> Iterator[str]:
-    """Yield the function that prepares images; none where figures of a data set are not known."""
+    """Yield the functions that prepare images; none where figures of a data set are not known."""
+    data, sheet = graph.data, graph.input.sheet
     given, what = Text("images"), "arrays"
-    if not isinstance(graph.data, ArraySet):
+    if isinstance(data, Frames):
         given, what = Text("unit_range(images)"), "images of the network's size, in bytes or 0..1,"
     prepared: Call | Text = given
-    match graph.data.normalize:
+    match data.normalize:
         case "dataset":
             return
         case "image":
@@ -153,3 +159,9 @@ def _prepare(graph: Graph) -> Iterator[str]:
         case DatasetFigures(mean, deviation):
             prepared = Call("by_figures", (given, [*mean], [*deviation]))
     yield PREPARE.format(images=what, prepared=statement("return ", prepared, 4))
+    if isinstance(data, Frames) and sheet.maps in (1, 3):
+        size = (data.size.rows, data.size.columns)
+        call = Call(
+            "covering", (Text("image"), size, sheet.maps), unless(False, scaled=data.crop == "resize")
+        )
+        yield TRANSFORM.format(prepared=statement("return ", Text(f"prepare({written(call)}[None])[0]"), 4))

@@ -15,6 +15,7 @@ import reference
 from exported import assert_alike, drawn, maps_first, maps_last, mish, module_at, values_in_torch
 from generated_networks import every_argument, networks
 from hypothesis import HealthCheck, Phase, given, settings
+from PIL import Image
 from plugged import no_plugins
 from safetensors.numpy import load_file
 
@@ -69,7 +70,7 @@ def test_a_program_has_what_its_network_uses_and_no_more(tmp_path):
     lnet.export_torch(drawn("network n { image: input(5x5x1); x: tanh(); q: l2() }")[0], tmp_path / "n.py")
     text = (tmp_path / "n.py").read_text()
     assert re.findall(r"^(?:class|def) (\w+)", text, re.MULTILINE) == [
-        "unit_range", "by_image", "Network", "load", "prepare",
+        "covering", "unit_range", "by_image", "Network", "load", "prepare", "transform",
     ]  # fmt: skip
     assert "import lnet" not in text
     assert "from lnet" not in text
@@ -82,7 +83,7 @@ def test_nothing_in_a_program_is_unused(programs):
         defined = set(re.findall(r"^(?:class |def |)(\w+)(?: = |\(|:)", text, re.MULTILINE))
         assert {"Network", "load", "WEIGHTS"} < defined
         used = {name for name in defined if len(re.findall(rf"\b{name}\b(?!=)", text)) > 1}
-        assert defined - used == {"load", "prepare"}, path.name
+        assert defined - used <= {"load", "prepare", "transform"}, path.name
 
 
 def test_every_class_is_written_for_some_kind(programs):
@@ -256,13 +257,31 @@ def test_images_are_prepared_as_in_training(how, torch, tmp_path):
     np.testing.assert_allclose(maps_last(prepare(scaled)), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("crop", ["center", "resize"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_pillow_are_transformed_as_in_evaluation(channels, crop, torch, tmp_path):
+    data = f'train {{ data = frames("images", crop = {crop}, normalize = symmetric) }}'
+    network = lnet.Network(
+        compile_text(f"network n {{ image: input(9x6x{channels}); x: tanh(); q: l2() }} {data}")
+    )
+    lnet.export_torch(network, tmp_path / "n.py")
+    transform = module_at(tmp_path / "n.py").transform
+    for rows, columns in ((9, 6), (12, 7), (5, 30), (3, 2), (40, 9)):
+        pixels = np.random.default_rng(0).integers(0, 256, (rows, columns, channels), np.uint8)
+        found = transform(Image.fromarray(pixels.squeeze()))
+        assert found.shape == (channels, 9, 6)
+        np.testing.assert_allclose(maps_last(found[None]), lnet.prepare(pixels[None], network), atol=1e-6)
+
+
 def test_arrays_are_prepared_as_in_training(torch, tmp_path):
     plan = compile_text(
         'network n { image: input(1x1x3); x: tanh(); q: l2() } train { data = arrays("x.npz") }'
     )
     lnet.export_torch(lnet.Network(plan), tmp_path / "n.py")
     values = torch.arange(6).reshape(2, 3, 1, 1)
-    assert torch.equal(module_at(tmp_path / "n.py").prepare(values), values)
+    written = module_at(tmp_path / "n.py")
+    assert torch.equal(written.prepare(values), values)
+    assert not hasattr(written, "transform")
 
 
 ELSEWHERE = """

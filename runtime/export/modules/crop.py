@@ -16,4 +16,4 @@ class Crop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         (top, left), (rows, columns) = self.start, self.size
-        return x[:, :, top : top + rows, left : left + columns]
+        return x[:, :, top : top + rows, left : left + columns].contiguous()

@@ -16,9 +16,10 @@ class Dense(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(inputs, units))
         self.bias = nn.Parameter(torch.zeros(units)) if bias else None
-        self.act = act or nn.Identity()
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.permute(0, 2, 3, 1).flatten(1) @ self.weight
         y = y if self.bias is None else y + self.bias
-        return self.act(y[:, :, None, None])
+        y = y[:, :, None, None]
+        return self.act(y) if self.act else y

@@ -40,7 +40,7 @@ class LCN(nn.Module):
         centred = x - self.mean(x)
         y = centred / self.mean(centred.square()).clamp(min=self.floor**2).sqrt()
         top, left = self.margin
-        return y[:, :, top : y.shape[2] - top, left : y.shape[3] - left]
+        return y[:, :, top : y.shape[2] - top, left : y.shape[3] - left].contiguous()
 
     def mean(self, x: Tensor) -> Tensor:
         if self.across:

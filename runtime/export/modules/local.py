@@ -41,13 +41,13 @@ class Local(nn.Module):
         self.groups = groups
         self.weight = nn.Parameter(torch.zeros(*sets, *field, read[2] // groups, made[2]))
         self.bias = nn.Parameter(torch.zeros(*sets, made[2])) if bias else None
-        self.act = act or nn.Identity()
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.filtered(F.pad(x, around(self.rows.padding, self.columns.padding)))
         if self.bias is not None:
             y = y + self.bias[self.rows.used][:, self.columns.used].permute(2, 0, 1)
-        return self.act(y)
+        return self.act(y) if self.act else y
 
     def filtered(self, x: Tensor) -> Tensor:
         rows, columns, groups = self.rows, self.columns, self.groups
@@ -58,7 +58,7 @@ class Local(nn.Module):
         # seen: image n, group g, map c; row i in turns t, sets a, blocks b; column j in turns p, sets d, blocks e; u, v
         y = torch.einsum("aduvcgm,ngctabpdeuv->ngmtabpde", weight, seen)
         y = y.flatten(6, 8).flatten(3, 5).flatten(1, 2)
-        return y[:, :, : rows.positions, : columns.positions]
+        return y[:, :, : rows.positions, : columns.positions].contiguous()
 
 
 class Convolution(Local):

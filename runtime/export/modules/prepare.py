@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from .axis import Pair
+
+
+def covering(image: Any, size: Pair, channels: int, scaled: bool = False) -> Tensor:
+    """Return the middle of an image of Pillow in bytes, `[channel, row, column]`, enlarged if it does not cover `size`.
+
+    `scaled`: larger ones are scaled down, so that they just cover it.
+    """
+    rows, columns = size
+    image = image.convert("RGB" if channels == 3 else "L")
+    scale = max(rows / image.height, columns / image.width)
+    if scale > 1 or scaled:
+        width, height = max(columns, round(image.width * scale)), max(rows, round(image.height * scale))
+        image = image.resize((width, height), resample=1)  # Lanczos
+    left, top = (image.width - columns) // 2, (image.height - rows) // 2
+    image = image.crop((left, top, left + columns, top + rows))
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(rows, columns, channels).permute(2, 0, 1)
 
 
 def unit_range(images: Tensor) -> Tensor:

@@ -43,14 +43,14 @@ class LocalTranspose(nn.Module):
         if not tied:
             self.weight = nn.Parameter(torch.zeros(*sets, *field, made[2] // groups, read[2]))
         self.bias = nn.Parameter(torch.zeros(*bias, made[2])) if bias else None
-        self.act = act or nn.Identity()
+        self.act = act
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         written = self.written(x, self.weight if weight is None else weight)
         y = F.pad(written, around(self.rows.cut, self.columns.cut))
         if self.bias is not None:
             y = y + self.bias.permute(2, 0, 1)
-        return self.act(y)
+        return self.act(y) if self.act else y
 
     def written(self, x: Tensor, weight: Tensor) -> Tensor:
         rows, columns, groups = self.rows, self.columns, self.groups
