@@ -1,4 +1,4 @@
-"""The command that lists runs: runs."""
+"""Commands on many runs: runs, compare."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import click
 from lnet.compiler.text_table import TextTable, printed, terminal_width
 from lnet.dsl.diagnostics import refused
 
-from .options import Existing, json_option
+from .bar import bar
+from .options import Existing, Output, json_option, write_file
 from .program import main
 
 if TYPE_CHECKING:
+    from lnet.runtime.analysis.compare.groups import Comparison, Group
     from lnet.runtime.store.summary import Measured, Summary
 
 
@@ -32,19 +34,16 @@ def runs(folder: Path | None, as_json: bool) -> None:
     50 steps), those of the last validation, the best neuron of each probe, and the settings in which runs of one network
     differ. Nothing is written.
     """
-    from lnet.runtime.store.summary import Unreadable, find_runs, summary
+    from lnet.runtime.store.summary import Unreadable, summary
 
     if folder is None:
         folder = Path("runs") if Path("runs").is_dir() else Path()
     found, unreadable = [], []
-    try:
-        for path in find_runs(folder):
-            try:
-                found.append(summary(path))
-            except Unreadable as error:
-                unreadable.append({"path": str(path), "reason": str(error)})
-    except OSError as error:
-        raise refused("E740", f"'{folder}' cannot be read", str(error)) from error
+    for path in _found(folder):
+        try:
+            found.append(summary(path))
+        except Unreadable as error:
+            unreadable.append({"path": str(path), "reason": str(error)})
     if as_json:
         data = {"runs": [_finite(asdict(each)) for each in found], "unreadable": unreadable}
         click.echo(json.dumps(data, indent=2))
@@ -57,11 +56,93 @@ def runs(folder: Path | None, as_json: bool) -> None:
     click.echo(printed([_table(found, folder), *_changes(found, folder)], terminal_width()))
 
 
+def _found(folder: Path) -> list[Path]:
+    """Return the runs in a folder and below; raises `LnetError`."""
+    from lnet.runtime.store.summary import find_runs
+
+    try:
+        return list(find_runs(folder))
+    except OSError as error:
+        raise refused("E740", f"'{folder}' cannot be read", str(error)) from error
+
+
+@main.command()
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=Existing)
+@click.option(
+    "-o", "--output", type=Output, metavar="PAGE", help="Write an HTML page with curves over each other."
+)
+@json_option
+def compare(paths: Sequence[Path], output: Path | None, as_json: bool) -> None:
+    """Compare runs: means and deviations over seeds.
+
+    RUN is a run or a folder of runs. Runs that differ only in their seed are one group; the table shows the settings in
+    which groups differ, and mean and standard deviation over the runs of each.
+    """
+    from lnet.runtime.analysis.compare.groups import compare as compared
+    from lnet.runtime.store.summary import Unreadable, summary
+
+    found: dict[Path, Summary] = {}
+    for path in paths:
+        inside = _found(path)
+        if not inside:
+            raise refused("E740", f"there are no runs in '{path}'")
+        for run in inside:
+            try:
+                found[run.resolve()] = summary(run)
+            except Unreadable as error:
+                raise refused("E740", f"the run '{run}' cannot be read", str(error)) from error
+    if len(found) < 2:
+        raise click.UsageError("to compare takes two runs: name more, or a folder of runs")
+    comparison = compared(tuple(found.values()))
+    if output is not None:
+        from lnet.compiler.files import readable
+        from lnet.runtime.analysis.compare.page import page
+
+        with bar():
+            write_file(output, readable(page(comparison)))
+    if as_json:
+        click.echo(json.dumps(_finite([_group_data(group) for group in comparison.groups]), indent=2))
+        return
+    said = [f"{group.name}: {', '.join(run.path for run in group.runs)}" for group in comparison.groups]
+    click.echo(printed([_groups(comparison), "", *said], terminal_width()))
+    if output is not None:
+        click.echo(f"page: {output}")
+
+
+def _groups(comparison: Comparison) -> TextTable:
+    """Return the table of groups, without the seeds of runs where there are no figures to tell."""
+    words = ("group", *comparison.differing, "seeds")
+    figures = ("step", *(figure.heading for figure in comparison.figures))
+    rows = tuple(
+        (
+            group.name,
+            *group.settings.values(),
+            group.seeds,
+            group.step,
+            *(figure.cell(group) for figure in comparison.figures),
+        )
+        for group in comparison.groups
+    )
+    return TextTable(words, figures, rows)
+
+
+def _group_data(group: Group) -> dict[str, Any]:
+    from lnet.runtime.analysis.compare.groups import FIGURES
+
+    spreads = {figure.heading: group.spread(figure.of) for figure in FIGURES}
+    return {
+        "group": group.name,
+        "settings": group.settings,
+        "runs": [asdict(run) for run in group.runs],
+        "figures": {name: None if each is None else asdict(each) for name, each in spreads.items()},
+    }
+
+
 def _table(found: Sequence[Summary], folder: Path) -> TextTable:
     """Return the table: a row for each run, and a column for all that any of them has."""
     from lnet.runtime.store.summary import differences
 
-    differing = differences(found)
+    differing = [name for name in differences(found) if name != "steps"]
     columns = {
         "run": [_named(each, folder) for each in found],
         "network": [each.network for each in found],

@@ -41,7 +41,6 @@ COMMANDS = {
     "predict": "export",
     "infer": "export",
     "inference": "export",
-    "compare": "probe",
     "visualize": "draw",
     "visualise": "draw",
     "show": "report",

@@ -25,8 +25,8 @@ TAIL = 1 << 17
 """Bytes at the end of a log in which they are looked for."""
 TOP = " top-1"
 """How the names of accuracies end that are averaged."""
-HIDDEN = ("steps", "ahead", "data.normalize.mean", "data.normalize.deviation")
-"""Settings that are no differences between runs: how far they go, and what was measured."""
+HIDDEN = ("ahead", "data.normalize.mean", "data.normalize.deviation")
+"""Settings that are no differences between runs: what was measured of them or their images."""
 WORDS = {"None": "none", "True": "true", "False": "false"}
 """The language's words for values of Python."""
 INSIDE = ("run.json", "plan.json", "events.jsonl", "checkpoints")
@@ -145,7 +145,7 @@ def summary(directory: Path) -> Summary:
         trained,
         log.validated,
         tuple(_neurons(directory / "probes")),
-        _settings(plan),
+        _settings(plan) | _changed(info.changes),
         info.changes,
     )
 
@@ -168,6 +168,12 @@ def _settings(plan: _PlanFile) -> dict[str, str]:
         found["frozen"] = ", ".join(plan.plan.graph.frozen)
     found["program"] = plan.digest[:6]
     return {name: text for name, text in found.items() if name not in HIDDEN}
+
+
+def _changed(changes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what changed under a run as a setting: it differs from one that began with these settings."""
+    said = [f"{name} at step {each['step']:,}" for each in changes for name in each["settings"]]
+    return {"changed": ", ".join(said)} if said else {}
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

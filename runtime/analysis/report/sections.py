@@ -60,10 +60,13 @@ def check_anchors(sections: Sequence[Section]) -> None:
 
 
 @cache
-def template(name: str) -> jinja2.Template:
-    """Return a template from this file's folder."""
+def template(name: str, package: str = __package__) -> jinja2.Template:
+    """Return a template from a package's folder."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    environment.globals["style"] = Markup(
+        files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    )
+    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _filled(name: str, content: Callable[[Material], Mapping[str, Any] | None]) -> Callable[[Material], Made]:
