@@ -21,7 +21,7 @@ from .store.shards import step_of
 from .training.beginning import Beginning, Resumption, begin, places, resumption
 from .training.memory import memory_text
 from .training.progress import Reporter
-from .training.provenance import check_images, check_validation
+from .training.provenance import check_classes, check_images, check_validation
 from .training.trainer import data_found
 from .training.unused import unused_anywhere, unused_in_one_process
 from .training.validation import validation_text
@@ -55,6 +55,10 @@ def dry_train(
     wire = wire_of(dtype, wire)
     where, _ = places(plan, directory)
     check_free(where)
+    if not os.access(_there(where), os.W_OK):
+        raise refused(
+            "E744", f"'{where}' cannot be written", f"nothing may be written into '{_there(where)}'"
+        )
     with TemporaryDirectory() as folder, computing_in(dtype):
         stem = Path(folder) / IN_RUN
         found = begin(
@@ -69,12 +73,12 @@ def dry_train(
             mapping=mapping,
             validation=validation,
         )
-    if client is not None:
-        readers = (*found.samples.plugins, *(() if found.tested is None else found.tested.plugins))
-        _check_cluster(client, found.plan, _there(where), found.base, readers)
-    for line in (*_about(found, wire, cluster), *found.notes):
-        reporter.said(line)
-    reporter.said(f"to train in '{where}' from step 0 to {found.plan.graph.training.steps:,}")
+        if client is not None:
+            readers = (*found.samples.plugins, *(() if found.tested is None else found.tested.plugins))
+            _check_cluster(client, found.plan, _there(where), found.base, readers)
+        for line in (*_about(found, wire, cluster), *found.notes):
+            reporter.said(line)
+        reporter.said(f"to train in '{where}' from step 0 to {found.plan.graph.training.steps:,}")
 
 
 def dry_resume(
@@ -102,18 +106,21 @@ def dry_resume(
             set=set,
             stem=Path(folder) / IN_RUN,
         )
-    run = found.run
-    _check_idle(run.directory)
-    notes = () if other_images else check_images(run, found.samples)
-    if found.tested is not None and not other_images:
-        check_validation(run, found.tested, found.unseen)
-    newest = run.to_go_on_from(run.checkpoints.newest_path, reporter.said, rename=False)
-    step = 0 if newest is None else step_of(newest)
-    if client is not None:
-        _check_cluster(client, run.plan, run.directory, Path(run.info["data"]["base"]), run.plugins)
-    for line in (*_about(found, run.info.get("wire"), cluster), *notes, *found.anew.notes):
-        reporter.said(line)
-    reporter.said(f"to train in '{run.directory}' from step {step:,} to {run.plan.graph.training.steps:,}")
+        run = found.run
+        _check_idle(run.directory)
+        check_classes(run, found.samples)
+        notes = () if other_images else check_images(run, found.samples)
+        if found.tested is not None and not other_images:
+            check_validation(run, found.tested, found.unseen)
+        newest = run.to_go_on_from(run.checkpoints.newest_path, reporter.said, rename=False)
+        step = 0 if newest is None else step_of(newest)
+        if client is not None:
+            _check_cluster(client, run.plan, run.directory, Path(run.info["data"]["base"]), run.plugins)
+        for line in (*_about(found, run.info.get("wire"), cluster), *notes, *found.anew.notes):
+            reporter.said(line)
+        reporter.said(
+            f"to train in '{run.directory}' from step {step:,} to {run.plan.graph.training.steps:,}"
+        )
 
 
 def _about(found: Beginning | Resumption, wire: str | None, cluster: bool) -> Iterator[str]:

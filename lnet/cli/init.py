@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WHOLE = 2
 """Images of one size that are at most so many times as large as the input are shown whole, not in windows."""
+SHOWN = 4
+"""Classes that are named."""
 PASSES, FEWEST = 10, 1000
 """Passes over labelled images, and the fewest steps."""
 
@@ -102,8 +104,15 @@ def _about(found: Survey) -> str:
     size = str(found.least) if found.alike else f"{found.least} to {found.most}"
     colour = "grey" if found.grey else "in colour"
     looked = "" if found.looked == found.count else f" ({found.looked} looked at)"
-    classes = f", {len(found.classes):,} classes" if found.labels else ", no labels used"
+    classes = (
+        f", {len(found.classes):,} classes ({_few(found.classes)})" if found.labels else ", no labels used"
+    )
     return f"{found.count:,} images, {colour}, {size} pixels{looked}{classes}"
+
+
+def _few(classes: Sequence[str]) -> str:
+    """Return the first of many classes."""
+    return ", ".join(classes[:SHOWN]) + ", ..." * (len(classes) > SHOWN)
 
 
 def _program(name: str, images: str, file: str, found: Survey) -> Iterator[str]:
@@ -152,8 +161,7 @@ def _unlabelled(name: str, images: str, side: int, size: str, whole: bool, found
 
 def _labelled(name: str, images: str, side: int, size: str, whole: bool, found: Survey) -> Iterator[str]:
     fields, batch = LABELLED[side], 50
-    shown = ", ".join(found.classes[:8]) + ", ..." * (len(found.classes) > 8)
-    yield f"# Learned with labels. The classes: {shown}."
+    yield "# Learned with labels, the names of the images' folders or what stands beside them."
     yield ""
     yield f"network {name} {{"
     yield f"image: input({size})  # rows x columns x colours"

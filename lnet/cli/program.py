@@ -49,6 +49,10 @@ COMMANDS = {
     "ls": "runs",
     "load": "import",
     "convert": "import",
+    "new": "init",
+    "create": "init",
+    "docs": "kinds",
+    "reference": "kinds",
 }
 """lnet's names for commands of other programs."""
 

@@ -21,6 +21,8 @@ from lnet.runtime.engine.updates import missing_state, update_rule
 from lnet.runtime.store.info import RunInfo, SettingsChange
 from lnet.runtime.store.run import Run
 
+from .validation import planned
+
 _REPLICAS = "how replicas work together is settled when a run begins"
 KEPT = {
     "data": "'--data' says where its images are now, and '--other-images' accepts others",
@@ -82,6 +84,7 @@ def changed(run: Run, set: Mapping[str, object], steps: int | None, replicas: in
         return Changed(run)
     _check(run, after, settings.keys(), taken)
     plan = replace(plan, overrides=overrides, graph=replace(plan.graph, training=after)).dealt_anew()
+    planned(plan, None, None)  # 'keep_best' without a validation
     record: SettingsChange = {"step": taken, "settings": settings}
     info: RunInfo = {**run.info, "changes": (*run.info.get("changes", ()), record)}
     return Changed(replace(run, plan=plan, info=info), record)

@@ -15,7 +15,7 @@ import numpy as np
 
 from lnet.compiler.files import write_aside
 from lnet.compiler.settings import DatasetFigures
-from lnet.dsl.diagnostics import LnetError, refused
+from lnet.dsl.diagnostics import refused
 from lnet.runtime.data import Dataset, checksums
 from lnet.runtime.data.expected import Expected
 from lnet.runtime.data.in_memory import Given
@@ -56,9 +56,19 @@ def compared(run: Run, samples: Dataset) -> tuple[Run, tuple[str, ...]]:
 def check_images(run: Run, samples: Dataset) -> tuple[str, ...]:
     """Return notes on what of a run's images cannot be compared with those given; raises `LnetError` if they differ."""
     notes = expected(run).check(samples)
-    if run.classes != _classes(run, samples):
-        raise other_classes(run, samples)
+    check_classes(run, samples)
     return notes
+
+
+def check_classes(run: Run, samples: Dataset) -> None:
+    """Raise `LnetError` for images with other labels than the run's."""
+    if run.classes != _classes(run, samples):
+        raise refused(
+            "E748",
+            "the images have other classes than those that the run was started on",
+            f"its classes were {run.classes}, and now they are {_classes(run, samples)}",
+            hint="begin a run with the parameters of this one: lnetc run --from RUN",
+        )
 
 
 def _classes(run: Run, samples: Dataset) -> tuple[str, ...] | None:
@@ -155,8 +165,7 @@ def accept(run: Run, samples: Dataset, step: int) -> tuple[Run, str]:
     another one's number.
     """
     was, now = run.info["data"], remembered(samples, run.directory / IN_RUN)
-    if run.classes != _classes(run, samples):
-        raise other_classes(run, samples)
+    check_classes(run, samples)
     change: ImagesChange = {"step": step, "images": was["images"], "digest": was.get("digest")}
     run = _with_data(run, samples, {**was, **now, "changes": [*was.get("changes", ()), change]})
     message = f"from step {step:,} on it trains on other images: {samples.count:,}, before {was['images']:,}"
@@ -189,13 +198,3 @@ def _with_run_info(run: Run, info: RunInfo) -> Run:
     except OSError as error:
         raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
     return replace(run, info=info)
-
-
-def other_classes(run: Run, samples: Dataset) -> LnetError:
-    """Return the error for images with other labels than the run's."""
-    return refused(
-        "E748",
-        "the images have other classes than those that the run was started on",
-        f"its classes were {run.classes}, and now they are {_classes(run, samples)}",
-        hint="begin a run with the parameters of this one: lnetc run --from RUN",
-    )

@@ -8,6 +8,7 @@ from commands import lnetc
 from small_run import furnish, plan_of
 
 import lnet
+from lnet.runtime.analysis.report.history import history_of
 from lnet.runtime.analysis.report.settings import settings
 from lnet.runtime.store.events import StepDone, Warned
 
@@ -61,7 +62,11 @@ def test_another_batch_goes_on_with_the_next_image(begun):
     assert images_of(run) == [2, 4, 6, 8, 12]
     assert run.plan.graph.training.batch == 4
     lnetc("resume", "run", "--batch", 1, "--steps", 7)
-    assert images_of(lnet.open_run("run")) == [2, 4, 6, 8, 12, 13, 14]
+    run = lnet.open_run("run")
+    assert images_of(run) == [2, 4, 6, 8, 12, 13, 14]
+    steps = history_of(run.stream_events()).steps
+    assert steps.images == 14
+    assert steps.numbers.curves()["images"].tolist() == [2, 2, 2, 2, 4, 1, 1]
 
 
 def test_a_schedule_that_begins_late_is_where_the_step_is(folder, tmp_path):
@@ -95,6 +100,7 @@ def test_epochs_of_a_run_that_goes_on_count_the_images_before(begun):
         ("train.update=adam(0.1)", "E754", "'train.update' stays sgd"),
         ("train.precision=float64", "E754", "its parameters are float32"),
         ("train.precision=float16", "E754", "'train.precision' needs what no checkpoint has"),
+        ("train.keep_best=loss", "E520", "'keep_best = loss' goes by a validation"),
         ("train.steps=3", "E746", "has taken 4 steps already"),
         ("let.n=2", "E511", "the file has no 'let n'"),
         ("train.batch=0", "E306", "'batch' of 'train' must be a positive integer"),

@@ -48,9 +48,10 @@ def accuracy_curves(history: History) -> str | None:
     return _draw(curves, "share of the images", logarithmic=False) if curves else None
 
 
-def throughput_curve(steps: Steps, batch: int) -> str:
+def throughput_curve(steps: Steps) -> str:
     """Return images per second over the steps."""
-    rate = batch / np.maximum(steps.numbers.curves()["seconds"], 1e-9)
+    numbers = steps.numbers.curves()
+    rate = numbers["images"] / np.maximum(numbers["seconds"], 1e-9)
     return _draw([Curve("", steps.at, rate, style(0))], "images per second", logarithmic=False)
 
 

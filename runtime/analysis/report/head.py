@@ -72,13 +72,12 @@ def _tiles(run: Run, steps: Steps) -> list[_Tile]:
         _Tile(f"{sums.parameters:,}", "parameters"),
     ]
     if steps.newest is not None:
-        images = len(steps) * graph.training.images
         elapsed = steps.ended - steps.began if steps.on_cluster else steps.seconds
         waited = steps.waited / max(steps.seconds, 1e-9)
         awaited = "images and other tiles" if steps.on_cluster else "images"
         tiles += [
             _Tile(f"{steps.newest.images:,}", "images seen"),
-            _Tile(f"{images / max(elapsed, 1e-9):,.0f}", "images per second"),
+            _Tile(f"{steps.images / max(elapsed, 1e-9):,.0f}", "images per second"),
             _Tile(f"{waited:.1%}", f"of the time waited for {awaited}"),
         ]
     return tiles

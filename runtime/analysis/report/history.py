@@ -105,11 +105,12 @@ class Averages:
 
 @dataclass
 class Steps(Averages):
-    """The steps of a run: how many, the `newest`, sums and means; `columns` are of those on a cluster, `last_ends` of each
-    replica's last one, by the clock.
+    """The steps of a run: how many, of how many `images`, the `newest`, sums and means; `columns` are of those on a cluster,
+    `last_ends` of each replica's last one, by the clock.
     """
 
     count: int = 0
+    images: int = 0
     newest: StepDone | StepsDone | None = None
     seconds: float = 0.0
     waited: float = 0.0
@@ -146,21 +147,24 @@ class Steps(Averages):
 
     def add(self, at: float, event: StepDone | StepsDone) -> None:
         """Add steps of which the last one ended at this second of the run."""
+        count, images = steps_in(event), self._images(event)
         match event:
             case StepDone():
                 seconds, means = event.seconds, event.objectives
                 self.objectives.add(means)
                 self.accuracies.add(event.accuracies)
-                self.numbers.add({"step": event.step, "seconds": seconds})
+                self.numbers.add({"step": event.step, "seconds": seconds, "images": images})
             case StepsDone():
                 seconds, means = event.seconds.sum, {name: f.mean for name, f in event.objectives.items()}
                 self.objectives.add_sums(event.objectives, event.count)
                 self.accuracies.add_sums(event.accuracies, event.count)
-                self.numbers.add_sums({"step": _numbers(event), "seconds": event.seconds}, event.count)
-        count = steps_in(event)
+                numbers = {"step": _numbers(event), "seconds": event.seconds}
+                numbers["images"] = Figures(count, images, images / count, images / count)
+                self.numbers.add_sums(numbers, count)
         if not self.count:
             self.began = at - seconds
         self.count, self.newest, self.ended = self.count + count, event, at
+        self.images += images
         self.seconds += seconds
         self.waited += event.waited
         for name, value in means.items():
@@ -171,6 +175,13 @@ class Steps(Averages):
             self.columns["replica"].append(replica)
             for name, number in zip(NUMBERS, _numbers_of(part), strict=True):
                 self.columns[name].append(number + shift if name in CLOCK else number)
+
+    def _images(self, event: StepDone | StepsDone) -> int:
+        """Return the images of the steps of an event: since the one before, whose batch may have been another."""
+        count, before = steps_in(event), self.newest
+        if before is not None and event.step == before.step + count and event.images > before.images:
+            return event.images - before.images
+        return event.images * count // max(1, event.step)
 
 
 def _numbers(steps: StepsDone) -> Figures:

@@ -126,8 +126,8 @@ def _figure(value: float) -> str:
 
 
 def _throughput(material: Material) -> dict[str, Any]:
-    steps, images = material.history.steps, material.run.plan.graph.training.images
-    return {"throughput": Markup(throughput_curve(steps, images)) if len(steps) else None}
+    steps = material.history.steps
+    return {"throughput": Markup(throughput_curve(steps)) if len(steps) else None}
 
 
 def _probes(material: Material) -> dict[str, Any] | None:
