@@ -1,6 +1,6 @@
 """A network as a program for PyTorch that needs no lnet: source text, and weights beside it.
 
-face.py             the classes of its layers, `Network`, `load()`; where preparation is known, `prepare`, `transform`
+face.py             the classes of its layers, `Network`, `load`, `save`; where preparation is known, `prepare`, `transform`
 face.safetensors    parameters by their names in `Network().state_dict()`
 """
 
@@ -94,7 +94,13 @@ def load(weights: str | Path = WEIGHTS) -> Network:
     """Return the network with its weights, in evaluation mode."""
     network = Network()
     network.load_state_dict(load_file(weights), assign=True)
-    return network.eval()'''
+    return network.eval()
+
+
+def save(network: Network, weights: str | Path) -> None:
+    """Write the network's weights into a file that `load` reads, and 'lnetc import'."""
+    with safe_open(WEIGHTS, "pt") as own:
+        save_file(network.state_dict(), weights, own.metadata())'''
 
 TRANSFORM = '''\
 def transform(image: Any) -> Tensor:

@@ -57,7 +57,9 @@ def library() -> tuple[dict[str, Definition], tuple[Import, ...]]:
     definitions: dict[str, Definition] = {}
     imports = {
         Import("pathlib", "Path"): None,
+        Import("safetensors", "safe_open"): None,
         Import("safetensors.torch", "load_file"): None,
+        Import("safetensors.torch", "save_file"): None,
     }  # which a network's own text needs
     for name in FILES:
         path = MODULES / f"{name}.py"

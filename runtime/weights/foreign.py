@@ -51,8 +51,13 @@ class Foreign:
     figures: DatasetFigures | None = None
 
     def named(self, name: str) -> ForeignArray | None:
-        """Return the array of a name, or of that after what all names begin with, as in `module.first.weight`."""
-        return self.arrays.get(name, self.arrays.get(self._prefix + name))
+        """Return the array of a name, or of that after what all names begin with, as in `module.first.weight`.
+
+        An item of a family, `area[3].weight`, may be written `area.3.weight`, as PyTorch does.
+        """
+        names = (name, name.replace("[", ".").replace("]", ""))
+        found = (self.arrays.get(start + each) for each in names for start in ("", self._prefix))
+        return next((array for array in found if array is not None), None)
 
     @cached_property
     def _prefix(self) -> str:

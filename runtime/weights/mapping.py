@@ -21,7 +21,7 @@ from lnet.dsl.diagnostics import LnetError, did_you_mean, refused, those_there_a
 from lnet.runtime.data.arrays import is_real
 
 from .foreign import LNET, UNKNOWN, Array, Foreign, ForeignArray
-from .layouts import Layout, Target, layouts_of, named_layout, targets_of
+from .layouts import Layout, Target, layouts_of, named_layout, pattern, targets_of
 
 _ROLES: Mapping[str, tuple[str, ...]] = {
     "weight": ("weight", "kernel"),
@@ -126,7 +126,10 @@ def _together(own: list[Target], arrays: list[ForeignArray], foreign: Foreign) -
 
 def _fitting(target: Target, array: ForeignArray, foreign: Foreign) -> Layout | None:
     """Return the layout in which an array is a parameter; None if it has another size."""
-    fitting = [layout for layout in layouts_of(target, foreign.program) if layout.fits(array.shape)]
+    layouts = layouts_of(target, foreign.program)
+    if array.shape == target.parameter.shape and len(array.shape) == 6:
+        layouts.append(pattern(target.own, target))  # as exported networks have it
+    fitting = [layout for layout in layouts if layout.fits(array.shape)]
     different = {layout.key: layout for layout in reversed(fitting)}
     if len(different) > 1:
         name = target.parameter.name

@@ -3,6 +3,7 @@
 `make frameworks` installs it; CI does not.
 """
 
+import copy
 import os
 import re
 import subprocess
@@ -70,7 +71,7 @@ def test_a_program_has_what_its_network_uses_and_no_more(tmp_path):
     lnet.export_torch(drawn("network n { image: input(5x5x1); x: tanh(); q: l2() }")[0], tmp_path / "n.py")
     text = (tmp_path / "n.py").read_text()
     assert re.findall(r"^(?:class|def) (\w+)", text, re.MULTILINE) == [
-        "covering", "unit_range", "by_image", "Network", "load", "prepare", "transform",
+        "covering", "unit_range", "by_image", "Network", "load", "save", "prepare", "transform",
     ]  # fmt: skip
     assert "import lnet" not in text
     assert "from lnet" not in text
@@ -83,7 +84,7 @@ def test_nothing_in_a_program_is_unused(programs):
         defined = set(re.findall(r"^(?:class |def |)(\w+)(?: = |\(|:)", text, re.MULTILINE))
         assert {"Network", "load", "WEIGHTS"} < defined
         used = {name for name in defined if len(re.findall(rf"\b{name}\b(?!=)", text)) > 1}
-        assert defined - used <= {"load", "prepare", "transform"}, path.name
+        assert defined - used <= {"load", "save", "prepare", "transform"}, path.name
 
 
 def test_every_class_is_written_for_some_kind(programs):
@@ -195,6 +196,32 @@ def test_a_module_is_one_as_others_are(made, torch):
 def test_names_that_modules_have(torch):
     """Those of the torch that is installed; of others some more."""
     assert {name for name in dir(torch.nn.Module()) if not name.startswith("_")} <= TAKEN
+
+
+def test_weights_come_back(made, torch, tmp_path):
+    network, _, written, _ = made
+    module = written.load()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(1)
+    written.save(module, tmp_path / "trained.safetensors")
+    plan = compile_text(re.sub(r"; learn: rica\(\)", "", TEXT))
+    found = lnet.import_weights(tmp_path / "trained.safetensors", plan, tmp_path / "run").network().params
+    for name, value in found.items():
+        moved = 0 if name.endswith(("mean", "variance")) else 1
+        np.testing.assert_allclose(value, network.params[name] + moved, rtol=1e-6, err_msg=name)
+
+
+def test_what_torch_does_with_modules(made, torch):
+    _, images, written, _ = made
+    module, x = written.load(), torch.from_numpy(maps_first(images))
+    batch = {"images": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(module, (x,), dynamic_shapes=batch).module()
+    with torch.no_grad():
+        expected = module(x)["out"]
+        assert torch.equal(program(x)["out"], expected)
+        assert torch.equal(copy.deepcopy(module)(x)["out"], expected)
+        assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(x)["out"], expected)
 
 
 def test_gradients(made, torch):

@@ -521,3 +521,19 @@ def test_a_mapping_is_for_files(folder):
     with pytest.raises(lnet.LnetError, match="'run' is not a file"):
         train(directory="other", start="run", mapping="map")
     assert "name it with '--from'" in lnetc("run", "own.lnet", "--mapping", "map", status=2).output
+
+
+def test_a_state_dict_in_the_order_of_axes_of_lnet(folder):
+    """As exported networks have it; E757 where PyTorch's order fits, too."""
+    shape = (2, 3, 3, 2, 3, 2)
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    write_state("own.pt", {"mine.weight": tensor("0", shape)}, {"0": weight})
+    found = lnet.import_weights("own.pt", network(), "run").network().params
+    np.testing.assert_array_equal(found["mine.weight"], weight)
+    text = "network n { image: input(5x5x3); area[2]: local(3, 3, of = image); s: add(area); q: l2() }"
+    plan, shape = lnet.compile(lnet.parse(text)), (3, 3, 3, 3, 3, 3)
+    write_state("own.pt", {"area.1.weight": tensor("0", shape)}, {"0": np.ones(shape, np.float32)})
+    with pytest.raises(
+        lnet.LnetError, match=r"E757: 'area.1.weight' of 'own.pt' is 'area\[1\].weight' in several"
+    ):
+        lnet.import_weights("own.pt", plan, "other")
