@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -161,11 +161,17 @@ def resume(
         run, notes = _compared(run, samples, other_images)
         if tested is not None:
             run = compared_validation(run, tested, found.unseen, other_images)
-        replace(found.anew, run=run).keep()
-        _log(run, reporter, (*found.anew.notes, *notes))
+        _log(run, reporter, notes)
+
+    def keep_changes() -> None:
+        nonlocal run
+        run = found.anew.keep(run)
+        _log(run, reporter, found.anew.notes)
+
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
-            _train_on(client, replace(run, plan=found.plan), reporter, found, stop, resumed=True)
+            moved = replace(run, plan=found.plan)
+            _train_on(client, moved, reporter, found, stop, resumed=True, keep_changes=keep_changes)
             return run
         owner = own(run.directory, new_token())
         run.checkpoints.clean()
@@ -173,6 +179,7 @@ def resume(
         rule = update_rule(run.plan.graph)
         with computing_in(run.plan.graph.training.dtype):
             step, params, state, torn = _restore(run, rule, reporter)
+            keep_changes()
             trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
             trainer.go(resumed=True, torn=torn)
     return run
@@ -239,8 +246,12 @@ def _train_on(
     found: Beginning | Resumption,
     stop: Stop,
     resumed: bool,
+    keep_changes: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train on a cluster; what is given as arrays is written where its workers can read it."""
+    """Train on a cluster; what is given as arrays is written where its workers can read it.
+
+    `keep_changes`: done once its processes can go on.
+    """
     from .cluster.config import ValidationConfig
     from .cluster.launch import train_on
 
@@ -250,7 +261,9 @@ def _train_on(
     validated = None
     if tested is not None:
         validated = ValidationConfig(tested.count, tested.inventory.digest, *_kept_unseen(run, found.unseen))
-    if not train_on(client, run, reporter, stop, samples, array, resumed, about, tested, validated):
+    if not train_on(
+        client, run, reporter, stop, samples, array, resumed, about, tested, validated, keep_changes
+    ):
         raise Interrupted(run.directory, run.checkpoints.files(), saved=True)
 
 

@@ -91,8 +91,11 @@ def train_on(
     data: DataFound,
     validation: Dataset | None = None,
     validated: ValidationConfig | None = None,
+    keep_changes: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train a run on a cluster, from its newest checkpoint if it is resumed; return whether it is complete.
+
+    `keep_changes` is done once its processes can go on.
 
     `samples` are the images as this process sees them, `array` where they are kept if they were given as one; so are
     `validation` those that it is `validated` on.
@@ -112,6 +115,7 @@ def train_on(
     if validated is not None:
         config = replace(config, validation=_validation(run, config.begun_at, validated))
     check_origin(client, config)
+    keep_changes()
     run.plan.save(run.directory / "plan.json")
     following = _Following(run, config, reporter, samples, validation)
     stop.awaits = following.awaited

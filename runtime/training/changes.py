@@ -34,7 +34,7 @@ KEPT = {
 
 @dataclass(frozen=True)
 class Changed:
-    """A run with other settings, and the record of them; None if none differs."""
+    """A run with other settings, and the record of them, None if none differs; kept once the run really goes on."""
 
     run: Run
     record: SettingsChange | None = None
@@ -47,15 +47,17 @@ class Changed:
         said = (f"{name} = {now}, was {was}" for name, (was, now) in self.record["settings"].items())
         return (f"from step {self.record['step']:,} on: {'; '.join(said)}",)
 
-    def keep(self) -> None:
-        """Write the plan and run.json, if anything has changed; raises `LnetError`."""
+    def keep(self, run: Run) -> Run:
+        """Write the plan and run.json of the run if anything has changed, and return it. Raises `LnetError`."""
         if self.record is None:
-            return
-        self.run.plan.save(self.run.directory / "plan.json")
+            return run
+        info: RunInfo = {**run.info, "changes": (*run.info.get("changes", ()), self.record)}
+        run.plan.save(run.directory / "plan.json")
         try:
-            write_aside(self.run.directory / "run.json", json.dumps(self.run.info, indent=2))
+            write_aside(run.directory / "run.json", json.dumps(info, indent=2))
         except OSError as error:
-            raise refused("E744", f"'{self.run.directory}' cannot be written", str(error)) from error
+            raise refused("E744", f"'{run.directory}' cannot be written", str(error)) from error
+        return replace(run, info=info)
 
 
 def changed(run: Run, set: Mapping[str, object], steps: int | None, replicas: int) -> Changed:
@@ -86,8 +88,7 @@ def changed(run: Run, set: Mapping[str, object], steps: int | None, replicas: in
     plan = replace(plan, overrides=overrides, graph=replace(plan.graph, training=after)).dealt_anew()
     planned(plan, None, None)  # 'keep_best' without a validation
     record: SettingsChange = {"step": taken, "settings": settings}
-    info: RunInfo = {**run.info, "changes": (*run.info.get("changes", ()), record)}
-    return Changed(replace(run, plan=plan, info=info), record)
+    return Changed(replace(run, plan=plan), record)
 
 
 def whole_steps(steps: int) -> int:

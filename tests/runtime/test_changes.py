@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from commands import lnetc
-from small_run import furnish, plan_of
+from small_run import empty, furnish, plan_of
 
 import lnet
 from lnet.runtime.analysis.report.history import history_of
@@ -137,6 +137,15 @@ def test_a_constant_may_change_settings_and_not_the_network(tmp_path):
         "5",
         "7",
     ]
+
+
+def test_a_run_that_cannot_go_on_keeps_its_settings(begun):
+    for checkpoint in begun.checkpoints.files().values():
+        empty(checkpoint)
+    before = [(begun.directory / name).read_bytes() for name in ("plan.json", "run.json", "events.jsonl")]
+    assert "E732" in lnetc("resume", "run", "--batch", 4, "--steps", 9, status=3).output
+    after = [(begun.directory / name).read_bytes() for name in ("plan.json", "run.json", "events.jsonl")]
+    assert after == before
 
 
 def test_quiet_prints_the_directory_alone(folder, tmp_path, monkeypatch):
