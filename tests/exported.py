@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from itertools import count
 
 import jax.numpy as jnp
@@ -26,6 +27,14 @@ def drawn(text):
     sheet = plan.graph.input.sheet
     images = rng.normal(size=(3, sheet.height, sheet.width, sheet.maps)).astype(np.float32)
     return lnet.Network(plan, params), images
+
+
+def pooled_with_zeros():
+    """A network as version 0.1 planned it, whose pool counts padding as zeros, and images for it that are below zero."""
+    network, images = drawn("network n { image: input(5x5x1); x: maxpool(2, pad = 1); q: l2() }")
+    image, pool = network.graph.layers
+    graph = replace(network.graph, layers=(image, replace(pool, op=replace(pool.op, zeros=True))))
+    return lnet.Network(replace(network.plan, graph=graph)), -np.abs(images)
 
 
 def assert_alike(found, expected):

@@ -1,7 +1,7 @@
 """Tools that compare networks with brains read an exported run, as the guide shows; in an environment of their own.
 
-Their numpy is older than lnet's. `make frameworks` sets up `.venv-brains` with Brain-Score; the versions that thingsvision
-asks for exclude each other, and it is tried where somebody has installed it there.
+Their numpy is older than lnet's. `make frameworks` sets up `.venv-brains` with Brain-Score; the versions of packages that
+thingsvision and Net2Brain ask for exclude others, and they are tried where somebody has installed them there.
 """
 
 import re
@@ -31,6 +31,14 @@ numpy.savez("found.npz", **{name: found.values[:, found["layer"].values == name]
 import numpy
 found = {name: extractor.extract_features(batches, module_name=name, flatten_acts=True) for name in ("V1.filter", "V2.norm")}
 numpy.savez("found.npz", **found)
+""",
+    "net2brain": """
+import numpy
+from pathlib import Path
+names = ["V1.filter", "V2.norm"]
+extractor.extract("images", "features", layers_to_extract=names, consolidate_per_layer=False)
+files = [numpy.load(path) for path in sorted(Path("features").glob("*.npz"))]
+numpy.savez("found.npz", **{name: numpy.stack([file[name].reshape(-1) for file in files]) for name in names})
 """,
 }
 

@@ -3,9 +3,19 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import reference
-from exported import assert_alike, drawn, maps_first, maps_last, mish, session, values_in_onnx
+from exported import (
+    assert_alike,
+    drawn,
+    maps_first,
+    maps_last,
+    mish,
+    pooled_with_zeros,
+    session,
+    values_in_onnx,
+)
 from generated_networks import every_argument, networks
 from hypothesis import HealthCheck, Phase, given, settings
 from plugged import no_plugins
@@ -46,6 +56,20 @@ def test_random_networks(tmp_path_factory, text):
     if len(network.graph.visible) > 1:  # onnxruntime wants an output
         found, expected = values_in_onnx(network, images, tmp_path_factory.mktemp("a")), network(images)
         assert_alike(found, {path: expected[path] for path in found})
+
+
+def test_a_pool_whose_padding_counts_as_zeros(tmp_path):
+    network, images = pooled_with_zeros()
+    found = values_in_onnx(network, images, tmp_path)
+    assert not found["x"][:, 0].any()
+    assert_alike(found, {"x": network(images)["x"]})
+
+
+def test_a_network_in_float64_is_written_in_float32(tmp_path):
+    network, images = drawn(f"{TEXT} train {{ precision = float64 }}")
+    found, expected = values_in_onnx(network, images, tmp_path), network(images)
+    assert found["out"].dtype == np.float32
+    assert_alike(found, {path: expected[path] for path in found})
 
 
 @pytest.fixture(scope="module")

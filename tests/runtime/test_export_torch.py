@@ -13,7 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
-from exported import assert_alike, drawn, maps_first, maps_last, mish, module_at, values_in_torch
+from exported import (
+    assert_alike,
+    drawn,
+    maps_first,
+    maps_last,
+    mish,
+    module_at,
+    pooled_with_zeros,
+    values_in_torch,
+)
 from generated_networks import every_argument, networks
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
@@ -254,6 +263,13 @@ def test_in_training_a_batch_is_normalised_by_itself(torch, tmp_path):
     assert loss.item() == pytest.approx(float(expected), rel=1e-5)
     for name, value in running.items():
         np.testing.assert_allclose(module.get_buffer(name), value, rtol=1e-5)
+
+
+def test_a_pool_whose_padding_counts_as_zeros(torch, tmp_path):
+    network, images = pooled_with_zeros()
+    found = values_in_torch(network, images, tmp_path)
+    assert not found["x"][:, 0].any()
+    assert_alike(found, network(images))
 
 
 def test_numbers_of_64_bits(torch, tmp_path):
