@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -240,12 +240,7 @@ def resume(
         )
         return
 
-    def begin(
-        reporter: Any,
-        client: Any,
-        other_images: bool = other_images,
-        overrides: Mapping[str, str] = overrides,
-    ) -> lnet.Run:
+    def begin(reporter: Any, client: Any, other_images: bool = other_images) -> lnet.Run:
         return lnet.resume(
             directory,
             data,
@@ -260,7 +255,7 @@ def resume(
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
-        return begin(reporter, client, other_images=False, overrides={})
+        return begin(reporter, client, other_images=False)
 
     _train(training, begin, go_on)
 

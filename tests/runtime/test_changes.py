@@ -52,6 +52,10 @@ def test_a_changed_setting_counts_from_the_checkpoint_on(begun, folder, tmp_path
     assert dict(run.plan.overrides)["train.update"] == update
     again = lnet.resume("run", steps=7)
     assert [change["step"] for change in again.info["changes"]] == [4, 6]
+    twice = lnet.resume(
+        "run", steps=7, set={"train.update": update}
+    )  # as '--wait' gives them after each loss
+    assert [change["step"] for change in twice.info["changes"]] == [4, 6]
     assert again.plan.graph.training.update == run.plan.graph.training.update
 
 
