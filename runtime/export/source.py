@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from lnet.compiler import ops
 
-MODULES = Path(__file__).parent / "modules"
+_FOLDER = Path(__file__).parent / "modules"
 FILES = ("axis", "sliding", *ops.FILES, "network", "prepare")
 """The order of the definitions in a program."""
 
@@ -20,7 +21,6 @@ FILES = ("axis", "sliding", *ops.FILES, "network", "prepare")
 class Definition:
     """A class, a function or a name at the top of a file: its text, and the names that it uses."""
 
-    name: str
     text: str
     uses: frozenset[str]
 
@@ -47,8 +47,10 @@ def program(text: str) -> str:
         found |= missing
         used = (definitions[name].uses for name in missing if name in definitions)
         missing = frozenset[str]().union(*used) - found
-    copied = [each.text for each in definitions.values() if each.name in found]
-    return "\n".join([*_header(each for each in imports if each.bound in found), *_spaced([*copied, text])])
+    texts = [*(each.text for name, each in definitions.items() if name in found), text]
+    header = "\n".join(_header(each for each in imports if each.bound in found))
+    between = "\n\n" if _is_line(texts[0]) else "\n\n\n"
+    return f"{header}{between}{_spaced(texts)}\n"
 
 
 @cache
@@ -62,16 +64,16 @@ def library() -> tuple[dict[str, Definition], tuple[Import, ...]]:
         Import("safetensors.torch", "save_file"): None,
     }  # which a network's own text needs
     for name in FILES:
-        path = MODULES / f"{name}.py"
+        path = _FOLDER / f"{name}.py"
         if not path.exists():
             continue
         source = path.read_text(encoding="utf-8")
         lines = source.splitlines()
         for node in ast.parse(source).body:
             imports |= dict.fromkeys(_imports(node))
-            for name_defined in _defines(node):
+            for defined in _defines(node):
                 text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-                definitions[name_defined] = Definition(name_defined, text, names_in(node))
+                definitions[defined] = Definition(text, names_in(node))
     return definitions, tuple(imports)
 
 
@@ -113,15 +115,13 @@ def _header(imports: Iterable[Import]) -> Iterator[str]:
             yield f"from {package} import {', '.join(names)}"
 
 
-def _spaced(texts: Iterable[str]) -> Iterator[str]:
-    """Yield definitions with the lines between them that formatters ask for."""
-    before = ""
-    for text in texts:
-        if not (before and _is_line(before) and _is_line(text)):
-            yield from ("", "") if not (not before and _is_line(text)) else ("",)
-        yield text
-        before = text
-    yield ""
+def _spaced(texts: Iterable[str]) -> str:
+    """Return definitions with the lines between them that formatters ask for."""
+    blocks: list[str] = []
+    for lines, group in groupby(texts, _is_line):
+        together = list(group)
+        blocks += ["\n".join(together)] if lines else together
+    return "\n\n\n".join(blocks)
 
 
 def _is_line(text: str) -> bool:

@@ -55,11 +55,6 @@ class Axis(NamedTuple):
         """Zeros before and after what the fields of all positions reach, so that the inputs remain; below zero to crop."""
         return -self.before, self.before + self.extent - self.reach
 
-    @property
-    def used(self) -> list[int]:
-        """The set of weights of each position."""
-        return [position // self.block % self.sets for position in range(self.positions)]
-
 
 def around(rows: Pair, columns: Pair) -> tuple[int, int, int, int]:
     """Return padding of both axes as `torch.nn.functional.pad` takes it."""

@@ -45,8 +45,6 @@ class Local(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.filtered(F.pad(x, around(self.rows.padding, self.columns.padding)))
-        if self.bias is not None:
-            y = y + self.bias[self.rows.used][:, self.columns.used].permute(2, 0, 1)
         return self.act(y) if self.act else y
 
     def filtered(self, x: Tensor) -> Tensor:
@@ -57,6 +55,9 @@ class Local(nn.Module):
         # weight: row set a, column set d, field row u, field column v, map read c, group g, map m
         # seen: image n, group g, map c; row i in turns t, sets a, blocks b; column j in turns p, sets d, blocks e; u, v
         y = torch.einsum("aduvcgm,ngctabpdeuv->ngmtabpde", weight, seen)
+        if self.bias is not None:
+            bias = self.bias.unflatten(-1, (groups, -1)).permute(2, 3, 0, 1)  # g, m, a, d
+            y = y + bias[:, :, None, :, None, None, :, None]
         y = y.flatten(6, 8).flatten(3, 5).flatten(1, 2)
         return y[:, :, : rows.positions, : columns.positions].contiguous()
 
@@ -72,6 +73,7 @@ class Convolution(Local):
         return F.conv2d(
             x,
             self.weight[0, 0].permute(3, 2, 0, 1),
+            None if self.bias is None else self.bias[0, 0],
             stride=(rows.stride, columns.stride),
             dilation=(rows.dilation, columns.dilation),
             groups=self.groups,
