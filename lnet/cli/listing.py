@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def compare(paths: Sequence[Path], output: Path | None, as_json: bool) -> None:
 
 
 def _groups(comparison: Comparison) -> TextTable:
-    """Return the table of groups, without the seeds of runs where there are no figures to tell."""
+    """Return the table of groups: their settings, seeds and figures."""
     words = ("group", *comparison.differing, "seeds")
     figures = ("step", *(figure.heading for figure in comparison.figures))
     rows = tuple(
@@ -169,12 +169,7 @@ def _table(found: Sequence[Summary], folder: Path) -> TextTable:
 
 def _changes(found: Sequence[Summary], folder: Path) -> list[str]:
     """Return a line for each change of settings under a run."""
-    said = [
-        f"{_named(each, folder)}: from step {change['step']:,} on {name} = {now}, was {was}"
-        for each in found
-        for change in each.changes
-        for name, (was, now) in change["settings"].items()
-    ]
+    said = [f"{_named(each, folder)}: {line}" for each in found for line in each.change_lines]
     return ["", *said] if said else []
 
 
@@ -201,4 +196,4 @@ def _finite(value: Any) -> Any:
         return {name: _finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and isnan(value) else value
+    return None if isinstance(value, float) and not isfinite(value) else value

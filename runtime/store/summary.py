@@ -78,6 +78,15 @@ class Summary:
     settings: Mapping[str, str]
     changes: Sequence[Mapping[str, Any]]
 
+    @property
+    def change_lines(self) -> list[str]:
+        """A line on each setting that changed under it."""
+        return [
+            f"from step {change['step']:,} on {name} = {now}, was {was}"
+            for change in self.changes
+            for name, (was, now) in change["settings"].items()
+        ]
+
 
 # --- files -------------------------------------------------------------------------------------------------------------
 

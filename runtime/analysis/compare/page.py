@@ -45,12 +45,7 @@ def page(comparison: Comparison) -> str:
         groups=groups,
         curves=curves,
         rows=list(_rows(comparison)),
-        changes=[
-            f"{run.path}: from step {change['step']:,} on {name} = {now}, was {was}"
-            for run in runs
-            for change in run.changes
-            for name, (was, now) in change["settings"].items()
-        ],
+        changes=[f"{run.path}: {line}" for run in runs for line in run.change_lines],
     )
 
 
