@@ -59,11 +59,15 @@ newest-packages:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
 
-frameworks: ## run the tests of the layer and of exports in other frameworks, which bring gigabytes of packages
+frameworks: ## run the tests of the layer and of exports in other frameworks, whose packages take gigabytes
 	test -x .venv-frameworks/bin/python || $(PYTHON) -m venv .venv-frameworks
-	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
+	.venv-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch,keras,tensorflow]' tf-keras
 	test -x .venv-brains/bin/python || { $(PYTHON) -m venv .venv-brains && .venv-brains/bin/python -m pip install --quiet --disable-pip-version-check brainscore-vision safetensors; }
 	.venv-frameworks/bin/python -m pytest tests/lnet/test_torch.py $(addprefix tests/runtime/test_export_, torch.py brains.py)
+	.venv-frameworks/bin/python -m pytest tests/lnet/test_tensorflow.py
+	for backend in jax torch tensorflow; do \
+	    KERAS_BACKEND=$$backend .venv-frameworks/bin/python -m pytest tests/lnet/test_keras.py || exit 1; \
+	done
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.compiler.ops.filters import Layout
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.kernels.products import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Product
+from lnet.runtime.kernels.products import ANY_BATCH, FORWARD, WEIGHT_GRADIENT, Product
 
-from .untied import Extent, Pad, Sliding, product_of
+from .untied import Extent, Pad, Sliding, derivatives, product_of
 
 __all__ = [
     "LocallyConnected1d",
@@ -311,7 +311,7 @@ def _misread(expected: Sequence[int], input: Tensor) -> LnetError:
 def _cast(input: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return tensors in the type that `torch.autocast` asks for; refuse those of different types or devices."""
     device = input.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if device != "meta" and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         return input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if input.dtype != weight.dtype or input.device != weight.device:
@@ -394,14 +394,12 @@ class _Differentiated(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         left, right = ctx.saved_tensors
         gives, *facts = ctx.facts
-        of_left, of_right = {
-            FORWARD: ((gradient, right, INPUT_GRADIENT), (left, gradient, WEIGHT_GRADIENT)),
-            INPUT_GRADIENT: ((gradient, right, FORWARD), (gradient, left, WEIGHT_GRADIENT)),
-            WEIGHT_GRADIENT: ((right, gradient, INPUT_GRADIENT), (left, gradient, FORWARD)),
-        }[gives]
-        to_left = _multiplied(*of_left, *facts) if ctx.needs_input_grad[0] else None
-        to_right = _multiplied(*of_right, *facts) if ctx.needs_input_grad[1] else None
-        return to_left, to_right, *(None for _ in ctx.facts)
+        products = derivatives(gives, left, right, gradient)
+        of_left, of_right = (
+            _multiplied(*operands, other, *facts) if needed else None
+            for (other, *operands), needed in zip(products, ctx.needs_input_grad, strict=False)
+        )
+        return of_left, of_right, *(None for _ in ctx.facts)
 
     @staticmethod
     def jvp(ctx: Any, along_left: Tensor | None, along_right: Tensor | None, *_: None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,19 @@ from lnet.compiler.core.sliding import slide_out, slide_over
 from lnet.compiler.ops.filters import Layout, check_groups, shared
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.kernels.multiply import multiplied
-from lnet.runtime.kernels.products import ANY_BATCH, FORWARD, INPUT_GRADIENT, ROUNDED, Product
+from lnet.runtime.kernels.products import (
+    ANY_BATCH,
+    FORWARD,
+    INPUT_GRADIENT,
+    ROUNDED,
+    WEIGHT_GRADIENT,
+    Product,
+)
 
 Extent = int | tuple[int, int]
 Pad = Extent | str
 Shape = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,15 @@ def product_of(left: jax.Array, right: jax.Array, product: Product, precision: s
     if dtype.name in ROUNDED:
         left, right, precision = left.astype(jnp.float32), right.astype(jnp.float32), dtype.name
     return multiplied(left, right, replace(product, precision=precision)).astype(dtype)
+
+
+def derivatives(gives: str, left: T, right: T, gradient: T) -> tuple[tuple[str, T, T], tuple[str, T, T]]:
+    """Return the products, each with its operands, that are the gradients of a product's operands."""
+    if gives == FORWARD:
+        return (INPUT_GRADIENT, gradient, right), (WEIGHT_GRADIENT, left, gradient)
+    if gives == INPUT_GRADIENT:
+        return (FORWARD, gradient, right), (WEIGHT_GRADIENT, gradient, left)
+    return (INPUT_GRADIENT, right, gradient), (FORWARD, left, gradient)
 
 
 def check_values(shape: Shape) -> None:

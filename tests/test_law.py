@@ -142,13 +142,16 @@ def test_what_only_looks_at_files_loads_neither_graphs_nor_arrays(command):
     assert not loaded(call) & {"networkx", "numpy", "jax", "optax", "dask", "distributed", "llvmlite", "PIL"}
 
 
-def test_the_runtime_runs_without_the_parser():
-    assert not loaded("import lnet.runtime.train, lnet.runtime.analysis.report") & {
+def test_the_runtime_runs_without_the_parser_and_other_frameworks():
+    assert not loaded("import lnet.jax, lnet.runtime.train, lnet.runtime.analysis.report") & {
         "lark",
         "networkx",
         "dask",
         "pandas",
         "rsatoolbox",
+        "keras",
+        "tensorflow",
+        "torch",
     }
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from . import convolution
-from .choose import CONVOLUTION, choose
+from .choose import CONVOLUTION, choose, portable
 from .linear import Shape, linear
 from .native import blocks
 from .native import calls as native
@@ -48,7 +48,11 @@ def multiplied(left: jax.Array, right: jax.Array, product: Product) -> jax.Array
 
     Values are `[rows, columns, maps, batch]`, weights `[kr, kc, field rows, field columns, maps in of a group, maps]`.
     """
-    batch = left.shape[-1] if isinstance(left.shape[-1], int) else ANY_BATCH
+    batch = left.shape[-1]
+    if not isinstance(batch, int):  # of an exported program, for batches of any size
+        product = replace(product, batch=ANY_BATCH)
+        with portable():
+            return _multiply(left, right, product=product, choice=choose(product))
     product = replace(product, batch=batch)
     # The kernel is chosen here, where `made` and `portable` hold: a program is lowered later.
     return _multiply(left, right, product=product, choice=choose(product))

@@ -39,6 +39,7 @@ LETTERS = {
 }
 """The letter of each axis of lnet's."""
 _FILTERS = "R C r c i m"
+_OWN = _FILTERS.replace(" ", "")
 _PATTERNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     _FILTERS: {
         KERAS: ("R C r c i m", "(R C) (r c i) m"),
@@ -103,7 +104,7 @@ def layouts_of(target: Target, program: str) -> list[Layout]:
     names = [name for each in programs for name in known.get(each, (target.own,))]
     found = [pattern(name, target) for name in dict.fromkeys(names)]
     if KERAS in programs and target.window is not None:
-        found += [masked(target, target.window), sparse(target, target.window)]
+        found += [masked(target.extents, target.window), sparse(target.extents, target.window)]
     return found
 
 
@@ -129,46 +130,36 @@ def pattern(name: str, target: Target) -> Layout:
     return Layout(name, shape, arranged, tuple(letter for letter in letters if extents[letter] > 1))
 
 
-def masked(target: Target, window: Window) -> Layout:
+def masked(extents: Mapping[str, int], window: Window) -> Layout:
     """Return the layout of implementation 2: a weight for every pair of an input and an output, most of them unused."""
-    extents = target.extents
     rows, columns = _read_by(window.rows, extents["r"]), _read_by(window.columns, extents["c"])
 
     def arranged(array: Array) -> Array:
-        full = array.reshape(window.rows.extent, window.columns.extent, extents["i"], *_positions(extents))
-        found = np.zeros(target.parameter.shape, full.dtype)
+        full = array.reshape(shape)
+        found = np.zeros([extents[letter] for letter in _OWN], full.dtype)
         for i, j in np.ndindex(extents["R"], extents["C"]):
             for u, v in np.ndindex(extents["r"], extents["c"]):
                 if rows[i, u] >= 0 and columns[j, v] >= 0:
                     found[i, j, u, v] = full[rows[i, u], columns[j, v], :, i, j, :]
         return found
 
-    shape = (window.rows.extent, window.columns.extent, extents["i"], *_positions(extents))
+    shape = (window.rows.extent, window.columns.extent, *(extents[letter] for letter in "iRCm"))
     return Layout("implementation 2", shape, arranged, ("implementation 2",))
 
 
-def sparse(target: Target, window: Window) -> Layout:
+def sparse(extents: Mapping[str, int], window: Window, order: str = "RCmrci") -> Layout:
     """Return the layout of implementation 3: the used weights of implementation 2, by output and then by input."""
-    extents = target.extents
     rows, columns = _read_by(window.rows, extents["r"]) >= 0, _read_by(window.columns, extents["c"]) >= 0
-    inside = rows[:, None, None, :, None] & columns[None, :, None, None, :]  # R C 1 r c
-    by_output = tuple(extents[letter] for letter in ("R", "C", "m", "r", "c", "i"))
+    inside = rows[:, None, :, None] & columns[None, :, None, :]  # R C r c
+    used = np.broadcast_to(inside[..., None, None], [extents[letter] for letter in _OWN])
+    used = used.transpose([_OWN.index(letter) for letter in order])
 
     def arranged(array: Array) -> Array:
-        found = np.zeros(by_output, array.dtype)
-        found[np.broadcast_to(inside[..., None], by_output)] = array.reshape(-1)
-        return found.transpose(0, 1, 3, 4, 5, 2)
+        found = np.zeros(used.shape, array.dtype)
+        found[used] = array.reshape(-1)
+        return found.transpose([order.index(letter) for letter in _OWN])
 
-    return Layout(
-        "implementation 3",
-        (int(inside.sum()) * extents["m"] * extents["i"],),
-        arranged,
-        ("implementation 3",),
-    )
-
-
-def _positions(extents: Mapping[str, int]) -> tuple[int, int, int]:
-    return extents["R"], extents["C"], extents["m"]
+    return Layout("implementation 3", (int(used.sum()),), arranged, ("implementation 3",))
 
 
 def _read_by(slide: Slide, field: int) -> Array:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -107,6 +108,22 @@ def test_arrays_in_half_precision_are_multiplied_so(dtype):
     expected = lnet.jax.local(x.astype(jnp.float32), weight.astype(jnp.float32))
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
+def test_a_program_for_batches_of_any_size_is_exported():
+    """It has XLA's kernels: those generated for this processor cannot leave the process."""
+    x, weight = (
+        jax.random.normal(jax.random.key(n), s) for n, s in enumerate(((3, 4, 4, 2), (3, 3, 2, 2, 2, 3)))
+    )
+    (batch,) = jax.export.symbolic_shape("batch")
+
+    def gradient(x, weight):
+        return jax.grad(lambda w: jnp.sum(lnet.jax.local(x, w) ** 2))(weight)
+
+    of_any = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
+    exported = jax.export.export(jax.jit(gradient))(of_any, weight)
+    again = jax.export.deserialize(exported.serialize())
+    np.testing.assert_allclose(again.call(x, weight), gradient(x, weight), rtol=1e-4, atol=1e-4)
 
 
 def test_the_program_of_the_document():
