@@ -1,6 +1,7 @@
 """Settings that change in a run that goes on: what may, from where on, and what the run keeps."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -18,12 +19,19 @@ def folder(tmp_path_factory):
     return furnish(tmp_path_factory.mktemp("small"))
 
 
-@pytest.fixture
-def begun(folder, tmp_path, monkeypatch):
-    """A run of four steps of two images, in the folder where the test is."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def made(folder):
+    """A run of four steps of two images."""
     plan = plan_of(folder, update="sgd(rate = 0.001, momentum = 0.5)", batch=2, steps=4, checkpoint=2)
-    return lnet.train(plan, directory=tmp_path / "run")
+    return lnet.train(plan, directory=folder / "made").directory
+
+
+@pytest.fixture
+def begun(made, tmp_path, monkeypatch):
+    """A copy of it, in the folder where the test is."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made, tmp_path / "run")
+    return lnet.open_run(tmp_path / "run")
 
 
 def params(run):
