@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import room
-from .ranking import Ranking
+from .ranking import Load, Ranking
 from .table import ServerPair, Table
 
 
@@ -49,7 +49,7 @@ class ServerChoice:
 
         near = [name for name in beside if name is not None and _usable(table, name) and fits(name)]
         best = min(near, key=lambda name: _load(table, name), default=None)
-        return best or ranking.first(lambda name: table.roles(name).servers, fits)
+        return best or ranking.first(lambda name: _servers(table, name), fits)
 
     def standby(self, table: Table, index: int, primary: str) -> str | None:
         host, keeper = table.members[primary].host, keeper_of(table.shards[index])
@@ -70,7 +70,7 @@ class ServerChoice:
 
         def first(same_host: bool, kept: bool) -> str | None:
             return ranking.first(
-                lambda name: table.roles(name).servers,
+                lambda name: _servers(table, name),
                 lambda name: (
                     name != primary
                     and (name == keeper) is kept
@@ -85,7 +85,7 @@ class ServerChoice:
         """Return the workers in order; nobody has fewer servers later in the pass, but for those that are drained."""
         if self._ranking is None:
             workers = (name for name, _ in table.usable())
-            self._ranking = Ranking(workers, lambda name: table.roles(name).servers)
+            self._ranking = Ranking(workers, lambda name: _servers(table, name))
             self._pools = room.pools(table)
         return self._ranking
 
@@ -108,6 +108,10 @@ def reaches(table: Table, worker: str | None, other: str | None) -> bool:
 def keeper_of(shard: ServerPair) -> str | None:
     """Return the worker of the retired primary's reserve."""
     return shard.reserve[0] if shard.reserve is not None else None
+
+
+def _servers(table: Table, worker: str) -> Load:
+    return (table.roles(worker).servers,)
 
 
 def _load(table: Table, worker: str) -> tuple[int, int, str]:

@@ -11,16 +11,14 @@ it is used where it reaches all that a tile needs; failing that, all tiles of th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from . import room, servers
 from .instructions import DeclareLapsed, Instruction, Note, Transition
 from .links import shunned
-from .ranking import Ranking
+from .ranking import Load, Ranking
 from .table import Slot, Table
-
-SLOWEST = 1_000_000
-"""Tiles that a slow worker counts for."""
 
 
 def staff(table: Table, now: float) -> Transition[Table]:
@@ -147,11 +145,13 @@ def _fill(table: Table, index: int, tiles: TileWorkers, excluded: tuple[str, ...
 
 class _Choice:
     """The workers that tiles are placed on: those at a tile's place in the plan, then those with the fewest tiles, and slow
-    ones only after all others.
+    ones only after all others. Of those with as few, one that has a tile of the same replica: a worker with tiles of two
+    replicas slows both down.
     """
 
     def __init__(self, table: Table, workers: list[str]) -> None:
         self.pools = room.pools(table)
+        self.workers = frozenset(workers)
         self.ranking = Ranking(workers, lambda name: _load(table, name))
         self.at: dict[str, list[str]] = {}
         for name in workers:
@@ -161,25 +161,29 @@ class _Choice:
         needed = table.needed_by(slot, tile) if table.rules.part_tiles else ()
         more = room.for_tile(table, tile)
 
-        def count(name: str) -> int:
+        def load(name: str) -> Load:
             return _load(table, name)
 
         def fits(name: str) -> bool:
             spare = len(table.roles(name).tiles) < table.members[name].capacity
             return spare and not room.missing(table, self.pools, name, more) and table.reach(name, needed)
 
+        def first(names: Iterable[str]) -> str | None:
+            return min(filter(fits, names), key=lambda name: (load(name), name), default=None)
+
         wanted = self.at.get(table.spec.places.get((slot, tile), ""), ())
-        placed = min(
-            (name for name in wanted if name not in table.slow and fits(name)),
-            key=lambda name: (count(name), name),
-            default=None,
-        )
-        return placed or self.ranking.first(count, fits)
+        placed = first(name for name in wanted if name not in table.slow)
+        found = placed or self.ranking.first(load, fits)
+        if placed or found is None or not table.roles(found).tiles:
+            return found
+        mates = self.workers & {*table.slots[slot].tiles}
+        return first(name for name in mates if load(name)[:2] == load(found)[:2]) or found
 
 
-def _load(table: Table, name: str) -> int:
-    """Return how many tiles a worker has; a slow one counts as if it had more than any other."""
-    return len(table.roles(name).tiles) + (SLOWEST if name in table.slow else 0)
+def _load(table: Table, name: str) -> Load:
+    """Return by what workers are ranked: whether one is slow, how many tiles it has, and how many servers."""
+    roles = table.roles(name)
+    return name in table.slow, len(roles.tiles), roles.servers
 
 
 def _lapse(table: Table, index: int, slot: Slot) -> Transition[Table]:

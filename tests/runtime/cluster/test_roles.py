@@ -342,6 +342,27 @@ def test_a_lost_tile_ends_the_generation_and_its_step_is_computed_again():
     assert run.table.slots[1].generation > before.generation
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_a_tile_goes_to_a_worker_of_its_own_replica_where_no_other_has_fewer_tiles(number):
+    run = cluster(workers=4, replicas=2, tiles=2, batches=10**6)
+    run.run(1.5)
+    victim = run.workers()[number]
+    (index, tile) = run.table.roles(victim.name).tiles[0]
+    run.crash(victim, noticed=True)
+    run.run(2.0)
+    slot = run.table.slots[index]
+    assert slot.tiles[tile] == slot.tiles[1 - tile] != victim.name
+
+
+def test_a_tile_goes_to_the_worker_with_the_fewest_servers_where_each_has_as_many_tiles():
+    run = cluster(workers=4, replicas=4, tiles=1, batches=10**6)
+    run.run(1.5)
+    victim, left = (process for process in run.workers() if not run.table.roles(process.name).servers)
+    run.crash(victim, noticed=True)
+    run.run(2.0)
+    assert len(run.table.roles(left.name).tiles) == 2
+
+
 def test_a_replica_without_room_lapses_and_a_late_worker_takes_it_up():
     run = cluster(workers=2, tiles=2, batches=40)
     run.run(1.0)
