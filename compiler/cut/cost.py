@@ -13,7 +13,7 @@ from lnet.compiler.objectives import Objective
 
 from .deal import dealt
 from .messages import all_messages
-from .partition import Partition, input_values, lower_bound, made
+from .partition import Partition, input_values, kept_with_partition, lower_bound, made
 from .schedule import message_counts, schedule
 from .shards import values_in_shards
 from .tree import sums_sent
@@ -172,6 +172,7 @@ class TileCost:
         return self.halo / self.halo_bound if self.halo_bound else 1.0
 
 
+@kept_with_partition
 def tile_costs(graph: Graph, partition: Partition) -> tuple[TileCost, ...]:
     """Return the cost of each tile, at the file's batch."""
     bytes_of = _tile_bytes(graph, partition)

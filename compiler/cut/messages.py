@@ -13,9 +13,10 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.graph.graph import Graph
 
 from .deal import CutGraph, dealt
-from .partition import Message, Partition, backward_views, made
+from .partition import Message, Partition, backward_views, kept_with_partition, made
 
 
+@kept_with_partition
 def sent_layers(graph: CutGraph, partition: Partition) -> frozenset[str]:
     """Return the layers of which any tile sends values."""
     halos = {message.layer for message in partition.messages}
@@ -35,7 +36,7 @@ def all_messages(graph: Graph, partition: Partition) -> Iterator[Message]:
 
 def messages_of(graph: Graph, partition: Partition, tile: int) -> Iterator[Message]:
     """Yield the messages that a tile sends or receives."""
-    yield from (message for message in partition.messages if tile in (message.sender, message.receiver))
+    yield from partition.messages_of_tiles[tile]
     others = (other for other in range(partition.count) if other != tile)
     ways = [way for other in others for way in ((tile, other), (other, tile))]
     yield from _of_lines(dealt(graph, partition.tiles), partition, ways)

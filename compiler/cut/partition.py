@@ -25,16 +25,20 @@ A halo may cross several tiles, and a small top layer leaves tiles empty: region
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from math import sqrt
+from typing import Any, TypeVar
 
 from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Interval, Region, Size, part, whole
 from lnet.compiler.graph.graph import Graph
 
 from .deal import CutGraph, dealt
+
+G = TypeVar("G", bound=Graph)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,37 @@ class Partition:
         return {piece.layer: number for number, piece in enumerate(self.pieces[0])}
 
     @cached_property
+    def kept(self) -> dict[tuple[object, Graph], Any]:
+        """What functions of it and a graph have returned (`kept_with_partition`)."""
+        return {}
+
+    @cached_property
+    def messages_of_tiles(self) -> tuple[tuple[Message, ...], ...]:
+        """The messages of halos that each tile sends or receives."""
+        found: list[list[Message]] = [[] for _ in range(self.count)]
+        for message in self.messages:
+            found[message.sender].append(message)
+            found[message.receiver].append(message)
+        return tuple(map(tuple, found))
+
+    @cached_property
     def halo_values(self) -> int:
         """Values of halos that cross tiles in one step, for one image."""
         return sum(message.values for message in self.messages)
+
+
+def kept_with_partition(function: Callable[[G, Partition], R]) -> Callable[[G, Partition], R]:
+    """Return a function of a graph and a partition that keeps what it returns as long as there is the partition."""
+
+    @wraps(function)
+    def kept(graph: G, partition: Partition) -> R:
+        key = function, graph
+        if key not in partition.kept:
+            partition.kept[key] = function(graph, partition)
+        found: R = partition.kept[key]
+        return found
+
+    return kept
 
 
 def partition(graph: Graph, tiles: Size) -> Partition:

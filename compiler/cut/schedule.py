@@ -30,7 +30,7 @@ from lnet.compiler.objectives import Objective
 from .deal import CutGraph, dealt
 from .messages import all_messages, messages_of, sent_layers
 from .partition import Cuts, Message, Partition, Piece, made
-from .weights import NO_BORDER, Border, border, owned_places, weight_messages, works
+from .weights import NO_BORDER, Border, border, owned_places, weight_messages, weight_messages_of_tiles, works
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +341,7 @@ class _Scheduler:
     def _weights(self) -> tuple[HeldWeights, ...]:
         owned = owned_places(self.graph, self.partition, self.tile)
         received: dict[str, list[tuple[int, Strip | None]]] = {name: [] for name in owned}
-        for message in weight_messages(self.graph, self.partition):
+        for message in weight_messages_of_tiles(self.graph, self.partition)[self.tile]:
             if message.receiver == self.tile:
                 received.setdefault(message.name, []).append((message.sender, message.strip))
         return tuple(HeldWeights(name, tuple(strips)) for name, strips in sorted(received.items()))
@@ -349,7 +349,8 @@ class _Scheduler:
     def _broadcasts(self) -> tuple[tuple[int, tuple[tuple[str, Strip | None], ...]], ...]:
         owned = owned_places(self.graph, self.partition, self.tile)
         parts: dict[int, list[tuple[str, Strip | None]]] = {}
-        for message in sorted(weight_messages(self.graph, self.partition), key=lambda message: message.name):
+        messages = weight_messages_of_tiles(self.graph, self.partition)[self.tile]
+        for message in sorted(messages, key=lambda message: message.name):
             if message.sender == self.tile:
                 mine, strip = owned[message.name], message.strip
                 if strip is not None and isinstance(mine, Region):

@@ -27,8 +27,11 @@ def best_shards(graph: Graph, partition: Partition, replicas: int) -> int:
     largest = owned.index(max(owned))
     most = max(1, min(replicas, owned[largest] * graph.training.value_bytes // LEAST))
 
+    owned_by_largest = owned_places(graph, partition, largest)
+
     def size(number: int) -> int:
-        return _values(graph, _divided(graph, partition, largest, number)[-1])
+        """Return the values of the last shard, the largest, of so many."""
+        return _values(graph, _shard(graph, owned_by_largest, number - 1, number))
 
     return min(range(1, most + 1), key=size)
 
@@ -51,13 +54,15 @@ def values_in_shards(graph: Graph, partition: Partition, tile: int) -> tuple[int
 
 def _divided(graph: Graph, partition: Partition, tile: int, number: int) -> tuple[Mapping[str, Place], ...]:
     owned = owned_places(graph, partition, tile)
-    if number == 1:
-        return (owned,)
+    return tuple(_shard(graph, owned, n, number) for n in range(number))
+
+
+def _shard(graph: Graph, owned: Mapping[str, Place], number: int, of: int) -> Mapping[str, Place]:
     shapes = {parameter.name: parameter.shape for parameter in graph.parameters}
-    parts = ({name: _part(at, shapes[name], n, number) for name, at in owned.items()} for n in range(number))
-    return tuple(
-        {name: place for name, place in part.items() if prod(shape_at(shapes[name], place))} for part in parts
-    )
+    parts = {
+        name: _part(place, shapes[name], number, of) if of > 1 else place for name, place in owned.items()
+    }
+    return {name: place for name, place in parts.items() if prod(shape_at(shapes[name], place))}
 
 
 def _part(place: Place, shape: tuple[int, ...], number: int, of: int) -> Region | Rows:

@@ -20,7 +20,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Term
 
 from .deal import CutGraph, dealt
-from .partition import Cuts, Partition
+from .partition import Cuts, Partition, kept_with_partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,22 @@ def owned_parameters(graph: Graph, partition: Partition, tile: int) -> Mapping[s
     return {p.name: _values(p, places[p.name]) for p in graph.parameters if p.name in places}
 
 
+@kept_with_partition
 def weight_messages(graph: Graph, partition: Partition) -> tuple[WeightMessage, ...]:
     """Return the weights that tiles of one replica broadcast before a step; their gradients are reduced after it."""
     cut_graph = dealt(graph, partition.tiles)
     owners = _shared_owners(graph, partition.tiles)
     return (*_shared(cut_graph, partition, owners), *_neighbours(cut_graph, partition))
+
+
+@kept_with_partition
+def weight_messages_of_tiles(graph: Graph, partition: Partition) -> tuple[tuple[WeightMessage, ...], ...]:
+    """Return for each tile those that it sends or receives."""
+    found: list[list[WeightMessage]] = [[] for _ in range(partition.count)]
+    for message in weight_messages(graph, partition):
+        found[message.sender].append(message)
+        found[message.receiver].append(message)
+    return tuple(map(tuple, found))
 
 
 def _shared(graph: CutGraph, partition: Partition, owners: Mapping[str, int]) -> Iterator[WeightMessage]:
