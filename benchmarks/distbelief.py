@@ -20,7 +20,7 @@ from lnet.compiler.cut.cluster_spec import ClusterSpec, Link, Rates
 from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.predict.stages import stages_of
+from lnet.compiler.predict.stages import Work
 from lnet.compiler.predict.step import Stage, step_time
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
@@ -61,7 +61,7 @@ def local_seconds(plan: Plan, link: Link) -> float:
     rates = Rates(dict.fromkeys(("local", "l2pool", "lcn"), rate), inf, inf, 0.0, inf, "fitted")
     cluster = ClusterSpec(plan.placement.cluster.workers, within=link, between=link)
     placed = replace(plan, placement=replace(plan.placement, cluster=cluster))
-    return step_time([s for s in stages_of(placed, rates) if s.part != "parameters"]).seconds
+    return step_time(Work.of(placed, rates).stages).seconds
 
 
 def dense_stages(machines: int, link: Link) -> list[Stage]:

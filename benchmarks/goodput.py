@@ -33,8 +33,9 @@ from lnet.compiler.cut.cluster_spec import ClusterSpec, Link, Rates, read_cluste
 from lnet.compiler.pipeline import Layout, lay_out
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.predict.explain_time import predict
+from lnet.compiler.predict.goodput import PER_HOURS
 from lnet.runtime.cluster.protocol.spec import Times
-from lnet.runtime.cluster.simulation.failures import KINDS, PER_HOURS, Failures, Kind, role_of
+from lnet.runtime.cluster.simulation.failures import KINDS, Failures, Kind, role_of
 from lnet.runtime.cluster.simulation.machines import Machines, Process
 
 HERE = Path(__file__).parent

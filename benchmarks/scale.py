@@ -18,9 +18,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Rates, read_cluster_spec, read_rates
 from lnet.compiler.pipeline import Layout, lay_out
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.predict.explain_time import Prediction, seconds_text
-from lnet.compiler.predict.stages import parameters_stage, stages_of
-from lnet.compiler.predict.step import step_time
+from lnet.compiler.predict.explain_time import Prediction, predictions, seconds_text
 
 HERE = Path(__file__).parent
 WORKERS = (1, 5, 20, 80, 250, 500, 1_000, 2_500, 5_000, 10_000)
@@ -53,12 +51,10 @@ def fastest(network: str, workers: int, cluster: ClusterSpec, rates: Rates) -> d
     """Return the fastest layout for each number of steps between fetches and pushes."""
     found: dict[int, list[Prediction]] = {every: [] for every in EVERY}
     for plan in plans(network, workers, cluster):
-        stages = [stage for stage in stages_of(plan, rates) if stage.part != "parameters"]
-        for every in EVERY:
-            training = replace(plan.graph.training, fetch=every, push=every)
-            each = replace(plan, graph=replace(plan.graph, training=training))
-            time = step_time([*stages, parameters_stage(each, rates)])
-            found[every].append(Prediction(each, rates, time))
+        trainings = [replace(plan.graph.training, fetch=every, push=every) for every in EVERY]
+        graphs = [replace(plan.graph, training=training) for training in trainings]
+        for every, each in zip(EVERY, predictions(plan, rates, graphs), strict=True):
+            found[every].append(each)
     return {every: max(some, key=lambda each: each.images_a_second) for every, some in found.items()}
 
 
@@ -90,10 +86,10 @@ def draw(found: dict[int, list[Prediction]], path: Path) -> None:
     axes.plot(
         workers, [alone * count for count in workers], "--", color="grey", label="as many times one worker's"
     )
-    for every, predictions in found.items():
+    for every, of in found.items():
         axes.plot(
-            [len(each.plan.workers) for each in predictions],
-            [each.images_a_second for each in predictions],
+            [len(each.plan.workers) for each in of],
+            [each.images_a_second for each in of],
             "o-",
             label=f"fetch and push every {every} step{'s' * (every > 1)}",
         )

@@ -27,8 +27,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cluster_spec import ClusterSpec, Link, Rates, Worker
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.compiler.plan.plan import Plan
-from lnet.compiler.predict.stages import stages_of
-from lnet.compiler.predict.step import step_time
+from lnet.compiler.predict.stages import Work
 from lnet.dsl.diagnostics import Collector, refused
 from lnet.dsl.source import Source
 from lnet.runtime.cluster.transport.connect import workers_of
@@ -165,7 +164,7 @@ def _factors(plan: Plan) -> list[float]:
         link = Link(latency, 1 / by_byte if by_byte else inf)
         cluster = ClusterSpec(workers, within=link, between=link)
         free = Rates({"local": inf}, inf, inf, overhead, 1 / by_copy if by_copy else inf, "")
-        return step_time(stages_of(_on(plan, cluster), free)).seconds
+        return Work.of(_on(plan, cluster), free).time(plan.graph.training).seconds
 
     return [counted(*unknown) for unknown in np.eye(4).tolist()]
 

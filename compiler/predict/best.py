@@ -24,9 +24,8 @@ from lnet.compiler.plan.plan import Plan
 from lnet.compiler.text_table import WIDE, TextTable, printed
 from lnet.dsl.diagnostics import LnetError, refused
 
-from .explain_time import Prediction, seconds_text
-from .stages import parameters_stage, stages_of
-from .step import step_time
+from .explain_time import Prediction, predictions, seconds_text
+from .goodput import Failures
 
 EVERY = (1, 2, 5, 10, 20)
 """Steps between two fetches, or pushes, that are tried."""
@@ -34,6 +33,11 @@ GROWTH = 1.4
 CLOSE = 0.05
 """Part of the fastest's images a second that fresher gradients may cost."""
 SHOWN = 10
+GOODPUT = ("under failures", "goodput")
+FAILURES = (
+    "under failures: {0.rate:g} of a machine in 1,000 hours, each repaired after {0.repair:g} s; goodput: the share "
+    "that is left"
+)
 
 
 @dataclass(frozen=True)
@@ -52,29 +56,30 @@ def best_layout(
     replicas: int | None = None,
     tiles: Size | None = None,
     shards_per_tile: int | None = None,
+    failures: Failures | None = None,
 ) -> Comparison:
-    """Compare layouts of a plan's network on all workers of a cluster; `replicas`, `tiles` and `shards_per_tile` may be
-    fixed.
+    """Compare layouts of a plan's network on all workers of a cluster by what `failures` leave of their speed.
 
-    Settings of `fetch` and `push` beside the file are kept. Raises `LnetError` if there is no layout.
+    `replicas`, `tiles` and `shards_per_tile` may be fixed. Settings of `fetch` and `push` beside the file are kept. Raises
+    `LnetError` if there is no layout.
     """
     workers = len(cluster.workers)
     least = (replicas or 1) * (tiles.rows * tiles.columns if tiles is not None else 1)
     if least > workers:
         raise refused("E609", f"the layout needs at least {least:,} workers, found {workers:,}")
-    search = _Search(plan, cluster, rates, replicas, shards_per_tile)
+    search = _Search(plan, cluster, rates, replicas, shards_per_tile, failures)
     grids = [tiles] if tiles is not None else list(_grids(workers // (replicas or 1)))
     tried = list(_sparse(grids))
     found = {grid: search.predictions(grid) for grid in tried}
-    fastest = max(tried, key=lambda grid: max((p.images_a_second for p in found[grid]), default=0.0))
+    fastest = max(tried, key=lambda grid: max((p.useful for p in found[grid]), default=0.0))
     place = grids.index(fastest)
     for grid in grids[max(0, place - 1) : place + 2]:
         if grid not in found:
             found[grid] = search.predictions(grid)
-    every = sorted((p for some in found.values() for p in some), key=lambda p: -p.images_a_second)
+    every = sorted((p for some in found.values() for p in some), key=lambda p: -p.useful)
     if not every:
         raise refused("E603", f"no layout of {workers:,} workers has enough memory", hint="take more workers")
-    enough = [p for p in every if p.images_a_second >= (1 - CLOSE) * every[0].images_a_second]
+    enough = [p for p in every if p.useful >= (1 - CLOSE) * every[0].useful]
     return Comparison(
         tuple(every), min(enough, key=_staleness), tuple(grid for grid, some in found.items() if not some)
     )
@@ -105,7 +110,7 @@ def _staleness(prediction: Prediction) -> tuple[int, int, float]:
     return (
         training.fetch + training.push,
         len(prediction.plan.placement.tiles),
-        -prediction.images_a_second,
+        -prediction.useful,
     )
 
 
@@ -116,6 +121,7 @@ class _Search:
     rates: Rates
     replicas: int | None
     shards_per_tile: int | None
+    failures: Failures | None
 
     def predictions(self, grid: Size) -> list[Prediction]:
         """Return the prediction of a grid with each `fetch` and `push`; none if it lacks memory."""
@@ -128,13 +134,7 @@ class _Search:
                 raise
             return []
         plan = replace(self.plan, partition=cut, placement=placement)
-        stages = [stage for stage in stages_of(plan, self.rates) if stage.part != "parameters"]
-        found = []
-        for graph in self._graphs():
-            each = replace(plan, graph=graph)
-            time = step_time([*stages, parameters_stage(each, self.rates)])
-            found.append(Prediction(each, self.rates, time))
-        return found
+        return predictions(plan, self.rates, self._graphs(), self.failures)
 
     def _graphs(self) -> Iterator[Graph]:
         """Yield the network with each `fetch` and `push` that its staleness allows."""
@@ -167,7 +167,7 @@ def comparison_text(comparison: Comparison, width: int = WIDE) -> str:
     rows = [*fastest.values()][:SHOWN]
     if comparison.best not in rows:
         rows.append(comparison.best)
-    left = len(fastest) - SHOWN
+    left, under = len(fastest) - SHOWN, comparison.best.failures
     return printed(
         (
             f"compared {len(comparison.all):,} layouts: {len(fastest):,} grids of tiles, each with "
@@ -175,10 +175,11 @@ def comparison_text(comparison: Comparison, width: int = WIDE) -> str:
             "",
             TextTable(
                 ("tiles", "replicas"),
-                ("fetch", "push", "step", "images a second", "bottleneck"),
+                ("fetch", "push", "step", "images a second", *(GOODPUT if under else ()), "bottleneck"),
                 tuple(_row(each, each is comparison.best) for each in rows),
                 ("bottleneck",),
             ),
+            *([FAILURES.format(under)] if under else []),
             *([f"... and {left:,} slower grids"] if left > 0 else []),
             *(
                 [f"without enough memory: {', '.join(map(str, comparison.too_large))}"]
@@ -200,5 +201,6 @@ def _row(each: Prediction, taken: bool) -> tuple[str, ...]:
         f"{training.push}",
         seconds_text(each.time.seconds),
         f"{each.images_a_second:,.4g}",
+        *(() if each.failures is None else (f"{each.useful:,.4g}", f"{each.goodput.share:.3f}")),
         each.time.bottleneck + (", taken" if taken else ""),
     )

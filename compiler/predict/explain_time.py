@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lnet.compiler.cut.cluster_spec import Rates
+from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.text_table import WIDE, TextTable, printed
 
-from .stages import stages_of
-from .step import PARTS, StepTime, step_time
+from .goodput import UNDISTURBED, Failures, Goodput, Struck
+from .stages import Work, tile_stages
+from .step import PARTS, StepTime
 
 CAUSES = {
     "kernels": "arithmetic of the tiles: more tiles, or faster workers",
@@ -23,21 +26,48 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predicted step of a plan on its cluster."""
+    """The predicted step of a plan on its cluster, and what failures leave of its speed in a long run."""
 
     plan: Plan
     rates: Rates
     time: StepTime
+    failures: Failures | None = None
+    goodput: Goodput = UNDISTURBED
 
     @property
     def images_a_second(self) -> float:
         """Images that all replicas together train on in a second."""
         return len(self.plan.placement.tiles) * self.plan.graph.training.images / self.time.seconds
 
+    @property
+    def useful(self) -> float:
+        """The same under failures."""
+        return self.images_a_second * self.goodput.share
 
-def predict(plan: Plan, rates: Rates) -> Prediction:
+
+def predict(plan: Plan, rates: Rates, failures: Failures | None = None) -> Prediction:
     """Return the predicted step of a plan; raises `LnetError` if a rate that it needs is unknown."""
-    return Prediction(plan, rates, step_time(stages_of(plan, rates)))
+    (found,) = predictions(plan, rates, [plan.graph], failures)
+    return found
+
+
+def predictions(
+    plan: Plan, rates: Rates, graphs: Iterable[Graph], failures: Failures | None = None
+) -> list[Prediction]:
+    """Return the prediction for each of some networks that differ from a plan's in `fetch` and `push` alone."""
+    tiles = tile_stages(plan, rates)
+    work = Work.of(plan, rates, tiles)
+    struck = None if failures is None else Struck(plan, rates, failures, tiles)
+    return [
+        Prediction(
+            replace(plan, graph=graph),
+            rates,
+            time := work.time(graph.training),
+            failures,
+            UNDISTURBED if struck is None else struck.goodput(graph.training, time),
+        )
+        for graph in graphs
+    ]
 
 
 def time_text(prediction: Prediction, width: int = WIDE) -> str:
@@ -70,10 +100,26 @@ def time_text(prediction: Prediction, width: int = WIDE) -> str:
             "of the step: at the slowest worker of each of its stages; waiting: for slower workers",
             "",
             f"bottleneck: {what}, {time.path[what] / time.seconds:.0%} of the step ({CAUSES[what]})",
+            *_under_failures(prediction),
             f"rates: {prediction.rates.source}; predicted as docs/scale.md says",
         ),
         width,
     )
+
+
+def _under_failures(prediction: Prediction) -> Iterator[str]:
+    """Yield what failures leave, and what of them costs how much."""
+    left, failures = prediction.goodput, prediction.failures
+    if failures is not None:
+        yield ""
+        yield (
+            f"with {failures.rate:g} failures of a machine in 1,000 hours, each repaired after "
+            f"{seconds_text(failures.repair)}: goodput {left.share:.3f}, {prediction.useful:,.4g} images a second"
+        )
+        yield (
+            f"what is left after primaries have moved away from their tiles: {left.moved:.3f}; while machines are "
+            f"missing: {left.staffed:.3f}; after stand-stills: {left.standing:.3f}"
+        )
 
 
 def time_data(prediction: Prediction) -> dict[str, Any]:
@@ -83,6 +129,7 @@ def time_data(prediction: Prediction) -> dict[str, Any]:
         "seconds": time.seconds,
         "images_a_second": prediction.images_a_second,
         "bottleneck": time.bottleneck,
+        **_failures_data(prediction),
         "path": time.path,
         "mean": {part: time.mean(part) for part in PARTS} | {"waiting": time.waiting},
         "workers": [
@@ -98,6 +145,13 @@ def time_data(prediction: Prediction) -> dict[str, Any]:
             "source": rates.source,
         },
     }
+
+
+def _failures_data(prediction: Prediction) -> dict[str, Any]:
+    if prediction.failures is None:
+        return {}
+    left = {"share": prediction.goodput.share} | asdict(prediction.goodput)
+    return {"failures": asdict(prediction.failures), "goodput": left}
 
 
 def seconds_text(seconds: float) -> str:

@@ -12,11 +12,14 @@ links, and a primary forwards gradients to its standby.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lnet.compiler.cut.cluster_spec import Rates
 from lnet.compiler.cut.deal import dealt
@@ -25,16 +28,14 @@ from lnet.compiler.cut.messages import all_messages
 from lnet.compiler.cut.schedule import Programme, schedule
 from lnet.compiler.cut.weights import weight_messages
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.settings import Training
 
-from .step import Stage
+from .step import Stage, StepTime, step_time
 
+_Numbers = NDArray[np.intp]
+_Seconds = NDArray[np.floating[Any]]
 Bytes = Mapping[tuple[int, int], float]
 """Bytes from one to another, both by number: tiles of a replica, or workers."""
-
-
-def stages_of(plan: Plan, rates: Rates) -> tuple[Stage, ...]:
-    """Return the stages of a step; raises `LnetError` for a layer whose rate is unknown."""
-    return tuple(_Stages(plan, rates).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,11 @@ def tile_stages(plan: Plan, rates: Rates) -> tuple[TileStage, ...]:
 def placed(work: TileStage, plan: Plan, rates: Rates) -> Stage:
     """Return the stage that the tiles' work makes where a plan places them."""
     if not work.seconds:
-        traffic = _Traffic(plan, rates.copies)
-        for homes in plan.placement.tiles:
-            traffic.add((homes[by], homes[to], size, 1.0) for (by, to), size in work.between.items())
-        return Stage(work.part, traffic.seconds)
+        traffic = _Traffic(_Links(plan))
+        ways, sizes = np.array([*work.between], int).reshape(-1, 2), np.array([*work.between.values()])
+        for replica in np.array(plan.placement.tiles):
+            traffic.add(replica[ways[:, 0]], replica[ways[:, 1]], sizes, 1 / rates.copies)
+        return Stage(work.part, tuple(traffic.seconds.tolist()))
     seconds = [0.0] * len(plan.placement.cluster.workers)
     for homes in plan.placement.tiles:
         for home, each in zip(homes, work.seconds, strict=True):
@@ -65,20 +67,31 @@ def placed(work: TileStage, plan: Plan, rates: Rates) -> Stage:
     return Stage(work.part, tuple(seconds))
 
 
-def parameters_stage(plan: Plan, rates: Rates) -> Stage:
-    """Return the stage that depends on `fetch` and `push`."""
-    return Stage("parameters", _Stages(plan, rates).parameters())
+@dataclass(frozen=True)
+class Work:
+    """What the workers of a plan do in a step, however often they fetch and push: the stages, and that of parameters."""
+
+    stages: tuple[Stage, ...]
+    parameters: ParameterWork
+
+    @staticmethod
+    def of(plan: Plan, rates: Rates, tiles: tuple[TileStage, ...] | None = None) -> Work:
+        """Return the work of a plan; raises `LnetError` for a layer whose rate is unknown.
+
+        `tiles`: the stages of a plan with the same network and tiles, which are then not computed again.
+        """
+        tiles = tile_stages(plan, rates) if tiles is None else tiles
+        return Work(tuple(placed(work, plan, rates) for work in tiles), ParameterWork.of(plan, rates))
+
+    def time(self, training: Training) -> StepTime:
+        """Return the time of a step that is trained like this."""
+        return step_time([*self.stages, self.parameters.stage(training)])
 
 
 @dataclass(frozen=True)
 class _Stages:
     plan: Plan
     rates: Rates
-
-    def all(self) -> Iterator[Stage]:
-        for work in self.work():
-            yield placed(work, self.plan, self.rates)
-        yield Stage("parameters", self.parameters())
 
     def work(self) -> Iterator[TileStage]:
         yield TileStage("images", tuple(count / self.rates.images for count in self._decoded()))
@@ -141,85 +154,137 @@ class _Stages:
             exchange[message.sender, message.receiver] += size
         return tuple(found.values())
 
-    # --- parameters ---
 
-    def parameters(self) -> tuple[float, ...]:
+# --- parameters ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ParameterWork:
+    """Seconds of each worker, and messages, for all parameters once.
+
+    `updates`: of primaries and standbys for an update; `own`: of tiles for an update of their own copies.
+    """
+
+    replicas: int
+    updates: _Seconds
+    own: _Seconds
+    fetched: _Traffic
+    pushed: _Traffic
+    logged: _Traffic
+
+    @staticmethod
+    def of(plan: Plan, rates: Rates) -> ParameterWork:
+        """Return that of a plan."""
+        links = _Links(plan)
+        updates, own = np.zeros(len(links.hosts)), np.zeros(len(links.hosts))
+        fetched, pushed, logged = _Traffic(links), _Traffic(links), _Traffic(links)
+        sizes = np.array([cost.shards for cost in plan.costs], float)  # of the shards of each tile
+        update = sizes / plan.graph.training.value_bytes / rates.updates
+        primaries = np.array(plan.placement.servers)
+        np.add.at(updates, primaries, update.ravel())
+        copied = np.array([-1 if standby is None else standby for standby in standbys(plan)])
+        kept = copied >= 0
+        np.add.at(updates, copied[kept], update.ravel()[kept])
+        logged.add(primaries[kept], copied[kept], sizes.ravel()[kept])
+        homes = np.array(plan.placement.tiles)  # [replica, tile]
+        np.add.at(own, homes, update.sum(1))
+        servers, tiles, all_sizes = np.broadcast_arrays(
+            primaries.reshape(sizes.shape), homes[..., None], sizes
+        )
+        fetched.add(servers.ravel(), tiles.ravel(), all_sizes.ravel())
+        pushed.add(tiles.ravel(), servers.ravel(), all_sizes.ravel())
+        return ParameterWork(len(homes), updates, own, fetched, pushed, logged)
+
+    def stage(self, training: Training) -> Stage:
         """Return each worker's seconds for updates, and for the parameters and gradients of a step on the way."""
-        plan, training = self.plan, self.plan.graph.training
-        replicas = len(plan.placement.tiles)
-        pushes = 1 / training.push
-        updates = pushes if training.staleness == 0 else pushes * replicas
+        pushes, fetches = 1 / training.push, 1 / training.fetch
+        updates = pushes if training.staleness == 0 else pushes * self.replicas
         if training.staleness == 0 and training.clip is not None:
             updates *= 2  # measuring a step goes over all gradients once more
-        own_steps = 1 - 1 / training.fetch
-        seconds, traffic = [0.0] * len(plan.workers), _Traffic(plan, inf)
-        sizes = [size for cost in plan.costs for size in cost.shards]
-        for shard, (server, size) in enumerate(zip(plan.placement.servers, sizes, strict=True)):
-            update, standby = size / training.value_bytes / self.rates.updates, self._standbys[shard]
-            for home in (server, standby):
-                if home is not None:
-                    seconds[home] += update * updates
-            if standby is not None:
-                traffic.add([(server, standby, size, pushes * replicas)])
-            for homes in plan.placement.tiles:
-                home = homes[shard // plan.partition.shards_per_tile]
-                seconds[home] += update * own_steps
-                traffic.add([(server, home, size, 1 / training.fetch), (home, server, size, pushes)])
-        return tuple(a + b for a, b in zip(seconds, traffic.seconds, strict=True))
-
-    @cached_property
-    def _standbys(self) -> tuple[int | None, ...]:
-        """The worker of each shard's standby, as the coordinator chooses: on another host, with the fewest servers."""
-        workers, primaries = self.plan.placement.cluster.workers, self.plan.placement.servers
-        servers, found = Counter(primaries), list[int | None]()
-        ranking = [(servers[i], i) for i in range(len(workers))]
-        heapify(ranking)
-        for primary in primaries:
-            beside = []
-            while ranking and workers[ranking[0][1]].host == workers[primary].host:
-                beside.append(heappop(ranking))
-            others = [each for each in beside if each[1] != primary]
-            chosen = heappop(ranking) if ranking else min(others, default=None)
-            found.append(None if chosen is None else chosen[1])
-            for each in beside:
-                heappush(ranking, each if each != chosen else (each[0] + 1, each[1]))
-            if chosen is not None and chosen not in beside:
-                heappush(ranking, (chosen[0] + 1, chosen[1]))
-        return tuple(found)
+        sent = _Traffic(self.fetched.links)
+        sent.add_times(self.fetched, fetches)
+        sent.add_times(self.pushed, pushes)
+        sent.add_times(self.logged, pushes * self.replicas)
+        seconds = self.updates * updates + self.own * (1 - fetches) + sent.seconds
+        return Stage("parameters", tuple(seconds.tolist()))
 
 
-@dataclass
+def standbys(plan: Plan) -> tuple[int | None, ...]:
+    """Return the worker of each shard's standby, as the coordinator chooses: on another host, with the fewest servers."""
+    workers, primaries = plan.placement.cluster.workers, plan.placement.servers
+    servers, found = Counter(primaries), list[int | None]()
+    ranking = [(servers[i], i) for i in range(len(workers))]
+    heapify(ranking)
+    for primary in primaries:
+        beside = []
+        while ranking and workers[ranking[0][1]].host == workers[primary].host:
+            beside.append(heappop(ranking))
+        others = [each for each in beside if each[1] != primary]
+        chosen = heappop(ranking) if ranking else min(others, default=None)
+        found.append(None if chosen is None else chosen[1])
+        for each in beside:
+            heappush(ranking, each if each != chosen else (each[0] + 1, each[1]))
+        if chosen is not None and chosen not in beside:
+            heappush(ranking, (chosen[0] + 1, chosen[1]))
+    return tuple(found)
+
+
+class _Links:
+    """The links of a plan's cluster: what lies between two workers, by number, of many pairs at once."""
+
+    def __init__(self, plan: Plan) -> None:
+        cluster = plan.placement.cluster
+        self.within, self.between = cluster.within, cluster.between
+        numbers: dict[str, int] = {}
+        self.hosts = np.array([numbers.setdefault(worker.host, len(numbers)) for worker in cluster.workers])
+        self.pairs = [(numbers.get(a, -1), numbers.get(b, -1), link) for a, b, link in cluster.pairs]
+
+    def of(self, here: _Numbers, there: _Numbers) -> tuple[_Seconds, _Seconds]:
+        """Return the seconds before the first byte, and those of a byte, between pairs of hosts."""
+        near = here == there
+        waits = np.where(near, self.within.latency, self.between.latency)
+        of_byte = np.where(near, 1 / self.within.bandwidth, 1 / self.between.bandwidth)
+        for a, b, link in reversed(self.pairs):
+            is_it = ((here == a) & (there == b)) | ((here == b) & (there == a))
+            waits[is_it], of_byte[is_it] = link.latency, 1 / link.bandwidth
+        return waits, of_byte
+
+
 class _Traffic:
-    """The messages between workers in an exchange, whose bytes are copied at a rate."""
+    """The messages between workers in an exchange: seconds by worker, and seconds of links by host."""
 
-    plan: Plan
-    copies: float
-    sent: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    received: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    left: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    entered: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    def __init__(self, links: _Links) -> None:
+        workers, hosts = len(links.hosts), int(links.hosts.max()) + 1
+        self.links = links
+        self.sent, self.received = np.zeros(workers), np.zeros(workers)
+        self.left, self.entered = np.zeros(hosts), np.zeros(hosts)
+        self.busy = np.zeros(workers, bool)
 
-    def add(self, messages: Iterable[tuple[int, int, float, float]]) -> None:
-        """Add messages: sender, receiver, bytes, how often in a step; those inside a worker are free."""
-        cluster = self.plan.placement.cluster
-        for sender, receiver, size, times in messages:
-            if sender == receiver:
-                continue
-            here, there = cluster.workers[sender].host, cluster.workers[receiver].host
-            link = cluster.link(here, there)
-            seconds = times * (link.seconds(size) + size / self.copies)
-            self.sent[sender] += seconds
-            self.received[receiver] += seconds
-            if here != there:
-                self.left[here] += times * size / link.bandwidth
-                self.entered[there] += times * size / link.bandwidth
+    def add(self, senders: _Numbers, receivers: _Numbers, sizes: _Seconds, of_byte: float = 0.0) -> None:
+        """Add messages and their bytes, of which each is copied in so many seconds; those inside a worker are free."""
+        apart = senders != receivers
+        senders, receivers, sizes = senders[apart], receivers[apart], sizes[apart]
+        here, there = self.links.hosts[senders], self.links.hosts[receivers]
+        waits, on_link = self.links.of(here, there)
+        seconds = waits + sizes * on_link + sizes * of_byte
+        np.add.at(self.sent, senders, seconds)
+        np.add.at(self.received, receivers, seconds)
+        away = here != there
+        np.add.at(self.left, here[away], (sizes * on_link)[away])
+        np.add.at(self.entered, there[away], (sizes * on_link)[away])
+        self.busy[senders] = self.busy[receivers] = True
+
+    def add_times(self, other: _Traffic, times: float) -> None:
+        """Add another exchange, so many times a step."""
+        self.sent += times * other.sent
+        self.received += times * other.received
+        self.left += times * other.left
+        self.entered += times * other.entered
+        self.busy |= other.busy
 
     @property
-    def seconds(self) -> tuple[float, ...]:
+    def seconds(self) -> _Seconds:
         """The seconds of each worker: its own messages, or those of its host if they take longer."""
-        return tuple(
-            max(self.sent[i], self.received[i], self.left[worker.host], self.entered[worker.host])
-            if i in self.sent or i in self.received
-            else 0.0
-            for i, worker in enumerate(self.plan.placement.cluster.workers)
-        )
+        hosts = self.links.hosts
+        most = np.max([self.sent, self.received, self.left[hosts], self.entered[hosts]], axis=0)
+        return np.where(self.busy, most, 0.0)

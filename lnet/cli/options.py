@@ -52,6 +52,20 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Set train.KEY or let.NAME; may be repeated.",
 )
+failures_option = click.option(
+    "--failures",
+    type=click.FloatRange(0),
+    metavar="R",
+    help="Failures of each machine in 1,000 hours: in half of them a process ends, in half a machine falls silent.",
+)
+repair_option = click.option(
+    "--repair",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time until a failed process or machine is back.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 data_option = click.option(
     "--data", metavar="PATH", help="Training images, instead of those named in the file."

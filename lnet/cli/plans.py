@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,15 +22,20 @@ from lnet.dsl.sources import read_source
 from .options import (
     Existing,
     Output,
+    failures_option,
     grace_option,
     json_option,
     layout_options,
     overrides_from,
+    repair_option,
     set_option,
     the_only,
     write_file,
 )
 from .program import main
+
+if TYPE_CHECKING:
+    from lnet.compiler.predict.goodput import Failures
 
 
 def compiled(
@@ -132,6 +137,8 @@ def _warn_if_stale(plan: Plan, path: Path) -> None:
     metavar="N",
     help="Compare layouts for N workers of --cluster-spec, and take the one predicted to be fastest.",
 )
+@failures_option
+@repair_option
 @layout_options
 @set_option
 def compile_command(
@@ -139,6 +146,8 @@ def compile_command(
     output: Path | None,
     emit: str | None,
     best: int | None,
+    failures: float | None,
+    repair: float,
     settings: Sequence[str],
     **options: Any,
 ) -> None:
@@ -150,13 +159,16 @@ def compile_command(
     layout = layout_from(**options)
     if emit is not None and best is not None:
         raise click.UsageError("'--emit' compares nothing: leave '--best' out")
+    if failures is not None and best is None:
+        raise click.UsageError("'--failures' compares layouts: give '--best N', too")
     if emit is not None and output is not None:
         raise click.UsageError("'--emit' prints and writes nothing: leave '-o' out")
     if emit is not None:
         click.echo(dump(read_source(path), overrides_from(settings), layout, emit), nl=False)
         return
     if best is not None:
-        plan = _fastest(path, best, overrides_from(settings), layout, described(options["cluster_spec"]))
+        spec, under = described(options["cluster_spec"]), _under(failures, repair, best)
+        plan = _fastest(path, best, overrides_from(settings), layout, spec, under)
     else:
         plan = compiled(read_source(path), overrides_from(settings), layout)
     target = output if output is not None else path.with_suffix(".plan")
@@ -164,7 +176,22 @@ def compile_command(
     click.echo(f"{target}: {plan.summary()}")
 
 
-def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout, description: Path) -> Plan:
+def _under(rate: float | None, repair: float, workers: int) -> Failures | None:
+    """Return the failures that a prediction counts, with the times of a run on so many workers."""
+    from lnet.compiler.predict.goodput import Failures
+    from lnet.runtime.cluster.protocol.spec import Times
+
+    return None if rate is None else Failures(rate, repair, Times.for_workers(workers).failure_timeout)
+
+
+def _fastest(
+    path: Path,
+    workers: int,
+    overrides: dict[str, str],
+    layout: Layout,
+    description: Path,
+    failures: Failures | None,
+) -> Plan:
     """Print the layouts that were compared, and return the plan of the fastest."""
     from lnet.compiler.predict.best import best_layout, comparison_text, settings_of
     from lnet.compiler.text_table import terminal_width
@@ -176,7 +203,8 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
         raise refused("E609", f"expected {workers:,} workers, and the cluster has {len(cluster.workers):,}")
     cluster = replace(cluster, workers=cluster.workers[:workers])
     whole = compiled(read_source(path), overrides, Layout(replicas=1, tiles=Size(1, 1)))
-    comparison = best_layout(whole, cluster, rates, layout.replicas, layout.tiles, layout.shards_per_tile)
+    fixed = layout.replicas, layout.tiles, layout.shards_per_tile
+    comparison = best_layout(whole, cluster, rates, *fixed, failures)
     click.echo(comparison_text(comparison, terminal_width()))
     taken = comparison.best.plan
     cut = taken.partition
@@ -198,6 +226,8 @@ def _fastest(path: Path, workers: int, overrides: dict[str, str], layout: Layout
     is_flag=True,
     help="Predict a step's time and bottleneck, from the rates and links in --cluster-spec.",
 )
+@failures_option
+@repair_option
 @json_option
 @grace_option
 @layout_options
@@ -207,6 +237,8 @@ def explain(
     svg: Path | None,
     kernels: bool,
     time_: bool,
+    failures: float | None,
+    repair: float,
     as_json: bool,
     grace: float,
     settings: Sequence[str],
@@ -231,11 +263,14 @@ def explain(
         raise click.UsageError("'--kernels' shows one process: leave workers, replicas and tiles out")
     if time_ and kernels:
         raise click.UsageError("'--time' and '--kernels' are two tables: ask for one")
+    if failures is not None and not time_:
+        raise click.UsageError("'--failures' is part of a prediction: ask for '--time', too")
     rates = read_rates(described(options["cluster_spec"])) if time_ else None
     plan = plan_of(file, settings, layout)
     if svg is not None:
         write_file(svg, to_svg(plan))
-    predicted = None if rates is None else predict(plan, rates)
+    under = _under(failures, repair, len(plan.workers))
+    predicted = None if rates is None else predict(plan, rates, under)
     descriptors = of_plan(plan)
     if as_json:
         tables: dict[str, Any] = {"kernels": kernels_data(plan.graph, kept(plan.graph))} if kernels else {}

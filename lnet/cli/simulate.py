@@ -17,7 +17,7 @@ from lnet.compiler.pipeline import layout_from
 from lnet.runtime.process.counted import watched
 
 from .bar import bar
-from .options import Existing, json_option, layout_options, set_option
+from .options import Existing, failures_option, json_option, layout_options, repair_option, set_option
 from .plans import described, plan_of
 from .program import main
 
@@ -35,21 +35,8 @@ PATIENCE = 10.0
     type=click.FloatRange(0, min_open=True),
     help="Virtual seconds, in place of steps (default with failures: the time of ten).",
 )
-@click.option(
-    "--failures",
-    type=click.FloatRange(0),
-    default=0.0,
-    metavar="R",
-    help="Failures of each machine in 1,000 hours: in half of them a process ends, in half a machine falls silent.",
-)
-@click.option(
-    "--repair",
-    type=click.FloatRange(0),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time until a failed process or machine is back.",
-)
+@failures_option
+@repair_option
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed; the same seed gives the same run."
 )
@@ -60,7 +47,7 @@ def simulate_command(
     file: Path | None,
     steps: int | None,
     seconds: float | None,
-    failures: float,
+    failures: float | None,
     repair: float,
     seed: int,
     as_json: bool,
@@ -81,7 +68,7 @@ def simulate_command(
         raise click.UsageError("'--steps' and '--seconds' both say how long: leave one out")
     rates = read_rates(described(options["cluster_spec"]))
     plan = plan_of(file, settings, layout_from(**options))
-    asked = Asked(steps, seconds, failures, repair, seed)
+    asked = Asked(steps, seconds, failures or 0.0, repair, seed)
     with bar() if sys.stderr.isatty() else _estimated():
         found = simulate(plan, rates, asked)
     if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lnet.compiler.cut.cluster_spec import Worker
+from lnet.compiler.predict.goodput import PER_HOURS
 from lnet.runtime.cluster.protocol.table import Table
 
 from .machines import Machines, Process
@@ -16,7 +17,6 @@ KINDS: tuple[Kind, ...] = ("kill", "stop")
 """kill: a process ends, its connection closes and its nanny says so. stop: all workers of a machine end without a word."""
 ROLES = ("primary", "standby", "tile", "spare")
 """What a failure hits: the first of these among the roles of its workers."""
-PER_HOURS = 1000 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)

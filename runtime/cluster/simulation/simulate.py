@@ -13,10 +13,11 @@ from typing import NamedTuple
 from lnet.compiler.cut.cluster_spec import Rates
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.predict.explain_time import predict
+from lnet.compiler.predict.goodput import PER_HOURS
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.process.counted import reported
 
-from .failures import PER_HOURS, Failure, Failures
+from .failures import Failure, Failures
 from .machines import Machines
 
 STEPS, PUSHES = 20, 10

@@ -10,6 +10,9 @@ import lnet
 from lnet.cli import main
 from lnet.compiler.cut.cluster_spec import read_rates
 from lnet.compiler.predict.explain_time import predict
+from lnet.compiler.predict.goodput import PER_HOURS, Struck
+from lnet.compiler.predict.goodput import Failures as UnderFailures
+from lnet.compiler.predict.stages import tile_stages
 from lnet.dsl.diagnostics import LnetError
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.simulation.costs import Costs
@@ -228,3 +231,30 @@ def test_a_rate_that_is_missing_is_an_error(described, tmp_path):
     result = lnetc(tmp_path / "n.lnet", "--cluster-spec", spec)
     assert result.exit_code == 1
     assert "E611" in result.output
+
+
+@pytest.mark.parametrize(("tiles", "more"), [("1x2", ""), ("1x1", ""), ("1x2", "staleness = 0")])
+def test_a_machine_that_is_missing_costs_as_much_as_predicted(described, tiles, more):
+    """Where arithmetic takes most of a step, and nobody is spare."""
+    hosts = 6 if tiles == "1x2" else 3
+    plan, rates = described(3, tiles, hosts, more, bandwidth=1e9, updates=1e9)
+    times = Times.for_workers(hosts)
+    machines = Machines(plan, rates, 0, times)
+    machines.run(20)
+    step = predict(plan, rates).time.seconds
+    before = used_in(machines, 40 * step)
+    victim = next(p for p in machines.processes.values() if role_of(machines.table, p.name) == "tile")
+    Failures(machines, 1.0, 1e9).hit([victim], "stop")
+    machines.run(machines.time + 4 * times.failure_timeout)
+    left = used_in(machines, 40 * step) / before
+    rate = 1e-6 * PER_HOURS / hosts  # so that 1e-6 of the machines is missing
+    struck = Struck(plan, rates, UnderFailures(rate, 1.0, 0.0), tile_stages(plan, rates))
+    staffed = struck.goodput(plan.graph.training, predict(plan, rates).time).staffed
+    assert left == pytest.approx(1 - (1 - staffed) / 1e-6, abs=0.05)
+
+
+def used_in(machines, seconds):
+    """Return the batches used in so many virtual seconds."""
+    used = machines.table.pool.used
+    machines.run(machines.time + seconds)
+    return machines.table.pool.used - used
