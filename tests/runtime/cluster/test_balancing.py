@@ -1,9 +1,11 @@
 """Roles come back to workers that came back: one at a time, after a while, and never at the price of a copy."""
 
+from dataclasses import replace
+
 import pytest
 from disorder import disturbed
 from properties import Watch
-from simulator import Cluster, spec
+from simulator import TIMES, Cluster, spec
 
 
 def notes(watch, words):
@@ -47,6 +49,20 @@ def test_a_tile_stays_where_the_plan_wants_it():
     cluster.after(0.5, cluster.join, 1)
     assert cluster.run(60)
     assert not notes(watch, "evenly")
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_tile_moves_to_its_place_after_a_failure_timeout_and_elsewhere_after_a_grace_period(planned):
+    times = replace(TIMES, grace_period=8.0)
+    watch, places = Watch(losses_allowed=False), ((0, 1, "w1.2"),) if planned else ()
+    settings = {"workers": 1, "replicas": 1, "batches": 10**6, "prefer": places, "times": times}
+    cluster = Cluster(0, spec(**settings), 1, watch)
+    cluster.after(0.5, cluster.join, 1)
+    cluster.run(20)
+    moved = [at for at, what in watch.notes if "evenly" in what and "replica" in what]
+    settled = max(at for at, what in watch.notes if "joins" in what or "is ready" in what)
+    expected = times.failure_timeout if planned else times.grace_period
+    assert moved[0] - settled == pytest.approx(expected, abs=2 * times.heartbeat_interval)
 
 
 def test_no_move_while_workers_come_and_go():

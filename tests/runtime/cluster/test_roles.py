@@ -9,10 +9,12 @@ from properties import Watch
 from simulator import TIMES, Cluster, spec
 
 from lnet.runtime.cluster.protocol import events as on
+from lnet.runtime.cluster.protocol import follower as follow
 from lnet.runtime.cluster.protocol import instructions as do
 from lnet.runtime.cluster.protocol import lead, worker
 from lnet.runtime.cluster.protocol.changes import difference
 from lnet.runtime.cluster.protocol.deaths import Cause
+from lnet.runtime.cluster.protocol.follower import Follower
 from lnet.runtime.cluster.protocol.ledger import Ledger
 from lnet.runtime.cluster.protocol.manifest import Manifest, SlotRecord
 from lnet.runtime.cluster.protocol.messages import (
@@ -28,12 +30,14 @@ from lnet.runtime.cluster.protocol.messages import (
     ReserveAssignment,
     Restored,
     Roster,
+    ShardMetadata,
     StandbyFence,
     Task,
     TileFence,
 )
 from lnet.runtime.cluster.protocol.primary import PendingAck, PendingPull, Primary
 from lnet.runtime.cluster.protocol.retry import doubled, doublings_for, wait
+from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.protocol.updates import AppliedUpdates, SlotUpdates, Update
 
 
@@ -604,3 +608,28 @@ def test_the_least_staleness_goes_on(fetch, push):
     run = cluster(staleness=least, fetch=fetch, push=push, batches=40)
     assert run.run(60)
     run.watch.check_end()
+
+
+# --- times ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected"),
+    [
+        (1, Times(0.5, failure_timeout=5.0, lease=4.0, retry=3.0, grace_period=20.0, link_timeout=3.0)),
+        (1500, Times(1.5, failure_timeout=9.0, lease=6.0, retry=3.0, grace_period=27.0, link_timeout=9.0)),
+        (10**5, Times(2.0, failure_timeout=12.0, lease=8.0, retry=3.0, grace_period=36.0, link_timeout=12.0)),
+    ],
+)
+def test_times_follow_from_the_number_of_workers(workers, expected):
+    assert Times.for_workers(workers) == expected
+
+
+def test_a_wait_for_a_standby_gets_shorter_when_nothing_was_sent_again():
+    metadata, fence = ShardMetadata(0, 0, AppliedUpdates.nothing(1)), StandbyFence("run", 0, 1, 1)
+    late = Follower("w", fence, metadata, (), acknowledged=0, doublings=2, again=True)
+    follower, _ = follow.ack(late, 0, 1.0)
+    assert (follower.doublings, follower.again) == (2, False), "it may have been slow"
+    for head, expected in ((1, 1), (2, 0), (3, 0)):
+        follower, _ = follow.ack(follower, head, 1.0)
+        assert follower.doublings == expected
