@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from io import StringIO
 
 from rich import box
@@ -57,6 +58,23 @@ def printed(parts: Sequence[str | TextTable], width: int) -> str:
             out.print(table)
     assert isinstance(out.file, StringIO)
     return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
+
+
+def as_html(parts: Sequence[str | TextTable]) -> str:
+    """Return paragraphs and tables as HTML, for notebooks."""
+    return "\n".join(f"<p>{escape(part)}</p>" if isinstance(part, str) else _html(part) for part in parts)
+
+
+def _html(table: TextTable) -> str:
+    words = {*table.words, *table.left}
+    sides = ["left" if name in words else "right" for name in table.names]
+
+    def row(tag: str, cells: Sequence[str]) -> str:
+        found = zip(sides, cells, strict=True)
+        return "".join(f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for side, cell in found)
+
+    body = "".join(f"<tr>{row('td', cells)}</tr>" for cells in table.rows)
+    return f"<table><thead><tr>{row('th', table.names)}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _folded(table: TextTable, width: int) -> Iterator[Table]:

@@ -29,9 +29,10 @@ from .store.events import Warned
 from .store.log import EventLog
 from .store.owner import new_token, own
 from .store.run import Run, locked
+from .training.bars import usual
 from .training.beginning import Beginning, Resumption, begin, places, resumption
 from .training.logged import Logged
-from .training.progress import Reporter, Silent
+from .training.progress import Reporter
 from .training.provenance import (
     accept,
     compared,
@@ -77,9 +78,10 @@ def train(
     of the initial parameters: a run, a network or a file of weights. They are matched by name, or for a file as `mapping`
     says (docs/weights.md). `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
     that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even if this machine
-    has too little free memory. On a cluster, the messages of `lnetc run` go to `reporter` and to `logging` (logger `lnet`).
-    SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for
-    an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if stopped.
+    has too little free memory. `reporter` receives progress and messages (None: a bar in a terminal or a notebook, elsewhere
+    `logging`, logger `lnet`); on a cluster, all that `lnetc run` would say is logged. SIGINT, SIGTERM and SIGHUP stop the
+    run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for an invalid plan, data or directory
+    and for a loss that is not finite, `Interrupted` if stopped.
     """
     dtype = checked_plan(plan).graph.training.dtype
     wire = wire_of(dtype, wire)
@@ -207,10 +209,10 @@ def _stoppable(run: Run, reporter: Reporter, grace: float, client: Client | None
 
 
 def _told(reporter: Reporter | None, client: Client | None, force: bool) -> Reporter:
-    """Return the reporter of a run; a run on a cluster is logged, too."""
-    reporter = reporter or Silent()
+    """Return the reporter of a run: the usual one is logged, and so is each of a run on a cluster."""
     if client is None:
-        return reporter
+        return reporter or Logged(usual())
+    reporter = reporter or usual()
     if force:
         reporter.said(
             "--force (force=True) has no effect on a cluster: roles are given only where their memory is free"

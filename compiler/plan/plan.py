@@ -20,6 +20,7 @@ from lnet.compiler.cut.deal import dealt
 from lnet.compiler.cut.partition import Partition, partition
 from lnet.compiler.cut.placement import Placement
 from lnet.compiler.files import write_aside
+from lnet.compiler.graph.brief import layers_table
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import TERMS, Term
 from lnet.compiler.ops import OPS
@@ -29,6 +30,7 @@ from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import plugins_of
 from lnet.compiler.rules import RULES, Update
 from lnet.compiler.settings import TRAINING_DATA, VALIDATIONS, TrainingData, Validation
+from lnet.compiler.text_table import as_html
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.reader import read_file
 from lnet.dsl.source import Source, Span
@@ -138,6 +140,9 @@ class Plan:
             f"network {self.graph.name}: {layers:,} layers, {weights:,} parameters; "
             f"{_counted(replicas, 'replica')} of {self.partition.tiles} tiles on {_counted(workers, 'worker')}"
         )
+
+    def _repr_html_(self) -> str:
+        return as_html([self.summary(), layers_table(self.graph)])
 
     @cached_property
     def costs(self) -> tuple[TileCost, ...]:

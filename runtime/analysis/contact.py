@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -19,6 +20,8 @@ FRAME = (213, 94, 0)
 """The colour of a frame around one unit among others."""
 SIDE = 96
 """Pixels that a small image is enlarged to, about."""
+ACROSS = 4
+"""Images in a row of a contact sheet."""
 
 
 def photograph(image: Array) -> Pixels:
@@ -97,3 +100,13 @@ def png(pixels: NDArray[Any]) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def png_url(file: bytes) -> str:
+    """Return a PNG file as a URL."""
+    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")
+
+
+def png_html(file: bytes) -> str:
+    """Return a PNG file as an image in HTML, for notebooks."""
+    return f'<img src="{png_url(file)}" alt="">'

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lnet.compiler.text_table import as_html
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process.counted import counted
@@ -15,6 +16,7 @@ from lnet.runtime.store.run import Run
 
 from .components import Components, principal_components
 from .contact import (
+    ACROSS,
     Pixels,
     beside,
     captioned,
@@ -22,6 +24,8 @@ from .contact import (
     enlarged,
     pattern,
     photograph,
+    png,
+    png_html,
     sheet_of_units,
 )
 from .gallery import Record, keep
@@ -31,7 +35,6 @@ from .stimulus import Stimulus, likely_stimulus, optimal_stimulus
 from .top_stimuli import Liked, top_stimuli
 
 KIND = "stimuli"
-ACROSS = 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Drawing:
         likely = "" if self.likely is None else f"{self.likely.response:.4g} at the likely and "
         optimal = f"{self.optimal.response:.4g} at the optimal stimulus"
         return f"{real:.4g} at the best of {images:,} images, {likely}{optimal}"
+
+    def _repr_html_(self) -> str:
+        return as_html([f"{self.neuron}: {self.summary}"]) + png_html(png(side_by_side([self])))
 
 
 def draw(

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import plain
+from lnet.compiler.text_table import as_html
 from lnet.runtime.data import Batch
 from lnet.runtime.engine.network import Network, initial_params
 from lnet.runtime.store.run import Run
 
 from .arrangement import Arrangement, Topography, topography, wraps
+from .contact import png_html
 from .gallery import Content, Record, keep
 from .gratings import (
     Preference,
@@ -105,6 +107,10 @@ class SheetView:
         parts = [f"orientation of {self.by}, mean selectivity {self.preference.selectivity.mean():.2f}"]
         parts += [found.summary for found in (self.resemblance, self.arrangement) if found is not None]
         return "; ".join(parts)
+
+    def _repr_html_(self) -> str:
+        figure = orientation_figure(self.preference, title=self.layer)
+        return as_html([f"{self.layer}: {self.summary}"]) + png_html(to_png(figure))
 
 
 def sheet_view(

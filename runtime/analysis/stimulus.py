@@ -30,10 +30,12 @@ import numpy as np
 from jax import lax
 
 from lnet.compiler.graph.graph import Graph
+from lnet.compiler.text_table import as_html
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.engine.network import Network
 
 from .components import Components
+from .contact import ACROSS, enlarged, pattern, png, png_html
 from .neurons import Array, Neuron, check_finite, find_neurons, responses, seen_by
 
 SUFFICIENT = 1e-4
@@ -56,6 +58,10 @@ class Stimulus:
     @property
     def response(self) -> float:
         return max(self.reached)
+
+    def _repr_html_(self) -> str:
+        said = as_html([f"stimulus of {self.neuron}: response {self.response:.4g}"])
+        return said + png_html(png(enlarged(pattern(self.image), ACROSS)))
 
 
 def optimal_stimulus(

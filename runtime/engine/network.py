@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lnet.compiler.graph.brief import layers_table
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.text_table import as_html
 from lnet.dsl.diagnostics import Diagnostic, LnetError, did_you_mean, refused, those_there_are
 from lnet.runtime.data.inputs import (
     Images,
@@ -139,6 +141,10 @@ class Network:
         else:
             self.params = Parameters(self.graph, {})
             self._take(params)
+
+    def _repr_html_(self) -> str:
+        weights = sum(parameter.size for parameter in self.graph.parameters)
+        return as_html([f"network {self.graph.name}: {weights:,} parameters", layers_table(self.graph)])
 
     def computing(self) -> AbstractContextManager[object]:
         """Compute in the network's precision, in this thread."""

@@ -31,10 +31,12 @@ from typing import Any
 import jax
 
 from lnet.compiler.files import unreadable, write_aside
+from lnet.compiler.graph.brief import layers_table
 from lnet.compiler.plan.plan import Plan, load_plan
 from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.plugins.load import require
 from lnet.compiler.plugins.registry import sources_of
+from lnet.compiler.text_table import TextTable, as_html
 from lnet.dsl.diagnostics import LnetError, LnetWarning, did_you_mean, refused, those_there_are
 from lnet.runtime.data import Batch, Dataset, Kept
 from lnet.runtime.data.in_memory import trained_on
@@ -55,6 +57,7 @@ from .events import CheckpointWritten, LogEvent
 from .info import DataInfo, MadeInfo, ProductInfo, RunInfo, StartInfo, ValidationInfo, origin_of
 from .log import read_events, stream_events
 from .safetensors import Damaged
+from .summary import summary
 
 MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
 KEEPING = "a run keeps them where its file has 'validation = frames(...)' and 'keep_best = loss'"
@@ -70,6 +73,19 @@ class Run:
     plan: Plan
     info: RunInfo
     best: bool = False
+
+    def _repr_html_(self) -> str:
+        found = summary(self.directory)
+        state = f"run {self.path}: {found.state}, step {found.step:,} of {found.steps:,}"
+        rows = []
+        for name, measured in (("last steps", found.trained), ("last validation", found.validated)):
+            if measured is not None:
+                accuracy = "" if measured.accuracy is None else f"{measured.accuracy:.1%}"
+                rows.append((name, f"{measured.step:,}", f"{measured.loss:.4g}", accuracy))
+        table = TextTable(("mean of the",), ("step", "loss", "accuracy"), tuple(rows))
+        return as_html(
+            [state, *([table] if rows else []), self.plan.summary(), layers_table(self.plan.graph)]
+        )
 
     @property
     def path(self) -> Path:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.files import Unreadable, listed, unreadable, write_aside
+from lnet.compiler.text_table import TextTable, as_html
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.store.run import Run
 
@@ -117,6 +118,20 @@ class Probe:
     seed: int
     rows: tuple[Row, ...]
     named: tuple[Naming, ...] = ()
+
+    def _repr_html_(self) -> str:
+        found = [(row, row.above) for row in self.rows if row.above is not None]
+        rows = tuple(
+            (
+                row.name,
+                above.flattering.neuron or row.layer,
+                *(f"{chosen.figures.accuracy:.1%}" for chosen in (above.flattering, above.honest)),
+            )
+            for row, above in found
+        )
+        table = TextTable(("row", "best"), ("accuracy", "honest"), rows)
+        of = f"{self.images}: {self.positives:,} {self.label} and {self.negatives:,} {self.against}"
+        return as_html([f"network {self.network} after step {self.step:,}, from {self.run}", of, table])
 
     @property
     def layers(self) -> tuple[Row, ...]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lnet.compiler.core.shapes import Size
 from lnet.compiler.files import unreadable
 from lnet.runtime.analysis.arrangement import Arrangement
+from lnet.runtime.analysis.contact import png_url
 from lnet.runtime.analysis.gallery import Record, kept
 from lnet.runtime.analysis.gratings import Preference
 from lnet.runtime.analysis.invariance import curve_from, invariance_figure
@@ -22,7 +23,6 @@ from lnet.runtime.analysis.plots import to_svg
 from lnet.runtime.analysis.sheet_picture import class_figure, orientation_figure
 
 from .material import Material
-from .pictures import png_url
 
 Figures = Any
 Pictures = tuple[str | Markup, ...]

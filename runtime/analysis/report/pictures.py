@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.analysis.contact import png
+from lnet.runtime.analysis.contact import png, png_url
 
 Array = NDArray[np.floating[Any]]
 
@@ -17,11 +16,6 @@ def data_url(picture: Array, scale: int = 1) -> str:
     """Return a picture `[rows, columns, 3]` in 0..1 as a PNG in a URL, enlarged by an integer."""
     pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
     return png_url(png(pixels))
-
-
-def png_url(file: bytes) -> str:
-    """Return a PNG file as a URL."""
-    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")
 
 
 def sheet_picture(value: Array, spread: float) -> Array:

@@ -1,0 +1,116 @@
+"""Notebooks: cells that are networks, what shows itself in them, and those of the examples from beginning to end."""
+
+import json
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+from subprocess import Popen, run
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from small_run import furnish
+
+from lnet.runtime.training import bars
+
+EXAMPLES = Path(__file__).parents[1] / "examples/notebooks"
+GOOD = """%%lnet net --set train.batch=5
+network small { image: input(16x16x3); filter: local(5, maps = 4, stride = 4); learn: l2() }
+train { data = frames("images"); batch = 10; steps = 3 }
+"""
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def cells(shell):
+    """Run cells, and return what the last one shows: its result, its outputs and what it printed."""
+
+    def run_cells(*texts):
+        for text in ("%load_ext lnet.notebook", *texts):
+            with capture_output() as shown:
+                found = shell.run_cell(text)
+        return found, shown
+
+    return run_cells
+
+
+def test_a_cell_is_compiled_into_a_variable_that_shows_itself(cells, shell):
+    found, _ = cells(GOOD)
+    assert shell.user_ns["net"] is found.result
+    assert found.result.graph.training.batch == 5
+    html = found.result._repr_html_()
+    assert html.startswith("<p>network small: 2 layers, ")
+    assert '<td style="text-align: left">filter</td>' in html
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%%lnet\nnetwork n { image: input(8x8x1); f: lokal(3, 2) }\n", "plan.lnet:1:37: error E202"),
+        ("%%lnet 5x\nnetwork n { }\n", "expected the name of a variable, found '5x'"),
+        (
+            "%%lnet a --set train.batch\nnetwork n { }\n",
+            "expected KEY=VALUE after --set, found 'train.batch'",
+        ),
+        ("%%lnet a b\nnetwork n { }\n", "unrecognized arguments: b"),
+        ("%%lnet a --set train.batch=0\n" + GOOD.partition("\n")[2], "train.batch"),
+    ],
+)
+def test_what_is_wrong_is_shown_without_a_traceback(cells, shell, cell, message):
+    found, shown = cells(cell)
+    assert not found.success
+    assert message in shown.stdout
+    assert "Traceback" not in shown.stdout + shown.stderr
+    assert "plan" not in shell.user_ns
+
+
+def test_training_shows_a_bar_in_a_kernel(cells, shell, tmp_path, monkeypatch):
+    furnish(tmp_path)
+    monkeypatch.setattr(shell, "kernel", object(), raising=False)
+    monkeypatch.setattr(bars, "OFTEN", 0)
+    found, shown = cells(GOOD, "import lnet; run = lnet.train(net); run")
+    pictures = [output.data["text/html"] for output in shown.outputs if "text/html" in output.data]
+    assert pictures[0].startswith('<progress value="0" max="3"')
+    assert any("step 3 of 3" in picture and "learn " in picture for picture in pictures)
+    assert "run runs/small-1: done, step 3 of 3" in found.result._repr_html_()
+
+
+def test_training_shows_a_bar_in_a_terminal_and_nothing_elsewhere(tmp_path):
+    furnish(tmp_path)
+    (tmp_path / "n.lnet").write_text(GOOD.partition("\n")[2])
+    program = [sys.executable, "-c", "import lnet; lnet.train(lnet.compile('n.lnet'))"]
+    assert run(program, cwd=tmp_path, check=True, capture_output=True).stderr == b""
+    ours, theirs = pty.openpty()
+    process = Popen(
+        program, cwd=tmp_path, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    )
+    os.close(theirs)
+    seen = bytearray()
+    try:
+        while part := os.read(ours, 1000):
+            seen += part
+    except OSError:  # the end of a pseudo-terminal
+        pass
+    assert not process.wait(120)
+    assert re.search(r"step.*3/3", seen.decode())
+
+
+@pytest.mark.slow
+def test_the_notebooks_of_the_examples_run_from_beginning_to_end(cells):
+    shown = []
+    for name in ("train.ipynb", "probe.ipynb"):
+        for cell in json.loads((EXAMPLES / name).read_text())["cells"]:
+            if cell["cell_type"] == "code":
+                found, printed = cells("".join(cell["source"]))
+                assert found.success, (cell["source"], printed.stdout)
+                shown.append(getattr(found.result, "_repr_html_", str)())
+    assert sum("data:image/png;base64," in html for html in shown) == 3
+    assert "100 upright and 100 lying" in shown[-2] or "100 lying and 100 upright" in shown[-2]
