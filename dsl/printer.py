@@ -237,6 +237,12 @@ def _argument(argument: nodes.Argument) -> str:
     return name + expression_text(argument.value)
 
 
+def quoted(text: str) -> str:
+    """Return a text as the language writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
 def expression_text(expr: nodes.Expr) -> str:
     """Return an expression on one line."""
     match expr:
@@ -245,8 +251,7 @@ def expression_text(expr: nodes.Expr) -> str:
         case nodes.Path(parts=parts):
             return ".".join(map(_part, parts))
         case nodes.String(value=value):
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            return f'"{escaped}"'
+            return quoted(value)
         case nodes.Constant(value=value):
             return "none" if value is None else str(value).lower()
         case nodes.Negative(operand=operand):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -14,7 +15,7 @@ import click
 
 from lnet.dsl.diagnostics import refused
 from lnet.dsl.nodes import KEYWORDS
-from lnet.dsl.printer import format_source
+from lnet.dsl.printer import format_source, quoted
 from lnet.dsl.source import Source
 
 from .bar import bar
@@ -84,10 +85,11 @@ def init(images: str, output: Path | None, without_labels: bool, overwrite: bool
     with bar():
         found = survey(images, labelled=not without_labels)
     shown = os.path.relpath(images, path.parent) if not Path(images).is_absolute() else images
-    text = "\n".join(_program(name, shown, path.name, found)) + "\n"
+    text = "\n".join(_program(name, shown, shlex.quote(path.name), found)) + "\n"
     write_file(path, format_source(Source(text, str(path))))
     click.echo(f"{path}: {_about(found)}")
-    click.echo(f"next: lnetc explain {path}, then lnetc run {path}")
+    file = shlex.quote(str(path))
+    click.echo(f"next: lnetc explain {file}, then lnetc run {file}")
 
 
 def _name(images: str) -> str:
@@ -111,12 +113,12 @@ def _about(found: Survey) -> str:
 
 
 def _few(classes: Sequence[str]) -> str:
-    """Return the first of many classes."""
-    return ", ".join(classes[:SHOWN]) + ", ..." * (len(classes) > SHOWN)
+    """Return the first of many classes, on one line."""
+    return ", ".join(" ".join(name.split()) for name in classes[:SHOWN]) + ", ..." * (len(classes) > SHOWN)
 
 
 def _program(name: str, images: str, file: str, found: Survey) -> Iterator[str]:
-    """Yield the lines of the file."""
+    """Yield the lines of the file, which is called `file` in commands."""
     yield "lnet 2"
     yield ""
     yield f"# {_about(found)}."
@@ -185,9 +187,8 @@ def _labelled(name: str, images: str, side: int, size: str, whole: bool, found: 
 
 def _data(images: str, whole: bool, labels: str | None) -> Iterator[str]:
     """Yield the setting that names the images."""
-    escaped = images.replace("\\", "\\\\").replace('"', '\\"')
     crop = ", crop = resize" if whole else ""
     named = "" if labels is None else f", labels = {labels}"
     what = "the whole image, scaled" if whole else "windows of the input's size, at random"
     yield f"# {what}; half of them are mirrored, with flip = false none"
-    yield f'data = frames("{escaped}"{crop}{named})'
+    yield f"data = frames({quoted(images)}{crop}{named})"

@@ -104,6 +104,17 @@ def test_the_path_is_that_from_the_file_and_any_name_does(there):
     assert "5 images, grey, 20x20 pixels" in said
 
 
+def test_names_of_several_lines_and_words(there):
+    for name in ("first\nline", "b"):
+        paint(there / "a\nset" / name, 2, 16, 16)
+    lnetc("init", "a\nset", "-o", "my set.lnet")
+    assert lnet.compile("my set.lnet").graph.training.data.path == "a\nset"
+    text = (there / "my set.lnet").read_text()
+    assert "2 classes (b, first line)" in text
+    assert "lnetc explain 'my set.lnet'" in text
+    assert "lnetc run 'my set.lnet'" in lnetc("init", "a\nset", "-o", "my set.lnet", "--overwrite").output
+
+
 def test_images_that_cannot_be_read(there):
     paint(there / "photos", 2, 16, 16)
     (there / "photos" / "2.png").write_bytes(b"no image")
