@@ -22,7 +22,7 @@ import msgspec
 RECENT = 50
 """Number of steps at the end over which losses and accuracies are averaged, as in the report."""
 TAIL = 1 << 17
-"""Bytes at the end of a log in which they are looked for."""
+"""Bytes at the end of a log in which the event that ended the run is looked for."""
 TOP = " top-1"
 """How the names of accuracies end that are averaged."""
 HIDDEN = ("ahead", "data.normalize.mean", "data.normalize.deviation")
@@ -241,12 +241,10 @@ def _log(path: Path) -> _Log:
 
 def _looked_through(content: mmap.mmap) -> _Log:
     first = _decoded(content[: max(0, content.find(b"\n"))])
-    begin = max(0, len(content) - TAIL)
-    lines = content[begin:].split(b"\n")
     steps: list[_Line] = []
     last, step = "", 0
-    for line in reversed(lines[1 if begin else 0 :]):
-        if len(steps) == RECENT and last:
+    for begin, line in _from_the_end(content):
+        if len(steps) == RECENT and (last or begin < len(content) - TAIL):
             break
         found = _decoded(line)
         if found is None:
@@ -264,6 +262,15 @@ def _looked_through(content: mmap.mmap) -> _Log:
         last,
         _validated(content),
     )
+
+
+def _from_the_end(content: mmap.mmap) -> Iterator[tuple[int, bytes]]:
+    """Yield where each line begins and the line, the last one first."""
+    end = len(content)
+    while end > 0:
+        begin = content.rfind(b"\n", 0, end - 1) + 1
+        yield begin, content[begin:end]
+        end = begin
 
 
 def _decoded(line: bytes) -> _Line | None:

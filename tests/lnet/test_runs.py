@@ -136,6 +136,18 @@ def test_what_a_resume_did_again_is_not_counted_twice(runs):
     assert found.validated.step == 20
 
 
+def test_the_last_steps_are_averaged_however_long_their_lines_are(runs):
+    """A step of a network with hundreds of objectives is a line of many kilobytes."""
+    lines = [
+        line.replace('"objectives"', f'"padding": "{5000 * "x"}", "objectives"')
+        for line in lines_of(runs / "a")
+    ]
+    before = summary(runs / "a")
+    rewrite(runs / "a", lines)
+    assert (runs / "a" / "events.jsonl").stat().st_size > 300_000
+    assert summary(runs / "a") == before
+
+
 def test_steps_of_a_cluster_are_those_of_each_replica(runs):
     data = json.loads((runs / "a" / "plan.json").read_text())
     data["plan"]["placement"]["tiles"] *= 3
