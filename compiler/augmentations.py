@@ -38,9 +38,9 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Zoom(Augmentation):
-    """Replaces the random crop by a part of the image, scaled to the input's size: from `from` to `to` of the image's area,
-    as much as `aspect` times as wide or as high as the input; bilinear, antialiased, in 8 bits if the image has 8. Comes
-    first
+    """Replaces the random crop by a part of the image, scaled to the input's size: a share of its area between `from` and
+    `to`, as much as `aspect` times as wide or as high as the input; bilinear, antialiased, in 8 bits if the image has 8.
+    Comes first
 
     Example: zoom(0.33, aspect = 1.25)
     """

@@ -58,8 +58,8 @@ def _named(name: str, found: Sequence[Entry]) -> list[Entry]:
 
         known = [entry.name for entry in found]
         hints = dict.fromkeys((*did_you_mean(name, known), *kind_hints(name, known), *setting_hints(name)))
-        why = ": ".join((f"the language has no '{name}'", *list(hints)[:1]))
-        raise click.BadParameter(f"{why}; 'lnetc kinds' lists all", param_hint="NAME")
+        hint = next(iter(hints), "'lnetc kinds' lists all")
+        raise click.BadParameter(f"the language has no '{name}'; {hint}", param_hint="NAME")
     return entries
 
 
