@@ -54,7 +54,7 @@ def test_data_have_the_defaults_of_training():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("lcol", "the language has no 'lcol'; did you mean 'local'?\n"),
+        ("lcol", "the language has no 'lcol'; did you mean 'local'"),
         ("Conv2d", "a convolution is a local layer whose positions share their weights"),
         ("optimizer", "write 'update = adam(rate = 0.001)'"),
         ("xyzzy", "the language has no 'xyzzy'; 'lnetc kinds' lists all"),
