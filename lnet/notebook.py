@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 from lnet.compiler.pipeline import Layout, compile_source
@@ -52,8 +53,12 @@ def _arguments(line: str) -> tuple[str, dict[str, str]]:
     parser = _Arguments(prog="%%lnet")
     parser.add_argument("name", nargs="?", default="plan", help="variable that the plan is kept in")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    asked = parser.parse_args(shlex.split(line))
-    if not asked.name.isidentifier():
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        parser.error(f"{line}: {error}")
+    asked = parser.parse_args(words)
+    if not asked.name.isidentifier() or iskeyword(asked.name):
         parser.error(f"expected the name of a variable, found '{asked.name}'")
     for text in asked.set:
         if "=" not in text:

@@ -56,6 +56,8 @@ def test_a_cell_is_compiled_into_a_variable_that_shows_itself(cells, shell):
     [
         ("%%lnet\nnetwork n { image: input(8x8x1); f: lokal(3, 2) }\n", "plan.lnet:1:37: error E202"),
         ("%%lnet 5x\nnetwork n { }\n", "expected the name of a variable, found '5x'"),
+        ("%%lnet class\nnetwork n { }\n", "expected the name of a variable, found 'class'"),
+        ("%%lnet a --set 'let.k=3\nnetwork n { }\n", "%%lnet: a --set 'let.k=3: No closing quotation"),
         (
             "%%lnet a --set train.batch\nnetwork n { }\n",
             "expected KEY=VALUE after --set, found 'train.batch'",
