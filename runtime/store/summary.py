@@ -181,8 +181,8 @@ def _settings(plan: _PlanFile) -> dict[str, str]:
 
 def _changed(changes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return what changed under a run as a setting: it differs from one that began with these settings."""
-    said = [f"{name} at step {each['step']:,}" for each in changes for name in each["settings"]]
-    return {"changed": ", ".join(said)} if said else {}
+    said = [f"{', '.join(each['settings'])} at step {each['step']:,}" for each in changes]
+    return {"changed": "; ".join(said)} if said else {}
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -168,11 +168,12 @@ def test_probes_and_changes_are_told(runs):
     (runs / "a" / "probes" / "faces.json").write_text(json.dumps({"rows": rows}))
     (runs / "a" / "probes" / "cut.json").write_text("{")
     info = json.loads((runs / "b" / "run.json").read_text())
-    info["changes"] = [{"step": 1000, "settings": {"batch": ["2", "4"]}}]
+    info["changes"] = [{"step": 1000, "settings": {"batch": ["2", "4"], "seed": ["0", "1"]}}]
     (runs / "b" / "run.json").write_text(json.dumps(info))
     said = lnetc("runs").output
     assert "faces: V2.norm[0, 1, 2] 82.5%" in said
-    assert said.endswith("\nb: from step 1,000 on batch = 4, was 2\n")
+    assert "batch, seed at step 1,000" in said
+    assert said.endswith("\nb: from step 1,000 on batch = 4, was 2\nb: from step 1,000 on seed = 1, was 0\n")
 
 
 def test_runs_are_found_below_and_sorted_by_the_numbers_in_their_names(runs):
