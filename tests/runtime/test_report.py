@@ -22,7 +22,7 @@ import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
 from lnet.runtime.analysis.reconstruction import reconstructions
 from lnet.runtime.analysis.report import write_report
-from lnet.runtime.analysis.report.curves import accuracy_curves, loss_curves
+from lnet.runtime.analysis.report.curves import accuracy_curves, loss_curves, marked, style
 from lnet.runtime.analysis.report.filters import first_filters
 from lnet.runtime.analysis.report.history import Validations, history_of
 from lnet.runtime.analysis.report.sections import SECTIONS, Section
@@ -423,6 +423,14 @@ def test_curves_of_validations_stand_beside_those_of_training(validated):
     for shown, marks in ((history, 4 + 1), (alone, 0)):  # of four validations, and in the legend
         found = re.findall(r'<use [^>]*style="fill: (#1f77b4|#ff7f0e)', loss_curves(shown))
         assert [found.count(colour) for colour in ("#1f77b4", "#ff7f0e")] == [marks, marks]
+
+
+def test_many_validations_have_marks_apart_up_to_the_last():
+    for count in (1, 40, 41, 1000):
+        first, every = marked(style(0), count)["markevery"]
+        marks = range(first, count, every)
+        assert marks[-1] == count - 1
+        assert min(count, 20) <= len(marks) <= 40
 
 
 def test_the_page_says_what_validations_found(validated):

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lnet.runtime.analysis.plots import literal, to_svg
-from lnet.runtime.analysis.report.curves import VALIDATION, add_legend, finish, new_figure, style
+from lnet.runtime.analysis.report.curves import add_legend, finish, marked, new_figure, style
 from lnet.runtime.analysis.report.history import Averages, History, Values, history_of
 from lnet.runtime.store.log import stream_events
 
@@ -96,7 +96,7 @@ def _picture(
         if trained is not None:
             least = min(least, _draw(axes, trained, look | {"label": literal(group.label)}))
         if validated is not None:
-            least = min(least, _draw(axes, validated, look | VALIDATION))
+            least = min(least, _draw(axes, validated, marked(look, len(validated.steps))))
     axes.set_xlabel("step")
     axes.set_ylabel(label)
     if logarithmic and least > 0:

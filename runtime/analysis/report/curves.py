@@ -22,8 +22,8 @@ ACROSS = 13
 ENTRY, LINE = 8, 0.19
 """Width of a legend's line sample in characters, and height of a legend's row in inches."""
 DASHES = ("-", "--", ":", "-.")
-VALIDATION = {"marker": "o", "markersize": 3.5, "linewidth": 0.7}
-"""Curves of validations have a mark for each, and thin lines, in the colour of their training curve."""
+MARKS = 40
+"""Marks on a curve of validations at most."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _with_validations(history: History, part: Callable[[Averages], Means]) -> li
     styles = {name: style(number) for number, name in enumerate(dict.fromkeys([*trained, *validated]))}
     curves = [Curve(name, history.steps.at, values, styles[name]) for name, values in trained.items()]
     for name, values in validated.items():
-        look = styles[name] | VALIDATION
+        look = marked(styles[name], len(values))
         curves.append(Curve(f"{name}, validation", history.validations.at, values, look))
     return curves
 
@@ -92,6 +92,13 @@ def style(number: int) -> dict[str, Any]:
         "linestyle": DASHES[number // 10 % len(DASHES)],
         "linewidth": 1.4,
     }
+
+
+def marked(look: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return the style of a curve of so many validations: that of its training curve, thin, with marks up to the last."""
+    every = -(-count // MARKS)
+    marks = {"marker": "o", "markersize": 3.5, "markevery": ((count - 1) % every, every)}
+    return {**look, **marks, "linewidth": 0.7}
 
 
 def new_figure(height: float, names: Iterable[str] = (), width: float = WIDTH) -> Figure:
