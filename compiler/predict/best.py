@@ -35,7 +35,7 @@ CLOSE = 0.05
 SHOWN = 10
 GOODPUT = ("under failures", "goodput")
 FAILURES = (
-    "under failures: {0.rate:g} of a machine in 1,000 hours, each repaired after {0.repair:g} s; goodput: the share "
+    "under failures: {0.rate:,g} of a machine in 1,000 hours, each repaired after {0.repair:,g} s; goodput: the share "
     "that is left"
 )
 

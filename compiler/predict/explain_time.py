@@ -113,8 +113,8 @@ def _under_failures(prediction: Prediction) -> Iterator[str]:
     if failures is not None:
         yield ""
         yield (
-            f"with {failures.rate:g} failures of a machine in 1,000 hours, each repaired after "
-            f"{seconds_text(failures.repair)}: goodput {left.share:.3f}, {prediction.useful:,.4g} images a second"
+            f"with {failures.rate:,g} failures of a machine in 1,000 hours, each repaired after "
+            f"{failures.repair:,g} s: goodput {left.share:.3f}, {prediction.useful:,.4g} images a second"
         )
         yield (
             f"what is left after primaries have moved away from their tiles: {left.moved:.3f}; while machines are "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,27 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Set train.KEY or let.NAME; may be repeated.",
 )
+
+
+class Finite(click.FloatRange):
+    """A number in a range, neither infinite nor NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"expected a finite number, found {value}", param, ctx)
+        return number
+
+
 failures_option = click.option(
     "--failures",
-    type=click.FloatRange(0),
+    type=Finite(0),
     metavar="R",
     help="Failures of each machine in 1,000 hours: in half of them a process ends, in half a machine falls silent.",
 )
 repair_option = click.option(
     "--repair",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=300.0,
     show_default=True,
     metavar="SECONDS",

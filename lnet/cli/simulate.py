@@ -17,7 +17,7 @@ from lnet.compiler.pipeline import layout_from
 from lnet.runtime.process.counted import watched
 
 from .bar import bar
-from .options import Existing, failures_option, json_option, layout_options, repair_option, set_option
+from .options import Existing, Finite, failures_option, json_option, layout_options, repair_option, set_option
 from .plans import described, plan_of
 from .program import main
 
@@ -32,7 +32,7 @@ PATIENCE = 10.0
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Virtual seconds, in place of steps (default with failures: the time of ten).",
 )
 @failures_option

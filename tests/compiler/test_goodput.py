@@ -135,6 +135,6 @@ def test_layouts_are_compared_by_what_failures_leave_of_them(tmp_path):
     assert list(found.all) != sorted(found.all, key=lambda each: -each.images_a_second)
     assert found.best.useful >= 0.95 * found.all[0].useful
     text = comparison_text(found)
-    assert "under failures: 2000 of a machine in 1,000 hours, each repaired after 300 s" in text
+    assert "under failures: 2,000 of a machine in 1,000 hours, each repaired after 300 s" in text
     assert f"{found.best.useful:,.4g}" in text
     assert "failures" not in comparison_text(best_layout(plan, read_cluster_spec(spec), read_rates(spec)))

@@ -290,12 +290,15 @@ def test_predictions_need_a_description(folder):
 
 def test_predictions_count_failures(folder):
     (folder / "cluster.toml").write_text(HOSTS + RATES)
-    spec = ("--cluster-spec", "cluster.toml", "--failures", 2000, "--repair", 60)
+    spec = ("--cluster-spec", "cluster.toml", "--failures", 2000, "--repair", 0)
     said = lnetc("explain", "--time", *spec).stdout
-    assert "with 2000 failures of a machine in 1,000 hours, each repaired after 60 s: goodput 0." in said
+    assert "with 2,000 failures of a machine in 1,000 hours, each repaired after 0 s: goodput 0." in said
     assert "goodput" in lnetc("compile", "--best", 4, *spec).stdout
     assert "ask for '--time', too" in lnetc("explain", *spec, status=2).stderr
     assert "give '--best N', too" in lnetc("compile", *spec, status=2).stderr
+    for number in ("nan", "inf"):
+        said = lnetc("explain", "--time", *spec, "--failures", number, status=2).stderr
+        assert f"'--failures': expected a finite number, found {number}" in said
 
 
 def test_explain_draws(folder):

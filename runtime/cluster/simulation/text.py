@@ -54,7 +54,7 @@ def _under_failures(storm: Storm, asked: Asked) -> Iterator[str | TextTable]:
     run, replica = storm.longest
     yield ""
     yield (
-        f"{asked.failures:g} failures of a machine in 1,000 hours, each repaired after {seconds_text(asked.repair)}: "
+        f"{asked.failures:,g} failures of a machine in 1,000 hours, each repaired after {asked.repair:,g} s: "
         f"{len(storm.struck):,} in {duration(storm.seconds)}"
     )
     yield f"goodput {storm.goodput:.3f}: useful steps over those without failures in the same time"
