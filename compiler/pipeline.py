@@ -26,7 +26,7 @@ from .cut.placement import Placement
 from .cut.shards import best_shards
 from .graph.graph import Graph
 from .graph.passes import PASSES
-from .language.elaborate import elaborate
+from .language.elaborate import Elaborated, elaborate
 from .language.overrides import apply_overrides, as_text, overridden
 from .language.version_0_1 import keep_pooling, warn_changed
 from .plan.dump import dump_graph, dump_module, dump_partition, dump_placement, dump_schedule
@@ -49,15 +49,24 @@ def build_graph(
     """
     load_plugins()
     module = apply_overrides(parse_source(collector), overrides)
-    graph = elaborate(module, collector, freeze)
-    if graph is not None and before is not None:
-        graph = keep_pooling(graph, before)
-    if graph is not None and module.version is not None and module.version.value == 1:
-        warn_changed(graph, collector)
+    graph = understand(module, collector, before, freeze).graph
     collector.note(overridden(module, overrides))
     collector.raise_errors()
     assert graph is not None, "elaborate: no graph and no error"
     return graph
+
+
+def understand(
+    module: nodes.Module, collector: Collector, before: Graph | None = None, freeze: Sequence[str] = ()
+) -> Elaborated:
+    """Module -> Graph, if there are no errors; everything that is wrong goes to the collector."""
+    found = elaborate(module, collector, freeze)
+    graph = found.graph
+    if graph is not None and before is not None:
+        graph = keep_pooling(graph, before)
+    if graph is not None and module.version is not None and module.version.value == 1:
+        warn_changed(graph, collector)
+    return replace(found, graph=graph)
 
 
 def run_passes(graph: Graph) -> Iterator[tuple[str, Graph]]:

@@ -95,12 +95,12 @@ def entries() -> Iterator[Entry]:
     for what, kinds in KINDS.items():
         for name, function in kinds.items():
             table = objective_signature(name) if what == "objective" else signature(name, function)
-            arguments = tuple(map(_taken, table.given))
+            arguments = tuple(map(taken, table.given))
             if what == "data":
                 arguments = tuple(_as_trained_on(name, row) for row in arguments)
             yield Entry(name, what, value_of(function), arguments, example_of(function))
     for row in TRAIN.given:
-        yield Entry(row.name, SETTING, SETTINGS[row.name], (replace(_taken(row), default=usual(row.name)),))
+        yield Entry(row.name, SETTING, SETTINGS[row.name], (replace(taken(row), default=usual(row.name)),))
 
 
 def usual(setting: str) -> str:
@@ -126,7 +126,8 @@ def example_of(function: Callable[..., Any]) -> str | None:
     return None if found is None else found[1]
 
 
-def _taken(row: Argument) -> Taken:
+def taken(row: Argument) -> Taken:
+    """Return an argument as the reference tells of it."""
     if isinstance(row.type, LayerArgument):
         match row.type.default:
             case "above":

@@ -8,7 +8,7 @@ from typing import Any
 from lark import Token, Transformer
 
 from . import nodes
-from .lexer import CONSTANTS, span_of, unescape
+from .lexer import CONSTANTS, unescape
 from .source import Span
 
 Children = list[Any]
@@ -16,11 +16,9 @@ Children = list[Any]
 
 def _span(children: Sequence[Any]) -> Span:
     """Return the span from the first child to the last."""
-    return _place(children[0]).to(_place(children[-1]))
-
-
-def _place(child: Any) -> Span:
-    return span_of(child) if isinstance(child, Token) else child.span
+    first, last = children[0], children[-1]
+    start = (first.start_pos or 0) if isinstance(first, Token) else first.span.start
+    return Span(start, (last.end_pos or 0) if isinstance(last, Token) else last.span.end)
 
 
 def _without_tokens(children: Children) -> Children:
@@ -146,7 +144,8 @@ class Builder(Transformer[Token, nodes.Module]):
 
     def keyword(self, children: Children) -> nodes.Path:
         """A keyword that is also a word of the language: `gradients = stage`."""
-        return nodes.Path(_span(children), (nodes.Part(_span(children), str(children[0])),))
+        span = _span(children)
+        return nodes.Path(span, (nodes.Part(span, str(children[0])),))
 
     def call(self, children: Children) -> nodes.Call:
         return nodes.Call(_span(children), children[0], _list_in(children))

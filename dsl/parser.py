@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,9 @@ class _Parser:
         tokens, depth = self.layout.tokens, self.layout.depth
         at_top = self.open_brace is None and not (self.fed and self.fed[0].type == "LET")
         index = max(self._index_of(token), self.item_start)
+        if self.open_brace is not None:  # an open parenthesis may have swallowed the name of the next item
+            behind = (at for at in range(self.item_start, index) if tokens[at].type != "NEWLINE")
+            index = next(filter(self._names_item, islice(behind, 1, None)), index)
         if index == self.item_start and index < len(tokens) and not (self._declares(index) and not at_top):
             index += 1  # guarantees progress
         while index < len(tokens):
@@ -243,7 +247,11 @@ class _Parser:
             return False
         return index + 1 == len(tokens) or tokens[index + 1].type not in ("COLON", "EQUAL")
 
-    def _begins_item(self, index: int) -> bool:
+    def _names_item(self, index: int) -> bool:
+        """Whether an item `NAME: ...` begins at a token, which an argument of several lines never does."""
+        return self._begins_item(index, ("COLON",))
+
+    def _begins_item(self, index: int, behind_name: tuple[str, ...] = ("COLON", "EQUAL")) -> bool:
         tokens = self.layout.tokens
         if not self._at_line_start(index) or tokens[index].type not in ("NAME", *_DECLARATIONS):
             return False
@@ -252,7 +260,7 @@ class _Parser:
             while after < len(tokens) and tokens[after].type not in ("RSQB", "NEWLINE", "SEMICOLON"):
                 after += 1
             after += 1
-        return after < len(tokens) and tokens[after].type in ("COLON", "EQUAL")
+        return after < len(tokens) and tokens[after].type in behind_name
 
     def _broken_name(self) -> str:
         """Return the name that the broken item or declaration would have defined, if it got that far."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile, pairwise
 
@@ -13,13 +13,17 @@ from .lexer import span_of, tokenize, unescape
 from .reader import NOWHERE, read_file
 from .source import Source, Span
 
+Reader = Callable[[str | os.PathLike[str]], Source]
+"""Reads a file alone, as `read_file` does."""
 
-def read_source(path: str | os.PathLike[str]) -> Source:
+
+def read_source(path: str | os.PathLike[str], reader: Reader = read_file) -> Source:
     """Read a `.lnet` file and all files that it includes, each once.
 
-    Raises `LnetError` if one is missing, unreadable, not UTF-8 or empty, or includes itself.
+    `reader`: an editor's, which has texts that are not saved. Raises `LnetError` if a file is missing, unreadable, not
+    UTF-8 or empty, or includes itself.
     """
-    main = read_file(path)
+    main = reader(path)
     read = [main]
     waiting = [_Reading(main, os.path.realpath(main.name), 0, _includes(main), NOWHERE)]
     found, end = {waiting[0].real: waiting[0]}, len(main.text) + 1
@@ -36,7 +40,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
             raise _circle(waiting, real, read)
         if real in found:
             continue
-        file = _included(name, reading.span, read)
+        file = _included(name, reading.span, read, reader)
         found[real] = _Reading(file, real, end, _includes(file), NOWHERE)
         waiting.append(found[real])
         read.append(file)
@@ -62,6 +66,8 @@ class _Reading:
 
 def _includes(file: Source) -> list[tuple[Span, str]]:
     """Return where a file includes others, and their paths as written."""
+    if "include" not in file.text:
+        return []
     tokens = tokenize(Collector(file)).tokens
     return [
         (span_of(keyword).to(span_of(text)), unescape(text))
@@ -70,9 +76,9 @@ def _includes(file: Source) -> list[tuple[Span, str]]:
     ]
 
 
-def _included(name: str, span: Span, read: Sequence[Source]) -> Source:
+def _included(name: str, span: Span, read: Sequence[Source], reader: Reader) -> Source:
     try:
-        return read_file(name)
+        return reader(name)
     except LnetError as error:
         if error.source is not None:
             raise

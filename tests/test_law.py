@@ -136,6 +136,10 @@ def test_the_compiler_runs_without_jax():
     }
 
 
+def test_the_language_server_runs_without_jax():
+    assert not loaded("import lnet.cli.language_server") & {"jax", "optax", "distributed", "PIL"}
+
+
 @pytest.mark.parametrize("command", [["--help"], ["check", "examples/catface/model.lnet"]])
 def test_what_only_looks_at_files_loads_neither_graphs_nor_arrays(command):
     call = f"import os; os.chdir({str(ROOT)!r}); from lnet.cli import main; main({command}, standalone_mode=False)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lnet.compiler.core.layer import Layer, Parameter
 from lnet.compiler.core.shapes import Sheet, Size, extents
@@ -71,28 +72,37 @@ class Totals:
 
 def totals(graph: Graph, partition: Partition) -> Totals:
     """Return the sums over one replica."""
-    layers = [layer_cost(graph, layer) for layer in graph.layers]
     tiles = tile_costs(graph, partition)
-    parameters = sum(parameter.size for parameter in graph.parameters)
     halo, bound = sum(tile.halo for tile in tiles), sum(tile.halo_bound for tile in tiles)
-    parameter_bytes = parameters * graph.training.value_bytes
-    state_bytes = _state_bytes(graph, graph.parameters)
-    activation_bytes = sum(layer.activation_bytes for layer in layers)
-    images = layer_cost(graph, graph.input).activation_bytes
-    compared = sum(_compared_bytes(graph, objective) for objective in graph.objectives)
-    batch_bytes = PASSES * (activation_bytes + compared) + BATCHES * images
     return Totals(
         encoding_weights(graph),
-        parameters,
-        sum(layer.multiply_adds for layer in layers),
-        parameter_bytes,
-        state_bytes,
-        activation_bytes,
-        batch_bytes,
-        2 * parameter_bytes + _sums(graph, parameter_bytes) + state_bytes + batch_bytes + PROCESS,
+        sum(parameter.size for parameter in graph.parameters),
+        sum(layer.op.multiply_adds() for layer in graph.layers),
+        *memory_of_one(graph),
         halo,
         halo / bound if bound else 1.0,
     )
+
+
+class Memory(NamedTuple):
+    """Bytes of one process that trains a whole replica, as in `Totals`."""
+
+    parameter_bytes: int
+    state_bytes: int
+    activation_bytes: int
+    batch_bytes: int
+    training_bytes: int
+
+
+def memory_of_one(graph: Graph) -> Memory:
+    """Return the memory of one process that trains a whole replica."""
+    parameter_bytes = sum(parameter.size for parameter in graph.parameters) * graph.training.value_bytes
+    state_bytes = _state_bytes(graph, graph.parameters)
+    activation_bytes = sum(_activation_bytes(graph, layer) for layer in graph.layers)
+    compared = sum(_compared_bytes(graph, objective) for objective in graph.objectives)
+    batch_bytes = PASSES * (activation_bytes + compared) + BATCHES * _activation_bytes(graph, graph.input)
+    training_bytes = 2 * parameter_bytes + _sums(graph, parameter_bytes) + state_bytes + batch_bytes + PROCESS
+    return Memory(parameter_bytes, state_bytes, activation_bytes, batch_bytes, training_bytes)
 
 
 def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
@@ -109,8 +119,13 @@ def layer_cost(graph: Graph, layer: Layer) -> LayerCost:
         layer.op.multiply_adds(),
         weights * graph.training.value_bytes,
         _state_bytes(graph, layer.parameters),
-        layer.sheet.values * graph.training.value_bytes * graph.training.batch_rows,
+        _activation_bytes(graph, layer),
     )
+
+
+def _activation_bytes(graph: Graph, layer: Layer) -> int:
+    """Return the bytes of a layer's values for a batch."""
+    return layer.sheet.values * graph.training.value_bytes * graph.training.batch_rows
 
 
 def _compared_bytes(graph: Graph, objective: Objective) -> int:

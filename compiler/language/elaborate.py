@@ -65,8 +65,20 @@ class _TooMany(Exception):
     """The network has more items than any can have."""
 
 
-def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Graph | None:
-    """Return the graph of a module, or None after errors; all diagnostics go to `collector`.
+@dataclass(frozen=True, slots=True)
+class Elaborated:
+    """The graph of a module, or None after errors; `known`: as much of it as there is in spite of them.
+
+    `known` is None without an input. `items`: where each layer, objective and stage instance stands in the file, by path.
+    """
+
+    graph: Graph | None
+    known: Graph | None
+    items: Mapping[str, Span]
+
+
+def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] = ()) -> Elaborated:
+    """Return what a module means; all diagnostics go to `collector`.
 
     `freeze`: frozen layers and stages, which get no warning that nothing trains them.
     """
@@ -81,11 +93,19 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
         builder.network(network)
     builder.unused_stages()
     training = _training(train, evaluator, evaluate_lets(declarations, evaluator))  # the input is known now
-    if collector.failed or network is None or training is None:
-        return None
-    graph = Graph(
-        network.name.text, tuple(builder.layers), tuple(builder.objectives), training, tuple(builder.stages)
-    )
+    items = {path: place.span for path, place in builder.places.items()}
+    known = builder.graph(network, training)
+    if collector.failed or network is None or training is None or known is None:
+        return Elaborated(None, known, items)
+    _check(known, network, train, builder, freeze)
+    return Elaborated(None if collector.failed else known, known, items)
+
+
+def _check(
+    graph: Graph, network: nodes.Network, train: nodes.Train | None, builder: _Builder, freeze: Sequence[str]
+) -> None:
+    """Report mistakes of a network as a whole, and warn."""
+    evaluator, collector = builder.evaluator, builder.evaluator.collector
     _check_size(graph, network, evaluator)
     check_targets(graph, train, evaluator)
     check_contrasted(graph, builder.places, evaluator)
@@ -93,7 +113,6 @@ def elaborate(module: nodes.Module, collector: Collector, freeze: Sequence[str] 
     warn_equal_views(graph, train, evaluator)
     _warn_unread(graph, builder, collector)
     warn_untrained(replace(graph, frozen=tuple(freeze)), network, builder.places, collector)
-    return None if collector.failed else graph
 
 
 @dataclass(slots=True)
@@ -112,6 +131,13 @@ class _Builder:
     instantiated: set[str] = field(default_factory=set)
     checked: set[str] = field(default_factory=set)
     items: int = 0
+
+    def graph(self, network: nodes.Network | None, training: Training | None) -> Graph | None:
+        """Return the graph of what has been unrolled; None without an input."""
+        if network is None or not self.layers or not isinstance(self.layers[0].op, Input):
+            return None
+        layers, objectives = tuple(self.layers), tuple(self.objectives)
+        return Graph(network.name.text, layers, objectives, training or Training(), tuple(self.stages))
 
     # --- blocks ------------------------------------------------------------------------------------------
 
@@ -304,7 +330,7 @@ class _Builder:
 
     def _instance(self, item: nodes.Item, path: str, stage: nodes.Stage, scope: Scope) -> Instance | Unknown:
         self.instantiated.add(stage.name.text)
-        table = _stage_signature(stage)
+        table = stage_signature(stage)
         given = self.evaluator.match(table, item.arguments)
         bound = self.evaluator.bind(table, given, item.kind.span, scope)
         if isinstance(bound, Unknown) or stage.name.text in self.recursive:
@@ -414,7 +440,8 @@ def _parameters(path: str, op: Op, bound: Mapping[str, Any]) -> tuple[Parameter,
 _OF = Argument("of", LayerArgument("above"), None, keyword_only=True)
 
 
-def _stage_signature(stage: nodes.Stage) -> Signature:
+def stage_signature(stage: nodes.Stage) -> Signature:
+    """Return the argument table of a stage."""
     rows = tuple(
         Argument(p.name.text, ANY, REQUIRED if p.default is None else None, keyword_only=False)
         for p in stage.parameters

@@ -67,6 +67,16 @@ def test_after_an_error_reading_goes_on():
     assert [s.name.text for s in train.settings if isinstance(s, nodes.Setting)] == ["steps"]
 
 
+@pytest.mark.parametrize("following", ["W: lcn(3)", "W[2]: lcn(3)"])
+def test_an_open_parenthesis_does_not_swallow_the_next_item(following):
+    module, found = diagnostics(
+        f"network n {{\n  V: local(3,\n    stride = 2,\n  {following}\n  X: lcn(5)\n}}\n"
+    )
+    assert [d.code for d in found] == ["E101"]
+    assert [item.name for item in module.declarations[0].items[:1]] == ["V"]
+    assert [item.name.text for item in module.declarations[0].items[1:]] == ["W", "X"]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(PROGRAM) - 1), st.text(max_size=3), st.integers(0, 6))
 def test_one_broken_place_is_survived(place, inserted, dropped):

@@ -1,0 +1,1 @@
+"""What an editor asks about a file: pure functions of texts and positions, whatever protocol the editor speaks."""
