@@ -334,12 +334,25 @@ def _state(directory: Path, log: _Log) -> str:
 
 def differences(found: Sequence[Summary]) -> list[str]:
     """Return the names of the settings in which runs of one network differ, in the order of their first run."""
-    names = list(dict.fromkeys(name for each in found for name in each.settings))
-    networks = {each.network: [other for other in found if other.network == each.network] for each in found}
+    networks: dict[str, list[Mapping[str, str]]] = {}
+    for each in found:
+        networks.setdefault(each.network, []).append(each.settings)
+    differing = {name for group in networks.values() for name in unlike(group)}
+    return [
+        name for name in dict.fromkeys(name for each in found for name in each.settings) if name in differing
+    ]
+
+
+def unlike(found: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names in which settings differ, in their order.
+
+    A part that some do not have (`validation.path`, where `validation` is none) differs if the others differ in it.
+    """
+    names = dict.fromkeys(name for each in found for name in each)
     return [
         name
         for name in names
-        if any(len({each.settings.get(name) for each in group}) > 1 for group in networks.values())
+        if len({each.get(name) for each in found if name in each or name.rpartition(".")[0] not in names}) > 1
     ]
 
 

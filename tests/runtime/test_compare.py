@@ -14,8 +14,8 @@ from small_run import furnish, plan_of
 
 import lnet
 from lnet.runtime.analysis.compare.curves import band
-from lnet.runtime.analysis.compare.groups import compare
-from lnet.runtime.store.summary import summary
+from lnet.runtime.analysis.compare.groups import FIGURES, compare
+from lnet.runtime.store.summary import summary, unlike
 
 LOSS = re.compile(r'"(loss|V1.learn|V2.learn)": ([0-9.e+-]+)')
 
@@ -85,6 +85,38 @@ def test_a_run_whose_settings_changed_is_a_group_of_its_own(there, tmp_path):
     said = lnetc("compare", tmp_path / "runs" / "low-2", path.parent).output
     assert "batch at step 8" in said
     assert len(compare([summary(run) for run in (path.parent, tmp_path / "runs" / "low-2")]).groups) == 2
+
+
+def test_a_group_says_how_many_of_its_runs_have_a_finite_figure(there, tmp_path):
+    """A run that diverged takes no part in the mean, and one that was killed at once has no loss."""
+    runs = tmp_path / "runs"
+    shutil.copytree(there, runs)
+    for name in ("low-3", "high-1", "high-2"):
+        log = runs / name / "events.jsonl"
+        log.write_text(re.sub(r'"loss": [0-9.]+', '"loss": NaN', log.read_text()))
+    high, low = compare([summary(path) for path in sorted(runs.iterdir())]).groups
+    loss, validated = FIGURES[0], FIGURES[2]
+    losses = [run.trained.loss for run in low.runs[:2]]
+    assert loss.cell(low) == f"{np.mean(losses):,.4g} ± {np.std(losses, ddof=1):,.2g} (2 of 3)"
+    assert loss.cell(high) == "nan (0 of 2)"
+    (runs / "low-2" / "events.jsonl").write_text("")
+    (low,) = compare([summary(runs / f"low-{number}") for number in (1, 2)]).groups
+    assert validated.cell(low) == f"{low.runs[0].validated.loss:,.4g} (1 of 2)"
+
+
+def test_parts_of_a_setting_differ_only_between_runs_that_have_it():
+    found = [
+        {"update": "adam", "update.b1": "0.9", "update.rate": "1", "validation": "none"},
+        {"update": "sgd", "update.rate": "1", "validation": "frames", "validation.path": "a", "let.k": "3"},
+        {
+            "update": "adam",
+            "update.b1": "0.9",
+            "update.rate": "2",
+            "validation": "frames",
+            "validation.path": "b",
+        },
+    ]
+    assert unlike(found) == ["update", "update.rate", "validation", "validation.path", "let.k"]
 
 
 def test_bands_are_means_and_deviations_where_all_curves_are():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from math import isfinite
+from math import isfinite, nan
 from statistics import fmean, stdev
 from string import ascii_uppercase
 
-from lnet.runtime.store.summary import Summary
+from lnet.runtime.store.summary import Summary, unlike
 
 SEED = "seed"
 LABEL = 48
@@ -18,7 +18,7 @@ LABEL = 48
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The mean of a figure over runs, and its standard deviation (n - 1), None of one run."""
+    """The mean of a figure over `count` runs, and its standard deviation (n - 1), None of one run."""
 
     mean: float
     deviation: float | None
@@ -59,11 +59,12 @@ class Group:
         return f"{'..'.join(f'{step:,}' for step in reached[:: max(1, len(reached) - 1)])}/{self.runs[0].steps:,}"
 
     def spread(self, of: Callable[[Summary], float | None]) -> Spread | None:
-        """Return the mean and deviation of a figure over the runs that have it; None if none has."""
-        values = [value for run in self.runs if (value := of(run)) is not None and isfinite(value)]
-        if not values:
-            return None
-        return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+        """Return the mean and deviation of a figure over the runs where it is finite; None if no run has it."""
+        values = [value for run in self.runs if (value := of(run)) is not None]
+        finite = [value for value in values if isfinite(value)]
+        if not finite:
+            return Spread(nan, None, 0) if values else None
+        return Spread(fmean(finite), stdev(finite) if len(finite) > 1 else None, len(finite))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,12 @@ class Figure:
     share: bool = False
 
     def cell(self, group: Group) -> str:
-        """Return its mean and deviation over a group, empty if no run has it."""
+        """Return its mean and deviation over a group, and of how many runs if not of all; empty if none has it."""
         spread = group.spread(self.of)
-        return "" if spread is None else spread.percent if self.share else str(spread)
+        if spread is None:
+            return ""
+        some = "" if spread.count == len(group.runs) else f" ({spread.count} of {len(group.runs)})"
+        return (spread.percent if self.share else str(spread)) + some
 
 
 def _of_loss(part: str) -> Callable[[Summary], float | None]:
@@ -112,8 +116,7 @@ class Comparison:
 def compare(runs: Sequence[Summary]) -> Comparison:
     """Return runs in groups, in the order of their first ones."""
     told = [{"network": run.network, **run.settings} for run in runs]
-    names = dict.fromkeys(name for each in told for name in each if name != SEED)
-    differing = tuple(name for name in names if len({each.get(name, "") for each in told}) > 1)
+    differing = tuple(name for name in unlike(told) if name != SEED)
     found: dict[tuple[str, ...], list[Summary]] = {}
     for run, each in zip(runs, told, strict=True):
         found.setdefault(tuple(each.get(name, "") for name in differing), []).append(run)
