@@ -1,5 +1,7 @@
 """Text tables: one wider than the terminal is folded, and each part repeats the first column.
 
+Names in the first column that take more than half of the terminal are broken, so that others have room beside them.
+
 layer       kind    value            layer       weights   parameters
 ────────────────────────────         ────────────────────────────────
 V1.filter   local   29x29x16   ->    V1.filter   416,304      1.67 MB
@@ -82,6 +84,7 @@ def _folded(table: TextTable, width: int) -> Iterator[Table]:
     cells = list(zip(table.names, *table.rows, strict=True))
     wide = [max(map(cell_len, column)) + GAP for column in cells]
     first, *others = range(len(cells))
+    wide[first] = min(wide[first], width // 2)  # longer names are broken
     shown: list[int] = []
     for column in others:
         if shown and wide[first] + sum(wide[other] for other in shown) + wide[column] - GAP > width:

@@ -41,3 +41,14 @@ def test_nothing_is_wider_than_the_terminal_and_nothing_is_lost(width):
     assert set(wide.split()) - {line.strip() for line in wide.splitlines() if "─" in line} <= set(
         narrow.split()
     )
+
+
+def test_long_names_are_broken_and_leave_room_for_several_columns():
+    table = TextTable(("run", "state"), ("loss",), (("sweep/of/rates/with/long/names-1", "done", "0.125"),))
+    assert printed((table,), 30).splitlines() == [
+        "run              state    loss",
+        "──────────────────────────────",
+        "sweep/of/rates   done    0.125",
+        "/with/long/nam",
+        "es-1",
+    ]
