@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from time import process_time
 
-from lnet.runtime.analysis.report.history import history_of
+from lnet.runtime.analysis.history import history_of
 from lnet.runtime.store.events import CheckpointWritten, ClusterBegun, ClusterStepDone, Slowest, StepDone
 from lnet.runtime.store.log import EventLog, stream_events
 from lnet.runtime.store.owner import own

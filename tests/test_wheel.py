@@ -25,7 +25,7 @@ def test_the_wheel_holds_all_of_the_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in ("dsl", "compiler", "runtime"):
         for path in (ROOT / package).rglob("*"):
-            if path.suffix in (".py", ".lark", ".html"):
+            if path.suffix in (".py", ".lark", ".html", ".css", ".js"):
                 assert f"lnet/{path.relative_to(ROOT)}" in names
     assert {"lnet/py.typed", "lnet/cli/__init__.py", "lnet/__init__.py"} <= names
     assert not [

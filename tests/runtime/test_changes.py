@@ -9,7 +9,7 @@ from commands import lnetc
 from small_run import empty, furnish, plan_of
 
 import lnet
-from lnet.runtime.analysis.report.history import history_of
+from lnet.runtime.analysis.history import history_of
 from lnet.runtime.analysis.report.settings import settings
 from lnet.runtime.store.events import StepDone, Warned
 

@@ -17,6 +17,7 @@ import lnet
 from lnet.compiler.pipeline import Layout, compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
+from lnet.runtime.analysis.history import Steps, history_of
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.analysis.report.cluster import (
     ages_by_replica,
@@ -24,9 +25,8 @@ from lnet.runtime.analysis.report.cluster import (
     failures,
     moved,
 )
-from lnet.runtime.analysis.report.history import Steps, history_of, running_times
-from lnet.runtime.analysis.report.sections import template
 from lnet.runtime.analysis.report.timeline import SPENT, shares, staleness_picture, timeline_picture
+from lnet.runtime.pages.templates import template
 from lnet.runtime.store.events import (
     AgesCounted,
     CheckpointWritten,
@@ -145,7 +145,7 @@ def repaired(time, still, replica=0, worker="a"):
 
 
 def rows(*events):
-    return [(row.at, row.what, row.lost, row.still) for row in failures(tuple(running_times(events)))]
+    return [(row.at, row.what, row.lost, row.still) for row in failures(history_of(events).timed)]
 
 
 def test_a_replica_that_was_not_repaired():
@@ -225,10 +225,14 @@ def test_of_many_failures_those_that_cost_most_are_shown(run):
 
 
 def test_the_rest_of_many_failures_can_be_opened(run, tmp_path):
-    text = template("cluster.html").render(cluster=cluster_section(run.plan, history_of(many_losses())))
+    text = template("cluster.html", "lnet.runtime.analysis.report").render(
+        cluster=cluster_section(run.plan, history_of(many_losses()))
+    )
     assert text.count("<tr><td>") == 236
     assert "<details><summary>216 more failures</summary>" in text
-    text = template("cluster.html").render(cluster=cluster_section(run.plan, history_of(many_losses(5))))
+    text = template("cluster.html", "lnet.runtime.analysis.report").render(
+        cluster=cluster_section(run.plan, history_of(many_losses(5)))
+    )
     assert "<details>" not in text
     assert "in the median" not in text
 

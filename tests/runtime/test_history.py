@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_events import begun, event, lines
 
-from lnet.runtime.analysis.report.history import POINTS, Means, history_of
+from lnet.runtime.analysis.history import POINTS, Means, history_of
 from lnet.runtime.store.events import CheckpointWritten, Completed, Resumed, Started, StepDone, Validated
 from lnet.runtime.store.log import read_events, stream_events
 
@@ -81,7 +81,7 @@ def test_a_log_that_was_resumed_is_read_as_a_list_and_as_a_stream(tmp_path):
         "done",
     ]
     history = history_of(stream_events(path))
-    assert history.made == (0, 0, 0, 0)
+    assert history.made == [0, 0, 0, 0]
     assert (len(history.steps), history.steps.newest.step) == (7, 7)
     assert not history.steps.on_cluster
 

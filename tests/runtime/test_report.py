@@ -20,11 +20,11 @@ from small_run import empty
 
 import lnet
 from lnet.runtime.analysis.filters import filter_image, flat, mosaic, orientation, oriented_fraction
+from lnet.runtime.analysis.history import Validations, history_of
 from lnet.runtime.analysis.reconstruction import reconstructions
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.analysis.report.curves import accuracy_curves, loss_curves, marked, style
 from lnet.runtime.analysis.report.filters import first_filters
-from lnet.runtime.analysis.report.history import Validations, history_of
 from lnet.runtime.analysis.report.sections import SECTIONS, Section
 from lnet.runtime.analysis.report.settings import settings
 from lnet.runtime.process import given_back
@@ -179,7 +179,7 @@ def test_of_many_positions_evenly_spaced_ones_are_shown():
 
 def network_of(text):
     plan = lnet.compile(lnet.parse(text))
-    return plan.graph, lnet.Network(plan)
+    return plan.graph, lnet.Network(plan).params
 
 
 def test_the_page_needs_nothing_else(run):

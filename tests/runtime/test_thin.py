@@ -16,9 +16,9 @@ import lnet
 from lnet.compiler.pipeline import compile_source
 from lnet.dsl.diagnostics import Collector
 from lnet.dsl.source import Source
+from lnet.runtime.analysis.history import POINTS, history_of
 from lnet.runtime.analysis.report import write_report
 from lnet.runtime.analysis.report.cluster import ages_by_replica, failures
-from lnet.runtime.analysis.report.history import POINTS, history_of
 from lnet.runtime.analysis.report.timeline import BINS, SPENT, shares
 from lnet.runtime.store.events import (
     AgesCounted,
@@ -97,7 +97,7 @@ def valid(tmp_path, events):
 @pytest.mark.parametrize("replicas", [None, 3])
 def test_the_report_is_the_same(tmp_path, replicas, monkeypatch):
     monkeypatch.setattr("lnet.runtime.store.thin.SUMS", 300)
-    monkeypatch.setattr("lnet.runtime.analysis.report.history.POINTS", 100)
+    monkeypatch.setattr("lnet.runtime.analysis.history.POINTS", 100)
     events = valid(tmp_path, history(5000, replicas))
     thin = short(events)
     assert sum(map(steps_in, thin)) == sum(map(steps_in, events)) > 4900

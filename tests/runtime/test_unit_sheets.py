@@ -101,11 +101,11 @@ def test_neighbours_are_those_of_the_unit_sheet():
 
 
 def test_the_report_shows_filters_as_units(network, monkeypatch):
-    shown = first_filters(network.graph, network)
+    shown = first_filters(network.graph, network.params)
     assert list(shown["pictures"]) == ["6x9 units"]
     assert "All are shown" in shown["caption"]
     monkeypatch.setattr("lnet.runtime.analysis.report.filters.ACROSS", 28)
-    assert "4x4 of 6x9 units, those in the middle" in first_filters(network.graph, network)["caption"]
+    assert "4x4 of 6x9 units, those in the middle" in first_filters(network.graph, network.params)["caption"]
 
 
 def test_a_sheet_and_a_drawing_keep_their_pictures(run):

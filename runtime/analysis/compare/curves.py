@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from lnet.runtime.analysis.history import Averages, History, Values, history_of
 from lnet.runtime.analysis.plots import literal, to_svg
 from lnet.runtime.analysis.report.curves import add_legend, finish, marked, new_figure, style
-from lnet.runtime.analysis.report.history import Averages, History, Values, history_of
 from lnet.runtime.store.log import stream_events
 
 from .groups import Group
@@ -52,19 +52,6 @@ def band(curves: Sequence[tuple[Values, Values]]) -> Band | None:
         return None
     values = np.stack([np.interp(at, steps, values) for steps, values in finite])
     return Band(at, values.mean(0), values.std(0, ddof=1) if len(finite) > 1 else None)
-
-
-def objectives(averages: Averages) -> dict[str, Values]:
-    """Return the curves of the objectives, with their sum, the loss, first."""
-    found = averages.objectives.curves()
-    return (
-        {"loss": np.sum(list(found.values()), axis=0), **(found if len(found) > 1 else {})} if found else {}
-    )
-
-
-def accuracies(averages: Averages) -> dict[str, Values]:
-    """Return the curves of the accuracies."""
-    return averages.accuracies.curves()
 
 
 def pictures(

@@ -9,10 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lnet.runtime.analysis.report.sections import template
+from lnet.runtime.analysis.history import Averages
+from lnet.runtime.pages.templates import template
 from lnet.runtime.store.summary import RECENT, Summary
 
-from .curves import accuracies, histories, objectives, pictures
+from .curves import histories, pictures
 from .groups import Comparison, Group
 
 
@@ -21,8 +22,12 @@ def page(comparison: Comparison) -> str:
     groups = comparison.groups
     told = [(group, histories(group)) for group in groups]
     drawn = (
-        ("losses", "Losses", pictures(told, objectives, "loss", logarithmic=True)),
-        ("accuracies", "Accuracies", pictures(told, accuracies, "share of the images", logarithmic=False)),
+        ("losses", "Losses", pictures(told, Averages.losses, "loss", logarithmic=True)),
+        (
+            "accuracies",
+            "Accuracies",
+            pictures(told, Averages.shares, "share of the images", logarithmic=False),
+        ),
     )
     curves = [
         (anchor, heading, [(name, Markup(svg)) for name, svg in found])

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lnet.compiler.cut.cost import tile_costs
 from lnet.compiler.plan.plan import Plan
+from lnet.runtime.analysis.history import History
 from lnet.runtime.engine.rounding import WIRES
 from lnet.runtime.store.events import (
     AgesCounted,
@@ -32,7 +33,6 @@ from lnet.runtime.store.events import (
     WorkerSlow,
 )
 
-from .history import History
 from .timeline import Loss, staleness_picture, timeline_picture
 
 ENDS = (Completed, RunInterrupted, Failed)

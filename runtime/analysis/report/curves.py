@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lnet.runtime.analysis.history import Averages, History, Means, Steps, Values
 from lnet.runtime.analysis.plots import literal, to_svg
-
-from .history import Averages, History, Means, Steps, Values
 
 WIDTH = 7.2
 """Width of a figure in inches."""
@@ -50,9 +49,7 @@ def accuracy_curves(history: History) -> str | None:
 
 def throughput_curve(steps: Steps) -> str:
     """Return images per second over the steps."""
-    numbers = steps.numbers.curves()
-    rate = numbers["images"] / np.maximum(numbers["seconds"], 1e-9)
-    return _draw([Curve("", steps.at, rate, style(0))], "images per second", logarithmic=False)
+    return _draw([Curve("", steps.at, steps.rates(), style(0))], "images per second", logarithmic=False)
 
 
 def _with_validations(history: History, part: Callable[[Averages], Means]) -> list[Curve]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Size, unit_sheet
 from lnet.compiler.graph.graph import Graph
 from lnet.runtime.analysis.filters import Array, flat, mosaic, oriented_fraction
-from lnet.runtime.engine.network import Network
 from lnet.runtime.engine.units import in_units
 
 from .pictures import data_url
@@ -21,12 +21,18 @@ ACROSS = 520
 """Largest width of a picture of filters in pixels; small pictures are enlarged to half of that."""
 
 
-def first_filters(graph: Graph, network: Network) -> dict[str, Any] | None:
+def first_weight(graph: Graph) -> str | None:
+    """Return the name of the first local layer's weights, None without such a layer."""
+    first = _first(graph)
+    return None if first is None else _weight(first)
+
+
+def first_filters(graph: Graph, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return pictures of the first local layer's filters and a caption, None without such a layer."""
-    first = next((layer for layer in graph.layers if layer.op.has_filters), None)
+    first = _first(graph)
     if first is None:
         return None
-    weight = network.params[_weight(first)]
+    weight = params[_weight(first)]
     share, threshold = oriented_fraction(flat(weight))
     most = max(1, ACROSS // (max(weight.shape[2:4]) + 1))
     pictures = _pictures(weight, first.patch, most)
@@ -79,6 +85,10 @@ def _excerpt(shape: tuple[int, ...], patch: Size | None, most: int) -> str:
     if channels != 3 and channels > 1:
         parts.append(f"of {channels} channels the strongest of each filter")
     return f"Shown: {'; '.join(parts)}." if parts else "All are shown."
+
+
+def _first(graph: Graph) -> Layer | None:
+    return next((layer for layer in graph.layers if layer.op.has_filters), None)
 
 
 def _weight(layer: Layer) -> str:

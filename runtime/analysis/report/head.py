@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lnet.compiler.cut.cost import totals
+from lnet.runtime.analysis.history import History, Steps
 from lnet.runtime.store.events import Failed, Resumed, Started
 from lnet.runtime.store.run import Run
 
-from .history import History, Steps
 from .material import Material
 
 

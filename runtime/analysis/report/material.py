@@ -8,12 +8,12 @@ from typing import Any
 
 from lnet.compiler.files import Unreadable
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.analysis.history import History, history_of
 from lnet.runtime.engine.network import Network
 from lnet.runtime.process.given_back import give_back
 from lnet.runtime.store.run import Run
 
 from .filters import first_filters
-from .history import History, history_of
 from .reconstructions import Data, reconstructed
 
 
@@ -48,7 +48,7 @@ class Material:
     def filters(self) -> dict[str, Any]:
         """The content of the section on filters; raises `LnetError`."""
         network, missing = self.network
-        shown = None if network is None else first_filters(self.run.plan.graph, network)
+        shown = None if network is None else first_filters(self.run.plan.graph, network.params)
         return {"no_network": missing, "filters": shown}
 
     @cached_property

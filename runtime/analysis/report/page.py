@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lnet.runtime.pages.templates import template
 from lnet.runtime.process.counted import counted
 
 from .head import head
 from .material import Material
-from .sections import SECTIONS, check_anchors, template
+from .sections import SECTIONS, check_anchors
 
 
 def page(material: Material) -> str:
@@ -17,4 +18,4 @@ def page(material: Material) -> str:
         body = section.body(material)
         if body is not None:
             shown.append({"anchor": section.anchor, "title": section.title, "body": body})
-    return template("page.html").render(head(material), sections=shown)
+    return template("page.html", __package__).render(head(material), sections=shown)

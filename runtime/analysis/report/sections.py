@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from lnet.compiler.cut.cost import layer_cost
+from lnet.runtime.pages.templates import template
 from lnet.runtime.store.events import Validated, Warned
 
 from .cluster import cluster_section
@@ -59,22 +58,12 @@ def check_anchors(sections: Sequence[Section]) -> None:
             raise ValueError(f"there are {count} sections '{anchor}'")
 
 
-@cache
-def template(name: str, package: str = __package__) -> jinja2.Template:
-    """Return a template from a package's folder."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals["style"] = Markup(
-        files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    )
-    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
-
-
 def _filled(name: str, content: Callable[[Material], Mapping[str, Any] | None]) -> Callable[[Material], Made]:
     """Return the `make` of a section from a template and its content."""
 
     def make(material: Material) -> Made:
         found = content(material)
-        return None if found is None else Markup(template(name).render(found))
+        return None if found is None else Markup(template(name, __package__).render(found))
 
     return make
 

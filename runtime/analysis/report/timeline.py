@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from lnet.runtime.analysis.history import Steps, Values
 from lnet.runtime.analysis.plots import to_svg
 
 from .curves import add_legend, finish, new_figure
-from .history import Steps, Values
 
 BINS, BARS = 150, 40
 ROWS = 8

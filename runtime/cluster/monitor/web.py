@@ -11,16 +11,15 @@ later, and takes none away: they find no run when there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urljoin
 
-import jinja2
 from distributed import Client, Scheduler
 from tornado.web import HTTPError, RequestHandler
 
 from lnet.runtime.cluster import clock
 from lnet.runtime.cluster.config import RunConfig
+from lnet.runtime.pages.templates import template
 
 from .outliers import ROWS
 from .overview import Overview
@@ -55,9 +54,7 @@ class _Handler(RequestHandler):
         self.runs = runs
 
     def render_page(self, name: str, **content: Any) -> None:
-        text = files(__package__).joinpath(name).read_text(encoding="utf-8")
-        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-        self.write(environment.from_string(text).render(content))
+        self.write(template(name, __package__).render(content))
 
     def state(self, short: str) -> dict[str, Any]:
         """Return the overview of a run; raises a 404."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
@@ -102,6 +102,16 @@ class Averages:
         """The step of each mean."""
         return self.numbers.curves()["step"]
 
+    def losses(self) -> dict[str, Values]:
+        """Return the curves of the objectives, with their sum, the loss, first."""
+        found = self.objectives.curves()
+        total = {"loss": np.sum(list(found.values()), axis=0)} if found else {}
+        return total | (found if len(found) > 1 else {})
+
+    def shares(self) -> dict[str, Values]:
+        """Return the curves of the accuracies."""
+        return self.accuracies.curves()
+
 
 @dataclass
 class Steps(Averages):
@@ -176,6 +186,11 @@ class Steps(Averages):
             for name, number in zip(NUMBERS, _numbers_of(part), strict=True):
                 self.columns[name].append(number + shift if name in CLOCK else number)
 
+    def rates(self) -> Values:
+        """Return the curve of the images per second."""
+        numbers = self.numbers.curves()
+        return numbers["images"] / np.maximum(numbers["seconds"], 1e-9)
+
     def _images(self, event: StepDone | StepsDone) -> int:
         """Return the images of the steps of an event: since the one before, whose batch may have been another."""
         count, before = steps_in(event), self.newest
@@ -205,14 +220,35 @@ class Validations(Averages):
         self.numbers.add({"step": step})
 
 
-@dataclass(frozen=True)
+@dataclass
 class History:
-    """`timed`: all events but steps, with the run's second of each; `made`: the length of the steps' columns before each."""
+    """`timed`: all events but steps, with the run's second of each; `made`: the length of the steps' columns before each;
+    `replicas`: how many count their steps together now.
 
-    steps: Steps
-    validations: Validations
-    timed: tuple[tuple[float, LogEvent], ...]
-    made: tuple[int, ...]
+    The run's seconds are those of running time, without pauses before a resume.
+    """
+
+    steps: Steps = field(default_factory=Steps)
+    validations: Validations = field(default_factory=Validations)
+    timed: list[tuple[float, LogEvent]] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
+    replicas: int = 1
+    _running: float = 0.0
+    _last: float | None = None
+
+    def take(self, event: LogEvent) -> None:
+        """Take the next event of the log in."""
+        if self._last is not None and not isinstance(event, Resumed):
+            self._running += max(0.0, event.time - self._last)
+        self._last = event.time
+        self.replicas = replicas_from(event, self.replicas)
+        if isinstance(event, StepDone | StepsDone):
+            self.steps.add(self._running, event)
+            return
+        if isinstance(event, Validated):
+            self.validations.add(event, event.step * self.replicas)
+        self.timed.append((self._running, event))
+        self.made.append(self.steps.spread)
 
     @property
     def events(self) -> tuple[LogEvent, ...]:
@@ -225,25 +261,7 @@ class History:
 
 def history_of(events: Iterable[LogEvent]) -> History:
     """Return the history from an iterator over a log's events."""
-    steps, validations, timed, made = Steps(), Validations(), [], []
-    replicas = 1
-    for at, event in running_times(events):
-        replicas = replicas_from(event, replicas)
-        if isinstance(event, StepDone | StepsDone):
-            steps.add(at, event)
-            continue
-        if isinstance(event, Validated):
-            validations.add(event, event.step * replicas)
-        timed.append((at, event))
-        made.append(steps.spread)
-    return History(steps, validations, tuple(timed), tuple(made))
-
-
-def running_times(events: Iterable[LogEvent]) -> Iterator[tuple[float, LogEvent]]:
-    """Yield every event with its second of running time, without pauses before a resume."""
-    running, last = 0.0, None
+    history = History()
     for event in events:
-        if last is not None and not isinstance(event, Resumed):
-            running += max(0.0, event.time - last)
-        last = event.time
-        yield running, event
+        history.take(event)
+    return history
