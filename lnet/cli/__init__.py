@@ -16,6 +16,7 @@ from . import (
     runs,
     sheet,
     simulate,
+    watch,
 )
 from .program import main
 
@@ -36,4 +37,5 @@ __all__ = [
     "runs",
     "sheet",
     "simulate",
+    "watch",
 ]

@@ -91,6 +91,15 @@ batch_option = click.option("--batch", type=click.IntRange(1), help="Images in a
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print warnings, errors and the run's directory alone."
 )
+port_option = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port of the page on this machine (default: a free one).",
+)
+watch_option = click.option(
+    "--watch", is_flag=True, help="Serve a page on this machine that shows the run as it grows."
+)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Check and print all that the run begins with; write nothing."
 )

@@ -47,6 +47,8 @@ COMMANDS = {
     "describe": "explain",
     "info": "explain",
     "ls": "runs",
+    "follow": "watch",
+    "monitor": "watch",
     "load": "import",
     "convert": "import",
     "new": "init",

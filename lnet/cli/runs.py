@@ -30,17 +30,20 @@ from .options import (
     grace_option,
     mapping_option,
     overrides_from,
+    port_option,
     quiet_option,
     seed_option,
     set_option,
     steps_option,
     validation_option,
     wait_option,
+    watch_option,
     wire_option,
     with_shorthands,
 )
 from .plans import plan_of
 from .program import main
+from .watch import page_beside
 
 Begin = Callable[[Any, Any], "lnet.Run"]
 """Trains with a reporter, on the cluster of a client or, without one, in this process."""
@@ -75,6 +78,8 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @set_option
 @dry_run_option
 @quiet_option
+@watch_option
+@port_option
 def run(
     file: Path | None,
     directory: Path | None,
@@ -94,6 +99,8 @@ def run(
     settings: Sequence[str],
     dry_run: bool,
     quiet: bool,
+    watch: bool,
+    port: int,
 ) -> None:
     """Train a .lnet file or a plan.
 
@@ -104,6 +111,7 @@ def run(
         raise click.UsageError("'--mapping' says how the arrays of a file are matched: name it with '--from'")
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
+    page = _port(watch, port, dry_run)
     from lnet.runtime.store.run import next_directory
     from lnet.runtime.training.start import check_learns, frozen
 
@@ -151,7 +159,7 @@ def run(
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return lnet.resume(where, reporter=reporter, client=client, grace=grace)
 
-    _train(Training(plan, cluster, wait, where, quiet), begin, go_on)
+    _train(Training(plan, cluster, wait, where, quiet, page), begin, go_on)
 
 
 @main.command("import")
@@ -199,6 +207,8 @@ def import_(
 @set_option
 @dry_run_option
 @quiet_option
+@watch_option
+@port_option
 def resume(
     directory: Path,
     data: str | None,
@@ -214,6 +224,8 @@ def resume(
     settings: Sequence[str],
     dry_run: bool,
     quiet: bool,
+    watch: bool,
+    port: int,
 ) -> None:
     """Continue a run from its newest checkpoint.
 
@@ -222,7 +234,9 @@ def resume(
     network stays as it is. run.json keeps the change.
     """
     overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
-    training = Training(lnet.open_run(directory).plan, cluster, None if dry_run else wait, directory, quiet)
+    page = _port(watch, port, dry_run)
+    plan = lnet.open_run(directory).plan
+    training = Training(plan, cluster, None if dry_run else wait, directory, quiet, page)
     if dry_run:
         from lnet.runtime.dry_run import dry_resume
 
@@ -258,6 +272,15 @@ def resume(
         return begin(reporter, client, other_images=False)
 
     _train(training, begin, go_on)
+
+
+def _port(watch: bool, port: int, dry_run: bool) -> int | None:
+    """Return the port of the run's page, None without one; raises `UsageError`."""
+    if watch and dry_run:
+        raise click.UsageError("'--dry-run' trains nothing that '--watch' could show")
+    if port and not watch:
+        raise click.UsageError("'--port' is that of the run's page: name it with '--watch'")
+    return port if watch else None
 
 
 def client_of(cluster: str | None, plan: lnet.Plan) -> AbstractContextManager[Any]:
@@ -299,7 +322,7 @@ class Lasting:
 class Training:
     """A plan with its directory, and where to train it: in this process, or on a cluster, waiting `wait` minutes for it.
 
-    `quiet`: nothing is printed of its progress.
+    `quiet`: nothing is printed of its progress. `page`: at which port a page shows it; None for no page.
     """
 
     plan: lnet.Plan
@@ -307,6 +330,7 @@ class Training:
     wait: float | None
     directory: Path
     quiet: bool = False
+    page: int | None = None
 
     def __post_init__(self) -> None:
         if self.wait is not None and self.cluster in (None, "local"):
@@ -354,8 +378,10 @@ class Training:
 
 def _train(training: Training, begin: Begin, go_on: Begin) -> None:
     context = click.get_current_context()
+    page = nullcontext() if training.page is None else page_beside(training.directory, training.page)
     try:
-        finished = training.attempt(begin, go_on)
+        with page:
+            finished = training.attempt(begin, go_on)
     except lnet.Interrupted as interrupted:
         say_last(str(interrupted))
         context.exit(INTERRUPTED)

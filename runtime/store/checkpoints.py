@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -177,6 +177,19 @@ class CheckpointFolder:
         Raises `LnetError` for one that the system does not let this process read: that says nothing about it.
         """
         return self._newest(self.read, passed_over)
+
+    def newest_of(self, names: Iterable[str]) -> Checkpoint | None:
+        """Return some parameters of the newest checkpoint in which they are whole, without reading the others.
+
+        Raises as `newest` does.
+        """
+        places = dict.fromkeys(names)
+
+        def read(path: Path) -> Checkpoint:
+            found = self._opened(path)
+            return Checkpoint(found.step, found.read(places, self.shapes, state=False)[0], {}, found.torn)
+
+        return self._newest(read, _nobody)
 
     def newest_path(self, passed_over: Told = _nobody) -> Path | None:
         """Return where the newest checkpoint is that is whole, without keeping it in memory; raises as `newest` does."""

@@ -175,11 +175,11 @@ def read_events(path: Path, steps: bool = True) -> list[LogEvent]:
 def stream_events(path: Path, steps: bool = True) -> Iterator[LogEvent]:
     """Yield what `read_events` returns, one by one: the log is read twice, and never held as a whole."""
     with _opened(path) as file:
-        yield from _valid(path, file, lambda line: steps or not line.startswith(STEPS))
+        yield from valid_events(path, file, lambda line: steps or not line.startswith(STEPS))
 
 
-def _valid(
-    path: Path, file: BinaryIO, wanted: Callable[[bytes], bool], end: int | None = None
+def valid_events(
+    path: Path, file: BinaryIO, wanted: Callable[[bytes], bool] = lambda line: True, end: int | None = None
 ) -> Iterator[LogEvent]:
     """Yield the wanted events of a log, as far as `end`, without those that a resume anywhere in it made void."""
     resumes = _lines(path, file, lambda line: b'"resume"' in line)
@@ -244,7 +244,7 @@ def _lines(
         if end is not None and position >= end:
             return
         position += len(line)
-        event = _event(path, line) if wanted(line) else None
+        event = event_of(path, line) if wanted(line) else None
         if event is not None:
             yield event
 
@@ -252,7 +252,7 @@ def _lines(
 def _thinned(path: Path, end: int) -> Iterator[bytes]:
     """Yield the content of a log, thinned as far as the line with the byte before `end`; raises `LnetError`."""
     with _opened(path) as file:
-        rare = _valid(path, file, lambda line: not line.startswith(STEPS))
+        rare = valid_events(path, file, lambda line: not line.startswith(STEPS))
         checkpoints = [
             event.step * replicas
             for replicas, event in _with_replicas(rare)
@@ -261,7 +261,7 @@ def _thinned(path: Path, end: int) -> Iterator[bytes]:
         count = sum(map(steps_in, _lines(path, file, lambda line: line.startswith(STEPS[1]), end)))
         file.seek(0)
         count += sum(line.startswith(STEPS[0]) for line in file)
-        valid = _valid(path, file, lambda line: True, end)
+        valid = valid_events(path, file, end=end)
         for event in thinned(valid, length_of(count), sorted(checkpoints[-RESUMABLE:])):
             yield line_of(event)
         file.seek(end - 1)
@@ -270,7 +270,7 @@ def _thinned(path: Path, end: int) -> Iterator[bytes]:
             yield content
 
 
-def _event(path: Path, line: bytes) -> LogEvent | None:
+def event_of(path: Path, line: bytes) -> LogEvent | None:
     """Return the event of a line, None for one that a crash cut off or that a newer version wrote."""
     if line.startswith(STEPS[0]) and line.isascii():
         try:

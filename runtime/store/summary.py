@@ -147,7 +147,7 @@ def summary(directory: Path) -> Summary:
     return Summary(
         str(directory),
         graph.name,
-        "imported" if not info.data.images else _state(directory, log),
+        "imported" if not info.data.images else state_of(directory, log.last),
         step,
         int(graph.training.get("steps") or 0),
         log.begun or (directory / "run.json").stat().st_mtime,
@@ -318,10 +318,10 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _state(directory: Path, log: _Log) -> str:
-    """Return how a run stands: a process that trains it holds its lock."""
-    if log.last in STATES:
-        return STATES[log.last]
+def state_of(directory: Path, last: str) -> str:
+    """Return how a run stands after the event that ended it or made it go on: a process that trains it holds its lock."""
+    if last in STATES:
+        return STATES[last]
     try:
         with open(directory / ".lock", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -504,7 +504,7 @@ def test_a_written_file_has_the_usual_permissions(folder):
         (["train", "small.lnet"], "Did you mean 'run'? The commands are"),
         (["Resume", "runs/a"], "Did you mean 'resume'?"),
         (["small.lnet"], "Did you mean 'lnetc run small.lnet'?"),
-        (["wash"], "No such command 'wash'. The commands are"),
+        (["bake"], "No such command 'bake'. The commands are"),
         (["explain", "--batch", "5"], "Write '--set train.batch=...'."),
         (["compile", "--lr=0.1"], "update = adam(rate = 0.001)"),
         (["run", "--batch-size", "5"], "did you mean 'batch'?"),
