@@ -187,7 +187,8 @@ class ParameterWork:
         np.add.at(updates, copied[kept], update.ravel()[kept])
         logged.add(primaries[kept], copied[kept], sizes.ravel()[kept])
         homes = np.array(plan.placement.tiles)  # [replica, tile]
-        np.add.at(own, homes, update.sum(1))
+        # one value for each index: numpy's 'at' reads beyond values that it would have to broadcast
+        np.add.at(own, homes.ravel(), np.tile(update.sum(1), len(homes)))
         servers, tiles, all_sizes = np.broadcast_arrays(
             primaries.reshape(sizes.shape), homes[..., None], sizes
         )

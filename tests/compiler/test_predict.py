@@ -9,6 +9,7 @@ from lnet.compiler.core.shapes import Size
 from lnet.compiler.cut.cluster_spec import read_cluster_spec, read_rates
 from lnet.compiler.predict.best import EVERY, best_layout, comparison_text
 from lnet.compiler.predict.explain_time import predict, time_data, time_text
+from lnet.compiler.predict.stages import ParameterWork
 from lnet.compiler.predict.step import Stage, step_time
 from lnet.dsl.diagnostics import LnetError
 
@@ -53,6 +54,14 @@ def test_one_worker(tmp_path):
     )
     assert found.images_a_second == pytest.approx(10 / (kernels + updates + 0.01 + 0.25))
     assert found.time.waiting == pytest.approx(0)
+
+
+def test_the_tiles_of_all_replicas_change_their_own_copies(tmp_path):
+    spec = tmp_path / "cluster.toml"
+    spec.write_text(RATES.format(hosts=8))
+    module = lnet.parse(NETWORK.format(replicas=4, more="fetch = 5"))
+    work = ParameterWork.of(lnet.compile(module, tiles="1x2", cluster_spec=spec), read_rates(spec))
+    assert work.own == pytest.approx([(F + G) / 2 / 1e4] * 8)
 
 
 def test_two_tiles(tmp_path):
