@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,9 @@ from .followed import FollowedRun
 from .server import PageServer
 
 EVERY, REDRAWN = 0.5, 2.0
-"""Seconds between two looks at logs, and at checkpoints."""
+"""Seconds between two looks at logs, and at checkpoints; more where a look takes long."""
+PAUSE = 9
+"""So many times as long as a look took is waited before the next one, so that training has the machine."""
 LOOKING, SENDING = 10.0, 2.0
 """Seconds for the last look at runs, and for readers of the page to get the last messages."""
 
@@ -69,9 +72,9 @@ class Watcher:
         """Look again and again, for the last time when the watch is over."""
         over = False
         while not over:
-            over = self._over.is_set()
+            over, began = self._over.is_set(), time.monotonic()
             look()
-            self._over.wait(seconds)
+            self._over.wait(max(seconds, PAUSE * (time.monotonic() - began)))
 
     def _follow(self) -> None:
         news = [run.poll() for run in self._runs]
