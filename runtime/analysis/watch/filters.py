@@ -13,7 +13,7 @@ from lnet.dsl.diagnostics import LnetError
 
 
 class DrawnFilters:
-    """Draws the filters of a run; `listed`: the names of the checkpoints of which the newest is drawn."""
+    """Draws the filters of a run whenever it has other checkpoints than before."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,8 +31,8 @@ class DrawnFilters:
         try:
             return _drawn(self._path)
         except LnetError as error:
-            (diagnostic,) = error.diagnostics
-            return {"missing": "; ".join((diagnostic.message, *diagnostic.notes))}
+            told = (text for each in error.diagnostics for text in (each.message, *each.notes))
+            return {"missing": "; ".join(told)}
 
 
 def _drawn(path: Path) -> dict[str, Any] | None:
