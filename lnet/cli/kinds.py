@@ -76,11 +76,15 @@ def _article(entry: Entry) -> str:
     """Return all about one of them."""
     parts = [f"{entry.name}: {entry.what}", _filled(entry.value, "  ", 2)]
     named = [row.name if row.default is None else f"{row.name} = {row.default}" for row in entry.arguments]
-    indent = max(map(len, named), default=0) + 4
+    indent = max((len(name) for name in named if len(name) < _width() // 2), default=2) + 4
     if named:
         parts.append("")
     for name, row in zip(named, entry.arguments, strict=True):
-        parts.append(_filled(row.expected, f"  {name}".ljust(indent), indent))
+        first = f"  {name}".ljust(indent)
+        if len(first) > indent:  # a default that is long: what is expected stands below it
+            parts.append(_filled(name, "  ", 4))
+            first = " " * indent
+        parts.append(_filled(row.expected, first, indent))
     if entry.example is not None:
         parts.append(f"\n  {entry.example}")
     return "\n".join(parts)

@@ -31,6 +31,13 @@ keep: setting
     )
 
 
+def test_what_is_expected_stands_below_a_long_default():
+    assert lnetc("kinds", "update").output.splitlines()[3:5] == [
+        "  update = adagrad(rate = 0.01, initial = 0.1, schedule = constant, stale = full, rise = 0)",
+        "      an update rule: adagrad(...), sgd(...), adam(...), adamw(...), rmsprop(...) or lion(...)",
+    ]
+
+
 def test_without_a_name_all_are_listed():
     said = lnetc("kinds").output
     listed = {line.split()[0] for line in said.splitlines() if line.startswith("  ") and line[2] != " "}
