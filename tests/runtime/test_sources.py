@@ -437,7 +437,9 @@ def test_a_run_begins_with_what_it_trains_on(tmp_path):
     assert event.ignored == {".pef": 2, ".txt": 1}
     heard = Heard()
     lnet.resume(tmp_path / "run-0", steps=9, reporter=heard)
-    assert heard.messages[0] == event.message.replace("2.8", "3.6")
+    changed, found = heard.messages[:2]
+    assert changed == "from step 7 on: steps = 9, was 7"
+    assert found == event.message.replace("2.8", "3.6")
 
 
 def test_whatever_it_trains_on_has_its_name(tmp_path):
