@@ -39,10 +39,10 @@ TYPES = {"float32": FLOAT, "int64": 7}
 def export_onnx(network: Network, path: str | os.PathLike[str], batch: int | None = None) -> None:
     """Write the network as a graph of ONNX, `NAME.onnx`, in float32, with its weights.
 
-    Its input is prepared images `[batch, channel, row, column]`; its outputs are what `network(images)` returns, but
-    `[batch, map, row, column]`. Both have the names of the layers. `batch`: the number of images, if it is fixed. Parameters
-    of 2 GB or more stand beside it in `NAME.onnx.data`. Raises `LnetError` for another suffix, for layers of plug-ins,
-    without the package `onnx`, and for files that cannot be written.
+    Its input is prepared images `[batch, channel, row, column]`; its outputs are the values of all further layers, as
+    `network(images)` returns them, but `[batch, map, row, column]`. Both have the names of the layers. `batch`: the number
+    of images, if it is fixed. Parameters of 2 GB or more stand beside it in `NAME.onnx.data`. Raises `LnetError` for
+    another suffix, for layers of plug-ins, without the package `onnx`, and for files that cannot be written.
     """
     target = Path(path)
     check_suffix(target, ".onnx")
