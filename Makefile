@@ -29,9 +29,10 @@ setup: $(READY) ## set up .venv
 demo: $(READY) ## train on photographs for about two minutes and write a report with pictures
 	$(BIN)/python examples/photographs/demo.py
 
-docs: $(READY) ## write the tables of docs/language.md and the names of docs/api.md anew
+docs: $(READY) ## write the tables of docs/language.md, the names of docs/api.md and the editors' grammar anew
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.api
+	$(BIN)/python -m docs.grammar
 
 test: $(READY) ## run every test, the slow ones too, but those of make long
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'

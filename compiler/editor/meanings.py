@@ -97,10 +97,15 @@ def table_of(kind: str, stages: Mapping[str, nodes.Stage]) -> Signature | None:
     return objective_signature(kind) if kind in OBJECTIVE_KINDS else None
 
 
-def meanings(module: nodes.Module) -> tuple[Meaning, ...]:
-    """Return the meaning of every name that has one, in the order of the syntax tree."""
+def meanings(module: nodes.Module, at: int | None = None) -> tuple[Meaning, ...]:
+    """Return the meaning of every name that has one, in the order of the syntax tree.
+
+    `at`: of those in the declaration at a position alone.
+    """
     walk = _Walk(module)
-    walk.module(module)
+    for each in module.declarations:
+        if at is None or each.span.start <= at <= each.span.end:
+            walk.declaration(each)
     return tuple(walk.found)
 
 
@@ -139,21 +144,20 @@ class _Walk:
     def add(self, span: Span, of: Named, declares: bool = False) -> None:
         self.found.append(Meaning(span, of, declares))
 
-    def module(self, module: nodes.Module) -> None:
-        for each in module.declarations:
-            self.block = None
-            match each:
-                case nodes.Let():
-                    self.add(each.name.span, Symbol("let", each.name.text), True)
-                    self.value(each.value, ANY)
-                case nodes.Stage():
-                    self.stage(each)
-                case nodes.Network():
-                    self.add(each.name.span, Symbol("network", each.name.text), True)
-                    self.items("", each)
-                case nodes.Train():
-                    settings = [s for s in each.settings if isinstance(s, nodes.Setting)]
-                    self.arguments(TRAIN, [nodes.Argument(s.span, s.name, s.value) for s in settings])
+    def declaration(self, each: nodes.Declaration) -> None:
+        self.block = None
+        match each:
+            case nodes.Let():
+                self.add(each.name.span, Symbol("let", each.name.text), True)
+                self.value(each.value, ANY)
+            case nodes.Stage():
+                self.stage(each)
+            case nodes.Network():
+                self.add(each.name.span, Symbol("network", each.name.text), True)
+                self.items("", each)
+            case nodes.Train():
+                settings = [s for s in each.settings if isinstance(s, nodes.Setting)]
+                self.arguments(TRAIN, [nodes.Argument(s.span, s.name, s.value) for s in settings])
 
     def stage(self, stage: nodes.Stage) -> None:
         name = stage.name.text

@@ -43,7 +43,7 @@ class Analysis:
 
     def meaning(self, offset: int) -> Meaning | None:
         """Return the innermost name at a position, or that ends there."""
-        found = [each for each in self.meanings if each.span.start <= offset <= each.span.end]
+        found = [each for each in meanings(self.module, offset) if each.span.start <= offset <= each.span.end]
         return min(found, key=lambda each: each.span.end - each.span.start, default=None)
 
     def place(self, span: Span) -> Place:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pygments.token import Comment, Error, Keyword, Name, Number, String
 
+from docs import grammar
 from lnet.compiler.editor.highlighting import LnetLexer
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,10 @@ def test_the_entry_point_is_the_lexer():
         (place,) = tomllib.load(file)["project"]["entry-points"]["pygments.lexers"].values()
     module, _, name = place.partition(":")
     assert getattr(importlib.import_module(module), name) is LnetLexer
+
+
+def test_the_grammar_of_editors_knows_the_language():
+    assert grammar.GRAMMAR.read_text(encoding="utf-8") == grammar.written(), "make docs writes it anew"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
