@@ -145,6 +145,17 @@ def test_a_mistake_elsewhere_leaves_hovers_and_names(workspace):
     assert network_totals(workspace.analysis(whole(workspace))) is None
 
 
+@pytest.mark.parametrize("end", range(0, len(MODEL), 13))
+def test_a_text_that_ends_anywhere_gives_answers(workspace, end):
+    path = whole(workspace)
+    workspace.open[path] = MODEL[:end]
+    for offset in (end, end // 2):
+        found = hover(workspace.around(path), path, offset)
+        assert found is None or found[1].start <= offset <= found[1].end
+        assert all(place.path == path for place in definition(workspace.around(path), path, offset))
+        completions(workspace.analysis(path), MODEL[:end], offset)
+
+
 def offered(workspace, text):
     """Return what is offered at the `|` of a text."""
     offset = text.index("|")
