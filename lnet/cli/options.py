@@ -67,14 +67,25 @@ class Finite(click.FloatRange):
 
 failures_option = click.option(
     "--failures",
+    is_eager=True,  # before --repair, which asks for it
     type=Finite(0),
     metavar="R",
     help="Failures of each machine in 1,000 hours: in half of them a process ends, in half a machine falls silent.",
 )
+
+
+def _with_failures(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    given = ctx.get_parameter_source("repair") is click.core.ParameterSource.COMMANDLINE
+    if given and ctx.params.get("failures") is None:
+        raise click.UsageError("'--repair' is of '--failures R': give that, too")
+    return value
+
+
 repair_option = click.option(
     "--repair",
     type=Finite(0),
     default=300.0,
+    callback=_with_failures,
     show_default=True,
     metavar="SECONDS",
     help="Time until a failed process or machine is back.",

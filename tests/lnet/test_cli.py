@@ -296,6 +296,9 @@ def test_predictions_count_failures(folder):
     assert "goodput" in lnetc("compile", "--best", 4, *spec).stdout
     assert "ask for '--time', too" in lnetc("explain", *spec, status=2).stderr
     assert "give '--best N', too" in lnetc("compile", *spec, status=2).stderr
+    for command in (("explain", "--time"), ("compile", "--best", 4), ("simulate",)):
+        said = lnetc(*command, "--cluster-spec", "cluster.toml", "--repair", 60, status=2).stderr
+        assert "'--repair' is of '--failures R': give that, too" in said
     for number in ("nan", "inf"):
         said = lnetc("explain", "--time", *spec, "--failures", number, status=2).stderr
         assert f"'--failures': expected a finite number, found {number}" in said
