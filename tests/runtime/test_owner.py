@@ -162,7 +162,8 @@ def test_a_process_that_was_taken_over_ends_E765(folder, monkeypatch, every, mor
     assert set(late) <= {"step"}
     assert len(late) == more
     assert after == taken
-    assert_same(lnet.open_run(directory).network().params, lnet.train(plan_of(folder)).network().params)
+    undisturbed = lnet.train(plan_of(folder), directory=folder / "undisturbed")
+    assert_same(lnet.open_run(directory).network().params, undisturbed.network().params)
 
 
 def assert_same(found, expected):

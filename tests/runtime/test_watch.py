@@ -225,7 +225,8 @@ def test_a_page_beside_a_run_shows_how_it_ended(run, tmp_path, capsys):
         answer(port)
 
 
-def test_what_cannot_be_watched(run, folder, tmp_path):
+def test_what_cannot_be_watched(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert "there are no runs in" in lnetc("watch", folder / "images", status=1).output
     assert "E740" in lnetc("watch", folder / "small.lnet", status=1).output
     with Watcher([run]) as watcher:
