@@ -1,12 +1,12 @@
 """What failures leave of a run on many machines: python benchmarks/goodput.py [--check] [--layouts] [--svg FILE]
 
-    goodput = worn / (1 + rate x sum over roles of n(role) x C(role))
+    goodput = moved / (1 + rate x sum over roles of n(role) x C(role))
 
 n: machines whose first role is primary, standby, tile. C: seconds of the run that are lost while replicas stand still. It is
 measured by striking machines in the simulator (lnet.runtime.cluster.simulation): 5 replicas of 1x2 tiles with one shard each
 and spares, with the times (heartbeat, lease, silence) of the large run, and rates scaled so that a step takes as long as
 there. A lost primary or standby stops everybody, a lost tile its own replica: that part is divided by the replicas. Half of
-the failures are processes that end, half machines that fall silent. worn: the predicted speed once primaries have moved to
+the failures are processes that end, half machines that fall silent. moved: the predicted speed once primaries have moved to
 others' machines, since they stay there. `--check`: the formula against a simulation with a failure a minute, and C at 2x2
 tiles. `--layouts`: what layouts of 845 machines make of failures, with one shard a tile, and with one for each replica.
 `--svg docs/goodput.svg` draws it.
@@ -34,6 +34,7 @@ from lnet.compiler.pipeline import Layout, lay_out
 from lnet.compiler.plan.plan import Plan
 from lnet.compiler.predict.explain_time import predict
 from lnet.compiler.predict.goodput import PER_HOURS
+from lnet.compiler.predict.goodput import Failures as Under
 from lnet.runtime.cluster.protocol.spec import Times
 from lnet.runtime.cluster.simulation.failures import KINDS, Failures, Kind, role_of
 from lnet.runtime.cluster.simulation.machines import Machines, Process
@@ -75,7 +76,7 @@ class Loss:
         return [count * self.of(role, replicas) for count, role in zip(counts, ROLES, strict=True)]
 
     def goodput(self, rate: float, plan: Plan) -> float:
-        """Return the goodput, worn aside, of machines that fail so often in 1,000 hours."""
+        """Return the goodput, moved primaries aside, of machines that fail so often in 1,000 hours."""
         return 1 / (1 + rate / PER_HOURS * sum(self.lost(plan)))
 
 
@@ -173,20 +174,16 @@ def checked(loss: Loss, times: Times) -> str:
     seconds, found = machines.time - began, machines.table.pool.used - used
     used = machines.table.pool.used
     machines.run(machines.time + 60.0)
-    worn = (machines.table.pool.used - used) / 60 / pace
+    after = (machines.table.pool.used - used) / 60 / pace
     return (
         f"{STRIKES} failures in {seconds:,.0f} s: goodput {found / pace / seconds:.3f}; stand-stills leave "
-        f"{1 - lost / seconds:.3f} by the formula, and the speed at the end is {worn:.3f} of that before"
+        f"{1 - lost / seconds:.3f} by the formula, and the speed at the end is {after:.3f} of that before"
     )
 
 
-def worn(plan: Plan) -> float:
+def moved(plan: Plan) -> float:
     """Return the predicted speed with every primary on a machine of others, over that of the plan."""
-    servers, rates = plan.placement.servers, described()[1]
-    others = sorted({home for homes in plan.placement.tiles for home in homes} - {*servers})
-    moved = (*others, *servers[1:], servers[0])[: len(servers)]
-    elsewhere = replace(plan, placement=replace(plan.placement, servers=moved))
-    return predict(elsewhere, rates).images_a_second / predict(plan, rates).images_a_second
+    return predict(plan, described()[1], Under(1.0, 0.0, 0.0)).goodput.moved
 
 
 def layouts(loss: Loss, every: int) -> Iterator[str]:
@@ -230,13 +227,13 @@ def main() -> None:
             print(f"at {LARGER} tiles:\n{table_of(losses(LARGER, times))}", flush=True)
             print(checked(found[size], times), flush=True)
     print(
-        f"{'workers':>8}{'shards':>8}{'worn':>7}{'rate':>6}{'goodput':>9}   lost by primaries, standbys, tiles"
+        f"{'workers':>8}{'shards':>8}{'moved':>7}{'rate':>6}{'goodput':>9}   lost by primaries, standbys, tiles"
     )
     for size in SIZES:
         loss, replicas = found[min(size, SIZES[1])], size // TILES
         for shards in (replicas, 1):
             plan = laid_out(replicas, Size(13, 13), shards)
-            slower, lost = worn(plan), loss.lost(plan)
+            slower, lost = moved(plan), loss.lost(plan)
             curves[size, shards] = slower, sum(lost) / PER_HOURS
             of = f"{size:8,}{shards:8}{slower:7.3f}"
             shares = ", ".join(f"{each / sum(lost):.0%}" for each in lost)

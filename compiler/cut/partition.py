@@ -25,11 +25,11 @@ A halo may cross several tiles, and a small top layer leaves tiles empty: region
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from math import sqrt
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from lnet.compiler.core.layer import Layer, Op
 from lnet.compiler.core.shapes import Interval, Region, Size, part, whole
@@ -113,16 +113,34 @@ class Partition:
     @cached_property
     def messages_of_tiles(self) -> tuple[tuple[Message, ...], ...]:
         """The messages of halos that each tile sends or receives."""
-        found: list[list[Message]] = [[] for _ in range(self.count)]
-        for message in self.messages:
-            found[message.sender].append(message)
-            found[message.receiver].append(message)
-        return tuple(map(tuple, found))
+        return by_tile(self.messages, self.count)
 
     @cached_property
     def halo_values(self) -> int:
         """Values of halos that cross tiles in one step, for one image."""
         return sum(message.values for message in self.messages)
+
+
+class Sent(Protocol):
+    """What one tile sends to another."""
+
+    @property
+    def sender(self) -> int: ...
+
+    @property
+    def receiver(self) -> int: ...
+
+
+S = TypeVar("S", bound=Sent)
+
+
+def by_tile(messages: Iterable[S], tiles: int) -> tuple[tuple[S, ...], ...]:
+    """Return for each tile the messages that it sends or receives."""
+    found: list[list[S]] = [[] for _ in range(tiles)]
+    for message in messages:
+        found[message.sender].append(message)
+        found[message.receiver].append(message)
+    return tuple(map(tuple, found))
 
 
 def kept_with_partition(function: Callable[[G, Partition], R]) -> Callable[[G, Partition], R]:

@@ -26,7 +26,6 @@ def best_shards(graph: Graph, partition: Partition, replicas: int) -> int:
     owned = [sum(owned_parameters(graph, partition, tile).values()) for tile in range(partition.count)]
     largest = owned.index(max(owned))
     most = max(1, min(replicas, owned[largest] * graph.training.value_bytes // LEAST))
-
     owned_by_largest = owned_places(graph, partition, largest)
 
     def size(number: int) -> int:

@@ -20,7 +20,7 @@ from lnet.compiler.graph.graph import Graph
 from lnet.compiler.objectives import Term
 
 from .deal import CutGraph, dealt
-from .partition import Cuts, Partition, kept_with_partition
+from .partition import Cuts, Partition, by_tile, kept_with_partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +125,7 @@ def weight_messages(graph: Graph, partition: Partition) -> tuple[WeightMessage, 
 @kept_with_partition
 def weight_messages_of_tiles(graph: Graph, partition: Partition) -> tuple[tuple[WeightMessage, ...], ...]:
     """Return for each tile those that it sends or receives."""
-    found: list[list[WeightMessage]] = [[] for _ in range(partition.count)]
-    for message in weight_messages(graph, partition):
-        found[message.sender].append(message)
-        found[message.receiver].append(message)
-    return tuple(map(tuple, found))
+    return by_tile(weight_messages(graph, partition), partition.count)
 
 
 def _shared(graph: CutGraph, partition: Partition, owners: Mapping[str, int]) -> Iterator[WeightMessage]:

@@ -41,7 +41,7 @@ class Prediction:
 
     @property
     def useful(self) -> float:
-        """The same under failures."""
+        """Images a second that failures leave."""
         return self.images_a_second * self.goodput.share
 
 

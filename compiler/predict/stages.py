@@ -174,7 +174,7 @@ class ParameterWork:
 
     @staticmethod
     def of(plan: Plan, rates: Rates) -> ParameterWork:
-        """Return that of a plan."""
+        """Return the work that a plan's parameters are."""
         links = _Links(plan)
         updates, own = np.zeros(len(links.hosts)), np.zeros(len(links.hosts))
         fetched, pushed, logged = _Traffic(links), _Traffic(links), _Traffic(links)
@@ -238,7 +238,8 @@ class _Links:
         self.within, self.between = cluster.within, cluster.between
         numbers: dict[str, int] = {}
         self.hosts = np.array([numbers.setdefault(worker.host, len(numbers)) for worker in cluster.workers])
-        self.pairs = [(numbers.get(a, -1), numbers.get(b, -1), link) for a, b, link in cluster.pairs]
+        used = ((a, b, link) for a, b, link in cluster.pairs if a in numbers and b in numbers)
+        self.pairs = [(numbers[a], numbers[b], link) for a, b, link in used]
 
     def of(self, here: _Numbers, there: _Numbers) -> tuple[_Seconds, _Seconds]:
         """Return the seconds before the first byte, and those of a byte, between pairs of hosts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
@@ -34,36 +34,42 @@ def runs(folder: Path | None, as_json: bool) -> None:
     50 steps), those of the last validation, the best neuron of each probe, and the settings in which runs of one network
     differ. Nothing is written.
     """
-    from lnet.runtime.store.summary import Unreadable, summary
-
     if folder is None:
         folder = Path("runs") if Path("runs").is_dir() else Path()
-    found, unreadable = [], []
-    for path in _found(folder):
-        try:
-            found.append(summary(path))
-        except Unreadable as error:
-            unreadable.append({"path": str(path), "reason": str(error)})
+    found, unreadable = _summaries(folder)
     if as_json:
-        data = {"runs": [_finite(asdict(each)) for each in found], "unreadable": unreadable}
+        data = {
+            "runs": [_finite(asdict(each)) for each in found],
+            "unreadable": [{"path": str(path), "reason": why} for path, why in unreadable.items()],
+        }
         click.echo(json.dumps(data, indent=2))
         return
-    for each in unreadable:
-        click.echo(f"'{each['path']}' is left out: {each['reason']}", err=True)
+    _say_left_out(unreadable)
     if not found:
         click.echo(f"there are no runs in '{folder}'")
         return
     click.echo(printed([_table(found, folder), *_changes(found, folder)], terminal_width()))
 
 
-def _found(folder: Path) -> list[Path]:
-    """Return the runs in a folder and below; raises `LnetError`."""
-    from lnet.runtime.store.summary import find_runs
+def _summaries(folder: Path) -> tuple[list[Summary], dict[Path, str]]:
+    """Return the runs in a folder and below, and why others cannot be read; raises `LnetError` for the folder."""
+    from lnet.runtime.store.summary import Unreadable, find_runs, summary
 
+    found, unreadable = [], {}
     try:
-        return list(find_runs(folder))
+        for path in find_runs(folder):
+            try:
+                found.append(summary(path))
+            except Unreadable as error:
+                unreadable[path] = str(error)
     except OSError as error:
         raise refused("E740", f"'{folder}' cannot be read", str(error)) from error
+    return found, unreadable
+
+
+def _say_left_out(unreadable: Mapping[Path, str]) -> None:
+    for path, why in unreadable.items():
+        click.echo(f"'{path}' is left out: {why}", err=True)
 
 
 @main.command()
@@ -75,22 +81,21 @@ def _found(folder: Path) -> list[Path]:
 def compare(paths: Sequence[Path], output: Path | None, as_json: bool) -> None:
     """Compare runs: means and deviations over seeds.
 
-    RUN is a run or a folder of runs. Runs that differ only in their seed are one group; the table shows the settings in
-    which groups differ, and mean and standard deviation over the runs of each.
+    RUN is a run or a folder of runs; those in a folder that cannot be read are left out. Runs that differ only in their
+    seed are one group; the table shows the settings in which groups differ, and mean and standard deviation over the runs
+    of each.
     """
     from lnet.runtime.analysis.compare.groups import compare as compared
-    from lnet.runtime.store.summary import Unreadable, summary
 
     found: dict[Path, Summary] = {}
     for path in paths:
-        inside = _found(path)
-        if not inside:
+        inside, unreadable = _summaries(path)
+        if path in unreadable:
+            raise refused("E740", f"the run '{path}' cannot be read", unreadable[path])
+        if not inside and not unreadable:
             raise refused("E740", f"there are no runs in '{path}'")
-        for run in inside:
-            try:
-                found[run.resolve()] = summary(run)
-            except Unreadable as error:
-                raise refused("E740", f"the run '{run}' cannot be read", str(error)) from error
+        _say_left_out(unreadable)
+        found |= {Path(run.path).resolve(): run for run in inside}
     if len(found) < 2:
         raise click.UsageError("to compare takes two runs: name more, or a folder of runs")
     comparison = compared(tuple(found.values()))

@@ -145,6 +145,15 @@ def test_what_cannot_be_compared(there, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_run_in_a_folder_that_cannot_be_read_is_left_out(there, tmp_path):
+    for name in ("low-1", "low-2", "high-1"):
+        shutil.copytree(there / name, tmp_path / "some" / name)
+    (tmp_path / "some" / "high-1" / "plan.json").write_text("{")
+    said = lnetc("compare", tmp_path / "some")
+    assert f"'{tmp_path}/some/high-1' is left out: 'plan.json' is damaged" in said.stderr
+    assert f"A: {tmp_path}/some/low-1, {tmp_path}/some/low-2" in " ".join(said.stdout.split())
+
+
 def test_a_comparison_in_the_terminal_does_without_jax(there):
     program = "import sys; from lnet.cli import main; main(['compare', 'runs'], standalone_mode=False)"
     program += "; print('jax' in sys.modules, 'matplotlib' in sys.modules)"
