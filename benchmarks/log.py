@@ -21,9 +21,10 @@ from random import Random
 from time import process_time
 
 from lnet.runtime.analysis.history import history_of
-from lnet.runtime.store.events import CheckpointWritten, ClusterBegun, ClusterStepDone, Slowest, StepDone
+from lnet.runtime.store.events import CheckpointWritten, ClusterBegun, ClusterStepDone, StepDone
 from lnet.runtime.store.log import EventLog, stream_events
 from lnet.runtime.store.owner import own
+from lnet.runtime.store.sums import Slowest
 
 STAGES = ("V1.learn", "V2.learn", "V3.learn")
 

@@ -116,7 +116,8 @@ def dry_resume(
         step = 0 if newest is None else step_of(newest)
         if client is not None:
             _check_cluster(client, run.plan, run.directory, Path(run.info["data"]["base"]), run.plugins)
-        for line in (*_about(found, run.info.get("wire"), cluster), *notes, *found.anew.notes):
+        changes = (event.text for event in found.anew.events)
+        for line in (*_about(found, run.info.get("wire"), cluster), *notes, *changes):
             reporter.said(line)
         reporter.said(
             f"to train in '{run.directory}' from step {step:,} to {run.plan.graph.training.steps:,}"

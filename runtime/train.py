@@ -25,7 +25,7 @@ from .engine.updates import Rule, state_from_names, update_rule
 from .process.cache import keep_programs
 from .process.precision import computing_in
 from .process.stopping import GRACE, Interrupted, Stop, stopping
-from .store.events import Warned
+from .store.events import SettingsChanged, Warned
 from .store.log import EventLog
 from .store.owner import new_token, own
 from .store.run import Run, locked
@@ -163,12 +163,12 @@ def resume(
         run, notes = _compared(run, samples, other_images)
         if tested is not None:
             run = compared_validation(run, tested, found.unseen, other_images)
-        _log(run, reporter, notes)
+        _log(run, reporter, [Warned(note) for note in notes])
 
     def keep_changes() -> None:
         nonlocal run
         run = found.anew.keep(run)
-        _log(run, reporter, found.anew.notes)
+        _log(run, reporter, found.anew.events)
 
     with _stoppable(run, reporter, grace, client) as stop, locked(run):
         if client is not None:
@@ -228,15 +228,16 @@ def _compared(run: Run, samples: Dataset, other: bool) -> tuple[Run, tuple[str, 
     return compared(run, samples)
 
 
-def _log(run: Run, reporter: Reporter, notes: Sequence[str]) -> None:
-    """Report notes on a run's images, and log them."""
-    if not notes:
+def _log(run: Run, reporter: Reporter, events: Sequence[Warned | SettingsChanged]) -> None:
+    """Report what is other than when a run stopped, and log it."""
+    if not events:
         return
     log = EventLog(run.directory / "events.jsonl", reporter.said)
     try:
-        for note in notes:
-            log.add(Warned(note))
-            reporter.said(note)
+        for event in events:
+            log.add(event)
+            if event.text is not None:
+                reporter.said(event.text)
     finally:
         log.close()
 

@@ -51,6 +51,20 @@ def test_a_cell_is_compiled_into_a_variable_that_shows_itself(cells, shell):
     assert '<td style="text-align: left">filter</td>' in html
 
 
+def test_the_parameters_of_all_layers_add_up(cells):
+    text = """%%lnet
+network n { image: input(16x16x3); filter: local(5, maps = 4); pool: l2pool(3); learn: rica() }
+train { data = frames("images") }
+"""
+    found, _ = cells(text)
+    html = found.result._repr_html_()
+    cells_of = re.findall(r'<td style="text-align: right">([0-9,]+)</td></tr>', html)
+    total = sum(parameter.size for parameter in found.result.graph.parameters)
+    assert len(cells_of) == 2, "the layer and its decoder"
+    assert sum(int(cell.replace(",", "")) for cell in cells_of) == total
+    assert f"{total:,} parameters" in html
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [

@@ -9,11 +9,12 @@ from .receptive_field import receptive_field
 
 
 def layers_table(graph: Graph) -> TextTable:
-    """Return the layers that the file names: kind, value, the pixels that a unit sees, and parameters."""
-    rows = []
-    for layer in graph.visible:
+    """Return all layers, decoders of objectives too: kind, value, the pixels that a unit sees, and parameters."""
+    rows, counted = list[tuple[str, ...]](), set[str]()
+    for layer in graph.layers:
         seen = receptive_field(graph, layer.path)
-        count = sum(parameter.size for parameter in layer.parameters)
+        count = sum(parameter.size for parameter in layer.parameters if parameter.name not in counted)
+        counted |= {parameter.name for parameter in layer.parameters}  # a decoder may share its encoder's
         sees = str(seen) if seen.rows else ""
         rows.append((layer.path, layer.op.kind, str(layer.sheet), sees, f"{count:,}" if count else ""))
     return TextTable(("layer", "kind", "value"), ("sees", "parameters"), tuple(rows))

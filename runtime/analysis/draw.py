@@ -59,7 +59,17 @@ class Drawing:
         return f"{real:.4g} at the best of {images:,} images, {likely}{optimal}"
 
     def _repr_html_(self) -> str:
-        return as_html([f"{self.neuron}: {self.summary}"]) + png_html(png(side_by_side([self])))
+        return Drawings((self,))._repr_html_()
+
+
+class Drawings(tuple[Drawing, ...]):
+    """Drawings of several neurons, which show themselves side by side."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        said = as_html([f"{each.neuron}: {each.summary}" for each in self])
+        return said + png_html(png(side_by_side(self)))
 
 
 def draw(
@@ -71,7 +81,7 @@ def draw(
     starts: int = 8,
     seed: int = 0,
     components: int = 300,
-) -> tuple[Drawing, ...]:
+) -> Drawings:
     """Draw the top stimuli, the likely and the optimal stimulus of neurons, and keep them in the run.
 
     Top stimuli are the `count` best images of the set `data`, or of `samples` training images (None: each image once). The
@@ -113,7 +123,7 @@ def draw(
             network, neuron, {"optimal stimulus": optimal.image, "best real image": top[0].image}
         )
         drawings.append(_kept(run, neuron, top, optimal, best, about, units))
-    return tuple(drawings)
+    return Drawings(drawings)
 
 
 def _components(run: Run, shown: Images, count: int) -> tuple[Components | None, bool]:

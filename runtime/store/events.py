@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .sums import Figures, ReplicaSteps
+from .sums import Figures, ReplicaSteps, Slowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,20 @@ class Warned(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged(LogEvent):
+    """A run goes on with other `settings` from a step on: of each name the expression before and the one from now on."""
+
+    name: ClassVar[str] = "settings"
+    step: int
+    settings: Mapping[str, tuple[str, str]]
+
+    @property
+    def text(self) -> str:
+        said = (f"{name} = {now}, was {was}" for name, (was, now) in self.settings.items())
+        return f"from step {self.step:,} on: {'; '.join(said)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed(LogEvent):
     """A run goes on from a checkpoint, and lines of later steps before this one are void; `torn`: how many updates after its
     step some shards of the checkpoint hold and others do not; in other tiles than before, those are taken again.
@@ -179,18 +193,6 @@ class ClusterBegun(LogEvent):
     tiles: str
     durability: str
     wire: str = "float32"
-
-
-@dataclass(frozen=True, slots=True)
-class Slowest:
-    """The tile that waited least for the others in a step: its `seconds`, those of them that it `waited` for images and for
-    other tiles, and of these, those for other tiles (`exchanged`).
-    """
-
-    tile: int
-    seconds: float
-    waited: float
-    exchanged: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -461,10 +463,7 @@ class CompiledAhead(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProcessReady(LogEvent):
-    """A worker's process has computed its first step, `seconds` after it joined.
-
-    `compilations`: the programs that it compiled since it got a tile.
-    """
+    """A worker's process has computed its first step: `seconds` since it joined, `compilations` since it got a tile."""
 
     name: ClassVar[str] = "ready"
     compilations: int
@@ -491,9 +490,9 @@ class Noted(LogEvent):
 
 LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, Validated, CheckpointWritten, Warned, Resumed, RunInterrupted),
-    *(Failed, Completed, ClusterBegun, ClusterStepDone, StepsDone, RolesChanged, RolesMoved),
-    *(StandbyPromoted, WorkerLost, Repaired, WorkerLeft, UpdatesLost, RolledBack, ReplicaLapsed),
-    *(UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded, LeftOut, WorkerDrained, WorkerSlow),
-    *(CompiledAhead, ProcessReady, ProcessLeft, Noted),
+    *(SettingsChanged, Failed, Completed, ClusterBegun, ClusterStepDone, StepsDone, RolesChanged),
+    *(RolesMoved, StandbyPromoted, WorkerLost, Repaired, WorkerLeft, UpdatesLost, RolledBack),
+    *(ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded, LeftOut, WorkerDrained),
+    *(WorkerSlow, CompiledAhead, ProcessReady, ProcessLeft, Noted),
 )
 """All that a log may hold. Two have one name: a step on a cluster is one that has a replica."""

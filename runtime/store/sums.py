@@ -1,8 +1,20 @@
-"""Sums of many steps, as `StepsDone` has them (events.py)."""
+"""What events say of steps beside their losses (events.py): of one its slowest tile, of many their sums."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """The tile that waited least for the others in a step: its `seconds`, those of them that it `waited` for images and for
+    other tiles, and of these, those for other tiles (`exchanged`).
+    """
+
+    tile: int
+    seconds: float
+    waited: float
+    exchanged: float
 
 
 @dataclass(frozen=True, slots=True)

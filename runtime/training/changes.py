@@ -18,6 +18,7 @@ from lnet.compiler.words import TRAIN
 from lnet.compiler.written import written
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.engine.updates import missing_state, update_rule
+from lnet.runtime.store.events import SettingsChanged
 from lnet.runtime.store.info import RunInfo, SettingsChange
 from lnet.runtime.store.run import Run
 
@@ -40,12 +41,9 @@ class Changed:
     record: SettingsChange | None = None
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person is told of it."""
-        if self.record is None:
-            return ()
-        said = (f"{name} = {now}, was {was}" for name, (was, now) in self.record["settings"].items())
-        return (f"from step {self.record['step']:,} on: {'; '.join(said)}",)
+    def events(self) -> tuple[SettingsChanged, ...]:
+        """What the log says of it."""
+        return () if self.record is None else (SettingsChanged(**self.record),)
 
     def keep(self, run: Run) -> Run:
         """Write the plan and run.json of the run if anything has changed, and return it. Raises `LnetError`."""

@@ -11,7 +11,7 @@ from small_run import empty, furnish, plan_of
 import lnet
 from lnet.runtime.analysis.history import history_of
 from lnet.runtime.analysis.report.settings import settings
-from lnet.runtime.store.events import StepDone, Warned
+from lnet.runtime.store.events import SettingsChanged, StepDone
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_changed_setting_counts_from_the_checkpoint_on(begun, folder, tmp_path
     assert change["settings"]["update"][1].startswith("sgd(rate = 1e-09, momentum = 0.5")
     said = dict(settings(run))["changed at step 4"]
     assert said.startswith("steps = 6, was 4; update = sgd(rate = 1e-09")
-    assert f"from step 4 on: {said}" in [e.message for e in run.events() if isinstance(e, Warned)]
+    assert f"from step 4 on: {said}" in [e.text for e in run.events() if isinstance(e, SettingsChanged)]
     assert dict(run.plan.overrides)["train.update"] == update
     again = lnet.resume("run", steps=7)
     assert [change["step"] for change in again.info["changes"]] == [4, 6]

@@ -38,11 +38,11 @@ from lnet.runtime.store.events import (
     Resumed,
     RolledBack,
     RunInterrupted,
-    Slowest,
     UpdatesLost,
     UpdateTorn,
 )
 from lnet.runtime.store.log import read_events
+from lnet.runtime.store.sums import Slowest
 
 RECORDED = Path(__file__).parent / "cluster" / "recorded.jsonl"
 TEXT = """

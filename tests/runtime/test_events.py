@@ -17,13 +17,13 @@ from lnet.runtime.store.events import (
     ClusterStepDone,
     Event,
     Failed,
-    Slowest,
     StepDone,
     UpdatesLost,
     Warned,
     WorkerLost,
 )
 from lnet.runtime.store.log import KINDS, EventLog, decode, encode, line_of, read_events
+from lnet.runtime.store.sums import Slowest
 
 
 def test_events_that_the_disk_has_no_room_for_are_kept_until_it_has(tmp_path):

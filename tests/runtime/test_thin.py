@@ -26,7 +26,6 @@ from lnet.runtime.store.events import (
     Completed,
     Noted,
     Resumed,
-    Slowest,
     Started,
     StepDone,
     StepsDone,
@@ -34,6 +33,7 @@ from lnet.runtime.store.events import (
 )
 from lnet.runtime.store.log import EventLog, read_events, stream_events
 from lnet.runtime.store.owner import TakenOver, own
+from lnet.runtime.store.sums import Slowest
 from lnet.runtime.store.thin import SUMS, length_of, steps_in, thinned
 
 BEGAN = 1_790_000_000.0

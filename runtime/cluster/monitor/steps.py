@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from lnet.runtime.cluster.config import RunConfig
 from lnet.runtime.cluster.published import TileComputed
-from lnet.runtime.store.events import ClusterStepDone, Slowest
+from lnet.runtime.store.events import ClusterStepDone
+from lnet.runtime.store.sums import Slowest
 from lnet.runtime.training.losses import losses
 
 RECENT = 100

@@ -44,5 +44,7 @@ def test_tiles_train_on_their_parts_of_arrays_as_one_process_does(tmp_path):
         np.testing.assert_allclose([e.loss for e in run.events() if e.name == "step"], expected, rtol=1e-5)
         for name, value in alone.network().params.items():
             np.testing.assert_allclose(run.network().params[name], value, rtol=1e-4, atol=1e-6)
-    warned = [event.message for event in resumed.events() if event.name == "warning"]
-    assert warned == ["from step 3 on: steps = 6, was 3"]
+    assert not [event for event in resumed.events() if event.name == "warning"]
+    assert [event.settings for event in resumed.events() if event.name == "settings"] == [
+        {"steps": ("3", "6")}
+    ]

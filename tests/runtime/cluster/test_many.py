@@ -23,9 +23,10 @@ from lnet.runtime.cluster.protocol.records import Records
 from lnet.runtime.cluster.protocol.spec import Spec
 from lnet.runtime.cluster.protocol.table import BatchPool, Member, ServerPair, Slot, Table
 from lnet.runtime.cluster.published import UpdateApplied
-from lnet.runtime.store.events import ReplicaChange, RolesChanged, RolesMoved, ShardRoles, Slowest
+from lnet.runtime.store.events import ReplicaChange, RolesChanged, RolesMoved, ShardRoles
 from lnet.runtime.store.log import line_of
 from lnet.runtime.store.roles import CurrentRoles
+from lnet.runtime.store.sums import Slowest
 from lnet.runtime.store.thin import thinned
 
 LOSS = RolesMoved(
