@@ -117,8 +117,8 @@ def _under_failures(prediction: Prediction) -> Iterator[str]:
             f"{failures.repair:,g} s: goodput {left.share:.3f}, {prediction.useful:,.4g} images a second"
         )
         yield (
-            f"what is left after primaries have moved away from their tiles: {left.moved:.3f}; while machines are "
-            f"missing: {left.staffed:.3f}; after stand-stills: {left.standing:.3f}"
+            f"primaries away from their tiles leave {left.moved:.3f} of the speed, missing machines {left.staffed:.3f}, "
+            f"stand-stills {left.standing:.3f}"
         )
 
 

@@ -174,7 +174,7 @@ class ParameterWork:
 
     @staticmethod
     def of(plan: Plan, rates: Rates) -> ParameterWork:
-        """Return the work that a plan's parameters are."""
+        """Return the work of a plan's parameters."""
         links = _Links(plan)
         updates, own = np.zeros(len(links.hosts)), np.zeros(len(links.hosts))
         fetched, pushed, logged = _Traffic(links), _Traffic(links), _Traffic(links)

@@ -52,7 +52,7 @@ def export(
             "nothing to write: name a file with '-o', '--torch', '--onnx' or '--stablehlo'"
         )
     if batch is not None and onnx is None:
-        raise click.UsageError("'--batch' is of a graph: name one with '--onnx'")
+        raise click.UsageError("'--batch' needs '--onnx GRAPH'")
     if activations is not None and output is None:
         raise click.UsageError("'--activations' needs a file to write into: name one with '-o'")
     if layers and activations is None:

@@ -190,5 +190,5 @@ def _data(images: str, whole: bool, labels: str | None) -> Iterator[str]:
     crop = ", crop = resize" if whole else ""
     named = "" if labels is None else f", labels = {labels}"
     what = "the whole image, scaled" if whole else "windows of the input's size, at random"
-    yield f"# {what}; half of them are mirrored, with flip = false none"
+    yield f"# {what}; half of them mirrored: flip = false turns that off"
     yield f"data = frames({quoted(images)}{crop}{named})"

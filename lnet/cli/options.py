@@ -77,7 +77,7 @@ failures_option = click.option(
 def _with_failures(ctx: click.Context, param: click.Parameter, value: float) -> float:
     given = ctx.get_parameter_source("repair") is click.core.ParameterSource.COMMANDLINE
     if given and ctx.params.get("failures") is None:
-        raise click.UsageError("'--repair' is of '--failures R': give that, too")
+        raise click.UsageError("'--repair' needs '--failures R'")
     return value
 
 

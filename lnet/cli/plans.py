@@ -160,7 +160,7 @@ def compile_command(
     if emit is not None and best is not None:
         raise click.UsageError("'--emit' compares nothing: leave '--best' out")
     if failures is not None and best is None:
-        raise click.UsageError("'--failures' compares layouts: give '--best N', too")
+        raise click.UsageError("'--failures' needs '--best N'")
     if emit is not None and output is not None:
         raise click.UsageError("'--emit' prints and writes nothing: leave '-o' out")
     if emit is not None:
@@ -264,7 +264,7 @@ def explain(
     if time_ and kernels:
         raise click.UsageError("'--time' and '--kernels' are two tables: ask for one")
     if failures is not None and not time_:
-        raise click.UsageError("'--failures' is part of a prediction: ask for '--time', too")
+        raise click.UsageError("'--failures' needs '--time'")
     rates = read_rates(described(options["cluster_spec"])) if time_ else None
     plan = plan_of(file, settings, layout)
     if svg is not None:

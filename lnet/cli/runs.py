@@ -229,9 +229,9 @@ def resume(
 ) -> None:
     """Continue a run from its newest checkpoint.
 
-    The result is the same as if the run had not stopped. It may continue in this process or on a cluster, wherever it ran
-    before. --set changes settings of train from the checkpoint on, such as train.update, train.steps or train.batch; the
-    network stays as it is. run.json keeps the change.
+    With the same settings, the result is the same as if the run had not stopped. It may continue in this process or on a
+    cluster, wherever it ran before. --set changes settings of train from the checkpoint on, such as train.update,
+    train.steps or train.batch; the network stays as it is. run.json keeps the change.
     """
     overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
     page = _port(watch, port, dry_run)
@@ -277,9 +277,9 @@ def resume(
 def _port(watch: bool, port: int, dry_run: bool) -> int | None:
     """Return the port of the run's page, None without one; raises `UsageError`."""
     if watch and dry_run:
-        raise click.UsageError("'--dry-run' trains nothing that '--watch' could show")
+        raise click.UsageError("'--dry-run' trains nothing, so '--watch' has nothing to show")
     if port and not watch:
-        raise click.UsageError("'--port' is that of the run's page: name it with '--watch'")
+        raise click.UsageError("'--port' needs '--watch'")
     return port if watch else None
 
 

@@ -294,11 +294,11 @@ def test_predictions_count_failures(folder):
     said = lnetc("explain", "--time", *spec).stdout
     assert "with 2,000 failures of a machine in 1,000 hours, each repaired after 0 s: goodput 0." in said
     assert "goodput" in lnetc("compile", "--best", 4, *spec).stdout
-    assert "ask for '--time', too" in lnetc("explain", *spec, status=2).stderr
-    assert "give '--best N', too" in lnetc("compile", *spec, status=2).stderr
+    assert "'--failures' needs '--time'" in lnetc("explain", *spec, status=2).stderr
+    assert "'--failures' needs '--best N'" in lnetc("compile", *spec, status=2).stderr
     for command in (("explain", "--time"), ("compile", "--best", 4), ("simulate",)):
         said = lnetc(*command, "--cluster-spec", "cluster.toml", "--repair", 60, status=2).stderr
-        assert "'--repair' is of '--failures R': give that, too" in said
+        assert "'--repair' needs '--failures R'" in said
     for number in ("nan", "inf"):
         said = lnetc("explain", "--time", *spec, "--failures", number, status=2).stderr
         assert f"'--failures': expected a finite number, found {number}" in said

@@ -234,5 +234,5 @@ def test_what_cannot_be_watched(run, folder, tmp_path, monkeypatch):
         said = lnetc("watch", run, "--port", port, status=2).output
     assert f"nothing can be served at port {port}: Address already in use" in said
     assert "trains nothing" in lnetc("run", folder / "small.lnet", "--watch", "--dry-run", status=2).output
-    assert "with '--watch'" in lnetc("resume", run, "--port", 80, status=2).output
+    assert "'--port' needs '--watch'" in lnetc("resume", run, "--port", 80, status=2).output
     assert not Path("runs").exists()
