@@ -406,7 +406,7 @@ def test_export(folder):
     [
         ([], 2, "nothing to write"),
         (["--stablehlo", "b", "--activations", "set"], 2, "needs a file to write into"),
-        (["--torch", "b.py", "--batch", "3"], 2, "name one with '--onnx'"),
+        (["--torch", "b.py", "--batch", "3"], 2, "'--batch' needs '--onnx GRAPH'"),
         (["--torch", "b.py", "-o", "b.safetensors"], 2, "'b.safetensors' is the file of 'b.py', too"),
         (["--torch", "b.txt"], 1, "error E782: expected a file that ends in '.py', found 'b.txt'"),
         (["-o", "a.txt"], 1, "error E782: expected a file that ends in '.npz' or '.safetensors'"),
