@@ -55,8 +55,8 @@ SETTINGS: Mapping[str, str] = {
     "clip": "A number: the greatest norm of the gradients of all parameters together; `each(x)`: of each parameter array "
     "alone (Keras's `clipnorm`). Larger ones are scaled down to it",
     "gradients": "`joint`: an objective trains all layers that it depends on; `stage`: those of its stage instance",
-    "precision": "`float64`: everything in double precision; `bfloat16` and, on GPUs, `float16` round only the operands of "
-    "products",
+    "precision": "`float64`: everything in double precision; `tf32`, `bfloat16` and, on GPUs, `float16` round only the "
+    "operands of products",
     "replicas": "Copies of the model. One process runs one, and says so",
     "fetch": "Steps of a replica between pulls of the parameters",
     "push": "Steps of a replica between pushes of gradients",

@@ -284,7 +284,7 @@ ValidationData = Annotated[
 ]
 KeepBest = Annotated[str | None, none_or(one_of("loss", "accuracy"))]
 Gradients = Annotated[str, one_of("joint", "stage")]
-Precision = Annotated[str, one_of("float32", "float64", "bfloat16", "float16")]
+Precision = Annotated[str, one_of("float32", "float64", "tf32", "bfloat16", "float16")]
 
 
 @dataclass(frozen=True, slots=True)

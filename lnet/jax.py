@@ -31,9 +31,9 @@ def local(
     `x` `[batch, row, column, map]`; `weight` `[output row, output column, field row, field column, map of a group,
     output map]`. With fewer rows and columns, positions share weights: position `i` uses row `i % rows`, so one row and
     one column make a convolution; with `block`, row `i // block`. `pad`: zeros on each side, or "same". Rows and columns
-    that differ are given as a pair. `precision`: "bfloat16" rounds what is multiplied. `batch_last`: arrays are `[row,
-    column, map, batch]`, as the kernels use them: nothing is transposed. Derivatives of any order, in both modes, use
-    the same kernels. Raises `DataError` for arrays that do not fit.
+    that differ are given as a pair. `precision`: "tf32", "bfloat16" and "float16" round what is multiplied.
+    `batch_last`: arrays are `[row, column, map, batch]`, as the kernels use them: nothing is transposed. Derivatives of
+    any order, in both modes, use the same kernels. Raises `DataError` for arrays that do not fit.
     """
     check_values(x.shape)
     values = x if batch_last else jnp.moveaxis(x, 0, -1)

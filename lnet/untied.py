@@ -18,6 +18,7 @@ from lnet.dsl.diagnostics import LnetError, refused
 from lnet.runtime.kernels.multiply import multiplied
 from lnet.runtime.kernels.products import (
     ANY_BATCH,
+    BITS,
     FORWARD,
     INPUT_GRADIENT,
     ROUNDED,
@@ -104,8 +105,8 @@ class Sliding:
 
 def product_of(left: jax.Array, right: jax.Array, product: Product, precision: str = "float32") -> jax.Array:
     """Return a product, in the arrays' type; arrays in half precision are multiplied so, and summed in float32."""
-    if precision != "float32" and precision not in ROUNDED:
-        found = f"expected 'float32' or one of {', '.join(ROUNDED)} as 'precision', found '{precision}'"
+    if precision != "float32" and precision not in BITS:
+        found = f"expected 'float32' or one of {', '.join(BITS)} as 'precision', found '{precision}'"
         raise refused("E716", found)
     dtype = jnp.result_type(left, right)
     if not jnp.issubdtype(dtype, jnp.floating):

@@ -34,6 +34,8 @@ from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
 from lnet.runtime.export.ops import MODULES, NODES
+from lnet.runtime.kernels.choose import portable
+from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.kernels.objectives import TERM_KERNELS
 from lnet.runtime.kernels.ops import LAYER_KERNELS
 from lnet.runtime.weights.layouts import LETTERS
@@ -76,6 +78,9 @@ def test_every_kind_is_entered_wherever_it_must_be():
             assert example_of(function), f"'{name}' has no example"
 
 
+MADE = [kind for kind in LAYER_KINDS if kind not in ("input", "target")]
+
+
 def program(kind):
     """A network around the example of a kind."""
     if kind == "input":
@@ -107,6 +112,25 @@ def test_the_facts_of_an_op_agree(kind):
         assert layer.op.exchanged == (layer.op.scatters or bool(layer.parameters))
 
 
+@pytest.mark.parametrize("kind", [*MADE, *OBJECTIVE_KINDS])
+def test_gpus_multiply_float32_as_it_is(kind):
+    """JAX lets them round operands to tf32 unless a product says otherwise; XLA's own kernels must."""
+    graph = compile_text(program(kind)).graph
+    params, sheet = jax.eval_shape(lambda: initial_params(graph, 0)), graph.input.sheet
+    images = jax.ShapeDtypeStruct((sheet.height, sheet.width, sheet.maps, 4), jnp.float32)
+    labels = jax.ShapeDtypeStruct((4,), jnp.int32)
+
+    def loss(params, images, labels):
+        return total_loss(graph, params, images, labels, samples=sample_numbers(0, 4))[0]
+
+    with portable():
+        text = jax.jit(jax.grad(loss)).lower(params, images, labels).as_text()
+    products = [
+        line for line in text.splitlines() if "dot_general" in line or "stablehlo.convolution" in line
+    ]
+    assert all("HIGHEST" in line for line in products), products
+
+
 # --- what an op says of its value, by the formula ----------------------------------------------------------
 
 
@@ -114,9 +138,6 @@ def intervals(extent):
     """Each position alone, the first half and all."""
     yield from (Interval(i, i + 1) for i in range(extent))
     yield from (Interval(0, (extent + 1) // 2), Interval(0, extent))
-
-
-MADE = [kind for kind in LAYER_KINDS if kind not in ("input", "target")]
 
 
 def of_formula(kind, rng, changed=lambda number, value: value):

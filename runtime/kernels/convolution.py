@@ -23,7 +23,7 @@ from jax import lax
 
 from lnet.compiler.core.shapes import Slide
 
-from .products import Product, rounded
+from .products import Product, exactness, rounded
 
 Shape = tuple[int, ...]
 
@@ -123,6 +123,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, axes: tuple[_Axis, _Axis], produc
         rhs_dilation=[axis.slide.dilation for axis in axes],
         dimension_numbers=("HWCN", "HWIO", "HWCN"),
         feature_group_count=product.layout.groups,
+        precision=exactness(product.precision),
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lnet.compiler.core.shapes import Sheet
 from lnet.compiler.graph.graph import Graph
 from lnet.dsl.diagnostics import LnetError
+from lnet.runtime.kernels.products import EXACT
 from lnet.runtime.process.precision import computing_in
 from lnet.runtime.store.run import Run
 
@@ -233,4 +234,4 @@ class Templates:
 def _cosines(vectors: jax.Array, values: jax.Array) -> jax.Array:
     """Return the cosines `[unit, image]`; 0 with a vector of length 0."""
     lengths = jnp.linalg.norm(vectors, axis=1)[:, None] * jnp.linalg.norm(values, axis=0)
-    return (vectors @ values) / jnp.where(lengths > 0, lengths, 1)
+    return jnp.matmul(vectors, values, precision=EXACT) / jnp.where(lengths > 0, lengths, 1)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lnet.compiler.ops import Dense
-from lnet.runtime.kernels.products import rounded
+from lnet.runtime.kernels.products import exactness, rounded
 
 from .activation import activate
 from .base import LayerKernel, Roles, Values
@@ -22,7 +22,8 @@ def products(x: jax.Array, weight: jax.Array, precision: str) -> jax.Array:
     """Return the sums of `[rows, columns, maps, batch]` times `[inputs, units]`: `[units, batch]`."""
     result = jnp.result_type(x, weight)
     flat, weight = rounded(precision, x.reshape(-1, x.shape[-1]), weight)
-    return jnp.einsum("iu,ib->ub", weight, flat, preferred_element_type=result)
+    exact = exactness(precision)
+    return jnp.einsum("iu,ib->ub", weight, flat, precision=exact, preferred_element_type=result)
 
 
 KERNELS: dict[str, LayerKernel] = {"dense": dense}

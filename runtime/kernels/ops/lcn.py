@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lnet.compiler.core.shapes import Interval, Region, Size
+from lnet.runtime.kernels.products import EXACT
 
 from .base import LayerKernel
 
@@ -52,8 +53,9 @@ def _mean(h: jax.Array, bands: tuple[np.ndarray, np.ndarray], across: bool) -> j
     if across:
         h = jnp.mean(h, axis=2, keepdims=True)
     rows, columns = (jnp.asarray(band, h.dtype) for band in bands)
-    down = (rows @ h.reshape(h.shape[0], -1)).reshape(len(rows), h.shape[1], -1)
-    return jnp.einsum("jx,ixk->ijk", columns, down).reshape(len(rows), len(columns), *h.shape[2:])
+    down = jnp.matmul(rows, h.reshape(h.shape[0], -1), precision=EXACT).reshape(len(rows), h.shape[1], -1)
+    means = jnp.einsum("jx,ixk->ijk", columns, down, precision=EXACT)
+    return means.reshape(len(rows), len(columns), *h.shape[2:])
 
 
 def gaussians(extent: int, field: int, sigma: float) -> np.ndarray:

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from lnet.runtime.kernels.products import Product, rounded
+from lnet.runtime.kernels.products import Product, exactness, rounded
 
 from .moves import (
     by_position,
@@ -50,7 +50,7 @@ def _product(equation: str, left: jax.Array, right: jax.Array, precision: str) -
     """A batched product, summed in float32 (or wider) whatever its operands are."""
     result = jnp.result_type(left, right)
     left, right = rounded(precision, left, right)
-    return jnp.einsum(equation, left, right, preferred_element_type=result)
+    return jnp.einsum(equation, left, right, precision=exactness(precision), preferred_element_type=result)
 
 
 def forward(
