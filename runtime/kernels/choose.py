@@ -1,7 +1,7 @@
 """The choice of kernel and block shape for each product: from a cost model, a measurement, or a record.
 
 On a processor that native/ writes code for, its kernels are used; elsewhere, and in exported programs, products are
-XLA's.
+XLA's. On a GPU those of gpu/ are used where they were measured there, and are faster.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import jax
 
+from .gpu import tiles
 from .native import blocks
 from .packed import tiling
 from .products import Choice, Product
@@ -51,26 +52,36 @@ def choose(product: Product) -> Choice:
 
 def predicted(product: Product) -> Choice:
     """Return the choice that the cost model predicts to be fastest."""
-    return _fastest(product, native())
+    return _fastest(product, _compiler())
 
 
 def choices(product: Product) -> tuple[Choice, ...]:
     """Return the choices with predicted times; none where there is one kernel only."""
-    return _choices(product, native())
+    return _choices(product, _compiler())
 
 
 @cache
-def _fastest(product: Product, native: bool) -> Choice:
-    return min(_choices(product, native), key=lambda choice: choice.milliseconds, default=CONVOLUTION)
+def _fastest(product: Product, compiler: str) -> Choice:
+    # Kernels of gpu/ have a model of their own, whose times cannot be compared with those of others.
+    comparable = (choice for choice in _choices(product, compiler) if choice.form != tiles.PALLAS)
+    return min(comparable, key=lambda choice: choice.milliseconds, default=CONVOLUTION)
 
 
 @cache
-def _choices(product: Product, native: bool) -> tuple[Choice, ...]:
-    if native:
+def _choices(product: Product, compiler: str) -> tuple[Choice, ...]:
+    if compiler == "cpu":
         return tuple(blocks.choices(product))
-    return tuple(tiling.choices(product)) if product.untied else ()
+    if not product.untied:
+        return ()
+    gathered = tiles.choices(product) if compiler == "gpu" else ()
+    return *tiling.choices(product), *gathered
+
+
+def _compiler() -> str:
+    """Return whose kernels may be called where a program is traced: "cpu", "gpu", or "xla" alone."""
+    return "xla" if _portable.get() else jax.default_backend()
 
 
 def native() -> bool:
     """Whether code for this processor may be called where a program is traced."""
-    return not _portable.get() and jax.default_backend() == "cpu"
+    return _compiler() == "cpu"

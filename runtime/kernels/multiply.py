@@ -21,17 +21,26 @@ from jax import lax
 
 from . import convolution
 from .choose import CONVOLUTION, choose, portable
+from .gpu import tiles
 from .linear import Shape, linear
 from .native import blocks
 from .native import calls as native
 from .packed import calls as packed
 from .packed import tiling
-from .products import ANY_BATCH, FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
+from .products import ANY_BATCH, FORWARD, GIVES, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
+
+
+def _gathered(gives: str, left: jax.Array, right: jax.Array, product: Product, shape: Shape) -> jax.Array:
+    from .gpu.calls import CALLS  # loads Pallas
+
+    return CALLS[gives](left, right, product, shape)
+
 
 WAYS: Mapping[tuple[str, str], Callable[..., jax.Array]] = {
     (blocks.NATIVE, FORWARD): native.forward,
     (blocks.NATIVE, INPUT_GRADIENT): native.input_gradient,
     (blocks.NATIVE, WEIGHT_GRADIENT): native.weight_gradient,
+    **{(tiles.PALLAS, gives): partial(_gathered, gives) for gives in GIVES},
     (tiling.PACKED, FORWARD): packed.forward,
     (tiling.TURNED, FORWARD): partial(packed.forward, turned=True),
     (tiling.PACKED, INPUT_GRADIENT): packed.input_gradient,

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +37,7 @@ from lnet.runtime.store.run import machine
 
 KIND = "kernels"
 LIKELY = 2.0
-"""Choices predicted to take more than this many times the best are not measured."""
+"""Choices predicted to take more than this many times the best of their form are not measured."""
 ROUNDS = 5
 
 
@@ -56,17 +57,30 @@ def tune(plan: Plan) -> dict[Product, Choice]:
 
 
 def measure(product: Product) -> Choice:
-    """Return the fastest choice on this machine: candidates run in turn, and the shortest time of each counts."""
-    limit = LIKELY * predicted(product).milliseconds
-    likely = [choice for choice in choices(product) if choice.milliseconds <= limit]
+    """Return the fastest choice on this machine."""
+    found = times(product, likely(choices(product)))
+    fastest = min(found, key=lambda choice: found[choice])
+    return replace(fastest, milliseconds=found[fastest], measured=True)
+
+
+def times(product: Product, candidates: Iterable[Choice]) -> dict[Choice, float]:
+    """Return the milliseconds of choices for a product: they run in turn, and the shortest time of each counts."""
     arrays = _arrays(product)
-    programs = {choice: _compiled(product, choice, arrays) for choice in likely}
-    times = dict.fromkeys(programs, float("inf"))
+    programs = {choice: _compiled(product, choice, arrays) for choice in candidates}
+    shortest = dict.fromkeys(programs, float("inf"))
     for _ in range(ROUNDS):
         for choice, program in programs.items():
-            times[choice] = min(times[choice], _milliseconds(program, arrays))
-    fastest = min(times, key=lambda choice: times[choice])
-    return replace(fastest, milliseconds=times[fastest], measured=True)
+            shortest[choice] = min(shortest[choice], _milliseconds(program, arrays))
+    return shortest
+
+
+def likely(candidates: Iterable[Choice]) -> Iterator[Choice]:
+    """Yield the choices that may be the fastest: of each form those predicted to be nearly its best."""
+    ordered = sorted(candidates, key=lambda choice: (choice.form, choice.milliseconds))
+    for _, group in groupby(ordered, key=lambda choice: choice.form):
+        best, *others = group
+        yield best
+        yield from (choice for choice in others if choice.milliseconds <= LIKELY * best.milliseconds)
 
 
 def _arrays(product: Product) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -1,5 +1,7 @@
 """Which way products are done, in blocks and tiles of what shape, and what the cost models promise."""
 
+from dataclasses import replace
+
 import jax
 import pytest
 from hypothesis import given, settings
@@ -9,12 +11,15 @@ from test_kernels import arrays
 from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.runtime.kernels import choose
 from lnet.runtime.kernels.choose import choices, made, portable, predicted
+from lnet.runtime.kernels.gpu import tiles
+from lnet.runtime.kernels.gpu.tiles import PALLAS
 from lnet.runtime.kernels.native import blocks
 from lnet.runtime.kernels.native.blocks import NATIVE, Processor
 from lnet.runtime.kernels.ops import local
 from lnet.runtime.kernels.packed import tiling
 from lnet.runtime.kernels.packed.tiling import PACKED, TURNED
 from lnet.runtime.kernels.products import FORWARD, GIVES, INPUT_GRADIENT, Product
+from lnet.runtime.training import tune
 
 FEW = Window(Slide(48, 18), Slide(48, 18))
 MANY = Window(Slide(32, 5), Slide(32, 5))
@@ -43,6 +48,32 @@ def test_a_portable_program_calls_nothing_but_xla():
     assert "lnet-" in jax.jit(layer).lower(x, w).as_text()
     with portable():
         assert "lnet-" not in jax.jit(lambda x, w: layer(x, w)).lower(x, w).as_text()
+
+
+def test_a_gpu_has_kernels_of_its_own_which_are_used_once_they_are_measured(monkeypatch):
+    """Their cost model knows another machine than XLA's: only times that were measured are compared."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    layer = product(INPUT_GRADIENT, FEW, 3, 8, 64)
+    assert {choice.form for choice in choices(layer)} == {PACKED, PALLAS}
+    assert predicted(layer).form == PACKED
+    monkeypatch.setattr(tune, "_compiled", lambda product, choice, arrays: choice)
+    monkeypatch.setattr(tune, "_milliseconds", lambda choice, arrays: 2.0 - (choice.form == PALLAS))
+    measured = tune.measure(layer)
+    assert (measured.form, measured.milliseconds) == (PALLAS, 1.0)
+    shared = Product(FORWARD, FEW, Size(1, 1), 3, 8, 64)
+    assert predicted(shared) == choose.CONVOLUTION
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "float16"])
+@pytest.mark.parametrize("gives", GIVES)
+def test_tiles_of_a_gpu_waste_little_and_count_in_32_bits(gives, precision):
+    """Wide fields have tiles of several positions; arrays that are too large for the kernels have no tile."""
+    layer = replace(product(gives, FEW, 3, 8, 64), precision=precision)
+    down, across, *_ = min(tiles.choices(layer), key=lambda choice: choice.milliseconds).shape
+    assert down * across > 1
+    large = product(gives, Window(Slide(1200, 18), Slide(1200, 18)), 8, 8, 64)
+    assert list(tiles.choices(large)) == []
+    assert list(tiles.choices(replace(layer, precision="float64"))) == []
 
 
 @pytest.mark.parametrize("here", [Processor(16, 32, 2), Processor(8, 16, 4), Processor(4, 16, 1)])

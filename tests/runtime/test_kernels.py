@@ -19,6 +19,7 @@ from lnet.compiler.core.shapes import Size, Slide, Window
 from lnet.compiler.ops.filters import PLAIN, Layout
 from lnet.runtime.kernels import multiply
 from lnet.runtime.kernels.choose import portable
+from lnet.runtime.kernels.gpu.tiles import PALLAS
 from lnet.runtime.kernels.native import products as native
 from lnet.runtime.kernels.native.blocks import NATIVE
 from lnet.runtime.kernels.native.products import Block, Geometry, runs
@@ -163,6 +164,31 @@ def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, 
     check(of, x, w, h, forms, dict.fromkeys(GIVES, (tile_rows, tile_columns)))
 
 
+tiles_of_gpu = st.tuples(
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 4, 5]),
+    st.sampled_from([16, 32]),
+    st.sampled_from([16, 32]),
+    st.just(4),
+)
+
+
+@compiled
+@given(
+    windows,
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.sampled_from([1, 5, 19]),
+    groups,
+    st.tuples(*[tiles_of_gpu] * 3),
+)
+def test_gathered_products(window, maps_in, maps, batch, in_groups, shapes):
+    """The programs of a GPU, interpreted: whatever the tiles, sizes that none divides included."""
+    of = product(window, maps_in, maps, batch, layout=Layout(in_groups))
+    x, w, h = arrays(window, maps_in, maps, batch, layout=of.layout)
+    check(of, x, w, h, dict.fromkeys(GIVES, PALLAS), dict(zip(GIVES, shapes, strict=True)))
+
+
 @compiled
 @given(st.data(), windows, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 2, 5]))
 def test_products_as_convolutions(data, window, maps_in, maps, batch):
@@ -282,21 +308,24 @@ def test_gradients_of_layers_are_those_of_autodiff_on_the_formula(layer):
         assert slope == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-2)
 
 
-@pytest.mark.parametrize("of", [NATIVE, PACKED])
-def test_half_precision_rounds_operands_only(of):
+def without_low_bits(array, bits):
+    """Round to so many bits of mantissa, halves to even."""
+    mantissas, exponents = np.frexp(np.asarray(array, float))
+    return np.ldexp(np.rint(mantissas * 2.0 ** (bits + 1)) / 2.0 ** (bits + 1), exponents)
+
+
+SHAPES = {NATIVE: (2, 2, 8), PACKED: (2, 2), PALLAS: (2, 2, 16, 16, 4), "convolution": ()}
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("tf32", 10), ("bfloat16", 7), ("float16", 10)])
+@pytest.mark.parametrize("of", SHAPES)
+def test_a_precision_rounds_operands_only(of, precision, bits):
     """The result is float32, and that of rounded operands: not of rounded sums."""
     window = Window(Slide(12, 5), Slide(12, 5))
     x, w, _ = arrays(window, 2, 4, 8)
-    way, shape = multiply.WAYS[of, FORWARD], (2, 2, 8) if of == NATIVE else (2, 2)
-    full, half = (
-        way(x, w, product(window, 2, 4, 8, precision=precision), shape)
-        for precision in ("float32", "bfloat16")
-    )
+    half = multiply.WAYS[of, FORWARD](x, w, product(window, 2, 4, 8, precision=precision), SHAPES[of])
     assert half.dtype == jnp.float32
-    error = float(jnp.linalg.norm(half - full) / jnp.linalg.norm(full))
-    assert 1e-4 < error < 1e-2
-    rounded = (np.asarray(a.astype(jnp.bfloat16), float) for a in (x, w))
-    x, w = rounded
+    x, w = (without_low_bits(array, bits) for array in (x, w))
     close(first(half), formula_of_local(first(x), w, window), 1e-6)
 
 

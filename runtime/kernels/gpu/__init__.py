@@ -1,0 +1,1 @@
+"""Kernels for GPUs: programs that gather the weights of neighbouring positions into one product."""
