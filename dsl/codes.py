@@ -154,6 +154,9 @@ CODES: dict[str, str] = {
     "E787": "missing package",
     "E788": "conditions without dissimilarities",
     "E789": "layer that cannot be exported",
+    # searching settings
+    "E790": "malformed search space",
+    "E791": "other sweep in the folder",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from lnet.runtime.export.pytorch import export_torch
     from lnet.runtime.process.stopping import Interrupted
     from lnet.runtime.store.run import Run, open_run
+    from lnet.runtime.sweep.sweep import sweep
+    from lnet.runtime.sweep.trials import Sweep
     from lnet.runtime.train import resume, train
     from lnet.runtime.training.imported import import_weights
     from lnet.runtime.training.tune import tune
@@ -62,6 +64,7 @@ _PLACES = {
     "Probe": "lnet.runtime.analysis.probe:Probe",
     "Run": "lnet.runtime.store.run:Run",
     "RunError": "lnet.dsl.diagnostics:RunError",
+    "Sweep": "lnet.runtime.sweep.trials:Sweep",
     "accuracy": "lnet.runtime.analysis.probe.naming:accuracy",
     "compile": "lnet.compiler.pipeline:compile_plan",
     "draw": "lnet.runtime.analysis.draw:draw",
@@ -85,6 +88,7 @@ _PLACES = {
     "rsa": "lnet.runtime.analysis.rsa.rsa:rsa",
     "sheet_over_seeds": "lnet.runtime.analysis.seeds:sheet_over_seeds",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
+    "sweep": "lnet.runtime.sweep.sweep:sweep",
     "train": "lnet.runtime.train:train",
     "tune": "lnet.runtime.training.tune:tune",
 }
@@ -103,6 +107,7 @@ __all__ = [
     "Probe",
     "Run",
     "RunError",
+    "Sweep",
     "accuracy",
     "compile",
     "draw",
@@ -126,6 +131,7 @@ __all__ = [
     "rsa",
     "sheet_over_seeds",
     "sheet_view",
+    "sweep",
     "train",
     "tune",
 ]

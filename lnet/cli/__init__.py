@@ -16,6 +16,7 @@ from . import (
     runs,
     sheet,
     simulate,
+    sweep,
     watch,
 )
 from .program import main
@@ -37,5 +38,6 @@ __all__ = [
     "runs",
     "sheet",
     "simulate",
+    "sweep",
     "watch",
 ]

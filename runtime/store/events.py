@@ -154,6 +154,14 @@ class RunInterrupted(LogEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class RunPruned(RunInterrupted):
+    """A run of a sweep was ended, because others were better after as many steps; `message`: how it stood."""
+
+    name: ClassVar[str] = "pruned"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed(LogEvent):
     """A run ended by an error. On a cluster also: the workers that were `lost`, a line for each; of a worker's error its
     `code`, `notes` and `kind` (the class), and which `worker`.
@@ -294,9 +302,7 @@ class StandbyPromoted(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class PartLost:
-    """Tiles of a replica that a lost worker computed: updates below `acknowledged` are safe; `steps` (of tiles) were
-    computed for `updates` above.
-    """
+    """Tiles that a lost worker computed: updates below `acknowledged` are safe; `steps` of tiles were for `updates` on."""
 
     replica: int
     tiles: tuple[int, ...]
@@ -387,9 +393,7 @@ class WorkerSlow(LogEvent):
 
 @dataclass(frozen=True, slots=True)
 class UpdateTorn(LogEvent):
-    """Asynchronous: the update `number` of a replica, which some shards had taken when it lost a tile, and the others took
-    when it was computed again.
-    """
+    """Asynchronous: update `number` of a replica; some shards took it before a tile was lost, others as computed again."""
 
     name: ClassVar[str] = "torn"
     replica: int
@@ -431,9 +435,7 @@ class ProcessEnded(LogEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut(LogEvent):
-    """A worker does not take part: `versions` of packages by name, expected and found, or a `message` with `notes` where it
-    sees other images.
-    """
+    """A worker is left out: by `versions` of packages, expected and found, or a `message` with `notes` on other images."""
 
     name: ClassVar[str] = "left out"
     versions: Mapping[str, tuple[str | None, str]] | None = None
@@ -490,7 +492,7 @@ class Noted(LogEvent):
 
 LOGGED: tuple[type[LogEvent], ...] = (
     *(Started, DataFound, StepDone, Validated, CheckpointWritten, Warned, Resumed, RunInterrupted),
-    *(SettingsChanged, Failed, Completed, ClusterBegun, ClusterStepDone, StepsDone, RolesChanged),
+    *(SettingsChanged, RunPruned, Failed, Completed, ClusterBegun, ClusterStepDone, StepsDone, RolesChanged),
     *(RolesMoved, StandbyPromoted, WorkerLost, Repaired, WorkerLeft, UpdatesLost, RolledBack),
     *(ReplicaLapsed, UpdateTorn, AgesCounted, MessagesRefused, ProcessEnded, LeftOut, WorkerDrained),
     *(WorkerSlow, CompiledAhead, ProcessReady, ProcessLeft, Noted),

@@ -31,7 +31,7 @@ WORDS = {"None": "none", "True": "true", "False": "false"}
 """The language's words for values of Python."""
 INSIDE = ("run.json", "plan.json", "events.jsonl", "checkpoints")
 """What is in a run's directory; a folder with two of these and no run.json was one."""
-STATES = {"done": "done", "interrupted": "stopped", "failed": "failed"}
+STATES = {"done": "done", "interrupted": "stopped", "pruned": "pruned", "failed": "failed"}
 """The state of a run by the event that ended it last; otherwise it was killed, unless a process trains it."""
 
 
@@ -61,9 +61,10 @@ class BestNeuron:
 class Summary:
     """A run: `trained` are means of its last steps, None before the first; `validated` is its last validation.
 
-    `begun` in seconds since 1970; `state`: done, stopped, failed, running, killed or imported; `steps` as planned. The steps
-    of a run on a cluster are those of each replica. `settings` are those of `train` with their parts (`update.rate`),
-    constants (`let.k`), frozen layers and the `program`: the first digits of its digest. `changes`: those of run.json.
+    `begun` in seconds since 1970; `state`: done, stopped, pruned, failed, running, killed or imported; `steps` as planned.
+    The steps of a run on a cluster are those of each replica. `settings` are those of `train` with their parts
+    (`update.rate`), constants (`let.k`), frozen layers and the `program`: the first digits of its digest. `changes`: those
+    of run.json.
     """
 
     path: str

@@ -54,11 +54,14 @@ class _Progress(Progress):
 
 
 class Bar:
-    """Draws a progress bar, for terminals: step and speed, and below it as many losses as fit on a line."""
+    """Draws a progress bar, for terminals: step and speed, and below it as many losses as fit on a line.
 
-    def __init__(self, console: Console) -> None:
+    `run`: what it is called, if there are several; `transient`: it is erased in the end.
+    """
+
+    def __init__(self, console: Console, run: str = "", transient: bool = False) -> None:
         self._progress = _Progress(
-            TextColumn("step"),
+            TextColumn(f"{run} step".lstrip()),
             MofNCompleteColumn(),
             TaskProgressColumn(),
             BarColumn(bar_width=None),
@@ -67,6 +70,7 @@ class Bar:
             TextColumn("left"),
             console=console,
             expand=True,
+            transient=transient,
         )
         self._task = self._progress.add_task("", rate="", losses={}, total=None)
 

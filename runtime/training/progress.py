@@ -27,6 +27,10 @@ class Reporter(Protocol):
         """The run ended, with or without success."""
 
 
+class Pruned(Exception):
+    """Raised by a reporter whose run in one process is not worth its other steps: it ends there, and its log says why."""
+
+
 class Silent:
     """Ignores everything: the default of the Python API."""
 

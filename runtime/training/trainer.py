@@ -32,6 +32,7 @@ from lnet.runtime.store.events import (
     Failed,
     Resumed,
     RunInterrupted,
+    RunPruned,
     Started,
     StepDone,
     Validated,
@@ -43,7 +44,7 @@ from lnet.runtime.store.run import Run, not_saved
 
 from .failure import explain_failure
 from .losses import losses
-from .progress import Reporter, validation
+from .progress import Pruned, Reporter, validation
 from .tune import choices_from
 from .unused import unused_anywhere, unused_in_one_process
 from .validation import Validation, Validator, validated_steps, validation_text
@@ -174,6 +175,11 @@ class Trainer:
                 self._finish()
         except KeyboardInterrupt:
             self.log.add(RunInterrupted(self.step))
+            raise
+        except Pruned as why:
+            if self.saved != self.step:
+                self._checkpoint()
+            self.log.add(RunPruned(self.step, str(why)))
             raise
         finally:
             self.reporter.finished()

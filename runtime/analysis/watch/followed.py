@@ -92,7 +92,7 @@ class FollowedRun:
             self._messages.append((event.time, text))
 
     def _stands(self) -> str:
-        """Return done, stopped, failed, running, killed or imported; nothing of what is no run yet."""
+        """Return done, stopped, pruned, failed, running, killed or imported; nothing of what is no run yet."""
         if self.summary is None:
             return ""
         if self.summary.state == "imported":

@@ -1,0 +1,1 @@
+"""Sweeps: a file trained with many settings, which optuna chooses by what those before reached."""

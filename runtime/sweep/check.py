@@ -1,0 +1,123 @@
+"""What is checked of a sweep before anything of it is trained or written: the values of its space, its measure, its data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lnet.compiler.graph.graph import Graph
+from lnet.compiler.plan.plan import Plan
+from lnet.compiler.space import Choice, Pick, Point, Space, Value, Variable
+from lnet.dsl.diagnostics import Diagnostic, LnetError, refused
+from lnet.runtime.data.indexes import IN_RUN
+from lnet.runtime.process.precision import computing_in
+from lnet.runtime.training.beginning import begin
+from lnet.runtime.training.start import check_learns
+from lnet.runtime.training.validation import planned
+
+from .measure import LOSS, Measure, measure_of
+from .spec import SweepSpec
+from .study import optuna
+from .trial_runs import plan_at
+
+TRIES = 16
+"""Points of chance at which a value is tried that the first values of the other variables do not go with."""
+SEED = "train.seed"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A sweep that can be trained, the `plan` of one of its runs, and the compiler's warnings of it."""
+
+    spec: SweepSpec
+    plan: Plan
+    warnings: tuple[Diagnostic, ...]
+
+
+def check(spec: SweepSpec) -> Checked:
+    """Compile the program with each alternative and both ends of each range, and open its data; raises `LnetError`.
+
+    A value is refused if it goes with no values of the others that were tried.
+    """
+    optuna()
+    if SEED in spec.settings:
+        raise refused(
+            "E790",
+            f"'{SEED}' is no setting of a sweep",
+            hint="'--seed' is the seed of the first run of each trial, and '--seeds' counts its runs",
+        )
+    space = spec.space
+    base, *others = space.whole.corners()
+    found = [_compiled(spec, space, base, {}), *(_compiled(spec, space, each, base) for each in others)]
+    plan, warnings = found[0]
+    plans = [each for each, _ in found]
+    check_learns(plan)
+    measure = measure_of(plan.graph, spec.objective)
+    _check_data(spec, plans)
+    notes = tuple(_notes([each.graph for each in plans], measure))
+    return Checked(replace(spec, validated=measure.validated, notes=notes), plan, warnings)
+
+
+def _compiled(
+    spec: SweepSpec, space: Space, point: Point, base: Point
+) -> tuple[Plan, tuple[Diagnostic, ...]]:
+    """Return the plan at a point, or at another one that has the values in which it differs from `base`."""
+    try:
+        return _plan(spec, space.at_point(point))
+    except LnetError:
+        own = {name: value for name, value in point.items() if base.get(name) != value} if base else {}
+        for number in range(TRIES):
+            with suppress(LnetError):
+                return _plan(spec, space.at(_drawn(own, random.Random(number))))
+        raise
+
+
+def _plan(spec: SweepSpec, settings: Mapping[str, str]) -> tuple[Plan, tuple[Diagnostic, ...]]:
+    plan, collector = plan_at(spec, settings, spec.seed)
+    return planned(plan, spec.validation, None), collector.warnings
+
+
+def _drawn(own: Point, chance: random.Random) -> Pick:
+    """Return a point of chance, apart from some values of its own."""
+
+    def pick(variable: Variable) -> Value:
+        if variable.name in own:
+            return own[variable.name]
+        if isinstance(variable, Choice):
+            return chance.choice(variable.labels)
+        if variable.whole:
+            return chance.randint(int(variable.low), int(variable.high))
+        return chance.uniform(variable.low, variable.high)
+
+    return pick
+
+
+def _check_data(spec: SweepSpec, plans: Sequence[Plan]) -> None:
+    """Open what each plan is trained and validated on, as its run would, each once."""
+    by_data = {(plan.graph.training.data, plan.graph.training.validation): plan for plan in reversed(plans)}
+    for plan in by_data.values():
+        with TemporaryDirectory() as folder, computing_in(plan.graph.training.dtype):
+            begin(plan, spec.data, None, Path(folder) / IN_RUN, cluster=False, validation=spec.validation)
+
+
+def _notes(graphs: Sequence[Graph], measure: Measure) -> Iterator[str]:
+    """Yield a warning if values of the measure mean different things at different points."""
+    if len({_meaning(graph, measure) for graph in graphs}) > 1:
+        yield (
+            f"some settings change what '{measure.name}' means, so its values at different points cannot be compared: "
+            "choose a measure that they leave alone, --objective accuracy or an objective's path"
+        )
+
+
+def _meaning(graph: Graph, measure: Measure) -> object:
+    """Return what a value of the measure depends on beside the parameters: objectives with their weights, data."""
+    objectives = tuple(
+        (objective.path, objective.term, objective.weight, objective.change)
+        for objective in graph.objectives
+        if measure.name in (LOSS, objective.path, objective.part_of)
+    )
+    return objectives, graph.training.data, graph.training.validation

@@ -1,0 +1,29 @@
+"""The command that trains the best point of a sweep for longer."""
+
+from __future__ import annotations
+
+import shlex
+
+from lnet.runtime.store.summary import summary
+
+from .trials import Sweep
+
+LONGER = 10
+"""How many times as many steps the command takes."""
+DURATION = ("train.steps", "train.epochs")
+
+
+def longer(sweep: Sweep) -> str | None:
+    """Return the command that trains the best point for ten times as many steps, None before a trial is done."""
+    best = sweep.best
+    if best is None:
+        return None
+    spec = sweep.spec
+    settings = {name: text for name, text in sweep.settings(best).items() if name not in DURATION}
+    words = ["lnetc", "run", spec.file]
+    for name, text in settings.items():
+        words += ["--set", f"{name}={text}"]
+    for option, path in (("--data", spec.data), ("--validation", spec.validation)):
+        words += [] if path is None else [option, path]
+    steps = summary(sweep.directory / best.name / f"seed-{spec.seed}").steps
+    return shlex.join([*words, "--seed", str(spec.seed), "--steps", str(LONGER * steps)])

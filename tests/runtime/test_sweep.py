@@ -1,0 +1,429 @@
+"""Sweeps: the trials of a file, taken by processes that are stopped and killed, and what they come to."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import needs_browser, open_page
+from commands import lnetc
+
+import lnet
+from lnet.runtime.analysis.compare.groups import compare
+from lnet.runtime.store.events import CheckpointWritten, RunPruned
+from lnet.runtime.store.summary import summary
+from lnet.runtime.sweep.check import check
+from lnet.runtime.sweep.spec import read_spec
+from lnet.runtime.sweep.study import FIRST, Study
+from lnet.runtime.sweep.sweep import spec_of, work
+from lnet.runtime.sweep.trial_runs import train_trial
+from lnet.runtime.training.progress import Silent
+
+TEXT = """
+let sparsity = 0.1
+network tiny { image: input(6x6x1); f: local(3, 2); p: l2pool(2); learn: rica(sparsity = sparsity) }
+train { data = frames("images.npy"); batch = 4; steps = 20; checkpoint = 5; update = adam(rate = 0.01) }
+"""
+RATES = "adam(rate = {0.01, 0.1})"
+WIDE = "adam(rate = 1e-3..0.1)"
+
+
+def furnish(folder):
+    (folder / "tiny.lnet").write_text(TEXT)
+    np.save(folder / "images.npy", np.random.default_rng(0).random((12, 6, 6, 1)))
+    return folder
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    """A folder with a program and its images."""
+    monkeypatch.chdir(furnish(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Three points, of which one diverges, with two seeds."""
+    folder = furnish(tmp_path_factory.mktemp("swept"))
+    rules = "{adam(rate = {0.01, 0.1}), sgd(rate = 1e9)}"
+    return lnet.sweep(folder / "tiny.lnet", {"train.update": rules}, folder / "sweep", seeds=2, seed=3)
+
+
+def study_of(folder, settings, **options):
+    """The study of a sweep that has begun, without a trial."""
+    given = {
+        "seed": 0,
+        "seeds": 1,
+        "objective": "loss",
+        "prune": True,
+        "data": None,
+        "validation": None,
+    } | options
+    return Study(folder, spec_of("tiny.lnet", settings, **given))
+
+
+def test_the_mean_over_seeds_decides(swept):
+    best, other, failed = swept.trials
+    assert swept.best == best
+    assert [swept.settings(trial)["train.update"] for trial in swept.trials] == [
+        "adam(rate = 0.1)",
+        "adam(rate = 0.01)",
+        "sgd(rate = 1e9)",
+    ]
+    assert best.spread.mean < other.spread.mean
+    assert (failed.state, failed.values) == ("failed", ())
+    assert failed.note.startswith("E730: step ")
+    for trial in (best, other):
+        runs = [summary(swept.directory / trial.name / f"seed-{seed}") for seed in (3, 4)]
+        (group,) = compare(runs).groups
+        assert trial.values == tuple(run.trained.loss for run in runs)
+        assert str(group.spread(lambda run: run.trained.loss)) == str(trial.spread)
+        assert [(run.state, run.settings["seed"]) for run in runs] == [("done", "3"), ("done", "4")]
+    run = lnet.open_run(swept.directory / best.name / "seed-4")
+    assert run.network().params["f.weight"].shape[-1] == 2
+    assert len(run.checkpoints.files()) == 1
+
+
+def test_its_runs_are_listed_and_compared_as_any(swept):
+    said = lnetc("runs", swept.directory).output
+    assert re.search(r"trial-0000/seed-3 .* done +20/20", said)
+    assert "A: " in lnetc("compare", swept.directory / "trial-0000", swept.directory / "trial-0001").output
+
+
+def test_the_same_command_goes_on(swept, monkeypatch):
+    """All points are tried, so nothing is trained; one that asks for another space is refused."""
+    monkeypatch.chdir(swept.directory.parent)
+    command = ["sweep", "tiny.lnet", "-d", "sweep", "--seed", 3]
+    logs = {path: path.stat().st_mtime for path in swept.directory.rglob("events.jsonl")}
+    said = lnetc(
+        *command, "--seeds", 2, "--set", f"train.update={swept.spec.settings['train.update']}"
+    ).output
+    assert "3 trials, 2 done, 1 failed" in said
+    assert {path: path.stat().st_mtime for path in swept.directory.rglob("events.jsonl")} == logs
+    said = lnetc(
+        *command, "--seeds", 3, "--set", f"train.update={RATES}", "--set", "let.sparsity=0..1", status=1
+    ).stderr
+    assert said == (
+        "warning: some settings change what 'loss' means, so its values at different points cannot be compared: choose a "
+        "measure that they leave alone, --objective accuracy or an objective's path\n"
+        "error E791: there is another sweep in 'sweep'\n"
+        " = note: --set train.update = {adam(rate = {0.01, 0.1}), sgd(rate = 1e9)} there, adam(rate = {0.01, 0.1}) here\n"
+        " = note: --set let.sparsity = nothing there, 0..1 here\n"
+        " = note: seeds: 2 there, 3 here\n"
+        " = hint: go on with the one that is there: lnetc sweep sweep\n"
+        " = hint: or begin another one: -d FOLDER\n"
+    )
+    assert (
+        "keeps what it began with: leave '--set' out"
+        in lnetc("sweep", "sweep", "--set", "let.a=1", status=2).output
+    )
+
+
+def test_what_the_command_prints(swept, monkeypatch):
+    monkeypatch.chdir(swept.directory.parent)
+    said = lnetc("sweep", "sweep", "-n", 0).output
+    first, second = (trial.spread for trial in swept.trials[:2])
+    table = [line.split() for line in said.splitlines()[5:9] if "─" not in line]
+    assert table == [
+        ["trial", "update", "update.adam.rate", "loss"],
+        ["trial-0001", "adam", "0.1", *str(first).split()],
+        ["trial-0000", "adam", "0.01", *str(second).split()],
+    ]
+    assert said.splitlines()[:5] + said.splitlines()[9:] == [
+        "sweep of tiny.lnet in 'sweep' for the lowest mean over 2 seeds of the loss of the last 50 steps",
+        "  update: {adam, sgd(rate = 1e9)}",
+        "  update.adam.rate: {0.01, 0.1}",
+        "",
+        "3 trials, 2 done, 1 failed",
+        "page: sweep/sweep.html",
+        "ten times as long: lnetc run tiny.lnet --set 'train.update=adam(rate = 0.1)' --seed 3 --steps 200",
+    ]
+    data = json.loads(lnetc("sweep", "sweep", "-n", 0, "--json").output)
+    assert [trial["state"] for trial in data["trials"]] == ["done", "done", "failed"]
+    assert data["trials"][0]["settings"] == {"train.update": "adam(rate = 0.1)"}
+
+
+# --- trials, taken by processes ---------------------------------------------------------------------------------------
+
+
+def test_two_processes_share_the_trials_of_one_folder(there):
+    one, other = (study_of(there, {"train.update": WIDE}) for _ in range(2))
+    with one.take(2) as first, other.take(2) as second:
+        assert (first.number, second.number) == (0, 1)
+        assert first.point != second.point
+        with one.take(2) as third:
+            assert third is None
+        first.done([3.0])
+        second.done([2.0])
+    with other.take(2) as taken:
+        assert taken is None
+    assert one.result() == other.result()
+    assert one.result().best.number == 1
+
+
+def test_the_trial_of_a_process_that_has_ended_is_taken_again(there):
+    one, other = (study_of(there, {"train.update": WIDE, "train.batch": "{4, 6}"}) for _ in range(2))
+    with one.take(2) as lost:
+        pass
+    with other.take(2) as taken, one.take(2) as new:
+        assert (taken.number, taken.point) == (lost.number, lost.point)
+        assert new.number == 1
+        assert [trial.state for trial in one.trials()] == ["running", "running"]
+
+
+def test_points_are_drawn_by_seed_and_number(there):
+    """Those of two sweeps are the same, however often they were stopped, and other ones have other points."""
+    points = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (there / name).mkdir()
+        study = study_of(there / name, {"train.update": WIDE}, seed=seed)
+        for number in range(14):  # the first ten are of chance
+            if name == "b" and number == 12:
+                study = Study(there / name, study.spec)
+            with study.take(14) as taken:
+                taken.done([abs(np.log(taken.point["train.update.rate"] / 0.02))])
+        points.append([trial.point["train.update.rate"] for trial in study.trials()])
+    assert points[0] == points[1]
+    assert points[0] != points[2]
+
+
+def test_all_points_of_a_space_without_ranges_are_tried_once(there):
+    study = study_of(there, {"train.batch": "{4, 6, 8}"})
+    assert study.await_all_points() == 3
+    assert Study(there, study.spec).await_all_points() == 3
+    batches = []
+    for _ in range(3):
+        with study.take(3) as taken:
+            batches.append(taken.settings["train.batch"])
+            taken.done([1.0])
+    assert batches == ["4", "6", "8"]
+    with study.take(3) as taken:
+        assert taken is None
+
+
+def test_a_point_that_was_tried_is_not_trained_again(there):
+    study = study_of(there, {"train.batch": "{4, 6}", "train.steps": "{20, 30}"})
+    seen = {}
+    while len(seen) == len(study.trials()):
+        with study.take(5) as taken:
+            earlier = taken.earlier()
+            seen.setdefault(tuple(taken.point.values()), taken.number)
+            trial = taken.done([3.0]) if earlier is None else taken.like(earlier)
+    assert (trial.state, trial.values, trial.same_as) == ("done", (3.0,), seen[tuple(trial.point.values())])
+    assert trial not in study.result().best_trials
+
+
+def test_a_line_that_a_full_disk_cut_off(there):
+    study = study_of(there, {"train.update": WIDE})
+    with study.take(2) as taken:
+        taken.done([1.0])
+    with open(there / "study.log", "ab") as file:
+        file.write(b'{"op_code":4,"wor')
+    again = Study(there, study.spec)
+    with again.take(2) as taken:
+        taken.done([0.5])
+    assert [trial.values for trial in Study(there, study.spec).trials()] == [(1.0,), (0.5,)]
+
+
+# --- pruning ----------------------------------------------------------------------------------------------------------
+
+
+def good_trials(study, count):
+    """Let trials be done that no run of chance can match."""
+    for _ in range(count):
+        with study.take(count) as taken:
+            for tenth in range(1, 10):
+                assert not taken.hopeless(tenth, 1e-3)
+            taken.done([1e-3])
+
+
+def test_a_run_worse_than_the_median_is_pruned(there):
+    (there / "sweep").mkdir()
+    study = study_of(there / "sweep", {"train.update": WIDE}, seeds=2)
+    good_trials(study, 5)
+    trial = work(study, 6, lambda run: Silent(), lambda trial, best: None).trials[-1]
+    assert (trial.number, trial.state, len(trial.values)) == (5, "pruned", 1)
+    folder = there / "sweep" / trial.name
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "seed-0"]
+    run = lnet.open_run(folder / "seed-0")
+    events = run.events(steps=False)
+    step = FIRST * 20 // 10
+    assert events[-1] == RunPruned(step, trial.note, time=events[-1].time)
+    assert re.fullmatch(r"loss [\d.]+ after 30 % of the steps is worse than the median", trial.note)
+    assert [event.step for event in events if isinstance(event, CheckpointWritten)] == [5, step]
+    assert summary(folder / "seed-0").state == "pruned"
+    with study.take(7) as taken:  # a process that was killed before it could say so
+        shutil.copytree(folder / "seed-0", taken.folder / "seed-0")
+    assert work(study, 7, lambda run: Silent(), lambda trial, best: None).trials[-1].note == trial.note
+
+
+def test_without_pruning_every_run_is_trained_to_its_end(there):
+    (there / "sweep").mkdir()
+    study = study_of(there / "sweep", {"train.update": RATES}, prune=False)
+    good_trials(study, 5)
+    assert [trial.state for trial in study.trials()] == ["done"] * 5
+
+
+# --- stopped and killed -----------------------------------------------------------------------------------------------
+
+LONG = (
+    "--set",
+    f"train.update={WIDE}",
+    "--set",
+    "train.steps=1500",
+    "--set",
+    "train.checkpoint=50",
+    "-n",
+    "2",
+)
+
+
+def started(*arguments):
+    command = [sys.executable, "-m", "lnet", "sweep", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def await_steps(log, process):
+    """Wait until a run has written a checkpoint."""
+    deadline = time.monotonic() + 120
+    while not (log.exists() and b'"checkpoint", ' in log.read_bytes()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_sweep_that_is_stopped_and_killed_comes_to_the_same(there):
+    process = started("tiny.lnet", *LONG)
+    await_steps(there / "sweeps/tiny/trial-0000/seed-0/events.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "stopped; go on with: lnetc sweep sweeps/tiny -n 2"
+    assert summary(Path("sweeps/tiny/trial-0000/seed-0")).state == "stopped"
+
+    process = started("sweeps/tiny", "-n", "2")
+    await_steps(there / "sweeps/tiny/trial-0001/seed-0/events.jsonl", process)
+    process.kill()
+    process.communicate()
+    killed = there / "sweeps/tiny/trial-0001/seed-0"
+    assert summary(killed).state == "killed"
+
+    lnetc("sweep", "sweeps/tiny", "-n", 2)
+    assert b'"event": "resume"' in (killed / "events.jsonl").read_bytes()
+    said = lnetc("sweep", "tiny.lnet", "-d", "whole", *LONG).output
+    assert "2 trials, 2 done" in said
+    trials = [Study(folder, read_spec(folder)).trials() for folder in (Path("sweeps/tiny"), Path("whole"))]
+    assert trials[0] == trials[1]
+
+
+def test_processes_of_one_command(there):
+    command = (
+        "tiny.lnet",
+        "--set",
+        f"train.update={RATES}",
+        "--set",
+        "train.batch={4, 6}",
+        "--processes",
+        "2",
+    )
+    process = started(*command)
+    said, wrong = process.communicate(timeout=300)
+    assert process.returncode == 0, wrong
+    assert len(re.findall(r"^trial-000\d  loss", said, re.MULTILINE)) == 4
+    assert "4 trials, 4 done" in said
+    logs = [path.read_text() for path in Path("sweeps/tiny").rglob("events.jsonl")]
+    assert [(log.count('"event": "start"'), log.count('"event": "done"')) for log in logs] == [(1, 1)] * 4
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--set", "train.batch={4, 0}"], 1, "'batch' of 'train' must be a positive integer, found 0"),
+        (["--set", "let.k={1, 2}"], 1, "E511: the file has no 'let k'"),
+        (["--set", "train.seed={1, 2}"], 1, "E790: 'train.seed' is no setting of a sweep"),
+        (
+            ["--set", "train.batch={4, 8}", "--objective", "lern"],
+            1,
+            "E720: there is no objective or accuracy 'lern'",
+        ),
+        (
+            ["--set", 'train.data={frames("images.npy"), frames("no")}'],
+            1,
+            "E701: there is no file or folder 'no'",
+        ),
+        (["--set", "train.batch=4", "train.batch=8"], 2, "a shell splits braces that are not quoted"),
+        (["--set", "train.batch={4, 8}", "-d", "full"], 1, "E743: 'full' is not empty"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_before_anything_is_written(there, arguments, status, said):
+    (there / "full").mkdir()
+    (there / "full" / "notes.txt").touch()
+    assert said in lnetc("sweep", *arguments, status=status).output
+    assert not list(there.glob("**/*.json"))
+
+
+def test_a_point_of_values_that_do_not_go_together_fails(there):
+    """A field of 5 leaves 2x2 positions, too few for a pool of 3; each goes with the other's other value."""
+    text = TEXT.replace("local(3, 2)", "local(field, 2)").replace("l2pool(2)", "l2pool(size)")
+    (there / "tiny.lnet").write_text(f"let field = 3\nlet size = 2\n{text}")
+    study = study_of(there, {"let.field": "{5, 3}", "let.size": "{3, 1}"})
+    check(study.spec)
+    study.await_all_points()
+    with study.take(4) as taken:
+        trial = train_trial(taken, lambda run: Silent())
+    assert (trial.state, trial.note[:5]) == ("failed", "E401:")
+    with pytest.raises(lnet.InputError, match="E401"):
+        check(replace(study.spec, settings={"let.field": "{3, 7}", "let.size": "{1, 3}"}))
+
+
+def test_without_optuna(there, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    said = lnetc("sweep", "--set", "train.batch={4, 8}", status=1).output
+    assert said.startswith("error E787: a sweep needs 'optuna'\n")
+    assert said.endswith(" = hint: install it with: pip install 'lnetc[sweep]'\n")
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [400, 1920])
+def test_the_page_in_a_browser(swept, monkeypatch, width):
+    monkeypatch.chdir(swept.directory.parent)
+    lnetc("sweep", "sweep", "-n", 0)
+    script = f"""
+        document.documentElement.style.overflow = 'hidden';
+        Object.assign(document.body.style, {{ width: '{width}px', overflowX: 'auto' }});
+        document.body.dataset.seen = JSON.stringify({{
+          shown: document.body.clientWidth,
+          needed: document.body.scrollWidth,
+          headings: [...document.querySelectorAll('h2')].map(h => h.textContent),
+          contents: [...document.querySelectorAll('nav a')].map(
+            a => document.querySelector(a.getAttribute('href')).textContent),
+          settings: [...document.querySelectorAll('.beside h3')].map(h => h.textContent),
+          curves: document.querySelectorAll('.curve svg').length,
+          rows: [...document.querySelectorAll('table')].map(t => t.rows.length),
+          best: [...document.querySelector('table').rows[1].cells].map(c => c.textContent),
+          requests: performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith('data:')),
+        }});
+    """
+    dom = open_page(Path("sweep/sweep.html"), script, max(width, 500))
+    seen = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))
+    assert seen["shown"] == min(width, 1120)
+    assert seen["needed"] == seen["shown"]
+    assert seen["headings"] == seen["contents"] == ["Best", "Settings", "History", "Trials"]
+    assert len(seen["settings"]) == 2
+    assert seen["curves"] == 3
+    assert seen["rows"] == [3, 4]
+    assert seen["best"] == ["trial-0001", "adam", "0.1", str(swept.best.spread)]
+    assert seen["requests"] == []
