@@ -123,11 +123,14 @@ class Template:
             yield {}
 
 
+def value_text(value: Value) -> str:
+    """Return a value as it stands in an expression: numbers that are no integers to five digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
 def _shown(variable: Variable, pick: Pick) -> str:
     value = pick(variable)
-    if isinstance(variable, Choice):
-        return variable.option(value).at(pick)
-    return str(value) if variable.whole else f"{value:.4g}"
+    return variable.option(value).at(pick) if isinstance(variable, Choice) else value_text(value)
 
 
 def _size(variable: Variable) -> int | None:

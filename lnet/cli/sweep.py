@@ -213,6 +213,8 @@ def _checked(spec: SweepSpec) -> Checked:
 
 def _rehearse(checked: Checked, folder: Path, trials: int | None) -> None:
     """Say what a sweep would begin or go on with, and its next run; raises `LnetError` as `begin` does."""
+    from lnet.compiler.cut.cost import memory_of_one
+    from lnet.compiler.plan.explain import size_text
     from lnet.runtime.dry_run import dry_train
     from lnet.runtime.sweep.sweep import agree, number_of
     from lnet.runtime.sweep.trials import folder_of
@@ -236,7 +238,11 @@ def _rehearse(checked: Checked, folder: Path, trials: int | None) -> None:
         validation=spec.validation,
     )
     count = number_of(spec.space, trials)
-    click.echo(f"{count:,} trials, at most {count * spec.seeds:,} runs like this")
+    memory, training = memory_of_one(checked.plan.graph), checked.plan.graph.training
+    kept = count * spec.seeds * training.keep * (memory.parameter_bytes + memory.state_bytes)
+    click.echo(
+        f"{count:,} trials, at most {count * spec.seeds:,} runs like this, which keep {size_text(kept)} of checkpoints"
+    )
     click.echo("checked: nothing was written")
 
 

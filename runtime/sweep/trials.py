@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from lnet.compiler.space import Point
+from lnet.compiler.space import Point, value_text
 from lnet.runtime.analysis.compare.groups import Spread
 
 from .measure import Measure
@@ -54,8 +54,7 @@ class Trial:
 
     def shown(self, name: str) -> str:
         """Return the value of a variable as text, empty if it takes no part."""
-        value = self.point.get(name, "")
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return value_text(self.point.get(name, ""))
 
     def cell(self, measure: Measure) -> str:
         """Return mean and deviation as text."""
