@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -316,7 +317,7 @@ def _data(found: Sweep, command: str | None) -> dict[str, Any]:
 
 
 class _RunOfTrial:
-    """Shows a run of a trial: a bar in a terminal, and messages, each once in a sweep; no line on steps or validations."""
+    """Shows a run of a trial: a bar in a terminal, and a message of each kind once; no line on steps and validations."""
 
     def __init__(self, console: Console, run: Path, heard: set[str], plain: bool) -> None:
         shown = console.is_terminal and not plain and not console.quiet
@@ -330,16 +331,21 @@ class _RunOfTrial:
         self._bar.stepped(step, objectives, images_per_second)
 
     def said(self, message: str) -> None:
-        if message not in self._heard:
-            self._heard.add(message)
+        if _kind(message) not in self._heard:
+            self._heard.add(_kind(message))
             self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def happened(self, event: Event) -> None:
         if isinstance(event, Validated):
-            self._heard.add(validation(event))
+            self._heard.add(_kind(validation(event)))
 
     def finished(self) -> None:
         self._bar.finished()
+
+
+def _kind(message: str) -> str:
+    """Return a message without its numbers."""
+    return re.sub(r"\d[\d,.]*", "0", message)
 
 
 # --- several processes ------------------------------------------------------------------------------------------------
