@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +15,7 @@ from rich.console import Console
 
 from lnet.compiler.text_table import TextTable, printed, terminal_width
 from lnet.dsl.diagnostics import refused, render_all
-from lnet.runtime.process.stopping import INTERRUPTED, Interrupted, Stop, say_last, stopping
+from lnet.runtime.process.stopping import INTERRUPTED, Interrupted, say_last
 from lnet.runtime.store.events import Event, Validated
 from lnet.runtime.training.bars import Bar
 from lnet.runtime.training.progress import Reporter, Silent, validation
@@ -40,6 +35,7 @@ from .options import (
 )
 from .program import main
 from .runs import Lasting
+from .sweep_processes import end_with_input, train_in_processes
 
 if TYPE_CHECKING:
     from lnet.runtime.sweep.check import Checked
@@ -135,7 +131,7 @@ def sweep(
     """
     from lnet.runtime.sweep.spec import is_sweep, read_spec
     from lnet.runtime.sweep.study import Study
-    from lnet.runtime.sweep.sweep import begin, place_of, spec_of, work
+    from lnet.runtime.sweep.sweep import SweepInterrupted, begin, number_of, place_of, spec_of, work
 
     _check_extra(context)
     path = file if file is not None else the_only("*.lnet", ".lnet file")
@@ -153,15 +149,16 @@ def sweep(
         folder = begin(checked, directory)
     study = Study(folder, read_spec(folder))
     console = Console(file=cast(IO[str], Lasting(sys.stdout)), quiet=as_json)
+    failed = 0
     try:
         if beside:
-            _end_with_input()
+            end_with_input()
         else:
             console.print(
                 *_about(study.spec, folder), sep="\n", highlight=False, markup=False, soft_wrap=True
             )
         if processes > 1 and trials != 0:
-            _train_beside(folder, trials, processes, as_json)
+            failed = train_in_processes(folder, trials, processes, as_json)
         else:
             heard: set[str] = set()
             work(study, trials, lambda run: _RunOfTrial(console, run, heard, beside), _teller(study, console))
@@ -170,6 +167,9 @@ def sweep(
         context.exit(INTERRUPTED)
     if not beside:
         _show(study, as_json)
+    if failed and (left := number_of(study.space, trials) - study.result().ended) > 0:
+        click.echo(f"{left:,} trials are left; {SweepInterrupted(folder, trials).advice}", err=True)
+        context.exit(failed)
 
 
 def _check_extra(context: click.Context) -> None:
@@ -346,64 +346,3 @@ class _RunOfTrial:
 def _kind(message: str) -> str:
     """Return a message without its numbers."""
     return re.sub(r"\d[\d,.]*", "0", message)
-
-
-# --- several processes ------------------------------------------------------------------------------------------------
-
-
-def _train_beside(folder: Path, trials: int | None, processes: int, quiet: bool) -> None:
-    """Train in processes that take the trials of one folder, until all have ended; raises `SweepInterrupted`."""
-    from lnet.runtime.sweep.sweep import SweepInterrupted
-
-    number = [] if trials is None else ["-n", str(trials)]
-    plugins = click.get_current_context().find_root().params.get("plugins", ())
-    loaded = [word for plugin in plugins for word in ("--plugin", plugin)]
-    command = [
-        sys.executable,
-        "-m",
-        "lnet",
-        *loaded,
-        "sweep",
-        str(folder),
-        *number,
-        "--beside",
-        *["--json"] * quiet,
-    ]
-    stopped = SweepInterrupted(folder, trials)
-    stop = Stop(
-        say=click.echo, words=lambda: str(stopped), awaits=lambda: "the last checkpoint of each process"
-    )
-    with stopping(stop):
-        # In sessions of their own, where no Ctrl-C reaches them: this process passes it on.
-        children = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(processes)
-        ]
-        try:
-            told = False
-            while any(child.poll() is None for child in children):
-                if stop.asked and not told:
-                    told = True
-                    for child in children:
-                        child.terminate()
-                time.sleep(0.1)
-        except KeyboardInterrupt:
-            raise stopped from None
-        finally:
-            for child in children:
-                child.kill()
-                child.wait()
-    if stop.asked:
-        raise stopped
-    failed = [child.returncode for child in children if child.returncode]
-    if failed:
-        click.get_current_context().exit(max(3 if code < 0 else code for code in failed))
-
-
-def _end_with_input() -> None:
-    """End this process as by a signal when the standard input is closed: with the process that began it."""
-
-    def watch() -> None:
-        sys.stdin.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()

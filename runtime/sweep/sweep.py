@@ -36,7 +36,8 @@ class SweepInterrupted(Interrupted):
     def __init__(self, folder: Path, trials: int | None) -> None:
         self.directory, self.checkpoint, self.step = folder, None, None
         number = "" if trials is None else f" -n {trials}"
-        Exception.__init__(self, f"stopped; go on with: lnetc sweep {shlex.quote(str(folder))}{number}")
+        self.advice = f"go on with: lnetc sweep {shlex.quote(str(folder))}{number}"
+        Exception.__init__(self, f"stopped; {self.advice}")
 
 
 def sweep(

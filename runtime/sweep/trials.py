@@ -108,6 +108,11 @@ class Sweep:
         return next(iter(self.best_trials), None)
 
     @property
+    def ended(self) -> int:
+        """The number of trials that have ended."""
+        return sum(trial.state in (DONE, PRUNED, FAILED) for trial in self.trials)
+
+    @property
     def best_trials(self) -> list[Trial]:
         """The trials that are done, best first, each point once."""
         return [trial for trial in self.trials if trial.state == DONE and trial.same_as is None]
