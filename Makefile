@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs test oldest oldest-packages newest newest-packages frameworks gpu smoke long search mutants examples check format clean
+.PHONY: help setup demo docs site test oldest oldest-packages newest newest-packages frameworks gpu smoke long search mutants examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ docs: $(READY) ## write the tables of docs/language.md, the names of docs/api.md
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.api
 	$(BIN)/python -m docs.grammar
+
+site: $(READY) ## build the documents and the playground as a site in the folder site; needs npm
+	$(BIN)/python -m docs.site
 
 test: $(READY) ## run every test, the slow ones too, but those of make long
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'
@@ -97,4 +100,4 @@ format: $(READY) ## format the code
 	$(BIN)/ruff format .
 
 clean: ## remove .venv and what was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs

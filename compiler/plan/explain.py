@@ -10,7 +10,7 @@ from lnet.compiler.core.layer import Parameter, learning_text
 from lnet.compiler.core.shapes import unit_sheet
 from lnet.compiler.cut.cost import TileCost, layer_cost, totals
 from lnet.compiler.cut.decoding import Decoding, decoding, processes_of
-from lnet.compiler.text_table import WIDE, TextTable, printed
+from lnet.compiler.text_table import WIDE, TextTable, as_html, printed
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -21,16 +21,12 @@ SHOWN_WORKERS = 24
 
 def explain_text(plan: Plan, width: int = WIDE) -> str:
     """Return tables of layers, workers and totals as text, folded to `width` columns."""
-    graph, batch = plan.graph, plan.graph.training.batch_text
     hidden = len(plan.workers) - SHOWN_WORKERS
     return printed(
         (
-            f"network {graph.name} from {plan.source_name}",
+            f"network {plan.graph.name} from {plan.source_name}",
             "",
-            _layers(plan),
-            *_learning(plan),
-            f"bytes of activations at a batch of {batch}; receptive field in pixels of '{graph.input.path}'",
-            *_patches(plan),
+            *_network(plan),
             "",
             _workers(plan),
             *(
@@ -48,6 +44,22 @@ def explain_text(plan: Plan, width: int = WIDE) -> str:
         ),
         width,
     )
+
+
+def explain_html(plan: Plan) -> str:
+    """Return the table of layers and the totals as HTML."""
+    return as_html([*_network(plan), *_sums(plan)])
+
+
+def _network(plan: Plan) -> list[str | TextTable]:
+    """Return the table of layers, and lines about it."""
+    graph, batch = plan.graph, plan.graph.training.batch_text
+    return [
+        _layers(plan),
+        *_learning(plan),
+        f"bytes of activations at a batch of {batch}; receptive field in pixels of '{graph.input.path}'",
+        *_patches(plan),
+    ]
 
 
 def _layers(plan: Plan) -> TextTable:

@@ -12,12 +12,12 @@ from typing import Any
 from markupsafe import Markup
 
 from lnet.compiler.cut.cost import layer_cost
+from lnet.compiler.plan.diagram import diagram
 from lnet.runtime.pages.templates import template
 from lnet.runtime.store.events import Validated, Warned
 
 from .cluster import cluster_section
 from .curves import accuracy_curves, loss_curves, throughput_curve
-from .diagram import diagram
 from .drawn import KINDS, drawn_section
 from .material import Material
 from .probe import probe_sections

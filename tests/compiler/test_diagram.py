@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import lnet
-from lnet.runtime.analysis.report.diagram import ACROSS, LETTER, diagram
+from lnet.compiler.plan.diagram import ACROSS, LETTER, diagram
 
 CHAIN = "\n".join(f"    l{number}: lcn(3)" for number in range(24))
 FAR = "    far: add(of = [image, l23])"

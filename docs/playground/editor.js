@@ -1,0 +1,198 @@
+// A text area over its own text in colours, with marks under what is wrong, hovers and completions.
+
+const escaped = text => text.replace(/[&<>]/g, sign => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign])
+const REST = 400 // milliseconds that a pointer rests before it asks
+
+export class Editor {
+  // `questions`: `hover(position)` and `complete(position)`, each a promise of an answer of answers.py.
+  constructor(element, colours, questions) {
+    this.area = element.querySelector("textarea")
+    this.layers = {}
+    for (const name of ["numbers", "marks", "coloured", "tip", "list"])
+      this.layers[name] = element.querySelector("." + name)
+    this.colours = colours
+    this.questions = questions
+    this.marks = []
+    this.before = ""
+    this.choices = []
+    this.area.addEventListener("input", event => this.typed(event))
+    this.area.addEventListener("keydown", event => this.pressed(event))
+    this.area.addEventListener("blur", () => this.close())
+    this.area.addEventListener("click", () => this.close())
+    this.area.addEventListener("mousemove", event => this.pointed(event))
+    this.area.addEventListener("mouseleave", () => this.pointed())
+  }
+
+  get text() {
+    return this.area.value
+  }
+
+  // Replace the whole text; the editor's own undo takes it back if `undoable`.
+  replace(text, undoable = false) {
+    if (undoable) {
+      this.area.focus()
+      this.area.select()
+      document.execCommand("insertText", false, text)
+    } else {
+      this.area.value = text
+      this.area.dispatchEvent(new Event("input"))
+    }
+  }
+
+  select(start, end) {
+    this.area.focus()
+    this.area.setSelectionRange(start, end)
+  }
+
+  // --- what is drawn below the text ---------------------------------------------------------------------
+
+  typed(event) {
+    this.close()
+    this.tip()
+    this.marks = moved(this.marks, this.before, this.text)
+    this.before = this.text
+    this.draw()
+    if (event.data && /^[\w:(,=. ]$/.test(event.data)) this.suggest(event.data)
+  }
+
+  draw() {
+    const lines = this.text.split("\n").length
+    this.layers.numbers.textContent = Array.from({ length: lines }, (_, number) => number + 1).join("\n")
+    this.layers.coloured.innerHTML = this.colours.html(this.text) + "\n"
+    this.layers.marks.innerHTML = marked(this.text, this.marks) + "\n"
+  }
+
+  // Underline places: `{start, end, severity}`.
+  mark(places) {
+    this.marks = [...places].sort((a, b) => a.start - b.start)
+    this.draw()
+  }
+
+  // --- hovers -------------------------------------------------------------------------------------------
+
+  pointed(event) {
+    clearTimeout(this.resting)
+    this.tip()
+    if (event) this.resting = setTimeout(() => this.ask(this.position(event)), REST)
+  }
+
+  async ask(position) {
+    if (position === undefined) return
+    const text = this.text
+    const found = await this.questions.hover(position)
+    if (found && text === this.text && this.area.matches(":hover")) this.tip(found)
+  }
+
+  tip(found) {
+    this.layers.tip.hidden = !found
+    if (!found) return
+    this.layers.tip.textContent = found.text.replace(/```\w*\n|\n```|`/g, "")
+    this.place(this.layers.tip, found.start)
+  }
+
+  // Return the position of the character under the pointer; undefined: there is none.
+  position(event) {
+    const box = this.area.getBoundingClientRect()
+    const style = getComputedStyle(this.area)
+    const row = Math.floor((event.clientY - box.top - parseFloat(style.paddingTop)) / parseFloat(style.lineHeight))
+    const column = Math.floor((event.clientX - box.left - parseFloat(style.paddingLeft)) / this.letter())
+    const lines = this.text.split("\n")
+    if (column < 0 || column >= (lines[row]?.length ?? 0)) return undefined
+    return lines.slice(0, row).reduce((sum, line) => sum + line.length + 1, 0) + column
+  }
+
+  letter() {
+    const probe = document.createElement("span")
+    probe.textContent = "x".repeat(100)
+    this.layers.coloured.append(probe)
+    const width = probe.getBoundingClientRect().width / 100
+    probe.remove()
+    return width
+  }
+
+  // Put an element below a position of the text.
+  place(element, position) {
+    const lines = this.text.slice(0, position).split("\n")
+    element.style.setProperty("--row", lines.length)
+    element.style.setProperty("--column", lines.at(-1).length)
+  }
+
+  // --- completions --------------------------------------------------------------------------------------
+
+  pressed(event) {
+    if (event.key === " " && event.ctrlKey) this.suggest("")
+    else if (this.layers.list.hidden) return
+    else if (event.key === "ArrowDown") this.choose(this.chosen + 1)
+    else if (event.key === "ArrowUp") this.choose(this.chosen - 1)
+    else if (event.key === "Enter" || event.key === "Tab") this.take(this.choices[this.chosen])
+    else if (event.key === "Escape") this.close()
+    else return
+    event.preventDefault()
+  }
+
+  async suggest(key) {
+    const text = this.text
+    const position = this.area.selectionStart
+    const { start, found } = await this.questions.complete(position)
+    if (text !== this.text || position !== this.area.selectionStart) return
+    if (!found.length || (key === " " && start === position)) return
+    if (found.length === 1 && found[0].name === text.slice(start, position)) return
+    this.from = start
+    this.choices = found
+    const rows = found.map(({ name, what }) => `<li role="option"><b>${escaped(name)}</b> ${escaped(what)}</li>`)
+    this.layers.list.innerHTML = rows.join("")
+    ;[...this.layers.list.children].forEach((row, number) =>
+      row.addEventListener("mousedown", event => {
+        event.preventDefault() // the text keeps the focus
+        this.take(found[number])
+      }),
+    )
+    this.place(this.layers.list, start)
+    this.layers.list.hidden = false
+    this.choose(0)
+  }
+
+  choose(number) {
+    const rows = [...this.layers.list.children]
+    this.chosen = (number + rows.length) % rows.length
+    rows.forEach((row, each) => row.setAttribute("aria-selected", each === this.chosen))
+    rows[this.chosen].scrollIntoView({ block: "nearest" })
+  }
+
+  take({ text }) {
+    this.area.setSelectionRange(this.from, this.area.selectionStart)
+    this.close()
+    document.execCommand("insertText", false, text)
+  }
+
+  close() {
+    this.layers.list.hidden = true
+    this.choices = []
+  }
+}
+
+// Return marks as they lie after a change of the text; those that it touches go.
+function moved(marks, before, after) {
+  let start = 0
+  while (start < before.length && before[start] === after[start]) start++
+  let end = 0
+  while (end < Math.min(before.length, after.length) - start && before.at(-1 - end) === after.at(-1 - end)) end++
+  const by = after.length - before.length
+  return marks.flatMap(mark => {
+    if (mark.end <= start) return [mark]
+    return mark.start >= before.length - end ? [{ ...mark, start: mark.start + by, end: mark.end + by }] : []
+  })
+}
+
+// Return a text as HTML with marks at places, in their order; one that begins within another is left out.
+function marked(text, places) {
+  let html = ""
+  let at = 0
+  for (const { start, end, severity } of places) {
+    if (start < at) continue
+    const inside = text.slice(start, end).trimEnd() || " "
+    html += `${escaped(text.slice(at, start))}<mark class="${severity}">${escaped(inside)}</mark>`
+    at = start + (inside === " " ? 0 : inside.length)
+  }
+  return html + escaped(text.slice(at))
+}

@@ -1,0 +1,86 @@
+"""The files of the playground on the site: its page, the compiler with what it imports, and a Python for browsers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import files
+from pathlib import Path
+
+from lnet.compiler.pipeline import compile_plan
+from lnet.dsl.diagnostics import LnetError
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SHARED = ("live.js", "style.css")
+"""Files that all pages of lnet have in common."""
+PACKAGES = ("lark", "rich")
+"""Packages that `dsl` and `compiler` import; those for clusters of hosts, predictions and training are left out."""
+SOURCES = (".py", ".lark")
+PYTHON = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+FIRST = "examples/photographs/model.lnet"
+"""The example that the page begins with."""
+
+
+def write(site: Path, work: Path) -> None:
+    """Write the playground into a site; npm puts Pyodide into the folder `work`."""
+    to = site / "playground"
+    (to / "pyodide").mkdir(parents=True)
+    shutil.copy(HERE / "playground.html", site)
+    shared = (ROOT / "runtime/pages" / name for name in SHARED)
+    for file in (*HERE.glob("*.js"), *HERE.glob("*.css"), *shared):
+        shutil.copy(file, to)
+    shutil.copy(ROOT / "editors/vscode/syntaxes/lnet.tmLanguage.json", to / "grammar.json")
+    (to / "examples.json").write_text(json.dumps(list(examples())), encoding="utf-8")
+    pack(to / "lnet.zip")
+    python = fetched(work)
+    for name in PYTHON:
+        shutil.copy(python / name, to / "pyodide")
+
+
+def fetched(work: Path) -> Path:
+    """Return the folder of Pyodide, which npm fetches if it is not there: the version and checksum of package-lock.json."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, work)
+    command = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
+    try:
+        subprocess.run(command, cwd=work, check=True)
+    except FileNotFoundError:
+        sys.exit("the playground needs npm, which fetches Pyodide")
+    except subprocess.CalledProcessError:
+        sys.exit("npm cannot fetch Pyodide for the playground")
+    return work / "node_modules" / "pyodide"
+
+
+def examples() -> Iterator[dict[str, str]]:
+    """Yield the examples that compile without a plug-in, the first one first."""
+    for path in sorted(networks(), key=lambda path: (path != FIRST, path)):
+        try:
+            compile_plan(ROOT / path)
+        except LnetError:
+            continue
+        yield {"file": path, "text": (ROOT / path).read_text(encoding="utf-8")}
+
+
+def networks() -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.lnet")]
+
+
+def pack(path: Path) -> None:
+    """Write an archive of what the worker imports (its questions, the compiler, packages) and of the examples."""
+    own = [file for package in ("dsl", "compiler") for file in (ROOT / package).rglob("*")]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(HERE / "answers.py", "answers.py")
+        for file in sorted(own):
+            if file.suffix in SOURCES:
+                archive.write(file, f"lnet/{file.relative_to(ROOT)}")
+        for name in sorted(networks()):
+            archive.write(ROOT / name, name)
+        for package in PACKAGES:
+            for each in files(package) or ():
+                if each.parts[0] == package and each.suffix in SOURCES:
+                    archive.write(str(each.locate()), str(each))
