@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from os.path import normpath
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def documents(root: Path = ROOT) -> list[str]:
     return [str(path.relative_to(root)) for path in found]
 
 
-def pages(root: Path = ROOT) -> dict[str, bytes]:
-    """Return pages and pictures by their paths on the site; raises `BrokenLink`."""
+def pages(root: Path = ROOT, playable: Collection[str] = ()) -> dict[str, bytes]:
+    """Return pages and pictures by their paths on the site; raises `BrokenLink`.
+
+    `playable`: files that the playground opens, by links from their pages and that of their folder.
+    """
     waiting, found = documents(root), dict[str, bytes]()
     while waiting:
         path = waiting.pop()
@@ -44,9 +48,18 @@ def pages(root: Path = ROOT) -> dict[str, bytes]:
             found[page] = (root / path).read_bytes()
             continue
         text, linked = with_links(path, _text(root, path), root)
+        shown = [each for each in playable if each == path or path == f"{each.rpartition('/')[0]}/README.md"]
+        if shown:
+            text += f"\nIn the playground: {', '.join(_opens(each, page) for each in shown)}.\n"
         found[page] = text.encode()
         waiting += linked
     return found
+
+
+def _opens(file: str, page: str) -> str:
+    """Return a link to the playground with a file in it."""
+    address = _relative(f"playground.html#file={file}", page)
+    return f'<a href="{address}">{file.rpartition("/")[2]}</a>'
 
 
 def page_of(path: str) -> str:
@@ -65,6 +78,8 @@ def with_links(path: str, text: str, root: Path) -> tuple[str, list[str]]:
     here = page_of(path)
 
     def link(found: re.Match[str]) -> str:
+        if found["before"] is None:  # code, where a table of GitHub's has `\|` for `|`
+            return found[0] if found["fence"] else found[0].replace("\\|", "|")
         target = found["path"]
         if not target or ":" in target:
             return found[0]

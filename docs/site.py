@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 def build(work: Path) -> Path:
     """Build the site in a folder for its parts, and return its own; raises `SystemExit` if something is wrong with it."""
     shutil.rmtree(work / "pages", ignore_errors=True)
-    for path, content in (pages.pages() | {"site.css": (ROOT / "docs/site.css").read_bytes()}).items():
+    examples = pack.examples()
+    parts = pages.pages(playable=examples) | {"site.css": (ROOT / "docs/site.css").read_bytes()}
+    for path, content in parts.items():
         file = work / "pages" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -27,7 +29,7 @@ def build(work: Path) -> Path:
     site = work / "site"
     shutil.rmtree(site, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=work, check=True)
-    pack.write(site, work)
+    pack.write(site, work, examples)
     if wrong := list(links.faults(site)):
         sys.exit("\n".join(wrong))
     return site

@@ -202,6 +202,17 @@ def test_completions_are_taken_by_a_key(playground):
 
 
 @needs_browser
+def test_a_pointer_that_rests_on_a_name_shows_what_is_known_of_it(playground):
+    said = playground(f"""
+        await ask("n.lnet", {json.dumps(WRONG.replace("loco", "lcn"))})
+        const letter = page.querySelector(".coloured span").getBoundingClientRect() // `network`
+        const at = {{ clientX: letter.left + letter.width / 7 * 4.5, clientY: letter.top + 2.5 * letter.height }}
+        area.dispatchEvent(new MouseEvent("mousemove", at)) // the `f` of the third line
+        return await until(() => page.querySelector(".tip:not([hidden])")?.textContent)""")
+    assert said.startswith("- f: 6x6x4, field 3x3, ")
+
+
+@needs_browser
 def test_what_goes_wrong_in_the_page_is_shown(playground):
     late, after, damaged, long, broken = playground("""
         const { Compiler } = await import("/playground/compiler.js")

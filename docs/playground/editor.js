@@ -48,7 +48,7 @@ export class Editor {
 
   typed(event) {
     this.close()
-    this.tip()
+    this.pointed()
     this.marks = moved(this.marks, this.before, this.text)
     this.before = this.text
     this.draw()
@@ -70,17 +70,18 @@ export class Editor {
 
   // --- hovers -------------------------------------------------------------------------------------------
 
+  // The pointer has moved, or does not point to the text any longer.
   pointed(event) {
     clearTimeout(this.resting)
     this.tip()
-    if (event) this.resting = setTimeout(() => this.ask(this.position(event)), REST)
+    this.resting = event && setTimeout(() => this.ask(this.position(event)), REST)
   }
 
   async ask(position) {
     if (position === undefined) return
-    const text = this.text
+    const asked = this.resting
     const found = await this.questions.hover(position)
-    if (found && text === this.text && this.area.matches(":hover")) this.tip(found)
+    if (asked === this.resting) this.tip(found)
   }
 
   tip(found) {
@@ -121,6 +122,7 @@ export class Editor {
 
   pressed(event) {
     if (event.key === " " && event.ctrlKey) this.suggest("")
+    else if (event.key === "Enter" && this.layers.list.hidden) this.indent()
     else if (this.layers.list.hidden) return
     else if (event.key === "ArrowDown") this.choose(this.chosen + 1)
     else if (event.key === "ArrowUp") this.choose(this.chosen - 1)
@@ -128,6 +130,13 @@ export class Editor {
     else if (event.key === "Escape") this.close()
     else return
     event.preventDefault()
+  }
+
+  // Begin a line as far in as the last one, further behind an open brace.
+  indent() {
+    const line = this.text.slice(0, this.area.selectionStart).split("\n").at(-1)
+    const blanks = line.match(/^\s*/)[0] + (/\{\s*$/.test(line) ? "    " : "")
+    document.execCommand("insertText", false, "\n" + blanks)
   }
 
   async suggest(key) {

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import files
 from pathlib import Path
 
@@ -26,8 +27,8 @@ FIRST = "examples/photographs/model.lnet"
 """The example that the page begins with."""
 
 
-def write(site: Path, work: Path) -> None:
-    """Write the playground into a site; npm puts Pyodide into the folder `work`."""
+def write(site: Path, work: Path, examples: Mapping[str, str]) -> None:
+    """Write the playground with texts to choose from into a site; npm puts Pyodide into the folder `work`."""
     to = site / "playground"
     (to / "pyodide").mkdir(parents=True)
     shutil.copy(HERE / "playground.html", site)
@@ -35,7 +36,7 @@ def write(site: Path, work: Path) -> None:
     for file in (*HERE.glob("*.js"), *HERE.glob("*.css"), *shared):
         shutil.copy(file, to)
     shutil.copy(ROOT / "editors/vscode/syntaxes/lnet.tmLanguage.json", to / "grammar.json")
-    (to / "examples.json").write_text(json.dumps(list(examples())), encoding="utf-8")
+    (to / "examples.json").write_text(json.dumps(examples), encoding="utf-8")
     pack(to / "lnet.zip")
     python = fetched(work)
     for name in PYTHON:
@@ -56,14 +57,14 @@ def fetched(work: Path) -> Path:
     return work / "node_modules" / "pyodide"
 
 
-def examples() -> Iterator[dict[str, str]]:
-    """Yield the examples that compile without a plug-in, the first one first."""
+def examples() -> dict[str, str]:
+    """Return the texts of the examples that compile without a plug-in, by their paths; `FIRST` is the first."""
+    found = {}
     for path in sorted(networks(), key=lambda path: (path != FIRST, path)):
-        try:
+        with suppress(LnetError):
             compile_plan(ROOT / path)
-        except LnetError:
-            continue
-        yield {"file": path, "text": (ROOT / path).read_text(encoding="utf-8")}
+            found[path] = (ROOT / path).read_text(encoding="utf-8")
+    return found
 
 
 def networks() -> list[str]:

@@ -20,7 +20,7 @@ const editor = new Editor(document.querySelector(".editor"), new Colours(grammar
   hover: position => compiler.ask("hover", file, text(), position),
   complete: position => compiler.ask("complete", file, text(), position),
 })
-let file = examples[0].file
+let file = Object.keys(examples)[0]
 let waiting
 let checking = false
 
@@ -41,7 +41,7 @@ async function check() {
     if (current()) {
       alarm("")
       show(answer)
-      history.replaceState(null, "", "#" + (await packed(asked.file, asked.text, shipped(asked.file))))
+      history.replaceState(null, "", "#" + (await packed(asked.file, asked.text, examples[asked.file])))
     }
   } catch (error) {
     if (current()) {
@@ -90,11 +90,9 @@ function stale(is) {
 
 // --- texts ------------------------------------------------------------------------------------------------
 
-const shipped = name => examples.find(each => each.file === name)?.text
-
 function open(name, content) {
   file = name
-  at("example").value = content === shipped(name) ? name : ""
+  at("example").value = content === examples[name] ? name : ""
   editor.replace(content)
   check()
 }
@@ -102,11 +100,11 @@ function open(name, content) {
 async function openLink() {
   try {
     const found = await unpacked(location.hash.slice(1), LONGEST)
-    const content = found.text ?? shipped(found.file ?? file)
+    const content = found.text ?? examples[found.file ?? file]
     if (content === undefined) throw new Error(`there is no example '${found.file}'`)
     open(found.file ?? file, content)
   } catch (error) {
-    open(file, shipped(file))
+    open(file, examples[file])
     at("linked").textContent = `the link cannot be read: ${error.message}; this is an example`
   }
 }
@@ -114,21 +112,21 @@ async function openLink() {
 at("text").addEventListener("input", () => {
   at("linked").textContent = ""
   at("diagnostics").ariaBusy = "true"
-  if (text() !== shipped(file)) at("example").value = ""
+  if (text() !== examples[file]) at("example").value = ""
   clearTimeout(waiting)
   waiting = setTimeout(check, PAUSE)
 })
 at("example").append(
-  ...examples.map(each => Object.assign(made("option", each.file.replace("examples/", "")), { value: each.file })),
+  ...Object.keys(examples).map(name => Object.assign(made("option", name.replace("examples/", "")), { value: name })),
 )
-at("example").addEventListener("change", event => open(event.target.value, shipped(event.target.value)))
+at("example").addEventListener("change", event => open(event.target.value, examples[event.target.value]))
 at("format").addEventListener("click", async () => {
   const before = text()
   const after = await compiler.ask("layout", file, before)
   if (after !== null && after !== before && before === text()) editor.replace(after, true)
 })
 at("copy").addEventListener("click", async () => {
-  history.replaceState(null, "", "#" + (await packed(file, text(), shipped(file))))
+  history.replaceState(null, "", "#" + (await packed(file, text(), examples[file])))
   await navigator.clipboard.writeText(location.href)
   at("linked").textContent = "the link is copied: it holds the text"
 })
