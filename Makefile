@@ -13,7 +13,7 @@ MEASURED := $(NUMBERS) tests/dsl tests/compiler tests/diagnostics \
     $(addprefix tests/runtime/cluster/test_, outbox.py roles.py room.py view.py wire.py)
 COVERAGE := $(CURDIR)/.venv-newest/coverage
 
-.PHONY: help setup demo docs site test oldest oldest-packages newest newest-packages frameworks gpu smoke long search mutants examples check format clean
+.PHONY: help setup demo docs site test oldest oldest-packages newest newest-packages frameworks gpu trackers smoke long search mutants examples check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ frameworks: ## run the tests of the layer and of exports in other frameworks, wh
 gpu: ## where PYTHON has JAX for a GPU, pytest and hypothesis: test the kernels on it, and measure them into docs/measured
 	JAX_PLATFORMS=cuda $(PYTHON) -m pytest -p no:cacheprovider tests/runtime/test_kernels.py -k 'gathered or rounds_operands'
 	JAX_PLATFORMS=cuda $(PYTHON) benchmarks/gpu.py -o docs/measured
+
+trackers: ## run the tests of the services that runs are sent to, with all of their packages
+	test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,wandb,mlflow,trackio]'
+	.venv-trackers/bin/python -m pytest tests/runtime/test_track.py
 
 smoke: $(READY) ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

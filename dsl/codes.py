@@ -157,6 +157,9 @@ CODES: dict[str, str] = {
     # searching settings
     "E790": "malformed search space",
     "E791": "other sweep in the folder",
+    # sending runs elsewhere
+    "E794": "unknown service, or one that fails",
+    "E795": "run that another process sends, or whose record is damaged",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

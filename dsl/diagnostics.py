@@ -92,6 +92,8 @@ CLASSES: dict[str, type[LnetError]] = {
     "E772": DataError,
     "E773": RunError,
     "E774": RunError,
+    "E794": RunError,
+    "E795": RunError,
 }
 """The class of an error by prefix of its code; the longest prefix counts."""
 

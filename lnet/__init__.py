@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lnet.runtime.analysis.seeds import sheet_over_seeds
     from lnet.runtime.analysis.sheet import sheet_view
     from lnet.runtime.analysis.stimulus import optimal_stimulus
+    from lnet.runtime.analysis.track.track import track
     from lnet.runtime.data.given_arrays import Arrays
     from lnet.runtime.engine.network import Network, prepare
     from lnet.runtime.export.onnx_file import export_onnx
@@ -89,6 +90,7 @@ _PLACES = {
     "sheet_over_seeds": "lnet.runtime.analysis.seeds:sheet_over_seeds",
     "sheet_view": "lnet.runtime.analysis.sheet:sheet_view",
     "sweep": "lnet.runtime.sweep.sweep:sweep",
+    "track": "lnet.runtime.analysis.track.track:track",
     "train": "lnet.runtime.train:train",
     "tune": "lnet.runtime.training.tune:tune",
 }
@@ -132,6 +134,7 @@ __all__ = [
     "sheet_over_seeds",
     "sheet_view",
     "sweep",
+    "track",
     "train",
     "tune",
 ]

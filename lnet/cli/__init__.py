@@ -17,6 +17,7 @@ from . import (
     sheet,
     simulate,
     sweep,
+    track,
     watch,
 )
 from .program import main
@@ -39,5 +40,6 @@ __all__ = [
     "sheet",
     "simulate",
     "sweep",
+    "track",
     "watch",
 ]

@@ -111,6 +111,13 @@ port_option = click.option(
 watch_option = click.option(
     "--watch", is_flag=True, help="Serve a page on this machine that shows the run as it grows."
 )
+track_option = click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    metavar="SERVICE",
+    help="Send the run to tensorboard, wandb, mlflow or trackio while it is trained; may be repeated.",
+)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Check and print all that the run begins with; write nothing."
 )

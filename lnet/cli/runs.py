@@ -35,6 +35,7 @@ from .options import (
     seed_option,
     set_option,
     steps_option,
+    track_option,
     validation_option,
     wait_option,
     watch_option,
@@ -43,6 +44,7 @@ from .options import (
 )
 from .plans import plan_of
 from .program import main
+from .track import trackers_beside
 from .watch import page_beside
 
 Begin = Callable[[Any, Any], "lnet.Run"]
@@ -80,6 +82,7 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @quiet_option
 @watch_option
 @port_option
+@track_option
 def run(
     file: Path | None,
     directory: Path | None,
@@ -101,6 +104,7 @@ def run(
     quiet: bool,
     watch: bool,
     port: int,
+    trackers: tuple[str, ...],
 ) -> None:
     """Train a .lnet file or a plan.
 
@@ -111,7 +115,7 @@ def run(
         raise click.UsageError("'--mapping' says how the arrays of a file are matched: name it with '--from'")
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
-    page = _port(watch, port, dry_run)
+    page = _port(watch, port, dry_run, trackers)
     from lnet.runtime.store.run import next_directory
     from lnet.runtime.training.start import check_learns, frozen
 
@@ -159,7 +163,7 @@ def run(
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return lnet.resume(where, reporter=reporter, client=client, grace=grace)
 
-    _train(Training(plan, cluster, wait, where, quiet, page), begin, go_on)
+    _train(Training(plan, cluster, wait, where, quiet, page, trackers), begin, go_on)
 
 
 @main.command("import")
@@ -209,6 +213,7 @@ def import_(
 @quiet_option
 @watch_option
 @port_option
+@track_option
 def resume(
     directory: Path,
     data: str | None,
@@ -226,6 +231,7 @@ def resume(
     quiet: bool,
     watch: bool,
     port: int,
+    trackers: tuple[str, ...],
 ) -> None:
     """Continue a run from its newest checkpoint.
 
@@ -234,9 +240,9 @@ def resume(
     train.steps or train.batch; the network stays as it is. run.json keeps the change.
     """
     overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
-    page = _port(watch, port, dry_run)
+    page = _port(watch, port, dry_run, trackers)
     plan = lnet.open_run(directory).plan
-    training = Training(plan, cluster, None if dry_run else wait, directory, quiet, page)
+    training = Training(plan, cluster, None if dry_run else wait, directory, quiet, page, trackers)
     if dry_run:
         from lnet.runtime.dry_run import dry_resume
 
@@ -274,10 +280,12 @@ def resume(
     _train(training, begin, go_on)
 
 
-def _port(watch: bool, port: int, dry_run: bool) -> int | None:
+def _port(watch: bool, port: int, dry_run: bool, trackers: tuple[str, ...]) -> int | None:
     """Return the port of the run's page, None without one; raises `UsageError`."""
     if watch and dry_run:
         raise click.UsageError("'--dry-run' trains nothing, so '--watch' has nothing to show")
+    if trackers and dry_run:
+        raise click.UsageError("'--dry-run' trains nothing, so '--track' has nothing to send")
     if port and not watch:
         raise click.UsageError("'--port' needs '--watch'")
     return port if watch else None
@@ -322,7 +330,8 @@ class Lasting:
 class Training:
     """A plan with its directory, and where to train it: in this process, or on a cluster, waiting `wait` minutes for it.
 
-    `quiet`: nothing is printed of its progress. `page`: at which port a page shows it; None for no page.
+    `quiet`: nothing is printed of its progress. `page`: at which port a page shows it; None for no page. `trackers`: the
+    services that it is sent to.
     """
 
     plan: lnet.Plan
@@ -331,6 +340,7 @@ class Training:
     directory: Path
     quiet: bool = False
     page: int | None = None
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.wait is not None and self.cluster in (None, "local"):
@@ -379,8 +389,9 @@ class Training:
 def _train(training: Training, begin: Begin, go_on: Begin) -> None:
     context = click.get_current_context()
     page = nullcontext() if training.page is None else page_beside(training.directory, training.page)
+    trackers = trackers_beside(training.directory, training.trackers, training.quiet)
     try:
-        with page:
+        with page, trackers:
             finished = training.attempt(begin, go_on)
     except lnet.Interrupted as interrupted:
         say_last(str(interrupted))

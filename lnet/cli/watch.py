@@ -37,7 +37,7 @@ def watch(paths: Sequence[Path], port: int, beside: bool) -> None:
     """
     from lnet.runtime.analysis.watch.watcher import Watcher
 
-    runs = _watched(paths)
+    runs = runs_in(paths)
     try:
         watcher = Watcher(runs, port)
     except OSError as error:
@@ -59,7 +59,7 @@ def watch(paths: Sequence[Path], port: int, beside: bool) -> None:
             time.sleep(0.1)
 
 
-def _watched(paths: Sequence[Path]) -> list[Path]:
+def runs_in(paths: Sequence[Path]) -> list[Path]:
     """Return runs, those in folders, and what is not there yet; raises `LnetError` for anything else."""
     from lnet.runtime.store.summary import find_runs
 

@@ -183,13 +183,14 @@ class CheckpointFolder:
 
         Raises as `newest` does.
         """
-        places = dict.fromkeys(names)
+        wanted = list(names)
+        return self._newest(lambda path: self.read_of(path, wanted), _nobody)
 
-        def read(path: Path) -> Checkpoint:
-            found = self._opened(path)
-            return Checkpoint(found.step, found.read(places, self.shapes, state=False)[0], {}, found.torn)
-
-        return self._newest(read, _nobody)
+    def read_of(self, path: Path, names: Iterable[str]) -> Checkpoint:
+        """Read some parameters of a checkpoint, without the others; raises as `read` does."""
+        found = self._opened(path)
+        params, _ = found.read(dict.fromkeys(names), self.shapes, state=False)
+        return Checkpoint(found.step, params, {}, found.torn)
 
     def newest_path(self, passed_over: Told = _nobody) -> Path | None:
         """Return where the newest checkpoint is that is whole, without keeping it in memory; raises as `newest` does."""

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnet.compiler.core.layer import Layer
 from lnet.compiler.core.shapes import Size, unit_sheet
 from lnet.compiler.graph.graph import Graph
+from lnet.runtime.analysis.contact import png, png_url
 from lnet.runtime.analysis.filters import Array, flat, mosaic, oriented_fraction
 from lnet.runtime.engine.units import in_units
 
-from .pictures import data_url
+from .pictures import pixels_of
 
 MOSAICS = 8
 """Maps whose filters are shown."""
@@ -34,16 +36,27 @@ def first_filters(graph: Graph, params: Mapping[str, Any]) -> dict[str, Any] | N
         return None
     weight = params[_weight(first)]
     share, threshold = oriented_fraction(flat(weight))
-    most = max(1, ACROSS // (max(weight.shape[2:4]) + 1))
-    pictures = _pictures(weight, first.patch, most)
-    scale = max(1, ACROSS // 2 // max(max(picture.shape[:2]) for picture in pictures.values()))
-    positions, shown = _positions(first, weight.shape), _excerpt(weight.shape, first.patch, most)
+    positions, shown = _positions(first, weight.shape), _excerpt(weight.shape, first.patch, _most(weight))
     return {
         "caption": f"{first.path}: {positions} {shown} Each filter is scaled by its "
         f"largest weight: grey is 0. Of all filters {share:.0%} keep to one orientation (resultant over "
         f"{threshold:.2f}, which 1% of random filters reach).",
-        "pictures": {name: data_url(picture, scale) for name, picture in pictures.items()},
+        "pictures": {name: png_url(png(picture)) for name, picture in filter_pictures(graph, weight).items()},
     }
+
+
+def filter_pictures(graph: Graph, weight: Array) -> dict[str, NDArray[np.uint8]]:
+    """Return pictures `[rows, columns, 3]` of the filters in the first local layer's weights, by what they show."""
+    first = _first(graph)
+    assert first is not None
+    pictures = _pictures(weight, first.patch, _most(weight))
+    scale = max(1, ACROSS // 2 // max(max(picture.shape[:2]) for picture in pictures.values()))
+    return {name: pixels_of(picture, scale) for name, picture in pictures.items()}
+
+
+def _most(weight: Array) -> int:
+    """Return how many filters stand side by side at most."""
+    return max(1, ACROSS // (int(max(weight.shape[2:4])) + 1))
 
 
 def _pictures(weight: Array, patch: Size | None, most: int) -> dict[str, Array]:

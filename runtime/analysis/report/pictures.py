@@ -14,8 +14,12 @@ Array = NDArray[np.floating[Any]]
 
 def data_url(picture: Array, scale: int = 1) -> str:
     """Return a picture `[rows, columns, 3]` in 0..1 as a PNG in a URL, enlarged by an integer."""
-    pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
-    return png_url(png(pixels))
+    return png_url(png(pixels_of(picture, scale)))
+
+
+def pixels_of(picture: Array, scale: int = 1) -> NDArray[np.uint8]:
+    """Return a picture `[rows, columns, 3]` in 0..1 as pixels, enlarged by an integer."""
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
 
 
 def sheet_picture(value: Array, spread: float) -> Array:

@@ -1,0 +1,229 @@
+"""Runs in TensorBoard, Weights & Biases, MLflow and trackio, as these programs themselves read them."""
+
+import getpass
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tracked
+from commands import lnetc
+from made_events import lines, step
+from small_run import furnish, plan_of
+
+import lnet
+from lnet.runtime.analysis.track.position import Record, alone
+from lnet.runtime.analysis.track.rates import rates_of
+from lnet.runtime.analysis.track.services import SERVICES
+from lnet.runtime.analysis.track.track import Sending, tracking
+from lnet.runtime.store.events import Resumed, StepDone, Validated
+
+pytest.importorskip("tensorboard")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return furnish(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    settings = {"steps": 12, "checkpoint": 6, "validation": 'frames("images")', "validate_every": 4}
+    return lnet.train(plan_of(folder, **settings), directory=folder / "runs" / "first").directory
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy of the run that nobody has sent yet, in a folder where services keep their files."""
+    shutil.copytree(trained, tmp_path / "first")
+    tracked.set_offline(monkeypatch, tmp_path)
+    return tmp_path / "first"
+
+
+@pytest.fixture(params=sorted(SERVICES))
+def service(request):
+    pytest.importorskip(SERVICES[request.param].package)
+    return request.param
+
+
+def logged(run, name, value):
+    """The points that a log has of a figure."""
+    return [
+        (event.step, pytest.approx(value(event)))
+        for event in lnet.open_run(run).events()
+        if type(event) is name
+    ]
+
+
+def test_a_service_is_entered_everywhere():
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    guide, said = (root / "docs/guide.md").read_text(), lnetc("track", "--help").stdout
+    for name in SERVICES:
+        assert name in extras
+        assert f"\n| `{name}` |" in guide
+        assert name in said
+    assert set(tracked.READERS) == set(SERVICES)
+
+
+def test_a_service_has_all_that_the_log_has_and_a_second_call_sends_nothing(run, service):
+    said = lnetc("track", run, "--to", service).stdout
+    assert said.startswith(f"{SERVICES[service].title}: '{run}' is in ")
+    found = tracked.READERS[service](run)
+    assert found.scalars["train/loss"] == logged(run, StepDone, lambda event: event.loss)
+    assert found.scalars["train/V1.learn"] == logged(
+        run, StepDone, lambda event: event.objectives["V1.learn"]
+    )
+    assert found.scalars["validation/loss"] == logged(run, Validated, lambda event: event.loss)
+    assert len(found.scalars["speed/images_per_second"]) == 12
+    assert found.settings["update.rate"] in (0.01, "0.01")
+    assert found.settings["seed"] in (7, "7")
+    assert found.pictures == [6, 12]
+    assert len(found.parameters) == len(lnet.open_run(run).plan.graph.parameters)
+    assert (
+        lnetc("track", run, "--to", service).stdout
+        == f"{SERVICES[service].title}: nothing of '{run}' is new\n"
+    )
+    assert tracked.READERS[service](run) == found
+
+
+def test_a_run_that_is_resumed_goes_on_in_the_service(run, service):
+    lnet.track(run, service)
+    lnet.resume(run, steps=15)
+    assert lnet.track(run, service)
+    found = tracked.READERS[service](run)
+    assert found.runs == 1
+    assert [step for step, _ in found.scalars["train/loss"]] == list(range(1, 16))
+    assert "resumed from step 12" in found.messages[-1]
+
+
+def test_what_was_sent_before_a_crash_is_there_once(run, service, monkeypatch):
+    """A process sends all and is killed before it has written that down, but for what it began with."""
+    save, saved = Record.save, []
+
+    def save_first(record):
+        if not saved:
+            save(record)
+        saved.append(record)
+
+    monkeypatch.setattr(Record, "save", save_first)
+    assert lnet.track(run, service)
+    monkeypatch.undo()
+    tracked.set_offline(monkeypatch, run.parent)
+    assert lnet.track(run, service)
+    found = tracked.READERS[service](run)
+    assert found.runs == 1
+    assert [step for step, _ in found.scalars["train/loss"]] == list(range(1, 13))
+    assert [step for step, _ in found.scalars["validation/loss"]] == [4, 8, 12]
+
+
+def test_nothing_that_is_sent_names_this_machine_or_its_user(run, service, tmp_path):
+    with open(run / "events.jsonl", "a") as file:
+        file.write(lines(tracked.warned(f"'{tmp_path}/secret/photo.jpg' is corrupt")))
+    lnet.track(run, service)
+    assert "photo.jpg" in tracked.READERS[service](run).messages[-1]
+    secrets = str(tmp_path).encode(), os.uname().nodename.encode(), getpass.getuser().encode() + b"@"
+    content = tracked.content(service)
+    assert b"photo.jpg" in content or service == "trackio", "it is compressed there"
+    assert not [secret for secret in secrets if secret in content]
+
+
+def test_steps_that_are_void_are_gone_from_tensorboard(run):
+    with tracking(run, SERVICES["tensorboard"], Sending()) as found:
+        found.send()
+        with open(run / "events.jsonl", "a") as file:
+            file.write(lines(Resumed(6), step(7, loss=99.0, objectives={"V1.learn": 98.0, "V2.learn": 1.0})))
+        found.send()
+        found.close()
+    read = tracked.READERS["tensorboard"](run)
+    assert [step for step, _ in read.scalars["train/loss"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert read.scalars["train/loss"][-1] == (7, 99.0)
+    assert [step for step, _ in read.scalars["validation/loss"]] == [4]
+    assert read.pictures == [6]
+
+
+def test_a_run_whose_files_were_removed_is_sent_anew(run):
+    lnet.track(run, "tensorboard")
+    shutil.rmtree(run / "tensorboard")
+    lnet.resume(run, steps=13)
+    lnet.track(run, "tensorboard")
+    assert len(tracked.READERS["tensorboard"](run).scalars["train/loss"]) == 13
+
+
+def test_one_process_at_a_time_sends_a_run_to_a_place(run):
+    with alone(run, "tensorboard", "tensorboard"):
+        said = lnetc("track", run, "--to", "tensorboard", status=1).stderr
+        assert f"error E795: another process sends '{run}' to tensorboard already" in said
+        lnetc("track", run, "--to", "tensorboard", "-d", "elsewhere")
+    assert (run.parent / "elsewhere" / "first").is_dir()
+
+
+def test_a_record_that_is_damaged_is_said(run):
+    lnet.track(run, "tensorboard")
+    (kept,) = (run / "tracked").glob("*.json")
+    kept.write_text("{")
+    assert "E795" in lnetc("track", run, "--to", "tensorboard", status=1).stderr
+    lnetc("track", run, "--to", "tensorboard", "--again")
+
+
+def test_what_cannot_be_sent(run, monkeypatch):
+    said = lnetc("track", run, "--to", "tensorbord", status=1).stderr
+    assert said.startswith("error E794: there is no service 'tensorbord'")
+    assert "did you mean 'tensorboard'?" in said
+    assert "E740" in lnetc("track", run / "none", "--to", "tensorboard", status=1).stderr
+    lacking = replace(SERVICES["tensorboard"], package="not_installed_anywhere")
+    monkeypatch.setattr("lnet.runtime.analysis.track.track.SERVICES", {"tensorboard": lacking})
+    for command in (["track", run, "--to", "tensorboard"], ["resume", run, "--track", "tensorboard"]):
+        said = lnetc(*command, status=1).stderr
+        assert "error E787: sending runs to TensorBoard needs 'not_installed_anywhere'" in said
+        assert "pip install 'lnetc[tensorboard]'" in said
+    assert (
+        "has nothing to send" in lnetc("resume", run, "--track", "tensorboard", "--dry-run", status=2).stderr
+    )
+
+
+def test_the_rate_of_a_run_whose_settings_changed(run):
+    lnet.resume(run, steps=14, set={"train.update": "adam(rate = 0.5)"})
+    rate = rates_of(lnet.open_run(run))
+    assert rate(1) == pytest.approx(0.01)
+    assert rate(12) == pytest.approx(0.005 * (1 + math.cos(math.pi * 11 / 12)), rel=1e-5)
+    assert [rate(13), rate(14)] == [0.5, 0.5]
+
+
+def trained_beside(folder, path=""):
+    """Train with a tracker beside it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([path, *sys.path])}
+    command = [sys.executable, "-m", "lnet", "run", "small.lnet", "--track", "tensorboard", "-d", "live"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def test_a_run_is_sent_while_it_is_trained(tmp_path):
+    done = trained_beside(furnish(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "TensorBoard: 'live' is in live/tensorboard" in done.stdout
+    assert done.stderr == ""
+    found = tracked.READERS["tensorboard"](tmp_path / "live")
+    assert found.scalars["train/loss"] == logged(tmp_path / "live", StepDone, lambda event: event.loss)
+    (kept,) = (tmp_path / "live" / "tracked").glob("*.json")
+    assert json.loads(kept.read_text())["position"]["state"] == "done"
+
+
+def test_a_service_that_fails_costs_a_run_one_warning(tmp_path):
+    broken = tmp_path / "broken" / "tensorboard"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('the network is gone')")
+    done = trained_beside(furnish(tmp_path), str(broken.parent))
+    assert done.returncode == 0
+    assert "trained: live" in done.stdout
+    assert done.stderr == (
+        "warning: TensorBoard did not take 'live'; the network is gone; the run goes on, and this sends the rest: "
+        "lnetc track live --to tensorboard\n"
+    )
+    lnet.track(tmp_path / "live", "tensorboard")
+    assert len(tracked.READERS["tensorboard"](tmp_path / "live").scalars["train/loss"]) == 20
