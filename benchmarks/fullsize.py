@@ -17,6 +17,8 @@ from timing import machine
 
 from lnet.compiler.cut.cost import totals
 from lnet.compiler.pipeline import compile_text
+from lnet.runtime.kernels.explain import products
+from lnet.runtime.training.tune import measure
 
 MODEL = Path(__file__).parents[1] / "examples" / "catface" / "model.lnet"
 
@@ -35,12 +37,14 @@ def report(side: int, batch: int, copied: float) -> None:
         graph = plan.graph
         weights = totals(graph, plan.partition).parameters
         images = jax.random.normal(jax.random.key(1), (batch, side, side, 3))
-        whole, _ = step_times(plan, images)
+        fastest = {product: measure(product, 3) for product in {each for *_, each in products(graph)}}
+        whole, _ = step_times(plan, images, fastest)
         floor = 1e3 * 4 * 5 * weights / copied
         print(
             f"catface of {side}x{side}, batch {graph.training.batch}, {precision}: {weights:,} weights, "
             f"{whole:,.1f} ms a step, {whole / floor:.1f} x the floor of {floor:,.1f} ms"
         )
+        print(f"  products: {', '.join(sorted(choice.form for choice in fastest.values()))}")
         statistics = jax.devices()[0].memory_stats() or {}
         if "peak_bytes_in_use" in statistics:
             print(f"  memory at most: {statistics['peak_bytes_in_use'] / 1e9:.1f} GB")

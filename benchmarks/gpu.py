@@ -26,7 +26,7 @@ from lnet.compiler.core.shapes import Slide, Window
 from lnet.runtime.kernels.gpu import tiles
 from lnet.runtime.kernels.packed import tiling
 from lnet.runtime.kernels.products import FORWARD, GIVES, Choice, Product
-from lnet.runtime.training.tune import times
+from lnet.runtime.training.tune import likely, times
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -93,7 +93,7 @@ def report(layers: dict[str, Product], small: bool) -> None:
             for precision in PRECISIONS:
                 print_row(replace(product, gives=gives, precision=precision), copied, small)
     print()
-    full_network(24 if small else 200, 2 if small else 100, copied)
+    full_network(84 if small else 200, 2 if small else 100, copied)
 
 
 def print_row(product: Product, copied: float, small: bool) -> None:
@@ -113,12 +113,7 @@ def print_row(product: Product, copied: float, small: bool) -> None:
 
 def candidates(product: Product, small: bool) -> list[Choice]:
     """Return, of each form, those predicted to be fastest: three, or one to try the script."""
-    forms = tiling.choices(product), tiles.choices(product)
-    return [
-        choice
-        for form in forms
-        for choice in sorted(form, key=lambda choice: choice.milliseconds)[: 1 if small else 3]
-    ]
+    return list(likely([*tiling.choices(product), *tiles.choices(product)], 1 if small else 3))
 
 
 if __name__ == "__main__":

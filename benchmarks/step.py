@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 from functools import partial
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.runtime.engine.evaluate import batch_last, total_loss
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.updates import update_rule
+from lnet.runtime.kernels.choose import Choices, made
 from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.kernels.ops import layer_kernel
 from lnet.runtime.training.trainer import training_step
@@ -52,10 +54,10 @@ def main() -> None:
     shares(plan)
 
 
-def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
+def step_times(plan: Plan, images: jax.Array, choices: Choices = MappingProxyType({})) -> tuple[float, float]:
     graph = plan.graph
     rule = update_rule(graph)
-    step = training_step(graph, rule)
+    step = training_step(graph, rule, choices)
     params = initial_params(graph, 0)
     state = (params, rule.init(params))
     last, samples = batch_last(images), sample_numbers(0, len(images))
@@ -67,7 +69,8 @@ def step_times(plan: Plan, images: jax.Array) -> tuple[float, float]:
         return sum(terms.values(), start=jnp.zeros(()))
 
     grads = jax.jit(jax.grad(lambda p: total_loss(graph, p, last, samples=samples)[0]))
-    times = medians({"step": one_step, "gradients": lambda: grads(state[0])}, 5)
+    with made(choices):
+        times = medians({"step": one_step, "gradients": lambda: grads(state[0])}, 5)
     return times["step"], times["gradients"]
 
 

@@ -15,7 +15,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from itertools import groupby
+from itertools import groupby, islice
 from time import perf_counter
 from typing import Any
 
@@ -56,9 +56,9 @@ def tune(plan: Plan) -> dict[Product, Choice]:
 # --- measuring -------------------------------------------------------------------------------------------
 
 
-def measure(product: Product) -> Choice:
-    """Return the fastest choice on this machine."""
-    found = times(product, likely(choices(product)))
+def measure(product: Product, most: int | None = None) -> Choice:
+    """Return the fastest choice on this machine, of those of each form that are likely: `most` of them, or all."""
+    found = times(product, likely(choices(product), most))
     fastest = min(found, key=lambda choice: found[choice])
     return replace(fastest, milliseconds=found[fastest], measured=True)
 
@@ -74,11 +74,11 @@ def times(product: Product, candidates: Iterable[Choice]) -> dict[Choice, float]
     return shortest
 
 
-def likely(candidates: Iterable[Choice]) -> Iterator[Choice]:
-    """Yield the choices that may be the fastest: of each form those predicted to be nearly its best."""
+def likely(candidates: Iterable[Choice], most: int | None = None) -> Iterator[Choice]:
+    """Yield the choices that may be the fastest: of each form those predicted to be nearly its best, at most so many."""
     ordered = sorted(candidates, key=lambda choice: (choice.form, choice.milliseconds))
     for _, group in groupby(ordered, key=lambda choice: choice.form):
-        best, *others = group
+        best, *others = islice(group, most)
         yield best
         yield from (choice for choice in others if choice.milliseconds <= LIKELY * best.milliseconds)
 
