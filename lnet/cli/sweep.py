@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 from rich.console import Console
 
-from lnet.compiler.text_table import TextTable, printed, terminal_width
+from lnet.compiler.text_table import printed, terminal_width
 from lnet.dsl.diagnostics import refused, render_all
 from lnet.runtime.process.stopping import INTERRUPTED, Interrupted, say_last
 from lnet.runtime.store.events import Event, Validated
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from lnet.runtime.sweep.study import Study
     from lnet.runtime.sweep.trials import Sweep, Trial
 
-BEST = 10
-"""Trials in the last table."""
 PAGE = "sweep.html"
 FREE = ("trials", "processes", "as_json", "beside")
 """Options for a sweep that goes on; the others say what it is."""
@@ -167,7 +165,8 @@ def sweep(
         context.exit(INTERRUPTED)
     if not beside:
         _show(study, as_json)
-    if failed and (left := number_of(study.space, trials) - study.result().ended) > 0:
+    ended = sum(trial.ended for trial in study.trials())
+    if failed and (left := number_of(study.space, trials) - ended) > 0:
         click.echo(f"{left:,} trials are left; {SweepInterrupted(folder, trials).advice}", err=True)
         context.exit(failed)
 
@@ -277,7 +276,7 @@ def _show(study: Study, as_json: bool) -> None:
     from lnet.compiler.files import readable
     from lnet.runtime.sweep.command import longer
     from lnet.runtime.sweep.page import page
-    from lnet.runtime.sweep.trials import counted
+    from lnet.runtime.sweep.trials import shown_parts
 
     with bar():
         write_file(study.folder / PAGE, readable(page(study)))
@@ -285,22 +284,10 @@ def _show(study: Study, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_data(found, command), indent=2))
         return
-    parts: list[str | TextTable] = ["", counted(found.trials)]
-    if found.best is not None:
-        parts += [_table(found), f"page: {study.folder / PAGE}", f"ten times as long: {command}"]
-    click.echo(printed(parts, terminal_width()))
-
-
-def _table(found: Sweep) -> TextTable:
-    """Return the best trials, their settings and what they reached."""
-    from lnet.runtime.sweep.trials import short
-
-    names = [variable.name for variable in found.spec.space.variables]
-    rows = tuple(
-        (trial.name, *(trial.shown(name) for name in names), trial.cell(found.measure))
-        for trial in found.best_trials[:BEST]
-    )
-    return TextTable(("trial", *map(short, names)), (found.measure.name,), rows)
+    parts = [*shown_parts(found), f"page: {study.folder / PAGE}"]
+    click.echo("\n" + printed(parts, terminal_width()))
+    if command is not None:
+        click.echo(f"for ten times as many steps: {command}")
 
 
 def _data(found: Sweep, command: str | None) -> dict[str, Any]:

@@ -9,10 +9,7 @@ from lnet.runtime.pages.templates import template
 from .command import longer
 from .pictures import against, history
 from .study import Study
-from .trials import counted, short
-
-BEST = 10
-"""Trials in the table of the best."""
+from .trials import BEST, counted, short
 
 
 def page(study: Study) -> str:

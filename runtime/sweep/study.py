@@ -84,7 +84,7 @@ class Taken:
 
     def earlier(self) -> Trial | None:
         """Return a trial with the same point that has ended."""
-        ended = (trial for trial in self.study.trials() if trial.state in (DONE, PRUNED, FAILED))
+        ended = (trial for trial in self.study.trials() if trial.ended)
         return next((trial for trial in ended if trial.point == self.point), None)
 
     def like(self, other: Trial) -> Trial:
@@ -194,7 +194,7 @@ class Study:
         return Trial(frozen.number, WAITING if waits else RUNNING, point)
 
     def importances(self) -> dict[str, float]:
-        """Return how much of the values' variance each variable explains (fANOVA); empty where that cannot be told.
+        """Return how much of the values' variance each of several variables explains (fANOVA), where that can be told.
 
         Hutter et al., An efficient approach for assessing hyperparameter importance, 2014. It needs scikit-learn.
         """
@@ -204,7 +204,7 @@ class Study:
             found = kinds.get_param_importances(self._study, evaluator=evaluator)
         except (ImportError, ValueError, RuntimeError):  # no package, too few trials, or all alike
             return {}
-        return {str(name): float(value) for name, value in found.items()}
+        return {str(name): float(value) for name, value in found.items()} if len(found) > 1 else {}
 
     def _id(self, number: int) -> Any:
         study = self._storage.get_study_id_from_name(NAME)

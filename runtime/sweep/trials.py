@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from lnet.compiler.space import Point, value_text
+from lnet.compiler.text_table import TextTable, as_html
 from lnet.runtime.analysis.compare.groups import Spread
 
 from .measure import Measure
@@ -16,6 +17,8 @@ from .spec import SweepSpec
 DONE, PRUNED, FAILED, RUNNING, WAITING = "done", "pruned", "failed", "running", "waiting"
 ORDER = (DONE, PRUNED, FAILED, RUNNING, WAITING)
 """Of tables."""
+BEST = 10
+"""Trials in a table of the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Trial:
     values: tuple[float, ...] = ()
     note: str = ""
     same_as: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left to be trained."""
+        return self.state in (DONE, PRUNED, FAILED)
 
     @property
     def name(self) -> str:
@@ -108,15 +116,24 @@ class Sweep:
         return next(iter(self.best_trials), None)
 
     @property
-    def ended(self) -> int:
-        """The number of trials that have ended."""
-        return sum(trial.state in (DONE, PRUNED, FAILED) for trial in self.trials)
-
-    @property
     def best_trials(self) -> list[Trial]:
         """The trials that are done, best first, each point once."""
         return [trial for trial in self.trials if trial.state == DONE and trial.same_as is None]
 
+    def _repr_html_(self) -> str:
+        return as_html(shown_parts(self))
+
     def settings(self, trial: Trial) -> dict[str, str]:
         """Return the settings of a trial, by name, as `compile` takes them."""
         return self.spec.space.at_point(trial.point)
+
+
+def shown_parts(sweep: Sweep) -> list[str | TextTable]:
+    """Return what is printed of a sweep: how many trials are in which state, and a table of the best."""
+    names = [variable.name for variable in sweep.spec.space.variables]
+    rows = tuple(
+        (trial.name, *map(trial.shown, names), trial.cell(sweep.measure))
+        for trial in sweep.best_trials[:BEST]
+    )
+    table = TextTable(("trial", *map(short, names)), (sweep.measure.name,), rows)
+    return [counted(sweep.trials), *([table] if rows else [])]

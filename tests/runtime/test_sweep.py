@@ -17,13 +17,16 @@ from commands import lnetc
 
 import lnet
 from lnet.runtime.analysis.compare.groups import compare
-from lnet.runtime.store.events import CheckpointWritten, RunPruned
+from lnet.runtime.store.events import CheckpointWritten, RunPruned, StepDone, Validated
+from lnet.runtime.store.log import line_of
 from lnet.runtime.store.summary import summary
 from lnet.runtime.sweep.check import check
-from lnet.runtime.sweep.spec import read_spec
+from lnet.runtime.sweep.measure import Measure
+from lnet.runtime.sweep.spec import read_spec, write_spec
 from lnet.runtime.sweep.study import FIRST, Study
 from lnet.runtime.sweep.sweep import spec_of, work
 from lnet.runtime.sweep.trial_runs import train_trial
+from lnet.runtime.sweep.trials import Trial, best_first
 from lnet.runtime.training.progress import Silent
 
 TEXT = """
@@ -143,11 +146,82 @@ def test_what_the_command_prints(swept, monkeypatch):
         "",
         "3 trials, 2 done, 1 failed",
         "page: sweep/sweep.html",
-        "ten times as long: lnetc run tiny.lnet --set 'train.update=adam(rate = 0.1)' --seed 3 --steps 200",
+        "for ten times as many steps: lnetc run tiny.lnet --set 'train.update=adam(rate = 0.1)' --seed 3 --steps 200",
     ]
     data = json.loads(lnetc("sweep", "sweep", "-n", 0, "--json").output)
     assert [trial["state"] for trial in data["trials"]] == ["done", "done", "failed"]
     assert data["trials"][0]["settings"] == {"train.update": "adam(rate = 0.1)"}
+
+
+STEP = {"images": 4, "seconds": 0.1, "waited": 0.0}
+
+
+def logged(folder, *events):
+    """A folder with the log of a run."""
+    (folder / "events.jsonl").write_bytes(b"".join(map(line_of, events)))
+    return folder
+
+
+def test_the_measures_of_a_run(there):
+    """Means of the last steps, or the last validation: `accuracy` is the mean of all that are top-1."""
+    terms = {"learn.reconstruction": 1.0, "learn.sparsity": 2.0}
+    steps = [
+        StepDone(
+            step=n,
+            loss=n,
+            terms=terms,
+            objectives={"learn": n},
+            accuracies={"a top-1": n / 100, "b top-1": 0.5},
+            **STEP,
+        )
+        for n in range(1, 61)
+    ]
+    tests = [
+        Validated(
+            step=n,
+            images=9,
+            loss=n,
+            terms=terms,
+            objectives={"learn": 7.0},
+            accuracies={"a top-5": 0.9},
+            seconds=1,
+        )
+        for n in (20, 40)
+    ]
+    run = logged(there, *steps[:20], tests[0], *steps[20:40], tests[1], *steps[40:])
+    assert Measure("loss", validated=False).of(run) == np.mean(np.arange(11, 61))
+    assert Measure("loss", validated=False).of(run, steps=10) == np.mean(np.arange(51, 61))
+    assert Measure("loss", validated=True).of(run) == 40
+    assert Measure("learn", validated=True).of(run) == 7
+    assert Measure("learn.sparsity", validated=False).of(run) == 2
+    assert Measure("a top-5", validated=True).of(run) == 0.9
+    assert Measure("accuracy", validated=True).of(run) is None
+    accuracy = Measure("accuracy", validated=False)
+    assert accuracy.of(run) == pytest.approx(np.mean(np.arange(11, 61)) / 200 + 0.25)
+    assert [Measure(name, False).maximised for name in ("loss", "learn", "accuracy", "a top-5")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    best, *_ = best_first(
+        [Trial(0, "done", {}, (0.2,)), Trial(1, "done", {}, (0.3,)), Trial(2, "pruned", {}, (0.9,))], accuracy
+    )
+    assert best.number == 1
+
+
+def test_a_sweep_goes_on_from_any_working_directory(there, monkeypatch):
+    (there / "more").mkdir()
+    (there / "more" / "rates.lnet").write_text("let rate = 0.01\n")
+    (there / "tiny.lnet").write_text('include "more/rates.lnet"\n' + TEXT)
+    spec = spec_of("tiny.lnet", {"let.sparsity": "0..1"}, 0, 2, "loss", True, "images.npy", None)
+    write_spec(there / "sweep", spec)
+    assert read_spec(Path("sweep")) == spec
+    monkeypatch.chdir(there / "more")
+    found = read_spec(Path("../sweep"))
+    assert found.file == "../tiny.lnet"
+    assert [(file.name, file.text) for file in found.source.included] == [("rates.lnet", "let rate = 0.01\n")]
+    assert found.data == str(there / "images.npy")
 
 
 # --- trials, taken by processes ---------------------------------------------------------------------------------------
