@@ -1,9 +1,11 @@
 """The site: its pages and links, and the playground in a browser, which answers as the command line does."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,12 @@ ASK = r"""
   }
 """
 WRONG = "network n {\n    image: input(8x8x1)\n    f: local(3, maps = 4)\n    g: loco(3)\n    q: l1()\n}\n"
+
+
+def scopes(html):
+    """The class of each character of a line in colours."""
+    parts = re.findall(r'<span class="([^"]+)">([^<]*)</span>|([^<]+)', html)
+    return [scope for scope, inside, between in parts for _ in unescape(inside or between)]
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +193,36 @@ def test_an_edit_moves_marks_and_changes_the_network_and_the_link(playground):
 
 
 @needs_browser
+def test_colours_are_those_of_the_grammar(playground):
+    """The lines of the extension's own test, in which each line of code has lines below that say what is where."""
+    lines = (ROOT / "editors/vscode/tests/colours.lnet").read_text().splitlines()[1:]
+    code = ""
+    coloured = playground(f"""
+        const {{ Colours }} = await import("/playground/grammar.js")
+        const colours = new Colours(await (await fetch("/playground/grammar.json")).json())
+        return {json.dumps(lines)}.map(line => colours.line(line))""")
+    for line, html in zip(lines, coloured, strict=True):
+        said = re.match(r"#( *)(<?)(-+|\^+) (\w+)\.(\w+)", line)
+        if said is None:
+            code, classes = line, scopes(html)
+        elif said[5] != "character":  # the escapes in a string are not coloured apart
+            start = 0 if said[2] else said.end(1)
+            assert {*classes[start : start + len(said[3])]} == {f"{said[4]}-{said[5]}"}, (code, line)
+
+
+@needs_browser
+def test_links_hold_any_text_and_no_more_than_is_allowed(playground):
+    text = "let a = 1 # \N{BRAIN} \u00fc + / =\n" * 100
+    same, refused = playground(f"""
+        const text = {json.dumps(text)}, link = await packed("a b.lnet", text)
+        const found = await unpacked(link, 10_000)
+        const refused = await unpacked(await packed("a.lnet", "#".repeat(10_001)), 10_000).catch(error => error.message)
+        return [found.file === "a b.lnet" && found.text === text, refused]""")
+    assert same
+    assert refused == "its text is damaged or too long"
+
+
+@needs_browser
 def test_completions_are_taken_by_a_key(playground):
     said, text = playground(f"""
         await ask("n.lnet", {json.dumps(WRONG.replace("loco(3)", "loc"))})
@@ -233,7 +271,7 @@ def test_what_goes_wrong_in_the_page_is_shown(playground):
         return [late, after, damaged, long, shown("alarm")]""")
     assert late == "stopped after 0 s: this text takes too long in a browser; use 'lnetc check'"
     assert after == "let a = 1\n"
-    assert damaged.startswith("the link cannot be read: ")
+    assert damaged == "the link cannot be read: its text is damaged or too long; this is an example"
     assert long == "a text of 100,001 characters is too long for a browser: use 'lnetc check'"
     assert broken == "broken"
 

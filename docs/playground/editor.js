@@ -1,6 +1,6 @@
 // A text area over its own text in colours, with marks under what is wrong, hovers and completions.
+import { escaped } from "./grammar.js"
 
-const escaped = text => text.replace(/[&<>]/g, sign => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign])
 const REST = 400 // milliseconds that a pointer rests before it asks
 
 export class Editor {

@@ -1,6 +1,6 @@
 // Colours of a line, by a TextMate grammar that has only patterns within lines: that of editors/vscode.
 
-const escaped = text => text.replace(/[&<>]/g, sign => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign])
+export const escaped = text => text.replace(/[&<>]/g, sign => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign])
 
 // The class of a scope: `keyword.control.lnet` has the colour of `keyword-control`.
 const classOf = scope => scope.split(".").slice(0, 2).join("-")

@@ -99,7 +99,7 @@ function open(name, content) {
 
 async function openLink() {
   try {
-    const found = await unpacked(location.hash.slice(1), LONGEST)
+    const found = await unpacked(location.hash.slice(1), 4 * LONGEST)
     const content = found.text ?? examples[found.file ?? file]
     if (content === undefined) throw new Error(`there is no example '${found.file}'`)
     open(found.file ?? file, content)
