@@ -20,7 +20,11 @@ def build(work: Path) -> Path:
     """Build the site in a folder for its parts, and return its own; raises `SystemExit` if something is wrong with it."""
     shutil.rmtree(work / "pages", ignore_errors=True)
     examples = pack.examples()
-    parts = pages.pages(playable=examples) | {"site.css": (ROOT / "docs/site.css").read_bytes()}
+    try:
+        parts = pages.pages(playable=examples)
+    except pages.BrokenLink as broken:
+        sys.exit(str(broken))
+    parts["site.css"] = (ROOT / "docs/site.css").read_bytes()
     for path, content in parts.items():
         file = work / "pages" / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +32,10 @@ def build(work: Path) -> Path:
     shutil.copy(ROOT / "docs/zensical.toml", work)
     site = work / "site"
     shutil.rmtree(site, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=work, check=True)
+    if subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=work
+    ).returncode:
+        sys.exit("the pages cannot be built")
     pack.write(site, work, examples)
     if wrong := list(links.faults(site)):
         sys.exit("\n".join(wrong))
@@ -36,5 +43,6 @@ def build(work: Path) -> Path:
 
 
 if __name__ == "__main__":
+    built = build(ROOT / "build/site")
     shutil.rmtree(ROOT / "site", ignore_errors=True)
-    build(ROOT / "build/site").rename(ROOT / "site")
+    built.rename(ROOT / "site")

@@ -117,16 +117,22 @@ def test_a_document_with_a_broken_link_is_refused(tmp_path):
 
 
 @needs_browser
-def test_pages_fit_a_phone_and_a_desk(browser):
+def test_pages_fit_a_phone_and_a_desk_and_fetch_nothing_from_elsewhere(browser):
     paths = ["/index.html", "/docs/language.html", "/docs/performance.html"]
     seen = browser(f"""
         const seen = []
         for (const path of {paths}) {{
           await open(path)
-          seen.push([needed(360), needed(1200)])
+          const fetched = frame.contentWindow.performance.getEntriesByType("resource").map(each => new URL(each.name))
+          const elsewhere = fetched.filter(url => url.origin !== location.origin).map(url => url.href)
+          seen.push([needed(360), needed(1200), fetched.length, elsewhere])
         }}
         return seen""")
-    assert [each for each in seen if each[0] > 360 or each[1] > 1200] == []
+    for path, (phone, desk, fetched, elsewhere) in zip(paths, seen, strict=True):
+        assert phone <= 360, path
+        assert desk <= 1200, path
+        assert fetched > 2, path
+        assert elsewhere == [], path
 
 
 # --- the playground --------------------------------------------------------------------------------------

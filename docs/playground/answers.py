@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lnet.compiler.editor import completions, hovers
-from lnet.compiler.editor.workspace import Workspace
+from lnet.compiler.editor.workspace import Analysis, Workspace
 from lnet.compiler.pipeline import compile_source
 from lnet.compiler.plan.diagram import diagram
 from lnet.compiler.plan.explain import explain_html
@@ -22,6 +22,8 @@ from lnet.dsl.printer import format_source
 from lnet.dsl.reader import decode_source, read_file
 from lnet.dsl.source import Source, Span
 from lnet.dsl.sources import read_source
+
+WORKSPACE = Workspace()
 
 
 def check(path: str, text: str) -> str:
@@ -45,19 +47,18 @@ def check(path: str, text: str) -> str:
 
 def hover(path: str, text: str, position: int) -> str:
     """Answer with what is known of the name at a position, in Markdown, and where the name stands; null: nothing."""
-    real, workspace = _opened(path, text)
-    found = hovers.hover([workspace.analysis(real)], real, _characters(text, position))
+    analysis = _analysis(path, text)
+    found = hovers.hover([analysis], os.path.realpath(path), _characters(text, position))
     return json.dumps(found and found[0] and {"text": found[0], **_place(text, found[1])})
 
 
 def complete(path: str, text: str, position: int) -> str:
     """Answer with what can stand at a position, and where the word begins that it replaces."""
-    real, workspace = _opened(path, text)
     here = _characters(text, position)
-    begun = re.search(r"\w*$", text[:here], re.ASCII)
-    found = completions.completions(workspace.analysis(real), text, here)
-    fitting = [asdict(each) for each in found if begun and each.name.startswith(begun[0])]
-    return json.dumps({"start": _units(text, begun.start() if begun else here), "found": fitting})
+    word = re.split(r"\W", text[:here], flags=re.ASCII)[-1]
+    found = completions.completions(_analysis(path, text), text, here)
+    fitting = [asdict(each) for each in found if each.name.startswith(word)]
+    return json.dumps({"start": _units(text, here - len(word)), "found": fitting})
 
 
 def layout(path: str, text: str) -> str:
@@ -68,9 +69,11 @@ def layout(path: str, text: str) -> str:
         return json.dumps(None)
 
 
-def _opened(path: str, text: str) -> tuple[str, Workspace]:
+def _analysis(path: str, text: str) -> Analysis:
+    """Return what is known of a text, found anew if it has changed."""
     real = os.path.realpath(path)
-    return real, Workspace({real: text})
+    WORKSPACE.open = {real: text}
+    return WORKSPACE.analysis(real)
 
 
 def _shown(found: Diagnostic, source: Source, path: str) -> dict[str, Any]:

@@ -27,8 +27,7 @@ export async function packed(file, text, shipped) {
 // Return `{file, text}` of a link, without what it does not say; fails if the text is damaged or has more than `most` bytes.
 export async function unpacked(hash, most) {
   const given = new URLSearchParams(hash)
-  const found = {}
-  if (given.has("file")) found.file = given.get("file")
+  const found = given.has("file") ? { file: given.get("file") } : {}
   if (!given.has("text")) return found
   try {
     const letters = atob(given.get("text").replaceAll("-", "+").replaceAll("_", "/"))

@@ -44,7 +44,7 @@ def write(site: Path, work: Path, examples: Mapping[str, str]) -> None:
 
 
 def fetched(work: Path) -> Path:
-    """Return the folder of Pyodide, which npm fetches if it is not there: the version and checksum of package-lock.json."""
+    """Return the folder of Pyodide, which npm fetches: the version with the checksum in package-lock.json."""
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, work)
     command = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
@@ -68,7 +68,7 @@ def examples() -> dict[str, str]:
 
 
 def networks() -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.lnet")]
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*/*.lnet")]
 
 
 def pack(path: Path) -> None:
