@@ -4,6 +4,7 @@ A kind that lacks its kernel, formula, strategy for random networks or row in th
 one whose op says something else of its value than the formula.
 """
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -33,11 +34,12 @@ from lnet.runtime.engine.evaluate import batch_first, cut, layer_values, total_l
 from lnet.runtime.engine.lockstep import run_tiles
 from lnet.runtime.engine.network import initial_params
 from lnet.runtime.engine.shard import Shard
+from lnet.runtime.engine.updates import update_rule
 from lnet.runtime.export.ops import MODULES, NODES
-from lnet.runtime.kernels.choose import portable
 from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.kernels.objectives import TERM_KERNELS
 from lnet.runtime.kernels.ops import LAYER_KERNELS
+from lnet.runtime.training.trainer import training_step
 from lnet.runtime.weights.layouts import LETTERS
 
 ABOVE = "image: input(14x13x2); first: local(3, 2); second: local(3, 2, of = image)"
@@ -113,21 +115,18 @@ def test_the_facts_of_an_op_agree(kind):
 
 
 @pytest.mark.parametrize("kind", [*MADE, *OBJECTIVE_KINDS])
-def test_gpus_multiply_float32_as_it_is(kind):
-    """JAX lets them round operands to tf32 unless a product says otherwise; XLA's own kernels must."""
+def test_a_gpu_computes_a_step_by_xla_alone_and_multiplies_float32_as_it_is(kind, monkeypatch):
+    """Nothing is called that only a CPU has; and JAX would let GPUs round operands to tf32 unless a product forbids it."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     graph = compile_text(program(kind)).graph
-    params, sheet = jax.eval_shape(lambda: initial_params(graph, 0)), graph.input.sheet
+    rule, sheet = update_rule(graph), graph.input.sheet
+    params = jax.eval_shape(lambda: initial_params(graph, 0))
     images = jax.ShapeDtypeStruct((sheet.height, sheet.width, sheet.maps, 4), jnp.float32)
     labels = jax.ShapeDtypeStruct((4,), jnp.int32)
-
-    def loss(params, images, labels):
-        return total_loss(graph, params, images, labels, samples=sample_numbers(0, 4))[0]
-
-    with portable():
-        text = jax.jit(jax.grad(loss)).lower(params, images, labels).as_text()
-    products = [
-        line for line in text.splitlines() if "dot_general" in line or "stablehlo.convolution" in line
-    ]
+    of_step = params, jax.eval_shape(rule.init, params), images, labels, None, sample_numbers(0, 4)
+    text = training_step(graph, rule).trace(*of_step).lower(lowering_platforms=("cuda",)).as_text()
+    assert "custom_call" not in text
+    products = [line for line in text.splitlines() if re.search("dot_general|stablehlo.convolution", line)]
     assert all("HIGHEST" in line for line in products), products
 
 
