@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lnet.runtime.sweep.check import Checked
     from lnet.runtime.sweep.spec import SweepSpec
     from lnet.runtime.sweep.study import Study
-    from lnet.runtime.sweep.trials import Sweep, Trial
+    from lnet.runtime.sweep.trials import Sweep
 
 PAGE = "sweep.html"
 FREE = ("trials", "processes", "as_json", "beside")
@@ -152,14 +152,17 @@ def sweep(
         if beside:
             end_with_input()
         else:
-            console.print(
-                *_about(study.spec, folder), sep="\n", highlight=False, markup=False, soft_wrap=True
-            )
+            _print(console, *_about(study.spec, folder))
         if processes > 1 and trials != 0:
             failed = train_in_processes(folder, trials, processes, as_json)
         else:
             heard: set[str] = set()
-            work(study, trials, lambda run: _RunOfTrial(console, run, heard, beside), _teller(study, console))
+            work(
+                study,
+                trials,
+                lambda run: _RunOfTrial(console, run, heard, beside),
+                lambda trial, best: _print(console, trial.line(study.spec.measure, best)),
+            )
     except Interrupted as stopped:
         say_last(str(stopped))
         context.exit(INTERRUPTED)
@@ -256,19 +259,9 @@ def _about(spec: SweepSpec, folder: Path) -> list[str]:
     return lines + [f"  {short(variable.name)}: {variable}" for variable in spec.space.variables]
 
 
-def _teller(study: Study, console: Console) -> Callable[[Trial, bool], None]:
-    """Return a function that prints a line on each trial that has ended."""
-    from lnet.runtime.sweep.trials import short
-
-    def told(trial: Trial, best: bool) -> None:
-        point = ", ".join(f"{short(name)} = {trial.shown(name)}" for name in trial.point)
-        found = f"{study.spec.measure.name} {trial.cell(study.spec.measure)}" if trial.values else trial.state
-        if trial.remark:
-            found = f"{trial.state}: {trial.remark}"
-        line = f"{trial.name}  {found}{', the best so far' * best}  ({point})"
+def _print(console: Console, *lines: str) -> None:
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    return told
 
 
 def _show(study: Study, as_json: bool) -> None:
@@ -320,7 +313,7 @@ class _RunOfTrial:
     def said(self, message: str) -> None:
         if _kind(message) not in self._heard:
             self._heard.add(_kind(message))
-            self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+            _print(self._console, message)
 
     def happened(self, event: Event) -> None:
         if isinstance(event, Validated):

@@ -101,16 +101,20 @@ class Study:
 
     def __init__(self, folder: Path, spec: SweepSpec) -> None:
         self.folder, self.spec, self.space, self._optuna = folder, spec, spec.space, optuna()
-        self._storage = self._optuna.storages.JournalStorage(_journal(folder / JOURNAL))
-        pruners = self._optuna.pruners
-        with locked(self.folder):
-            self._study = self._optuna.create_study(
-                study_name=NAME,
-                storage=self._storage,
-                direction="maximize" if spec.measure.maximised else "minimize",
-                pruner=pruners.MedianPruner(n_warmup_steps=FIRST) if spec.prune else pruners.NopPruner(),
-                load_if_exists=True,
-            )
+        try:
+            self._storage = self._optuna.storages.JournalStorage(_journal(folder / JOURNAL))
+            with locked(self.folder):
+                self._study = self._optuna.create_study(
+                    study_name=NAME,
+                    storage=self._storage,
+                    direction="maximize" if spec.measure.maximised else "minimize",
+                    pruner=self._optuna.pruners.MedianPruner(n_warmup_steps=FIRST),
+                    load_if_exists=True,
+                )
+        except OSError as error:
+            raise refused("E744", f"'{folder}' cannot be written", str(error)) from error
+        except ValueError as error:
+            raise refused("E791", f"'{folder / JOURNAL}' is damaged", str(error)) from error
 
     def await_all_points(self) -> int:
         """Let every point of a space without ranges wait for its trial, if none has it; return the number of all trials."""

@@ -65,12 +65,14 @@ def sweep(
     """
     settings = {name: as_text(value) for name, value in (set or {}).items()}
     spec = spec_of(source, settings, seed, seeds, objective, prune, data, validation)
-    folder = begin(check(spec), directory)
-    return work(Study(folder, spec), trials, lambda _: reporter or Logged(usual()), _logged)
+    checked = check(spec)
+    study = Study(begin(checked, directory), checked.spec)
+    shown = reporter or Logged(usual())
 
+    def told(trial: Trial, best: bool) -> None:
+        LOGGER.info("%s", trial.line(study.spec.measure, best))
 
-def _logged(trial: Trial, best: bool) -> None:
-    LOGGER.info("%s: %s%s", trial.name, trial.state, ", the best so far" * best)
+    return work(study, trials, lambda run: shown, told)
 
 
 def spec_of(
@@ -105,6 +107,7 @@ def spec_of(
 def begin(checked: Checked, directory: StrPath | None = None) -> Path:
     """Keep a sweep in a folder, by default `sweeps/NAME`, and return it; raises `LnetError` if another sweep is there."""
     folder = place_of(checked, directory)
+    agree(folder, checked.spec)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
@@ -149,6 +152,8 @@ def work(study: Study, trials: int | None, runs: Callable[[Path], Reporter], tol
                 told(trial, trial == study.result().best)
         except (Interrupted, KeyboardInterrupt):
             raise stopped from None
+        except OSError as error:
+            raise refused("E744", f"'{study.folder}' cannot be written", str(error)) from error
     return study.result()
 
 

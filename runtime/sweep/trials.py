@@ -64,6 +64,13 @@ class Trial:
         """Return the value of a variable as text, empty if it takes no part."""
         return value_text(self.point.get(name, ""))
 
+    def line(self, measure: Measure, best: bool) -> str:
+        """Return a line on how it ended."""
+        found = f"{measure.name} {self.cell(measure)}" if self.values else self.state
+        found = f"{self.state}: {self.remark}" if self.remark else found
+        point = ", ".join(f"{short(name)} = {self.shown(name)}" for name in self.point)
+        return f"{self.name}  {found}{', the best so far' * best}  ({point})"
+
     def cell(self, measure: Measure) -> str:
         """Return mean and deviation as text."""
         found = self.spread

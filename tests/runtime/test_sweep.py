@@ -55,8 +55,12 @@ def there(tmp_path, monkeypatch):
 def swept(tmp_path_factory):
     """Three points, of which one diverges, with two seeds."""
     folder = furnish(tmp_path_factory.mktemp("swept"))
+    np.save(folder / "unseen.npy", np.random.default_rng(1).random((6, 6, 6, 1)))
     rules = "{adam(rate = {0.01, 0.1}), sgd(rate = 1e9)}"
-    return lnet.sweep(folder / "tiny.lnet", {"train.update": rules}, folder / "sweep", seeds=2, seed=3)
+    unseen = folder / "unseen.npy"
+    return lnet.sweep(
+        folder / "tiny.lnet", {"train.update": rules}, folder / "sweep", seeds=2, seed=3, validation=unseen
+    )
 
 
 def study_of(folder, settings, **options):
@@ -86,8 +90,8 @@ def test_the_mean_over_seeds_decides(swept):
     for trial in (best, other):
         runs = [summary(swept.directory / trial.name / f"seed-{seed}") for seed in (3, 4)]
         (group,) = compare(runs).groups
-        assert trial.values == tuple(run.trained.loss for run in runs)
-        assert str(group.spread(lambda run: run.trained.loss)) == str(trial.spread)
+        assert trial.values == tuple(run.validated.loss for run in runs)
+        assert str(group.spread(lambda run: run.validated.loss)) == str(trial.spread)
         assert [(run.state, run.settings["seed"]) for run in runs] == [("done", "3"), ("done", "4")]
     run = lnet.open_run(swept.directory / best.name / "seed-4")
     assert run.network().params["f.weight"].shape[-1] == 2
@@ -103,7 +107,7 @@ def test_its_runs_are_listed_and_compared_as_any(swept):
 def test_the_same_command_goes_on(swept, monkeypatch):
     """All points are tried, so nothing is trained; one that asks for another space is refused."""
     monkeypatch.chdir(swept.directory.parent)
-    command = ["sweep", "tiny.lnet", "-d", "sweep", "--seed", 3]
+    command = ["sweep", "tiny.lnet", "-d", "sweep", "--seed", 3, "--validation", "unseen.npy"]
     logs = {path: path.stat().st_mtime for path in swept.directory.rglob("events.jsonl")}
     said = lnetc(
         *command, "--seeds", 2, "--set", f"train.update={swept.spec.settings['train.update']}"
@@ -140,13 +144,14 @@ def test_what_the_command_prints(swept, monkeypatch):
         ["trial-0000", "adam", "0.01", *str(second).split()],
     ]
     assert said.splitlines()[:5] + said.splitlines()[9:] == [
-        "sweep of tiny.lnet in 'sweep' for the lowest mean over 2 seeds of the loss of the last 50 steps",
+        "sweep of tiny.lnet in 'sweep' for the lowest mean over 2 seeds of the loss of the last validation",
         "  update: {adam, sgd(rate = 1e9)}",
         "  update.adam.rate: {0.01, 0.1}",
         "",
         "3 trials, 2 done, 1 failed",
         "page: sweep/sweep.html",
-        "for ten times as many steps: lnetc run tiny.lnet --set 'train.update=adam(rate = 0.1)' --seed 3 --steps 200",
+        "for ten times as many steps: lnetc run tiny.lnet --set 'train.update=adam(rate = 0.1)' "
+        f"--validation {swept.directory.parent.resolve() / 'unseen.npy'} --seed 3 --steps 200",
     ]
     data = json.loads(lnetc("sweep", "sweep", "-n", 0, "--json").output)
     assert [trial["state"] for trial in data["trials"]] == ["done", "done", "failed"]
@@ -304,6 +309,9 @@ def test_a_line_that_a_full_disk_cut_off(there):
     with again.take(2) as taken:
         taken.done([0.5])
     assert [trial.values for trial in Study(there, study.spec).trials()] == [(1.0,), (0.5,)]
+    (there / "study.log").write_text("no journal\n" * 2)
+    with pytest.raises(lnet.LnetError, match=r"E791: '.*/study.log' is damaged"):
+        Study(there, study.spec)
 
 
 # --- pruning ----------------------------------------------------------------------------------------------------------
@@ -338,63 +346,56 @@ def test_a_run_worse_than_the_median_is_pruned(there):
     assert work(study, 7, lambda run: Silent(), lambda trial, best: None).trials[-1].note == trial.note
 
 
-def test_without_pruning_every_run_is_trained_to_its_end(there):
+def test_without_pruning_a_run_is_trained_to_its_end(there):
     (there / "sweep").mkdir()
-    study = study_of(there / "sweep", {"train.update": RATES}, prune=False)
+    study = study_of(there / "sweep", {"train.update": WIDE}, prune=False)
     good_trials(study, 5)
-    assert [trial.state for trial in study.trials()] == ["done"] * 5
+    trial = work(study, 6, lambda run: Silent(), lambda trial, best: None).trials[-1]
+    assert (trial.number, trial.state) == (5, "done")
 
 
 # --- stopped and killed -----------------------------------------------------------------------------------------------
 
-LONG = (
-    "--set",
-    f"train.update={WIDE}",
-    "--set",
-    "train.steps=1500",
-    "--set",
-    "train.checkpoint=50",
-    "-n",
-    "2",
-)
+LONG = ("--set", f"train.update={WIDE}", "--set", "train.steps=1500", "--set", "train.checkpoint=50", "-n", 1)
 
 
 def started(*arguments):
-    command = [sys.executable, "-m", "lnet", "sweep", *arguments]
+    command = [sys.executable, "-m", "lnet", "sweep", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def await_steps(log, process):
-    """Wait until a run has written a checkpoint."""
+def await_steps(log, process, event):
+    """Wait until a run has written a checkpoint after an event."""
     deadline = time.monotonic() + 120
-    while not (log.exists() and b'"checkpoint", ' in log.read_bytes()):
+    while not (log.exists() and b'"checkpoint", ' in log.read_bytes().partition(event)[2]):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def test_a_sweep_that_is_stopped_and_killed_comes_to_the_same(there):
+    run = Path("sweeps/tiny/trial-0000/seed-0")
     process = started("tiny.lnet", *LONG)
-    await_steps(there / "sweeps/tiny/trial-0000/seed-0/events.jsonl", process)
+    await_steps(run / "events.jsonl", process, b'"start"')
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "stopped; go on with: lnetc sweep sweeps/tiny -n 2"
-    assert summary(Path("sweeps/tiny/trial-0000/seed-0")).state == "stopped"
+    assert said.splitlines()[-1] == "stopped; go on with: lnetc sweep sweeps/tiny -n 1"
+    assert summary(run).state == "stopped"
 
-    process = started("sweeps/tiny", "-n", "2")
-    await_steps(there / "sweeps/tiny/trial-0001/seed-0/events.jsonl", process)
+    process = started("sweeps/tiny", "-n", 1)
+    await_steps(run / "events.jsonl", process, b'"resume"')
     process.kill()
     process.communicate()
-    killed = there / "sweeps/tiny/trial-0001/seed-0"
-    assert summary(killed).state == "killed"
+    assert summary(run).state == "killed"
 
-    lnetc("sweep", "sweeps/tiny", "-n", 2)
-    assert b'"event": "resume"' in (killed / "events.jsonl").read_bytes()
-    said = lnetc("sweep", "tiny.lnet", "-d", "whole", *LONG).output
-    assert "2 trials, 2 done" in said
-    trials = [Study(folder, read_spec(folder)).trials() for folder in (Path("sweeps/tiny"), Path("whole"))]
-    assert trials[0] == trials[1]
+    for command in (["sweeps/tiny", "-n", 1], ["tiny.lnet", "-d", "whole", *LONG]):
+        assert "1 trial, 1 done" in lnetc("sweep", *command).output
+    assert (run / "events.jsonl").read_bytes().count(b'"event": "resume"') == 2
+    stopped, whole = (
+        Study(folder, read_spec(folder)).trials() for folder in (Path("sweeps/tiny"), Path("whole"))
+    )
+    assert stopped == whole
 
 
 def test_processes_of_one_command(there):
@@ -443,7 +444,7 @@ def test_a_wrong_sweep_is_refused_before_anything_is_written(there, arguments, s
     (there / "full").mkdir()
     (there / "full" / "notes.txt").touch()
     assert said in lnetc("sweep", *arguments, status=status).output
-    assert not list(there.glob("**/*.json"))
+    assert sorted(path.name for path in there.rglob("*")) == ["full", "images.npy", "notes.txt", "tiny.lnet"]
 
 
 def test_a_point_of_values_that_do_not_go_together_fails(there):
