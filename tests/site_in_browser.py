@@ -42,8 +42,11 @@ for (;;) {
 
 @contextmanager
 def opened(folder):
-    """Serve a folder, and give a function that runs a script beside a page of it and returns what the script returns."""
-    scripts, said = queue.Queue(), queue.Queue()
+    """Serve a folder, and give a function that runs a script beside a page of it and returns what the script returns.
+
+    Paths in its set `missing` are not served.
+    """
+    scripts, said, missing = queue.Queue(), queue.Queue(), set()
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self):
@@ -51,8 +54,14 @@ def opened(folder):
                 self.answer(DRIVER)
             elif self.path == "/script":
                 self.answer(scripts.get())
+            elif self.path in missing:
+                self.send_error(404)
             else:
                 super().do_GET()
+
+        def end_headers(self):
+            self.send_header("Cache-Control", "no-store")
+            super().end_headers()
 
         def do_POST(self):
             said.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -73,6 +82,7 @@ def opened(folder):
         assert "failed" not in found, found["failed"]
         return found.get("seen")
 
+    run.missing = missing
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="lnet-chromium-", ignore_cleanup_errors=True) as profile:

@@ -139,6 +139,19 @@ def test_pages_fit_a_phone_and_a_desk_and_fetch_nothing_from_elsewhere(browser):
 
 
 @needs_browser
+@pytest.mark.parametrize("file", ["lnet.zip", "pyodide/pyodide.asm.wasm", "pyodide/pyodide.mjs", "editor.js"])
+def test_a_file_that_cannot_be_loaded_is_told(browser, file):
+    browser.missing.add(f"/playground/{file}")
+    try:
+        said = browser("""
+            const page = await open("/playground.html")
+            return await until(() => page.getElementById("alarm").textContent)""")
+    finally:
+        browser.missing.clear()
+    assert "cannot be loaded" in said
+
+
+@needs_browser
 def test_the_playground_fits_a_phone_and_a_desk(playground):
     phone, desk = playground("return [needed(360), needed(1200)]")
     assert phone <= 360

@@ -12,12 +12,16 @@ export class Compiler {
   begin() {
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" })
     this.ready = new Promise((resolve, reject) => {
+      const end = (finish, value) => {
+        this.shows("")
+        finish(value)
+      }
       this.worker.onmessage = ({ data }) => {
         if (data.loading) this.shows(data.loading)
-        if (data.ready) resolve(this.shows(""))
-        if (data.broken) reject(new Error(data.broken))
+        if (data.ready) end(resolve)
+        if (data.broken) end(reject, new Error(data.broken))
       }
-      this.worker.onerror = event => reject(new Error(event.message || "the compiler's files cannot be loaded"))
+      this.worker.onerror = event => end(reject, new Error(event.message || "the compiler's files cannot be loaded"))
     })
     this.ready.catch(() => {}) // told by the question that waits for it
   }
