@@ -190,7 +190,8 @@ class Study:
 
     def _trial(self, frozen: Any) -> Trial:
         states, kept = self._optuna.trial.TrialState, frozen.user_attrs
-        point = frozen.params or frozen.system_attrs.get("fixed_params", {})
+        # One that waited has a point from its beginning; parameters are kept one by one once it is taken.
+        point = frozen.system_attrs.get("fixed_params") or frozen.params
         if frozen.state.is_finished() and "state" in kept:
             values = tuple(kept["values"])
             return Trial(frozen.number, kept["state"], point, values, kept["note"], kept["same_as"])

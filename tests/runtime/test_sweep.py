@@ -287,6 +287,14 @@ def test_all_points_of_a_space_without_ranges_are_tried_once(there):
         assert taken is None
 
 
+def test_a_trial_of_which_half_the_point_is_kept_is_not_tried_anew(there):
+    """A process keeps the parameters of its trial one by one while another one begins."""
+    study = study_of(there, {"train.batch": "{4, 6}", "train.steps": "{20, 30}"})
+    assert study.await_all_points() == 4
+    study._study.ask().suggest_categorical("train.batch", ("4", "6"))
+    assert Study(there, study.spec).await_all_points() == 4
+
+
 def test_a_point_that_was_tried_is_not_trained_again(there):
     study = study_of(there, {"train.batch": "{4, 6}", "train.steps": "{20, 30}"})
     seen = {}
