@@ -17,6 +17,7 @@ from commands import lnetc
 
 import lnet
 from lnet.runtime.analysis.compare.groups import compare
+from lnet.runtime.analysis.track.feed import STATES
 from lnet.runtime.store.events import CheckpointWritten, RunPruned, StepDone, Validated
 from lnet.runtime.store.log import line_of
 from lnet.runtime.store.summary import summary
@@ -349,6 +350,7 @@ def test_a_run_worse_than_the_median_is_pruned(there):
     assert re.fullmatch(r"loss [\d.]+ after 30 % of the steps is worse than the median", trial.note)
     assert [event.step for event in events if isinstance(event, CheckpointWritten)] == [5, step]
     assert summary(folder / "seed-0").state == "pruned"
+    assert STATES[RunPruned] == "stopped", "for trackers"
     with study.take(7) as taken:  # a process that was killed before it could say so
         shutil.copytree(folder / "seed-0", taken.folder / "seed-0")
     assert work(study, 7, lambda run: Silent(), lambda trial, best: None).trials[-1].note == trial.note

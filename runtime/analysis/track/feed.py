@@ -23,6 +23,7 @@ from lnet.runtime.store.events import (
     Resumed,
     RolledBack,
     RunInterrupted,
+    RunPruned,
     SettingsChanged,
     Started,
     StepDone,
@@ -44,6 +45,7 @@ MESSAGES: Mapping[type[LogEvent], Callable[[Any], str]] = {
     Resumed: lambda event: f"resumed from step {event.step:,}",
     RolledBack: lambda event: event.message,
     RunInterrupted: lambda event: f"stopped at step {event.step:,}",
+    RunPruned: lambda event: f"pruned at step {event.step:,}: {event.message}",
     Failed: lambda event: event.message,
     UpdatesLost: lambda event: event.message,
     ReplicaLapsed: lambda event: event.message,
@@ -54,6 +56,7 @@ STATES: Mapping[type[LogEvent], str] = {
     Resumed: "running",
     Completed: "done",
     RunInterrupted: "stopped",
+    RunPruned: "stopped",
     Failed: "failed",
 }
 
