@@ -53,10 +53,9 @@ def scopes(html):
 def built(tmp_path_factory):
     work = tmp_path_factory.mktemp("site")
     try:
-        pack.fetched(work)
-    except SystemExit as offline:
+        return site.build(work)
+    except pack.CannotFetch as offline:
         pytest.skip(str(offline))
-    return site.build(work)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +83,14 @@ def test_every_document_is_in_the_contents(built):
 
 def test_code_has_colours(built):
     assert '<span class="nb">local</span>' in (built / "index.html").read_text()
+
+
+def test_the_licences_of_all_that_the_playground_contains_go_with_it(built):
+    own, lark, rich, python = (built / "playground/licences.txt").read_text().split("-" * 80)
+    assert "Apache License" in own
+    assert "Copyright" in lark
+    assert "Copyright" in rich
+    assert "Pyodide" in python
 
 
 @pytest.mark.parametrize(
@@ -279,7 +286,7 @@ def test_what_goes_wrong_in_the_page_is_shown(playground):
         compiler.limit = 60_000
         const after = await compiler.ask("layout", "n.lnet", "let a=1")
         frame.contentWindow.location.hash = "file=n.lnet&text=%%%"
-        const damaged = await until(() => shown("linked"))
+        const damaged = await until(() => shown("note"))
         await answered()
         area.value = "#".repeat(100_001)
         area.dispatchEvent(new InputEvent("input"))

@@ -111,9 +111,12 @@ export class Editor {
     return width
   }
 
-  // Put an element below a position of the text.
+  // Put an element below a position of the text, or above it in the lower half of what is seen of the text.
   place(element, position) {
     const lines = this.text.slice(0, position).split("\n")
+    const sight = this.area.closest(".editor")
+    const down = lines.length * parseFloat(getComputedStyle(this.area).lineHeight) - sight.scrollTop
+    element.classList.toggle("above", down > sight.clientHeight / 2)
     element.style.setProperty("--row", lines.length)
     element.style.setProperty("--column", lines.at(-1).length)
   }

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import files
+from importlib.metadata import distribution
 from pathlib import Path
 
 from lnet.compiler.pipeline import compile_plan
@@ -27,6 +26,10 @@ FIRST = "examples/photographs/model.lnet"
 """The example that the page begins with."""
 
 
+class CannotFetch(SystemExit):
+    """Pyodide is not here, and npm cannot fetch it."""
+
+
 def write(site: Path, work: Path, examples: Mapping[str, str]) -> None:
     """Write the playground with texts to choose from into a site; npm puts Pyodide into the folder `work`."""
     to = site / "playground"
@@ -41,19 +44,23 @@ def write(site: Path, work: Path, examples: Mapping[str, str]) -> None:
     python = fetched(work)
     for name in PYTHON:
         shutil.copy(python / name, to / "pyodide")
+    (to / "licences.txt").write_text(licences(python), encoding="utf-8")
 
 
 def fetched(work: Path) -> Path:
-    """Return the folder of Pyodide, which npm fetches: the version with the checksum in package-lock.json."""
+    """Return the folder of Pyodide, which npm fetches: the version with the checksum in package-lock.json.
+
+    Raises `CannotFetch`.
+    """
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, work)
     command = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
     try:
         subprocess.run(command, cwd=work, check=True)
     except FileNotFoundError:
-        sys.exit("the playground needs npm, which fetches Pyodide")
+        raise CannotFetch("the playground needs npm, which fetches Pyodide") from None
     except subprocess.CalledProcessError:
-        sys.exit("npm cannot fetch Pyodide for the playground")
+        raise CannotFetch("npm cannot fetch Pyodide for the playground") from None
     return work / "node_modules" / "pyodide"
 
 
@@ -71,6 +78,17 @@ def networks() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*/*.lnet")]
 
 
+def licences(python: Path) -> str:
+    """Return the licences of all that the playground consists of."""
+    parts = [f"lnet\n\n{(ROOT / 'LICENSE').read_text(encoding='utf-8')}"]
+    for package in map(distribution, PACKAGES):
+        texts = [file.read_text() for file in package.files or () if file.name.startswith("LICENSE")]
+        parts.append("\n\n".join((f"{package.name} {package.version}", *texts)))
+    of = json.loads((python / "package.json").read_text(encoding="utf-8"))
+    parts.append(f"Pyodide {of['version']}: {of['license']}, source at {of['homepage']}\n")
+    return f"\n\n{'-' * 80}\n\n".join(parts)
+
+
 def pack(path: Path) -> None:
     """Write an archive of what the worker imports (its questions, the compiler, packages) and of the examples."""
     own = [file for package in ("dsl", "compiler") for file in (ROOT / package).rglob("*")]
@@ -82,6 +100,6 @@ def pack(path: Path) -> None:
         for name in sorted(networks()):
             archive.write(ROOT / name, name)
         for package in PACKAGES:
-            for each in files(package) or ():
+            for each in distribution(package).files or ():
                 if each.parts[0] == package and each.suffix in SOURCES:
                     archive.write(str(each.locate()), str(each))

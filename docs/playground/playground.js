@@ -24,6 +24,7 @@ let file = Object.keys(examples)[0]
 let waiting
 let checking = false
 
+const note = told => (at("note").textContent = told)
 const text = () => editor.text.toWellFormed()
 
 // --- checking ---------------------------------------------------------------------------------------------
@@ -105,12 +106,12 @@ async function openLink() {
     open(found.file ?? file, content)
   } catch (error) {
     open(file, examples[file])
-    at("linked").textContent = `the link cannot be read: ${error.message}; this is an example`
+    note(`the link cannot be read: ${error.message}; this is an example`)
   }
 }
 
 at("text").addEventListener("input", () => {
-  at("linked").textContent = ""
+  note("")
   at("diagnostics").ariaBusy = "true"
   if (text() !== examples[file]) at("example").value = ""
   clearTimeout(waiting)
@@ -123,12 +124,13 @@ at("example").addEventListener("change", event => open(event.target.value, examp
 at("format").addEventListener("click", async () => {
   const before = text()
   const after = await compiler.ask("layout", file, before)
-  if (after !== null && after !== before && before === text()) editor.replace(after, true)
+  if (after === null) note("a text with syntax errors cannot be formatted")
+  else if (after !== before && before === text()) editor.replace(after, true)
 })
 at("copy").addEventListener("click", async () => {
   history.replaceState(null, "", "#" + (await packed(file, text(), examples[file])))
-  await navigator.clipboard.writeText(location.href)
-  at("linked").textContent = "the link is copied: it holds the text"
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false)
+  note(copied ? "the link is copied: it holds the text" : "the address of this page is the link: it holds the text")
 })
 addEventListener("hashchange", openLink)
 await openLink()
