@@ -10,7 +10,7 @@ export class Editor {
     this.layers = {}
     for (const name of ["numbers", "marks", "coloured", "tip", "list"])
       this.layers[name] = element.querySelector("." + name)
-    this.colours = colours
+    this.coloured = new Lines(this.layers.coloured, line => colours.line(line))
     this.questions = questions
     this.marks = []
     this.before = ""
@@ -56,10 +56,11 @@ export class Editor {
   }
 
   draw() {
-    const lines = this.text.split("\n").length
-    this.layers.numbers.textContent = Array.from({ length: lines }, (_, number) => number + 1).join("\n")
-    this.layers.coloured.innerHTML = this.colours.html(this.text) + "\n"
-    this.layers.marks.innerHTML = marked(this.text, this.marks) + "\n"
+    const lines = this.text.split("\n")
+    if (lines.length !== this.coloured.lines.length)
+      this.layers.numbers.textContent = lines.map((_, number) => number + 1).join("\n")
+    this.coloured.show(lines)
+    this.layers.marks.innerHTML = marked(this.text, this.marks)
   }
 
   // Underline places: `{start, end, severity}`.
@@ -183,6 +184,33 @@ export class Editor {
   }
 }
 
+// Lines in a layer, each in an element of its own: only those that have changed are drawn anew.
+class Lines {
+  // `html` makes a line.
+  constructor(element, html) {
+    this.element = element
+    this.html = html
+    this.lines = []
+  }
+
+  show(lines) {
+    const least = Math.min(lines.length, this.lines.length)
+    let start = 0
+    while (start < least && lines[start] === this.lines[start]) start++
+    let end = 0
+    while (end < least - start && lines.at(-1 - end) === this.lines.at(-1 - end)) end++
+    for (const old of [...this.element.children].slice(start, this.lines.length - end)) old.remove()
+    const made = lines.slice(start, lines.length - end).map(line => {
+      const element = document.createElement("div")
+      element.innerHTML = this.html(line)
+      return element
+    })
+    if (start) this.element.children[start - 1].after(...made)
+    else this.element.prepend(...made)
+    this.lines = lines
+  }
+}
+
 // Return marks as they lie after a change of the text; those that it touches go.
 function moved(marks, before, after) {
   let start = 0
@@ -196,15 +224,16 @@ function moved(marks, before, after) {
   })
 }
 
-// Return a text as HTML with marks at places, in their order; one that begins within another is left out.
+// Return marks at places of a text as HTML, with no more of the text around them than puts them in their places.
+// They are in order, and one that begins within another is left out.
 function marked(text, places) {
   let html = ""
   let at = 0
   for (const { start, end, severity } of places) {
     if (start < at) continue
     const inside = text.slice(start, end).trimEnd() || " "
-    html += `${escaped(text.slice(at, start))}<mark class="${severity}">${escaped(inside)}</mark>`
+    html += `${escaped(text.slice(at, start).replace(/.*\n/g, "\n"))}<mark class="${severity}">${escaped(inside)}</mark>`
     at = start + (inside === " " ? 0 : inside.length)
   }
-  return html + escaped(text.slice(at))
+  return html
 }

@@ -17,11 +17,7 @@ export class Colours {
     this.known = new Map()
   }
 
-  // Return a text as HTML.
-  html(text) {
-    return text.split("\n").map(line => this.line(line)).join("\n")
-  }
-
+  // Return a line as HTML.
   line(text) {
     let found = this.known.get(text)
     if (found === undefined) {
