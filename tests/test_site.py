@@ -249,6 +249,21 @@ def test_links_hold_any_text_and_no_more_than_is_allowed(playground):
 
 
 @needs_browser
+def test_back_brings_back_a_text_that_an_example_replaced(playground):
+    assert playground(f"""
+        const text = {json.dumps(WRONG)}, example = page.getElementById("example")
+        await ask("n.lnet", text)
+        example.value = "{pack.FIRST}"
+        example.dispatchEvent(new Event("change"))
+        await until(() => diagnostics() === "{pack.FIRST}: fine")
+        await answered()
+        page.defaultView.history.back()
+        await until(() => area.value === text)
+        await answered()
+        return diagnostics()""").startswith("n.lnet:4:8: error E202: ")
+
+
+@needs_browser
 def test_completions_are_taken_by_a_key(playground):
     said, text = playground(f"""
         await ask("n.lnet", {json.dumps(WRONG.replace("loco(3)", "loc"))})

@@ -125,6 +125,7 @@ export class Editor {
   // --- completions --------------------------------------------------------------------------------------
 
   pressed(event) {
+    if (event.isComposing) return
     if (event.key === " " && event.ctrlKey) this.suggest("")
     else if (event.key === "Enter" && this.layers.list.hidden) this.indent()
     else if (this.layers.list.hidden) return

@@ -27,6 +27,13 @@ let checking = false
 const note = told => (at("note").textContent = told)
 const text = () => editor.text.toWellFormed()
 
+// Put the text into the page's address.
+async function remember() {
+  const [name, content] = [file, text()]
+  const link = await packed(name, content, examples[name])
+  if (file === name && text() === content) history.replaceState(null, "", "#" + link)
+}
+
 // --- checking ---------------------------------------------------------------------------------------------
 
 // Check the text, and then the one that it has become meanwhile.
@@ -42,7 +49,7 @@ async function check() {
     if (current()) {
       alarm("")
       show(answer)
-      history.replaceState(null, "", "#" + (await packed(asked.file, asked.text, examples[asked.file])))
+      await remember()
     }
   } catch (error) {
     if (current()) {
@@ -120,7 +127,12 @@ at("text").addEventListener("input", () => {
 at("example").append(
   ...Object.keys(examples).map(name => Object.assign(made("option", name.replace("examples/", "")), { value: name })),
 )
-at("example").addEventListener("change", event => open(event.target.value, examples[event.target.value]))
+at("example").addEventListener("change", async event => {
+  const name = event.target.value
+  await remember()
+  history.pushState(null, "", location.href) // the way back to the text that was here
+  open(name, examples[name])
+})
 at("format").addEventListener("click", async () => {
   const before = text()
   const after = await compiler.ask("layout", file, before)
@@ -128,7 +140,7 @@ at("format").addEventListener("click", async () => {
   else if (after !== before && before === text()) editor.replace(after, true)
 })
 at("copy").addEventListener("click", async () => {
-  history.replaceState(null, "", "#" + (await packed(file, text(), examples[file])))
+  await remember()
   const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false)
   note(copied ? "the link is copied: it holds the text" : "the address of this page is the link: it holds the text")
 })
