@@ -160,6 +160,7 @@ CODES: dict[str, str] = {
     # sending runs elsewhere
     "E794": "unknown service, or one that fails",
     "E795": "run that another process sends, or whose record is damaged",
+    "E796": "devices that there are not, or that cannot divide a batch",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

@@ -46,6 +46,7 @@ def dry_train(
     force: bool,
     mapping: StrPath | None,
     validation: str | None,
+    devices: int = 1,
 ) -> None:
     """Check what `lnet.train` with these arguments would begin with, and say it; raises `LnetError` as it does.
 
@@ -72,11 +73,12 @@ def dry_train(
             force,
             mapping=mapping,
             validation=validation,
+            devices=devices,
         )
         if client is not None:
             readers = (*found.samples.plugins, *(() if found.tested is None else found.tested.plugins))
             _check_cluster(client, found.plan, _there(where), found.base, readers)
-        for line in (*_about(found, wire, cluster), *found.notes):
+        for line in (*_about(found, wire, cluster, devices), *found.notes):
             reporter.said(line)
         reporter.said(f"to train in '{where}' from step 0 to {found.plan.graph.training.steps:,}")
 
@@ -92,6 +94,7 @@ def dry_resume(
     other_images: bool,
     validation: str | None,
     set: Mapping[str, object],
+    devices: int,
 ) -> None:
     """Check what `lnet.resume` with these arguments would go on with, and say it; raises `LnetError` as it does."""
     with TemporaryDirectory() as folder:
@@ -105,6 +108,7 @@ def dry_resume(
             validation=validation,
             set=set,
             stem=Path(folder) / IN_RUN,
+            devices=devices,
         )
         run = found.run
         _check_idle(run.directory)
@@ -117,14 +121,14 @@ def dry_resume(
         if client is not None:
             _check_cluster(client, run.plan, run.directory, Path(run.info["data"]["base"]), run.plugins)
         changes = (event.text for event in found.anew.events)
-        for line in (*_about(found, run.info.get("wire"), cluster), *notes, *changes):
+        for line in (*_about(found, run.info.get("wire"), cluster, devices), *notes, *changes):
             reporter.said(line)
         reporter.said(
             f"to train in '{run.directory}' from step {step:,} to {run.plan.graph.training.steps:,}"
         )
 
 
-def _about(found: Beginning | Resumption, wire: str | None, cluster: bool) -> Iterator[str]:
+def _about(found: Beginning | Resumption, wire: str | None, cluster: bool, devices: int) -> Iterator[str]:
     """Yield what a run says when it begins, and the memory that it takes."""
     plan = found.plan
     yield plan.summary()
@@ -132,7 +136,7 @@ def _about(found: Beginning | Resumption, wire: str | None, cluster: bool) -> It
     if found.tested is not None:
         yield validation_text(found.tested, plan.graph.training)
     if not cluster:
-        yield memory_text(plan)
+        yield memory_text(plan, devices)
         yield from unused_in_one_process(plan, wire)
     yield from unused_anywhere(plan, found.samples, found.tested)
 

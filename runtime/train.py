@@ -22,6 +22,7 @@ from .data.indexes import removed_on_error
 from .engine.network import Network, initial_params
 from .engine.rounding import wire_of
 from .engine.updates import Rule, state_from_names, update_rule
+from .kernels.devices import Devices
 from .process.cache import keep_programs
 from .process.precision import computing_in
 from .process.stopping import GRACE, Interrupted, Stop, stopping
@@ -66,6 +67,7 @@ def train(
     mapping: str | os.PathLike[str] | None = None,
     validation: Images = None,
     validation_labels: ArrayLike | None = None,
+    devices: int = 1,
 ) -> Run:
     """Train a plan from its initial weights, in this process or on the cluster of `client`, and return the run.
 
@@ -77,11 +79,12 @@ def train(
     forms, in place of the file's. `directory`: the run's directory (default `runs/NAME-1`, `-2`, ...). `start`: the source
     of the initial parameters: a run, a network or a file of weights. They are matched by name, or for a file as `mapping`
     says (docs/weights.md). `freeze`: layers and stages whose parameters are not trained; `wire`: "bfloat16" halves the bytes
-    that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `force`: train even if this machine
-    has too little free memory. `reporter` receives progress and messages (None: a bar in a terminal or a notebook, elsewhere
-    `logging`, logger `lnet`); on a cluster, all that `lnetc run` would say is logged. SIGINT, SIGTERM and SIGHUP stop the
-    run, which then has `grace` seconds for its last checkpoint. Raises `LnetError` for an invalid plan, data or directory
-    and for a loss that is not finite, `Interrupted` if stopped.
+    that a cluster's replicas fetch and push, by rounding each float32 to within 2^-8; `devices`: how many of this process's
+    GPUs divide each batch among them; `force`: train even if there is too little free memory. `reporter` receives progress
+    and messages (None: a bar in a terminal or a notebook, elsewhere `logging`, logger `lnet`); on a cluster, all that `lnetc
+    run` would say is logged. SIGINT, SIGTERM and SIGHUP stop the run, which then has `grace` seconds for its last
+    checkpoint. Raises `LnetError` for an invalid plan, data or directory and for a loss that is not finite, `Interrupted` if
+    stopped.
     """
     dtype = checked_plan(plan).graph.training.dtype
     wire = wire_of(dtype, wire)
@@ -103,6 +106,7 @@ def train(
             mapping,
             validation,
             validation_labels,
+            devices,
         )
         run = begun.create(where, wire)
     for note in begun.notes:
@@ -115,8 +119,9 @@ def train(
         with computing_in(dtype):
             rule = update_rule(run.plan.graph)
             step, params, state, _ = _restore(run, rule, reporter)
+            many = Devices.first(devices)
             trainer = Trainer(
-                run, owner, begun.samples, begun.tested, reporter, rule, step, params, state, stop
+                run, owner, begun.samples, begun.tested, reporter, rule, step, params, state, stop, many
             )
             trainer.go(resumed=False)
     return run
@@ -135,12 +140,13 @@ def resume(
     validation: Images = None,
     validation_labels: ArrayLike | None = None,
     set: Mapping[str, object] | None = None,
+    devices: int = 1,
 ) -> Run:
     """Resume a run from its newest whole checkpoint, with the same resulting weights as if it had not stopped.
 
     `steps` may be raised; a cosine schedule then reaches zero at the new end. `set` changes settings of its file's `train`
     from the checkpoint on, `{"train.batch": 50}`; run.json keeps the change. `data`, with `labels`, and `validation` are
-    needed only for a run on an array or an object, or if the images have moved; `force` as in `train`. Added,
+    needed only for a run on an array or an object, or if the images have moved; `force` and `devices` as in `train`. Added,
     removed or changed images are refused, unless `other_images` accepts them, which run.json then records. Warns if the
     `.lnet` file has changed: the run keeps its network. Signals and errors are those of `train`.
     """
@@ -157,6 +163,7 @@ def resume(
         validation,
         validation_labels,
         set,
+        devices=devices,
     )
     run, samples, tested = found.run, found.samples, found.tested
     with locked(run):
@@ -182,7 +189,8 @@ def resume(
         with computing_in(run.plan.graph.training.dtype):
             step, params, state, torn = _restore(run, rule, reporter)
             keep_changes()
-            trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop)
+            many = Devices.first(devices)
+            trainer = Trainer(run, owner, samples, tested, reporter, rule, step, params, state, stop, many)
             trainer.go(resumed=True, torn=torn)
     return run
 

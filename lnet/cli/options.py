@@ -99,6 +99,12 @@ validation_option = click.option(
 )
 seed_option = click.option("--seed", type=click.IntRange(0), help="Random seed: --set train.seed=N.")
 batch_option = click.option("--batch", type=click.IntRange(1), help="Images in a batch: --set train.batch=N.")
+devices_option = click.option(
+    "--devices",
+    type=click.IntRange(1),
+    default=1,
+    help="GPUs of this machine that divide each batch among them (default: one).",
+)
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print warnings, errors and the run's directory alone."
 )

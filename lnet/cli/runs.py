@@ -25,6 +25,7 @@ from .options import (
     batch_option,
     cluster_option,
     data_option,
+    devices_option,
     dry_run_option,
     force_option,
     grace_option,
@@ -78,6 +79,7 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @seed_option
 @batch_option
 @set_option
+@devices_option
 @dry_run_option
 @quiet_option
 @watch_option
@@ -100,6 +102,7 @@ def run(
     seed: int | None,
     batch: int | None,
     settings: Sequence[str],
+    devices: int,
     dry_run: bool,
     quiet: bool,
     watch: bool,
@@ -115,6 +118,7 @@ def run(
         raise click.UsageError("'--mapping' says how the arrays of a file are matched: name it with '--from'")
     if cluster is not None and file is None and Path(cluster).suffix in (".lnet", ".plan"):
         file, cluster = Path(cluster), "local"  # 'run --cluster FILE'
+    _check_devices(devices, cluster)
     page = _port(watch, port, dry_run, trackers)
     from lnet.runtime.store.run import next_directory
     from lnet.runtime.training.start import check_learns, frozen
@@ -139,6 +143,7 @@ def run(
                 force=force,
                 mapping=mapping,
                 validation=validation,
+                devices=devices,
             )
         )
         return
@@ -158,10 +163,11 @@ def run(
             grace=grace,
             mapping=mapping,
             validation=validation,
+            devices=devices,
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
-        return lnet.resume(where, reporter=reporter, client=client, grace=grace)
+        return lnet.resume(where, reporter=reporter, client=client, grace=grace, devices=devices)
 
     _train(Training(plan, cluster, wait, where, quiet, page, trackers), begin, go_on)
 
@@ -209,6 +215,7 @@ def import_(
 @seed_option
 @batch_option
 @set_option
+@devices_option
 @dry_run_option
 @quiet_option
 @watch_option
@@ -227,6 +234,7 @@ def resume(
     seed: int | None,
     batch: int | None,
     settings: Sequence[str],
+    devices: int,
     dry_run: bool,
     quiet: bool,
     watch: bool,
@@ -240,6 +248,7 @@ def resume(
     train.steps or train.batch; the network stays as it is. run.json keeps the change.
     """
     overrides = overrides_from(with_shorthands(settings, seed=seed, batch=batch))
+    _check_devices(devices, cluster)
     page = _port(watch, port, dry_run, trackers)
     plan = lnet.open_run(directory).plan
     training = Training(plan, cluster, None if dry_run else wait, directory, quiet, page, trackers)
@@ -256,6 +265,7 @@ def resume(
                 other_images=other_images,
                 validation=validation,
                 set=overrides,
+                devices=devices,
             )
         )
         return
@@ -272,12 +282,19 @@ def resume(
             grace=grace,
             validation=validation,
             set=overrides,
+            devices=devices,
         )
 
     def go_on(reporter: Any, client: Any) -> lnet.Run:
         return begin(reporter, client, other_images=False)
 
     _train(training, begin, go_on)
+
+
+def _check_devices(devices: int, cluster: str | None) -> None:
+    if devices > 1 and cluster is not None:
+        hint = "on a cluster, replicas and tiles share the work"
+        raise click.UsageError(f"'--devices' divides the batches of one process: {hint}")
 
 
 def _port(watch: bool, port: int, dry_run: bool, trackers: tuple[str, ...]) -> int | None:

@@ -13,8 +13,8 @@ from .choose import Choices, choices, predicted
 from .products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 
-def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
-    """Yield layer, name of the computed value, and product, for every local layer and decoder.
+def products(graph: Graph, devices: int = 1) -> Iterator[tuple[str, str, Product]]:
+    """Yield layer, name of the computed value, and product on one of `devices`, for every local layer and decoder.
 
     A decoder is the input gradient of its encoder, so its own gradients are the other two.
     """
@@ -27,7 +27,8 @@ def products(graph: Graph) -> Iterator[tuple[str, str, Product]]:
                 ("input gradient", FORWARD if op.scatters else INPUT_GRADIENT),
                 ("weight gradient", WEIGHT_GRADIENT),
             ):
-                shapes = (op.window, op.sets, op.maps_in, op.maps, training.batch_rows, training.precision)
+                rows = training.batch_rows // devices
+                shapes = (op.window, op.sets, op.maps_in, op.maps, rows, training.precision)
                 yield layer.path, gives, Product(product, *shapes, layout=op.layout)
 
 

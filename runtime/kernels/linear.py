@@ -40,7 +40,7 @@ def linear(
 
     def bound(*operands: jax.Array, **facts: Any) -> jax.Array:
         dtype = jnp.result_type(*operands)
-        result: jax.Array = primitive.bind(*_alike([o.astype(dtype) for o in operands]), **facts)
+        result: jax.Array = primitive.bind(*alike([o.astype(dtype) for o in operands]), **facts)
         return result
 
     def along(number: int) -> Operation:
@@ -71,7 +71,7 @@ def linear(
     return bound
 
 
-def _alike(operands: list[jax.Array]) -> list[jax.Array]:
+def alike(operands: list[jax.Array]) -> list[jax.Array]:
     """Within `jax.shard_map`, let all operands differ between the devices between which one does."""
     axes = [frozenset(jax.typeof(operand).mat.varying) for operand in operands]
     missing = [tuple(sorted(frozenset().union(*axes) - own)) for own in axes]

@@ -18,9 +18,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 
 from . import convolution
 from .choose import CONVOLUTION, choose, portable
+from .devices import EVERYWHERE, IMAGES, along_images, spread
 from .gpu import tiles
 from .linear import Shape, linear
 from .native import blocks
@@ -61,17 +63,33 @@ def multiplied(left: jax.Array, right: jax.Array, product: Product) -> jax.Array
     if not isinstance(batch, int):  # of an exported program, for batches of any size
         product = replace(product, batch=ANY_BATCH)
         with portable():
-            return _multiply(left, right, product=product, choice=choose(product))
-    product = replace(product, batch=batch)
+            return _multiply(left, right, product=product, choice=choose(product), mesh=None)
+    mesh = spread()
+    product = replace(product, batch=batch if mesh is None else batch // mesh.size)
     # The kernel is chosen here, where `made` and `portable` hold: a program is lowered later.
-    return _multiply(left, right, product=product, choice=choose(product))
+    return _multiply(left, right, product=product, choice=choose(product), mesh=mesh)
 
 
-def _computed(left: jax.Array, right: jax.Array, *, product: Product, choice: Choice) -> jax.Array:
-    return WAYS[choice.form, product.gives](left, right, product, choice.shape)
+def _computed(
+    left: jax.Array, right: jax.Array, *, product: Product, choice: Choice, mesh: Mesh | None
+) -> jax.Array:
+    """Each device of a mesh computes its part of the images, and all add up a gradient of weights."""
+    one = partial(WAYS[choice.form, product.gives], product=product, shape=choice.shape)
+    if mesh is None:
+        return one(left, right)
+    images, of_weights = along_images(3), product.gives == WEIGHT_GRADIENT
+    given, made = ((images, images), EVERYWHERE) if of_weights else ((images, EVERYWHERE), images)
+
+    def own(left: jax.Array, right: jax.Array) -> jax.Array:
+        part = one(left, right)
+        return lax.psum(part, IMAGES) if of_weights else part  # type: ignore[no-untyped-call]
+
+    divided = jax.shard_map(own, mesh=mesh, in_specs=given, out_specs=made, check_vma=False)
+    found: jax.Array = divided(left, right)
+    return found
 
 
-def _shape(left: Shape, right: Shape, *, product: Product, choice: Choice) -> Shape:
+def _shape(left: Shape, right: Shape, *, product: Product, choice: Choice, mesh: Mesh | None) -> Shape:
     window = product.window
     if product.gives == FORWARD:
         return window.outputs.rows, window.outputs.columns, product.maps, left[-1]
@@ -81,7 +99,13 @@ def _shape(left: Shape, right: Shape, *, product: Product, choice: Choice) -> Sh
 
 
 def _of_left(
-    gradient: jax.Array, left: object, right: jax.Array, *, product: Product, choice: Choice
+    gradient: jax.Array,
+    left: object,
+    right: jax.Array,
+    *,
+    product: Product,
+    choice: Choice,
+    mesh: Mesh | None,
 ) -> jax.Array:
     if product.gives == WEIGHT_GRADIENT:
         return multiplied(right, gradient, replace(product, gives=INPUT_GRADIENT))
@@ -90,7 +114,13 @@ def _of_left(
 
 
 def _of_right(
-    gradient: jax.Array, left: jax.Array, right: object, *, product: Product, choice: Choice
+    gradient: jax.Array,
+    left: jax.Array,
+    right: object,
+    *,
+    product: Product,
+    choice: Choice,
+    mesh: Mesh | None,
 ) -> jax.Array:
     if product.gives == WEIGHT_GRADIENT:
         return multiplied(left, gradient, replace(product, gives=FORWARD))
@@ -104,6 +134,7 @@ def _mapped(
     *,
     product: Product,
     choice: Choice,
+    mesh: Mesh | None,
 ) -> tuple[jax.Array, int]:
     """Values are mapped over as one batch where weights are not; weights, one after the other."""
     (left, right), (first, second) = operands, axes

@@ -47,6 +47,7 @@ from .memory import memory_left
 from .provenance import keep_inventory, map_figures, remembered, validated_on
 from .start import (
     Start,
+    check_devices,
     check_learns,
     check_precision,
     classes_of,
@@ -81,6 +82,7 @@ class Beginning:
     notes: tuple[str, ...]
     epochs: float | None
     stem: Path
+    devices: int
 
     def create(self, where: Path, wire: str) -> Run:
         """Make the run's directory; raises `LnetError`."""
@@ -99,7 +101,7 @@ class Beginning:
                 "normalize": map_figures(self.samples.figures),
                 **remembered(self.samples, self.stem),
             },
-            choices_data(self.plan.graph, kept(self.plan.graph)),
+            choices_data(self.plan.graph, kept(self.plan.graph, self.devices), self.devices),
             None if start is None else Checkpoint(0, start.params, named_state(rule.init(start.params))),
             wire,
             None if start is None else start.source,
@@ -133,6 +135,7 @@ def begin(
     mapping: str | os.PathLike[str] | None = None,
     validation: Images = None,
     validation_labels: ArrayLike | None = None,
+    devices: int = 1,
 ) -> Beginning:
     """Return what a run begins with: the arguments are those of `lnet.train`; `stem`: of an index of many images.
 
@@ -146,11 +149,12 @@ def begin(
     plan = validated_by(plan, validation, unseen)
     check_learns(plan)
     check_precision(plan, cluster)
+    check_devices(plan, devices, cluster)
     base = Path(plan.source_name).resolve().parent
     source = None if start is None else source_of(start)
     known = None if source is None else classes_of(source)
     figures = None if source is None else figures_of(source, plan.graph)
-    room = CACHE_BYTES if cluster else memory_left(plan, force, resumed=False)
+    room = CACHE_BYTES if cluster else memory_left(plan, force, resumed=False, devices=devices)
     epochs = plan.graph.training.epochs
     samples = _open(plan, given, base, room, known=known or (), stem=stem, begun=figures)
     plan = _lasting(plan, samples.count, len(plan.placement.tiles) if cluster else 1)
@@ -162,7 +166,9 @@ def begin(
         notes += (f"images are normalised by the mean and deviation that {name_of(source)} has",)
     if known and samples.classes and len(known) == len(samples.classes) and known != samples.classes:
         notes += (f"the classes differ from those of '{source}': its units stood for its own classes",)
-    return Beginning(plan, base, samples, given, prepared, tested, unseen, first, notes, epochs, stem)
+    return Beginning(
+        plan, base, samples, given, prepared, tested, unseen, first, notes, epochs, stem, devices
+    )
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,7 @@ def resumption(
     validation_labels: ArrayLike | None = None,
     set: Mapping[str, object] | None = None,
     stem: Path | None = None,
+    devices: int = 1,
 ) -> Resumption:
     """Return what a run goes on with: the arguments are those of `lnet.resume`; `stem`: of an index that it lacks.
 
@@ -203,6 +210,7 @@ def resumption(
     anew = changed(run, set or {}, steps, len(run.plan.placement.tiles) if cluster else 1)
     run = anew.run
     check_precision(run.plan, cluster)
+    check_devices(run.plan, devices, cluster)
     source = run.plan.changed_source(Path(run.info["data"]["base"]))
     if source is not None:
         message = f"'{source}' has changed since the run began: it goes on with the network that it has"
@@ -216,7 +224,7 @@ def resumption(
     plan = _with_path(run.plan, data)
     if validation is not None:
         plan = validated_by(plan, validation, unseen)
-    room = CACHE_BYTES if cluster else memory_left(plan, force, resumed=True)
+    room = CACHE_BYTES if cluster else memory_left(plan, force, resumed=True, devices=devices)
     base = Path(run.info["data"]["base"])
     if given is None and not other_images:
         require_readers(run)

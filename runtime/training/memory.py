@@ -22,21 +22,30 @@ class Memory:
     about: str
 
 
-def memory_left(plan: Plan, force: bool, resumed: bool) -> int:
+def memory_left(plan: Plan, force: bool, resumed: bool, devices: int = 1) -> int:
     """Return the bytes that a run leaves free; raises `LnetError` if it needs more than are available, unless forced.
 
     Available is what the system would give this process now: other processes hold some, and a cgroup may set a limit.
     """
-    there, needed = _there(), totals(plan.graph, plan.partition).training_bytes
+    there, needed = _there(), _needed(plan, devices)
     if needed > there.free and not force:
         raise _too_much(plan, there, resumed)
     return max(0, there.free - needed)
 
 
-def memory_text(plan: Plan) -> str:
+def memory_text(plan: Plan, devices: int = 1) -> str:
     """Return a sentence on the memory that a run in one process takes, and on what is free."""
-    needed = totals(plan.graph, plan.partition).training_bytes
+    needed = _needed(plan, devices)
     return f"{size_text(needed)} of memory, {size_text(_there().free)} are free"
+
+
+def _needed(plan: Plan, devices: int) -> int:
+    """Return the bytes that a run needs where `_there` looks: one device's, or those of all where they share a memory."""
+    sums = totals(plan.graph, plan.partition)
+    lasting = sums.training_bytes - sums.batch_bytes
+    if jax.local_devices()[0].platform == "cpu":
+        return devices * lasting + sums.batch_bytes
+    return lasting + sums.batch_bytes // devices
 
 
 def _there() -> Memory:

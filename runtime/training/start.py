@@ -194,6 +194,31 @@ def check_precision(plan: Plan, cluster: bool) -> None:
     )
 
 
+def check_devices(plan: Plan, count: int, cluster: bool) -> None:
+    """Raise `LnetError` unless this process has so many devices, which divide each batch equally."""
+    if count == 1:
+        return
+    if cluster:
+        raise refused(
+            "E796",
+            "devices divide the batches of one process",
+            hint="on a cluster, replicas and tiles share the work: 'lnetc compile --replicas', '--workers'",
+        )
+    there, rows = jax.local_devices(), plan.graph.training.batch_rows
+    if not 1 <= count <= len(there):
+        raise refused(
+            "E796",
+            f"{count} devices are asked for, and JAX has {len(there)} here: {there[0].device_kind}",
+            hint="GPUs are found with JAX's own package for them: pip install 'jax[cuda12]'",
+        )
+    if rows % count:
+        raise refused(
+            "E796",
+            f"{rows:,} rows of a batch cannot be divided equally among {count} devices",
+            hint=f"another batch, such as --set train.batch={plan.graph.training.batch // count * count or count}",
+        )
+
+
 def check_learns(plan: Plan) -> None:
     """Raise `LnetError` for a plan that trains no weights."""
     graph = plan.graph

@@ -22,6 +22,7 @@ from lnet.runtime.engine.clipping import clipped_alone
 from lnet.runtime.engine.evaluate import Done, Targets, as_targets, batch_last, observed_loss
 from lnet.runtime.engine.updates import Rule, named_state
 from lnet.runtime.kernels.choose import Choices, made
+from lnet.runtime.kernels.devices import ONE, Devices
 from lnet.runtime.kernels.mode import sample_numbers
 from lnet.runtime.process.stopping import Interrupted, Stop
 from lnet.runtime.store.checkpoint import Checkpoint
@@ -57,7 +58,9 @@ Sums = tuple[Params, dict[str, jax.Array], jax.Array]
 Step = Callable[..., tuple[Params, Any, dict[str, jax.Array], jax.Array]]
 
 
-def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType({})) -> Step:
+def training_step(
+    graph: Graph, rule: Rule, choices: Choices = MappingProxyType({}), devices: Devices = ONE
+) -> Step:
     """Return the jitted step: parameters, state, images `[row, column, channel, batch]`, labels, targets -> the next ones.
 
     Beside the targets come the numbers of the samples (`sample_numbers`) and of the steps done, and with `accumulate`, of
@@ -66,7 +69,8 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
     the loss is scaled, gradients need not be: their update is left out. The arrays of parameters and state are donated: the
     caller must not use them again.
     """
-    sums, count, moving = _sums(graph, choices), graph.training.accumulate, running.momenta(graph)
+    sums, count = _sums(graph, choices, devices), graph.training.accumulate
+    moving = running.momenta(graph)
 
     def step(
         params: Params,
@@ -97,15 +101,17 @@ def training_step(graph: Graph, rule: Rule, choices: Choices = MappingProxyType(
     return jax.jit(step, donate_argnums=(0, 1))
 
 
-def batch_sums(graph: Graph, choices: Choices = MappingProxyType({})) -> Callable[..., Sums]:
+def batch_sums(
+    graph: Graph, choices: Choices = MappingProxyType({}), devices: Devices = ONE
+) -> Callable[..., Sums]:
     """Return a jitted function of parameters, sums over the batches before (None: none) and a batch: the next sums.
 
     The arrays of the sums are donated. `scale`: of the loss whose gradients are taken; the sums are not scaled.
     """
-    return jax.jit(_sums(graph, choices), donate_argnums=1)
+    return jax.jit(_sums(graph, choices, devices), donate_argnums=1)
 
 
-def _sums(graph: Graph, choices: Choices) -> Callable[..., Sums]:
+def _sums(graph: Graph, choices: Choices, devices: Devices) -> Callable[..., Sums]:
     moving = running.momenta(graph)
 
     def loss(params: Params, scale: jax.Array | None, *batch: Any) -> Any:
@@ -113,16 +119,16 @@ def _sums(graph: Graph, choices: Choices) -> Callable[..., Sums]:
         return total if scale is None else scale * total, (total, *beside)
 
     def sums(params: Params, before: Sums | None, *batch: Any, scale: jax.Array | None = None) -> Sums:
-        with made(choices):
+        with made(choices), devices.computing():
             differentiate = jax.grad(loss, has_aux=True)
             gradients, (total, terms, observed) = differentiate(params, scale, *batch)
         if scale is not None:
             gradients = {name: gradient / scale for name, gradient in gradients.items()}
         update = running.of_batch(moving, gradients | observed)
-        if before is None:
-            return update, terms, total
-        terms, total = jax.tree.map(jnp.add, before[1:], (terms, total))
-        return running.added(moving, before[0], update), terms, total
+        if before is not None:
+            update = running.added(moving, before[0], update)
+            terms, total = jax.tree.map(jnp.add, before[1:], (terms, total))
+        return devices.kept_everywhere((update, terms, total))
 
     return sums
 
@@ -149,10 +155,12 @@ class Trainer:
     params: Params
     state: Any
     stop: Stop
+    devices: Devices = ONE
     checked: float = field(default_factory=time.monotonic)
     slowest: float = 0.0
 
     def __post_init__(self) -> None:
+        self.params, self.state = self.devices.everywhere((self.params, self.state))
         self.saved, self.left_out = self.step, scaling.count(self.state)
         self.stop.awaits = self._awaited
         self.unvalidated = False
@@ -194,6 +202,8 @@ class Trainer:
         data = data_found(self.samples, self.run.plan)
         self.log.add(data)
         self.reporter.said(data.message)
+        if self.devices.count > 1:
+            self.reporter.said(self.devices.text(training.batch_rows))
         for note in unused_in_one_process(self.run.plan, self.run.info.get("wire")):
             self._warn(note)
         if self.validation is not None:
@@ -206,8 +216,9 @@ class Trainer:
 
     def _loop(self, batches: Iterator[Batch]) -> None:
         graph = self.run.plan.graph
-        choices = choices_from(graph, self.run.info.get("kernels", {}))
-        step, sums = training_step(graph, self.rule, choices), batch_sums(graph, choices)
+        choices = choices_from(graph, self.run.info.get("kernels", {}), self.devices.count)
+        step = training_step(graph, self.rule, choices, self.devices)
+        sums = batch_sums(graph, choices, self.devices)
         training, known_bad = graph.training, 0
         validating = self._validation(choices)
         self._validate(validating, again=False)
@@ -219,14 +230,7 @@ class Trainer:
                 if batch is None:
                     return
                 waited += time.perf_counter() - asked
-                labels = None if batch.labels is None else jnp.asarray(batch.labels)
-                taken = (
-                    batch_last(jnp.asarray(batch.images)),
-                    labels,
-                    as_targets(batch.targets),
-                    self._samples(number),
-                    jnp.asarray(self.step),
-                )
+                taken = (*self._taken(batch, number), jnp.asarray(self.step))
                 if number + 1 < training.accumulate:
                     before = sums(self.params, before, *taken, scale=scaling.scale_of(self.state))
             self.params, self.state, terms, finite = step(self.params, self.state, *taken, before)
@@ -243,6 +247,14 @@ class Trainer:
                 self._checkpoint()
             self._check_owner()
 
+    def _taken(self, batch: Batch, number: int) -> tuple[Any, ...]:
+        """Return images, labels, targets and numbers of a batch of the next step, where they are computed with."""
+        divided = self.devices.divided
+        labels = None if batch.labels is None else jnp.asarray(divided(batch.labels))
+        images, targets = divided((batch.images, dict(batch.targets)))
+        samples = self.devices.divided(self._samples(number), 1)
+        return batch_last(jnp.asarray(images)), labels, as_targets(targets), samples
+
     def _validation(self, choices: Choices) -> Validation | None:
         graph = self.run.plan.graph.validated
         if graph is None or self.validation is None:
@@ -256,7 +268,7 @@ class Trainer:
         if validating is None or not training.validates_at(self.step):
             return
         if again or self.step not in validated_steps(self.run):
-            self.unvalidated = not validating.validate(self.step, self.params)
+            self.unvalidated = not validating.validate(self.step, self.devices.of_one(self.params))
 
     def _validated(self, event: Validated) -> None:
         self.log.add(event)

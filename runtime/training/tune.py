@@ -118,18 +118,20 @@ def _milliseconds(program: Callable[..., jax.Array], arrays: tuple[jax.Array, ..
 # --- choices as data -------------------------------------------------------------------------------------
 
 
-def choices_data(graph: Graph, measured: Choices) -> dict[str, ProductInfo]:
-    """Return the kernel choice of every product of a graph, by the product's name."""
+def choices_data(graph: Graph, measured: Choices, devices: int = 1) -> dict[str, ProductInfo]:
+    """Return the kernel choice of every product of a graph, on each of some devices, by the product's name."""
     return {
         _name(product): _data(measured.get(product) or predicted(product))
-        for _, _, product in products(graph)
+        for _, _, product in products(graph, devices)
         if choices(product)
     }
 
 
-def choices_from(graph: Graph, data: Mapping[str, Any]) -> dict[Product, Choice]:
+def choices_from(graph: Graph, data: Mapping[str, Any], devices: int = 1) -> dict[Product, Choice]:
     """Return the recorded choices for the products of a graph, without invalid ones."""
-    found = {product: _choice(product, data.get(_name(product))) for _, _, product in products(graph)}
+    found = {
+        product: _choice(product, data.get(_name(product))) for _, _, product in products(graph, devices)
+    }
     return {product: choice for product, choice in found.items() if choice is not None}
 
 
@@ -167,17 +169,17 @@ def _axis(slide: Slide) -> str:
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def kept(graph: Graph) -> dict[Product, Choice]:
+def kept(graph: Graph, devices: int = 1) -> dict[Product, Choice]:
     """Return this machine's measurements of a graph's products."""
     found: dict[Product, Choice] = {}
     folder = cache_folder()
     if folder is None:
         return found
-    for _, _, product in products(graph):
+    for _, _, product in products(graph, devices):
         try:
             data = json.loads((folder / KIND / _file(product)).read_text(encoding="utf-8"))
             if data["product"] == _name(product) and data["on"] == _here():
-                found |= choices_from(graph, {_name(product): data["choice"]})
+                found |= choices_from(graph, {_name(product): data["choice"]}, devices)
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found

@@ -82,6 +82,7 @@ OUTSIDE_FILES = {
     "E790": "tests/compiler/test_space.py",
     "E791": "tests/runtime/test_sweep.py",
     **dict.fromkeys(("E794", "E795"), "tests/runtime/test_track.py"),
+    "E796": "tests/runtime/test_devices.py",
 }
 """Codes that no program alone can cause, and the tests that do."""
 

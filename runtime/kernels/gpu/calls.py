@@ -25,6 +25,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
+from lnet.runtime.kernels.linear import alike
 from lnet.runtime.kernels.products import (
     FORWARD,
     INPUT_GRADIENT,
@@ -128,7 +129,7 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
 
     made = product.window.inputs.rows, product.window.inputs.columns, product.maps_in, at.batch
     # Inputs that no position reads stay zero.
-    zeros = jnp.zeros(made, jnp.result_type(h, weight))
+    h, weight, zeros = alike([h, weight, jnp.zeros(made, jnp.result_type(h, weight))])
     return _called(kernel, grid, warps, made, h, weight, zeros, written_over=2)
 
 
@@ -238,11 +239,12 @@ def _called(
     written_over: int | None = None,
 ) -> jax.Array:
     """Return what the programs of a kernel write into an array of this shape."""
-    dtype = jnp.result_type(*operands)
+    dtype, axes = jnp.result_type(*operands), jax.typeof(operands[0]).mat
+    result = jax.ShapeDtypeStruct((prod(shape),), dtype, manual_axis_type=axes)  # type: ignore[no-untyped-call]
     call = partial(
         pl.pallas_call,
         grid=(prod(grid),),
-        out_shape=jax.ShapeDtypeStruct((prod(shape),), dtype),  # type: ignore[no-untyped-call]
+        out_shape=result,
         input_output_aliases={} if written_over is None else {written_over: 0},
     )
     made: jax.Array = lax.platform_dependent(
