@@ -1,13 +1,16 @@
 """The documents of the repository as pages of the site, in the same folders.
 
 A README is the first page of its folder. What a document links to becomes a page too: a program, a network, a notebook;
-and a folder of examples without a README a list of them. Links that lead nowhere are errors.
+and a folder of examples without a README a list of them. Networks open in the playground. Links that lead nowhere are
+errors.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from os.path import normpath
 from pathlib import Path
@@ -58,8 +61,20 @@ def pages(root: Path = ROOT, playable: Collection[str] = ()) -> dict[str, bytes]
 
 def _opens(file: str, page: str) -> str:
     """Return a link to the playground with a file in it."""
-    address = _relative(f"playground.html#file={file}", page)
-    return f'<a href="{address}">{file.rpartition("/")[2]}</a>'
+    return _anchor(f"file={file}", file.rpartition("/")[2], page)
+
+
+def _opened(block: str, page: str) -> str:
+    """Return a block of a page; one that is a network with a link to the playground, which holds its text."""
+    network = re.fullmatch(r"```lnet\n(.*\n)```", block, re.DOTALL)
+    if network is None:
+        return block
+    packed = urlsafe_b64encode(zlib.compress(network[1].encode(), wbits=-15)).decode().rstrip("=")
+    return f"{block}\n\n{_anchor(f'file=model.lnet&amp;text={packed}', 'Open it in the playground', page)}"
+
+
+def _anchor(what: str, text: str, page: str) -> str:
+    return f'<a href="{_relative("playground.html", page)}#{what}">{text}</a>'
 
 
 def page_of(path: str) -> str:
@@ -79,7 +94,7 @@ def with_links(path: str, text: str, root: Path) -> tuple[str, list[str]]:
 
     def link(found: re.Match[str]) -> str:
         if found["before"] is None:  # code, where a table of GitHub's has `\|` for `|`
-            return found[0] if found["fence"] else found[0].replace("\\|", "|")
+            return _opened(found[0], here) if found["fence"] else found[0].replace("\\|", "|")
         target = found["path"]
         if not target or ":" in target:
             return found[0]

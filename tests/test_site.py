@@ -237,6 +237,23 @@ def test_colours_are_those_of_the_grammar(playground):
 
 
 @needs_browser
+def test_networks_in_documents_open_in_the_playground(built, playground):
+    shown = re.findall(
+        r"^```lnet\n(.*?)^```$", (ROOT / "docs/guide.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    hashes = [
+        target.partition("#")[2]
+        for target, _ in links.page(built / "docs/guide.html").links
+        if "&text=" in target
+    ]
+    opened = playground(f"""
+        const found = await Promise.all({json.dumps(hashes)}.map(hash => unpacked(hash, 1e5)))
+        return found.map(each => each.text)""")
+    assert opened == shown
+    assert shown
+
+
+@needs_browser
 def test_links_hold_any_text_and_no_more_than_is_allowed(playground):
     text = "let a = 1 # \N{BRAIN} \u00fc + / =\n" * 100
     same, refused = playground(f"""
