@@ -161,6 +161,8 @@ CODES: dict[str, str] = {
     "E794": "unknown service, or one that fails",
     "E795": "run that another process sends, or whose record is damaged",
     "E796": "devices that there are not, or that cannot divide a batch",
+    "E797": "repository that the hub refuses",
+    "E798": "repository without a whole run",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

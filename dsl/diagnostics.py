@@ -94,6 +94,8 @@ CLASSES: dict[str, type[LnetError]] = {
     "E774": RunError,
     "E794": RunError,
     "E795": RunError,
+    "E797": RunError,
+    "E798": RunError,
 }
 """The class of an error by prefix of its code; the longest prefix counts."""
 

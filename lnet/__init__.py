@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from lnet.runtime.engine.network import Network, prepare
     from lnet.runtime.export.onnx_file import export_onnx
     from lnet.runtime.export.pytorch import export_torch
+    from lnet.runtime.hub.pull import pull
+    from lnet.runtime.hub.push import push
     from lnet.runtime.process.stopping import Interrupted
     from lnet.runtime.store.run import Run, open_run
     from lnet.runtime.sweep.sweep import sweep
@@ -84,6 +86,8 @@ _PLACES = {
     "places": "lnet.runtime.analysis.probe.places:places",
     "prepare": "lnet.runtime.engine.network:prepare",
     "probe": "lnet.runtime.analysis.probe:probe",
+    "pull": "lnet.runtime.hub.pull:pull",
+    "push": "lnet.runtime.hub.push:push",
     "register": "lnet.plugin:register",
     "resume": "lnet.runtime.train:resume",
     "rsa": "lnet.runtime.analysis.rsa.rsa:rsa",
@@ -128,6 +132,8 @@ __all__ = [
     "places",
     "prepare",
     "probe",
+    "pull",
+    "push",
     "register",
     "resume",
     "rsa",

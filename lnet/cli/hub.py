@@ -1,0 +1,63 @@
+"""Commands on runs on the Hugging Face hub: push, pull."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from .options import Existing
+from .program import main
+
+
+@main.command()
+@click.argument("directory", metavar="RUN", type=Existing)
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--private", is_flag=True, help="Make the repository for you and those whom you admit.")
+@click.option("--revision", metavar="BRANCH", help="Publish on this branch, which is made if there is none.")
+@click.option(
+    "--dry-run", is_flag=True, help="List what would be published and print the card; send nothing."
+)
+def push(directory: Path, repository: str, private: bool, revision: str | None, dry_run: bool) -> None:
+    """Publish a run on the Hugging Face hub.
+
+    Published are the plan with its program, the log, the newest checkpoint, the best parameters, results of probes, plug-ins
+    and a card; no images, and neither paths nor names of machines. A second call replaces them. Whoever has lnet fetches the
+    run with lnetc pull. It needs: pip install 'lnetc[hub]', and hf auth login.
+    """
+    from lnet.runtime.hub.push import publication, publish
+
+    found = publication(directory, repository)
+    if found.paths:
+        click.echo(
+            f"warning: the program is published as it is written, with {', '.join(found.paths)}", err=True
+        )
+    if dry_run:
+        for name, size in found.sizes.items():
+            click.echo(f"{size:>14,}  {name}")
+        content = found.files["README.md"]
+        assert isinstance(content, bytes)
+        click.echo(f"\n{content.decode()}", nl=False)
+        return
+    click.echo(f"published: {publish(found, private, revision)}")
+
+
+@main.command()
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("-d", "--directory", type=Existing, help="Directory of the run (default: runs/NAME).")
+@click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit.")
+def pull(repository: str, directory: Path | None, revision: str | None) -> None:
+    """Fetch a run from the Hugging Face hub.
+
+    It can be probed, drawn, reported and exported, and resumed with its images (--data). All of it is checked; plug-ins that
+    it needs are fetched and not executed. It needs: pip install 'lnetc[hub]'.
+    """
+    from lnet.runtime.hub.pull import pull as fetched
+
+    run = fetched(repository, directory, revision)
+    click.echo(f"fetched: {run}")
+    plugins = [f"--plugin {shlex.quote(str(path))}" for path in sorted((run / "plugins").glob("*.py"))]
+    if plugins:
+        names = " ".join(plugins)
+        click.echo(f"it needs code that came with it: read it before you run 'lnetc {names} ...'", err=True)

@@ -1,0 +1,276 @@
+"""`lnetc push` and `lnetc pull` with the hub's own client, against a hub on this machine."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import probed
+import pytest
+from commands import lnetc
+from hub_server import serving
+from small_run import furnish, plan_of
+
+import lnet
+from lnet.runtime.hub.files import is_of_a_run
+from lnet.runtime.hub.published import KEPT, published
+from lnet.runtime.store.events import LOGGED
+
+pytest.importorskip("huggingface_hub")
+NAME = "anna/small"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return furnish(tmp_path_factory.mktemp("secret-place"))
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    settings = {"steps": 12, "checkpoint": 6, "validation": f'frames("{folder}/images")', "validate_every": 6}
+    found = lnet.train(
+        plan_of(folder, **settings, keep_best="loss"), folder / "images", directory=folder / "runs" / "first"
+    )
+    lnet.resume(found.directory, steps=14)
+    return lnet.open_run(found.directory)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with serving() as found:
+        monkeypatch.setenv("HF_ENDPOINT", found.endpoint)
+        monkeypatch.setenv("HF_TOKEN", "hf_a_secret")
+        yield found
+
+
+def test_a_run_that_is_pushed_and_pulled_is_the_same_run(run, hub):
+    assert lnetc("push", run.directory, NAME).stdout == f"published: {hub.endpoint}/{NAME}\n"
+    assert lnetc("pull", NAME).stdout == "fetched: runs/small\n"
+    found = lnet.open_run("runs/small")
+    for name, value in run.checkpoint().params.items():
+        np.testing.assert_array_equal(found.checkpoint().params[name], value)
+    before, after = run.events(), found.events()
+    assert [event.name for event in after] == [event.name for event in before if event.name != "note"]
+    assert "small" in lnetc("runs").stdout
+    lnetc("report", "runs/small", "--data", run.directory.parents[1] / "images")
+    assert lnet.open_run("runs/small/best").network().params.keys() == run.network().params.keys()
+
+
+def test_a_run_that_was_pulled_goes_on_to_the_same_weights(run, hub, tmp_path):
+    lnet.push(run, NAME)
+    images = run.directory.parents[1] / "images"
+    found = lnet.resume(lnet.pull(NAME, "a"), images, steps=16, validation=images)
+    again = lnet.resume(run.directory, steps=16)
+    for name, value in again.checkpoint().params.items():
+        np.testing.assert_array_equal(found.checkpoint().params[name], value)
+
+
+def test_nothing_that_is_published_names_a_place_of_this_machine(run, hub):
+    said = lnetc("push", run.directory, NAME, "--dry-run")
+    assert re.search(
+        r"^ +[\d,]+  checkpoints/step-\d+-\d+\.shards/shard-0-\w+\.safetensors$", said.stdout, re.MULTILINE
+    )
+    assert not hub.requests
+    lnet.push(run, NAME)
+    files = hub.files(NAME)
+    assert all(is_of_a_run(name) or name == "README.md" for name in files)
+    secrets = str(run.directory.parents[1]).encode(), f'"{os.uname().nodename}'.encode()
+    assert not [name for name, content in files.items() if any(secret in content for secret in secrets)]
+    assert "command" not in json.loads(files["run.json"])
+
+
+def test_what_stays_of_a_log_are_the_events_of_a_clusters_workers():
+    """An event that is not named here is published: it must say nothing of a machine."""
+    kept = {kind.name for kind in LOGGED if issubclass(kind, KEPT)}
+    assert {kind.name for kind in LOGGED} - kept == {
+        *(
+            "ages",
+            "compiled ahead",
+            "drained",
+            "ended",
+            "lapsed",
+            "left",
+            "left out",
+            "lost",
+            "note",
+            "promoted",
+            "ready",
+        ),
+        *(
+            "refused",
+            "repaired",
+            "rollback",
+            "roles",
+            "roles moved",
+            "slow",
+            "torn",
+            "worker left",
+            "worker lost",
+        ),
+    }
+
+
+def test_a_path_in_the_program_is_said(folder, hub, tmp_path):
+    text = (folder / "small.lnet").read_text().replace('"images"', f'"{folder}/images"')
+    Path("own.lnet").write_text(text)
+    lnet.train(lnet.compile("own.lnet", set={"train.steps": 2, "train.checkpoint": 2}), directory="own")
+    said = lnetc("push", "own", NAME, "--dry-run").stderr
+    assert said == f"warning: the program is published as it is written, with {folder}/images\n"
+
+
+def test_the_card(run, hub):
+    lnet.push(run, NAME)
+    text = hub.files(NAME)["README.md"].decode()
+    head, body = text.removeprefix("---\n").split("---\n", 1)
+    from huggingface_hub import ModelCard
+
+    data = ModelCard(text).data.to_dict()
+    assert data["library_name"] == "lnet"
+    assert data["pipeline_tag"] == "image-feature-extraction"
+    assert re.search(
+        r"7 layers, 6,156 parameters, and was trained on 6 images; \d+ were seen in \d+ steps", body
+    )
+    assert "| training: V1.learn |" in body
+    assert f"lnetc pull {NAME} -d small" in body
+    assert "```lnet\n" in body
+    assert head
+
+
+def test_the_card_of_a_network_that_was_probed(hub, tmp_path):
+    probed.furnish(tmp_path)
+    run = probed.set_by_hand(tmp_path)
+    lnetc("probe", run.directory, tmp_path / "set", "--label", "face", "--no-baselines")
+    lnet.push(run, NAME)
+    text = hub.files(NAME)["README.md"].decode()
+    assert re.search(r"It has \d layers, [\d,]+ parameters, which were not trained with lnet\.", text)
+    assert "## Probe: face against distractor" in text
+    assert "| first stage | V1.filter\\[2, 3, 1\\] | 88.0% |\n" in text
+    assert str(tmp_path) not in hub.files(NAME)["probes/set.json"].decode()
+
+
+def test_a_second_push_takes_the_place_of_the_first(run, hub, tmp_path):
+    lnet.push(run, NAME)
+    lnet.pull(NAME, "a")
+    images = run.directory.parents[1] / "images"
+    lnet.push(lnet.resume("a", images, steps=20, validation=images), NAME)
+    steps = {
+        re.search(r"step-0*(\d+)", name)[1] for name in hub.files(NAME) if name.startswith("checkpoints/")
+    }
+    assert steps == {"20"}
+
+
+def test_private_repositories_and_branches(run, hub):
+    lnet.push(run, NAME, private=True)
+    assert hub.private[NAME]
+    lnet.push(run, "anna/open")
+    assert not hub.private["anna/open"]
+    said = lnetc("push", run.directory, "anna/open", "--private", status=1).stderr
+    assert "error E797: 'anna/open' is there already, and public" in said
+    assert lnet.push(run, NAME, revision="later").endswith("/tree/later")
+    assert set(hub.files(NAME, "later")) == set(hub.files(NAME))
+    assert lnet.pull(NAME, "b", revision="later").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("checkpoints/step-00000500.safetensors", True),
+        ("best/step-00000500-3.shards/manifest.json", True),
+        ("probes/my faces-2.json", True),
+        ("probes/../run.json", False),
+        ("/run.json", False),
+        ("run.json\n", False),
+        ("checkpoints/step-00000500-3.shards/shard-0-ff.pt", False),
+        ("plugins/../../x.py", False),
+        ("tracked/wandb-1.json", False),
+    ],
+)
+def test_names_of_a_runs_files(name, expected):
+    assert is_of_a_run(name) is expected
+
+
+def altered(files, name, content):
+    return {**{n: c if isinstance(c, bytes) else c.read_bytes() for n, c in files.items()}, name: content}
+
+
+def test_no_file_is_written_outside_of_the_run(run, hub, tmp_path):
+    files = altered(published(run), "../escaped.json", b"{}")
+    files |= {
+        "/etc/escaped": b"",
+        "probes/../../escaped": b"",
+        ".lock": b"",
+        "checkpoints/x.pkl": b"",
+        "plugins/a b.py": b"",
+    }
+    hub.put(NAME, files)
+    lnet.pull(NAME, "a")
+    there = {str(path.relative_to("a")) for path in Path("a").rglob("*") if path.is_file()}
+    assert there == set(published(run))
+    assert not list(tmp_path.glob("escaped*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_code_that_comes_with_a_run_is_not_executed(run, hub, tmp_path):
+    files = altered(published(run), "plugins/evil.py", b"open('executed', 'w')")
+    plan = json.loads(files["plan.json"])
+    plan["plan"]["plugins"] = [{"name": "evil", "version": "", "digest": "0" * 64}]
+    hub.put(NAME, {**files, "plan.json": json.dumps(plan).encode()})
+    said = lnetc("pull", NAME, "-d", "a").stderr
+    assert (
+        "it needs code that came with it: read it before you run 'lnetc --plugin a/plugins/evil.py ...'"
+        in said
+    )
+    assert "E606" in lnetc("report", "a", status=1).stderr
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("run.json", b"{}", "E798"),
+        ("run.json", b"[" * 100_000, "E798"),
+        ("plan.json", b"{}", "is not a plan"),
+        ("shard", b"\x08" + bytes(30), "E798"),
+    ],
+)
+def test_what_is_no_whole_run_leaves_nothing(run, hub, tmp_path, name, content, why):
+    files = published(run)
+    name = next(each for each in files if name in each)
+    hub.put(NAME, altered(files, name, content))
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert "error E798" in said
+    assert why in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pull_that_breaks_off_leaves_nothing(run, hub, tmp_path):
+    lnet.push(run, NAME)
+    hub.refuse = r"GET .*\.safetensors"
+    assert (
+        "error E797: the hub refuses 'anna/small', or cannot be reached"
+        in lnetc("pull", NAME, status=1).stderr
+    )
+    assert list(Path("runs").iterdir()) == []
+
+
+def test_repositories_that_are_none(run, hub):
+    assert "E797" in lnetc("pull", "anna/none", status=1).stderr
+    assert (
+        "expected a repository, 'owner/name', found 'small'"
+        in lnetc("push", run.directory, "small", status=1).stderr
+    )
+    hub.put(NAME, {"README.md": b""})
+    assert (
+        "E798: 'anna/small' is no run of lnet: it has no 'plan.json'" in lnetc("pull", NAME, status=1).stderr
+    )
+    Path("used").mkdir()
+    Path("used/file").touch()
+    assert "E743" in lnetc("pull", NAME, "-d", "used", status=1).stderr
+
+
+def test_what_cannot_be_published(run, hub, tmp_path):
+    assert "E740" in lnetc("push", run.directory / "best", NAME, status=1).stderr
+    assert "E740" in lnetc("push", "none", NAME, status=1).stderr
