@@ -142,6 +142,16 @@ mapping_option = click.option(
     metavar="FILE",
     help="Lines 'PARAMETER = ARRAY as LAYOUT' that correct how a file of weights is matched.",
 )
+from_option = click.option(
+    "--from",
+    "start",
+    type=Existing,
+    metavar="RUN|FILE",
+    help="Start from another run's parameters, or from a file of weights (docs/weights.md).",
+)
+freeze_option = click.option(
+    "--freeze", multiple=True, metavar="PATH", help="Do not train this stage or layer; may be repeated."
+)
 force_option = click.option("--force", is_flag=True, help="Start even if there is not enough free memory.")
 
 

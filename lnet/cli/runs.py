@@ -28,6 +28,8 @@ from .options import (
     devices_option,
     dry_run_option,
     force_option,
+    freeze_option,
+    from_option,
     grace_option,
     mapping_option,
     overrides_from,
@@ -62,17 +64,9 @@ Begin = Callable[[Any, Any], "lnet.Run"]
 @steps_option
 @cluster_option
 @wait_option
-@click.option(
-    "--from",
-    "start",
-    type=Existing,
-    metavar="RUN|FILE",
-    help="Start from another run's parameters, or from a file of weights (docs/weights.md).",
-)
+@from_option
 @mapping_option
-@click.option(
-    "--freeze", multiple=True, metavar="PATH", help="Do not train this stage or layer; may be repeated."
-)
+@freeze_option
 @wire_option
 @force_option
 @grace_option

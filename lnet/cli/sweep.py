@@ -25,6 +25,8 @@ from .options import (
     Existing,
     data_option,
     dry_run_option,
+    freeze_option,
+    from_option,
     json_option,
     overrides_from,
     steps_option,
@@ -89,6 +91,8 @@ FREE = ("trials", "processes", "as_json", "beside")
 @data_option
 @validation_option
 @steps_option
+@from_option
+@freeze_option
 @click.option("--no-prune", is_flag=True, help="Train every run to its end.")
 @click.option(
     "--processes",
@@ -113,6 +117,8 @@ def sweep(
     data: str | None,
     validation: str | None,
     steps: int | None,
+    start: Path | None,
+    freeze: tuple[str, ...],
     no_prune: bool,
     processes: int,
     dry_run: bool,
@@ -139,7 +145,7 @@ def sweep(
     else:
         _check_file(path)
         texts = overrides_from(with_shorthands(settings, steps=steps))
-        spec = spec_of(path, texts, seed, seeds, objective, not no_prune, data, validation)
+        spec = spec_of(path, texts, seed, seeds, objective, not no_prune, data, validation, start, freeze)
         checked = _checked(spec)
         if dry_run:
             _rehearse(checked, place_of(checked, directory), trials)
@@ -233,8 +239,8 @@ def _rehearse(checked: Checked, folder: Path, trials: int | None) -> None:
         *(checked.plan, spec.data, None, run, reporter),
         cluster=False,
         client=None,
-        start=None,
-        freeze=(),
+        start=spec.start,
+        freeze=spec.freeze,
         wire=None,
         force=False,
         mapping=None,

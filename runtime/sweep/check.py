@@ -16,7 +16,7 @@ from lnet.dsl.diagnostics import Diagnostic, LnetError, refused
 from lnet.runtime.data.indexes import IN_RUN
 from lnet.runtime.process.precision import computing_in
 from lnet.runtime.training.beginning import begin
-from lnet.runtime.training.start import check_learns
+from lnet.runtime.training.start import check_learns, frozen
 from lnet.runtime.training.validation import planned
 
 from .measure import LOSS, Measure, measure_of
@@ -55,7 +55,7 @@ def check(spec: SweepSpec) -> Checked:
     found = [_compiled(spec, space, base, {}), *(_compiled(spec, space, each, base) for each in others)]
     plan, warnings = found[0]
     plans = [each for each, _ in found]
-    check_learns(plan)
+    check_learns(frozen(plan, spec.freeze))
     measure = measure_of(plan.graph, spec.objective)
     _check_data(spec, plans)
     notes = tuple(_notes([each.graph for each in plans], measure))
@@ -101,7 +101,16 @@ def _check_data(spec: SweepSpec, plans: Sequence[Plan]) -> None:
     by_data = {(plan.graph.training.data, plan.graph.training.validation): plan for plan in reversed(plans)}
     for plan in by_data.values():
         with TemporaryDirectory() as folder, computing_in(plan.graph.training.dtype):
-            begin(plan, spec.data, None, Path(folder) / IN_RUN, cluster=False, validation=spec.validation)
+            begin(
+                plan,
+                spec.data,
+                None,
+                Path(folder) / IN_RUN,
+                cluster=False,
+                start=spec.start,
+                freeze=spec.freeze,
+                validation=spec.validation,
+            )
 
 
 def _notes(graphs: Sequence[Graph], measure: Measure) -> Iterator[str]:

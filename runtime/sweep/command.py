@@ -23,7 +23,8 @@ def longer(sweep: Sweep) -> str | None:
     words = ["lnetc", "run", spec.file]
     for name, text in settings.items():
         words += ["--set", f"{name}={text}"]
-    for option, path in (("--data", spec.data), ("--validation", spec.validation)):
+    for option, path in (("--data", spec.data), ("--validation", spec.validation), ("--from", spec.start)):
         words += [] if path is None else [option, path]
+    words += [word for path in spec.freeze for word in ("--freeze", path)]
     steps = summary(sweep.directory / best.name / f"seed-{spec.seed}").steps
     return shlex.join([*words, "--seed", str(spec.seed), "--steps", str(LONGER * steps)])

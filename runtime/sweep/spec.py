@@ -38,8 +38,8 @@ class SweepSpec:
     """`file` is that of the program, whose text is here, with those that it includes, as pairs of name and text.
 
     `settings`: as given, with their ranges and alternatives. `objective`: the name of its measure, which is that of the last
-    validation if it is `validated`. `data` and `validation`: paths in place of the file's. `notes`:
-    what to know of its values.
+    validation if it is `validated`. `data` and `validation`: paths in place of the file's. `start`:
+    the run or file of weights that runs begin with; `freeze`: what they do not train. `notes`: what to know of its values.
     """
 
     file: str
@@ -53,6 +53,8 @@ class SweepSpec:
     prune: bool
     data: str | None
     validation: str | None
+    start: str | None = None
+    freeze: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lnet.compiler.language.overrides import as_text
@@ -50,6 +50,8 @@ def sweep(
     objective: str = LOSS,
     data: StrPath | None = None,
     validation: StrPath | None = None,
+    start: StrPath | None = None,
+    freeze: Sequence[str] = (),
     prune: bool = True,
     reporter: Reporter | None = None,
 ) -> Sweep:
@@ -60,11 +62,12 @@ def sweep(
     on. `trials`: their number in the end, by default 20, or of a space without ranges all points. A trial trains its point
     with `seeds` seeds, the first of which is `seed`, the search's too; the mean of the `objective` decides: `loss`, an
     objective's path, `accuracy`, or an accuracy's name. `prune`: end runs that are worse than the median of those before.
-    `data`, `validation` and `reporter` as for `train`. A point that diverges or needs too much memory has failed; other
-    errors are those of `train`. Source: Bergstra et al., Algorithms for hyper-parameter optimization, 2011.
+    `data`, `validation`, `start`, `freeze` and `reporter` as for `train`. A point that diverges or needs too much memory has
+    failed; other errors, and `Interrupted`, are those of `train`. Source: Bergstra et al., Algorithms for hyper-parameter
+    optimization, 2011.
     """
     settings = {name: as_text(value) for name, value in (set or {}).items()}
-    spec = spec_of(source, settings, seed, seeds, objective, prune, data, validation)
+    spec = spec_of(source, settings, seed, seeds, objective, prune, data, validation, start, freeze)
     checked = check(spec)
     study = Study(begin(checked, directory), checked.spec)
     shown = reporter or Logged(usual())
@@ -82,26 +85,33 @@ def spec_of(
     seeds: int,
     objective: str,
     prune: bool,
-    data: StrPath | None,
-    validation: StrPath | None,
+    data: StrPath | None = None,
+    validation: StrPath | None = None,
+    start: StrPath | None = None,
+    freeze: Sequence[str] = (),
 ) -> SweepSpec:
     """Return what a sweep trains; raises `LnetError` for a file that cannot be read."""
     text = read_source(source)
     included = tuple((os.path.relpath(file.name), file.text) for file in text.included)
-    found, tested = (None if path is None else str(Path(path).resolve()) for path in (data, validation))
     return SweepSpec(
-        os.path.relpath(text.name),
-        text.text,
-        included,
-        settings,
-        seed,
-        seeds,
-        objective,
-        False,
-        prune,
-        found,
-        tested,
+        file=os.path.relpath(text.name),
+        text=text.text,
+        included=included,
+        settings=settings,
+        seed=seed,
+        seeds=seeds,
+        objective=objective,
+        validated=False,
+        prune=prune,
+        data=_resolved(data),
+        validation=_resolved(validation),
+        start=_resolved(start),
+        freeze=tuple(freeze),
     )
+
+
+def _resolved(path: StrPath | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
 
 
 def begin(checked: Checked, directory: StrPath | None = None) -> Path:

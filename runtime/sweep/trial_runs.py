@@ -40,7 +40,7 @@ def plan_at(spec: SweepSpec, settings: Mapping[str, str], seed: int) -> tuple[Pl
     source = spec.source
     collector = Collector(source)
     overrides = {"train.keep": "1", **settings, "train.seed": str(seed)}
-    return compile_source(source, overrides, collector), collector
+    return compile_source(source, overrides, collector, freeze=spec.freeze), collector
 
 
 def train_trial(taken: Taken, runs: Callable[[Path], Reporter]) -> Trial:
@@ -83,7 +83,15 @@ def _train(taken: Taken, seed: int, run: Path, reporter: Reporter) -> None:
     spec = taken.study.spec
     if not is_run(run):
         plan, _ = plan_at(spec, taken.settings, seed)
-        train(plan, spec.data, directory=run, reporter=reporter, validation=spec.validation)
+        train(
+            plan,
+            spec.data,
+            directory=run,
+            reporter=reporter,
+            start=spec.start,
+            freeze=spec.freeze,
+            validation=spec.validation,
+        )
         return
     last = next(
         (event for event in reversed(read_events(run / LOG, steps=False)) if isinstance(event, ENDS)), None

@@ -457,6 +457,16 @@ def test_a_wrong_sweep_is_refused_before_anything_is_written(there, arguments, s
     assert sorted(path.name for path in there.rglob("*")) == ["full", "images.npy", "notes.txt", "tiny.lnet"]
 
 
+def test_runs_that_begin_with_the_parameters_of_another(there):
+    first = lnet.train(lnet.compile("tiny.lnet", set={"train.steps": 2}), directory="first").network()
+    command = ("tiny.lnet", "--from", "first", "--freeze", "f", "--set", "train.batch={2, 4}", "--steps", 3)
+    assert "--from" in lnetc("sweep", *command, "-n", 1).output
+    trained = lnet.open_run("sweeps/tiny/trial-0000/seed-0").network()
+    np.testing.assert_array_equal(trained.params["f.weight"], first.params["f.weight"])
+    assert np.any(trained.params["learn.decode"] != first.params["learn.decode"])
+    assert "E750" in lnetc("sweep", *command, "--freeze", "nothing", "-d", "other", status=1).output
+
+
 def test_a_point_of_values_that_do_not_go_together_fails(there):
     """A field of 5 leaves 2x2 positions, too few for a pool of 3; each goes with the other's other value."""
     text = TEXT.replace("local(3, 2)", "local(field, 2)").replace("l2pool(2)", "l2pool(size)")
