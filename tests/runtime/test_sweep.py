@@ -351,6 +351,11 @@ def test_a_run_worse_than_the_median_is_pruned(there):
     assert [event.step for event in events if isinstance(event, CheckpointWritten)] == [5, step]
     assert summary(folder / "seed-0").state == "pruned"
     assert STATES[RunPruned] == "stopped", "for trackers"
+    lnetc("report", folder / "seed-0")
+    assert (
+        f"6 of 20 steps, from tiny.lnet; pruned: {trial.note}"
+        in (folder / "seed-0" / "report.html").read_text()
+    )
     with study.take(7) as taken:  # a process that was killed before it could say so
         shutil.copytree(folder / "seed-0", taken.folder / "seed-0")
     assert work(study, 7, lambda run: Silent(), lambda trial, best: None).trials[-1].note == trial.note

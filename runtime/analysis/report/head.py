@@ -8,7 +8,7 @@ from typing import Any
 
 from lnet.compiler.cut.cost import totals
 from lnet.runtime.analysis.history import History, Steps
-from lnet.runtime.store.events import Failed, Resumed, Started
+from lnet.runtime.store.events import Failed, Resumed, RunPruned, Started
 from lnet.runtime.store.run import Run
 
 from .material import Material
@@ -19,7 +19,7 @@ def head(material: Material) -> dict[str, Any]:
     run, history = material.run, material.history
     return {
         "name": run.plan.graph.name,
-        "summary": _summary(run, history.steps),
+        "summary": _summary(run, history.steps) + _pruned(history),
         "made": _made(run, history),
         "tiles": _tiles(run, history.steps),
         "failures": history.messages(Failed),
@@ -36,6 +36,12 @@ def _summary(run: Run, steps: Steps) -> str:
     last = steps.newest.step if steps.newest is not None else 0
     all_steps = run.plan.graph.training.steps * (len(run.plan.placement.tiles) if steps.on_cluster else 1)
     return f"{run.directory.name}: {last:,} of {all_steps:,} steps, from {run.plan.source_name}"
+
+
+def _pruned(history: History) -> str:
+    """Return why the run ended before its last step, if a sweep pruned it."""
+    last = history.events[-1] if history.events else None
+    return f"; pruned: {last.message}" if isinstance(last, RunPruned) else ""
 
 
 def _made(run: Run, history: History) -> list[str]:
