@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,12 +24,15 @@ import numpy as np
 
 from lnet.compiler.space import Choice, Point, Range, Value, Variable
 from lnet.dsl.diagnostics import refused
+from lnet.runtime.store.summary import Unreadable, summary
 
 from .spec import LOCK, SweepSpec, locked
 from .trials import DONE, FAILED, PRUNED, RUNNING, WAITING, Sweep, Trial, best_first, folder_of
 
 JOURNAL = "study.log"
 NAME = "sweep"
+DEATHS, LEFT = "deaths", "left"
+"""Properties of a trial: the processes that ended at the same step of it, and whether the last one did so in order."""
 TENTHS = 10
 """Parts of a run after each of which it may be pruned."""
 FIRST = 3
@@ -50,11 +53,12 @@ def optuna() -> Any:
 
 @dataclass(frozen=True)
 class Taken:
-    """A trial that this process trains."""
+    """A trial that this process trains; `deaths`: how many processes have ended in turn while they trained the same step."""
 
     number: int
     point: Point
     study: Study
+    deaths: int
 
     @property
     def folder(self) -> Path:
@@ -90,6 +94,10 @@ class Taken:
     def like(self, other: Trial) -> Trial:
         """End the trial as an earlier one with the same point has ended."""
         return self._told(Trial(self.number, other.state, self.point, other.values, other.note, other.number))
+
+    def leave(self) -> None:
+        """Say that this process ends in order before the trial does: that counts for nothing."""
+        self.study.keep(self.number, LEFT, True)
 
     def _told(self, trial: Trial) -> Trial:
         self.study.tell(trial)
@@ -152,7 +160,7 @@ class Study:
                 return values[variable.name]
 
             self.space.at(pick)
-            yield Taken(trial.number, values, self)
+            yield Taken(trial.number, values, self, self._deaths(trial))
 
     def _next(self, most: int) -> tuple[Any, IO[str]] | None:
         trials = self.trials()
@@ -168,6 +176,19 @@ class Study:
         assert lock is not None, "the lock of a trial is free before it is taken"
         return new, lock
 
+    def _deaths(self, trial: Any) -> int:
+        """Return how many processes have ended in turn at the same step of a trial, which is taken now, and keep it."""
+        reached, kept = _reached(self.folder / folder_of(trial.number)), trial.user_attrs
+        count, before = kept.get(DEATHS, (-1, 0))
+        count = 0 if reached > before or kept.get(LEFT) else count + 1
+        self.keep(trial.number, DEATHS, (count, reached))
+        self.keep(trial.number, LEFT, False)
+        return count
+
+    def keep(self, number: int, name: str, value: object) -> None:
+        """Keep a property of a trial."""
+        self._storage.set_trial_user_attr(self._id(number), name, value)
+
     def hopeless(self, number: int, tenth: int, value: float) -> bool:
         """Note what a trial's first run has reached, and return whether the pruner would end it."""
         known = self._id(number)
@@ -179,9 +200,8 @@ class Study:
 
         One that failed is pruned for optuna, whose sampler avoids such points, and would learn nothing of a failed one.
         """
-        known = self._id(trial.number)
         for name in ("state", "values", "note", "same_as"):
-            self._storage.set_trial_user_attr(known, name, getattr(trial, name))
+            self.keep(trial.number, name, getattr(trial, name))
         states = self._optuna.trial.TrialState
         if trial.state == DONE and trial.spread is not None:
             self._study.tell(trial.number, trial.spread.mean)
@@ -229,6 +249,15 @@ class Study:
             file.close()
             return None
         return file
+
+
+def _reached(folder: Path) -> int:
+    """Return how many steps the runs of a trial have."""
+    steps = 0
+    for run in folder.glob("seed-*"):
+        with suppress(Unreadable):
+            steps += summary(run).step
+    return steps
 
 
 def _journal(path: Path) -> Any:

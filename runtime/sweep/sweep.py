@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lnet.compiler.language.overrides import as_text
 from lnet.compiler.space import Space
-from lnet.dsl.diagnostics import refused
+from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.sources import read_source
 from lnet.runtime.process.stopping import Interrupted, Stop, stopping
 from lnet.runtime.training.bars import usual
@@ -25,6 +26,8 @@ from .trials import Sweep, Trial
 
 TRIALS = 20
 """Trials of a space with ranges, unless their number is given."""
+DEATHS = 3
+"""Processes that may end at the same step of a trial, for lack of memory for one, before it has failed."""
 StrPath = str | os.PathLike[str]
 Told = Callable[[Trial, bool], None]
 """Is told of each trial that this process has ended, and whether it is the best so far."""
@@ -168,12 +171,21 @@ def work(study: Study, trials: int | None, runs: Callable[[Path], Reporter], tol
 
 
 def _next(study: Study, most: int, runs: Callable[[Path], Reporter]) -> Trial | None:
-    """Take a trial and train it; a point that was tried before is not trained again."""
+    """Take a trial and train it; not if its point was tried before, or if it seems to end every process that trains it."""
     with study.take(most) as taken:
         if taken is None:
             return None
+        if taken.deaths >= DEATHS:
+            return taken.failed(f"{taken.deaths} processes ended while they trained the same step")
         earlier = taken.earlier()
-        return train_trial(taken, runs) if earlier is None else taken.like(earlier)
+        if earlier is not None:
+            return taken.like(earlier)
+        try:
+            return train_trial(taken, runs)
+        except (LnetError, Interrupted, KeyboardInterrupt):
+            with suppress(OSError):  # a full disk is what the error is of
+                taken.leave()
+            raise
 
 
 def _most(study: Study, trials: int | None) -> int:

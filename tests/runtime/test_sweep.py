@@ -258,6 +258,30 @@ def test_the_trial_of_a_process_that_has_ended_is_taken_again(there):
         assert [trial.state for trial in one.trials()] == ["running", "running"]
 
 
+def test_a_trial_that_ends_each_process_has_failed(there):
+    """A process that ends in order counts for nothing, and neither does one that took a step."""
+    (there / "sweep").mkdir()
+    study = study_of(there / "sweep", {"train.update": WIDE})
+
+    def deaths(ends=lambda taken: None):
+        with study.take(1) as taken:
+            ends(taken)
+        return taken.deaths
+
+    assert [deaths(), deaths(), deaths(), deaths(lambda taken: taken.leave()), deaths(), deaths()] == [
+        0,
+        1,
+        2,
+        3,
+        0,
+        1,
+    ]
+    lnet.train(lnet.compile("tiny.lnet", set={"train.steps": 1}), directory="sweep/trial-0000/seed-0")
+    assert [deaths() for _ in range(3)] == [0, 1, 2]
+    (trial,) = work(study, 1, lambda run: Silent(), lambda trial, best: None).trials
+    assert (trial.state, trial.note) == ("failed", "3 processes ended while they trained the same step")
+
+
 def test_points_are_drawn_by_seed_and_number(there):
     """Those of two sweeps are the same, however often they were stopped, and other ones have other points."""
     points = []
