@@ -71,6 +71,7 @@ def test_tiles_of_a_gpu_waste_little_and_count_in_32_bits(gives, precision):
     layer = replace(product(gives, FEW, 3, 8, 64), precision=precision)
     down, across, *_ = min(tiles.choices(layer), key=lambda choice: choice.milliseconds).shape
     assert down * across > 1
+    assert next(tiles.choices(product(gives, MANY, 300, 300, 64))), "maps are cut where they are many"
     large = product(gives, Window(Slide(1200, 18), Slide(1200, 18)), 8, 8, 64)
     assert list(tiles.choices(large)) == []
     assert list(tiles.choices(replace(layer, precision="float64"))) == []

@@ -33,6 +33,7 @@ GEOMETRIES = {
     "its second layer": product(square(200, 18, pad=9), 8, 8, 100),
     "few and wide fields": product(square(48, 18), 3, 8, 64),
     "many maps": product(square(32, 5), 32, 32, 32),
+    "more maps than a tile has": product(square(16, 3), 96, 200, 16),
     "All-TNN's first layer": product(square(150, 7, 2), 3, 36, 128),
     "1x1 fields": product(square(24, 1), 16, 24, 64),
     "one map": product(square(28, 9), 1, 1, 100),

@@ -167,6 +167,7 @@ def test_packed_products(window, maps_in, maps, batch, tile_rows, tile_columns, 
 tiles_of_gpu = st.tuples(
     st.integers(1, 3),
     st.sampled_from([1, 2, 4, 5]),
+    st.integers(1, 5),
     st.sampled_from([16, 32]),
     st.sampled_from([16, 32]),
     st.just(4),
@@ -314,7 +315,7 @@ def without_low_bits(array, bits):
     return np.ldexp(np.rint(mantissas * 2.0 ** (bits + 1)) / 2.0 ** (bits + 1), exponents)
 
 
-SHAPES = {NATIVE: (2, 2, 8), PACKED: (2, 2), PALLAS: (2, 2, 16, 16, 4), "convolution": ()}
+SHAPES = {NATIVE: (2, 2, 8), PACKED: (2, 2), PALLAS: (2, 2, 4, 16, 16, 4), "convolution": ()}
 
 
 @pytest.mark.parametrize(("precision", "bits"), [("tf32", 10), ("bfloat16", 7), ("float16", 10)])

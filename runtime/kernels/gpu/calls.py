@@ -47,18 +47,21 @@ def forward(x: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> 
     """`[rows, columns, maps in, batch]` to `[output rows, output columns, maps, batch]`."""
     at = Places(product, x.shape[-1])
     rows, columns, (reads, makes) = at.rows, at.columns, product.of_group
-    down, across, steps, images, warps = shape
+    down, across, maps, steps, images, warps = shape
     line = columns.read_by(across) * reads
     pieces = blocks(line, steps)
-    grid = _grid(
-        at, blocks(rows.positions, down), blocks(columns.positions, across), blocks(at.batch, images)
-    )
+    tiles = blocks(rows.positions, down), blocks(columns.positions, across), blocks(makes, maps)
+    grid = _grid(at, *tiles, blocks(at.batch, images))
 
     def kernel(store: Store, x_ref: Ref, weight_ref: Ref, h_ref: Ref) -> None:
-        row_layer, column_layer, group, row_tile, column_tile, part = unravelled(pl.program_id(0), *grid)
+        row_layer, column_layer, group, row_tile, column_tile, some, part = unravelled(
+            pl.program_id(0), *grid
+        )
         image, there = _images(part, images, at.batch)
-        outputs = jnp.arange(size(down, across, makes), dtype=jnp.int32)
-        a, b, m = unravelled(outputs, down, across, makes)
+        outputs = jnp.arange(size(down, across, maps), dtype=jnp.int32)
+        a, b, m = unravelled(outputs, down, across, maps)
+        m += some * maps
+        real = (a < down) & (m < makes)
         row = rows.position(row_layer, row_tile * down + a)
         column = columns.position(column_layer, column_tile * across + b)
 
@@ -75,13 +78,13 @@ def forward(x: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> 
             seen = _load(x_ref, place, inside & (k < line), image, there)
             u, v = y - a * rows.stride, z[:, None] - (b * columns.stride)[None]
             taps, own = at.weight(row, column, u, v, c[:, None], group, m)
-            own &= (k < line)[:, None] & (a < down)
+            own &= (k < line)[:, None] & real
             weights = triton.load(weight_ref.at[taps], mask=own, other=0)
             return total + _dot(weights, seen, product.precision, trans_a=True)
 
         total = _sum(rows.read_by(down) * pieces, step, (outputs.size, images), h_ref.dtype)
         place, inside = at.h(row, column, group, m)
-        store(h_ref, place[:, None] + image, (inside & (a < down))[:, None] & there, total)
+        store(h_ref, place[:, None] + image, (inside & real)[:, None] & there, total)
 
     made = product.window.outputs.rows, product.window.outputs.columns, product.maps, at.batch
     return _called(kernel, grid, warps, made, x, weight)
@@ -91,16 +94,21 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
     """`[output rows, output columns, maps, batch]` to `[rows, columns, maps in, batch]`."""
     at = Places(product, h.shape[-1])
     rows, columns, (reads, makes) = at.rows, at.columns, product.of_group
-    down, across, steps, images, warps = shape
+    down, across, maps, steps, images, warps = shape
     line = columns.readers(across) * makes
     pieces = blocks(line, steps)
-    grid = _grid(at, blocks(rows.inputs, down), blocks(columns.inputs, across), blocks(at.batch, images))
+    tiles = blocks(rows.inputs, down), blocks(columns.inputs, across), blocks(reads, maps)
+    grid = _grid(at, *tiles, blocks(at.batch, images))
 
     def kernel(store: Store, h_ref: Ref, weight_ref: Ref, _zeros: Ref, x_ref: Ref) -> None:
-        row_layer, column_layer, group, row_tile, column_tile, part = unravelled(pl.program_id(0), *grid)
+        row_layer, column_layer, group, row_tile, column_tile, some, part = unravelled(
+            pl.program_id(0), *grid
+        )
         image, there = _images(part, images, at.batch)
-        inputs = jnp.arange(size(down, across, reads), dtype=jnp.int32)
-        a, b, c = unravelled(inputs, down, across, reads)
+        inputs = jnp.arange(size(down, across, maps), dtype=jnp.int32)
+        a, b, c = unravelled(inputs, down, across, maps)
+        c += some * maps
+        real = (a < down) & (c < reads)
         first, left = rows.first_reader(row_tile * down), columns.first_reader(column_tile * across)
 
         def step(number: Index, total: jax.Array) -> jax.Array:
@@ -115,7 +123,7 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
             u = row_tile * down + a - (first + y) * rows.stride
             v = (column_tile * across + b)[None] - ((left + z) * columns.stride)[:, None]
             taps, own = at.weight(row, column[:, None], u, v, c, group, m[:, None])
-            weights = triton.load(weight_ref.at[taps], mask=own & inside[:, None] & (a < down), other=0)
+            weights = triton.load(weight_ref.at[taps], mask=own & inside[:, None] & real, other=0)
             return total + _dot(weights, given, product.precision, trans_a=True)
 
         total = _sum(rows.readers(down) * pieces, step, (inputs.size, images), x_ref.dtype)
@@ -125,7 +133,7 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
             group,
             c,
         )
-        store(x_ref, place[:, None] + image, (inside & (a < down))[:, None] & there, total)
+        store(x_ref, place[:, None] + image, (inside & real)[:, None] & there, total)
 
     made = product.window.inputs.rows, product.window.inputs.columns, product.maps_in, at.batch
     # Inputs that no position reads stay zero.
@@ -137,25 +145,24 @@ def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) 
     """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
     at = Places(product, x.shape[-1])
     rows, columns, (reads, makes) = at.rows, at.columns, product.of_group
-    down, across, steps, images, warps = shape
+    down, across, maps, steps, images, warps = shape
     line = columns.read_by(across) * reads
     pieces = blocks(line, steps)
-    grid = _grid(
-        at,
-        blocks(rows.positions, down),
-        blocks(columns.positions, across),
-        rows.read_by(down) * pieces,
-    )
+    tiles = blocks(rows.positions, down), blocks(columns.positions, across), blocks(makes, maps)
+    grid = _grid(at, *tiles, rows.read_by(down) * pieces)
 
     def kernel(store: Store, x_ref: Ref, h_ref: Ref, weight_ref: Ref) -> None:
-        row_layer, column_layer, group, row_tile, column_tile, number = unravelled(pl.program_id(0), *grid)
+        row_layer, column_layer, group, row_tile, column_tile, some, number = unravelled(
+            pl.program_id(0), *grid
+        )
         y, piece = unravelled(number, rows.read_by(down), pieces)
-        outputs = jnp.arange(size(down, across, makes), dtype=jnp.int32)
-        a, b, m = unravelled(outputs, down, across, makes)
+        outputs = jnp.arange(size(down, across, maps), dtype=jnp.int32)
+        a, b, m = unravelled(outputs, down, across, maps)
+        m += some * maps
         row = rows.position(row_layer, row_tile * down + a)
         column = columns.position(column_layer, column_tile * across + b)
         made, real = at.h(row, column, group, m)
-        real &= a < down
+        real &= (a < down) & (m < makes)
         k = piece * steps + jnp.arange(steps, dtype=jnp.int32)
         z, c = unravelled(k, columns.read_by(across), reads)
         read, inside = at.x(
@@ -179,9 +186,9 @@ def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) 
     return _called(kernel, grid, warps, product.weight_shape, x, h)
 
 
-def _grid(at: Places, row_tiles: int, column_tiles: int, parts: int) -> Shape:
+def _grid(at: Places, *tiles: int) -> Shape:
     """Return the extents of the programs' numbers; those with the same tile of weights follow each other."""
-    return at.rows.layers, at.columns.layers, at.product.layout.groups, row_tiles, column_tiles, parts
+    return at.rows.layers, at.columns.layers, at.product.layout.groups, *tiles
 
 
 def _images(part: Index, images: int, batch: int) -> tuple[Index, Index]:

@@ -1,8 +1,8 @@
 """Tiles for a product on a GPU, and what the cost model predicts for each.
 
-A tile of `down x across` positions (of inputs, for the input gradient) sums `steps` values at a time for a block of
-`images`. The larger it is, the more arithmetic it wastes outside its positions' fields; the smaller, the more often inputs
-are read again. Weights are read from memory once for each block of images.
+A tile of `down x across` positions, or inputs for the input gradient, and some `maps` sums `steps` values at a time for a
+block of `images`. The larger it is, the more arithmetic it wastes outside its positions' fields; the smaller, the more
+often inputs are read again. Weights are read from memory once for each block of images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from heapq import nsmallest
 from math import prod
 
-from lnet.runtime.kernels.products import FORWARD, WEIGHT_GRADIENT, Choice, Product
+from lnet.runtime.kernels.products import FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Choice, Product
 
 from .places import Axis, blocks, size
 
@@ -23,7 +23,7 @@ IMAGES = (16, 32, 64, 128)
 KEPT = 2
 """Candidates for each of them, the best: each takes a second to compile."""
 WIDEST = 128
-"""Outputs of a tile: more of them leave no registers."""
+"""Outputs of a tile, and half as many where no tensor core multiplies: more of them leave no registers."""
 HELD = 48
 """Sums, and places of weights, that a thread holds in registers: of more of them ptxas spilled some of 255."""
 SHARED = 96 * 1024
@@ -47,18 +47,23 @@ def choices(product: Product) -> Iterator[Choice]:
 
 
 def _shapes(product: Product, down: int, across: int) -> Iterator[tuple[int, ...]]:
-    outputs = _outputs(product, down, across)
+    widest, all_maps = WIDEST // (2 if product.precision == "float32" else 1), _maps(product)
+    if down * across > 1 and size(down, across, all_maps) > widest:
+        return
+    maps = min(all_maps, widest)
+    outputs = size(down, across, maps)
     for steps in STEPS:
         for images in IMAGES:
             warps = _warps(product, outputs, steps, images)
             fits = 2 * 4 * steps * (outputs + images) <= SHARED and images <= size(product.batch)
-            if warps and fits and outputs <= min(WIDEST, 4 * steps):
-                yield down, across, steps, images, warps
+            if warps and fits and outputs <= 4 * steps:
+                yield down, across, maps, steps, images, warps
 
 
-def _outputs(product: Product, down: int, across: int) -> int:
+def _maps(product: Product) -> int:
+    """Return the maps of a group that a product makes."""
     reads, makes = product.of_group
-    return size(down, across, makes if product.gives in (FORWARD, WEIGHT_GRADIENT) else reads)
+    return reads if product.gives == INPUT_GRADIENT else makes
 
 
 def _warps(product: Product, outputs: int, steps: int, images: int) -> int:
@@ -78,7 +83,7 @@ def _numbers(product: Product) -> int:
 
 
 def _milliseconds(product: Product, shape: tuple[int, ...]) -> float:
-    down, across, steps, images, _ = shape
+    down, across, maps, steps, images, _ = shape
     rows, columns = Axis(product.window.rows), Axis(product.window.columns)
     reads, makes = product.of_group
     if product.gives in (FORWARD, WEIGHT_GRADIENT):
@@ -87,11 +92,9 @@ def _milliseconds(product: Product, shape: tuple[int, ...]) -> float:
     else:
         tiles = blocks(rows.inputs, down) * blocks(columns.inputs, across)
         sums = rows.readers(down) * blocks(columns.readers(across) * makes, steps) * steps
-    tiles *= rows.layers * columns.layers * product.layout.groups
+    tiles *= rows.layers * columns.layers * product.layout.groups * blocks(_maps(product), maps)
     parts = blocks(product.batch, images)
-    arithmetic = (
-        2 * tiles * sums * _outputs(product, down, across) * parts * images / RATES[product.precision]
-    )
+    arithmetic = 2 * tiles * sums * size(down, across, maps) * parts * images / RATES[product.precision]
     moved = 4 * prod(product.weight_shape) * (1 if product.gives == WEIGHT_GRADIENT else parts) / MEMORY
     read = 4 * tiles * sums * parts * images / (CACHE * MEMORY)
     return 1e3 * (max(arithmetic, moved) + read)
