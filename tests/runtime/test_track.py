@@ -135,6 +135,16 @@ def test_nothing_that_is_sent_names_this_machine_or_its_user(run, service, tmp_p
     assert not [secret for secret in secrets if secret in content]
 
 
+def test_a_password_of_a_server_is_neither_said_nor_kept(run, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hush@127.0.0.1:9/there")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said = lnetc("track", run, "--to", "mlflow", status=1).stderr
+    assert said.startswith(f"error E794: MLflow did not take '{run}'")
+    kept = "".join(path.read_text() for path in (run / "tracked").iterdir())
+    assert "hush" not in said + kept
+
+
 def test_steps_that_are_void_are_gone_from_tensorboard(run):
     with tracking(run, SERVICES["tensorboard"], Sending()) as found:
         found.send()

@@ -1,4 +1,4 @@
-"""Names that all services take, and texts without the places of a machine."""
+"""Names that all services take, and texts without passwords and the places of a machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from lnet.compiler.files import plain
 
 PLACE = re.compile(r"'(/[^']+)'|(?<![\w/.:'])((?:/[^/\s'\"()]+){2,})/?")
 """An absolute path, in quotes or without blanks."""
+
+
+def without_password(text: str) -> str:
+    """Return a text without the names and passwords that stand before servers' names: `https://HOST/`."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def named(group: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import LnetError, refused
 
+from .names import without_password
+
 Setting = str | int | float | bool
 State = dict[str, Any]
 """What a tracker keeps of its own between two processes, as JSON data."""
@@ -108,7 +110,7 @@ class Service:
         """Return the function that makes an `LnetError` of whatever went wrong with a run."""
 
         def error_of(error: Exception) -> LnetError:
-            said = str(error).strip() or type(error).__name__
+            said = without_password(str(error).strip()) or type(error).__name__
             hint = "once it takes runs again, the same command sends the rest"
             return refused("E794", f"{self.title} did not take '{run}'", said, hint=hint)
 

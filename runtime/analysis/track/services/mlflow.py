@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lnet.runtime.analysis.track.names import without_password
 from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, State, Subject, Target, Tracker
 
 AT_ONCE = 1000
@@ -118,8 +118,7 @@ def _server() -> str:
     """Return where the service keeps runs, without a password."""
     import mlflow
 
-    parts = urlsplit(str(mlflow.get_tracking_uri()))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return without_password(str(mlflow.get_tracking_uri()))
 
 
 def _place(run: Path, network: str, target: Target) -> str:
