@@ -283,15 +283,15 @@ def _show(study: Study, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_data(found, command), indent=2))
         return
-    parts = [*shown_parts(found), f"page: {study.folder / PAGE}"]
-    click.echo("\n" + printed(parts, terminal_width()))
+    click.echo("\n" + printed(shown_parts(found), terminal_width()))
+    click.echo(f"page: {study.folder / PAGE}")
     if command is not None:
         click.echo(f"for ten times as many steps: {command}")
 
 
 def _data(found: Sweep, command: str | None) -> dict[str, Any]:
     trials = [
-        asdict(trial) | {"name": trial.name, "settings": found.settings(trial) if trial.values else None}
+        asdict(trial) | {"name": trial.name, "settings": found.settings(trial) if trial.ended else None}
         for trial in found.trials
     ]
     return {

@@ -155,8 +155,11 @@ def test_what_the_command_prints(swept, monkeypatch):
         f"--validation {swept.directory.parent.resolve() / 'unseen.npy'} --seed 3 --steps 200",
     ]
     data = json.loads(lnetc("sweep", "sweep", "-n", 0, "--json").output)
-    assert [trial["state"] for trial in data["trials"]] == ["done", "done", "failed"]
-    assert data["trials"][0]["settings"] == {"train.update": "adam(rate = 0.1)"}
+    assert [(trial["state"], trial["settings"]["train.update"]) for trial in data["trials"]] == [
+        ("done", "adam(rate = 0.1)"),
+        ("done", "adam(rate = 0.01)"),
+        ("failed", "sgd(rate = 1e9)"),
+    ]
 
 
 STEP = {"images": 4, "seconds": 0.1, "waited": 0.0}
