@@ -154,15 +154,22 @@ def test_a_cluster_that_rolls_back_repeats_steps_in_its_log(sent):
 
 
 def test_a_row_has_a_step_of_every_replica(sent):
+    """Of a cluster's steps, which overlap, the time between their ends counts; not that before another process goes on."""
     found = sent.add(
         begun(replicas=2),
-        step(1, 0, loss=1.0, images=4, objectives={"a": 1.0, "b": 0.0}),
-        step(2, 1, loss=3.0, images=8, objectives={"a": 1.0, "b": 2.0}),
-        step(3, 0, images=12),
+        step(1, 0, loss=1.0, images=4, objectives={"a": 1.0, "b": 0.0}, time=10.0),
+        step(2, 1, loss=3.0, images=8, objectives={"a": 1.0, "b": 2.0}, time=10.75),
+        step(3, 0, images=12, time=11.0),
     )
     rows = {"train/loss": 2.0, "train/a": 1.0, "train/b": 1.0}
-    assert found == [(1, {**rows, "train/learning_rate": 0.5, "speed/images_per_second": 16.0})]
-    assert numbers(sent.add(step(4, 1, images=16))) == [2]
+    assert found == [(1, {**rows, "train/learning_rate": 0.5, "speed/images_per_second": 8.0})]
+    (row,) = sent.add(step(4, 1, images=16, time=11.5))
+    assert row[0] == 2
+    assert row[1]["speed/images_per_second"] == pytest.approx(8 / 0.75)
+    *_, row = sent.add(
+        Resumed(2), begun(replicas=2), step(5, 0, images=20, time=99.0), step(6, 1, images=24, time=99.25)
+    )
+    assert row[1]["speed/images_per_second"] == pytest.approx(8 / 0.5)
 
 
 def test_the_rate_is_that_of_the_replicas_step(tmp_path):

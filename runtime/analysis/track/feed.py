@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from lnet.runtime.store.events import (
     CheckpointWritten,
+    ClusterBegun,
     Completed,
     Failed,
     LogEvent,
@@ -92,6 +93,8 @@ class Feed:
         self.began = self.began or event.time
         self._replicas = replicas_from(event, self._replicas)
         self.state = STATES.get(kind, self.state)
+        if isinstance(event, Resumed | ClusterBegun):
+            self._rows.pause()
         match event:
             case StepDone() | StepsDone():
                 self._send(self._rows.add(event, self._replicas))

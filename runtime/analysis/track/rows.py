@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lnet.runtime.store.events import StepDone, StepsDone, Validated
-from lnet.runtime.store.thin import steps_in
+from lnet.runtime.store.thin import is_spread, steps_in
 
 from .names import named
 
@@ -31,19 +31,18 @@ class Row:
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, event: StepDone | StepsDone, images: int) -> None:
-        """Add the steps of an event, in which so many images were seen."""
+    def add(self, event: StepDone | StepsDone, images: int, seconds: float) -> None:
+        """Add the steps of an event, in which so many images were seen in so many seconds."""
         self.step, self.time = -(-event.step // self.replicas), event.time
-        self.images += images
+        self.images, self.seconds = self.images + images, self.seconds + seconds
         for name, value in figures_of(event).items():
             self.sums[name] += value if isinstance(value, float | int) else value.sum
             self.counts[name] += 1 if isinstance(value, float | int) else value.count
-        self.seconds += event.seconds if isinstance(event, StepDone) else event.seconds.sum
 
     def values(self, rate: float) -> dict[str, float]:
         """Return the figures by name; `rate` is the learning rate."""
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
-        speed = self.images * self.replicas / max(self.seconds, 1e-9)
+        speed = self.images / max(self.seconds, 1e-9)
         return named("train", {**means, "learning rate": rate}) | named("speed", {"images per second": speed})
 
 
@@ -61,6 +60,7 @@ class Rows:
         self._row: Row | None = None
         self._group = 0
         self._last: StepDone | StepsDone | None = None
+        self._ended: float | None = None
 
     def whole(self, step: int) -> int:
         """Return the last step up to which rows are whole at a step."""
@@ -68,14 +68,19 @@ class Rows:
 
     def add(self, event: StepDone | StepsDone, replicas: int) -> Iterator[Row]:
         """Add steps, those of all `replicas` counted together; yield rows that are whole."""
-        images, self._last = self._images(event), event
+        images, seconds = self._images(event), self._seconds(event, replicas)
+        self._last, self._ended = event, event.time
         group = -(-event.step // (replicas * self._every))
         if group != self._group:
             yield from self.rest()
         self._row, self._group = self._row or Row(replicas), group
-        self._row.add(event, images)
+        self._row.add(event, images, seconds)
         if event.step == group * replicas * self._every:
             yield from self.rest()
+
+    def pause(self) -> None:
+        """Count no time until the next step: another process trains the run."""
+        self._ended = None
 
     def rest(self) -> Iterator[Row]:
         """Yield the row that is not whole, if there is one, as it is."""
@@ -89,3 +94,10 @@ class Rows:
         if before is not None and event.step == before.step + count and event.images > before.images:
             return event.images - before.images
         return event.images * count // max(1, event.step)
+
+    def _seconds(self, event: StepDone | StepsDone, replicas: int) -> float:
+        """Return the seconds of the steps of an event: on a cluster, where they overlap, those since the one before."""
+        if is_spread(event) and self._ended is not None:
+            return max(0.0, event.time - self._ended)
+        seconds = event.seconds if isinstance(event, StepDone) else event.seconds.sum
+        return seconds / (replicas if is_spread(event) else 1)
