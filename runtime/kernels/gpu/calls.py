@@ -80,7 +80,7 @@ def forward(x: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> 
             taps, own = at.weight(row, column, u, v, c[:, None], group, m)
             own &= (k < line)[:, None] & real
             weights = triton.load(weight_ref.at[taps], mask=own, other=0)
-            return total + _dot(weights, seen, product.precision, trans_a=True)
+            return total + _dot(weights, seen, (0, 0), product.precision)
 
         total = _sum(rows.read_by(down) * pieces, step, (outputs.size, images), h_ref.dtype)
         place, inside = at.h(row, column, group, m)
@@ -124,7 +124,7 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
             v = (column_tile * across + b)[None] - ((left + z) * columns.stride)[:, None]
             taps, own = at.weight(row, column[:, None], u, v, c, group, m[:, None])
             weights = triton.load(weight_ref.at[taps], mask=own & inside[:, None] & real, other=0)
-            return total + _dot(weights, given, product.precision, trans_a=True)
+            return total + _dot(weights, given, (0, 0), product.precision)
 
         total = _sum(rows.readers(down) * pieces, step, (inputs.size, images), x_ref.dtype)
         place, inside = at.x(
@@ -176,7 +176,7 @@ def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) 
             image, there = _images(part, images, at.batch)
             seen = _load(x_ref, read, inside & (k < line), image, there)
             given = _load(h_ref, made, real, image, there)
-            return total + _dot(seen, given, product.precision, trans_b=True)
+            return total + _dot(seen, given, (1, 1), product.precision)
 
         total = _sum(blocks(at.batch, images), step, (steps, outputs.size), weight_ref.dtype)
         u, v = y - a * rows.stride, z[:, None] - (b * columns.stride)[None]
@@ -218,11 +218,13 @@ def _sum(steps: int, step: Callable[[Index, jax.Array], jax.Array], shape: Shape
     return total
 
 
-def _dot(left: jax.Array, right: jax.Array, precision: str, **turned: bool) -> jax.Array:
-    """A product, summed in float32 whatever its operands are."""
+def _dot(left: jax.Array, right: jax.Array, along: tuple[int, int], precision: str) -> jax.Array:
+    """The sum of products along an axis of each, in float32 whatever the operands are."""
     left, right = (_to_tf32 if precision == "tf32" else partial(rounded, precision))(left, right)
-    product: jax.Array = triton.dot(left, right, precision=exactness(precision), **turned)
-    return product
+    dimensions = (((along[0],), (along[1],)), ((), ()))
+    return lax.dot_general(
+        left, right, dimensions, precision=exactness(precision), preferred_element_type=jnp.float32
+    )
 
 
 def _to_tf32(*operands: jax.Array) -> tuple[jax.Array, ...]:
