@@ -155,6 +155,16 @@ def _plan(
     return Plan(source.name, source.text, settings, graph, cut, placement, plugins, included)
 
 
+def is_of_its_program(plan: Plan) -> bool:
+    """Whether a plan has the network and the tiles that its own program compiles to; raises `LnetError` if that is wrong."""
+    source, had, cut = plan.source, plan.graph, plan.partition
+    *_, (_, graph) = run_passes(build_graph(source, dict(plan.overrides), Collector(source), had, had.frozen))
+    parts = [(each.layers, each.objectives, each.stages, each.derived) for each in (graph, had)]
+    if parts[0] != parts[1] or len(cut.pieces) != _count(cut.tiles):
+        return False
+    return replace(partition(had, cut.tiles), shards_per_tile=cut.shards_per_tile) == cut
+
+
 def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:
     """Return the plan of a text, for one worker a replica; raises `LnetError`."""
     source = Source(text, name)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lnet.dsl.diagnostics import LnetError, refused
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_ADMITTED = (401, 403, 404)
+"""What the hub answers to somebody whom it does not know."""
 LOGIN = ("log in with 'hf auth login', or set HF_TOKEN, if it has to know who you are",)
 
 
@@ -23,6 +28,14 @@ def client() -> Any:
     return HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="lnet")
 
 
+def check_name(repository: str) -> None:
+    """Raise `LnetError` for what is no name of a repository, `owner/name`."""
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.ASCII) is None:
+        address = re.fullmatch(r"https?://[^/]+/([\w.-]+/[\w.-]+)(/.*)?", repository, re.ASCII)
+        hint = () if address is None else f"did you mean '{address[1]}'?"
+        raise refused("E797", f"expected a repository, 'owner/name', found {repository!r}", hint=hint)
+
+
 @contextmanager
 def asking(repository: str) -> Iterator[None]:
     """Raise `LnetError` for whatever goes wrong with a repository on the hub inside."""
@@ -31,9 +44,13 @@ def asking(repository: str) -> Iterator[None]:
     except LnetError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:  # a file on this machine
-            raise
-        said = str(error).strip() or type(error).__name__
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
+            raise  # a file on this machine
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        status = getattr(getattr(error, "response", None), "status_code", None)
         raise refused(
-            "E797", f"the hub refuses '{repository}', or cannot be reached", said, hint=LOGIN
+            "E797",
+            f"the hub refuses '{repository}', or cannot be reached",
+            *said,
+            hint=LOGIN if status in NOT_ADMITTED else (),
         ) from error

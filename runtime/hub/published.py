@@ -24,7 +24,7 @@ from lnet.compiler.plan.plan import Plan
 from lnet.compiler.settings import Training
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.analysis.probe.result import CODEC, Probe, read_probes
-from lnet.runtime.analysis.track.names import without_paths
+from lnet.runtime.analysis.track.names import PLACE, without_paths
 from lnet.runtime.store.checkpoint import parts
 from lnet.runtime.store.checkpoints import CheckpointFolder
 from lnet.runtime.store.events import (
@@ -78,8 +78,10 @@ def published(run: Run) -> dict[str, Content]:
 
 
 def paths_in(run: Run) -> list[str]:
-    """Return the absolute paths in the program, which is published as it is written."""
-    return sorted({found[0] for file in run.plan.source.files for found in PATH.finditer(file.text)})
+    """Return the absolute paths in the program, which is published as it is written, with its comments."""
+    text = "\n".join(file.text for file in run.plan.source.files)
+    in_comments = PLACE.finditer(PATH.sub("", text))
+    return sorted({*PATH.findall(text), *((found[1] or found[2]).rstrip(".,;:") for found in in_comments)})
 
 
 # --- the plan ----------------------------------------------------------------------------------------------------------

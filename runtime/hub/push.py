@@ -11,7 +11,7 @@ from lnet.dsl.diagnostics import refused
 from lnet.runtime.store.run import Run, opened
 
 from .card import card
-from .client import asking, client
+from .client import asking, check_name, client
 from .files import CARD, is_of_a_run
 from .published import Content, info_of, paths_in, plan_of, published
 
@@ -34,8 +34,7 @@ class Publication:
 def publication(run: Run | str | os.PathLike[str], repository: str) -> Publication:
     """Return what of a run would be published in a repository, `owner/name`; raises `LnetError`."""
     run = opened(run)
-    if repository.count("/") != 1 or "" in repository.split("/"):
-        raise refused("E797", f"expected a repository, 'owner/name', found '{repository}'")
+    check_name(repository)
     files = published(run)
     shown = replace(run, plan=plan_of(run.plan), info=info_of(run.info))
     files[CARD] = card(shown, repository).encode()

@@ -1,5 +1,6 @@
 """`lnetc push` and `lnetc pull` with the hub's own client, against a hub on this machine."""
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from hub_server import serving
 from small_run import furnish, plan_of
 
 import lnet
+from lnet.compiler.plan.plan import _digest
 from lnet.runtime.hub.files import is_of_a_run
 from lnet.runtime.hub.published import KEPT, published
 from lnet.runtime.store.events import LOGGED
@@ -115,10 +117,13 @@ def test_what_stays_of_a_log_are_the_events_of_a_clusters_workers():
 
 def test_a_path_in_the_program_is_said(folder, hub, tmp_path):
     text = (folder / "small.lnet").read_text().replace('"images"', f'"{folder}/images"')
-    Path("own.lnet").write_text(text)
+    Path("own.lnet").write_text(f"# as /home/anna/first.lnet, and https://lnet.example/a/b\n{text}")
     lnet.train(lnet.compile("own.lnet", set={"train.steps": 2, "train.checkpoint": 2}), directory="own")
     said = lnetc("push", "own", NAME, "--dry-run").stderr
-    assert said == f"warning: the program is published as it is written, with {folder}/images\n"
+    assert (
+        said
+        == f"warning: the program is published as it is written, with /home/anna/first.lnet, {folder}/images\n"
+    )
 
 
 def test_the_card(run, hub):
@@ -232,13 +237,15 @@ def test_code_that_comes_with_a_run_is_not_executed(run, hub, tmp_path):
     [
         ("run.json", b"{}", "E798"),
         ("run.json", b"[" * 100_000, "E798"),
+        ("run.json", b'{"data": {"images": "many"}}', "Expected `int`, got `str` - at `$.data.images`"),
+        ("probes/set.json", b"{}", "is not a result of a probe"),
         ("plan.json", b"{}", "is not a plan"),
         ("shard", b"\x08" + bytes(30), "E798"),
     ],
 )
 def test_what_is_no_whole_run_leaves_nothing(run, hub, tmp_path, name, content, why):
     files = published(run)
-    name = next(each for each in files if name in each)
+    name = next((each for each in files if name in each), name)
     hub.put(NAME, altered(files, name, content))
     said = lnetc("pull", NAME, "-d", "a", status=1).stderr
     assert "error E798" in said
@@ -256,12 +263,81 @@ def test_a_pull_that_breaks_off_leaves_nothing(run, hub, tmp_path):
     assert list(Path("runs").iterdir()) == []
 
 
+def test_a_plan_whose_network_is_not_its_programs_is_refused(run, hub, tmp_path):
+    """Kernels in machine code trust the sizes in a plan: with others they would read and write beyond their arrays."""
+    files = published(run)
+    plan = json.loads(files["plan.json"])
+    local = next(layer for layer in plan["plan"]["graph"]["layers"] if layer["op"]["kind"] == "local")
+    local["op"]["window"]["rows"]["extent"] = 1_000_000
+    plan["digest"] = _digest(plan["plan"])
+    hub.put(NAME, altered(files, "plan.json", json.dumps(plan).encode()))
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert "E798" in said
+    assert "its network is not the one that its program describes" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_of_another_network_are_refused(folder, run, hub, tmp_path):
+    other = tmp_path / "other.lnet"
+    other.write_text(
+        (folder / "small.lnet").read_text().replace("sense(4", "sense(5").replace("sense(3", "sense(5")
+    )
+    settings = {"train.steps": 2, "train.checkpoint": 2}
+    found = lnet.train(lnet.compile(other, set=settings), folder / "images", directory=tmp_path / "c")
+    ours = {n: c for n, c in published(run).items() if "step-" not in n}
+    theirs = {n: c for n, c in published(found).items() if "step-" in n}
+    hub.put(NAME, altered(ours | theirs, "README.md", b""))
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert "E798" in said
+    assert "has the shape" in said
+    assert not Path("a").exists()
+
+
+def test_a_run_with_frozen_layers_settings_and_tiles_is_that_of_its_program(folder, hub, tmp_path):
+    plan = lnet.compile(folder / "small.lnet", tiles="2x1", set={"train.steps": 2, "train.checkpoint": 2})
+    found = lnet.train(plan, folder / "images", directory=tmp_path / "b", freeze="V1", start=None)
+    lnet.resume(found.directory, steps=3, set={"train.seed": 5})
+    lnet.push(found.directory, NAME)
+    assert lnet.open_run(lnet.pull(NAME, "a")).plan.graph.frozen == ("V1",)
+
+
+def test_a_run_for_which_there_is_no_room_is_not_fetched(run, hub, tmp_path, monkeypatch):
+    lnet.push(run, NAME)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert re.search(r"E744: 'a' cannot be written\n = note: the run takes \d+ kB, and 1 kB are free", said)
+    assert not [asked for asked in hub.requests if "resolve" in asked]
+
+
+def test_a_full_disk_is_not_the_hubs_fault(run, hub, tmp_path, monkeypatch):
+    lnet.push(run, NAME)
+
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", full)
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert said == "error E744: 'a' cannot be written\n = note: [Errno 28] No space left on device\n"
+
+
+def test_a_link_to_an_empty_folder_is_where_a_run_is_fetched_to(run, hub, tmp_path):
+    lnet.push(run, NAME)
+    Path("empty").mkdir()
+    Path("a").symlink_to("empty")
+    lnet.pull(NAME, "a")
+    assert Path("a").is_symlink()
+    assert Path("empty/run.json").is_file()
+
+
 def test_repositories_that_are_none(run, hub):
     assert "E797" in lnetc("pull", "anna/none", status=1).stderr
     assert (
         "expected a repository, 'owner/name', found 'small'"
         in lnetc("push", run.directory, "small", status=1).stderr
     )
+    said = lnetc("pull", "https://huggingface.co/anna/small/tree/main", status=1).stderr
+    assert "hint: did you mean 'anna/small'?" in said
+    assert "expected a repository, 'owner/name', found 'a\\nb'" in lnetc("pull", "a\nb", status=1).stderr
     hub.put(NAME, {"README.md": b""})
     assert (
         "E798: 'anna/small' is no run of lnet: it has no 'plan.json'" in lnetc("pull", NAME, status=1).stderr
