@@ -1,6 +1,5 @@
 """Notebooks: cells that are networks, what shows itself in them, and those of the examples from beginning to end."""
 
-import json
 import os
 import pty
 import re
@@ -8,9 +7,13 @@ import sys
 from pathlib import Path
 from subprocess import Popen, run
 
+import nbformat
 import pytest
+from chromium import needs_browser, open_page
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from small_run import furnish
 
 from lnet.runtime.training import bars
@@ -120,13 +123,25 @@ def test_training_shows_a_bar_in_a_terminal_and_nothing_elsewhere(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_notebooks_of_the_examples_run_from_beginning_to_end(cells):
-    shown = []
+@needs_browser
+def test_the_notebooks_of_the_examples_run_in_jupyter_and_show_in_a_browser(tmp_path):
+    shown, titles = [], []
     for name in ("train.ipynb", "probe.ipynb"):
-        for cell in json.loads((EXAMPLES / name).read_text())["cells"]:
-            if cell["cell_type"] == "code":
-                found, printed = cells("".join(cell["source"]))
-                assert found.success, (cell["source"], printed.stdout)
-                shown.append(getattr(found.result, "_repr_html_", str)())
-    assert sum("data:image/png;base64," in html for html in shown) == 3
+        book = nbformat.read(EXAMPLES / name, as_version=4)
+        NotebookClient(book, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+        outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
+        shown += [output.data["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+        page = tmp_path / f"{name}.html"
+        page.write_text(HTMLExporter().from_notebook_node(book)[0])
+        titles.append(re.search("<title>(.*)</title>", open_page(page, SEEN))[1])
+    assert titles == ["2 of 2 pictures, fits", "1 of 1 pictures, fits"]
+    assert any('<progress value="300" max="300"' in html for html in shown)
     assert "100 upright and 100 lying" in shown[-2] or "100 lying and 100 upright" in shown[-2]
+
+
+SEEN = """
+const pictures = [...document.images];
+const whole = pictures.filter(picture => picture.naturalWidth > 0).length;
+const fits = document.documentElement.scrollWidth <= innerWidth;
+document.title = `${whole} of ${pictures.length} pictures, ${fits ? "fits" : "too wide"}`;
+"""

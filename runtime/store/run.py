@@ -82,7 +82,9 @@ class Run:
             if measured is not None:
                 accuracy = "" if measured.accuracy is None else f"{measured.accuracy:.1%}"
                 rows.append((name, f"{measured.step:,}", f"{measured.loss:.4g}", accuracy))
-        table = TextTable(("mean of the",), ("step", "loss", "accuracy"), tuple(rows))
+        columns = 3 if any(row[-1] for row in rows) else 2  # no accuracy without labels
+        shown = tuple(row[: 1 + columns] for row in rows)
+        table = TextTable(("mean of the",), ("step", "loss", "accuracy")[:columns], shown)
         return as_html(
             [state, *([table] if rows else []), self.plan.summary(), layers_table(self.plan.graph)]
         )
