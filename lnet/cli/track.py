@@ -197,12 +197,23 @@ def trackers_beside(directory: Path, names: Sequence[str], quiet: bool) -> Itera
                 process.stdin.close()
         until = time.monotonic() + ENDING
         for service, process in processes.items():
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+            problem = _ended(process, until)
+            if problem:
                 later = f"lnetc track {shlex.quote(str(directory))} --to {service.name}"
-                click.echo(f"warning: {service.title} takes long; this sends the rest: {later}", err=True)
+                click.echo(
+                    f"warning: what sends to {service.title} {problem}; this sends the rest: {later}",
+                    err=True,
+                )
+
+
+def _ended(process: subprocess.Popen[bytes], until: float) -> str:
+    """Wait for a process that sends to end; return what kept it from sending all, "" for nothing that it has not said."""
+    try:
+        status = process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"takes more than {ENDING:g} s"
+    return f"was ended (exit status {status})" if status else ""
 
 
 def _process(directory: Path, service: Service, quiet: bool) -> subprocess.Popen[bytes]:

@@ -17,6 +17,7 @@ from made_events import lines, step
 from small_run import furnish, plan_of
 
 import lnet
+from lnet.cli.track import trackers_beside
 from lnet.runtime.analysis.track.position import Record, alone
 from lnet.runtime.analysis.track.rates import rates_of
 from lnet.runtime.analysis.track.services import SERVICES
@@ -238,3 +239,27 @@ def test_a_service_that_fails_costs_a_run_one_warning(tmp_path):
     )
     lnet.track(tmp_path / "live", "tensorboard")
     assert len(tracked.READERS["tensorboard"](tmp_path / "live").scalars["train/loss"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "was ended (exit status -9)"),
+        ("import time; time.sleep(60)", "takes more than 0 s"),
+        ("", None),
+    ],
+)
+def test_a_process_that_does_not_send_all_is_said(monkeypatch, capsys, program, said):
+    def process(directory, service, quiet):
+        found = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+        if "sleep" not in program:
+            found.wait()
+        return found
+
+    monkeypatch.setattr("lnet.cli.track._process", process)
+    monkeypatch.setattr("lnet.cli.track.ENDING", 0.0)
+    with trackers_beside(Path("a run"), ["tensorboard", "tensorboard"], quiet=True):
+        pass
+    later = "this sends the rest: lnetc track 'a run' --to tensorboard"
+    expected = f"warning: what sends to TensorBoard {said}; {later}\n" if said else ""
+    assert capsys.readouterr().err == expected
