@@ -31,15 +31,15 @@ ENDING = 15.0
 def watch(paths: Sequence[Path], port: int, beside: bool) -> None:
     """Serve a page that shows runs as they grow.
 
-    RUN is a run, one that will begin, or a folder of runs. The page shows losses, accuracies, throughput, the time left and
-    the filters of the newest checkpoint. Only this machine can open it: from another one, through a tunnel
-    (ssh -L PORT:localhost:PORT HOST). Ctrl-C ends it; nothing is written.
+    RUN is a run, one that will begin, or a folder of runs, with those that begin there later. The page shows losses,
+    accuracies, throughput, the time left and the filters of the newest checkpoint. Only this machine can open it: from
+    another one, through a tunnel (ssh -L PORT:localhost:PORT HOST). Ctrl-C ends it; nothing is written.
     """
     from lnet.runtime.analysis.watch.watcher import Watcher
 
     runs = runs_in(paths)
     try:
-        watcher = Watcher(runs, port)
+        watcher = Watcher(lambda: runs_in(paths), port)
     except OSError as error:
         raise click.BadParameter(
             f"nothing can be served at port {port}: {error.strerror}", param_hint="--port"
@@ -55,6 +55,10 @@ def watch(paths: Sequence[Path], port: int, beside: bool) -> None:
         for path in runs:
             if not path.exists():
                 click.echo(f"'{path}' is not there yet: the page shows it when it begins", err=True)
+            elif not any(path.iterdir()):
+                click.echo(
+                    f"there is no run in '{path}' yet: the page shows those that begin there", err=True
+                )
         while not stop.asked:
             time.sleep(0.1)
 

@@ -19,9 +19,9 @@ from commands import lnetc
 from small_run import furnish, plan_of
 
 import lnet
-from lnet.cli.watch import page_beside
+from lnet.cli.watch import page_beside, runs_in
 from lnet.runtime.analysis.watch.filters import DrawnFilters
-from lnet.runtime.analysis.watch.followed import FollowedRun
+from lnet.runtime.analysis.watch.followed import LATER, FollowedRun
 from lnet.runtime.analysis.watch.watcher import Watcher, page
 
 SIZED = """
@@ -106,7 +106,9 @@ def test_the_page_of_runs_in_a_browser_while_one_trains(folder, run):
     """
     )
     found = []
-    with Watcher([run, later], 0, page().replace("</body>", f"<script>{script}</script></body>")) as watcher:
+    with Watcher(
+        lambda: [run, later], 0, page().replace("</body>", f"<script>{script}</script></body>")
+    ) as watcher:
         tab = threading.Thread(target=lambda: found.append(open_address(watcher.address, 1200)))
         tab.start()
         while not watcher._board._readers:
@@ -135,8 +137,35 @@ def test_the_page_of_runs_in_a_browser_while_one_trains(folder, run):
     assert all(500 < width <= 540 for width in seen["desk"]["curves"])
 
 
+def test_runs_that_begin_in_a_folder_join_the_page(run, tmp_path, monkeypatch):
+    """The folder itself, which stood for them while it was empty, leaves it; a run that is removed stays as it was."""
+    monkeypatch.setattr("lnet.runtime.analysis.watch.watcher.SOUGHT", 0.0)
+    runs, aside = tmp_path / "runs", tmp_path / "aside"
+    runs.mkdir()
+    with Watcher(lambda: runs_in([runs])) as watcher:
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(watcher.address), timeout=30)
+        connection.request("GET", "/events")
+        lines = (line for line in connection.getresponse() if line.startswith(b"data: "))
+        news = (each for line in lines for each in json.loads(line[6:]))
+        assert next(news)["problem"] == LATER
+        seen = []
+        for number, name in enumerate("ba", 1):
+            shutil.copytree(run, aside)
+            aside.rename(runs / name)
+            while not seen or seen[-1] != ("run", number):
+                seen.append(next((each["kind"], each["run"]) for each in news))
+        assert seen[0] == ("gone", 0)
+        shutil.rmtree(runs / "b")
+        shutil.copytree(run, aside)
+        aside.rename(runs / "c")
+        while seen[-1] != ("run", 3):
+            seen.append(next((each["kind"], each["run"]) for each in news))
+        assert [number for kind, number in seen if kind == "gone"] == [0]
+        connection.close()
+
+
 def test_only_this_machine_opens_the_page(run):
-    with Watcher([run]) as watcher:
+    with Watcher(lambda: [run]) as watcher:
         port = port_of(watcher.address)
         for host in (f"127.0.0.1:{port}", "localhost:8000", "[::1]:80", "LOCALHOST"):
             assert answer(port, host) == (200, page()[:40].encode())
@@ -215,7 +244,8 @@ def test_a_page_beside_a_run_shows_how_it_ended(run, tmp_path, capsys):
         told = []
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/events")
-        reader = threading.Thread(target=lambda: told.extend(connection.getresponse().read().splitlines()))
+        response = connection.getresponse()  # a reader from here on, for whom the page waits
+        reader = threading.Thread(target=lambda: told.extend(response.read().splitlines()))
         reader.start()
         shutil.copytree(run, path, ignore=shutil.ignore_patterns("checkpoints"))
     reader.join()
@@ -229,7 +259,7 @@ def test_what_cannot_be_watched(run, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "there are no runs in" in lnetc("watch", folder / "images", status=1).output
     assert "E740" in lnetc("watch", folder / "small.lnet", status=1).output
-    with Watcher([run]) as watcher:
+    with Watcher(lambda: [run]) as watcher:
         port = port_of(watcher.address)
         said = lnetc("watch", run, "--port", port, status=2).output
     assert f"nothing can be served at port {port}: Address already in use" in said

@@ -40,7 +40,7 @@ class FollowedRun:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.summary: Summary | None = None
-        self.problem = ""
+        self.problem, self.begun = "", False
         self._log = Follower(path / "events.jsonl")
         self._state = ""
         self._begin()
@@ -65,10 +65,11 @@ class FollowedRun:
                 fresh = True
             if void or self.summary is None:
                 self.summary = summary(self.path)
+                self.begun = True
             self.problem = ""
         except Unreadable as error:
             self.summary = None
-            self.problem = f"It cannot be read: {error}." if self.path.exists() else LATER
+            self.problem = f"It cannot be read: {error}." if _is_anything(self.path) else LATER
         except (LnetError, OSError) as error:
             self._log.close()  # what was read of it may be a part
             self.problem = f"Its log cannot be read now: {error}"
@@ -183,3 +184,11 @@ def _points(averages: Averages, values: Values) -> list[tuple[float, float]]:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _is_anything(path: Path) -> bool:
+    """Whether something is at a path, and in it."""
+    try:
+        return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError:
+        return True

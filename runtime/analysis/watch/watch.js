@@ -176,7 +176,8 @@ source.onerror = () => alarm("The watcher has ended or cannot be reached: this i
 source.onmessage = message => {
   const news = JSON.parse(message.data)
   for (const each of news) {
-    if (each.kind === "run") runs.set(each.run, { ...each, came: Date.now() })
+    if (each.kind === "gone") runs.delete(each.run)
+    else if (each.kind === "run") runs.set(each.run, { ...each, came: Date.now() })
     else drawn.set(each.run, each)
   }
   showRuns()
