@@ -90,7 +90,7 @@ def track(
     services, runs = [service_of(each) for each in names], runs_in(paths)
     if name is not None and len(runs) > 1:
         raise click.UsageError(f"'--name' is that of one run, and there are {len(runs)}")
-    how = Sending(Target(project, directory), name, every, again)
+    how = Sending(Target(project, directory, name), every, again)
     jobs = [(run, service) for run in runs for service in services]
     fine = _send_while_they_go_on(jobs, how, beside) if follow or beside else _send(jobs, how)
     if not fine and not beside:

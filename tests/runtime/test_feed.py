@@ -188,6 +188,12 @@ def test_means_over_some_steps(tmp_path):
     assert numbers(found) == [30]
 
 
+def test_a_validation_that_is_void_turns_back_even_where_its_row_was_not_sent(tmp_path):
+    sent = Sent(tmp_path / "events.jsonl", every=10)
+    sent.add(*(step(number) for number in range(1, 15)), event(Validated, step=14))
+    assert [page[0] for page in sent.add(Resumed(12), event(Validated, step=14))] == ["back to", 12, 14]
+
+
 def test_a_log_that_was_thinned(sent):
     def sums(last, count):
         figures = Figures(count, 2.0 * count, 1.0, 3.0)

@@ -168,6 +168,25 @@ def test_a_run_whose_files_were_removed_is_sent_anew(run):
     assert len(tracked.READERS["tensorboard"](run).scalars["train/loss"]) == 13
 
 
+def test_the_end_of_a_run_whose_files_were_removed(run):
+    lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (run / "events.jsonl").write_text("".join(lines[:-1]))
+    lnet.track(run, "tensorboard")
+    shutil.rmtree(run / "tensorboard")
+    (run / "events.jsonl").write_text("".join(lines))
+    assert lnet.track(run, "tensorboard")
+    assert len(tracked.READERS["tensorboard"](run).scalars["train/loss"]) == 12
+
+
+def test_runs_of_one_name_do_not_share_a_folder(run, tmp_path):
+    shutil.copytree(run, tmp_path / "other" / "first")
+    lnetc("track", run, "--to", "tensorboard", "-d", "all")
+    said = lnetc("track", "other/first", "--to", "tensorboard", "-d", "all", status=1).stderr
+    assert "'all/first' has files of another run: give this one a --name" in said
+    lnetc("track", "other/first", "--to", "tensorboard", "-d", "all", "--name", "second")
+    assert {path.name for path in Path("all").iterdir()} == {"first", "second"}
+
+
 def test_one_process_at_a_time_sends_a_run_to_a_place(run):
     with alone(run, "tensorboard", "tensorboard"):
         said = lnetc("track", run, "--to", "tensorboard", status=1).stderr

@@ -138,11 +138,11 @@ class Feed:
     def _turn(self, step: int) -> None:
         """A run goes on from a step, of each replica: what follows replaces what was sent of later ones."""
         self._turns += 1
-        self._step = min(self._step, step)
+        self._step = step
         position = self._position
         if self._turns <= position.turns:
             return
-        if position.step > step:
+        if position.last > step:
             self._tracker().turn_back(step)
         position.turns = self._turns
         position.step = min(position.step, self._rows.whole(step))

@@ -41,6 +41,11 @@ class Position:
     turns: int = 0
     state: str = "running"
 
+    @property
+    def last(self) -> int:
+        """The last step that anything was sent of, -1 for none."""
+        return max(self.step, self.validation, self.checkpoint)
+
 
 @dataclass
 class Record:

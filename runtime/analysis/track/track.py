@@ -41,12 +41,9 @@ def service_of(name: str) -> Service:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a run is sent: where to, the `name` that it has there (None: that of its directory), over how many steps means
-    are taken; `again`: as another run than the one that the service has.
-    """
+    """How a run is sent: where to, over how many steps means are taken; `again`: as another run than the service has."""
 
     target: Target = field(default_factory=Target)
-    name: str | None = None
     every: int = 1
     again: bool = False
 
@@ -92,12 +89,10 @@ class Tracking:
             self._send()
 
     def close(self) -> None:
-        """End it in the service, if there is anything that it does not know; raises `LnetError`."""
-        state = self._feed.state
-        if self._tracker is not None or state != self.record.position.state:
-            tracker = self._opened()
-            tracker.close(state)
-            self.record.position.state, self.record.state = state, tracker.state
+        """End it in the service, if anything was sent; raises `LnetError`."""
+        if self._tracker is not None:
+            self._tracker.close(self._feed.state)
+            self.record.position.state, self.record.state = self._feed.state, self._tracker.state
             self.record.save()
 
     @property
@@ -124,6 +119,8 @@ class Tracking:
             self._feed.take(event)
             if self._tracker is not None and self._heard - self._saved > SAVED:
                 self._save()
+        if self._feed.state != self.record.position.state:
+            self._opened()
         if self._tracker is not None:
             self._save()
 
@@ -137,17 +134,15 @@ class Tracking:
     def _opened(self) -> Tracker:
         """Return the run in the service, which is told of it when there is something to send."""
         if self._tracker is None:
-            position = self.record.position
-            last = max(position.step, position.validation, position.checkpoint)
             subject = Subject(
-                self._directory,
-                self._run.plan.graph.name,
-                self._how.name or self._directory.resolve().name,
-                self.record.id,
-                self._how.target,
-                self._feed.began,
-                last,
-                self.record.state,
+                directory=self._directory,
+                network=self._run.plan.graph.name,
+                name=self._how.target.named(self._directory),
+                id=self.record.id,
+                target=self._how.target,
+                began=self._feed.began,
+                step=self.record.position.last,
+                state=self.record.state,
             )
             failed = self.service.failed(self._directory)
             begun = _guarded(self.service.begin, failed)(subject)
@@ -197,8 +192,8 @@ def track(
     `RUN/tensorboard`). `every`: over how many steps means are sent; `again`: send the run anew, as another one. Raises
     `LnetError` for what is no run, a package that is missing and a service that fails.
     """
-    target = Target(project, None if directory is None else Path(directory))
-    with tracking(opened(run).directory, service_of(to), Sending(target, name, every, again)) as found:
+    target = Target(project, None if directory is None else Path(directory), name)
+    with tracking(opened(run).directory, service_of(to), Sending(target, every, again)) as found:
         found.send()
         found.close()
     return found.place

@@ -26,10 +26,18 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where runs go: a `project`, in a `directory` for services that write files; None: what the service takes itself."""
+    """Where a run goes: the `project`, the `directory` of services that write files, the `name` that the run has there.
+
+    None: what the service takes itself, and the name of the run's directory.
+    """
 
     project: str | None = None
     directory: Path | None = None
+    name: str | None = None
+
+    def named(self, run: Path) -> str:
+        """Return the name of a run in a directory."""
+        return self.name or run.resolve().name
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class EventFiles:
         before = sorted(folder.glob("events.out.tfevents.*")) if folder.is_dir() else []
         if subject.state is not None and not before:
             raise Gone
+        if subject.state is None and before and subject.target.directory is not None:
+            raise FileExistsError(
+                f"'{folder}' has files of another run: give this one a --name, or remove them"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         self.place, self.state = str(folder), subject.state or {}
         number = 1 + max((int(path.name.split(".")[3]) for path in before), default=0)
@@ -76,7 +80,7 @@ class EventFiles:
             "num": values.size,
             "sum": values.sum(),
             "sum_squares": np.square(values).sum(),
-            "bucket_limit": [edges[0], *edges[1:]],
+            "bucket_limit": edges,
             "bucket": [0, *counts],
         }
         self._add(step, time, {"tag": name, "histo": histogram})
@@ -140,7 +144,7 @@ def _put(field: Any, value: Setting) -> None:
 
 
 def _folder(run: Path, target: Target) -> Path:
-    return run / FOLDER if target.directory is None else target.directory / run.resolve().name
+    return run / FOLDER if target.directory is None else target.directory / target.named(run)
 
 
 def _place(run: Path, network: str, target: Target) -> str:
