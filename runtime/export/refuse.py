@@ -16,7 +16,11 @@ def check_suffix(path: Path, suffix: str) -> None:
 
 
 def check_known(graph: Graph, kinds: Container[str], where: str) -> None:
-    """Raise `LnetError` for a layer of a kind, or with an `act`, that cannot be written elsewhere: a plug-in's."""
+    """Raise `LnetError` for a layer of a kind, or with an `act`, that cannot be written elsewhere: a plug-in's; for none."""
+    if not graph.visible[1:]:
+        raise refused(
+            "E789", f"the network '{graph.name}' has no layer but its input: there is nothing to compute"
+        )
     for layer in graph.visible[1:]:
         for op in (layer.op, *layer.op.applies):
             if op.kind not in kinds:

@@ -140,6 +140,15 @@ def test_figures_of_a_data_set_are_in_the_file(made, tmp_path):
     assert json.loads(entries["normalize/deviation"]) == [2, 3]
 
 
+@pytest.mark.parametrize("name", ["n.onnx", "n.py"])
+def test_a_network_that_computes_nothing_is_not_written(name, tmp_path):
+    net = lnet.Network(compile_text("network n { image: input(4x4x1) }"))
+    export = lnet.export_onnx if name.endswith("onnx") else lnet.export_torch
+    with pytest.raises(lnet.LnetError, match="E789: the network 'n' has no layer but its input"):
+        export(net, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written(made, tmp_path, monkeypatch):
     network, *_ = made
     with pytest.raises(lnet.LnetError, match=r"E782: expected a file that ends in '.onnx', found 'a.pb'"):
