@@ -15,6 +15,7 @@ from lnet.dsl.diagnostics import refused
 
 from .data.indexes import IN_RUN
 from .engine.rounding import wire_of
+from .kernels.devices import Devices
 from .process.precision import computing_in
 from .store.run import check_free
 from .store.shards import step_of
@@ -136,6 +137,8 @@ def _about(found: Beginning | Resumption, wire: str | None, cluster: bool, devic
     if found.tested is not None:
         yield validation_text(found.tested, plan.graph.training)
     if not cluster:
+        if devices > 1:
+            yield Devices.first(devices).text(plan.graph.training.batch_rows)
         yield memory_text(plan, devices)
         yield from unused_in_one_process(plan, wire)
     yield from unused_anywhere(plan, found.samples, found.tested)

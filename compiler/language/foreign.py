@@ -333,7 +333,8 @@ SETTINGS = _named(
     ),
     (
         "workers numworkers gpus gpu devices device numgpus machines threads",
-        "leave it out: a file says nothing of machines; 'lnetc compile --workers N' and 'lnetc run --cluster' do",
+        "leave it out: a file says nothing of machines; 'lnetc run --devices N', 'lnetc compile --workers N' and "
+        "'lnetc run --cluster' do",
     ),
     ("shuffle", "leave it out: every pass over the data has an order of its own"),
     ("verbose logevery loginterval logging log", "leave it out: every step is in 'events.jsonl' of a run"),
@@ -366,6 +367,7 @@ WORDS = _meant(
     ("fp16 half", "float16"),
     ("bf16 mixed mixedbfloat16", "bfloat16"),
     ("mixedfloat16", "float16"),
+    ("tensorfloat tensorfloat32 tfloat32", "tf32"),
     ("unitnorm normalized", "unit"),
     ("imagenet standard standardize zscore", "image"),
     ("minmax tanh", "symmetric"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from commands import lnetc
 from test_every_kind import MADE, OBJECTIVE_KINDS, compile_text, program
 
 import lnet
@@ -79,6 +80,8 @@ def runs(folder):
     close(losses(four), losses(one), "losses")
     assert all("batch 2," in name for name in four.info["kernels"])
     assert all("batch 8," in name for name in one.info["kernels"])
+    said = lnetc("resume", folder / "four", "--devices", 2, "--steps", 6, "--dry-run").output
+    assert "2 devices (cpu), each with 4 of a batch's 8 rows" in said
 
 
 if __name__ == "__main__":
