@@ -17,6 +17,7 @@ from distributed.utils import silence_logging_cmgr
 from lnet.compiler.plan.plan import Plan
 from lnet.dsl.diagnostics import refused
 from lnet.runtime.cluster.descriptors import check_own
+from lnet.runtime.process.gpus import environments, leave_memory
 from lnet.runtime.process.stopping import SIGNALS
 
 from .connection import CONTROL_TIMEOUT, lost
@@ -105,9 +106,10 @@ class Sheltered(Nanny):
 
 
 def _local(plan: Plan) -> SpecCluster:
-    """Return a cluster of processes on this machine, named and as many as the plan's workers."""
+    """Return a cluster of processes on this machine, named and as many as the plan's workers, which share its GPUs."""
     quiet = {"host": "127.0.0.1", "dashboard": False}
     scheduler = {"cls": Scheduler, "options": {**quiet, "port": 0, "dashboard_address": "127.0.0.1:0"}}
+    there = plan.placement.cluster.workers
     workers = {
         worker.name: {
             "cls": Sheltered,
@@ -117,10 +119,12 @@ def _local(plan: Plan) -> SpecCluster:
                 "name": worker.name,
                 "memory_limit": 0,
                 "silence_logs": logging.CRITICAL,
+                "env": environment,
             },
         }
-        for worker in plan.placement.cluster.workers
+        for worker, environment in zip(there, environments(len(there)), strict=True)
     }
+    leave_memory()
     return SpecCluster(
         workers=workers, scheduler=scheduler, asynchronous=False, silence_logs=logging.CRITICAL, name="lnet"
     )
