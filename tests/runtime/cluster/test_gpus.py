@@ -37,7 +37,8 @@ def test_processes_take_gpus_by_turns_and_share_their_memory(driver, monkeypatch
 
 def test_each_worker_is_told_its_own(monkeypatch):
     monkeypatch.setenv(gpus.VISIBLE, "5,GPU-7")
-    monkeypatch.delenv(gpus.BEFOREHAND, raising=False)
+    monkeypatch.setenv(gpus.BEFOREHAND, "")  # what it is set to is taken back afterwards
+    monkeypatch.delenv(gpus.BEFOREHAND)
     with connected(LOCAL, plan_of(workers=2, replicas=2)) as client:
         found = client.run(lambda: (os.environ[gpus.VISIBLE], os.environ[gpus.BEFOREHAND]))
     assert sorted(found.values()) == [("5", "true"), ("GPU-7", "true")]
