@@ -18,6 +18,7 @@ from small_run import furnish, plan_of
 
 import lnet
 from lnet.cli.track import trackers_beside
+from lnet.runtime.analysis.track.following import Following
 from lnet.runtime.analysis.track.position import Record, alone
 from lnet.runtime.analysis.track.rates import rates_of
 from lnet.runtime.analysis.track.services import SERVICES
@@ -225,6 +226,26 @@ def test_the_rate_of_a_run_whose_settings_changed(run):
     assert rate(1) == pytest.approx(0.01)
     assert rate(12) == pytest.approx(0.005 * (1 + math.cos(math.pi * 11 / 12)), rel=1e-5)
     assert [rate(13), rate(14)] == [0.5, 0.5]
+
+
+def test_a_run_that_begins_later_is_followed_to_its_end(run, trained):
+    later = run.parent / "later"
+    followed = Following(later, SERVICES["tensorboard"], Sending())
+    followed.look()
+    assert (followed.place, followed.is_over) == ("", False)
+    lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (run / "events.jsonl").write_text("".join(lines[:5]))
+    run.rename(later)
+    followed.look()
+    assert (followed.place, followed.is_over) == (str(later / "tensorboard"), False)
+    with open(later / "events.jsonl", "a") as file:
+        file.write("".join(lines[5:]))
+    followed.look()
+    assert followed.is_over
+    followed.end()
+    followed.release()
+    found = tracked.READERS["tensorboard"](later)
+    assert found.scalars["train/loss"] == logged(trained, StepDone, lambda event: event.loss)
 
 
 def trained_beside(folder, path=""):
