@@ -61,13 +61,16 @@ def test_a_run_that_is_pushed_and_pulled_is_the_same_run(run, hub):
     assert lnet.open_run("runs/small/best").network().params.keys() == run.network().params.keys()
 
 
-def test_a_run_that_was_pulled_goes_on_to_the_same_weights(run, hub, tmp_path):
+def test_a_run_that_was_pulled_goes_on_to_the_same_weights_and_is_pushed_in_its_place(run, hub, tmp_path):
     lnet.push(run, NAME)
     images = run.directory.parents[1] / "images"
     found = lnet.resume(lnet.pull(NAME, "a"), images, steps=16, validation=images)
     again = lnet.resume(run.directory, steps=16)
     for name, value in again.checkpoint().params.items():
         np.testing.assert_array_equal(found.checkpoint().params[name], value)
+    lnet.push(found, NAME)
+    published = [name for name in hub.files(NAME) if name.startswith("checkpoints/")]
+    assert {re.search(r"step-0*(\d+)", name)[1] for name in published} == {"16"}
 
 
 def test_nothing_that_is_published_names_a_place_of_this_machine(run, hub):
@@ -154,17 +157,6 @@ def test_the_card_of_a_network_that_was_probed(hub, tmp_path):
     assert "## Probe: face against distractor" in text
     assert "| first stage | V1.filter\\[2, 3, 1\\] | 88.0% |\n" in text
     assert str(tmp_path) not in hub.files(NAME)["probes/set.json"].decode()
-
-
-def test_a_second_push_takes_the_place_of_the_first(run, hub, tmp_path):
-    lnet.push(run, NAME)
-    lnet.pull(NAME, "a")
-    images = run.directory.parents[1] / "images"
-    lnet.push(lnet.resume("a", images, steps=20, validation=images), NAME)
-    steps = {
-        re.search(r"step-0*(\d+)", name)[1] for name in hub.files(NAME) if name.startswith("checkpoints/")
-    }
-    assert steps == {"20"}
 
 
 def test_private_repositories_and_branches(run, hub):
