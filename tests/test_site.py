@@ -309,6 +309,21 @@ def test_a_pointer_that_rests_on_a_name_shows_what_is_known_of_it(playground):
 
 
 @needs_browser
+def test_tabs_and_wide_letters_are_as_wide_for_the_pointer_as_they_are_drawn(playground):
+    text = "network n {\n\timage: input(8x8x1)\n\t# 图图 x\n\tf: local(3, 4)\n}\n"
+    said, left, drawn = playground(f"""
+        await ask("n.lnet", {json.dumps(text)})
+        const name = [...page.querySelectorAll(".coloured span")].find(each => each.textContent === "f")
+        const box = name.getBoundingClientRect()
+        const at = {{ clientX: (box.left + box.right) / 2, clientY: (box.top + box.bottom) / 2 }}
+        area.dispatchEvent(new MouseEvent("mousemove", at))
+        const tip = await until(() => page.querySelector(".tip:not([hidden])"))
+        return [tip.textContent, tip.getBoundingClientRect().left, box.left]""")
+    assert said.startswith("- f: 6x6x4, field 3x3, ")
+    assert abs(left - drawn) < 1
+
+
+@needs_browser
 def test_what_goes_wrong_in_the_page_is_shown(playground):
     late, after, damaged, long, broken = playground("""
         const { Compiler } = await import("/playground/compiler.js")

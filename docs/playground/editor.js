@@ -97,19 +97,28 @@ export class Editor {
     const box = this.area.getBoundingClientRect()
     const style = getComputedStyle(this.area)
     const row = Math.floor((event.clientY - box.top - parseFloat(style.paddingTop)) / parseFloat(style.lineHeight))
-    const column = Math.floor((event.clientX - box.left - parseFloat(style.paddingLeft)) / this.letter())
     const lines = this.text.split("\n")
-    if (column < 0 || column >= (lines[row]?.length ?? 0)) return undefined
-    return lines.slice(0, row).reduce((sum, line) => sum + line.length + 1, 0) + column
+    let [low, high] = [0, lines[row]?.length ?? 0]
+    if (!high || event.clientX < this.left(row, low) || event.clientX >= this.left(row, high)) return undefined
+    while (high - low > 1) {
+      const middle = (low + high) >> 1
+      if (this.left(row, middle) <= event.clientX) low = middle
+      else high = middle
+    }
+    return lines.slice(0, row).reduce((sum, line) => sum + line.length + 1, 0) + low
   }
 
-  letter() {
-    const probe = document.createElement("span")
-    probe.textContent = "x".repeat(100)
-    this.layers.coloured.append(probe)
-    const width = probe.getBoundingClientRect().width / 100
-    probe.remove()
-    return width
+  // Return where a character of a line begins in the window, as it is drawn: tabs are wide, and so are some letters.
+  left(row, column) {
+    const line = this.layers.coloured.children[row]
+    if (!column) return line.getBoundingClientRect().left
+    const parts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT)
+    let part = parts.nextNode()
+    for (; part.length < column; part = parts.nextNode()) column -= part.length
+    const before = document.createRange()
+    before.setStart(line, 0)
+    before.setEnd(part, column)
+    return before.getBoundingClientRect().right
   }
 
   // Put an element below a position of the text, or above it in the lower half of what is seen of the text.
@@ -119,7 +128,8 @@ export class Editor {
     const down = lines.length * parseFloat(getComputedStyle(this.area).lineHeight) - sight.scrollTop
     element.classList.toggle("above", down > sight.clientHeight / 2)
     element.style.setProperty("--row", lines.length)
-    element.style.setProperty("--column", lines.at(-1).length)
+    const left = this.left(lines.length - 1, lines.at(-1).length)
+    element.style.setProperty("--left", left - this.layers.coloured.getBoundingClientRect().left + "px")
   }
 
   // --- completions --------------------------------------------------------------------------------------
