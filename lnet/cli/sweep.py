@@ -277,14 +277,16 @@ def _show(study: Study, as_json: bool) -> None:
     from lnet.runtime.sweep.page import page
     from lnet.runtime.sweep.trials import shown_parts
 
-    with bar():
-        write_file(study.folder / PAGE, readable(page(study)))
+    if study.writable:
+        with bar():
+            write_file(study.folder / PAGE, readable(page(study)))
     found, command = study.result(), longer(study.result())
     if as_json:
         click.echo(json.dumps(_data(found, command), indent=2))
         return
     click.echo("\n" + printed(shown_parts(found), terminal_width()))
-    click.echo(f"page: {study.folder / PAGE}")
+    if study.writable:
+        click.echo(f"page: {study.folder / PAGE}")
     if command is not None:
         click.echo(f"for ten times as many steps: {command}")
 

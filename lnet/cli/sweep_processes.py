@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from lnet.runtime.process.stopping import Stop, stopping
+from lnet.runtime.process.stopping import Stop, say_nothing_last, stopping
 
 KILLED = 3
 """Exit status for a process that a signal ended."""
@@ -68,7 +68,8 @@ def _await(children: list[subprocess.Popen[bytes]], stop: Stop) -> None:
 
 
 def end_with_input() -> None:
-    """End this process as by a signal when the standard input is closed: with the process that began it."""
+    """End this process as by a signal when the standard input is closed: with the process that began it, which says it."""
+    say_nothing_last()
 
     def watch() -> None:
         sys.stdin.read()

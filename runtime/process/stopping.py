@@ -154,6 +154,12 @@ def say_last(words: str) -> None:
         _print(words)
 
 
+def say_nothing_last() -> None:
+    """Leave the final message to the process that stops this one."""
+    if _command is not None:
+        _command.say_nothing_last()
+
+
 def _print(words: str) -> None:
     with suppress(OSError):  # a closed terminal
         print(words, file=sys.stderr, flush=True)
@@ -319,6 +325,11 @@ class Watch:
         os._exit(INTERRUPTED)
 
     # --- in both -----------------------------------------------------------------------------------------------------
+
+    def say_nothing_last(self) -> None:
+        """Count the final message as printed."""
+        self._speaking.acquire(blocking=False)
+        self._spoken.set()
 
     def say_last(self, words: Callable[[], str]) -> None:
         """Print the final message, unless that has been done."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from lnet.compiler.graph.graph import Graph
 from lnet.compiler.plan.plan import Plan
+from lnet.compiler.plugins.identity import Plugin
 from lnet.compiler.space import Choice, Pick, Point, Space, Value, Variable
 from lnet.dsl.diagnostics import Diagnostic, LnetError, refused
 from lnet.runtime.data.indexes import IN_RUN
@@ -57,9 +58,10 @@ def check(spec: SweepSpec) -> Checked:
     plans = [each for each, _ in found]
     check_learns(frozen(plan, spec.freeze))
     measure = measure_of(plan.graph, spec.objective)
-    _check_data(spec, plans)
+    readers = _check_data(spec, plans)
     notes = tuple(_notes([each.graph for each in plans], measure))
-    return Checked(replace(spec, validated=measure.validated, notes=notes), plan, warnings)
+    plugins = tuple(dict.fromkeys([*(plugin for each in plans for plugin in each.plugins), *readers]))
+    return Checked(replace(spec, validated=measure.validated, notes=notes, plugins=plugins), plan, warnings)
 
 
 def _compiled(
@@ -96,12 +98,13 @@ def _drawn(own: Point, chance: random.Random) -> Pick:
     return pick
 
 
-def _check_data(spec: SweepSpec, plans: Sequence[Plan]) -> None:
-    """Open what each plan is trained and validated on, as its run would, each once."""
+def _check_data(spec: SweepSpec, plans: Sequence[Plan]) -> list[Plugin]:
+    """Open what each plan is trained and validated on, as its run would, each once; return the plug-ins that read it."""
+    readers: list[Plugin] = []
     by_data = {(plan.graph.training.data, plan.graph.training.validation): plan for plan in reversed(plans)}
     for plan in by_data.values():
         with TemporaryDirectory() as folder, computing_in(plan.graph.training.dtype):
-            begin(
+            begun = begin(
                 plan,
                 spec.data,
                 None,
@@ -111,6 +114,8 @@ def _check_data(spec: SweepSpec, plans: Sequence[Plan]) -> None:
                 freeze=spec.freeze,
                 validation=spec.validation,
             )
+        readers += [*begun.samples.plugins, *(() if begun.tested is None else begun.tested.plugins)]
+    return readers
 
 
 def _notes(graphs: Sequence[Graph], measure: Measure) -> Iterator[str]:

@@ -3,6 +3,7 @@
 sweeps/first/sweep.json     what is tried
 sweeps/first/study.log      the trials: optuna's journal (study.py)
 sweeps/first/trial-0007/    the runs of a trial, seed-0, seed-1, ...; whoever trains them holds its .lock
+sweeps/first/plugins/       files of the plug-ins that it needs, as they were when it began
 sweeps/first/sweep.html     the page
 """
 
@@ -19,6 +20,9 @@ from typing import Any
 
 from lnet.compiler.core.codec import Codec, Malformed
 from lnet.compiler.files import unreadable, write_aside
+from lnet.compiler.plugins.identity import Plugin
+from lnet.compiler.plugins.load import require
+from lnet.compiler.plugins.registry import sources_of
 from lnet.compiler.space import Space, read_space
 from lnet.dsl.diagnostics import refused
 from lnet.dsl.source import Source
@@ -26,10 +30,11 @@ from lnet.dsl.source import Source
 from .measure import Measure
 
 FILE = "sweep.json"
+PLUGINS = "plugins"
 LOCK = ".lock"
 FORMAT = 1
 CODEC = Codec({})
-FOLLOWING = ("validated", "notes")
+FOLLOWING = ("validated", "notes", "plugins")
 """What follows from the rest."""
 
 
@@ -40,6 +45,7 @@ class SweepSpec:
     `settings`: as given, with their ranges and alternatives. `objective`: the name of its measure, which is that of the last
     validation if it is `validated`. `data` and `validation`: paths in place of the file's. `start`:
     the run or file of weights that runs begin with; `freeze`: what they do not train. `notes`: what to know of its values.
+    `plugins`: those that its programs and its data need.
     """
 
     file: str
@@ -56,6 +62,7 @@ class SweepSpec:
     start: str | None = None
     freeze: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def measure(self) -> Measure:
@@ -93,13 +100,16 @@ def write_spec(folder: Path, spec: SweepSpec) -> None:
     kept = _renamed(spec, lambda file: os.path.relpath(file, folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name, source in sources_of(spec.plugins).items():
+            (folder / PLUGINS).mkdir(exist_ok=True)
+            write_aside(folder / PLUGINS / f"{name}.py", source)
         write_aside(folder / FILE, json.dumps({"lnet sweep": FORMAT, **CODEC.encode(kept)}, indent=2))
     except OSError as error:
         raise refused("E744", f"'{folder}' cannot be written", str(error)) from error
 
 
 def read_spec(folder: Path) -> SweepSpec:
-    """Return what the sweep in a folder trains; raises `LnetError`."""
+    """Return what the sweep in a folder trains; raises `LnetError`, for plug-ins that are missing or were changed, too."""
     try:
         data: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except OSError as error:
@@ -113,6 +123,7 @@ def read_spec(folder: Path) -> SweepSpec:
         found: SweepSpec = CODEC.decode(SweepSpec, data, FILE)
     except Malformed as error:
         raise refused("E791", f"'{folder / FILE}' is damaged", str(error)) from error
+    require(found.plugins, f"the sweep in '{folder}'", folder / PLUGINS)
     return _renamed(found, lambda file: os.path.relpath(folder / file))
 
 

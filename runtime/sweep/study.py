@@ -110,19 +110,35 @@ class Study:
     def __init__(self, folder: Path, spec: SweepSpec) -> None:
         self.folder, self.spec, self.space, self._optuna = folder, spec, spec.space, optuna()
         try:
-            self._storage = self._optuna.storages.JournalStorage(_journal(folder / JOURNAL))
-            with locked(self.folder):
-                self._study = self._optuna.create_study(
-                    study_name=NAME,
-                    storage=self._storage,
-                    direction="maximize" if spec.measure.maximised else "minimize",
-                    pruner=self._optuna.pruners.MedianPruner(n_warmup_steps=FIRST),
-                    load_if_exists=True,
-                )
+            self._storage = self._optuna.storages.JournalStorage(_journal(folder / JOURNAL, self.writable))
+            self._study = self._kept() if self.writable else self._shown()
         except OSError as error:
             raise refused("E744", f"'{folder}' cannot be written", str(error)) from error
         except ValueError as error:
             raise refused("E791", f"'{folder / JOURNAL}' is damaged", str(error)) from error
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may train its trials; others may look at them."""
+        return os.access(self.folder, os.W_OK)
+
+    def _kept(self) -> Any:
+        with locked(self.folder):
+            return self._optuna.create_study(
+                study_name=NAME,
+                storage=self._storage,
+                direction="maximize" if self.spec.measure.maximised else "minimize",
+                pruner=self._optuna.pruners.MedianPruner(n_warmup_steps=FIRST),
+                load_if_exists=True,
+            )
+
+    def _shown(self) -> Any:
+        try:
+            return self._optuna.load_study(study_name=NAME, storage=self._storage)
+        except KeyError as error:
+            raise refused(
+                "E744", f"'{self.folder}' cannot be written, and no trial of it has begun"
+            ) from error
 
     def await_all_points(self) -> int:
         """Let every point of a space without ranges wait for its trial, if none has it; return the number of all trials."""
@@ -260,9 +276,11 @@ def _reached(folder: Path) -> int:
     return steps
 
 
-def _journal(path: Path) -> Any:
+def _journal(path: Path, writable: bool) -> Any:
     """Return optuna's journal in a file, without a last line that a full disk or a lost machine cut off."""
     kinds = optuna().storages.journal
+    if not writable:
+        return kinds.JournalFileBackend(str(path))
     lock = kinds.JournalFileOpenLock(str(path))
     lock.acquire()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from lnet.runtime.training.logged import LOGGER, Logged
 from lnet.runtime.training.progress import Reporter
 
 from .check import Checked, check
+from .command import lnetc
 from .measure import LOSS
 from .spec import SweepSpec, is_sweep, locked, read_spec, write_spec
 from .study import Study
@@ -38,8 +38,8 @@ class SweepInterrupted(Interrupted):
 
     def __init__(self, folder: Path, trials: int | None) -> None:
         self.directory, self.checkpoint, self.step = folder, None, None
-        number = "" if trials is None else f" -n {trials}"
-        self.advice = f"go on with: lnetc sweep {shlex.quote(str(folder))}{number}"
+        number = () if trials is None else ("-n", str(trials))
+        self.advice = f"go on with: {lnetc('sweep', str(folder), *number)}"
         Exception.__init__(self, f"stopped; {self.advice}")
 
 
@@ -142,11 +142,13 @@ def agree(folder: Path, spec: SweepSpec) -> None:
     if is_sweep(folder):
         differences = list(read_spec(folder).unlike(spec))
         hints = (
-            f"go on with the one that is there: lnetc sweep {shlex.quote(str(folder))}",
+            f"go on with the one that is there: {lnetc('sweep', str(folder))}",
             "or begin another one: -d FOLDER",
         )
         if differences:
             raise refused("E791", f"there is another sweep in '{folder}'", *differences, hint=hints)
+    elif folder.exists() and not folder.is_dir():
+        raise refused("E743", f"'{folder}' is a file", hint="name a folder with '-d'")
     elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         hint = "name another folder with '-d'"
         raise refused("E743", f"'{folder}' is not empty, and there is no sweep in it", hint=hint)

@@ -1,6 +1,7 @@
 """Sweeps: the trials of a file, taken by processes that are stopped and killed, and what they come to."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from chromium import needs_browser, open_page
 from commands import lnetc
+from plugged import no_plugins
 
 import lnet
 from lnet.runtime.analysis.compare.groups import compare
@@ -459,6 +461,18 @@ def test_processes_of_one_command(there):
     assert [(log.count('"event": "start"'), log.count('"event": "done"')) for log in logs] == [(1, 1)] * 4
 
 
+def test_ctrl_c_of_several_processes_is_answered_once(there):
+    """By the command: none of its processes says how to go on with a run of its own."""
+    process = started("tiny.lnet", "--set", f"train.update={WIDE}", "--processes", "2", "--steps", "1000000")
+    for trial in ("trial-0000", "trial-0001"):
+        await_steps(Path("sweeps/tiny") / trial / "seed-0/events.jsonl", process, b'"start"')
+    process.send_signal(signal.SIGINT)
+    said, wrong = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert (said + wrong).count("go on with: lnetc sweep sweeps/tiny") == 1
+    assert "lnetc resume" not in said + wrong
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +494,7 @@ def test_processes_of_one_command(there):
         ),
         (["--set", "train.batch=4", "train.batch=8"], 2, "a shell splits braces that are not quoted"),
         (["--set", "train.batch={4, 8}", "-d", "full"], 1, "E743: 'full' is not empty"),
+        (["--set", "train.batch={4, 8}", "-d", "images.npy"], 1, "E743: 'images.npy' is a file"),
     ],
 )
 def test_a_wrong_sweep_is_refused_before_anything_is_written(there, arguments, status, said):
@@ -511,6 +526,38 @@ def test_a_point_of_values_that_do_not_go_together_fails(there):
     assert (trial.state, trial.note[:5]) == ("failed", "E401:")
     with pytest.raises(lnet.InputError, match="E401"):
         check(replace(study.spec, settings={"let.field": "{3, 7}", "let.size": "{1, 3}"}))
+
+
+def test_a_sweep_goes_on_with_its_plug_ins_alone(there):
+    """What it needs is refused by name, before a trial is taken; the commands that it names load it."""
+    gates = there / "gates.py"
+    shutil.copy(Path(__file__).parents[2] / "examples/plugin/divisive.py", gates)
+    program = TEXT.replace("p: l2pool(2)", "g: mish(sharpness = sharp); p: l2pool(2)")
+    (there / "tiny.lnet").write_text(f"let sharp = 1\n{program}")
+    words = ("sweep", "tiny.lnet", "-d", "s", "--steps", 5, "--set", "let.sharp = {1, 2, 3}")
+    with no_plugins():
+        said = lnetc("--plugin", gates, *words, "-n", 1).output
+        assert f"for ten times as many steps: lnetc --plugin {gates} run tiny.lnet" in said
+    before = (there / "s/study.log").read_bytes()
+    with no_plugins():
+        said = lnetc("sweep", "s", status=1).output
+    assert "E606" in said
+    assert "--plugin s/plugins/gates.py" in said
+    gates.write_text(gates.read_text() + "# changed\n")
+    with no_plugins():
+        assert "E606" in lnetc("--plugin", gates, "sweep", "s", status=1).output
+    assert (there / "s/study.log").read_bytes() == before
+    with no_plugins():
+        assert "3 trials, 3 done" in lnetc("--plugin", "s/plugins/gates.py", "sweep", "s").output
+
+
+def test_a_sweep_is_shown_where_nothing_may_be_written(swept, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in swept.directory.iterdir()}
+    monkeypatch.setattr("os.access", lambda path, how: how != os.W_OK)
+    said = lnetc("sweep", swept.directory, "-n", 0).output
+    assert "trial-0000" in said
+    assert "page:" not in said
+    assert {path: path.stat().st_mtime_ns for path in swept.directory.iterdir()} == before
 
 
 def test_without_optuna(there, monkeypatch):
