@@ -28,6 +28,8 @@ from .trial_runs import plan_at
 TRIES = 16
 """Points of chance at which a value is tried that the first values of the other variables do not go with."""
 SEED = "train.seed"
+Compiled = tuple[Plan, tuple[Diagnostic, ...]]
+"""A plan, and the compiler's warnings of it."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,38 @@ def check(spec: SweepSpec) -> Checked:
     return Checked(replace(spec, validated=measure.validated, notes=notes, plugins=plugins), plan, warnings)
 
 
-def _compiled(
-    spec: SweepSpec, space: Space, point: Point, base: Point
-) -> tuple[Plan, tuple[Diagnostic, ...]]:
-    """Return the plan at a point, or at another one that has the values in which it differs from `base`."""
+def _compiled(spec: SweepSpec, space: Space, point: Point, base: Point) -> Compiled:
+    """Return the plan at a point, or at another one that has the values in which it differs from `base`.
+
+    Without a base, each of its values must go with some values of the others. Raises `LnetError`.
+    """
     try:
         return _plan(spec, space.at_point(point))
-    except LnetError:
-        own = {name: value for name, value in point.items() if base.get(name) != value} if base else {}
-        for number in range(TRIES):
-            with suppress(LnetError):
-                return _plan(spec, space.at(_drawn(own, random.Random(number))))
-        raise
+    except LnetError as error:
+        changed = {name: value for name, value in point.items() if base.get(name) != value}
+        every = [changed] if base else [_with_its_choices(space, name, point) for name in point]
+        found = [_elsewhere(spec, space, own, error) for own in every]
+        return found[0]
 
 
-def _plan(spec: SweepSpec, settings: Mapping[str, str]) -> tuple[Plan, tuple[Diagnostic, ...]]:
+def _with_its_choices(space: Space, name: str, point: Point) -> Point:
+    """Return a value of a point with the alternatives in which its variable stands."""
+    choices = (each for each in space.whole.variables if isinstance(each, Choice) and each.name in point)
+    around = (
+        each.name for each in choices if name in (v.name for v in each.option(point[each.name]).variables)
+    )
+    return {each: point[each] for each in (*around, name)}
+
+
+def _elsewhere(spec: SweepSpec, space: Space, own: Point, error: LnetError) -> Compiled:
+    """Return the plan at a point of chance that has some values of its own; raises the error if there is none."""
+    for number in range(TRIES):
+        with suppress(LnetError):
+            return _plan(spec, space.at(_drawn(own, random.Random(number))))
+    raise error
+
+
+def _plan(spec: SweepSpec, settings: Mapping[str, str]) -> Compiled:
     plan, collector = plan_at(spec, settings, spec.seed)
     return planned(plan, spec.validation, None), collector.warnings
 

@@ -480,6 +480,13 @@ def test_ctrl_c_of_several_processes_is_answered_once(there):
     ("arguments", "status", "said"),
     [
         (["--set", "train.batch={4, 0}"], 1, "'batch' of 'train' must be a positive integer, found 0"),
+        (["--set", "train.batch={0, 4}"], 1, "'batch' of 'train' must be a positive integer, found 0"),
+        (["--set", "train.batch=0..8"], 1, "'batch' of 'train' must be a positive integer, found 0"),
+        (
+            ["--set", "train.update={adam(rate = -1..1), sgd(rate = 1)}"],
+            1,
+            "'rate' of 'adam' must be a number above 0, found -1",
+        ),
         (["--set", "let.k={1, 2}"], 1, "E511: the file has no 'let k'"),
         (["--set", "train.seed={1, 2}"], 1, "E790: 'train.seed' is no setting of a sweep"),
         (
