@@ -26,6 +26,7 @@ from lnet.runtime.store.shards import opened
 
 from .client import asking, check_name, client
 from .files import NEEDED, is_of_a_run
+from .texts import check_texts
 
 
 def pull(
@@ -84,6 +85,7 @@ def _check_room(target: Path, size: int, free: int) -> None:
 def _check(repository: str, run: Path) -> None:
     """Raise `LnetError` for what is no whole run; a plan whose plug-ins are not loaded cannot be read yet."""
     try:
+        check_texts(run)
         info = json.loads((run / "run.json").read_bytes())
         msgspec.convert(info, RunInfo)
         info["data"] |= {"base": ".", "index": None}  # of this machine no place but the current folder

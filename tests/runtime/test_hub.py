@@ -255,6 +255,31 @@ def test_a_pull_that_breaks_off_leaves_nothing(run, hub, tmp_path):
     assert list(Path("runs").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("run.json", b'"lnet": "', rb'"lnet": "\u001b]0;'),
+        ("run.json", b'"lnet": "', b'"lnet": "\xe2\x80\xae'),
+        ("events.jsonl", b'"event"', rb'"\\\b": 1, "event"'),
+        ("plugins/a.py", b"", b"# \x1b[8m"),
+    ],
+)
+def test_a_text_that_a_terminal_would_not_show_as_it_is_is_refused(run, hub, name, before, after):
+    files = published(run)
+    content = files.get(name, b"").replace(before, after, 1)
+    hub.put(NAME, altered(files, name, content))
+    said = lnetc("pull", NAME, "-d", "a", status=1).stderr
+    assert f"'{name}' has control characters, and lnet writes none" in said
+    assert not Path("a").exists()
+
+
+def test_a_backslash_before_a_letter_is_no_control_character(run, hub):
+    files = published(run)
+    content = files["run.json"].replace(b'"lnet": "', rb'"lnet": "\\u001b \\\\b \n')
+    hub.put(NAME, altered(altered(files, "run.json", content), "plugins/a.py", rb'x = r"\b\u001b"'))
+    assert lnet.pull(NAME, "a").is_dir()
+
+
 def test_a_plan_whose_network_is_not_its_programs_is_refused(run, hub, tmp_path):
     """Kernels in machine code trust the sizes in a plan: with others they would read and write beyond their arrays."""
     files = published(run)
