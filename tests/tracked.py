@@ -142,6 +142,22 @@ def trackio(run):
     return found
 
 
+def names(service):
+    """The names that runs have in a service; TensorBoard's, by its folder `tensorboard`."""
+    match service:
+        case "tensorboard":
+            return {str(path.parent.relative_to(service)) for path in Path(service).rglob("events.*")}
+        case "wandb":
+            records = (each for path in Path("wandb").glob("*/*.wandb") for each in _records(path))
+            return {each.run.display_name for each in records if each.WhichOneof("record_type") == "run"}
+        case "mlflow":
+            return {run.info.run_name for run in _runs()}
+        case "trackio":
+            from trackio.sqlite_storage import SQLiteStorage
+
+            return {record["name"] for record in SQLiteStorage.get_run_records("small")}
+
+
 def _take(found, step, row):
     """Take a row of a service that has rows of all kinds of values."""
     for name, value in row.items():

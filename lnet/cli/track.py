@@ -46,7 +46,11 @@ ENDING = 30.0
     help="tensorboard, wandb, mlflow or trackio; may be repeated.",
 )
 @click.option("--project", metavar="NAME", help="Project or experiment (default: the network's name).")
-@click.option("--name", metavar="NAME", help="Name of the run (default: its directory's).")
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the run (default: its directory's, in a sweep SWEEP/TRIAL/SEED).",
+)
 @click.option(
     "-d",
     "--directory",

@@ -24,6 +24,7 @@ from lnet.runtime.analysis.track.rates import rates_of
 from lnet.runtime.analysis.track.services import SERVICES
 from lnet.runtime.analysis.track.track import Sending, tracking
 from lnet.runtime.store.events import Resumed, StepDone, Validated
+from lnet.runtime.sweep.spec import FILE
 
 pytest.importorskip("tensorboard")
 
@@ -177,6 +178,28 @@ def test_the_end_of_a_run_whose_files_were_removed(run):
     (run / "events.jsonl").write_text("".join(lines))
     assert lnet.track(run, "tensorboard")
     assert len(tracked.READERS["tensorboard"](run).scalars["train/loss"]) == 12
+
+
+def test_the_runs_of_a_sweep_have_names_of_their_own_wherever_they_are_sent_from(run, service):
+    expected = {"found/trial-0000/seed-7", "found/trial-0001/seed-7"}
+    for name in expected:
+        shutil.copytree(run, name)
+    Path("found", FILE).touch()
+    lnetc("track", "found", "--to", service, "-d", "tensorboard")
+    assert tracked.names(service) == expected
+    lnet.resume("found/trial-0000/seed-7", steps=13)
+    folder = Path("tensorboard").resolve()
+    lnetc("track", "found/trial-0000/seed-7", "--to", service, "-d", folder)
+    assert tracked.names(service) == expected
+
+
+def test_a_run_that_is_moved_keeps_its_name(run):
+    pytest.importorskip("trackio")
+    lnetc("track", run, "--to", "trackio", "--name", "the first")
+    lnet.resume(run, steps=13)
+    run.rename("moved")
+    lnetc("track", "moved", "--to", "trackio")
+    assert tracked.names("trackio") == {"the first"}
 
 
 def test_runs_of_one_name_do_not_share_a_folder(run, tmp_path):

@@ -49,7 +49,10 @@ class Position:
 
 @dataclass
 class Record:
-    """What a run keeps of itself in a service; `state` is the tracker's own, None before the service has the run."""
+    """What a run keeps of itself in a service; `state` is the tracker's own, None before the service has the run.
+
+    `name` is the run's name there, which it keeps when its directory is moved.
+    """
 
     path: Path
     service: str
@@ -57,6 +60,7 @@ class Record:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     position: Position = field(default_factory=Position)
     state: State | None = None
+    name: str = ""
 
     def save(self) -> None:
         """Write it; raises `LnetError`."""
@@ -71,6 +75,7 @@ class _Stored(msgspec.Struct):
     id: str
     position: Position
     state: dict[str, Any] | None
+    name: str = ""
 
 
 def record_of(run: Path, service: str, place: str, again: bool = False) -> Record:
@@ -90,7 +95,8 @@ def record_of(run: Path, service: str, place: str, again: bool = False) -> Recor
     except msgspec.MsgspecError as error:
         hint = "to send the run anew, as another one: --again"
         raise refused("E795", f"'{path}' is damaged", str(error), hint=hint) from error
-    return Record(path, service, place, found.id, found.position, found.state)
+    name = found.name or run.resolve().name  # a record without one is of a run that was sent by this name
+    return Record(path, service, place, found.id, found.position, found.state, name)
 
 
 @contextmanager

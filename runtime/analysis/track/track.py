@@ -22,7 +22,7 @@ from .rates import rates_of
 from .rows import Rows
 from .services import SERVICES
 from .settings import settings_of
-from .tracker import Gone, Service, Subject, Target, Tracker
+from .tracker import Gone, Service, Subject, Target, Tracker, name_of
 
 SAVED = 5.0
 """Seconds after which, and so often, a service is asked for all that it was sent, and the position is written."""
@@ -134,12 +134,14 @@ class Tracking:
     def _opened(self) -> Tracker:
         """Return the run in the service, which is told of it when there is something to send."""
         if self._tracker is None:
+            target = self._how.target
+            self.record.name = target.name or self.record.name or name_of(self._directory)
             subject = Subject(
                 directory=self._directory,
                 network=self._run.plan.graph.name,
-                name=self._how.target.named(self._directory),
+                name=self.record.name,
                 id=self.record.id,
-                target=self._how.target,
+                target=target,
                 began=self._feed.began,
                 step=self.record.position.last,
                 state=self.record.state,
@@ -188,9 +190,9 @@ def track(
     """Send a run to a service, `tensorboard`, `wandb`, `mlflow` or `trackio`; return where it is, "" if nothing was new.
 
     What the service has of it already is not sent again. `project`: by default that of the service's environment, or the
-    network's name; `name`: by default that of the run's directory; `directory`: of TensorBoard's files (default
-    `RUN/tensorboard`). `every`: over how many steps means are sent; `again`: send the run anew, as another one. Raises
-    `LnetError` for what is no run, a package that is missing and a service that fails.
+    network's name; `name`: by default that of the run's directory, in a sweep `SWEEP/trial-0011/seed-0`; `directory`: of
+    TensorBoard's files (default `RUN/tensorboard`). `every`: over how many steps means are sent; `again`: send the run anew,
+    as another one. Raises `LnetError` for what is no run, a package that is missing and a service that fails.
     """
     target = Target(project, None if directory is None else Path(directory), name)
     with tracking(opened(run).directory, service_of(to), Sending(target, every, again)) as found:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import LnetError, refused
+from lnet.runtime.sweep.spec import is_sweep
 
 from .names import without_password
 
@@ -28,7 +29,7 @@ class Gone(Exception):
 class Target:
     """Where a run goes: the `project`, the `directory` of services that write files, the `name` that the run has there.
 
-    None: what the service takes itself, and the name of the run's directory.
+    None: what the service takes itself, and `name_of` the run.
     """
 
     project: str | None = None
@@ -37,7 +38,13 @@ class Target:
 
     def named(self, run: Path) -> str:
         """Return the name of a run in a directory."""
-        return self.name or run.resolve().name
+        return self.name or name_of(run)
+
+
+def name_of(run: Path) -> str:
+    """Return the name of a run's directory, in a sweep `SWEEP/trial-0011/seed-0`: all its trials have the same seeds."""
+    path = run.resolve()
+    return "/".join(path.parts[-3:]) if is_sweep(path.parent.parent) else path.name
 
 
 @dataclass(frozen=True)
