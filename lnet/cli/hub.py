@@ -60,4 +60,6 @@ def pull(repository: str, directory: Path | None, revision: str | None) -> None:
     plugins = [f"--plugin {shlex.quote(str(path))}" for path in sorted((run / "plugins").glob("*.py"))]
     if plugins:
         names = " ".join(plugins)
-        click.echo(f"it needs code that came with it: read it before you run 'lnetc {names} ...'", err=True)
+        click.echo(
+            f"it needs plug-ins, which came with it; read them, then load them: lnetc {names} ...", err=True
+        )

@@ -6,10 +6,10 @@ import re
 
 NEEDED = ("plan.json", "run.json", "events.jsonl")
 CARD = "README.md"
-_SHARD = r"(manifest\.json|shard-\d{1,6}-[0-9a-f]{1,64}\.safetensors)"
-_CHECKPOINT = rf"(checkpoints|best)/step-\d{{8,12}}(\.safetensors|-\d{{1,9}}\.shards/{_SHARD})"
-_RESULTS = r"probes/[\w%~-][\w%~. -]*\.json|plugins/\w+\.py"
-_NAMES = re.compile(rf"plan\.json|run\.json|events\.jsonl|{_CHECKPOINT}|{_RESULTS}", re.ASCII)
+_SHARD = r"(manifest\.json|shard-[0-9]{1,6}-[0-9a-f]{1,64}\.safetensors)"
+_CHECKPOINT = rf"(checkpoints|best)/step-[0-9]{{8,12}}(\.safetensors|-[0-9]{{1,9}}\.shards/{_SHARD})"
+_NAMED = r"probes/[\w%~-][\w%~. -]*\.json|plugins/[\w-][\w. -]*\.py"
+_NAMES = re.compile(rf"plan\.json|run\.json|events\.jsonl|{_CHECKPOINT}|{_NAMED}")
 
 
 def is_of_a_run(name: str) -> bool:

@@ -182,6 +182,9 @@ def test_private_repositories_and_branches(run, hub):
         ("run.json\n", False),
         ("checkpoints/step-00000500-3.shards/shard-0-ff.pt", False),
         ("plugins/../../x.py", False),
+        ("checkpoints/step-\u0660\u0660\u0660\u0660\u0660500.safetensors", False),
+        ("plugins/größe 2-a.py", True),
+        ("plugins/.py", False),
         ("tracked/wandb-1.json", False),
     ],
 )
@@ -200,7 +203,7 @@ def test_no_file_is_written_outside_of_the_run(run, hub, tmp_path):
         "probes/../../escaped": b"",
         ".lock": b"",
         "checkpoints/x.pkl": b"",
-        "plugins/a b.py": b"",
+        "plugins/a.pyc": b"",
     }
     hub.put(NAME, files)
     lnet.pull(NAME, "a")
@@ -217,7 +220,7 @@ def test_code_that_comes_with_a_run_is_not_executed(run, hub, tmp_path):
     hub.put(NAME, {**files, "plan.json": json.dumps(plan).encode()})
     said = lnetc("pull", NAME, "-d", "a").stderr
     assert (
-        "it needs code that came with it: read it before you run 'lnetc --plugin a/plugins/evil.py ...'"
+        "it needs plug-ins, which came with it; read them, then load them: lnetc --plugin a/plugins/evil.py ..."
         in said
     )
     assert "E606" in lnetc("report", "a", status=1).stderr
