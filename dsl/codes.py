@@ -156,13 +156,13 @@ CODES: dict[str, str] = {
     "E789": "layer that cannot be exported",
     # searching settings
     "E790": "malformed search space",
-    "E791": "other sweep in the folder",
+    "E791": "different sweep in the folder",
     # sending runs elsewhere
     "E794": "unknown service, or one that fails",
     "E795": "run that another process sends, or whose record is damaged",
-    "E796": "devices that there are not, or that cannot divide a batch",
+    "E796": "devices that do not exist, or do not divide the batch",
     "E797": "repository that the hub refuses",
-    "E798": "repository without a whole run",
+    "E798": "repository without a complete run",
     # warnings
     "W201": "unread layer",
     "W501": "network without an objective",

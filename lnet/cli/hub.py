@@ -14,17 +14,18 @@ from .program import main
 @main.command()
 @click.argument("directory", metavar="RUN", type=Existing)
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option("--private", is_flag=True, help="Make the repository for you and those whom you admit.")
-@click.option("--revision", metavar="BRANCH", help="Publish on this branch, which is made if there is none.")
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--revision", metavar="BRANCH", help="Branch to publish on; created if there is none.")
 @click.option(
     "--dry-run", is_flag=True, help="List what would be published and print the card; send nothing."
 )
 def push(directory: Path, repository: str, private: bool, revision: str | None, dry_run: bool) -> None:
     """Publish a run on the Hugging Face hub.
 
-    Published are the plan with its program, the log, the newest checkpoint, the best parameters, results of probes, plug-ins
-    and a card; no images, and neither paths nor names of machines. A second call replaces them. Whoever has lnet fetches the
-    run with lnetc pull. It needs: pip install 'lnetc[hub]', and hf auth login.
+    Publishes the plan with its program, the log, the newest checkpoint, the best parameters, results of probes, plug-ins and
+    a card. Images, their folders and the names of machines stay here; the program is published as it is written. A second
+    call replaces what the first one published. Others fetch the run with lnetc pull. It needs: pip install 'lnetc[hub]',
+    and hf auth login.
     """
     from lnet.runtime.hub.push import publication, publish
 
@@ -46,12 +47,12 @@ def push(directory: Path, repository: str, private: bool, revision: str | None, 
 @main.command()
 @click.argument("repository", metavar="OWNER/NAME")
 @click.option("-d", "--directory", type=Existing, help="Directory of the run (default: runs/NAME).")
-@click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit.")
+@click.option("--revision", metavar="REVISION", help="Branch, tag or commit to fetch.")
 def pull(repository: str, directory: Path | None, revision: str | None) -> None:
     """Fetch a run from the Hugging Face hub.
 
     It can be probed, drawn, reported and exported, and resumed with its images (--data). All of it is checked; plug-ins that
-    it needs are fetched and not executed. It needs: pip install 'lnetc[hub]'.
+    it needs are fetched, but not executed. It needs: pip install 'lnetc[hub]'.
     """
     from lnet.runtime.hub.pull import pull as fetched
 

@@ -103,7 +103,7 @@ devices_option = click.option(
     "--devices",
     type=click.IntRange(1),
     default=1,
-    help="GPUs of this machine that divide each batch among them (default: one).",
+    help="Number of GPUs of this machine among which each batch is divided (default: 1).",
 )
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print warnings, errors and the run's directory alone."

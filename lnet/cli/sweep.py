@@ -64,8 +64,8 @@ FREE = ("trials", "processes", "as_json", "beside")
     "-n",
     "--trials",
     type=click.IntRange(0),
-    help="Number of trials in the end, those of earlier commands among them (default: 20, or all combinations if no value "
-    "has a range); 0 shows what is there.",
+    help="Total number of trials, with those of earlier commands (default: 20, or all combinations if no value has a "
+    "range); 0 shows the results so far.",
 )
 @click.option(
     "--seeds",
@@ -86,7 +86,7 @@ FREE = ("trials", "processes", "as_json", "beside")
     default="loss",
     show_default=True,
     metavar="NAME",
-    help="What counts: the loss, an objective such as V1.learn, accuracy, or an accuracy such as 'learn top-5'.",
+    help="What is optimised: the loss, an objective such as V1.learn, accuracy, or an accuracy such as 'learn top-5'.",
 )
 @data_option
 @validation_option
@@ -129,8 +129,8 @@ def sweep(
 
     Values may have ranges and alternatives: --set 'train.update = adam(rate = 1e-4..1e-2)', --set 'let.field = {5, 7, 9}'.
     Ranges of positive numbers that differ tenfold or more are logarithmic. A trial trains the file at a point of this space;
-    optuna chooses the points by the trials before. FILE defaults to the only .lnet file in this folder. The same command
-    goes on with a sweep that was stopped, and so does its folder as FILE, in any number of processes. It needs:
+    optuna chooses each point from the results so far. FILE defaults to the only .lnet file in this folder. To continue a
+    sweep, give the same command again, or its folder as FILE; any number of processes may work on it. It needs:
     pip install 'lnetc[sweep]'.
     """
     from lnet.runtime.sweep.spec import is_sweep, read_spec

@@ -64,8 +64,8 @@ ENDING = 30.0
     metavar="N",
     help="Send means over N steps (default: every step).",
 )
-@click.option("--follow", is_flag=True, help="Go on while the runs are trained; Ctrl-C ends it.")
-@click.option("--again", is_flag=True, help="Send the runs anew, as other ones.")
+@click.option("--follow", is_flag=True, help="Keep sending while the runs are trained; Ctrl-C ends it.")
+@click.option("--again", is_flag=True, help="Send everything again, as new runs.")
 @click.option("--beside", is_flag=True, hidden=True, help="Go on until the standard input is closed.")
 def track(
     paths: Sequence[Path],
