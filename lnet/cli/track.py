@@ -91,7 +91,7 @@ def track(
     from lnet.runtime.analysis.track.tracker import Target
 
     jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call] # what trains has the accelerators
-    services, runs = [service_of(each) for each in names], runs_in(paths)
+    services, runs = [service_of(each) for each in dict.fromkeys(names)], runs_in(paths)
     if name is not None and len(runs) > 1:
         raise click.UsageError(f"'--name' is that of one run, and there are {len(runs)}")
     how = Sending(Target(project, directory, name), every, again)
@@ -162,7 +162,7 @@ def _follow(
         while followed and not last:
             last, began = over(), time.monotonic()
             for each in list(followed):
-                before = each.place
+                place, waited = each.place, each.waits
                 try:
                     each.look()
                     if last:
@@ -170,8 +170,12 @@ def _follow(
                 except LnetError as error:
                     followed.remove(each)
                     failed(each, error)
-                if each.place != before:
+                if each.place != place:
                     _say(each.path, each.service, each.place)
+                if each.waits and not waited and not last:
+                    click.echo(
+                        f"{each.service.title}: waiting for another process, which sends '{each.path}'"
+                    )
             until = time.monotonic() + max(EVERY, PAUSE * (time.monotonic() - began))
             while time.monotonic() < until and not last and not over():
                 time.sleep(0.1)

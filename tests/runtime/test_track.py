@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from made_events import lines, step
 from small_run import furnish, plan_of
 
 import lnet
-from lnet.cli.track import trackers_beside
+from lnet.cli.track import _follow, trackers_beside
 from lnet.runtime.analysis.track.following import Following
 from lnet.runtime.analysis.track.position import Record, alone
 from lnet.runtime.analysis.track.rates import rates_of
@@ -75,8 +76,9 @@ def test_a_service_is_entered_everywhere():
 
 
 def test_a_service_has_all_that_the_log_has_and_a_second_call_sends_nothing(run, service):
-    said = lnetc("track", run, "--to", service).stdout
+    said = lnetc("track", run, "--to", service, "--to", service).stdout
     assert said.startswith(f"{SERVICES[service].title}: '{run}' is in ")
+    assert len(said.splitlines()) == 1
     found = tracked.READERS[service](run)
     assert found.scalars["train/loss"] == logged(run, StepDone, lambda event: event.loss)
     assert found.scalars["train/V1.learn"] == logged(
@@ -269,6 +271,30 @@ def test_a_run_that_begins_later_is_followed_to_its_end(run, trained):
     followed.release()
     found = tracked.READERS["tensorboard"](later)
     assert found.scalars["train/loss"] == logged(trained, StepDone, lambda event: event.loss)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_run_that_another_process_sends_is_waited_for(run, capsys, ends):
+    """As after `kill -9` and `resume`; whether it has ended is asked between two looks, and the second one is the last."""
+    asked, failures = [], []
+
+    def over():
+        asked.append(1)
+        if len(asked) > 1 and ends:
+            other.close()
+        return len(asked) > 1
+
+    with ExitStack() as other:
+        other.enter_context(alone(run, "tensorboard", "tensorboard"))
+        _follow(
+            [Following(run, SERVICES["tensorboard"], Sending())],
+            over,
+            lambda each, e: failures.append(str(e)),
+        )
+    said = f"TensorBoard: waiting for another process, which sends '{run}'\n"
+    sent = f"TensorBoard: '{run}' is in {run}/tensorboard\n"
+    assert capsys.readouterr().out == said + (sent if ends else "")
+    assert [error.partition(":")[0] for error in failures] == ([] if ends else ["error E795"])
 
 
 def trained_beside(folder, path=""):

@@ -21,11 +21,15 @@ from typing import Any
 import msgspec
 
 from lnet.compiler.files import unreadable, write_aside
-from lnet.dsl.diagnostics import refused
+from lnet.dsl.diagnostics import Diagnostic, RunError, refused
 
 from .tracker import State
 
 FOLDER = "tracked"
+
+
+class Busy(RunError):
+    """Another process sends the run to this place."""
 
 
 @dataclass
@@ -101,7 +105,7 @@ def record_of(run: Path, service: str, place: str, again: bool = False) -> Recor
 
 @contextmanager
 def alone(run: Path, service: str, place: str) -> Iterator[None]:
-    """Be the only process that sends a run to a place; raises `LnetError` if another one does."""
+    """Be the only process that sends a run to a place; raises `Busy` if another one does, and `LnetError`."""
     path = _path(run, service, place)
     try:
         path.parent.mkdir(exist_ok=True)
@@ -113,7 +117,8 @@ def alone(run: Path, service: str, place: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             hint = "it sends all that comes; to send it elsewhere, name another project or directory"
-            raise refused("E795", f"another process sends '{run}' to {service} already", hint=hint) from error
+            message = f"another process sends '{run}' to {service} already"
+            raise Busy([Diagnostic("E795", message, hints=(hint,))]) from error
         yield
 
 
