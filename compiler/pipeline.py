@@ -156,13 +156,21 @@ def _plan(
 
 
 def is_of_its_program(plan: Plan) -> bool:
-    """Whether a plan has the network and the tiles that its own program compiles to; raises `LnetError` if that is wrong."""
+    """Whether a plan computes, in its tiles, what its own program compiles to; raises `LnetError` if that is wrong."""
     source, had, cut = plan.source, plan.graph, plan.partition
     *_, (_, graph) = run_passes(build_graph(source, dict(plan.overrides), Collector(source), had, had.frozen))
-    parts = [(each.layers, each.objectives, each.stages, each.derived) for each in (graph, had)]
-    if parts[0] != parts[1] or len(cut.pieces) != _count(cut.tiles):
+    if _computed(graph) != _computed(had) or len(cut.pieces) != _count(cut.tiles):
         return False
     return replace(partition(had, cut.tiles), shards_per_tile=cut.shards_per_tile) == cut
+
+
+def _computed(graph: Graph) -> tuple[object, ...]:
+    """Return what a network computes: all of it but the initial values, of which older plans say less."""
+    layers = [
+        (layer.path, layer.op, layer.reads, [(p.role, p.name, p.shape) for p in layer.parameters])
+        for layer in graph.layers
+    ]
+    return layers, graph.objectives, graph.stages, graph.derived
 
 
 def compile_text(text: str, overrides: Mapping[str, str] | None = None, name: str = "<text>") -> Plan:

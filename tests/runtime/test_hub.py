@@ -321,6 +321,12 @@ def test_a_run_with_frozen_layers_settings_and_tiles_is_that_of_its_program(fold
     assert lnet.open_run(lnet.pull(NAME, "a")).plan.graph.frozen == ("V1",)
 
 
+def test_a_run_of_the_first_version(hub):
+    """Its plan says less of initial values than the compiler does today."""
+    lnet.push(Path(__file__).parent / "run_of_0_1", NAME)
+    assert lnet.open_run(lnet.pull(NAME, "a")).checkpoint().step == 10
+
+
 def test_a_run_for_which_there_is_no_room_is_not_fetched(run, hub, tmp_path, monkeypatch):
     lnet.push(run, NAME)
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
