@@ -211,6 +211,11 @@ def test_runs_of_one_name_do_not_share_a_folder(run, tmp_path):
     assert "'all/first' has files of another run: give this one a --name" in said
     lnetc("track", "other/first", "--to", "tensorboard", "-d", "all", "--name", "second")
     assert {path.name for path in Path("all").iterdir()} == {"first", "second"}
+    shutil.rmtree("all")
+    lnetc("track", "other/first", "--to", "tensorboard", "-d", "all")
+    lnet.resume(run, steps=13)
+    said = lnetc("track", run, "--to", "tensorboard", "-d", "all", status=1).stderr
+    assert "'all/first' has files of another run" in said, "it had files of its own there before"
 
 
 def test_one_process_at_a_time_sends_a_run_to_a_place(run):

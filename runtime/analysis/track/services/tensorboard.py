@@ -18,6 +18,8 @@ from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, Subject,
 
 FOLDER = "tensorboard"
 BINS = 64
+WRITER = "lnet run "
+"""What a file says of its writer, before the run's id."""
 STATES = {"done": "STATUS_SUCCESS", "failed": "STATUS_FAILURE"}
 """What the table of hyperparameters says of runs; others have the status that is unknown."""
 
@@ -34,7 +36,7 @@ class EventFiles:
         before = sorted(folder.glob("events.out.tfevents.*")) if folder.is_dir() else []
         if subject.state is not None and not before:
             raise Gone
-        if subject.state is None and before and subject.target.directory is not None:
+        if before and subject.target.directory is not None and not _is_of(before[0], subject):
             raise FileExistsError(
                 f"'{folder}' has files of another run: give this one a --name, or remove them"
             )
@@ -42,7 +44,10 @@ class EventFiles:
         self.place, self.state = str(folder), subject.state or {}
         number = 1 + max((int(path.name.split(".")[3]) for path in before), default=0)
         self._file = RecordWriter(open(folder / f"events.out.tfevents.{number:08d}.lnet", "xb"))  # noqa: SIM115
-        self._write(subject.began, file_version="brain.Event:2")
+        self._write(
+            subject.began, file_version="brain.Event:2", source_metadata={"writer": WRITER + subject.id}
+        )
+        self._file.flush()  # it is this run's from now on, whatever ends this process
         self._began = self._time = subject.began
         self._id = subject.id
         if before:
@@ -130,6 +135,15 @@ class EventFiles:
             self._time,
             {"tag": tag[kind], "metadata": {"plugin_data": plugin}, "tensor": metadata.NULL_TENSOR},
         )
+
+
+def _is_of(path: Path, subject: Subject) -> bool:
+    """Whether an event file is of a run, by its first event."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    first = next(iter(RawEventFileLoader(str(path)).Load()), b"")
+    return bool(Event.FromString(first).source_metadata.writer == WRITER + subject.id)
 
 
 def _put(field: Any, value: Setting) -> None:
