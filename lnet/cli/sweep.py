@@ -133,7 +133,8 @@ def sweep(
     sweep, give the same command again, or its folder as FILE; any number of processes may work on it. It needs:
     pip install 'lnetc[sweep]'.
     """
-    from lnet.runtime.sweep.spec import is_sweep, read_spec
+    from lnet.runtime.store.run import is_sweep
+    from lnet.runtime.sweep.spec import read_spec
     from lnet.runtime.sweep.study import Study
     from lnet.runtime.sweep.sweep import SweepInterrupted, begin, number_of, place_of, spec_of, work
 

@@ -61,6 +61,8 @@ from .summary import summary
 
 MOVED = "if the images were moved, say where they are: --data PATH (in Python: data=...)"
 KEEPING = "a run keeps them where its file has 'validation = frames(...)' and 'keep_best = loss'"
+SWEEP = "sweep.json"
+"""What a sweep's folder has; the runs of its trials are in `trial-0011/seed-0` there."""
 NEEDED = ("data.base", "data.images", "data.classes", "data.in_memory", "versions", "machine")
 """What `run.json` cannot do without."""
 
@@ -318,6 +320,11 @@ def not_saved(run: Run, step: int, *why: str) -> LnetError:
 def is_run(path: Path) -> bool:
     """Whether a path is that of a run, or of one with its best parameters."""
     return (path / "run.json").exists() or _is_best(path)
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a path is that of a sweep's folder."""
+    return (path / SWEEP).exists()
 
 
 def _is_best(path: Path) -> bool:

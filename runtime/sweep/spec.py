@@ -26,10 +26,10 @@ from lnet.compiler.plugins.registry import sources_of
 from lnet.compiler.space import Space, read_space
 from lnet.dsl.diagnostics import refused
 from lnet.dsl.source import Source
+from lnet.runtime.store.run import SWEEP as FILE
 
 from .measure import Measure
 
-FILE = "sweep.json"
 PLUGINS = "plugins"
 LOCK = ".lock"
 FORMAT = 1
@@ -133,11 +133,6 @@ def locked(folder: Path) -> Iterator[None]:
     with open(folder / LOCK, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def is_sweep(folder: Path) -> bool:
-    """Whether there is a sweep in a folder."""
-    return (folder / FILE).exists()
 
 
 def _renamed(spec: SweepSpec, rename: Callable[[str], str]) -> SweepSpec:

@@ -12,6 +12,7 @@ from lnet.compiler.space import Space
 from lnet.dsl.diagnostics import LnetError, refused
 from lnet.dsl.sources import read_source
 from lnet.runtime.process.stopping import Interrupted, Stop, stopping
+from lnet.runtime.store.run import is_sweep
 from lnet.runtime.training.bars import usual
 from lnet.runtime.training.logged import LOGGER, Logged
 from lnet.runtime.training.progress import Reporter
@@ -19,7 +20,7 @@ from lnet.runtime.training.progress import Reporter
 from .check import Checked, check
 from .command import lnetc
 from .measure import LOSS
-from .spec import SweepSpec, is_sweep, locked, read_spec, write_spec
+from .spec import SweepSpec, locked, read_spec, write_spec
 from .study import Study
 from .trial_runs import train_trial
 from .trials import Sweep, Trial

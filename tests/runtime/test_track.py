@@ -25,7 +25,7 @@ from lnet.runtime.analysis.track.rates import rates_of
 from lnet.runtime.analysis.track.services import SERVICES
 from lnet.runtime.analysis.track.track import Sending, tracking
 from lnet.runtime.store.events import Resumed, StepDone, Validated
-from lnet.runtime.sweep.spec import FILE
+from lnet.runtime.store.run import SWEEP
 
 pytest.importorskip("tensorboard")
 
@@ -186,7 +186,7 @@ def test_the_runs_of_a_sweep_have_names_of_their_own_wherever_they_are_sent_from
     expected = {"found/trial-0000/seed-7", "found/trial-0001/seed-7"}
     for name in expected:
         shutil.copytree(run, name)
-    Path("found", FILE).touch()
+    Path("found", SWEEP).touch()
     lnetc("track", "found", "--to", service, "-d", "tensorboard")
     assert tracked.names(service) == expected
     lnet.resume("found/trial-0000/seed-7", steps=13)

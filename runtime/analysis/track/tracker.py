@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.dsl.diagnostics import LnetError, refused
-from lnet.runtime.sweep.spec import is_sweep
+from lnet.runtime.store.run import is_sweep
 
 from .names import without_password
 
