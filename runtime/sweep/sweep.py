@@ -63,13 +63,16 @@ def sweep(
 
     `set` as for `compile`, with ranges and alternatives in the expressions: `{"train.update": "adam(rate = 1e-4..0.01)",
     "let.field": "{5, 7, 9}"}`. `directory`: the sweep's folder (default `sweeps/NAME`); if the same sweep is there, it goes
-    on. `trials`: their number in the end, by default 20, or of a space without ranges all points. A trial trains its point
+    on. `trials`: their total number, by default 20, or of a space without ranges all points. A trial trains its point
     with `seeds` seeds, the first of which is `seed`, the search's too; the mean of the `objective` decides: `loss`, an
     objective's path, `accuracy`, or an accuracy's name. `prune`: end runs that are worse than the median of those before.
     `data`, `validation`, `start`, `freeze` and `reporter` as for `train`. A point that diverges or needs too much memory has
     failed; other errors, and `Interrupted`, are those of `train`. Source: Bergstra et al., Algorithms for hyper-parameter
     optimization, 2011.
     """
+    for name, count, least in (("trials", trials, 0), ("seeds", seeds, 1)):
+        if count is not None and (count < least or count != int(count)):
+            raise refused("E790", f"'{name}' must be an integer from {least} on, found {count}")
     settings = {name: as_text(value) for name, value in (set or {}).items()}
     spec = spec_of(source, settings, seed, seeds, objective, prune, data, validation, start, freeze)
     checked = check(spec)

@@ -196,6 +196,8 @@ def check_precision(plan: Plan, cluster: bool) -> None:
 
 def check_devices(plan: Plan, count: int, cluster: bool) -> None:
     """Raise `LnetError` unless this process has so many devices, which divide each batch equally."""
+    if not isinstance(count, int) or count < 1:
+        raise refused("E796", f"the number of devices must be a positive integer, found {count!r}")
     if count == 1:
         return
     if cluster:
@@ -205,7 +207,7 @@ def check_devices(plan: Plan, count: int, cluster: bool) -> None:
             hint="on a cluster, replicas and tiles share the work: 'lnetc compile --replicas', '--workers'",
         )
     there, rows = jax.local_devices(), plan.graph.training.batch_rows
-    if not 1 <= count <= len(there):
+    if count > len(there):
         raise refused(
             "E796",
             f"{count} devices are asked for, and JAX has {len(there)} here: {there[0].device_kind}",

@@ -45,6 +45,13 @@ def test_devices_that_there_are_not_are_refused(file):
     assert "pip install 'jax[cuda12]'" in str(error.value)
 
 
+@pytest.mark.parametrize("count", [0, -1, 2.0, "2", None])
+def test_what_is_no_number_of_devices_is_refused(file, count):
+    said = f"E796: the number of devices must be a positive integer, found {count!r}"
+    with pytest.raises(lnet.LnetError, match=said):
+        lnet.train(lnet.compile(file), devices=count)
+
+
 def test_a_batch_that_they_cannot_divide_is_refused(file, monkeypatch):
     monkeypatch.setattr("jax.local_devices", lambda: [type("Device", (), {"device_kind": "gpu"})()] * 4)
     with pytest.raises(lnet.LnetError, match="9 rows of a batch cannot be divided equally among 4") as error:

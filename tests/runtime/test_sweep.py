@@ -511,6 +511,12 @@ def test_a_wrong_sweep_is_refused_before_anything_is_written(there, arguments, s
     assert sorted(path.name for path in there.rglob("*")) == ["full", "images.npy", "notes.txt", "tiny.lnet"]
 
 
+@pytest.mark.parametrize(("name", "count"), [("trials", -1), ("trials", 2.5), ("seeds", 0)])
+def test_impossible_numbers_are_refused_in_python(there, name, count):
+    with pytest.raises(lnet.LnetError, match=rf"E790: '{name}' must be an integer from \d on, found {count}"):
+        lnet.sweep("tiny.lnet", {"train.batch": "{4, 8}"}, **{name: count})
+
+
 def test_runs_that_begin_with_the_parameters_of_another(there):
     first = lnet.train(lnet.compile("tiny.lnet", set={"train.steps": 2}), directory="first").network()
     command = ("tiny.lnet", "--from", "first", "--freeze", "f", "--set", "train.batch={2, 4}", "--steps", 3)

@@ -250,6 +250,14 @@ def test_what_cannot_be_sent(run, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("every", [0, 1.5])
+def test_means_over_no_steps_are_refused_in_python(run, every):
+    with pytest.raises(
+        lnet.LnetError, match=f"E746: means are taken over a positive number of steps, found {every}"
+    ):
+        lnet.track(run, "tensorboard", every=every)
+
+
 def test_the_rate_of_a_run_whose_settings_changed(run):
     lnet.resume(run, steps=14, set={"train.update": "adam(rate = 0.5)"})
     rate = rates_of(lnet.open_run(run))

@@ -47,6 +47,10 @@ class Sending:
     every: int = 1
     again: bool = False
 
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.every != int(self.every):
+            raise refused("E746", f"means are taken over a positive number of steps, found {self.every}")
+
 
 @contextmanager
 def tracking(directory: Path, service: Service, how: Sending) -> Iterator[Tracking]:
