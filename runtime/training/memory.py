@@ -16,9 +16,10 @@ from lnet.runtime.process import cgroups
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes still available on the device that computes, and a sentence about the total."""
+    """Bytes still available where a device computes, whether that memory is its own, and a sentence about the total."""
 
     free: int
+    own: bool
     about: str
 
 
@@ -27,7 +28,8 @@ def memory_left(plan: Plan, force: bool, resumed: bool, devices: int = 1) -> int
 
     Available is what the system would give this process now: other processes hold some, and a cgroup may set a limit.
     """
-    there, needed = _there(), _needed(plan, devices)
+    there = _there()
+    needed = _needed(plan, devices, there)
     if needed > there.free and not force:
         raise _too_much(plan, there, resumed)
     return max(0, there.free - needed)
@@ -35,17 +37,17 @@ def memory_left(plan: Plan, force: bool, resumed: bool, devices: int = 1) -> int
 
 def memory_text(plan: Plan, devices: int = 1) -> str:
     """Return a sentence on the memory that a run in one process takes, and on what is free."""
-    needed = _needed(plan, devices)
-    return f"{size_text(needed)} of memory, {size_text(_there().free)} are free"
+    there = _there()
+    return f"{size_text(_needed(plan, devices, there))} of memory, {size_text(there.free)} are free"
 
 
-def _needed(plan: Plan, devices: int) -> int:
-    """Return the bytes that a run needs where `_there` looks: one device's, or those of all where they share a memory."""
+def _needed(plan: Plan, devices: int, there: Memory) -> int:
+    """Return the bytes that a run needs in a memory: one device's share in its own, or those of all that share one."""
     sums = totals(plan.graph, plan.partition)
     lasting = sums.training_bytes - sums.batch_bytes
-    if jax.local_devices()[0].platform == "cpu":
-        return devices * lasting + sums.batch_bytes
-    return lasting + sums.batch_bytes // devices
+    if there.own:
+        return lasting + sums.batch_bytes // devices
+    return devices * lasting + sums.batch_bytes
 
 
 def _there() -> Memory:
@@ -54,12 +56,12 @@ def _there() -> Memory:
     own = device.memory_stats() or {}
     if "bytes_limit" in own:
         about = f"jax may use {size_text(own['bytes_limit'])} of {device.device_kind}; the rest is in use"
-        return Memory(own["bytes_limit"] - own.get("bytes_in_use", 0), about)
+        return Memory(own["bytes_limit"] - own.get("bytes_in_use", 0), True, about)
     machine, limit = cgroups.memory(), cgroups.limit()
     about = f"this machine has {size_text(machine)}"
     if limit is not None and limit < machine:
         about = f"this process's cgroup is allowed {size_text(limit)} of the machine's {size_text(machine)}"
-    return Memory(cgroups.free(), f"{about}; the rest is in use")
+    return Memory(cgroups.free(), False, f"{about}; the rest is in use")
 
 
 def _too_much(plan: Plan, there: Memory, resumed: bool) -> LnetError:

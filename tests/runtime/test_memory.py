@@ -100,6 +100,14 @@ def test_on_an_accelerator_its_own_memory_counts(folder, monkeypatch):
     assert "= note: jax may use 5 kB of H1; the rest is in use" in str(caught.value)
 
 
+def test_each_of_several_devices_has_all_parameters_and_a_part_of_a_batch(folder):
+    plan = plan_of(folder)
+    sums = totals(plan.graph, plan.partition)
+    lasting = sums.training_bytes - sums.batch_bytes
+    for own, needed in ((True, lasting + sums.batch_bytes // 2), (False, 2 * lasting + sums.batch_bytes)):
+        assert memory._needed(plan, 2, memory.Memory(0, own, "")) == needed
+
+
 # --- what there is ----------------------------------------------------------------------------------------------------
 
 COMMAND = """
