@@ -45,10 +45,13 @@ def main() -> None:
         found, expected = ours.step(), theirs.step()
         print(f"loss of step {number + 1}: {found:.8g}, in PyTorch {expected:.8g}")
         np.testing.assert_allclose(found, expected, rtol=2e-6)
-    times = medians({"lnet": ours.step, "PyTorch": theirs.step}, 5)
-    print(
-        f"a step: {times['lnet']:,.0f} ms, in PyTorch {times['PyTorch']:,.0f} ms, {times['PyTorch'] / times['lnet']:.1f} x"
-    )
+    calls = {"lnet": ours.step, "PyTorch": theirs.step}
+    alone = {name: medians({name: call}, 5)[name] for name, call in calls.items()}
+    for how, times in (("one after the other", alone), ("in turn", medians(calls, 5))):
+        print(
+            f"a step, {how}: {times['lnet']:,.0f} ms, in PyTorch {times['PyTorch']:,.0f} ms, "
+            f"{times['PyTorch'] / times['lnet']:.1f} x"
+        )
 
 
 class Ours:
