@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from ceilings import dense_rate
 from peers import passes_of, peers
-from timing import Call, jitted, machine, medians
+from timing import Call, machine, medians
 
 import lnet.jax
 from lnet.compiler.core.shapes import Size, Slide, Window
@@ -77,16 +77,11 @@ CASES = (
 
 def main() -> None:
     print(machine())
-    dense = dense_rate()
+    dense = dense_rate(2048, "float32") / 1e9
     print(f"dense product of 2048: {dense:,.0f} GFLOP/s\n")
     for case in CASES:
         if len(sys.argv) < 2 or any(word in case.name for word in sys.argv[1:]):
             report(case, dense)
-
-
-def dense_rate() -> float:
-    matrix = jax.random.normal(jax.random.key(0), (2048, 2048))
-    return float(2 * 2048**3 / 1e6 / medians({"": jitted(jnp.matmul, matrix, matrix)})[""])
 
 
 def report(case: Case, dense: float) -> None:

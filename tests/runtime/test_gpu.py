@@ -103,7 +103,7 @@ def test_every_product_is_lowered_for_cuda(name, gives):
 @pytest.mark.parametrize("gives", GIVES)
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_triton_compiles_every_kernel_without_spills(name, gives, precision, tmp_path, monkeypatch):
-    """For an A100 and an H100, within their registers and shared memory; the numbers of stages and warps are its own."""
+    """For an A100 and an H100, within their registers and shared memory, with the warps and stages that JAX passes on."""
     of, shape, operands = chosen(GEOMETRIES[name], gives, precision)
     text, warps, stages = triton_module(of, shape, operands)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))

@@ -15,6 +15,7 @@ Where a program is lowered for a CPU, JAX interprets the kernels: slow, and for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import Any
@@ -46,45 +47,27 @@ Store = Callable[[Ref, Index, Index, jax.Array], None]
 def forward(x: jax.Array, weight: jax.Array, product: Product, shape: Shape) -> jax.Array:
     """`[rows, columns, maps in, batch]` to `[output rows, output columns, maps, batch]`."""
     at = Places(product, x.shape[-1])
-    rows, columns, (reads, makes) = at.rows, at.columns, product.of_group
     down, across, maps, steps, images, warps = shape
-    line = columns.read_by(across) * reads
-    pieces = blocks(line, steps)
-    tiles = blocks(rows.positions, down), blocks(columns.positions, across), blocks(makes, maps)
-    grid = _grid(at, *tiles, blocks(at.batch, images))
+    lines = at.rows.read_by(down)
+    pieces = blocks(at.columns.read_by(across) * product.of_group[0], steps)
+    grid = _grid(at, *_tiles(at, shape), blocks(at.batch, images))
 
     def kernel(store: Store, x_ref: Ref, weight_ref: Ref, h_ref: Ref) -> None:
-        row_layer, column_layer, group, row_tile, column_tile, some, part = unravelled(
-            pl.program_id(0), *grid
-        )
+        *numbers, part = unravelled(pl.program_id(0), *grid)
+        tile = _Tile.of(at, shape, numbers)
         image, there = _images(part, images, at.batch)
-        outputs = jnp.arange(size(down, across, maps), dtype=jnp.int32)
-        a, b, m = unravelled(outputs, down, across, maps)
-        m += some * maps
-        real = (a < down) & (m < makes)
-        row = rows.position(row_layer, row_tile * down + a)
-        column = columns.position(column_layer, column_tile * across + b)
 
         def step(number: Index, total: jax.Array) -> jax.Array:
-            y, piece = unravelled(number, rows.read_by(down), pieces)
-            k = piece * steps + jnp.arange(steps, dtype=jnp.int32)
-            z, c = unravelled(k, columns.read_by(across), reads)
-            place, inside = at.x(
-                rows.input(row_layer, row_tile * (down * rows.stride) + y),
-                columns.input(column_layer, column_tile * (across * columns.stride) + z),
-                group,
-                c,
-            )
-            seen = _load(x_ref, place, inside & (k < line), image, there)
-            u, v = y - a * rows.stride, z[:, None] - (b * columns.stride)[None]
-            taps, own = at.weight(row, column, u, v, c[:, None], group, m)
-            own &= (k < line)[:, None] & real
+            line, piece = unravelled(number, lines, pieces)
+            inputs = tile.inputs(line, piece * steps + jnp.arange(steps, dtype=jnp.int32))
+            seen = _load(x_ref, inputs.place, inputs.inside, image, there)
+            taps, own = tile.weights(inputs)
             weights = triton.load(weight_ref.at[taps], mask=own, other=0)
             return total + _dot(weights, seen, (0, 0), product.precision)
 
-        total = _sum(rows.read_by(down) * pieces, step, (outputs.size, images), h_ref.dtype)
-        place, inside = at.h(row, column, group, m)
-        store(h_ref, place[:, None] + image, (inside & real)[:, None] & there, total)
+        total = _sum(lines * pieces, step, (size(down, across, maps), images), h_ref.dtype)
+        place, inside = tile.outputs()
+        store(h_ref, place[:, None] + image, inside[:, None] & there, total)
 
     made = product.window.outputs.rows, product.window.outputs.columns, product.maps, at.batch
     return _called(kernel, grid, warps, made, x, weight)
@@ -97,7 +80,7 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
     down, across, maps, steps, images, warps = shape
     line = columns.readers(across) * makes
     pieces = blocks(line, steps)
-    tiles = blocks(rows.inputs, down), blocks(columns.inputs, across), blocks(reads, maps)
+    tiles = blocks(rows.plain.extent, down), blocks(columns.plain.extent, across), blocks(reads, maps)
     grid = _grid(at, *tiles, blocks(at.batch, images))
 
     def kernel(store: Store, h_ref: Ref, weight_ref: Ref, _zeros: Ref, x_ref: Ref) -> None:
@@ -144,46 +127,104 @@ def input_gradient(h: jax.Array, weight: jax.Array, product: Product, shape: Sha
 def weight_gradient(x: jax.Array, h: jax.Array, product: Product, shape: Shape) -> jax.Array:
     """Inputs and the gradients of outputs to the gradient of `[kr, kc, field rows, field columns, maps in, maps]`."""
     at = Places(product, x.shape[-1])
-    rows, columns, (reads, makes) = at.rows, at.columns, product.of_group
     down, across, maps, steps, images, warps = shape
-    line = columns.read_by(across) * reads
-    pieces = blocks(line, steps)
-    tiles = blocks(rows.positions, down), blocks(columns.positions, across), blocks(makes, maps)
-    grid = _grid(at, *tiles, rows.read_by(down) * pieces)
+    lines = at.rows.read_by(down)
+    pieces = blocks(at.columns.read_by(across) * product.of_group[0], steps)
+    grid = _grid(at, *_tiles(at, shape), lines * pieces)
 
     def kernel(store: Store, x_ref: Ref, h_ref: Ref, weight_ref: Ref) -> None:
-        row_layer, column_layer, group, row_tile, column_tile, some, number = unravelled(
-            pl.program_id(0), *grid
-        )
-        y, piece = unravelled(number, rows.read_by(down), pieces)
-        outputs = jnp.arange(size(down, across, maps), dtype=jnp.int32)
-        a, b, m = unravelled(outputs, down, across, maps)
-        m += some * maps
-        row = rows.position(row_layer, row_tile * down + a)
-        column = columns.position(column_layer, column_tile * across + b)
-        made, real = at.h(row, column, group, m)
-        real &= (a < down) & (m < makes)
-        k = piece * steps + jnp.arange(steps, dtype=jnp.int32)
-        z, c = unravelled(k, columns.read_by(across), reads)
-        read, inside = at.x(
-            rows.input(row_layer, row_tile * (down * rows.stride) + y),
-            columns.input(column_layer, column_tile * (across * columns.stride) + z),
-            group,
-            c,
-        )
+        *numbers, number = unravelled(pl.program_id(0), *grid)
+        tile = _Tile.of(at, shape, numbers)
+        line, piece = unravelled(number, lines, pieces)
+        inputs = tile.inputs(line, piece * steps + jnp.arange(steps, dtype=jnp.int32))
+        made, real = tile.outputs()
 
         def step(part: Index, total: jax.Array) -> jax.Array:
             image, there = _images(part, images, at.batch)
-            seen = _load(x_ref, read, inside & (k < line), image, there)
+            seen = _load(x_ref, inputs.place, inputs.inside, image, there)
             given = _load(h_ref, made, real, image, there)
             return total + _dot(seen, given, (1, 1), product.precision)
 
-        total = _sum(blocks(at.batch, images), step, (steps, outputs.size), weight_ref.dtype)
-        u, v = y - a * rows.stride, z[:, None] - (b * columns.stride)[None]
-        taps, own = at.weight(row, column, u, v, c[:, None], group, m)
-        store(weight_ref, taps, own & real & (k < line)[:, None], total)
+        total = _sum(blocks(at.batch, images), step, (steps, size(down, across, maps)), weight_ref.dtype)
+        taps, own = tile.weights(inputs)
+        store(weight_ref, taps, own & real, total)
 
     return _called(kernel, grid, warps, product.weight_shape, x, h)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Some inputs of a line that a tile reads: rows, columns and maps by their places in the tile's, and in memory."""
+
+    line: Index
+    column: Index
+    channel: Index
+    real: Index
+    place: Index
+    inside: Index
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Neighbouring positions of a layer, some of their maps: row `a`, column `b` and map `m` of each output.
+
+    `real` says which outputs there are: a block of a product may be wider than the tile, and a tile than the layer.
+    """
+
+    at: Places
+    across: int
+    layers: tuple[Index, Index]
+    group: Index
+    first: tuple[Index, Index]
+    a: Index
+    b: Index
+    m: Index
+    position: tuple[Index, Index]
+    real: Index
+
+    @staticmethod
+    def of(at: Places, shape: Shape, numbers: list[Index]) -> _Tile:
+        row_layer, column_layer, group, row_tile, column_tile, some = numbers
+        down, across, maps, *_ = shape
+        a, b, m = unravelled(jnp.arange(size(down, across, maps), dtype=jnp.int32), down, across, maps)
+        m += some * maps
+        row, column = row_tile * down, column_tile * across
+        position = at.rows.position(row_layer, row + a), at.columns.position(column_layer, column + b)
+        real = (a < down) & (m < at.product.of_group[1])
+        return _Tile(at, across, (row_layer, column_layer), group, (row, column), a, b, m, position, real)
+
+    def outputs(self) -> tuple[Index, Index]:
+        """Return where the outputs are, and which of them are on the sheet."""
+        place, inside = self.at.h(*self.position, self.group, self.m)
+        return place, inside & self.real
+
+    def inputs(self, line: Index, number: Index) -> _Inputs:
+        """Return inputs of a line by their numbers."""
+        rows, columns, (reads, _) = self.at.rows, self.at.columns, self.at.product.of_group
+        width = columns.read_by(self.across)
+        column, channel = unravelled(number, width, reads)
+        place, inside = self.at.x(
+            rows.input(self.layers[0], self.first[0] * rows.stride + line),
+            columns.input(self.layers[1], self.first[1] * columns.stride + column),
+            self.group,
+            channel,
+        )
+        real = number < width * reads
+        return _Inputs(line, column, channel, real, place, inside & real)
+
+    def weights(self, inputs: _Inputs) -> tuple[Index, Index]:
+        """Return where the weights `[input, output]` are, and which pairs have one."""
+        u = inputs.line - self.a * self.at.rows.stride
+        v = inputs.column[:, None] - (self.b * self.at.columns.stride)[None]
+        taps, own = self.at.weight(*self.position, u, v, inputs.channel[:, None], self.group, self.m)
+        return taps, own & inputs.real[:, None] & self.real
+
+
+def _tiles(at: Places, shape: Shape) -> Shape:
+    """Return the number of tiles of positions along rows, columns and maps."""
+    down, across, maps, *_ = shape
+    makes = at.product.of_group[1]
+    return blocks(at.rows.positions, down), blocks(at.columns.positions, across), blocks(makes, maps)
 
 
 def _grid(at: Places, *tiles: int) -> Shape:

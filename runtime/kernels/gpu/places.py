@@ -2,20 +2,20 @@
 
 Along an axis, positions that are `layers` apart read every `dilation`-th input, so they are a layer without dilation on
 these inputs (packed/plain.py has a picture). Here nothing is moved for it: place `q` of layer `l` is position
-`l + layers * q`, its tap `u` reads place `z = stride * q + u` of the layer's inputs, and that is input
-`first(l) + dilation * z` of the sheet. Places beyond the sheet have no value.
+`l + layers * q`, and its tap `u` reads place `z = stride * q + u` of the layer's inputs; `Axis.input` says which input of
+the sheet that is. Places beyond the sheet have no value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
-from lnet.compiler.core.shapes import Slide
+from lnet.runtime.kernels.packed import plain
 from lnet.runtime.kernels.products import Product
 
 Index = Any
@@ -23,29 +23,13 @@ Index = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of a layer."""
-
-    slide: Slide
-
-    @property
-    def layers(self) -> int:
-        return self.slide.dilation // gcd(self.slide.stride, self.slide.dilation)
+class Axis(plain.Axis):
+    """One axis of a layer, by places."""
 
     @property
     def stride(self) -> int:
         """Places of inputs from one place of a layer to the next."""
-        return self.slide.stride // gcd(self.slide.stride, self.slide.dilation)
-
-    @property
-    def positions(self) -> int:
-        """Places of positions of each layer, some beyond the sheet included."""
-        return -(-self.slide.outputs // self.layers)
-
-    @property
-    def inputs(self) -> int:
-        """Places of inputs that a layer reads."""
-        return self.read_by(self.positions)
+        return self.plain.stride
 
     def read_by(self, positions: int) -> int:
         """Return the inputs that so many neighbouring positions read."""

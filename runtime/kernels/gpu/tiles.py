@@ -90,7 +90,7 @@ def _milliseconds(product: Product, shape: tuple[int, ...]) -> float:
         tiles = blocks(rows.positions, down) * blocks(columns.positions, across)
         sums = rows.read_by(down) * blocks(columns.read_by(across) * reads, steps) * steps
     else:
-        tiles = blocks(rows.inputs, down) * blocks(columns.inputs, across)
+        tiles = blocks(rows.plain.extent, down) * blocks(columns.plain.extent, across)
         sums = rows.readers(down) * blocks(columns.readers(across) * makes, steps) * steps
     tiles *= rows.layers * columns.layers * product.layout.groups * blocks(_maps(product), maps)
     parts = blocks(product.batch, images)

@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """One axis of the layer."""
 
     slide: Slide
@@ -96,12 +96,12 @@ class Layers:
         return self._rows.layers * self._columns.layers * self.product.layout.groups
 
     @property
-    def _rows(self) -> _Axis:
-        return _Axis(self.product.window.rows)
+    def _rows(self) -> Axis:
+        return Axis(self.product.window.rows)
 
     @property
-    def _columns(self) -> _Axis:
-        return _Axis(self.product.window.columns)
+    def _columns(self) -> Axis:
+        return Axis(self.product.window.columns)
 
     # --- arrangements ---
 
