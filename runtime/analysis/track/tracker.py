@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,6 +36,10 @@ class Target:
     project: str | None = None
     directory: Path | None = None
     name: str | None = None
+
+    def project_of(self, network: str, variable: str) -> str:
+        """Return the project of a run: the one named, or else the service's own by a variable, or the network's name."""
+        return self.project or os.environ.get(variable, network)
 
     def named(self, run: Path) -> str:
         """Return the name of a run in a directory."""

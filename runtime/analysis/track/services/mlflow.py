@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.runtime.analysis.track.names import without_password
-from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, State, Subject, Target, Tracker
+from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, State, Subject, Target
 
 AT_ONCE = 1000
 """Metrics that a server takes together."""
@@ -111,7 +111,7 @@ class ExperimentRun:
 
 
 def _experiment(network: str, target: Target) -> str:
-    return target.project or os.environ.get("MLFLOW_EXPERIMENT_NAME", network)
+    return target.project_of(network, "MLFLOW_EXPERIMENT_NAME")
 
 
 def _server() -> str:
@@ -125,8 +125,4 @@ def _place(run: Path, network: str, target: Target) -> str:
     return f"{_server()} {_experiment(network, target)}"
 
 
-def _begin(subject: Subject) -> Tracker:
-    return ExperimentRun(subject)
-
-
-SERVICE = Service("mlflow", "MLflow", "mlflow", _place, _begin)
+SERVICE = Service("mlflow", "MLflow", "mlflow", _place, ExperimentRun)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnet.runtime.analysis.contact import png
-from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, Subject, Target, Tracker
+from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, Subject, Target
 
 FOLDER = "tensorboard"
 BINS = 64
@@ -165,8 +165,4 @@ def _place(run: Path, network: str, target: Target) -> str:
     return FOLDER if target.directory is None else str(_folder(run, target).resolve())
 
 
-def _begin(subject: Subject) -> Tracker:
-    return EventFiles(subject)
-
-
-SERVICE = Service("tensorboard", "TensorBoard", "tensorboard", _place, _begin)
+SERVICE = Service("tensorboard", "TensorBoard", "tensorboard", _place, EventFiles)

@@ -6,7 +6,6 @@ is written twice is stored once. After a run has turned back, charts show a part
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, State, Subject, Target, Tracker
+from lnet.runtime.analysis.track.tracker import Gone, Service, Setting, State, Subject, Target
 
 AT_ONCE = 1000
 """Rows that are written together."""
 LEVELS = {"warning": "warn", "failed": "error"}
 """How serious messages are; others inform."""
 BINS = 64
+VARIABLE = "TRACKIO_PROJECT"
+"""Names the project."""
 
 
 class Database:
@@ -33,7 +34,7 @@ class Database:
         from trackio.utils import TRACKIO_DIR
 
         self._trackio, self._storage = trackio, SQLiteStorage
-        project, self._id = _project(subject.network, subject.target), subject.id
+        project, self._id = subject.target.project_of(subject.network, VARIABLE), subject.id
         self._run = {"project": project, "run": subject.name, "run_id": subject.id}
         known = {record["id"] for record in SQLiteStorage.get_run_records(project)}
         if subject.state is not None and subject.state["rows"] and subject.id not in known:
@@ -108,16 +109,8 @@ def _at(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat()
 
 
-def _project(network: str, target: Target) -> str:
-    return target.project or os.environ.get("TRACKIO_PROJECT", network)
-
-
 def _place(run: Path, network: str, target: Target) -> str:
-    return _project(network, target)
+    return target.project_of(network, VARIABLE)
 
 
-def _begin(subject: Subject) -> Tracker:
-    return Database(subject)
-
-
-SERVICE = Service("trackio", "trackio", "trackio", _place, _begin)
+SERVICE = Service("trackio", "trackio", "trackio", _place, Database)

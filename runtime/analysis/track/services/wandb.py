@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnet.runtime.analysis.track.tracker import Service, Setting, State, Subject, Target, Tracker
+from lnet.runtime.analysis.track.tracker import Service, Setting, State, Subject, Target
 
 AXIS = "step"
 EXIT = {"failed": 1, "stopped": 255}
 """The exit status of runs that did not end well: the service calls them failed, and killed."""
 BINS = 64
+VARIABLE = "WANDB_PROJECT"
+"""Names the project."""
 
 
 class History:
@@ -34,7 +36,7 @@ class History:
         self._wandb = wandb
         self.state: State = subject.state or {"rows": 0}
         self._run: Any = wandb.init(
-            project=_project(subject.network, subject.target),
+            project=subject.target.project_of(subject.network, VARIABLE),
             id=subject.id,
             name=subject.name,
             resume="allow",
@@ -87,16 +89,8 @@ class History:
         self.state["rows"] += 1
 
 
-def _project(network: str, target: Target) -> str:
-    return target.project or os.environ.get("WANDB_PROJECT", network)
-
-
 def _place(run: Path, network: str, target: Target) -> str:
-    return _project(network, target)
+    return target.project_of(network, VARIABLE)
 
 
-def _begin(subject: Subject) -> Tracker:
-    return History(subject)
-
-
-SERVICE = Service("wandb", "Weights & Biases", "wandb", _place, _begin)
+SERVICE = Service("wandb", "Weights & Biases", "wandb", _place, History)
