@@ -51,8 +51,8 @@ def push(directory: Path, repository: str, private: bool, revision: str | None, 
 def pull(repository: str, directory: Path | None, revision: str | None) -> None:
     """Fetch a run from the Hugging Face hub.
 
-    It can be probed, drawn, reported and exported, and resumed with its images (--data). All of it is checked; plug-ins that
-    it needs are fetched, but not executed. It needs: pip install 'lnetc[hub]'.
+    It can be probed, drawn, reported and exported, and resumed with its images (--data). All of it is checked, but
+    for a plan that needs plug-ins: these are fetched and not executed. It needs: pip install 'lnetc[hub]'.
     """
     from lnet.runtime.hub.pull import pull as fetched
 
