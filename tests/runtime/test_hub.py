@@ -20,7 +20,7 @@ from lnet.runtime.hub.published import KEPT, published
 from lnet.runtime.store.events import LOGGED
 
 pytest.importorskip("huggingface_hub")
-NAME = "anna/small"
+NAME = "owner/small"
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +120,12 @@ def test_what_stays_of_a_log_are_the_events_of_a_clusters_workers():
 
 def test_a_path_in_the_program_is_said(folder, hub, tmp_path):
     text = (folder / "small.lnet").read_text().replace('"images"', f'"{folder}/images"')
-    Path("own.lnet").write_text(f"# as /home/anna/first.lnet, and https://lnet.example/a/b\n{text}")
+    Path("own.lnet").write_text(f"# as /home/user/first.lnet, and https://lnet.example/a/b\n{text}")
     lnet.train(lnet.compile("own.lnet", set={"train.steps": 2, "train.checkpoint": 2}), directory="own")
     said = lnetc("push", "own", NAME, "--dry-run").stderr
     assert (
         said
-        == f"warning: the program is published as it is written, with /home/anna/first.lnet, {folder}/images\n"
+        == f"warning: the program is published as it is written, with /home/user/first.lnet, {folder}/images\n"
     )
 
 
@@ -162,10 +162,10 @@ def test_the_card_of_a_network_that_was_probed(hub, tmp_path):
 def test_private_repositories_and_branches(run, hub):
     lnet.push(run, NAME, private=True)
     assert hub.private[NAME]
-    lnet.push(run, "anna/open")
-    assert not hub.private["anna/open"]
-    said = lnetc("push", run.directory, "anna/open", "--private", status=1).stderr
-    assert "error E797: 'anna/open' is there already, and public" in said
+    lnet.push(run, "owner/open")
+    assert not hub.private["owner/open"]
+    said = lnetc("push", run.directory, "owner/open", "--private", status=1).stderr
+    assert "error E797: 'owner/open' is there already, and public" in said
     assert lnet.push(run, NAME, revision="later").endswith("/tree/later")
     assert set(hub.files(NAME, "later")) == set(hub.files(NAME))
     assert lnet.pull(NAME, "b", revision="later").is_dir()
@@ -252,7 +252,7 @@ def test_a_pull_that_breaks_off_leaves_nothing(run, hub, tmp_path):
     lnet.push(run, NAME)
     hub.refuse = r"GET .*\.safetensors"
     assert (
-        "error E797: the hub refuses 'anna/small', or cannot be reached"
+        "error E797: the hub refuses 'owner/small', or cannot be reached"
         in lnetc("pull", NAME, status=1).stderr
     )
     assert list(Path("runs").iterdir()) == []
@@ -356,17 +356,17 @@ def test_a_link_to_an_empty_folder_is_where_a_run_is_fetched_to(run, hub, tmp_pa
 
 
 def test_repositories_that_are_none(run, hub):
-    assert "E797" in lnetc("pull", "anna/none", status=1).stderr
+    assert "E797" in lnetc("pull", "owner/none", status=1).stderr
     assert (
         "expected a repository, 'owner/name', found 'small'"
         in lnetc("push", run.directory, "small", status=1).stderr
     )
-    said = lnetc("pull", "https://huggingface.co/anna/small/tree/main", status=1).stderr
-    assert "hint: did you mean 'anna/small'?" in said
+    said = lnetc("pull", "https://huggingface.co/owner/small/tree/main", status=1).stderr
+    assert "hint: did you mean 'owner/small'?" in said
     assert "expected a repository, 'owner/name', found 'a\\nb'" in lnetc("pull", "a\nb", status=1).stderr
     hub.put(NAME, {"README.md": b""})
     assert (
-        "E798: 'anna/small' is no run of lnet: it has no 'plan.json'" in lnetc("pull", NAME, status=1).stderr
+        "E798: 'owner/small' is no run of lnet: it has no 'plan.json'" in lnetc("pull", NAME, status=1).stderr
     )
     Path("used").mkdir()
     Path("used/file").touch()
